@@ -1,0 +1,67 @@
+"""What the platform promises: services and their objectives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Tier = Literal["foundation", "business", "user", "specialized", "infrastructure", "development"]
+Indicator = Literal["latency", "throughput", "error_ratio", "availability"]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One path of a service's API; `{name}` in it is a variable."""
+
+    path: str
+    methods: tuple[str, ...] = ("GET",)
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """One promise, judged on the hold phase of a run.
+
+    `threshold` is in seconds for latency, requests/s for throughput and a ratio otherwise.
+    Latency and error ratio must stay below it, throughput and availability must reach it.
+    """
+
+    name: str
+    indicator: Indicator
+    threshold: float
+    quantile: float | None = None
+
+    @property
+    def upper(self) -> bool:
+        """Whether the threshold is a ceiling (latency, errors) rather than a floor."""
+        return self.indicator in {"latency", "error_ratio"}
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """A place where the service runs; production needs an explicit word before it is touched."""
+
+    name: str
+    base_url: str
+    namespace: str
+    production: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One service of the platform as its catalogue entry describes it."""
+
+    name: str
+    tier: Tier
+    core_app: bool
+    port: int
+    purpose: str
+    replicas: int
+    cpu: float
+    memory: str
+    health_path: str
+    routes: tuple[Route, ...]
+    regions: tuple[str, ...]
+    environments: tuple[Environment, ...]
+    objectives: tuple[Objective, ...]
+    primary: str
+    """Name of the objective's endpoint-independent primary metric for the gate, e.g. `p95`."""

@@ -1,0 +1,80 @@
+"""The errors a user can cause, one root; every message names its remedy.
+
+HarnessError                 exit code 2, one line, no traceback
+├── UsageError               a wrong word on the command line
+├── CatalogError             services/*.yaml
+├── ScenarioError            scenarios/*.py
+├── ProfileError             a load profile or a rate that cannot be
+├── PlatformError            the lab, a cluster or a URL cannot do what was asked
+│   └── CapabilityMissing    this platform or kernel has no means for it
+├── RecordError              results/: unreadable, newer schema, no space
+├── BaselineError            baselines/: refused or missing
+├── DataError                a data file handed in for analysis
+└── ExperimentError          experiments/*.yaml
+Interrupted                  Ctrl-C or SIGTERM; exit code 130, after cleaning up
+"""
+
+from __future__ import annotations
+
+
+class HarnessError(Exception):
+    """A fault of the input or the surroundings, told in one line with its remedy.
+
+    `problem` names the file and the field; `remedy` says what to do about it.
+    """
+
+    exit_code = 2
+
+    def __init__(self, problem: str, remedy: str | None = None) -> None:
+        self.problem = problem
+        self.remedy = remedy
+        super().__init__(problem if remedy is None else f"{problem}; {remedy}")
+
+    def __reduce__(self) -> tuple[type[HarnessError], tuple[str, str | None]]:
+        return type(self), (self.problem, self.remedy)
+
+
+class UsageError(HarnessError):
+    """A wrong word on the command line."""
+
+
+class CatalogError(HarnessError):
+    """A service description that is missing or malformed."""
+
+
+class ScenarioError(HarnessError):
+    """A traffic model that cannot be loaded or makes no sense."""
+
+
+class ProfileError(HarnessError):
+    """A load profile, rate or duration that cannot be."""
+
+
+class PlatformError(HarnessError):
+    """The platform under test cannot do what was asked."""
+
+
+class CapabilityMissing(PlatformError):  # noqa: N818 - reads as a statement where it is caught
+    """This platform, kernel or account has no means for it."""
+
+
+class RecordError(HarnessError):
+    """A run record that cannot be written or read."""
+
+
+class BaselineError(HarnessError):
+    """A baseline that is missing or refuses the run."""
+
+
+class DataError(HarnessError):
+    """A data file that cannot be analysed."""
+
+
+class ExperimentError(HarnessError):
+    """A chaos experiment that cannot be loaded or makes no sense."""
+
+
+class Interrupted(Exception):  # noqa: N818 - not a fault: the user's own wish
+    """Ctrl-C or SIGTERM arrived; everything has been stopped."""
+
+    exit_code = 130

@@ -1,0 +1,125 @@
+"""Where a service runs, in words that hold for the lab, a cluster and a plain URL.
+
+A platform gives targets to load and replicas to break; experiments name faults in these
+words only, so that one experiment file serves every platform.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from harness.catalog.model import Service
+
+Through = Literal["service", "edge", "global"]
+Health = Literal["ready", "starting", "unready", "paused", "dead"]
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A failure domain with its own replicas and its own edge."""
+
+    name: str
+    role: Literal["active", "standby", "cold"]
+    edge_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """One running copy of a service."""
+
+    id: str
+    service: str
+    region: str
+    url: str
+    health: Health
+    restarts: int = 0
+    pid: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What the load generator is pointed at.
+
+    `urls` are the addresses it balances over. `exec_prefix` is put before a command so that the
+    process starts where the target can be reached (the lab's network namespace). `description`
+    stands in the report. `environment` describes the place (kernel, replicas, versions).
+    """
+
+    service: str
+    urls: tuple[str, ...]
+    through: Through
+    description: str
+    host: str | None = None
+    exec_prefix: tuple[str, ...] = ()
+    http2: bool = False
+    ca_file: str | None = None
+    verify: bool = True
+    bind: str | None = None
+    environment: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A fault in the platform's words, not yet resolved: `kill-replicas`, `fail-region`."""
+
+    kind: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Heal:
+    """Everything needed to undo a fault, from any process, any number of times."""
+
+    fault_id: str
+    kind: str
+    arguments: Mapping[str, Any]
+
+
+@runtime_checkable
+class Platform(Protocol):
+    """A place where services run. Each method raises PlatformError with a remedy."""
+
+    name: str
+
+    def provision(self, service: Service) -> AbstractContextManager[None]:
+        """Make the service ready to be driven; undo what was made on leaving."""
+        ...
+
+    def target(self, service: Service, through: Through, region: str | None) -> Target:
+        """The addresses to load."""
+        ...
+
+    def regions(self, service: Service) -> tuple[Region, ...]:
+        """Every region the service runs in."""
+        ...
+
+    def replicas(self, service: Service) -> tuple[Replica, ...]:
+        """Every replica, in all regions, with its health now."""
+        ...
+
+    def capabilities(self) -> Mapping[str, str | None]:
+        """Fault kind -> None where it can be carried out, else the reason why not."""
+        ...
+
+    def resolve(self, service: Service, fault: Fault) -> tuple[str, ...]:
+        """The exact things a fault would hit now (replica ids, links), without touching them."""
+        ...
+
+    def plan_heal(self, service: Service, fault: Fault, fault_id: str) -> Heal:
+        """What will undo the fault; written to the ledger before `inject`."""
+        ...
+
+    def inject(self, service: Service, fault: Fault, heal: Heal) -> None:
+        """Carry the fault out."""
+        ...
+
+    def heal(self, heal: Heal) -> None:
+        """Undo; idempotent; returns only when undone."""
+        ...
+
+    def leftovers(self) -> tuple[str, ...]:
+        """What is still there of any fault, found by looking, in words for the user."""
+        ...

@@ -1,0 +1,95 @@
+"""What is sent and how fast: the declarative part of a traffic model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Spacing = Literal["constant", "poisson"]
+Phase = Literal["warmup", "ramp", "hold", "cooldown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A weighted request template; `{name}` draws from the feed of that name."""
+
+    name: str
+    method: str
+    path: str
+    weight: float = 1.0
+    headers: tuple[tuple[str, str], ...] = ()
+    body: str | None = None
+    timeout_s: float = 10.0
+    checks: tuple[dict[str, Any], ...] = ()
+    log: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Journey:
+    """A weighted Python journey: `method` is the name of the User's method."""
+
+    name: str
+    method: str
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficModel:
+    """The mix of one scenario: what the engine sends, what Python walks through."""
+
+    service: str
+    scenario: str
+    source: str
+    requests: tuple[Request, ...]
+    journeys: tuple[Journey, ...] = ()
+    feeds: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of linearly changing arrival rate (requests/s); `hold` segments are judged."""
+
+    phase: Phase
+    duration_s: float
+    from_rate: float
+    to_rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class LoadProfile:
+    """When requests become due.
+
+    Open model: `segments` (with `spacing`) or `replay_ns` (due times from the start).
+    Closed model: `users` > 0 keep one request each in flight; labelled as such everywhere.
+    """
+
+    name: str
+    segments: tuple[Segment, ...]
+    spacing: Spacing = "poisson"
+    seed: int = 1
+    replay_ns: tuple[int, ...] = ()
+    users: int = 0
+    think_s: float = 0.0
+
+    @property
+    def model(self) -> Literal["open", "closed"]:
+        """Open (arrivals do not wait for answers) or closed (N users)."""
+        return "closed" if self.users else "open"
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds from the first to the last possible arrival."""
+        return sum(segment.duration_s for segment in self.segments)
+
+    def phases(self) -> tuple[tuple[Phase, float, float], ...]:
+        """(phase, begin, end) in seconds from the start, neighbours of one phase joined."""
+        spans: list[tuple[Phase, float, float]] = []
+        begin = 0.0
+        for segment in self.segments:
+            end = begin + segment.duration_s
+            if spans and spans[-1][0] == segment.phase:
+                spans[-1] = (segment.phase, spans[-1][1], end)
+            else:
+                spans.append((segment.phase, begin, end))
+            begin = end
+        return tuple(spans)
