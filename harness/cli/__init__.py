@@ -1,1 +1,84 @@
-"""..."""
+"""The `harness` command: words in, an exit code out.
+
+Each command lives in a module of its own and imports what it needs when it runs, so that
+`harness --help` answers at once. Errors of the user become one line and exit code 2.
+"""
+
+from __future__ import annotations
+
+import importlib
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+
+import click
+
+from harness import __version__
+from harness.errors import HarnessError, Interrupted
+
+COMMANDS = {
+    "perf": "harness.cli.perf:command",
+    "capacity": "harness.cli.capacity:command",
+    "runs": "harness.cli.runs:runs",
+    "show": "harness.cli.runs:show",
+    "services": "harness.cli.services:command",
+    "scenarios": "harness.cli.scenarios:command",
+    "lab": "harness.cli.lab:group",
+    "stats": "harness.cli.stats:group",
+}
+
+
+class _Commands(click.Group):
+    """A group whose commands are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="harness")
+def cli() -> None:
+    """Load, chaos and performance testing that refuses to report what it cannot know.
+
+    Exit codes: 0 pass, 1 fail, 2 usage, 3 inconclusive, 4 invalid, 130 interrupted.
+    """
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    sys.exit(run(argv))
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code and never lets a user's error out."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        result = cli.main(args=argv, standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as problem:
+        problem.show()
+        return problem.exit_code
+    except (Interrupted, KeyboardInterrupt, click.Abort):
+        click.echo("harness: interrupted", err=True)
+        return Interrupted.exit_code
+    except HarnessError as problem:
+        click.echo(f"harness: {problem}", err=True)
+        return problem.exit_code
+    except BrokenPipeError:  # `harness runs | head`
+        sys.stderr.close()
+        return 0
+    return result if isinstance(result, int) else 0
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    """Treat SIGTERM as Ctrl-C, so that both clean up alike."""
+    raise KeyboardInterrupt

@@ -1,0 +1,47 @@
+# One idea: `make <target>` works as the first command after a clone. `make help` lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+
+PY := .venv/bin/python
+READY := .venv/.ready
+# Everything that changes what is installed or built.
+SOURCES := pyproject.toml $(wildcard engine/Cargo.toml engine/src/*.rs engine/src/*/*.rs)
+
+# Options of a run, passed on when set: make perf SERVICE=memorai RATE=2000 DURATION=20s
+opt = $(if $($(1)),--$(2) $($(1)))
+RUN_OPTIONS = $(call opt,RATE,rate) $(call opt,DURATION,duration) $(call opt,PROFILE,profile) \
+	$(call opt,SCENARIO,scenario) $(call opt,TARGET,target) $(call opt,THROUGH,through) \
+	$(call opt,WORKERS,workers) $(call opt,SEED,seed) $(call opt,PLATFORM,platform)
+
+.PHONY: help setup perf test check bench clean
+
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  Options of perf: SERVICE= RATE= DURATION= PROFILE= SCENARIO= TARGET= THROUGH= WORKERS= SEED="
+
+setup: $(READY) ## Make the virtual environment and build the engine
+
+$(READY): $(SOURCES) scripts/setup
+	@scripts/setup
+
+perf: $(READY) ## Drive a service and judge it: make perf SERVICE=memorai
+	@$(if $(SERVICE),,echo "make perf: SERVICE is not set; try: make perf SERVICE=memorai (harness services lists them)" >&2; exit 2;)
+	@$(PY) -m harness perf $(SERVICE) $(RUN_OPTIONS)
+
+test: $(READY) ## Run the fast tests
+	@$(PY) -m pytest -n auto -m "not lab and not docker and not kubernetes and not browser and not slow" $(ARGS)
+
+test-all: $(READY) ## Run every test that this machine can run
+	@$(PY) -m pytest $(ARGS)
+
+check: $(READY) ## Lint, types, formatting of Python and Rust, the README's commands
+	@scripts/check
+
+bench: $(READY) ## Measure beside peers and write benchmarks/RESULTS.md
+	@$(PY) -m benchmarks.run $(ARGS)
+
+clean: ## Remove what was built (results and baselines stay)
+	@rm -rf .venv engine/target target build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
