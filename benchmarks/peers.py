@@ -21,7 +21,7 @@ BIN = CACHE / "bin"
 INSTALL: dict[str, list[str]] = {
     "wrk": ["apt-get", "install", "-y", "-qq", "wrk"],
     "hey": ["apt-get", "install", "-y", "-qq", "hey"],
-    "oha": ["cargo", "install", "--quiet", "oha", "--version", "1.16.0", "--root", str(CACHE)],
+    "oha": ["cargo", "install", "--quiet", "--locked", "oha", "--version", "1.16.0", "--root", str(CACHE)],
     "vegeta": ["go", "install", "github.com/tsenart/vegeta/v12@v12.13.0"],
     "k6": ["go", "install", "go.k6.io/k6@v1.8.1"],
 }

@@ -1,32 +1,45 @@
-"""One run from words to a verdict: the pipeline that every command shares."""
+"""One run from words to a verdict: the pipeline that every command shares.
+
+resolve (catalogue, scenario) -> plan (profile, target) -> provision (platform) -> load
+-> record -> judge -> report. A `Session` holds what is resolved and provisioned, so that a
+search or a comparison can make several runs against one deployment.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from harness.catalog import load_catalog, project_root
-from harness.catalog.model import Service
+from harness.catalog.model import Environment, Service
 from harness.errors import Interrupted, UsageError
 from harness.judge import Verdict, judge
 from harness.load.driver import LoadProcess
 from harness.load.plan import LoadPlan
-from harness.platform import Platform, make_platform
-from harness.platform.model import Target, Through
-from harness.record import RunRecord, RunWriter
+from harness.platform import Behaviour, LabOptions, make_platform
+from harness.platform.model import Platform, Target, Through
+from harness.record import RunRecord, RunWriter, capture_environment
 from harness.report import write_reports
-from harness.traffic import load_model, resolve_profile
-from harness.traffic.model import LoadProfile, Spacing
+from harness.traffic import load_model, resolve_profile, scenario_environment
+from harness.traffic.model import LoadProfile, Spacing, TrafficModel
 
-Progress = Callable[[str], None]
-Listener = Callable[[Mapping[str, Any]], None]
+Say = Callable[[str], None]
+Message = dict[str, Any]
+
+MOST_INTERRUPTS = 2
+"""One for a drain, one for none; the next is a kill."""
+
+POLL_S = 0.2
+"""How long a run waits for the load child before it looks at the clock and the user again."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What the user asked for; every None means the default of the part it belongs to."""
+    """What the user asked for; None means the default of the part it belongs to."""
 
     service: str
     profile: str = "perf"
@@ -47,3 +60,177 @@ class RunOptions:
     connections: int | None = None
     production: bool = False
     results: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one run left: its record on disk and the verdict on it."""
+
+    record: RunRecord
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A service that is deployed and resolved, ready for any number of runs."""
+
+    options: RunOptions
+    service: Service
+    traffic: TrafficModel
+    platform: Platform
+    target: Target
+    root: Path
+    results: Path
+
+    def profile(self, rate: float | None = None, duration_s: float | None = None) -> LoadProfile:
+        """The profile asked for, with this run's own rate and hold where given."""
+        asked = self.options
+        return resolve_profile(
+            asked.profile,
+            rate=asked.rate if rate is None else rate,
+            duration=asked.duration_s if duration_s is None else duration_s,
+            seed=asked.seed,
+            spacing=asked.spacing,
+            users=asked.users,
+        )
+
+    def plan(self, profile: LoadProfile) -> LoadPlan:
+        """Everything the load child needs for one run with this profile."""
+        bounds = {}
+        if self.options.connections is not None:
+            bounds["connections_per_target"] = self.options.connections
+        return LoadPlan(
+            target=self.target,
+            traffic=self.traffic,
+            profile=profile,
+            workers=self.options.workers,
+            **bounds,
+        )
+
+    def run(
+        self,
+        profile: LoadProfile,
+        listen: Callable[[Message], None] | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> Outcome:
+        """Load, record, judge, report: one run.
+
+        `listen` hears every message of the load child; `labels` stand in the record. Raises
+        Interrupted after Ctrl-C, when the child has ended and the partial record is complete
+        and marked so.
+        """
+        plan = self.plan(profile)
+        environment = {
+            **capture_environment(self.root),
+            "platform": self.platform.name,
+            "target": dict(self.target.environment),
+        }
+        with RunWriter.create(
+            self.results,
+            self.service,
+            plan,
+            environment,
+            command=tuple(sys.argv),
+            labels=dict(labels or {}),
+        ) as writer:
+            interrupted = _load(plan, self.service, writer, listen)
+        record = RunRecord.load(writer.directory)
+        verdict = judge(record, self.service)
+        write_reports(record, verdict, writer.directory)
+        if interrupted:
+            raise Interrupted(f"the partial record is in {writer.directory}")
+        return Outcome(record, verdict)
+
+
+@contextmanager
+def session(options: RunOptions, say: Say = lambda text: None) -> Iterator[Session]:
+    """Resolve, plan and provision; undo what was provisioned on leaving, however that is.
+
+    Raises HarnessError for everything the user can mend, before anything is started.
+    """
+    root = project_root()
+    service = load_catalog(root / "services").service(options.service)
+    traffic = load_model(service, options.scenario, root)
+    resolve_profile(  # a profile that cannot be is told before anything is started
+        options.profile,
+        rate=options.rate,
+        duration=options.duration_s,
+        seed=options.seed,
+        spacing=options.spacing,
+        users=options.users,
+    )
+    platform = make_named_platform(options, service, say)
+    with platform.provision(service):
+        target = platform.target(service, options.through, options.region)
+        results = options.results or root / "results"
+        yield Session(options, service, traffic, platform, target, root, results)
+
+
+def make_named_platform(options: RunOptions, service: Service, say: Say) -> Platform:
+    """The platform that was named: a URL, an environment of the catalogue, or the lab."""
+    url = options.target
+    if options.environment is not None:
+        if url is not None:
+            raise UsageError("--target and --environment exclude each other", "name one of them")
+        url = _environment(options.environment, service).base_url
+    if url is not None:
+        _refuse_production(options, service, url)
+        return make_platform("url", url=url, progress=say)
+    lab = LabOptions(
+        regions=3 if options.through == "global" else 1,
+        replicas=options.replicas,
+        edges=options.through != "service",
+        behaviour=Behaviour.parse(options.behaviour),
+    )
+    return make_platform(options.platform, options=lab, progress=say)
+
+
+def _environment(name: str, service: Service) -> Environment:
+    for environment in service.environments:
+        if environment.name == name:
+            return environment
+    known = ", ".join(environment.name for environment in service.environments)
+    raise UsageError(f"{service.name} has no environment {name!r}", f"it has {known}")
+
+
+def _refuse_production(options: RunOptions, service: Service, url: str) -> None:
+    for environment in service.environments:
+        same = url.rstrip("/").startswith(environment.base_url.rstrip("/"))
+        if environment.production and same and not options.production:
+            raise UsageError(
+                f"{url} is production of {service.name}", "add --production if that is meant"
+            )
+
+
+def _load(
+    plan: LoadPlan,
+    service: Service,
+    writer: RunWriter,
+    listen: Callable[[Message], None] | None,
+) -> bool:
+    """Run the load child to its end and record what it says; whether it was interrupted.
+
+    The first Ctrl-C asks the child to stop and drain, the second to end at once, the third
+    kills it.
+    """
+    interrupts = 0
+    problem: str | None = None
+    with LoadProcess(plan, scenario_environment(service)) as child:
+        while not child.ended:
+            try:
+                for message in child.poll(POLL_S):
+                    if message["type"] == "child_died":
+                        problem = f"the load child ended by itself: {message['stderr'] or 'mute'}"
+                    writer.message(message)
+                    if listen is not None:
+                        listen(message)
+            except KeyboardInterrupt:
+                interrupts += 1
+                child.stop() if interrupts <= MOST_INTERRUPTS else child.kill()
+    if interrupts:
+        writer.finish("interrupted")
+    elif problem is not None:
+        writer.finish("failed", problem=problem)
+    else:
+        writer.finish("complete")
+    return bool(interrupts)

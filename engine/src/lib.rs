@@ -1,1 +1,30 @@
+//! The load engine behind `harness._engine`.
 
+mod alarm;
+mod check;
+mod clock;
+mod exchange;
+mod feed;
+mod hist;
+mod kind;
+mod net;
+mod nullserver;
+mod plan;
+mod pool;
+mod python;
+mod rng;
+mod run;
+mod schedule;
+mod slices;
+mod template;
+mod worker;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Locks. A thread that panicked has said so elsewhere; its counts are still counts.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -19,13 +19,8 @@ from harness.errors import HarnessError, Interrupted
 
 COMMANDS = {
     "perf": "harness.cli.perf:command",
-    "capacity": "harness.cli.capacity:command",
     "runs": "harness.cli.runs:runs",
     "show": "harness.cli.runs:show",
-    "services": "harness.cli.services:command",
-    "scenarios": "harness.cli.scenarios:command",
-    "lab": "harness.cli.lab:group",
-    "stats": "harness.cli.stats:group",
 }
 
 
@@ -67,8 +62,9 @@ def run(argv: Sequence[str] | None = None) -> int:
     except click.ClickException as problem:
         problem.show()
         return problem.exit_code
-    except (Interrupted, KeyboardInterrupt, click.Abort):
-        click.echo("harness: interrupted", err=True)
+    except (Interrupted, KeyboardInterrupt, click.Abort) as stop:
+        detail = f"; {stop}" if str(stop) else ""
+        click.echo(f"harness: interrupted{detail}", err=True)
         return Interrupted.exit_code
     except HarnessError as problem:
         click.echo(f"harness: {problem}", err=True)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
+from harness.errors import RecordError
 from harness.platform.model import Target
 from harness.traffic.model import LoadProfile, TrafficModel
 
@@ -22,3 +26,26 @@ class LoadPlan:
     connect_timeout_s: float = 5.0
     drain_s: float = 10.0
     probe: bool = True
+
+
+_PLAN = TypeAdapter(LoadPlan)
+
+
+def plan_json(plan: LoadPlan) -> bytes:
+    """The plan as the load child reads it."""
+    return _PLAN.dump_json(plan)
+
+
+def read_plan(path: Path) -> LoadPlan:
+    """A plan from a file.
+
+    Raises RecordError naming the file and the field.
+    """
+    try:
+        return _PLAN.validate_json(path.read_bytes())
+    except OSError as error:
+        raise RecordError(f"{path}: {error.strerror}", "name a readable plan") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"]) or "plan"
+        raise RecordError(f"{path}: {field}: {first['msg']}", "write it with plan_json") from None

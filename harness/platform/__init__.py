@@ -1,1 +1,57 @@
-"""..."""
+"""Where services run: the lab, a cluster or a plain URL, behind one protocol.
+
+Names are imported when they are first used: the lab's own processes live in this package and
+must start fast.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from harness.platform.lab.options import Behaviour, LabOptions, Slowdown
+    from harness.platform.lab.platform import Lab
+    from harness.platform.model import Fault, Heal, Platform, Region, Replica, Target, Through
+    from harness.platform.registry import PLATFORMS, make_platform
+    from harness.platform.url import Url
+
+_HOMES = {
+    "harness.platform.lab.options": ("Behaviour", "LabOptions", "Slowdown"),
+    "harness.platform.lab.platform": ("Lab",),
+    "harness.platform.model": (
+        "Fault",
+        "Heal",
+        "Platform",
+        "Region",
+        "Replica",
+        "Target",
+        "Through",
+    ),
+    "harness.platform.registry": ("PLATFORMS", "make_platform"),
+    "harness.platform.url": ("Url",),
+}
+
+__all__ = [
+    "PLATFORMS",
+    "Behaviour",
+    "Fault",
+    "Heal",
+    "Lab",
+    "LabOptions",
+    "Platform",
+    "Region",
+    "Replica",
+    "Slowdown",
+    "Target",
+    "Through",
+    "Url",
+    "make_platform",
+]
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(module), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,1 +1,55 @@
-"""..."""
+"""Traffic models and load profiles: what is sent, and when. No I/O but reading scenario files."""
+
+from harness.traffic.build import model_of, to_engine
+from harness.traffic.declare import (
+    body_contains,
+    choice,
+    csv_column,
+    delete,
+    get,
+    journey,
+    json_pointer,
+    post,
+    put,
+    request,
+    sequence,
+    status,
+    uniform,
+    uuid,
+    zipf,
+)
+from harness.traffic.model import Journey, LoadProfile, Request, Segment, TrafficModel
+from harness.traffic.profiles import NAMED, replay, resolve_profile
+from harness.traffic.scenario import import_user, load_model, scenario_environment, scenario_names
+
+__all__ = [
+    "NAMED",
+    "Journey",
+    "LoadProfile",
+    "Request",
+    "Segment",
+    "TrafficModel",
+    "body_contains",
+    "choice",
+    "csv_column",
+    "delete",
+    "get",
+    "import_user",
+    "journey",
+    "json_pointer",
+    "load_model",
+    "model_of",
+    "post",
+    "put",
+    "replay",
+    "request",
+    "resolve_profile",
+    "scenario_environment",
+    "scenario_names",
+    "sequence",
+    "status",
+    "to_engine",
+    "uniform",
+    "uuid",
+    "zipf",
+]

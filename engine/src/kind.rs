@@ -1,0 +1,75 @@
+//! Why a request failed: a closed list.
+
+use std::io;
+
+macro_rules! kinds {
+    ($($variant:ident => $text:literal),* $(,)?) => {
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Kind { $($variant),* }
+
+        impl Kind {
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $text),* }
+            }
+        }
+    };
+}
+
+kinds! {
+    Refused => "refused",
+    ConnectTimeout => "connect_timeout",
+    Resolve => "resolve",
+    Unreachable => "unreachable",
+    Reset => "reset",
+    Eof => "eof",
+    Timeout => "timeout",
+    Status3xx => "status_3xx",
+    Status4xx => "status_4xx",
+    Status5xx => "status_5xx",
+    Check => "check",
+    Tls => "tls",
+    Protocol => "protocol",
+    BodyTooLarge => "body_too_large",
+    InFlightLimit => "in_flight_limit",
+    Journey => "journey",
+    Local => "local",
+}
+
+impl Kind {
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.name() == name)
+    }
+
+    /// The class of a status that is not wanted; classes 1xx and 2xx have none.
+    pub fn of_status(status: u16) -> Option<Self> {
+        match status / 100 {
+            3 => Some(Self::Status3xx),
+            4 => Some(Self::Status4xx),
+            5.. => Some(Self::Status5xx),
+            _ => None,
+        }
+    }
+
+    /// What an error of the operating system means while connecting.
+    pub fn of_connect(error: &io::Error) -> Self {
+        if let Some(
+            libc::EMFILE
+            | libc::ENFILE
+            | libc::ENOBUFS
+            | libc::ENOMEM
+            | libc::EADDRNOTAVAIL
+            | libc::EADDRINUSE,
+        ) = error.raw_os_error()
+        {
+            return Self::Local;
+        }
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused => Self::Refused,
+            io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => Self::Reset,
+            io::ErrorKind::TimedOut => Self::ConnectTimeout,
+            _ => Self::Unreachable,
+        }
+    }
+}

@@ -1,0 +1,480 @@
+//! Connections: a bounded number for each target, taken in turn; whoever finds none free waits.
+
+use crate::exchange::{Ended, Outgoing, complete, kind_of};
+use crate::kind::Kind;
+use crate::net::{Io, open};
+use crate::worker::{Job, Worker};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Body;
+use hyper::client::conn::{http1, http2};
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use tokio::task::spawn_local;
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
+
+/// Streams at once on one HTTP/2 connection; servers usually allow as many or more.
+const STREAMS: usize = 100;
+
+pub struct Pool {
+    targets: Vec<RefCell<Target>>,
+    /// Requests that found no free connection, first come first served.
+    queue: RefCell<VecDeque<Job>>,
+    next: Cell<usize>,
+    /// Connections allowed for each target.
+    limit: usize,
+}
+
+#[derive(Default)]
+struct Target {
+    idle: VecDeque<Rc<Slot>>,
+    multiplexed: Vec<Rc<Multiplexed>>,
+    /// Connections that exist or are being made.
+    open: usize,
+    /// Connections made so far: which address of a name comes next.
+    turn: usize,
+}
+
+/// Where an idle HTTP/1.1 connection awaits its next request.
+#[derive(Default)]
+struct Slot {
+    job: RefCell<Option<Job>>,
+    waker: RefCell<Option<Waker>>,
+    dead: Cell<bool>,
+}
+
+/// An HTTP/2 connection.
+#[derive(Default)]
+struct Multiplexed {
+    sender: RefCell<Option<http2::SendRequest<Full<Bytes>>>>,
+    /// Requests that wait for the connection to be made.
+    pending: RefCell<Vec<Job>>,
+    active: Cell<usize>,
+    dead: Cell<bool>,
+    read: RefCell<Rc<Cell<u64>>>,
+}
+
+impl Multiplexed {
+    fn room(&self) -> bool {
+        let closed = self.sender.borrow().as_ref().is_some_and(http2::SendRequest::is_closed);
+        !self.dead.get() && !closed && self.active.get() < STREAMS
+    }
+}
+
+impl Pool {
+    pub fn new(targets: usize, limit: usize, first: usize) -> Self {
+        Self {
+            targets: (0..targets).map(|_| RefCell::default()).collect(),
+            queue: RefCell::default(),
+            next: Cell::new(first),
+            limit,
+        }
+    }
+
+    /// Puts a request at the end of the queue.
+    pub fn wait(&self, job: Job) {
+        self.queue.borrow_mut().push_back(job);
+    }
+
+    /// The first waiting request whose time is not up.
+    fn take(&self, worker: &Worker) -> Option<Job> {
+        loop {
+            let job = self.queue.borrow_mut().pop_front()?;
+            // Only requests that have waited can be late.
+            let now = worker.run.now();
+            if now < job.deadline {
+                return Some(job);
+            }
+            job.end(Ended::failed(Kind::Timeout, now));
+        }
+    }
+
+    /// Takes the waiting requests whose time is up.
+    pub fn expired(&self, now: u64) -> Vec<Job> {
+        let mut queue = self.queue.borrow_mut();
+        if !queue.iter().any(|job| job.deadline <= now) {
+            return Vec::new();
+        }
+        let (late, kept) = queue.drain(..).partition(|job| job.deadline <= now);
+        *queue = kept;
+        drop(queue);
+        Vec::from(late)
+    }
+
+    /// Lets waiting requests go ahead as far as connections allow.
+    pub fn pump(&self, worker: &Rc<Worker>) {
+        while let Some(job) = self.take(worker) {
+            if let Some(job) = assign(worker, job) {
+                self.queue.borrow_mut().push_front(job);
+                return;
+            }
+        }
+    }
+
+    /// A connection of `target` is no more.
+    fn release(&self, worker: &Rc<Worker>, target: usize) {
+        self.targets[target].borrow_mut().open -= 1;
+        self.pump(worker);
+    }
+
+    /// Drops everything that waits.
+    pub fn clear(&self) {
+        let jobs = std::mem::take(&mut *self.queue.borrow_mut());
+        drop(jobs);
+        for target in &self.targets {
+            let target = std::mem::take(&mut *target.borrow_mut());
+            for connection in &target.multiplexed {
+                let pending = std::mem::take(&mut *connection.pending.borrow_mut());
+                drop(pending);
+            }
+        }
+    }
+}
+
+/// Gives a request to a connection, or puts it into the queue.
+pub fn submit(worker: &Rc<Worker>, job: Job) {
+    let pool = &worker.pool;
+    if !pool.queue.borrow().is_empty() {
+        // Nobody overtakes.
+        pool.wait(job);
+        pool.pump(worker);
+    } else if let Some(job) = assign(worker, job) {
+        pool.wait(job);
+    }
+}
+
+/// Gives a request to the next target in turn that can take it; gives it back if none can.
+fn assign(worker: &Rc<Worker>, mut job: Job) -> Option<Job> {
+    let pool = &worker.pool;
+    let count = pool.targets.len();
+    let first = pool.next.get();
+    pool.next.set((first + 1) % count);
+    for i in 0..count {
+        let target = (first + i) % count;
+        let given = if worker.run.plan.http2 {
+            give_stream(worker, target, job)
+        } else {
+            give(worker, target, job)
+        };
+        job = given?;
+    }
+    Some(job)
+}
+
+fn give(worker: &Rc<Worker>, target: usize, job: Job) -> Option<Job> {
+    let mut state = worker.pool.targets[target].borrow_mut();
+    while let Some(slot) = state.idle.pop_front() {
+        if slot.dead.get() {
+            continue;
+        }
+        *slot.job.borrow_mut() = Some(job);
+        if let Some(waker) = slot.waker.borrow_mut().take() {
+            waker.wake();
+        }
+        return None;
+    }
+    if state.open >= worker.pool.limit {
+        return Some(job);
+    }
+    state.open += 1;
+    state.turn += 1;
+    spawn_local(serve(Rc::clone(worker), target, state.turn, job));
+    None
+}
+
+/// Opens a stream within both the connect timeout and the request's own.
+async fn connect(
+    worker: &Rc<Worker>,
+    target: usize,
+    turn: usize,
+    deadline: u64,
+) -> Result<(Io, Rc<Cell<u64>>), Kind> {
+    let run = &worker.run;
+    let left = Duration::from_nanos(deadline.saturating_sub(run.now()));
+    let patience = left.min(run.plan.connect_timeout);
+    let opening = open(&run.plan, run.tls.as_ref(), &run.plan.targets[target], turn - 1);
+    match timeout(patience, opening).await {
+        Ok(Ok(stream)) => Ok(Io::new(stream)),
+        Ok(Err(kind)) => Err(kind),
+        Err(_) if left < run.plan.connect_timeout => Err(Kind::Timeout),
+        Err(_) => Err(Kind::ConnectTimeout),
+    }
+}
+
+/// Renders a request and notes when it is sent.
+fn prepare(worker: &Worker, target: usize, job: &mut Job) -> Option<Outgoing> {
+    let plan = &worker.run.plan;
+    let prepared = &worker.prepared[job.endpoint * plan.targets.len() + target];
+    let request =
+        prepared.render(&plan.requests[job.endpoint], &plan.targets[target], &job.values)?;
+    job.bytes_out = request.body().size_hint().exact().unwrap_or(0);
+    job.sent = Some(worker.run.now());
+    Some(request)
+}
+
+/// A timer that is moved only when it has to be: the deadlines of one connection mostly grow.
+struct Deadline<'a> {
+    timer: Pin<&'a mut Sleep>,
+    at: u64,
+}
+
+impl Deadline<'_> {
+    fn set(&mut self, worker: &Worker, at: u64) {
+        let earlier = at < self.at;
+        self.at = at;
+        if earlier || self.timer.is_elapsed() {
+            self.arm(worker);
+        }
+    }
+
+    fn arm(&mut self, worker: &Worker) {
+        let left = Duration::from_nanos(self.at.saturating_sub(worker.run.now()));
+        self.timer.as_mut().reset(Instant::now() + left);
+    }
+
+    fn poll(&mut self, worker: &Worker, cx: &mut Context<'_>) -> Poll<()> {
+        while self.timer.as_mut().poll(cx).is_ready() {
+            if worker.run.now() >= self.at {
+                return Poll::Ready(());
+            }
+            self.arm(worker);
+        }
+        Poll::Pending
+    }
+}
+
+/// One HTTP/1.1 connection from its making to its end, with every request that it carries. The
+/// protocol and the requests are driven by one task: nothing is handed over.
+async fn serve(worker: Rc<Worker>, target: usize, turn: usize, mut job: Job) {
+    let opened = async {
+        let (io, read) = connect(&worker, target, turn, job.deadline).await?;
+        let made = http1::Builder::new().handshake::<_, Full<Bytes>>(io).await;
+        made.map(|made| (made, read)).map_err(|error| kind_of(&error, false))
+    };
+    let ((mut sender, driver), read) = match opened.await {
+        Ok(opened) => opened,
+        Err(kind) => {
+            job.end(Ended::failed(kind, worker.run.now()));
+            worker.pool.release(&worker, target);
+            return;
+        }
+    };
+    job.connects = 1;
+    let slot = Rc::new(Slot::default());
+    let mut driver = pin!(driver);
+    let mut gone = false;
+    let mut deadline = Deadline { timer: pin!(sleep_until(Instant::now())), at: 0 };
+    loop {
+        let limit = worker.run.plan.max_body_bytes;
+        deadline.set(&worker, job.deadline);
+        let ended = match prepare(&worker, target, &mut job) {
+            None => Ended::failed(Kind::Local, worker.run.now()),
+            Some(request) => {
+                let before = read.get();
+                let response = sender.send_request(request);
+                let exchange = complete(
+                    response,
+                    job.template(),
+                    &job.values,
+                    limit,
+                    || read.get() > before,
+                    || worker.run.now(),
+                );
+                let mut exchange = pin!(exchange);
+                poll_fn(|cx| {
+                    // The request enters the driver, the driver moves it, the exchange sees it move.
+                    for _ in 0..2 {
+                        if let Poll::Ready(ended) = exchange.as_mut().poll(cx) {
+                            return Poll::Ready(ended);
+                        }
+                        gone = gone || driver.as_mut().poll(cx).is_ready();
+                    }
+                    if let Poll::Ready(ended) = exchange.as_mut().poll(cx) {
+                        return Poll::Ready(ended);
+                    }
+                    deadline
+                        .poll(&worker, cx)
+                        .map(|()| Ended::failed(Kind::Timeout, worker.run.now()))
+                })
+                .await
+            }
+        };
+        let whole = ended.whole;
+        job.end(ended);
+        let ready = poll_fn(|cx| {
+            gone = gone || driver.as_mut().poll(cx).is_ready();
+            if gone || !whole {
+                return Poll::Ready(false);
+            }
+            match sender.poll_ready(cx) {
+                Poll::Ready(result) => Poll::Ready(result.is_ok()),
+                Poll::Pending => deadline.poll(&worker, cx).map(|()| false),
+            }
+        });
+        if !ready.await {
+            break;
+        }
+        let next = match worker.pool.take(&worker) {
+            Some(job) => Some(job),
+            None => {
+                worker.pool.targets[target].borrow_mut().idle.push_back(Rc::clone(&slot));
+                poll_fn(|cx| {
+                    if driver.as_mut().poll(cx).is_ready() {
+                        slot.dead.set(true);
+                        return Poll::Ready(None);
+                    }
+                    if let Some(job) = slot.job.borrow_mut().take() {
+                        return Poll::Ready(Some(job));
+                    }
+                    *slot.waker.borrow_mut() = Some(cx.waker().clone());
+                    Poll::Pending
+                })
+                .await
+            }
+        };
+        match next {
+            Some(next) => job = next,
+            None => break,
+        }
+    }
+    // Given to a connection that is now known to be closed, before anything was sent.
+    let unsent = slot.job.borrow_mut().take();
+    slot.dead.set(true);
+    worker.pool.targets[target].borrow_mut().open -= 1;
+    if let Some(job) = unsent {
+        submit(&worker, job);
+    }
+    worker.pool.pump(&worker);
+}
+
+/// Runs hyper's own tasks on this thread.
+#[derive(Clone, Copy)]
+struct Here;
+
+impl<F: Future + 'static> hyper::rt::Executor<F> for Here {
+    fn execute(&self, future: F) {
+        spawn_local(async move {
+            future.await;
+        });
+    }
+}
+
+fn give_stream(worker: &Rc<Worker>, target: usize, job: Job) -> Option<Job> {
+    let mut state = worker.pool.targets[target].borrow_mut();
+    if let Some(connection) = state.multiplexed.iter().find(|connection| connection.room()) {
+        connection.active.set(connection.active.get() + 1);
+        if connection.sender.borrow().is_some() {
+            spawn_local(stream(Rc::clone(worker), target, Rc::clone(connection), job));
+        } else {
+            connection.pending.borrow_mut().push(job);
+        }
+        return None;
+    }
+    if state.open >= worker.pool.limit {
+        return Some(job);
+    }
+    state.open += 1;
+    state.turn += 1;
+    let connection = Rc::new(Multiplexed::default());
+    connection.active.set(1);
+    let deadline = job.deadline;
+    connection.pending.borrow_mut().push(job);
+    state.multiplexed.push(Rc::clone(&connection));
+    spawn_local(multiplex(Rc::clone(worker), target, state.turn, connection, deadline));
+    None
+}
+
+/// One HTTP/2 connection from its making to its end.
+async fn multiplex(
+    worker: Rc<Worker>,
+    target: usize,
+    turn: usize,
+    connection: Rc<Multiplexed>,
+    deadline: u64,
+) {
+    let opened = async {
+        let (io, read) = connect(&worker, target, turn, deadline).await?;
+        let made = http2::Builder::new(Here).handshake::<_, Full<Bytes>>(io).await;
+        made.map(|made| (made, read)).map_err(|error| kind_of(&error, false))
+    };
+    match opened.await {
+        Err(kind) => {
+            connection.dead.set(true);
+            forget(&worker, target, &connection);
+            let pending = std::mem::take(&mut *connection.pending.borrow_mut());
+            for job in pending {
+                job.end(Ended::failed(kind, worker.run.now()));
+            }
+        }
+        Ok(((sender, driver), read)) => {
+            *connection.sender.borrow_mut() = Some(sender);
+            *connection.read.borrow_mut() = read;
+            let pending = std::mem::take(&mut *connection.pending.borrow_mut());
+            for (i, mut job) in pending.into_iter().enumerate() {
+                job.connects = u64::from(i == 0);
+                spawn_local(stream(Rc::clone(&worker), target, Rc::clone(&connection), job));
+            }
+            // Its errors reach every stream by itself.
+            let _ = driver.await;
+            connection.dead.set(true);
+            forget(&worker, target, &connection);
+        }
+    }
+    worker.pool.release(&worker, target);
+}
+
+fn forget(worker: &Worker, target: usize, connection: &Rc<Multiplexed>) {
+    let mut state = worker.pool.targets[target].borrow_mut();
+    state.multiplexed.retain(|other| !Rc::ptr_eq(other, connection));
+}
+
+/// One stream's worth of an HTTP/2 connection: a request, and then those that wait.
+async fn stream(worker: Rc<Worker>, target: usize, connection: Rc<Multiplexed>, mut job: Job) {
+    let read = Rc::clone(&connection.read.borrow());
+    loop {
+        let sender = connection.sender.borrow().clone();
+        let (Some(mut sender), Some(request)) = (sender, prepare(&worker, target, &mut job)) else {
+            job.end(Ended::failed(Kind::Local, worker.run.now()));
+            break;
+        };
+        let before = read.get();
+        let limit = worker.run.plan.max_body_bytes;
+        let left = Duration::from_nanos(job.deadline.saturating_sub(worker.run.now()));
+        let exchange = complete(
+            sender.send_request(request),
+            job.template(),
+            &job.values,
+            limit,
+            // A broken HTTP/2 connection is never half a head.
+            || false,
+            || worker.run.now(),
+        );
+        let ended = timeout(left, exchange).await.unwrap_or_else(|_| {
+            // A connection on which nothing at all has come since is not trusted with more.
+            if read.get() == before {
+                connection.dead.set(true);
+            }
+            Ended::failed(Kind::Timeout, worker.run.now())
+        });
+        job.end(ended);
+        if connection.dead.get() {
+            break;
+        }
+        match worker.pool.take(&worker) {
+            Some(next) => job = next,
+            None => break,
+        }
+    }
+    connection.active.set(connection.active.get() - 1);
+    if connection.dead.get() && connection.active.get() == 0 {
+        // The last sender goes, and with it the connection.
+        connection.sender.borrow_mut().take();
+        forget(&worker, target, &connection);
+    }
+    worker.pool.pump(&worker);
+}

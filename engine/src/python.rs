@@ -1,0 +1,510 @@
+//! What Python sees. Nothing here waits with the GIL held, and no panic gets past it.
+
+use crate::kind::Kind;
+use crate::nullserver::{self, Behaviour};
+use crate::plan::{Plan, PlanError};
+use crate::run::{Order, Run, Scribe};
+use crate::schedule::Schedule;
+use crate::slices::Outcome;
+use crate::{clock, hist, lock, net, worker};
+use numpy::{IntoPyArray, PyArray1};
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+
+impl From<PlanError> for PyErr {
+    fn from(error: PlanError) -> Self {
+        match error {
+            PlanError::Value(text) => PyValueError::new_err(text),
+            PlanError::Io(error, text) => {
+                PyOSError::new_err((error.raw_os_error().unwrap_or(0), format!("{text}: {error}")))
+            }
+        }
+    }
+}
+
+type LogEntry<'py> = (u64, String, u64, u64, u64, u16, Option<&'static str>, Bound<'py, PyDict>);
+
+#[pyclass(frozen, module = "harness._engine")]
+struct Engine {
+    run: Arc<Run>,
+}
+
+#[pymethods]
+impl Engine {
+    #[new]
+    fn new(py: Python<'_>, plan: &str) -> PyResult<Self> {
+        let run = py.detach(|| {
+            let plan = Plan::parse(plan)?;
+            let tls = net::tls(&plan)?;
+            Ok::<_, PlanError>(Run::new(plan, tls))
+        })?;
+        Ok(Self { run: Arc::new(run) })
+    }
+
+    fn start(&self) -> PyResult<()> {
+        let run = &self.run;
+        let mut progress = lock(&run.progress);
+        if progress.started {
+            return Err(PyRuntimeError::new_err(
+                "the engine has been started already; make a new one",
+            ));
+        }
+        run.start.store(start_instant(run.plan.start_unix_ns)?, Ordering::SeqCst);
+        progress.started = true;
+        progress.running = run.plan.threads;
+        drop(progress);
+        allow_descriptors();
+        for i in 0..run.plan.threads as usize {
+            let mine = Arc::clone(run);
+            if let Err(error) = spawn(&format!("engine-{i}"), move || engine_thread(&mine, i)) {
+                run.fail(format!("cannot start a thread: {error}"));
+                ended(run);
+            }
+        }
+        let mine = Arc::clone(run);
+        spawn("engine-scribe", move || {
+            let scribe = Arc::clone(&mine);
+            if catch_unwind(AssertUnwindSafe(move || Scribe::new(scribe).run())).is_err() {
+                mine.fail("the thread that writes the slices panicked".into());
+                let mut progress = lock(&mine.progress);
+                progress.conserved = Some(false);
+                progress.finished = true;
+                drop(progress);
+                mine.changed.notify_all();
+            }
+        })
+        .map_err(|error| {
+            run.give(Order::Abort);
+            PyRuntimeError::new_err(format!("cannot start a thread: {error}"))
+        })
+    }
+
+    fn stop(&self) {
+        self.run.give(Order::Stop);
+    }
+
+    fn abort(&self) {
+        self.run.give(Order::Abort);
+    }
+
+    #[pyo3(signature = (timeout_s=None))]
+    fn join(&self, py: Python<'_>, timeout_s: Option<f64>) -> PyResult<bool> {
+        let limit = seconds("timeout_s", timeout_s.unwrap_or(1e9))?;
+        let run = &self.run;
+        Ok(py.detach(|| {
+            let until = Instant::now() + limit;
+            let mut progress = lock(&run.progress);
+            while !progress.finished {
+                let left = until.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    return false;
+                }
+                progress = match run.changed.wait_timeout(progress, left) {
+                    Ok((guard, _)) => guard,
+                    Err(poisoned) => poisoned.into_inner().0,
+                };
+            }
+            true
+        }))
+    }
+
+    fn poll(&self, py: Python<'_>) -> Vec<String> {
+        py.detach(|| std::mem::take(&mut *lock(&self.run.lines)))
+    }
+
+    fn snapshot<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let run = &self.run;
+        let (totals, lag, progress, journeys, lost) = py.detach(|| {
+            let mut lag = hist::fresh::<u64>();
+            for recorder in &run.recorders {
+                // Both grow without bound: adding cannot fail.
+                let _ = lag.add(&lock(recorder).lag);
+            }
+            let journeys = lock(&run.journeys);
+            let journeys = (journeys.offered, journeys.done, journeys.open.len());
+            (run.totals(), lag, lock(&run.progress).clone(), journeys, lock(&run.log).lost)
+        });
+        let out = PyDict::new(py);
+        out.set_item("offered", totals.offered)?;
+        out.set_item("completed", totals.completed)?;
+        out.set_item("failed", totals.failed)?;
+        out.set_item("unfinished", totals.unfinished)?;
+        out.set_item("in_flight", run.in_flight.load(Ordering::Relaxed))?;
+        let p99 = (!lag.is_empty()).then(|| lag.value_at_quantile(0.99));
+        out.set_item("lag_p99_ns", p99)?;
+        out.set_item("clipped", totals.clipped)?;
+        out.set_item("finished", progress.finished)?;
+        out.set_item("conserved", progress.conserved)?;
+        out.set_item("error", progress.error)?;
+        let cpu = clock::thread_cpu_ns()
+            .map(|_| run.cpu.iter().map(|c| c.load(Ordering::Relaxed)).sum::<u64>());
+        out.set_item("cpu_ns", cpu)?;
+        out.set_item("journeys_offered", journeys.0)?;
+        out.set_item("journeys_done", journeys.1)?;
+        out.set_item("journeys_open", journeys.2)?;
+        out.set_item("log_lost", lost)?;
+        Ok(out)
+    }
+
+    fn now_ns(&self) -> i64 {
+        match self.run.start.load(Ordering::SeqCst) {
+            0 => 0,
+            start => clock::now_ns() as i64 - start as i64,
+        }
+    }
+
+    #[getter]
+    fn start_monotonic_ns(&self) -> Option<u64> {
+        Some(self.run.start.load(Ordering::SeqCst)).filter(|start| *start > 0)
+    }
+
+    fn take_journeys(&self) -> Vec<(u64, String, u64)> {
+        let ready = std::mem::take(&mut lock(&self.run.journeys).ready);
+        let names = &self.run.plan.journeys;
+        ready.into_iter().map(|(k, journey, due)| (k, names[journey].clone(), due)).collect()
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the four times and what came of it")]
+    fn record(
+        &self,
+        endpoint: &str,
+        due_ns: u64,
+        sent_ns: u64,
+        first_ns: u64,
+        done_ns: u64,
+        error: Option<&str>,
+        bytes_in: u64,
+    ) -> PyResult<bool> {
+        if !(due_ns <= done_ns && sent_ns <= first_ns && first_ns <= done_ns) || done_ns > 1 << 62 {
+            return Err(PyValueError::new_err(format!(
+                "times out of order: due {due_ns}, sent {sent_ns}, first {first_ns}, done {done_ns}; \
+                 due <= done and sent <= first <= done must hold",
+            )));
+        }
+        let error = match error.map(|name| Kind::parse(name).ok_or(name)) {
+            None => None,
+            Some(Ok(kind)) => Some(kind),
+            Some(Err(name)) => {
+                let known: Vec<&str> = Kind::ALL.iter().map(|kind| kind.name()).collect();
+                return Err(PyValueError::new_err(format!(
+                    "{name:?} is not an error kind; use one of {}",
+                    known.join(", "),
+                )));
+            }
+        };
+        // Held to the end: the run must not be closed between the question and the entry.
+        let progress = lock(&self.run.progress);
+        if progress.finished || !progress.started {
+            return Ok(false);
+        }
+        let endpoint = lock(&self.run.journeys).endpoint(endpoint);
+        let outcome = Outcome {
+            due: due_ns,
+            done: done_ns,
+            ready: None,
+            sent: Some(sent_ns),
+            error,
+            bytes_in,
+            bytes_out: 0,
+            connects: 0,
+        };
+        let mut recorder = lock(&self.run.python);
+        recorder.offer(endpoint, due_ns);
+        recorder.end(endpoint, &outcome);
+        Ok(true)
+    }
+
+    fn journey_done(&self, k: u64) -> bool {
+        let mut journeys = lock(&self.run.journeys);
+        let known = journeys.open.remove(&k).is_some();
+        journeys.done += u64::from(known);
+        drop(journeys);
+        self.run.changed.notify_all();
+        known
+    }
+
+    fn take_log<'py>(&self, py: Python<'py>) -> PyResult<Vec<LogEntry<'py>>> {
+        let plan = &self.run.plan;
+        let entries = std::mem::take(&mut lock(&self.run.log).entries);
+        entries
+            .into_iter()
+            .map(|e| {
+                let request = &plan.requests[e.endpoint];
+                let values = PyDict::new(py);
+                for (feed, value) in request.feeds.iter().zip(&e.values) {
+                    values.set_item(&plan.feeds[*feed].name, value)?;
+                }
+                Ok((e.k, request.name.clone(), e.due, e.sent, e.done, e.status, e.error, values))
+            })
+            .collect()
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // Nobody can see what it does any more.
+        self.run.give(Order::Abort);
+    }
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    thread::Builder::new().name(name.into()).spawn(body).map(drop)
+}
+
+fn engine_thread(run: &Arc<Run>, index: usize) {
+    match catch_unwind(AssertUnwindSafe(|| worker::run(run, index))) {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => run.fail(format!("engine thread {index}: {error}")),
+        Err(_) => run.fail(format!("engine thread {index} panicked")),
+    }
+    ended(run);
+}
+
+fn ended(run: &Run) {
+    lock(&run.progress).running -= 1;
+    run.changed.notify_all();
+}
+
+/// Time for the threads to be there when the run starts.
+const AHEAD_NS: u64 = 20_000_000;
+
+/// The monotonic instant of a start given in Unix time; 0 means as soon as the threads are there.
+fn start_instant(unix_ns: u64) -> PyResult<u64> {
+    if unix_ns == 0 {
+        return Ok(clock::now_ns() + AHEAD_NS);
+    }
+    let ahead = unix_ns as i128 - clock::unix_ns() as i128;
+    if !(-60_000_000_000..=3_600_000_000_000).contains(&ahead) {
+        return Err(PyValueError::new_err(format!(
+            "plan field start_unix_ns: {:.1} s from now; give a time at most an hour ahead, or 0 for now",
+            ahead as f64 / 1e9,
+        )));
+    }
+    Ok((clock::now_ns() as i128 + ahead).max(1) as u64)
+}
+
+/// Raises the soft limit of open files to the hard one: each connection needs a descriptor.
+fn allow_descriptors() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is valid for both calls; where they fail the limit stays as it is.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0
+            && limit.rlim_cur < limit.rlim_max
+        {
+            limit.rlim_cur = limit.rlim_max.min(1 << 20).max(limit.rlim_cur);
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+        }
+    }
+}
+
+fn seconds(name: &str, value: f64) -> PyResult<Duration> {
+    Duration::try_from_secs_f64(value)
+        .ok()
+        .filter(|limit| limit.as_secs() <= 1_000_000_000)
+        .ok_or_else(|| {
+            PyValueError::new_err(format!(
+                "{name}: {value} is not a time in seconds; give 0 or more"
+            ))
+        })
+}
+
+#[pyclass(module = "harness._engine")]
+struct Histogram {
+    inner: hdrhistogram::Histogram<u64>,
+}
+
+#[pymethods]
+impl Histogram {
+    #[new]
+    fn new() -> Self {
+        Self { inner: hist::fresh() }
+    }
+
+    #[staticmethod]
+    fn decode(text: &str) -> PyResult<Self> {
+        hist::decode(text).map(|inner| Self { inner }).map_err(PyValueError::new_err)
+    }
+
+    fn encode(&self) -> PyResult<String> {
+        hist::encode(&self.inner).map_err(PyValueError::new_err)
+    }
+
+    fn add(&mut self, other: PyRef<'_, Self>) -> PyResult<()> {
+        self.inner.add(&other.inner).map_err(|error| PyValueError::new_err(format!("{error:?}")))
+    }
+
+    #[pyo3(signature = (value_ns, count=1))]
+    fn record(&mut self, value_ns: u64, count: u64) {
+        // An auto-resizing histogram takes every value up to HIGH.
+        let _ = self.inner.record_n(value_ns.min(hist::HIGH), count);
+    }
+
+    fn quantile(&self, q: f64) -> PyResult<Option<u64>> {
+        if !(0.0..=1.0).contains(&q) {
+            return Err(PyValueError::new_err(format!("{q} is not a quantile; give 0 to 1")));
+        }
+        Ok((!self.inner.is_empty()).then(|| self.inner.value_at_quantile(q)))
+    }
+
+    #[getter]
+    fn count(&self) -> u64 {
+        self.inner.len()
+    }
+
+    #[getter]
+    fn min(&self) -> Option<u64> {
+        (!self.inner.is_empty()).then(|| self.inner.min())
+    }
+
+    #[getter]
+    fn max(&self) -> Option<u64> {
+        (!self.inner.is_empty()).then(|| self.inner.max())
+    }
+
+    #[getter]
+    fn mean(&self) -> Option<f64> {
+        (!self.inner.is_empty()).then(|| self.inner.mean())
+    }
+
+    fn buckets<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> (Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<i64>>) {
+        let (values, counts): (Vec<f64>, Vec<i64>) = self
+            .inner
+            .iter_recorded()
+            .map(|step| {
+                let value = step.value_iterated_to();
+                (self.inner.median_equivalent(value) as f64, step.count_at_value() as i64)
+            })
+            .unzip();
+        (values.into_pyarray(py), counts.into_pyarray(py))
+    }
+
+    fn __len__(&self) -> usize {
+        self.inner.len() as usize
+    }
+}
+
+/// Due times of a plan's arrivals on this shard, at most `limit` of them.
+#[pyfunction]
+fn schedule<'py>(py: Python<'py>, plan: &str, limit: usize) -> PyResult<Bound<'py, PyArray1<u64>>> {
+    let due = py.detach(|| {
+        let plan = Plan::parse(plan)?;
+        let arrivals =
+            Schedule::new(&plan.arrivals, plan.seed, plan.whole_share()).ok_or_else(|| {
+                PlanError::at(
+                    "arrivals",
+                    "a closed model has no schedule; its requests follow the answers",
+                )
+            })?;
+        Ok::<_, PlanError>(arrivals.take(limit).map(|arrival| arrival.due).collect::<Vec<u64>>())
+    })?;
+    Ok(due.into_pyarray(py))
+}
+
+#[pyclass(frozen, module = "harness._engine")]
+struct NullServer {
+    port: u16,
+    truth: Arc<Mutex<hdrhistogram::Histogram<u64>>>,
+    stop: Mutex<Option<(oneshot::Sender<()>, thread::JoinHandle<()>)>>,
+}
+
+#[pymethods]
+impl NullServer {
+    #[new]
+    #[pyo3(signature = (address="127.0.0.1:0", *, latency=None, stall=None, seed=1))]
+    fn new(
+        address: &str,
+        latency: Option<std::collections::HashMap<String, f64>>,
+        stall: Option<std::collections::HashMap<String, f64>>,
+        seed: u64,
+    ) -> PyResult<Self> {
+        let latency = pair("latency", latency, ["median_s", "p99_s"])?;
+        let stall = pair("stall", stall, ["every_s", "for_s"])?;
+        if latency.is_some_and(|(median, p99)| p99 < median) {
+            return Err(PyValueError::new_err("latency: p99_s is below median_s; swap them"));
+        }
+        if stall.is_some_and(|(every, length)| length >= every) {
+            return Err(PyValueError::new_err(
+                "stall: for_s is not below every_s; the server would never answer",
+            ));
+        }
+        // The standard normal's 99 % quantile.
+        const Z99: f64 = 2.326_347_874_040_841;
+        let behaviour = Behaviour {
+            latency: latency.map(|(median, p99)| (median * 1e9, (p99 / median).ln() / Z99)),
+            stall: stall.map(|(every, length)| ((every * 1e9) as u64, (length * 1e9) as u64)),
+            seed,
+        };
+        let listener = std::net::TcpListener::bind(address).map_err(|error| {
+            PyOSError::new_err((
+                error.raw_os_error().unwrap_or(0),
+                format!("cannot listen on {address}: {error}"),
+            ))
+        })?;
+        listener.set_nonblocking(true)?;
+        let port = listener.local_addr()?.port();
+        let truth = Arc::new(Mutex::new(hist::fresh()));
+        let (stop, stopped) = oneshot::channel();
+        let mine = Arc::clone(&truth);
+        let thread = thread::Builder::new()
+            .name("null-server".into())
+            .spawn(move || drop(nullserver::serve(listener, behaviour, mine, stopped)))?;
+        Ok(Self { port, truth, stop: Mutex::new(Some((stop, thread))) })
+    }
+
+    #[getter]
+    fn port(&self) -> u16 {
+        self.port
+    }
+
+    fn truth(&self, py: Python<'_>) -> PyResult<String> {
+        py.detach(|| {
+            let copy = lock(&self.truth).clone();
+            hist::encode(&copy)
+        })
+        .map_err(PyRuntimeError::new_err)
+    }
+
+    fn stop(&self, py: Python<'_>) {
+        let Some((stop, thread)) = lock(&self.stop).take() else { return };
+        let _ = stop.send(());
+        py.detach(|| drop(thread.join()));
+    }
+}
+
+type Given = Option<std::collections::HashMap<String, f64>>;
+
+/// The two named numbers of an option, both above 0.
+fn pair(option: &str, given: Given, names: [&str; 2]) -> PyResult<Option<(f64, f64)>> {
+    let Some(given) = given else { return Ok(None) };
+    let value = |name: &str| {
+        given.get(name).copied().filter(|v| *v >= 1e-9 && *v <= 86_400.0).ok_or_else(|| {
+            PyValueError::new_err(format!(
+                "{option}: give {} and {} in seconds, above 0",
+                names[0], names[1]
+            ))
+        })
+    };
+    if given.len() != 2 {
+        value("")?;
+    }
+    Ok(Some((value(names[0])?, value(names[1])?)))
+}
+
+#[pymodule]
+fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<Engine>()?;
+    module.add_class::<Histogram>()?;
+    module.add_class::<NullServer>()?;
+    module.add_function(wrap_pyfunction!(schedule, module)?)?;
+    Ok(())
+}

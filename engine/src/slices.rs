@@ -1,0 +1,311 @@
+//! What is counted: per second and endpoint, on two axes.
+
+use crate::hist;
+use crate::kind::Kind;
+use hdrhistogram::Histogram;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Mutex;
+
+pub const SECOND: u64 = 1_000_000_000;
+/// How long after its end a second on the axis `done` may still receive (clock read to record).
+const GRACE: u64 = 100_000_000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Axis {
+    Due,
+    Done,
+}
+
+const RESPONSE: usize = 0;
+const SERVICE: usize = 1;
+const LAG: usize = 2;
+const WAIT: usize = 3;
+const FAILED: usize = 4;
+const HIST_NAMES: [&str; 5] = ["response", "service", "lag", "wait", "failed"];
+
+/// Counts and histograms of one second and endpoint.
+#[derive(Debug, Default)]
+pub struct Cell {
+    pub offered: u64,
+    pub completed: u64,
+    pub failed: u64,
+    pub unfinished: u64,
+    errors: [u64; Kind::ALL.len()],
+    bytes_in: u64,
+    bytes_out: u64,
+    connects: u64,
+    hists: [Option<Box<Histogram<u32>>>; 5],
+}
+
+/// One request that ended, all times in nanoseconds from the start.
+#[derive(Clone, Copy, Debug)]
+pub struct Outcome {
+    pub due: u64,
+    pub done: u64,
+    /// The end of the pacer's lateness; absent when nobody measured it.
+    pub ready: Option<u64>,
+    /// When it was handed to a free connection; absent when it never was.
+    pub sent: Option<u64>,
+    pub error: Option<Kind>,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    pub connects: u64,
+}
+
+impl Cell {
+    fn note(&mut self, which: usize, value: u64) -> u64 {
+        let histogram = self.hists[which].get_or_insert_with(|| Box::new(hist::fresh()));
+        u64::from(hist::record(histogram, value))
+    }
+
+    /// Counts an outcome; returns how many of its times were clipped.
+    fn end(&mut self, o: &Outcome) -> u64 {
+        self.bytes_in += o.bytes_in;
+        self.bytes_out += o.bytes_out;
+        self.connects += o.connects;
+        let mut clipped = 0;
+        if let Some(ready) = o.ready {
+            clipped += self.note(LAG, ready.saturating_sub(o.due));
+            if let Some(sent) = o.sent {
+                clipped += self.note(WAIT, sent.saturating_sub(ready));
+            }
+        }
+        let response = o.done.saturating_sub(o.due);
+        match o.error {
+            None => {
+                self.completed += 1;
+                clipped += self.note(RESPONSE, response);
+                clipped += self.note(SERVICE, o.done.saturating_sub(o.sent.unwrap_or(o.due)));
+            }
+            Some(kind) => {
+                self.failed += 1;
+                self.errors[kind as usize] += 1;
+                clipped += self.note(FAILED, response);
+            }
+        }
+        clipped
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.offered += other.offered;
+        self.completed += other.completed;
+        self.failed += other.failed;
+        self.unfinished += other.unfinished;
+        self.bytes_in += other.bytes_in;
+        self.bytes_out += other.bytes_out;
+        self.connects += other.connects;
+        for (mine, theirs) in self.errors.iter_mut().zip(other.errors) {
+            *mine += theirs;
+        }
+        for (mine, theirs) in self.hists.iter_mut().zip(other.hists) {
+            match (mine.as_mut(), theirs) {
+                (_, None) => {}
+                (None, theirs) => *mine = theirs,
+                // Same precision and bounds that grow: adding cannot fail.
+                (Some(mine), Some(theirs)) => drop(mine.add(&*theirs)),
+            }
+        }
+    }
+
+    /// One Slice line.
+    pub fn line(&self, axis: Axis, second: u64, endpoint: &str) -> Result<String, String> {
+        let name = serde_json::to_string(endpoint).map_err(|error| error.to_string())?;
+        let axis = match axis {
+            Axis::Due => "due",
+            Axis::Done => "done",
+        };
+        let mut out = String::with_capacity(4096);
+        let _ = write!(
+            out,
+            r#"{{"schema":1,"axis":"{axis}","second":{second},"endpoint":{name},"offered":{},"completed":{},"failed":{},"unfinished":{},"errors":{{"#,
+            self.offered, self.completed, self.failed, self.unfinished,
+        );
+        let errors = Kind::ALL.iter().zip(self.errors).filter(|(_, count)| *count > 0);
+        for (i, (kind, count)) in errors.enumerate() {
+            let comma = if i > 0 { "," } else { "" };
+            let _ = write!(out, r#"{comma}"{}":{count}"#, kind.name());
+        }
+        let _ = write!(
+            out,
+            r#"}},"bytes_in":{},"bytes_out":{},"connects":{},"hist":{{"#,
+            self.bytes_in, self.bytes_out, self.connects,
+        );
+        let mut comma = "";
+        for (name, histogram) in HIST_NAMES.iter().zip(&self.hists) {
+            if let Some(histogram) = histogram {
+                let _ = write!(out, r#"{comma}"{name}":"{}""#, hist::encode(histogram)?);
+                comma = ",";
+            }
+        }
+        out.push_str("}}");
+        Ok(out)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Second {
+    /// Requests due here that have not ended.
+    open: u64,
+    cells: Vec<Option<Box<Cell>>>,
+}
+
+impl Second {
+    fn cell(&mut self, endpoint: usize) -> &mut Cell {
+        if self.cells.len() <= endpoint {
+            self.cells.resize_with(endpoint + 1, || None);
+        }
+        self.cells[endpoint].get_or_insert_default()
+    }
+}
+
+/// Totals since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    pub offered: u64,
+    pub completed: u64,
+    pub failed: u64,
+    pub unfinished: u64,
+    pub clipped: u64,
+}
+
+/// One thread's counts. Whole seconds leave it as soon as nothing can be added to them.
+#[derive(Debug)]
+pub struct Recorder {
+    due: BTreeMap<u64, Second>,
+    done: BTreeMap<u64, Second>,
+    /// No request will be offered with a due time before this.
+    pub frontier: u64,
+    pub totals: Totals,
+    pub lag: Histogram<u64>,
+}
+
+impl Default for Recorder {
+    fn default() -> Self {
+        Self {
+            due: BTreeMap::new(),
+            done: BTreeMap::new(),
+            frontier: 0,
+            totals: Totals::default(),
+            lag: hist::fresh(),
+        }
+    }
+}
+
+impl Recorder {
+    pub fn offer(&mut self, endpoint: usize, due: u64) {
+        self.totals.offered += 1;
+        let second = self.due.entry(due / SECOND).or_default();
+        second.open += 1;
+        second.cell(endpoint).offered += 1;
+        // On the axis of ends, an offer belongs to the second it was due in.
+        self.done.entry(due / SECOND).or_default().cell(endpoint).offered += 1;
+    }
+
+    pub fn end(&mut self, endpoint: usize, o: &Outcome) {
+        match o.error {
+            None => self.totals.completed += 1,
+            Some(_) => self.totals.failed += 1,
+        }
+        if let Some(ready) = o.ready {
+            hist::record(&mut self.lag, ready.saturating_sub(o.due));
+        }
+        let second = self.due.entry(o.due / SECOND).or_default();
+        second.open = second.open.saturating_sub(1);
+        self.totals.clipped += second.cell(endpoint).end(o);
+        self.done.entry(o.done / SECOND).or_default().cell(endpoint).end(o);
+    }
+
+    /// The run is over and this request has not ended.
+    pub fn leave(&mut self, endpoint: usize, due: u64, now: u64) {
+        self.totals.unfinished += 1;
+        let second = self.due.entry(due / SECOND).or_default();
+        second.open = second.open.saturating_sub(1);
+        second.cell(endpoint).unfinished += 1;
+        self.done.entry(now / SECOND).or_default().cell(endpoint).unfinished += 1;
+    }
+
+    /// Whether nothing can be added any more to `second` of `axis`.
+    fn settled(&self, axis: Axis, second: u64, now: u64) -> bool {
+        let end = (second + 1) * SECOND;
+        match axis {
+            Axis::Due => end <= self.frontier && self.due.get(&second).is_none_or(|s| s.open == 0),
+            Axis::Done => end.saturating_add(GRACE) <= now,
+        }
+    }
+
+    fn holds(&self, axis: Axis, second: u64) -> bool {
+        match axis {
+            Axis::Due => self.due.contains_key(&second),
+            Axis::Done => self.done.contains_key(&second),
+        }
+    }
+
+    fn take(&mut self, axis: Axis, now: u64, into: &mut Vec<(u64, Second)>) {
+        let seconds = match axis {
+            Axis::Due => &self.due,
+            Axis::Done => &self.done,
+        };
+        let ready: Vec<u64> =
+            seconds.keys().copied().filter(|s| self.settled(axis, *s, now)).collect();
+        let seconds = match axis {
+            Axis::Due => &mut self.due,
+            Axis::Done => &mut self.done,
+        };
+        into.extend(ready.into_iter().filter_map(|s| seconds.remove(&s).map(|second| (s, second))));
+    }
+}
+
+/// (axis, second, endpoint index, its counts)
+pub type Settled = (Axis, u64, usize, Box<Cell>);
+
+/// Seconds that came from some of the threads and wait for the others.
+#[derive(Debug, Default)]
+pub struct Collector {
+    pending: BTreeMap<(Axis, u64), Second>,
+}
+
+impl Collector {
+    /// Takes what is settled from `recorders` and gives what is settled in all of them: (axis,
+    /// second, endpoint index, cell). `now` is the time from the start; `u64::MAX` empties all.
+    pub fn collect<'a>(
+        &mut self,
+        recorders: impl Iterator<Item = &'a Mutex<Recorder>> + Clone,
+        now: u64,
+    ) -> Vec<Settled> {
+        for recorder in recorders.clone() {
+            for axis in [Axis::Due, Axis::Done] {
+                let mut taken = Vec::new();
+                // Nothing is merged or encoded under the lock: the sending thread waits for nobody.
+                crate::lock(recorder).take(axis, now, &mut taken);
+                for (second, data) in taken {
+                    self.add(axis, second, data);
+                }
+            }
+        }
+        let mut free: Vec<(Axis, u64)> = self.pending.keys().copied().collect();
+        for recorder in recorders {
+            let recorder = crate::lock(recorder);
+            free.retain(|(axis, second)| {
+                recorder.settled(*axis, *second, now) && !recorder.holds(*axis, *second)
+            });
+        }
+        let mut out = Vec::new();
+        for (axis, second) in free {
+            let data = self.pending.remove(&(axis, second)).unwrap_or_default();
+            for (endpoint, cell) in data.cells.into_iter().enumerate() {
+                out.extend(cell.map(|cell| (axis, second, endpoint, cell)));
+            }
+        }
+        out
+    }
+
+    fn add(&mut self, axis: Axis, second: u64, data: Second) {
+        let mine = self.pending.entry((axis, second)).or_default();
+        for (endpoint, cell) in data.cells.into_iter().enumerate() {
+            if let Some(cell) = cell {
+                mine.cell(endpoint).merge(*cell);
+            }
+        }
+    }
+}

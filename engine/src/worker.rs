@@ -1,0 +1,400 @@
+//! One engine thread: it paces its share of the schedule and owns its connections.
+
+use crate::alarm::Alarm;
+use crate::exchange::{Ended, Prepared};
+use crate::kind::Kind;
+use crate::plan::{Arrivals, Errand, Request};
+use crate::pool::{Pool, submit};
+use crate::run::{Entry, Order, Run};
+use crate::schedule::Schedule;
+use crate::slices::{Outcome, Recorder, SECOND};
+use std::cell::Cell;
+use std::io;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::Notify;
+use tokio::task::{spawn_local, yield_now};
+use tokio::time::{sleep, timeout};
+
+/// How often waiting requests are looked through for those that have timed out.
+const SWEEP: Duration = Duration::from_millis(10);
+/// So many arrivals in a row let the connections have their turn.
+const BURST: u32 = 64;
+
+pub struct Worker {
+    pub run: Arc<Run>,
+    pub pool: Pool,
+    /// Request index * targets + target.
+    pub prepared: Vec<Prepared>,
+    recorder: Arc<Mutex<Recorder>>,
+    thread: usize,
+    open: Cell<u64>,
+    idle: Notify,
+}
+
+/// A request from the moment it is offered until it ends. One that is dropped is unfinished.
+pub struct Job {
+    pub worker: Rc<Worker>,
+    pub k: u64,
+    pub endpoint: usize,
+    pub due: u64,
+    pub ready: u64,
+    pub sent: Option<u64>,
+    /// When it times out, in nanoseconds from the start.
+    pub deadline: u64,
+    pub connects: u64,
+    pub bytes_out: u64,
+    pub values: Vec<String>,
+    user: Option<u64>,
+    ended: bool,
+}
+
+impl Worker {
+    fn new(run: Arc<Run>, thread: usize) -> Self {
+        let plan = &run.plan;
+        let prepared = plan
+            .requests
+            .iter()
+            .flat_map(|request| {
+                plan.targets.iter().map(|target| Prepared::new(plan, request, target))
+            })
+            .collect();
+        let threads = plan.threads as usize;
+        let extra = usize::from(thread < plan.connections_per_target % threads);
+        let limit = plan.connections_per_target / threads + extra;
+        Self {
+            pool: Pool::new(plan.targets.len(), limit, thread),
+            prepared,
+            recorder: Arc::clone(&run.recorders[thread]),
+            run,
+            thread,
+            open: Cell::new(0),
+            idle: Notify::new(),
+        }
+    }
+
+    /// Offers the request of arrival `k`, or charges it when too much is in flight.
+    fn offer(
+        self: &Rc<Self>,
+        k: u64,
+        endpoint: usize,
+        due: u64,
+        ready: u64,
+        user: Option<u64>,
+    ) -> Option<Job> {
+        let run = &self.run;
+        let admitted = self.admit(user.is_some());
+        let mut recorder = crate::lock(&self.recorder);
+        recorder.offer(endpoint, due);
+        if !admitted {
+            let outcome = Outcome {
+                due,
+                done: ready,
+                ready: Some(ready),
+                sent: None,
+                error: Some(Kind::InFlightLimit),
+                bytes_in: 0,
+                bytes_out: 0,
+                connects: 0,
+            };
+            recorder.end(endpoint, &outcome);
+            return None;
+        }
+        drop(recorder);
+        self.open.set(self.open.get() + 1);
+        let request = &run.plan.requests[endpoint];
+        let values = request
+            .feeds
+            .iter()
+            .map(|feed| {
+                let mut value = String::new();
+                run.plan.feeds[*feed].write(k, &mut value);
+                value
+            })
+            .collect();
+        Some(Job {
+            worker: Rc::clone(self),
+            k,
+            endpoint,
+            due,
+            ready,
+            sent: None,
+            deadline: ready + request.timeout_ns,
+            connects: 0,
+            bytes_out: 0,
+            values,
+            user,
+            ended: false,
+        })
+    }
+
+    /// Takes a place among what is in flight. A closed model's users are their own bound.
+    fn admit(&self, always: bool) -> bool {
+        let run = &self.run;
+        let journeys = if run.plan.journeys.is_empty() {
+            0
+        } else {
+            crate::lock(&run.journeys).open.len() as u64
+        };
+        if run.in_flight.fetch_add(1, Ordering::Relaxed) + journeys < run.plan.max_in_flight
+            || always
+        {
+            return true;
+        }
+        run.in_flight.fetch_sub(1, Ordering::Relaxed);
+        false
+    }
+
+    fn dispatch(self: &Rc<Self>, k: u64, due: u64, ready: u64) {
+        match self.run.plan.errand(k) {
+            Errand::Request(endpoint) => {
+                if let Some(job) = self.offer(k, endpoint, due, ready, None) {
+                    submit(self, job);
+                }
+            }
+            Errand::Journey(journey) => self.journey(k, journey, due, ready),
+        }
+    }
+
+    fn journey(self: &Rc<Self>, k: u64, journey: usize, due: u64, ready: u64) {
+        let run = &self.run;
+        let mut journeys = crate::lock(&run.journeys);
+        journeys.offered += 1;
+        let busy = journeys.open.len() as u64 + run.in_flight.load(Ordering::Relaxed);
+        if busy < run.plan.max_in_flight {
+            journeys.ready.push((k, journey, due));
+            journeys.open.insert(k, due);
+            return;
+        }
+        journeys.done += 1;
+        drop(journeys);
+        let outcome = Outcome {
+            due,
+            done: ready,
+            ready: Some(ready),
+            sent: None,
+            error: Some(Kind::InFlightLimit),
+            bytes_in: 0,
+            bytes_out: 0,
+            connects: 0,
+        };
+        let endpoint = run.plan.requests.len() + journey;
+        let mut recorder = crate::lock(&self.recorder);
+        recorder.offer(endpoint, due);
+        recorder.end(endpoint, &outcome);
+    }
+
+    /// The next request of a closed model's user; `None` when the run is over for it.
+    fn next_of(self: &Rc<Self>, user: u64, k: u64) -> Option<Job> {
+        let now = self.run.now();
+        if self.run.order() != Order::Go || now >= self.run.plan.duration_ns() {
+            return None;
+        }
+        let Errand::Request(endpoint) = self.run.plan.errand(k) else { return None };
+        self.offer(k, endpoint, now, now, Some(user))
+    }
+
+    /// Promises that nothing will be offered with an earlier due time.
+    fn advance(&self, due: u64) {
+        let mut recorder = crate::lock(&self.recorder);
+        recorder.frontier = recorder.frontier.max(due);
+    }
+}
+
+impl Job {
+    pub fn template(&self) -> &Request {
+        &self.worker.run.plan.requests[self.endpoint]
+    }
+
+    /// Ends it. A closed model's user goes on to its next request, which waits in the pool's queue:
+    /// whoever frees a connection looks there next.
+    pub fn end(mut self, ended: Ended) {
+        let worker = Rc::clone(&self.worker);
+        let outcome = Outcome {
+            due: self.due,
+            done: ended.done,
+            ready: Some(self.ready),
+            sent: self.sent,
+            error: ended.error,
+            bytes_in: ended.bytes_in,
+            bytes_out: self.bytes_out,
+            connects: self.connects,
+        };
+        crate::lock(&worker.recorder).end(self.endpoint, &outcome);
+        self.close(ended.done, ended.status, ended.error.map(Kind::name));
+        let Some(user) = self.user else { return };
+        let Arrivals::Closed { users, think_s, .. } = worker.run.plan.arrivals else { return };
+        let k = self.k + users;
+        if think_s > 0.0 {
+            spawn_local(async move {
+                sleep(Duration::from_secs_f64(think_s)).await;
+                if let Some(job) = worker.next_of(user, k) {
+                    submit(&worker, job);
+                }
+            });
+        } else if let Some(job) = worker.next_of(user, k) {
+            worker.pool.wait(job);
+        }
+    }
+
+    fn close(&mut self, done: u64, status: u16, error: Option<&'static str>) {
+        self.ended = true;
+        let worker = &self.worker;
+        worker.run.in_flight.fetch_sub(1, Ordering::Relaxed);
+        worker.open.set(worker.open.get() - 1);
+        if worker.open.get() == 0 {
+            worker.idle.notify_one();
+        }
+        if self.template().log {
+            let (k, endpoint, due, sent) =
+                (self.k, self.endpoint, self.due, self.sent.unwrap_or(0));
+            let values = std::mem::take(&mut self.values);
+            self.worker.run.write_log(Entry {
+                k,
+                endpoint,
+                due,
+                sent,
+                done,
+                status,
+                error,
+                values,
+            });
+        }
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        let run = Arc::clone(&self.worker.run);
+        if std::thread::panicking() {
+            run.fail(
+                "the engine panicked while it held a request; the figures are not to be trusted"
+                    .into(),
+            );
+        }
+        crate::lock(&self.worker.recorder).leave(self.endpoint, self.due, run.now());
+        self.close(0, 0, Some("unfinished"));
+    }
+}
+
+/// Runs engine thread `thread` to its end.
+pub fn run(run: &Arc<Run>, thread: usize) -> io::Result<()> {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        // Look for new input often: a pacer that waits for a long queue of tasks would be late.
+        .event_interval(13)
+        .build_local(LocalOptions::default())?;
+    let worker = Rc::new(Worker::new(Arc::clone(run), thread));
+    let result = runtime.block_on(work(Rc::clone(&worker)));
+    // Ending the tasks drops their jobs, which are then unfinished. Nobody waits for a resolver.
+    runtime.shutdown_background();
+    worker.pool.clear();
+    crate::lock(&worker.recorder).frontier = u64::MAX;
+    run.note_cpu(thread);
+    result
+}
+
+async fn work(worker: Rc<Worker>) -> io::Result<()> {
+    spawn_local(sweep(Rc::clone(&worker)));
+    let run = Arc::clone(&worker.run);
+    let mut orders = run.orders.subscribe();
+    let pacer = spawn_local(pace(Rc::clone(&worker)));
+    let paced = pacer.await;
+    run.arrivals_ended.fetch_max(run.now(), Ordering::Relaxed);
+    match paced {
+        Ok(result) => result?,
+        Err(panic) => return Err(io::Error::other(format!("the pacer panicked: {panic}"))),
+    }
+    let emptied = async {
+        while worker.open.get() > 0 {
+            worker.idle.notified().await;
+        }
+    };
+    let drained = timeout(Duration::from_nanos(run.plan.drain_ns), emptied);
+    tokio::select! {
+        _ = drained => {}
+        _ = orders.wait_for(|order| *order == Order::Abort) => {}
+    }
+    Ok(())
+}
+
+/// Sends every arrival of this thread's share when it is due, and ends with the last.
+async fn pace(worker: Rc<Worker>) -> io::Result<()> {
+    let run = Arc::clone(&worker.run);
+    let plan = &run.plan;
+    let start = run.start.load(Ordering::Relaxed);
+    let alarm = Alarm::new()?;
+    let mut orders = run.orders.subscribe();
+    let mut until = async |due: u64| -> io::Result<()> {
+        tokio::select! {
+            result = alarm.until(start + due) => result,
+            _ = orders.wait_for(|order| *order != Order::Go) => Ok(()),
+        }
+    };
+    // The start may lie ahead.
+    until(0).await?;
+    if let Arrivals::Closed { users, .. } = plan.arrivals {
+        let share = plan.share(worker.thread as u64);
+        for user in (0..users).filter(|user| share.owns(*user)) {
+            if let Some(job) = worker.next_of(user, user) {
+                submit(&worker, job);
+            }
+        }
+    }
+    let mut burst = 0;
+    let mut second = 0;
+    let schedule = Schedule::new(&plan.arrivals, plan.seed, plan.share(worker.thread as u64));
+    for arrival in schedule.into_iter().flatten() {
+        if arrival.due / SECOND > second {
+            second = arrival.due / SECOND;
+            worker.advance(arrival.due);
+        }
+        let mut now = run.now();
+        while now < arrival.due && run.order() == Order::Go {
+            until(arrival.due).await?;
+            burst = 0;
+            now = run.now();
+        }
+        if run.order() != Order::Go {
+            return Ok(());
+        }
+        worker.dispatch(arrival.k, arrival.due, now);
+        burst += 1;
+        if burst == BURST {
+            burst = 0;
+            yield_now().await;
+        }
+    }
+    if !matches!(plan.arrivals, Arrivals::Closed { .. }) {
+        worker.advance(u64::MAX);
+    }
+    let end = plan.duration_ns();
+    while run.now() < end && run.order() == Order::Go {
+        until(end).await?;
+    }
+    worker.advance(u64::MAX);
+    Ok(())
+}
+
+/// Ends waiting requests whose time is up, and keeps the closed model's frontier moving.
+async fn sweep(worker: Rc<Worker>) {
+    let closed = matches!(worker.run.plan.arrivals, Arrivals::Closed { .. });
+    loop {
+        sleep(SWEEP).await;
+        let now = worker.run.now();
+        for job in worker.pool.expired(now) {
+            job.end(Ended::failed(Kind::Timeout, now));
+        }
+        worker.pool.pump(&worker);
+        if closed {
+            worker.advance(now);
+        }
+        worker.run.note_cpu(worker.thread);
+    }
+}

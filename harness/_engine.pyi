@@ -1,0 +1,211 @@
+# ruff: noqa: PYI021 - a native module has no other place for its documentation
+"""The native load engine: what it takes, gives and raises.
+
+Units: every `*_ns` is an integer of nanoseconds, and unless said otherwise counts from the run's
+start on the monotonic clock (`time.monotonic_ns()` on Linux). The plan, the Slice lines, the error
+kinds and the four times of a request are specified in docs/contracts.md.
+
+What the times mean here
+    due      the instant of the schedule (in a closed model: the instant of sending)
+    ready    when the pacer got to it; lag = ready - due is the generator's own lateness
+    sent     when it was handed to a free connection; wait = sent - ready is time spent in the
+             pool's queue (first come, first served) and in making a connection for it
+    done     when the body was complete; checks run after it and are not charged to the server
+    response = done - due = lag + wait + service; service = done - sent
+The timeout of a request counts from `ready`: it is what a client sees, waiting included. A timeout
+or an oversized body closes an HTTP/1.1 connection, and resets the stream of an HTTP/2 one.
+
+Nothing is retried. `connect_timeout_s` bounds name, TCP and TLS together; a name is resolved anew
+for every connection, and its addresses are tried in turn. `connections_per_target` is split over
+the engine's threads. An HTTP/2 connection carries up to 100 requests at once.
+
+Lines with the same axis, second and endpoint add up: a request that Python records late makes one
+more line for its second.
+
+`bytes_in` and `bytes_out` count bodies (after framing, before decompression), not heads. `connects`
+counts the requests that made a connection of their own.
+"""
+
+from collections.abc import Mapping
+from typing import TypedDict, final
+
+import numpy as np
+import numpy.typing as npt
+
+class Snapshot(TypedDict):
+    """Totals since the start; a copy, taken without waiting."""
+
+    offered: int
+    completed: int
+    failed: int
+    unfinished: int
+    """Requests that had not ended when the engine did; 0 while it runs."""
+    in_flight: int
+    lag_p99_ns: int | None
+    """Of the whole run so far; None before the first request ended."""
+    clipped: int
+    """Recorded times above one hour, which count as one hour."""
+    finished: bool
+    conserved: bool | None
+    """offered = completed + failed + unfinished, in the totals and summed over the lines of either
+    axis, nothing left in flight and no `error`; None until finished."""
+    error: str | None
+    """Why the figures cannot be trusted: a panic, a thread that could not start."""
+    cpu_ns: int | None
+    """CPU time of the engine's threads; None where the system does not tell."""
+    journeys_offered: int
+    journeys_done: int
+    journeys_open: int
+    """Journeys that came due and have not been reported done; those still open at the end are the
+    unfinished ones."""
+    log_lost: int
+    """Log entries beyond one million untaken ones."""
+
+@final
+class Engine:
+    """One run of one plan, on operating-system threads of its own (no GIL, no gevent).
+
+    Raises ValueError (a bad plan: one line with the field's path and the remedy) and OSError (a CA
+    file that cannot be read).
+    """
+
+    def __new__(cls, plan: str) -> Engine: ...
+    def start(self) -> None:
+        """Begins: at `start_unix_ns`, or 20 ms from now.
+
+        Raises RuntimeError if it was started before, ValueError if `start_unix_ns` is more than a
+        minute ago or more than an hour ahead. The soft limit of open files is raised to the hard.
+        """
+
+    def stop(self) -> None:
+        """Ends the arrivals; what is in flight has `drain_s` to end."""
+
+    def abort(self) -> None:
+        """Ends now; what is in flight is unfinished."""
+
+    def join(self, timeout_s: float | None = None) -> bool:
+        """Waits, without the GIL, until the engine has finished; False if it has not in time."""
+
+    def poll(self) -> list[str]:
+        """Slice lines (JSON) written since the last call; never waits."""
+
+    def snapshot(self) -> Snapshot:
+        """Totals since the start; never waits."""
+
+    def now_ns(self) -> int:
+        """Nanoseconds from the start; negative before it, 0 if never started."""
+
+    @property
+    def start_monotonic_ns(self) -> int | None:
+        """The start on the monotonic clock; None before `start()`."""
+
+    def take_journeys(self) -> list[tuple[int, str, int]]:
+        """Journeys that came due since the last call: (k, name, due_ns)."""
+
+    def record(
+        self,
+        endpoint: str,
+        due_ns: int,
+        sent_ns: int,
+        first_ns: int,
+        done_ns: int,
+        error: str | None,
+        bytes_in: int,
+    ) -> bool:
+        """Counts a request that a journey made as offered and ended.
+
+        False if the engine has finished (or not begun): it is not counted then. Raises ValueError
+        for times out of order or an unknown error kind.
+        """
+
+    def journey_done(self, k: int) -> bool:
+        """Ends journey `k`; False if it is not open."""
+
+    def take_log(
+        self,
+    ) -> list[tuple[int, str, int, int, int, int, str | None, dict[str, str]]]:
+        """Requests with `"log": true` that ended since the last call.
+
+        (k, endpoint, due_ns, sent_ns, done_ns, status or 0, error kind or None, {feed: value}). A
+        request that never got a connection has sent_ns 0. One that had not ended with the run has
+        the error "unfinished" and done_ns 0: what it did is unknown.
+        """
+
+@final
+class Histogram:
+    """An HdrHistogram of nanoseconds: 3 significant digits, 100 ns to one hour, clipped above."""
+
+    def __new__(cls) -> Histogram: ...
+    @staticmethod
+    def decode(text: str) -> Histogram:
+        """Reads HdrHistogram V2, compressed, base64. Raises ValueError."""
+
+    def encode(self) -> str:
+        """Writes HdrHistogram V2, compressed, base64."""
+
+    def add(self, other: Histogram) -> None:
+        """Adds the counts of `other`."""
+
+    def record(self, value_ns: int, count: int = 1) -> None:
+        """Counts a value `count` times."""
+
+    def quantile(self, q: float) -> int | None:
+        """The upper end of the first bucket with a share of at least `q` at or below it.
+
+        None if empty. Raises ValueError unless 0 <= q <= 1.
+        """
+
+    @property
+    def count(self) -> int:
+        """How many values were recorded."""
+
+    @property
+    def min(self) -> int | None:
+        """Lower end of the lowest bucket in use; None if empty."""
+
+    @property
+    def max(self) -> int | None:
+        """Upper end of the highest bucket in use; None if empty."""
+
+    @property
+    def mean(self) -> float | None:
+        """Mean of the buckets' middles; None if empty."""
+
+    def buckets(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+        """The buckets in use, ascending: (middles in ns, shape (m,); counts, shape (m,))."""
+
+    def __len__(self) -> int: ...
+
+def schedule(plan: str, limit: int) -> npt.NDArray[np.uint64]:
+    """Due times in ns of this shard's arrivals, ascending, shape (n,), n <= limit.
+
+    Raises ValueError for a bad plan and for a closed model, which has no schedule.
+    """
+
+@final
+class NullServer:
+    """An HTTP/1.1 server on a thread of its own that answers everything with 200 and `{"ok":true}`.
+
+    `address` is "host:port", port 0 for any free one. `latency` delays each answer by a seeded
+    lognormal draw: {"median_s", "p99_s"}. `stall` answers nothing that is due within `for_s` of
+    every multiple of `every_s` from the start (the first after one whole period) before the end of
+    that stall: {"every_s", "for_s"}. Raises ValueError (bad option) and OSError (cannot listen).
+    """
+
+    def __new__(
+        cls,
+        address: str = "127.0.0.1:0",
+        *,
+        latency: Mapping[str, float] | None = None,
+        stall: Mapping[str, float] | None = None,
+        seed: int = 1,
+    ) -> NullServer: ...
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+
+    def truth(self) -> str:
+        """The delays really imposed, head read to answer written: an encoded `Histogram`."""
+
+    def stop(self) -> None:
+        """Closes every connection and ends the thread."""

@@ -1,0 +1,26 @@
+"""Accepted runs, kept in version control: what a release is compared with."""
+
+from harness.baseline.measure import conditions_of, measure
+from harness.baseline.model import (
+    QUANTILES,
+    TOTAL,
+    AcceptedRun,
+    Baseline,
+    Conditions,
+    EndpointFigures,
+)
+from harness.baseline.store import BaselineStore, refuse_unfit, same_conditions
+
+__all__ = [
+    "QUANTILES",
+    "TOTAL",
+    "AcceptedRun",
+    "Baseline",
+    "BaselineStore",
+    "Conditions",
+    "EndpointFigures",
+    "conditions_of",
+    "measure",
+    "refuse_unfit",
+    "same_conditions",
+]

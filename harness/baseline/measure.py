@@ -1,0 +1,127 @@
+"""From a run record to what a baseline keeps of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from harness.baseline.model import (
+    QUANTILES,
+    TOTAL,
+    AcceptedRun,
+    Conditions,
+    EndpointFigures,
+)
+from harness.errors import BaselineError
+from harness.record import RunRecord
+from harness.stats.quantiles import sectioned_quantile
+from harness.units import NANOSECONDS
+
+
+def conditions_of(record: RunRecord) -> Conditions:
+    """The conditions under which a run was made.
+
+    Two runs of one machine kind, one deployment, one profile and one mix get equal ones; the
+    seed is not part of them, because arrivals of different seeds are draws of one process.
+    """
+    plan = record.plan
+    environment = record.environment
+    profile = plan.profile
+    shape = [
+        profile.model,
+        profile.spacing,
+        [[s.phase, s.duration_s, s.from_rate, s.to_rate] for s in profile.segments],
+        profile.users,
+        profile.think_s,
+        len(profile.replay_ns),
+    ]
+    traffic = [dataclasses.asdict(request) for request in plan.traffic.requests]
+    traffic += [dataclasses.asdict(journey) for journey in plan.traffic.journeys]
+    return Conditions(
+        platform=str(environment.get("platform", "url")),
+        through=plan.target.through,
+        machine=_machine(environment),
+        deployment=_deployment(plan.target.environment),
+        profile=f"{profile.name} {_digest(shape)}",
+        traffic=f"{plan.traffic.scenario} {_digest([traffic, plan.traffic.feeds])}",
+    )
+
+
+def measure(record: RunRecord) -> AcceptedRun:
+    """The hold phase of a run, per endpoint and in total.
+
+    Raises BaselineError when there is no hold phase to keep.
+    """
+    seconds = record.seconds_of("hold")
+    if len(seconds) == 0:
+        raise BaselineError(
+            f"{record.directory}: the run has no hold phase", "accept a run that reached it"
+        )
+    completed = record.series("done").completed[seconds].sum()
+    return AcceptedRun(
+        id=record.id,
+        created=datetime.fromtimestamp(record.meta["created_unix_ns"] / NANOSECONDS, UTC).isoformat(
+            timespec="seconds"
+        ),
+        commit=_commit(record),
+        label=record.meta.get("labels", {}).get("label"),
+        seed=record.plan.profile.seed,
+        hold_s=float(len(seconds)),
+        throughput=float(completed) / len(seconds),
+        endpoints={
+            name: _figures(record, None if name == TOTAL else name)
+            for name in (TOTAL, *record.endpoints)
+        },
+    )
+
+
+def _figures(record: RunRecord, endpoint: str | None) -> EndpointFigures:
+    seconds = record.seconds_of("hold")
+    counts = record.series("due", endpoint)
+    values, matrix = record.matrix("response", "hold", endpoint)
+    quantiles = {}
+    if matrix.sum() > 0:
+        for name, q in QUANTILES.items():
+            interval = sectioned_quantile(values, matrix, q)
+            quantiles[name] = (interval.estimate, _known(interval.low), _known(interval.high))
+    histogram = record.histogram("response", "hold", endpoint)
+    return EndpointFigures(
+        offered=int(counts.offered[seconds].sum()),
+        completed=int(counts.completed[seconds].sum()),
+        failed=int(counts.failed[seconds].sum()),
+        quantiles=quantiles,
+        histogram=histogram.encode() if histogram.count else None,
+    )
+
+
+def _known(value: float | None) -> float | None:
+    return None if value is None or not np.isfinite(value) else float(value)
+
+
+def _machine(host: Mapping[str, Any]) -> str:
+    """A kind of machine, not one machine: model, cores and memory to the nearest power of two."""
+    memory = host.get("memory_bytes") or 0
+    size = f"{2 ** round(np.log2(memory / 2**30)):.0f} GiB" if memory > 0 else "? GiB"
+    return f"{host.get('cores') or '?'} x {host.get('cpu_model') or '?'}, {size}"
+
+
+def _deployment(target: Mapping[str, Any]) -> str:
+    """How the service was deployed, as the platform describes it."""
+    keys = ("replicas", "regions", "pinning", "behaviour")
+    return ", ".join(f"{key} {target[key]}" for key in keys if target.get(key)) or "as found"
+
+
+def _commit(record: RunRecord) -> str | None:
+    found = record.meta.get("labels", {}).get("commit") or record.environment.get("commit")
+    return str(found) if found else None
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,0 +1,99 @@
+"""What is kept of an accepted run, and under which conditions it may be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+SCHEMA = 1
+"""Version of `baselines/<service>/<scenario>.json`; an unknown one is an error."""
+
+TOTAL = "*"
+"""The name under which all endpoints together are kept."""
+
+QUANTILES: Mapping[str, float] = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+"""The latencies that are compared; more would only add tests that answer one another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What must be equal before two runs may be compared at all.
+
+    Anything here that differs (another machine, rate, mix, place) moves the figures by more
+    than a release does, so a comparison across it would answer the wrong question.
+    """
+
+    platform: str
+    through: str
+    machine: str
+    deployment: str
+    profile: str
+    traffic: str
+
+    def differences(self, other: Conditions) -> tuple[str, ...]:
+        """One phrase for each field that differs, `machine: 4 x … here, 2 x … there`."""
+        return tuple(
+            f"{item.name}: {getattr(self, item.name)} here, {getattr(other, item.name)} there"
+            for item in fields(self)
+            if getattr(self, item.name) != getattr(other, item.name)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointFigures:
+    """One endpoint of one run, hold phase only.
+
+    `quantiles` maps `p50`, `p95`, `p99` to (estimate, low, high) in seconds, `low` and `high`
+    None where the run was too short for an interval; `histogram` is the response time of
+    completed requests, HdrHistogram V2 in base64, nanoseconds.
+    """
+
+    offered: int
+    completed: int
+    failed: int
+    quantiles: Mapping[str, tuple[float, float | None, float | None]]
+    histogram: str | None
+
+    @property
+    def error_ratio(self) -> float | None:
+        """Requests without a good answer over those offered; None when none was offered."""
+        return (self.offered - self.completed) / self.offered if self.offered else None
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedRun:
+    """One run as the baseline keeps it; `throughput` is completed requests/s in the hold."""
+
+    id: str
+    created: str
+    commit: str | None
+    label: str | None
+    seed: int
+    hold_s: float
+    throughput: float
+    endpoints: Mapping[str, EndpointFigures]
+
+    def values(self, metric: str, endpoint: str) -> float | None:
+        """The value of `p50`…`p99` (seconds), `error_ratio` or `throughput`; None if unknown."""
+        if metric == "throughput":
+            return self.throughput if endpoint == TOTAL else None
+        figures = self.endpoints.get(endpoint)
+        if figures is None:
+            return None
+        if metric == "error_ratio":
+            return figures.error_ratio
+        found = figures.quantiles.get(metric)
+        return found[0] if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """The accepted runs of one service and scenario under one set of conditions, oldest first."""
+
+    service: str
+    scenario: str
+    conditions: Conditions
+    runs: tuple[AcceptedRun, ...] = ()
+    notes: tuple[Mapping[str, Any], ...] = field(default=())
+    """What was done to it: runs dropped, cuts at a change point, each with its reason."""

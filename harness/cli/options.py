@@ -1,0 +1,85 @@
+"""Words of the command line that several commands share, normalised once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from harness.units import parse_duration, parse_rate, parse_ratio
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _Parsed(click.ParamType):
+    """A click type around one of the parsers of `harness.units`."""
+
+    def __init__(self, name: str, parse: Callable[[str], float]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        if isinstance(value, float):
+            return value
+        try:
+            return self._parse(str(value))
+        except ValueError as problem:
+            self.fail(str(problem), param, ctx)
+
+
+DURATION = _Parsed("duration", parse_duration)
+RATE = _Parsed("rate", parse_rate)
+RATIO = _Parsed("share", parse_ratio)
+
+RUN_OPTIONS = (
+    click.option("--profile", default="perf", show_default=True, help="Load profile by name."),
+    click.option("--rate", type=RATE, help="Arrival rate of the hold phase, e.g. 10k or 600/m."),
+    click.option("--duration", "duration_s", type=DURATION, help="Length of the hold phase."),
+    click.option("--seed", type=int, help="Seed of the schedule and of every value drawn."),
+    click.option(
+        "--spacing", type=click.Choice(["poisson", "constant"]), help="How arrivals are spaced."
+    ),
+    click.option(
+        "--users", type=click.IntRange(min=1), help="Closed model instead: N users in a loop."
+    ),
+    click.option("--scenario", help="A file in scenarios/ instead of the service's own."),
+    click.option(
+        "--platform", default="lab", show_default=True, help="Where the service runs: lab."
+    ),
+    click.option("--target", metavar="URL", help="Drive this URL instead of the lab."),
+    click.option("--environment", help="Drive an environment named in the catalogue."),
+    click.option("--production", is_flag=True, help="Confirm that production is meant."),
+    click.option(
+        "--through",
+        type=click.Choice(["service", "edge", "global"]),
+        default="service",
+        show_default=True,
+        help="The service itself, its region's edge, or the global front door.",
+    ),
+    click.option("--region", help="Region to drive (default: the first)."),
+    click.option("--replicas", type=click.IntRange(min=1), help="Replicas per region in the lab."),
+    click.option(
+        "--workers",
+        type=click.IntRange(1, 64),
+        default=1,
+        show_default=True,
+        help="Load worker processes.",
+    ),
+    click.option("--connections", type=click.IntRange(1, 65_000), help="Connections per address."),
+    click.option(
+        "--results",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="Where records are kept (default: results/).",
+    ),
+)
+
+
+def run_options(command: F) -> F:
+    """Give a command the options of a run, as keyword arguments named like RunOptions' fields."""
+    for option in reversed(RUN_OPTIONS):
+        command = option(command)
+    return command

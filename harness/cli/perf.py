@@ -1,0 +1,42 @@
+"""`harness perf SERVICE`: one run, one verdict."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import click
+
+from harness.cli.options import run_options
+
+
+@click.command("perf")
+@click.argument("service")
+@run_options
+@click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON on stdout.")
+@click.option("--quiet", is_flag=True, help="No live display.")
+def command(service: str, *, as_json: bool, quiet: bool, **words: Any) -> int:
+    """Drive SERVICE, measure it honestly and judge it against its objectives.
+
+    Without --target the embedded lab is started for the run and ended with it.
+    """
+    from harness.report import LiveDisplay, print_report
+    from harness.run import RunOptions, session
+
+    def say(text: str) -> None:
+        if not quiet:
+            click.echo(text, err=True)
+
+    with session(RunOptions(service, **words), say) as ready:
+        profile = ready.profile()
+        if quiet:
+            outcome = ready.run(profile)
+        else:
+            with LiveDisplay(ready.plan(profile), sys.stderr) as live:
+                outcome = ready.run(profile, live.update)
+    if as_json:
+        click.echo(json.dumps(outcome.verdict.as_dict(), indent=1))
+    else:
+        print_report(outcome.record, outcome.verdict, sys.stdout)
+    return outcome.verdict.exit_code

@@ -1,0 +1,73 @@
+"""`harness runs` and `harness show`: what has been recorded."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import webbrowser
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+_ROOT = click.option(
+    "--results",
+    "root",
+    type=click.Path(path_type=Path),
+    default=Path("results"),
+    show_default=True,
+    help="Where the runs are kept.",
+)
+_JSON = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+
+
+@click.command()
+@click.argument("service", required=False)
+@_ROOT
+@_JSON
+def runs(service: str | None, root: Path, *, as_json: bool) -> None:
+    """List the recorded runs, newest first; of one SERVICE if it is named."""
+    from harness.record import list_runs
+    from harness.report import print_runs
+
+    found = list_runs(root, service)
+    if as_json:
+        rows = [dataclasses.asdict(run) for run in found]
+        print(json.dumps(rows, indent=1, default=_plain))
+    elif found:
+        print_runs(found, sys.stdout)
+    else:
+        of = f" of {service}" if service else ""
+        print(f"no run{of} in {root}; `make perf SERVICE=memorai` makes one")
+
+
+@click.command()
+@click.argument("run", default="latest")
+@_ROOT
+@_JSON
+@click.option("--html", is_flag=True, help="Print the path of the HTML report and open it.")
+def show(run: str, root: Path, *, as_json: bool, html: bool) -> None:
+    """Show a stored RUN: its id, a unique prefix, a path, `latest` or `SERVICE/latest`."""
+    from harness.judge import judge, load_verdict
+    from harness.record import RunRecord, find_run
+    from harness.report import print_report, write_reports
+
+    record = RunRecord.load(find_run(root, run))
+    verdict = load_verdict(record.directory / "verdict.json") or judge(record)
+    if html:
+        page = record.directory / "report.html"
+        if not page.is_file():
+            write_reports(record, verdict, record.directory)
+        print(page.resolve())
+        if sys.stdout.isatty():
+            webbrowser.open(page.resolve().as_uri())
+    elif as_json:
+        print(json.dumps(verdict.as_dict() | {"record": str(record.directory)}, indent=1))
+    else:
+        print_report(record, verdict, sys.stdout)
+
+
+def _plain(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)

@@ -1,0 +1,109 @@
+"""What a judgement says; three-valued, with the numbers it rests on."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from harness.catalog.model import Objective
+from harness.errors import RecordError
+from harness.record.run import SCHEMA, check_schema
+from harness.record.storage import read_object
+
+Outcome = Literal["pass", "fail", "inconclusive", "invalid"]
+
+CONFIDENCE = 0.95
+"""Of every interval: two-sided, so each side errs in 2.5 % of runs at most."""
+
+EXIT_CODES: dict[Outcome, int] = {"pass": 0, "fail": 1, "inconclusive": 3, "invalid": 4}
+PRIORITY: tuple[Outcome, ...] = ("invalid", "fail", "inconclusive", "pass")
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectiveResult:
+    """One objective on the hold phase.
+
+    `estimate`, `low` and `high` are in the objective's unit (seconds, requests/s, ratio); None is
+    unknown. `outcome` None means that this run could not test the objective: it neither passes nor
+    blocks a pass. `statement` is one sentence with the numbers, `method` names the interval.
+    """
+
+    objective: Objective
+    estimate: float | None
+    low: float | None
+    high: float | None
+    outcome: Literal["pass", "fail", "inconclusive"] | None
+    statement: str
+    method: str | None = None
+    scope: str = "all endpoints"
+
+
+@dataclass(frozen=True, slots=True)
+class ValidityCheck:
+    """One condition for trusting the measurement.
+
+    `ok` None: it could not be checked. `costs` is what a broken one makes of the verdict.
+    """
+
+    name: str
+    ok: bool | None
+    measured: str
+    limit: str
+    reason: str
+    remedy: str | None = None
+    costs: Literal["invalid", "inconclusive"] = "invalid"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer to one run; `reasons` are sentences, the weightiest first.
+
+    `hold` is the judged stretch (begin, end) in seconds from the start, None when there was none.
+    """
+
+    run: str
+    service: str
+    outcome: Outcome
+    reasons: tuple[str, ...]
+    objectives: tuple[ObjectiveResult, ...]
+    validity: tuple[ValidityCheck, ...]
+    hold: tuple[float, float] | None
+    confidence: float = CONFIDENCE
+
+    @property
+    def exit_code(self) -> int:
+        """0 pass, 1 fail, 3 inconclusive, 4 invalid."""
+        return EXIT_CODES[self.outcome]
+
+    @property
+    def valid(self) -> bool:
+        """Whether no check makes the run invalid; only then may it become a baseline."""
+        return not any(check.ok is False and check.costs == "invalid" for check in self.validity)
+
+    def as_dict(self) -> dict[str, Any]:
+        """verdict.json: `schema`, `exit_code` and every field by its name."""
+        return {"schema": SCHEMA, "exit_code": self.exit_code, **asdict(self)}
+
+
+_VERDICT = TypeAdapter(Verdict)
+
+
+def load_verdict(path: Path) -> Verdict | None:
+    """The verdict stored in verdict.json; None when there is no such file.
+
+    Raises RecordError when it is damaged or newer than this harness.
+    """
+    if not path.is_file():
+        return None
+    stored = read_object(path)
+    check_schema(path, stored)
+    stored = {key: value for key, value in stored.items() if key not in {"schema", "exit_code"}}
+    try:
+        return _VERDICT.validate_python(stored)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise RecordError(f"{path}: {field}: {first['msg']}", "the record is damaged") from None

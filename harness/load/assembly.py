@@ -1,0 +1,117 @@
+"""From the shards' messages to the run's: sequence numbers checked, totals summed, loss stated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+Emit = Callable[[dict[str, Any]], None]
+
+COUNTED = ("offered", "completed", "failed", "unfinished")
+SUMMED = (*COUNTED, "in_flight", "cpu_process")
+HIGHEST = ("cpu", "lag_p99_ns")
+
+
+@dataclass(slots=True)
+class _Shard:
+    """What is known of one worker."""
+
+    next_seq: int = 0
+    last_second: int = -1
+    tick: dict[str, Any] | None = None
+    done: dict[str, Any] | None = None
+    lost: dict[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class Assembly:
+    """Puts the messages of `shards` workers together into the stream of the contract."""
+
+    shards: int
+    emit: Emit
+    _known: dict[int, _Shard] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._known = {number: _Shard() for number in range(self.shards)}
+
+    @property
+    def complete(self) -> bool:
+        """Whether every worker has given its totals or is known to be lost."""
+        return all(shard.done or shard.lost for shard in self._known.values())
+
+    def add(self, message: dict[str, Any]) -> None:
+        """Take one message of one worker; pass on what the record wants."""
+        shard = self._known[message.get("worker", 0)]
+        kind = message["type"]
+        if kind == "slice":
+            if message["seq"] != shard.next_seq and shard.lost is None:
+                self.lose(message["worker"], "its reports have a gap")
+            shard.next_seq = message["seq"] + 1
+            if message["slice"]["axis"] == "due":
+                shard.last_second = max(shard.last_second, message["slice"]["second"])
+            self.emit(message)
+        elif kind == "tick":
+            shard.tick = message
+            if all(s.tick is not None or s.lost or s.done for s in self._known.values()):
+                self._tick()
+        elif kind == "done":
+            shard.done = message
+            if message["slices"] != shard.next_seq and shard.lost is None:
+                self.lose(message["worker"], "its last reports are missing")
+        else:
+            self.emit(message)
+
+    def lose(self, worker: int, reason: str) -> None:
+        """State that a worker's part of the schedule is unknown from the last second heard of."""
+        shard = self._known[worker]
+        if shard.lost is not None or (shard.done and shard.done["slices"] == shard.next_seq):
+            return
+        shard.lost = {
+            "type": "worker_lost",
+            "worker": worker,
+            "shards": self.shards,
+            "last_seq": shard.next_seq - 1,
+            "from_second": shard.last_second + 1,
+            "reason": reason,
+            "unknown": (
+                f"shard {worker + 1} of {self.shards} of the schedule from second "
+                f"{shard.last_second + 1} on"
+            ),
+        }
+        self.emit(shard.lost)
+
+    def end(self) -> dict[str, Any]:
+        """The `end` message: what was offered and what became of it, with what is unknown."""
+        done = [shard.done for shard in self._known.values() if shard.done]
+        lost = [shard.lost["unknown"] for shard in self._known.values() if shard.lost]
+        totals = {
+            key: sum(message["totals"].get(key) or 0 for message in done)
+            for key in (*COUNTED, "clipped")
+        }
+        errors = [message["error"] for message in done if message.get("error")]
+        conserved = (
+            len(done) == self.shards
+            and not lost
+            and all(message["conserved"] for message in done)
+            and totals["offered"] == sum(totals[key] for key in COUNTED[1:])
+        )
+        return {
+            "type": "end",
+            "conserved": conserved,
+            "totals": totals,
+            "unknown": lost,
+            "errors": errors,
+        }
+
+    def _tick(self) -> None:
+        ticks = [s.tick for s in self._known.values() if s.tick is not None]
+        merged: dict[str, Any] = {"type": "tick"}
+        for key in SUMMED:
+            merged[key] = sum(tick.get(key) or 0 for tick in ticks)
+        for key in HIGHEST:
+            merged[key] = max(tick.get(key) or 0 for tick in ticks)
+        self.emit(merged)
+        for shard in self._known.values():
+            if shard.done is None:
+                shard.tick = None

@@ -1,0 +1,116 @@
+"""The engine inside a Locust process: started, polled once a second, stopped."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+from locust.env import Environment
+
+from harness._engine import Engine
+from harness.load.engine_plan import to_engine_plan
+from harness.load.journeys import Journeys
+from harness.load.plan import LoadPlan
+from harness.load.statistics import feed
+from harness.load.telemetry import Probe, Telemetry
+
+PERIOD_S = 1.0
+Emit = Callable[[dict[str, Any]], None]
+
+
+class Bridge:
+    """One engine, one shard of the schedule.
+
+    `emit` gets the messages of docs/contracts.md for this shard: slices in sequence, ticks,
+    probes, clock jumps and, last, `done` with the shard's totals.
+    """
+
+    def __init__(
+        self,
+        environment: Environment,
+        plan: LoadPlan,
+        emit: Emit,
+        *,
+        shard: int = 0,
+        shards: int = 1,
+        start_unix_ns: int = 0,
+    ) -> None:
+        self._environment = environment
+        self._plan = plan
+        self._emit = emit
+        self._shard = shard
+        self._start_unix_ns = start_unix_ns
+        self._sequence = 0
+        self._methods = {request.name: request.method for request in plan.traffic.requests}
+        self.engine = Engine(json.dumps(to_engine_plan(plan, shard, shards, start_unix_ns)))
+        self._journeys = Journeys(environment, self.engine, plan.traffic)
+        self._telemetry = Telemetry()
+        self._probe: Probe | None = None
+        self.finished = gevent.event.Event()
+
+    def start(self) -> None:
+        """Start the engine and the greenlet that looks after it."""
+        if self._plan.probe and self._shard == 0:
+            span = self._plan.profile.duration_s + self._plan.drain_s
+            self._probe = Probe(span, self._start_unix_ns)
+        self.engine.start()
+        self._journeys.start()
+        gevent.spawn(self._pump)
+
+    def stop(self) -> None:
+        """No new arrivals; what is under way may drain."""
+        self.engine.stop()
+
+    def abort(self) -> None:
+        """End now; what is under way stays unfinished."""
+        self.engine.abort()
+
+    def _pump(self) -> None:
+        try:
+            while not self.engine.snapshot()["finished"]:
+                gevent.sleep(PERIOD_S)
+                self._look()
+            self._journeys.stop()
+            self._look()
+            self._finish()
+        finally:
+            if self._probe is not None:
+                self._probe.stop()
+            self.finished.set()
+
+    def _look(self) -> None:
+        """Pass on what has happened since the last look."""
+        for line in self.engine.poll():
+            piece = json.loads(line)
+            message = {"type": "slice", "worker": self._shard, "seq": self._sequence}
+            self._emit({**message, "slice": piece})
+            self._sequence += 1
+            if piece["axis"] == "done" and piece["endpoint"] not in self._journeys.endpoints:
+                feed(self._environment.stats, piece, self._methods, time.time())
+        jump = self._telemetry.clock_jump()
+        if jump is not None:
+            self._emit({**jump, "worker": self._shard})
+        if self._probe is not None:
+            for message in self._probe.poll():
+                self._emit(message)
+        self._emit({**self._telemetry.tick(self.engine.snapshot()), "worker": self._shard})
+
+    def _finish(self) -> None:
+        snapshot = self.engine.snapshot()
+        totals = {
+            key: snapshot.get(key)
+            for key in ("offered", "completed", "failed", "unfinished", "clipped")
+        }
+        self._emit(
+            {
+                "type": "done",
+                "worker": self._shard,
+                "slices": self._sequence,
+                "totals": totals,
+                "conserved": snapshot.get("conserved"),
+                "error": snapshot.get("error"),
+            }
+        )

@@ -1,0 +1,173 @@
+"""What runs in the load child: a Locust runner, and workers of it where several are asked for."""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import gevent
+from gevent import socket as gsocket
+from locust import runners
+from locust.env import Environment
+
+from harness.errors import HarnessError
+from harness.load.locust_plugin import Plugin, attach, encode
+from harness.load.plan import LoadPlan, read_plan
+from harness.traffic import import_user
+
+CONNECT_S = 30.0
+"""How long the master waits for its workers to connect."""
+
+GRACE_S = 15.0
+"""How long after its planned end a run may take to report before it is given up."""
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main(words: Sequence[str]) -> NoReturn:
+    """Run a plan to its end; the exit code is 0, or 2 with one line on stderr."""
+    parser = argparse.ArgumentParser(prog="python -m harness.load", description=__doc__)
+    parser.add_argument("plan", type=Path, help="a LoadPlan as JSON")
+    parser.add_argument("--master-port", type=int, help="be a worker of this master")
+    options = parser.parse_args(words)
+    die_with_parent()
+    code = 0
+    try:
+        plan = read_plan(options.plan)
+        if options.master_port is not None:
+            _Worker(plan, options.master_port).run()
+        else:
+            _Child(plan, options.plan).run()
+    except HarnessError as problem:
+        print(f"harness.load: {problem}", file=sys.stderr)  # noqa: T201 - its error channel
+        code = problem.exit_code
+    sys.stderr.flush()
+    # Engine threads and greenlets have nothing left to say.
+    os._exit(code)
+
+
+def die_with_parent() -> None:
+    """End this process when its parent ends, however that ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    gevent.spawn(_watch_stdin)
+
+
+def _watch_stdin() -> None:
+    while True:
+        gsocket.wait_read(0)
+        if not os.read(0, 4096):
+            os._exit(1)
+
+
+def _environment(plan: LoadPlan) -> Environment:
+    user = import_user(Path(plan.traffic.source))
+    return Environment(user_classes=[user], host=plan.target.urls[0], events=None)
+
+
+class _Worker:
+    """One worker process; everything else follows from the master's start message."""
+
+    def __init__(self, plan: LoadPlan, port: int) -> None:
+        runners.WORKER_REPORT_INTERVAL = 1.0
+        environment = _environment(plan)
+        self._runner = environment.create_worker_runner("127.0.0.1", port)
+        attach(environment).plan = plan
+
+    def run(self) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the master decides
+        self._runner.greenlet.join()
+
+
+class _Child:
+    """The single process, or the master of several workers."""
+
+    def __init__(self, plan: LoadPlan, path: Path) -> None:
+        self._plan = plan
+        self._path = path
+        self._output = os.fdopen(os.dup(1), "w", encoding="utf-8")
+        os.dup2(2, 1)  # whatever a scenario prints must not stand between our lines
+        self._workers: list[subprocess.Popen[bytes]] = []
+        self._interrupts = 0
+        self._plugin: Plugin | None = None
+
+    def emit(self, message: dict[str, Any]) -> None:
+        """Write one line; a reader that is gone ends us."""
+        try:
+            self._output.write(encode(message) + "\n")
+            self._output.flush()
+        except BrokenPipeError:
+            os._exit(1)
+
+    def run(self) -> None:
+        self.emit({"type": "hello", "pid": os.getpid(), "workers": self._plan.workers})
+        environment = _environment(self._plan)
+        signal.signal(signal.SIGINT, self._on_signal)
+        signal.signal(signal.SIGTERM, self._on_signal)
+        if self._plan.workers > 1:
+            runner = environment.create_master_runner("127.0.0.1", 0)
+        else:
+            runner = environment.create_local_runner()
+        plugin = self._plugin = attach(environment)
+        plugin.plan, plugin.emit = self._plan, self.emit
+        if self._plan.workers > 1:
+            self._start_workers(runner)
+        gevent.spawn(runner.start, self._plan.workers, float(self._plan.workers))
+        self._await(plugin)
+        if plugin.assembly is None:
+            raise HarnessError("the load never began", "see the messages above")
+        self.emit(plugin.assembly.end())
+        for worker in self._workers:
+            worker.kill()
+
+    def _start_workers(self, runner: Any) -> None:
+        port = runner.server.port if hasattr(runner.server, "port") else runner.master_bind_port
+        command = [sys.executable, "-m", "harness.load", str(self._path), "--master-port"]
+        for _ in range(self._plan.workers):
+            self._workers.append(
+                subprocess.Popen([*command, str(port)], stdin=subprocess.PIPE, stdout=2)
+            )
+        with gevent.Timeout(CONNECT_S, exception=False):
+            while len(runner.clients.ready) < self._plan.workers:
+                if any(worker.poll() is not None for worker in self._workers):
+                    raise HarnessError("a load worker ended at its start", "see the lines above")
+                gevent.sleep(0.05)
+        if len(runner.clients.ready) < self._plan.workers:
+            raise HarnessError(
+                f"only {len(runner.clients.ready)} of {self._plan.workers} load workers connected",
+                "use fewer --workers on this machine",
+            )
+
+    def _await(self, plugin: Plugin) -> None:
+        """Wait until every shard has reported, is lost, or is overdue."""
+        plan = self._plan
+        limit = CONNECT_S + plan.profile.duration_s + plan.drain_s + GRACE_S
+        with gevent.Timeout(limit, exception=False):
+            while plugin.assembly is None or not plugin.assembly.complete:
+                gevent.sleep(0.1)
+                self._look_for_dead(plugin)
+        if plugin.assembly is not None and not plugin.assembly.complete:
+            for shard in range(plan.workers):
+                plugin.assembly.lose(shard, "it did not report in time")
+
+    def _look_for_dead(self, plugin: Plugin) -> None:
+        if plugin.assembly is None:
+            return
+        dead = {worker.pid for worker in self._workers if worker.poll() is not None}
+        for client, shard in plugin.workers.items():
+            if plugin.pids.get(client) in dead:
+                plugin.assembly.lose(shard, "its process ended")
+
+    def _on_signal(self, *_: Any) -> None:
+        self._interrupts += 1
+        plugin = self._plugin
+        if plugin is None or plugin.assembly is None:
+            os._exit(1)
+        plugin.stop(abort=self._interrupts > 1)

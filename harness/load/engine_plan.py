@@ -1,0 +1,34 @@
+"""The engine's plan document, made in one place from a LoadPlan (docs/contracts.md)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.load.plan import LoadPlan
+from harness.traffic.build import to_engine
+
+
+def to_engine_plan(
+    plan: LoadPlan, shard: int = 0, shards: int = 1, start_unix_ns: int = 0
+) -> dict[str, Any]:
+    """The document for one of `shards` engines; `start_unix_ns` 0 starts at once.
+
+    Connections and requests in flight are bounds of the whole run, so each shard gets its part.
+    """
+    target = plan.target
+    return {
+        **to_engine(plan.traffic, plan.profile),
+        "shard": shard,
+        "shards": shards,
+        "threads": plan.threads,
+        "start_unix_ns": start_unix_ns,
+        "targets": list(target.urls),
+        "host": target.host,
+        "http2": target.http2,
+        "connections_per_target": max(1, plan.connections_per_target // shards),
+        "connect_timeout_s": plan.connect_timeout_s,
+        "tls": {"ca_file": target.ca_file, "verify": target.verify, "server_name": None},
+        "max_in_flight": max(1, plan.max_in_flight // shards),
+        "drain_s": plan.drain_s,
+        "bind": target.bind,
+    }

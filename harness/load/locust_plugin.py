@@ -1,0 +1,217 @@
+"""The engine as a Locust plug-in: the same code under `locust -f …` and under `harness perf`.
+
+In one process the engine starts with the test. In a distributed test the master tells every
+worker its shard and the common start; workers ship their messages with Locust's own reports.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import gevent
+import locust
+from locust.env import Environment
+from locust.runners import LocalRunner, MasterRunner, WorkerRunner
+
+from harness.load.assembly import Assembly
+from harness.load.bridge import Bridge
+from harness.load.plan import LoadPlan
+from harness.load.telemetry import seconds_from_now
+from harness.platform.model import Target
+from harness.traffic.build import model_of
+from harness.traffic.profiles import resolve_profile
+from harness.units import parse_duration, parse_rate
+
+START, STOP, REPORT, DONE, HELLO = (
+    "harness_start",
+    "harness_stop",
+    "harness",
+    "harness_done",
+    "harness_hello",
+)
+LEAD_S = 0.3
+DISTRIBUTED_LEAD_S = 2.0
+"""How far ahead the common start is set: time for the news to reach every worker."""
+
+Emit = Callable[[dict[str, Any]], None]
+
+
+class Plugin:
+    """What one Locust environment has of us; `plan` and `emit` are set by the load child."""
+
+    def __init__(self, environment: Environment) -> None:
+        self.environment = environment
+        self.plan: LoadPlan | None = None
+        self.emit: Emit = lambda message: None
+        self.quit_when_finished = False
+        self.bridge: Bridge | None = None
+        self.assembly: Assembly | None = None
+        self.workers: dict[str, int] = {}
+        self.pids: dict[str, int] = {}
+        self._outbox: list[dict[str, Any]] = []
+
+    def listen(self) -> None:
+        """Attach to the environment's events, according to its role."""
+        events, runner = self.environment.events, self.environment.runner
+        events.test_stop.add_listener(self._on_test_stop)
+        if isinstance(runner, WorkerRunner):
+            runner.register_message(START, self._on_start)
+            runner.register_message(STOP, self._on_stop)
+            runner.send_message(HELLO, {"pid": os.getpid()})
+            events.report_to_master.add_listener(self._on_report_to_master)
+        elif isinstance(runner, MasterRunner):
+            events.test_start.add_listener(self._on_master_start)
+            events.worker_report.add_listener(self._on_worker_report)
+            runner.register_message(DONE, self._on_done)
+            runner.register_message(HELLO, self._on_hello)
+        elif isinstance(runner, LocalRunner):
+            events.test_start.add_listener(self._on_local_start)
+
+    def stop(self, *, abort: bool) -> None:
+        """End the load, wherever it runs: drain what is under way, or leave it unfinished."""
+        if isinstance(self.environment.runner, MasterRunner):
+            self.environment.runner.send_message(STOP, {"abort": abort})
+        elif self.bridge is not None:
+            (self.bridge.abort if abort else self.bridge.stop)()
+
+    def _on_stop(self, msg: Any, **_: Any) -> None:
+        self.stop(abort=msg.data["abort"])
+
+    def _on_hello(self, msg: Any, **_: Any) -> None:
+        self.pids[msg.node_id] = msg.data["pid"]
+
+    def _on_local_start(self, **_: Any) -> None:
+        self.assembly = Assembly(1, self.emit)
+        self._begin(seconds_from_now(LEAD_S), 0, 1, self.assembly.add)
+
+    def _on_master_start(self, **_: Any) -> None:
+        runner = self.environment.runner
+        clients = sorted(c.id for c in (*runner.clients.ready, *runner.clients.running))
+        self.workers = {client: number for number, client in enumerate(clients)}
+        self.assembly = Assembly(len(clients), self.emit)
+        start = seconds_from_now(DISTRIBUTED_LEAD_S)
+        self.emit(_start_message(start))
+        # The workers reset their statistics on Locust's spawn message: ours must come after it.
+        gevent.spawn_later(
+            DISTRIBUTED_LEAD_S / 4,
+            runner.send_message,
+            START,
+            {"start_unix_ns": start, "workers": self.workers},
+        )
+
+    def _on_start(self, environment: Environment, msg: Any, **_: Any) -> None:
+        workers = msg.data["workers"]
+        shard = workers.get(environment.runner.client_id)
+        if shard is not None:
+            self._begin(msg.data["start_unix_ns"], shard, len(workers), self._outbox.append)
+
+    def _begin(self, start_unix_ns: int, shard: int, shards: int, emit: Emit) -> None:
+        plan = self.plan or plan_from_options(self.environment)
+        self.bridge = Bridge(
+            self.environment, plan, emit, shard=shard, shards=shards, start_unix_ns=start_unix_ns
+        )
+        if isinstance(self.environment.runner, LocalRunner):
+            self.emit(_start_message(start_unix_ns))
+        self.bridge.start()
+        gevent.spawn(self._await_end)
+
+    def _await_end(self) -> None:
+        if self.bridge is None:
+            return
+        self.bridge.finished.wait()
+        runner = self.environment.runner
+        if isinstance(runner, WorkerRunner):
+            runner.send_message(DONE, {"messages": self._take()})
+        elif self.quit_when_finished:
+            runner.quit()
+
+    def _on_test_stop(self, **_: Any) -> None:
+        self.stop(abort=False)
+
+    def _on_report_to_master(self, client_id: str, data: dict[str, Any]) -> None:
+        data[REPORT] = self._take()
+
+    def _take(self) -> list[dict[str, Any]]:
+        taken, self._outbox[:] = list(self._outbox), []
+        return taken
+
+    def _on_worker_report(self, client_id: str, data: Mapping[str, Any]) -> None:
+        self._assemble(data.get(REPORT, ()))
+
+    def _on_done(self, environment: Environment, msg: Any, **_: Any) -> None:
+        self._assemble(msg.data["messages"])
+        if self.quit_when_finished and self.assembly is not None and self.assembly.complete:
+            environment.runner.quit()
+
+    def _assemble(self, messages: Any) -> None:
+        if self.assembly is not None:
+            for message in messages:
+                self.assembly.add(message)
+
+
+def _start_message(start_unix_ns: int) -> dict[str, Any]:
+    from time import monotonic_ns, time_ns  # noqa: PLC0415 - the two clocks side by side
+
+    monotonic = monotonic_ns() + start_unix_ns - time_ns()
+    return {"type": "start", "wall_ns": start_unix_ns, "monotonic_ns": monotonic}
+
+
+def plan_from_options(environment: Environment) -> LoadPlan:
+    """The plan of a plain `locust -f …`: the User class, `--host` and our `--harness-…` words."""
+    user = environment.user_classes[0]
+    host = environment.host or user.host
+    options = environment.parsed_options
+    source = inspect.getfile(user)
+    model = model_of(user, source, os.path.splitext(os.path.basename(source))[0])  # noqa: PTH119, PTH122
+    rate, duration = options.harness_rate, options.harness_duration
+    profile = resolve_profile(
+        options.harness_profile,
+        rate=parse_rate(rate) if rate else None,
+        duration=parse_duration(duration) if duration else None,
+        seed=options.harness_seed,
+    )
+    target = Target(model.service, (host,), "service", f"locust --host {host}")
+    return LoadPlan(target=target, traffic=model, profile=profile, probe=False)
+
+
+def _add_arguments(parser: Any) -> None:
+    group = parser.add_argument_group("codai-harness: the native engine")
+    group.add_argument("--harness-profile", default="smoke", help="Load profile by name")
+    group.add_argument("--harness-rate", default="", help="Arrival rate of the hold, e.g. 2k")
+    group.add_argument("--harness-duration", default="", help="Length of the hold, e.g. 1m")
+    group.add_argument("--harness-seed", type=int, default=1, help="Seed of the schedule")
+
+
+def _on_init(environment: Environment, **_: Any) -> None:
+    if any(getattr(user, "mix", None) for user in environment.user_classes):
+        attach(environment).quit_when_finished = bool(
+            getattr(environment.parsed_options, "headless", False)
+        )
+
+
+def attach(environment: Environment) -> Plugin:
+    """Give an environment the engine; the load child sets `plan` and `emit` on what it gets."""
+    plugin = Plugin(environment)
+    plugin.listen()
+    return plugin
+
+
+_registered = False
+
+
+def register() -> None:
+    """Tell Locust about us; any number of times. Called when a traffic model is imported."""
+    global _registered  # noqa: PLW0603 - Locust's events are global as well
+    if not _registered:
+        locust.events.init_command_line_parser.add_listener(_add_arguments)
+        locust.events.init.add_listener(_on_init)
+        _registered = True
+
+
+def encode(message: Mapping[str, Any]) -> str:
+    """One line of the load child's output."""
+    return json.dumps(message, separators=(",", ":"))

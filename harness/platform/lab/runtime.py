@@ -1,0 +1,160 @@
+"""A lab's life from outside: its directory, its start, its end and the proof of its end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.errors import PlatformError
+from harness.platform.lab import namespace
+from harness.platform.lab.control import Gone, request, supervisor_pid
+
+STOP_TIMEOUT_S = 10.0
+START_TIMEOUT_S = 15.0
+
+
+def root() -> Path:
+    """The directory that holds this user's labs, readable by nobody else."""
+    base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
+    path = Path(base) / f"harness-{os.getuid()}"
+    try:
+        path.mkdir(mode=0o700, exist_ok=True)
+        owner = path.stat().st_uid
+    except OSError as problem:
+        raise PlatformError(
+            f"lab: {path}: {problem.strerror}", "set XDG_RUNTIME_DIR to a directory of yours"
+        ) from None
+    if owner != os.getuid():
+        raise PlatformError(f"lab: {path} belongs to another user", "set XDG_RUNTIME_DIR")
+    return path
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A lab that runs: its directory, its supervisor's pid and network namespace."""
+
+    runtime: Path
+    pid: int | None
+    network: str | None
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def plan(self) -> dict[str, Any]:
+        """What the lab was started with."""
+        text = (self.runtime / "plan.json").read_text(encoding="utf-8")
+        plan: dict[str, Any] = json.loads(text)
+        return plan
+
+
+def new_runtime() -> Path:
+    """An empty directory for one more lab."""
+    path = root() / f"lab-{secrets.token_hex(4)}"
+    (path / "logs").mkdir(parents=True, mode=0o700)
+    return path
+
+
+def start(runtime: Path, plan: dict[str, Any], enter: Sequence[str]) -> Running:
+    """Start the supervisor and wait until it answers.
+
+    It ends with this process unless the plan gives it a time to live of its own (`ttl_s`).
+    """
+    (runtime / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
+    with (runtime / "logs" / "supervisor.log").open("wb") as log:
+        process = subprocess.Popen(
+            [*enter, sys.executable, "-m", "harness.platform.lab.supervisor", str(runtime)],
+            stdin=subprocess.DEVNULL if plan["ttl_s"] else subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while True:
+        try:
+            pid = supervisor_pid(runtime)
+        except Gone:
+            if process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.01)
+                continue
+            reason = last_line(runtime / "logs" / "supervisor.log")
+            process.kill()
+            process.wait()
+            shutil.rmtree(runtime, ignore_errors=True)
+            raise PlatformError(f"the lab did not start ({reason})", "see the reason") from None
+        return Running(runtime, pid, namespace.network_of(pid) if pid else None, process)
+
+
+def stop(lab: Running) -> None:
+    """End a lab and return when nothing of it is left; idempotent.
+
+    Raises PlatformError naming the pids that would not go.
+    """
+    with contextlib.suppress(PlatformError):
+        request(lab.runtime, "stop")
+    if lab.process is not None:
+        if lab.process.stdin is not None:
+            lab.process.stdin.close()
+        try:
+            lab.process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            lab.process.kill()
+            lab.process.wait()
+    deadline = time.monotonic() + STOP_TIMEOUT_S
+    while (left := remains(lab)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    shutil.rmtree(lab.runtime, ignore_errors=True)
+    if left:
+        raise PlatformError(f"lab: still there: {', '.join(left)}", "end them by hand")
+
+
+def remains(lab: Running) -> tuple[str, ...]:
+    """What is left of a lab, by looking at the processes and not at what was recorded."""
+    left = []
+    if lab.network is not None and lab.network != namespace.network_of(os.getpid()):
+        left += [f"process {pid} in {lab.network}" for pid in namespace.members(lab.network)]
+    elif lab.pid is not None and _alive(lab.pid):
+        left.append(f"process {lab.pid}")
+    return tuple(left)
+
+
+def running() -> tuple[Running, ...]:
+    """Every lab of this user that answers; directories of dead ones are removed."""
+    found = []
+    for path in sorted(root().glob("lab-*")):
+        try:
+            pid = supervisor_pid(path)
+        except Gone:
+            if time.time() - path.stat().st_mtime > 2 * START_TIMEOUT_S:
+                shutil.rmtree(path, ignore_errors=True)
+            continue
+        found.append(Running(path, pid, namespace.network_of(pid) if pid else None))
+    return tuple(found)
+
+
+def last_line(log: Path) -> str:
+    """The last words of a log, for an error message."""
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError:
+        return "no log"
+    return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

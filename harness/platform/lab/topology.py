@@ -1,0 +1,99 @@
+"""Which process of a lab listens where: regions are loopback subnets."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from harness.catalog.model import Service
+from harness.platform.lab.options import REGIONS
+
+DATABASE_PORT = 7000
+EDGE_PORT = 8080
+ADMIN_PORT = 9901
+GLOBAL_HOST = "127.100.0.1"
+GLOBAL = "global"
+
+Kind = Literal["database", "replica", "edge"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The address of one process; `admin` is an edge's second port."""
+
+    id: str
+    kind: Kind
+    region: str
+    host: str
+    port: int
+    service: str | None = None
+    admin: int | None = None
+
+    @property
+    def url(self) -> str:
+        """The address as a URL."""
+        return f"http://{self.host}:{self.port}"
+
+
+def subnet(region: str) -> str:
+    """The subnet that is a region, or the front door."""
+    if region == GLOBAL:
+        return "127.100.0.0/16"
+    return f"127.{REGIONS.index(region) + 1}.0.0/16"
+
+
+def places(
+    services: Sequence[Service],
+    regions: Sequence[str],
+    replicas: int | None,
+    *,
+    edges: bool,
+    isolated: bool,
+) -> tuple[Place, ...]:
+    """Every process of a lab; in a namespace of its own the ports are the catalogue's."""
+    ports = _Ports(isolated=isolated)
+    found = []
+    for region in regions:
+        net = f"127.{REGIONS.index(region) + 1}"
+        host = ports.host(f"{net}.0.5")
+        found.append(
+            Place(f"database-{region}", "database", region, host, ports.port(host, DATABASE_PORT))
+        )
+        for block, service in enumerate(services, 1):
+            for number in range(replicas or service.replicas):
+                host = ports.host(f"{net}.{block}.{number + 1}")
+                name = f"{service.name}-{region}-{number}"
+                port = ports.port(host, service.port)
+                found.append(Place(name, "replica", region, host, port, service.name))
+    if edges:
+        for number, service in enumerate(services):
+            for region in (*regions, GLOBAL):
+                net = subnet(region).removesuffix(".0.0/16")
+                host = ports.host(f"{net}.0.1")
+                port = ports.port(host, EDGE_PORT + number)
+                admin = ports.port(host, ADMIN_PORT + number)
+                name = f"edge-{service.name}-{region}"
+                found.append(Place(name, "edge", region, host, port, service.name, admin))
+    return tuple(found)
+
+
+class _Ports:
+    """The wanted address in a namespace of our own, else one that is free on this host."""
+
+    def __init__(self, *, isolated: bool) -> None:
+        self._isolated = isolated
+        self._held: list[socket.socket] = []
+
+    def host(self, wanted: str) -> str:
+        return wanted if self._isolated or sys.platform == "linux" else "127.0.0.1"
+
+    def port(self, host: str, wanted: int) -> int:
+        if self._isolated:
+            return wanted
+        probe = socket.socket()  # held until the last one is drawn, so that none is drawn twice
+        probe.bind((host, 0))
+        self._held.append(probe)
+        return int(probe.getsockname()[1])

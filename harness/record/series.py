@@ -1,0 +1,122 @@
+"""What happened in each second of a run, summed over workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from harness.errors import RecordError
+from harness.record.distribution import Counts, Distribution, Floats
+
+Axis = Literal["due", "done"]
+Kind = Literal["response", "service", "lag", "wait", "failed"]
+
+COUNTERS = ("offered", "completed", "failed", "unfinished", "bytes_in", "bytes_out", "connects")
+LONGEST_RUN_S = 7 * 86_400
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Series:
+    """Counts per second, i64[n]; index s is the second [s, s+1) from the start.
+
+    On the axis `due` a request counts in the second it was due, on `done` in the one it ended.
+    """
+
+    axis: Axis
+    offered: Counts
+    completed: Counts
+    failed: Counts
+    unfinished: Counts
+    bytes_in: Counts
+    bytes_out: Counts
+    connects: Counts
+    errors: dict[str, Counts]
+
+    @property
+    def seconds(self) -> int:
+        """How many seconds the series spans."""
+        return len(self.offered)
+
+    @property
+    def lost(self) -> Counts:
+        """Requests per second without a good answer: failed and unfinished ones."""
+        return self.failed + self.unfinished
+
+
+class SliceTable:
+    """The slices of a run by axis and endpoint; histograms are decoded once, when asked for."""
+
+    def __init__(self, slices: Iterable[dict[str, Any]]) -> None:
+        self._rows: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        self.seconds = 0
+        for row in slices:
+            second = row.get("second")
+            if type(second) is not int or not 0 <= second < LONGEST_RUN_S:
+                raise RecordError(f"a slice has the second {second!r}", "the record is damaged")
+            self._rows.setdefault((str(row["axis"]), str(row["endpoint"])), []).append(row)
+            self.seconds = max(self.seconds, second + 1)
+        self._decoded: dict[tuple[str, str | None, str], list[Distribution | None]] = {}
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """Every endpoint that occurs, in alphabetical order."""
+        return tuple(sorted({endpoint for _, endpoint in self._rows}))
+
+    def series(self, axis: Axis, endpoint: str | None) -> Series:
+        """The counts of one endpoint, or of all of them."""
+        counters = {name: np.zeros(self.seconds, np.int64) for name in COUNTERS}
+        errors: dict[str, Counts] = {}
+        for row in self._select(axis, endpoint):
+            second = row["second"]
+            for name, counter in counters.items():
+                counter[second] += row.get(name, 0)
+            for kind, count in row.get("errors", {}).items():
+                errors.setdefault(kind, np.zeros(self.seconds, np.int64))[second] += count
+        return Series(axis=axis, errors=dict(sorted(errors.items())), **counters)
+
+    def distributions(
+        self, kind: Kind, axis: Axis, endpoint: str | None
+    ) -> list[Distribution | None]:
+        """One distribution a second; None where nothing was recorded."""
+        key = (axis, endpoint, kind)
+        if key not in self._decoded:
+            self._decoded[key] = self._decode(kind, axis, endpoint)
+        return self._decoded[key]
+
+    def encoded(self, kind: Kind, axis: Axis, endpoint: str | None, seconds: Counts) -> list[str]:
+        """The histograms of some seconds as they were stored."""
+        wanted = {int(second) for second in seconds}
+        rows = self._select(axis, endpoint)
+        return [
+            row["hist"][kind]
+            for row in rows
+            if row["second"] in wanted and kind in row.get("hist", {})
+        ]
+
+    def _decode(self, kind: Kind, axis: Axis, endpoint: str | None) -> list[Distribution | None]:
+        parts: list[list[Distribution]] = [[] for _ in range(self.seconds)]
+        if endpoint is None:
+            for name in self.endpoints:
+                for second, part in enumerate(self.distributions(kind, axis, name)):
+                    if part is not None:
+                        parts[second].append(part)
+        else:
+            for row in self._select(axis, endpoint):
+                text = row.get("hist", {}).get(kind)
+                if text is not None:
+                    parts[row["second"]].append(Distribution.decode(text))
+        return [Distribution.merge(found) if found else None for found in parts]
+
+    def _select(self, axis: Axis, endpoint: str | None) -> list[dict[str, Any]]:
+        if endpoint is not None:
+            return self._rows.get((axis, endpoint), [])
+        return [row for (at, _), rows in self._rows.items() if at == axis for row in rows]
+
+
+def quantiles(parts: list[Distribution | None], q: float) -> Floats:
+    """The quantile of each distribution in seconds, f64[n]; NaN where there is none."""
+    found = [part.quantile(q) if part is not None else None for part in parts]
+    return np.array([np.nan if value is None else value for value in found], np.float64)

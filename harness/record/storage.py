@@ -1,0 +1,149 @@
+"""Files that are whole or not there, and a lock that dies with its holder."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from harness.errors import RecordError
+
+_REMEDIES = {
+    errno.ENOSPC: "free some space or point --results elsewhere",
+    errno.EDQUOT: "raise the quota or point --results elsewhere",
+    errno.EACCES: "make it writable for this user or point --results elsewhere",
+    errno.EPERM: "make it writable for this user or point --results elsewhere",
+    errno.EROFS: "it is on a read-only file system: point --results elsewhere",
+    errno.ENOTDIR: "a file stands where a directory is needed: move it away",
+    errno.EEXIST: "a file stands where a directory is needed: move it away",
+}
+
+
+@contextlib.contextmanager
+def writing(directory: Path) -> Iterator[None]:
+    """Turn what the operating system says about writing into one RecordError with a remedy."""
+    try:
+        yield
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        remedy = _REMEDIES.get(
+            error.errno or 0, "check the file system or point --results elsewhere"
+        )
+        raise RecordError(f"{directory}: cannot write the run record: {reason}", remedy) from None
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Replace the file by `text` in one step: readers see the old whole or the new whole.
+
+    Raises RecordError when there is no space or no permission.
+    """
+    with writing(path.parent):
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as stream:
+                os.fchmod(stream.fileno(), 0o644)
+                stream.write(text)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync_directory(path.parent)
+
+
+def sync_directory(directory: Path) -> None:
+    """Make a rename or a new file in the directory survive a power cut."""
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def hold(directory: Path) -> int:
+    """Lock a run directory for as long as this process lives; close the result to let go.
+
+    The kernel drops the lock however the process ends, so a record in state `running` without
+    it belongs to a harness that was killed.
+    """
+    with writing(directory):
+        handle = os.open(directory, os.O_RDONLY)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return handle
+
+
+def is_held(directory: Path) -> bool:
+    """Whether a living process is writing this record."""
+    try:
+        handle = os.open(directory, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
+    return False
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Raises RecordError naming the file and the line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise RecordError(f"{path}: cannot be read: {reason}") from None
+    try:
+        value = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        line = getattr(error, "lineno", 1)
+        raise RecordError(f"{path}:{line}: not valid JSON", "the record is damaged") from None
+    if not isinstance(value, dict):
+        raise RecordError(f"{path}: expected a JSON object", "the record is damaged")
+    return value
+
+
+def read_lines(path: Path) -> tuple[list[dict[str, Any]], bool]:
+    """The objects of a JSON-lines file and whether its last line was cut short.
+
+    A last line without its newline that does not parse is what a killed writer leaves: it is
+    dropped and reported. Any other damage raises RecordError naming the file and the line; a
+    file that is not there has no lines.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return [], False
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be read: {error.strerror}") from None
+    lines = content.split(b"\n")
+    rows: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            if not isinstance(row, dict):
+                raise TypeError  # noqa: TRY301 - one place says what is wrong with a line
+        except (ValueError, TypeError, RecursionError):
+            if number == len(lines):
+                return rows, True
+            raise RecordError(
+                f"{path}:{number}: not a JSON object", "the record is damaged"
+            ) from None
+        rows.append(row)
+    return rows, False

@@ -1,0 +1,231 @@
+"""Keeps a run on disk while it happens."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import secrets
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TextIO
+
+from harness.catalog.model import Service
+from harness.errors import Interrupted
+from harness.load.plan import LoadPlan
+from harness.record.environment import HostSampler
+from harness.record.redact import redact
+from harness.record.run import SCHEMA, RunRecord, State
+from harness.record.storage import hold, sync_directory, write_atomic, writing
+from harness.units import NANOSECONDS
+
+_FLUSH_EVERY_S = 1.0
+_CLOCK_READINGS = 3
+
+
+class RunWriter:
+    """Writes one run directory; use it as a context manager.
+
+    Feed it every message of the load child with `message` and everything else that happens with
+    `event`, then call `finish`. Leaving the block without it records how the run ended:
+    `interrupted` for Ctrl-C, `failed` for any other exception. If this process is killed the
+    state stays `running` and the lock on the directory is gone: readers call that `partial`.
+    Every method raises RecordError when the disk does not take what it is given.
+    """
+
+    def __init__(self, directory: Path, meta: dict[str, Any], lock: int) -> None:
+        self.directory = directory
+        self.run_id: str = meta["id"]
+        self._meta = meta
+        self._lock: int | None = lock
+        self._host = HostSampler()
+        self._start_monotonic_ns: int | None = None
+        self._flushed = time.monotonic()
+        with writing(directory):
+            self._slices = _append(directory / "slices.jsonl")
+            self._events = _append(directory / "events.jsonl")
+            sync_directory(directory)
+
+    @classmethod
+    def create(
+        cls,
+        root: Path,
+        service: Service,
+        plan: LoadPlan,
+        environment: dict[str, Any],
+        *,
+        command: tuple[str, ...] = (),
+        labels: dict[str, str] | None = None,
+    ) -> Self:
+        """Make `root/<service>/<run id>/` in state `running`."""
+        now_ns = time.time_ns()
+        stamp = datetime.fromtimestamp(now_ns / NANOSECONDS, UTC).strftime("%Y%m%dT%H%M%SZ")
+        run_id = f"{stamp}-{secrets.token_hex(2)}"
+        directory = Path(root) / service.name / run_id
+        with writing(directory.parent):
+            directory.mkdir(parents=True)
+            sync_directory(directory.parent)
+        meta = {
+            "schema": SCHEMA,
+            "id": run_id,
+            "state": "running",
+            "created_unix_ns": now_ns,
+            "ended_unix_ns": None,
+            "pid": os.getpid(),
+            "command": redact(list(command)),
+            "labels": labels or {},
+            "seed": plan.profile.seed,
+            "start": None,
+            "totals": None,
+            "conserved": None,
+            "problem": None,
+            "validity": None,
+            "service": redact(dataclasses.asdict(service)),
+            "plan": redact(dataclasses.asdict(plan)),
+            "environment": redact(environment),
+        }
+        lock = hold(directory)
+        write_atomic(directory / "run.json", _dump(meta))
+        writer = cls(directory, meta, lock)
+        for phase, begin, end in plan.profile.phases():
+            writer.event("phase", phase=phase, begin=begin, end=end)
+        return writer
+
+    def message(self, message: dict[str, Any]) -> None:
+        """Store one message of the load child; unknown types are kept as events."""
+        kind = message.get("type")
+        if kind == "slice":
+            self._slice(message)
+            return
+        fields = {key: value for key, value in message.items() if key != "type"}
+        if kind == "start":
+            self._start_monotonic_ns = message.get("monotonic_ns")
+            self._update(start=fields)
+        elif kind == "end":
+            totals = message.get("totals")
+            self._update(totals=redact(totals), conserved=message.get("conserved"))
+        elif kind == "tick":
+            fields |= {"clock_ns": _clock_offset_ns(), **(self._host.sample() or {})}
+        self.event(str(kind), **fields)
+
+    def event(self, kind: str, /, **fields: Any) -> None:
+        """Append one event; `t` (seconds from the start) and `wall_ns` are added if missing."""
+        line = {"t": self._now(), "wall_ns": time.time_ns(), "type": kind, **redact(fields)}
+        with writing(self.directory):
+            self._events.write(_line(line))
+            self._flush()
+
+    def finish(
+        self,
+        state: State,
+        *,
+        validity: Any = None,
+        problem: str | None = None,
+    ) -> RunRecord:
+        """Close the record in its final state and read it back.
+
+        `problem` is the sentence that tells why a run failed.
+        """
+        self._close(state, validity=validity, problem=problem)
+        return RunRecord.load(self.directory)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._lock is None:
+            return
+        if isinstance(error, (Interrupted, KeyboardInterrupt)):
+            self._close("interrupted")
+        elif error is not None:
+            self._close("failed", problem=str(error) or type(error).__name__)
+        else:
+            self._close("failed", problem="the run ended without a word")
+
+    def _slice(self, message: dict[str, Any]) -> None:
+        row = {"worker": message.get("worker", 0), "seq": message.get("seq"), **message["slice"]}
+        with writing(self.directory):
+            self._slices.write(_line(row))
+            self._flush()
+
+    def _flush(self, *, now: bool = False) -> None:
+        if now or time.monotonic() - self._flushed >= _FLUSH_EVERY_S:
+            self._slices.flush()
+            self._events.flush()
+            self._flushed = time.monotonic()
+
+    def _now(self) -> float | None:
+        """Seconds from the start; None before it."""
+        if self._start_monotonic_ns is None:
+            return None
+        return round((time.monotonic_ns() - self._start_monotonic_ns) / NANOSECONDS, 6)
+
+    def _update(self, **fields: Any) -> None:
+        self._meta |= fields
+        write_atomic(self.directory / "run.json", _dump(self._meta))
+
+    def _close(self, state: State, *, validity: Any = None, problem: str | None = None) -> None:
+        if self._lock is None:
+            return
+        with writing(self.directory):
+            try:
+                for stream in (self._slices, self._events):
+                    stream.flush()
+                    os.fsync(stream.fileno())
+            finally:
+                self._slices.close()
+                self._events.close()
+        self._update(
+            state=state,
+            ended_unix_ns=time.time_ns(),
+            validity=validity,
+            problem=redact(problem),
+        )
+        os.close(self._lock)
+        self._lock = None
+
+
+def _append(path: Path) -> TextIO:
+    return path.open("a", encoding="utf-8", buffering=1 << 16)
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, indent=1, default=_plain, allow_nan=False) + "\n"
+
+
+def _line(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), default=_plain) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "item"):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} does not belong in a record")
+
+
+def _clock_offset_ns() -> int:
+    """Wall minus monotonic clock; it moves only when one of them is set or the machine slept.
+
+    The readings cannot be taken at one instant, so the tightest of a few counts.
+    """
+    best: tuple[int, int] | None = None
+    for _ in range(_CLOCK_READINGS):
+        before = time.monotonic_ns()
+        wall = time.time_ns()
+        after = time.monotonic_ns()
+        if best is None or after - before < best[0]:
+            best = (after - before, wall - (before + after) // 2)
+    if best is None:
+        raise AssertionError
+    return best[1]

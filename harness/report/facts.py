@@ -1,0 +1,181 @@
+"""The figures every form of the report shows, put into words once."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from harness.catalog.model import Objective
+from harness.judge.model import ObjectiveResult, Verdict
+from harness.record.run import RunRecord
+from harness.units import format_duration, format_rate, format_ratio
+
+QUANTILES = (0.50, 0.95, 0.99, 0.999)
+ALL = "all endpoints"
+UNKNOWN = "–"  # noqa: RUF001 - an en dash stands for a figure that nobody knows
+
+WORDS = {None: "not judged", "pass": "pass", "fail": "FAIL", "inconclusive": "inconclusive"}
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointFigures:
+    """One endpoint in the hold; latencies in seconds, None where nothing was measured."""
+
+    name: str
+    offered: int
+    completed: int
+    failed: int
+    unfinished: int
+    response: tuple[float | None, ...]
+    service_p95: float | None
+    lag_p99: float | None
+
+
+def endpoint_figures(record: RunRecord) -> tuple[EndpointFigures, ...]:
+    """Every endpoint, and all of them together last."""
+    return tuple(_figures(record, name) for name in (*record.endpoints, None))
+
+
+def _figures(record: RunRecord, endpoint: str | None) -> EndpointFigures:
+    seconds = record.seconds_of("hold")
+    series = record.series("due", endpoint)
+    response = record.distribution("response", endpoint=endpoint)
+    return EndpointFigures(
+        name=ALL if endpoint is None else endpoint,
+        offered=int(series.offered[seconds].sum()),
+        completed=int(series.completed[seconds].sum()),
+        failed=int(series.failed[seconds].sum()),
+        unfinished=int(series.unfinished[seconds].sum()),
+        response=tuple(response.quantile(q) for q in QUANTILES),
+        service_p95=record.distribution("service", endpoint=endpoint).quantile(0.95),
+        lag_p99=record.distribution("lag", endpoint=endpoint).quantile(0.99),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectiveRow:
+    """One objective in words."""
+
+    name: str
+    wanted: str
+    measured: str
+    interval: str
+    word: str
+    statement: str
+    method: str
+
+
+def objective_row(result: ObjectiveResult) -> ObjectiveRow:
+    """The result as a table shows it."""
+    objective = result.objective
+    interval = UNKNOWN
+    if result.low is not None and result.high is not None:
+        low = value(objective, max(0.0, result.low))
+        interval = f"{low} to {value(objective, result.high)}"
+    return ObjectiveRow(
+        name=objective.name,
+        wanted=f"{'<' if objective.upper else '≥'} {limit(objective)}",
+        measured=value(objective, result.estimate),
+        interval=interval,
+        word=WORDS[result.outcome],
+        statement=result.statement,
+        method=result.method or "",
+    )
+
+
+def limit(objective: Objective) -> str:
+    """The threshold with the digits it was written with."""
+    if objective.indicator in {"latency", "throughput"}:
+        return value(objective, objective.threshold)
+    return f"{objective.threshold * 100:.6g} %"
+
+
+def value(objective: Objective, number: float | None) -> str:
+    """A number in the objective's unit."""
+    if number is None or math.isnan(number):
+        return UNKNOWN
+    if objective.indicator == "latency":
+        return format_duration(number)
+    if objective.indicator == "throughput":
+        return format_rate(number)
+    # a share close to 1 needs digits on the side of what is missing
+    return f"{number * 100:.4g} %" if number > 0.5 else format_ratio(number)  # noqa: PLR2004
+
+
+def duration(seconds: float | None) -> str:
+    """A latency, or the sign for an unknown one."""
+    return UNKNOWN if seconds is None or math.isnan(seconds) else format_duration(seconds)
+
+
+def conservation(record: RunRecord) -> str:
+    """Where every request of the whole run went."""
+    series = record.series("due")
+    completed, failed = int(series.completed.sum()), int(series.failed.sum())
+    unfinished, offered = int(series.unfinished.sum()), int(series.offered.sum())
+    sign = "=" if offered == completed + failed + unfinished else "≠"
+    return (
+        f"{offered:,} offered {sign} {completed:,} completed + {failed:,} failed"
+        f" + {unfinished:,} unfinished"
+    )
+
+
+def error_counts(record: RunRecord) -> tuple[tuple[str, int], ...]:
+    """(kind, count) over the whole run, the most frequent first; unfinished ones included."""
+    series = record.series("due")
+    counts = {kind: int(found.sum()) for kind, found in series.errors.items()}
+    counts["unfinished"] = int(series.unfinished.sum())
+    found = [(kind, count) for kind, count in counts.items() if count]
+    return tuple(sorted(found, key=lambda item: (-item[1], item[0])))
+
+
+def title(record: RunRecord) -> str:
+    """Service, profile and load in one line."""
+    profile = record.plan.profile
+    if profile.model == "closed":
+        load = f"closed loop, {profile.users} users"
+    else:
+        rates = [max(s.from_rate, s.to_rate) for s in profile.segments if s.phase == "hold"]
+        load = f"{format_rate(max(rates))} offered" if rates and max(rates) > 0 else "replay"
+    hold = format_duration(record.planned_seconds("hold"))
+    return f"{record.service.name} · {profile.name} · {load} · hold {hold}"
+
+
+def validity_line(verdict: Verdict) -> str:
+    """How the checks stand, counted."""
+    good = sum(check.ok is True for check in verdict.validity)
+    parts = [f"{good} of {len(verdict.validity)} checks hold"]
+    broken = [check.name for check in verdict.validity if check.ok is False]
+    unknown = [check.name for check in verdict.validity if check.ok is None]
+    if broken:
+        parts.append(f"broken: {', '.join(broken)}")
+    if unknown:
+        parts.append(f"unknown: {', '.join(unknown)}")
+    return "; ".join(parts)
+
+
+def environment_rows(record: RunRecord) -> tuple[tuple[str, str], ...]:
+    """What the run was made on and with, as (name, text)."""
+    rows = [
+        ("run", record.id),
+        ("state", record.status),
+        ("target", f"{record.plan.target.description} ({', '.join(record.plan.target.urls)})"),
+        ("scenario", f"{record.plan.traffic.scenario} ({record.plan.traffic.source})"),
+        ("arrivals", f"{record.plan.profile.model} model, {record.plan.profile.spacing} spacing"),
+        ("seed", str(record.plan.profile.seed)),
+        ("workers", f"{record.plan.workers} x {record.plan.threads} threads"),
+    ]
+    for key, found in {**record.environment, **record.plan.target.environment}.items():
+        rows.append((key.replace("_", " ").removesuffix(" bytes"), _environment(key, found)))
+    return tuple(rows)
+
+
+def _environment(key: str, found: object) -> str:
+    if found is None:
+        return UNKNOWN
+    if key.endswith("_bytes") and isinstance(found, int):
+        return f"{found / 2**30:.1f} GiB"
+    if isinstance(found, dict):
+        return ", ".join(f"{name} {inner}" for name, inner in found.items() if inner is not None)
+    if isinstance(found, (list, tuple)):
+        return ", ".join(str(inner) for inner in found)
+    return str(found)

@@ -1,0 +1,190 @@
+"""What a run is doing right now: a panel on a terminal, a line every few seconds elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from types import TracebackType
+from typing import Any, Self, TextIO
+
+from rich.console import Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from harness.load.plan import LoadPlan
+from harness.record.distribution import Distribution
+from harness.report import facts
+from harness.report.terminal import make_console
+from harness.units import NANOSECONDS, format_duration, format_rate, format_ratio
+
+LINE_EVERY_S = 5.0
+_BARS = "▁▂▃▄▅▆▇█"
+_HISTORY_S = 60
+_PROGRESS_CELLS = 40
+
+
+class LiveDisplay:
+    """Shows the load child's messages as they come; use it as a context manager.
+
+    `update` never raises for a message that lacks a field: what is not known is not shown.
+    """
+
+    def __init__(self, plan: LoadPlan, stream: TextIO) -> None:
+        self._plan = plan
+        self._stream = stream
+        self._console = make_console(stream)
+        self._terminal = self._console.is_terminal
+        self._live: Live | None = None
+        self._start_ns: int | None = None
+        self._tick: dict[str, Any] = {}
+        self._seconds: dict[int, _Second] = defaultdict(_Second)
+        self._printed = float("-inf")
+        self._notes: list[str] = []
+
+    def __enter__(self) -> Self:
+        if self._terminal:
+            self._live = Live(
+                console=self._console,
+                get_renderable=self._panel,
+                refresh_per_second=4,
+                transient=True,
+            )
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def update(self, message: dict[str, Any]) -> None:
+        """Take in one message of the load child."""
+        match message.get("type"):
+            case "start":
+                self._start_ns = message.get("monotonic_ns")
+            case "slice":
+                self._slice(message.get("slice") or {})
+            case "tick":
+                self._tick = message
+                self._line()
+            case "worker_lost":
+                self.note(f"worker {message.get('worker')} was lost: the run is invalid")
+
+    def note(self, text: str) -> None:
+        """Say something that must not be missed, such as a fault that begins."""
+        if self._live is not None:
+            self._notes = [*self._notes[-2:], text]
+        else:
+            self._console.print(f"{_clock(self._elapsed())}  {text}", soft_wrap=True)
+
+    def _slice(self, row: dict[str, Any]) -> None:
+        if row.get("axis") != "done" or not isinstance(row.get("second"), int):
+            return
+        second = self._seconds[row["second"]]
+        second.completed += row.get("completed", 0)
+        second.failed += row.get("failed", 0) + row.get("unfinished", 0)
+        text = row.get("hist", {}).get("response")
+        if text is not None:
+            second.response = Distribution.merge([second.response, Distribution.decode(text)])
+        for old in [key for key in self._seconds if key < row["second"] - _HISTORY_S]:
+            del self._seconds[old]
+
+    def _elapsed(self) -> float:
+        if self._start_ns is None:
+            return 0.0
+        passed = (time.monotonic_ns() - self._start_ns) / NANOSECONDS
+        return max(0.0, passed)
+
+    def _last(self) -> _Second:
+        """The newest second of which every endpoint has had time to report."""
+        if not self._seconds:
+            return _Second()
+        newest = max(self._seconds)
+        return self._seconds.get(newest - 1, self._seconds[newest])
+
+    def _phase(self) -> str:
+        elapsed = self._elapsed()
+        for phase, begin, end in self._plan.profile.phases():
+            if begin <= elapsed < end:
+                return phase
+        return "drain" if self._start_ns is not None else "starting"
+
+    def _figures(self) -> dict[str, str]:
+        last, tick = self._last(), self._tick
+        total = last.completed + last.failed
+        lag = tick.get("lag_p99_ns")
+        figures = {
+            "rate": format_rate(total) if total else facts.UNKNOWN,
+            "p50": facts.duration(last.response.quantile(0.50)),
+            "p95": facts.duration(last.response.quantile(0.95)),
+            "p99": facts.duration(last.response.quantile(0.99)),
+            "errors": format_ratio(last.failed / total) if total else facts.UNKNOWN,
+            "in flight": f"{tick['in_flight']:,}" if "in_flight" in tick else facts.UNKNOWN,
+            "lag p99": format_duration(lag / NANOSECONDS) if lag is not None else facts.UNKNOWN,
+        }
+        if isinstance(tick.get("cpu"), (int, float)):
+            figures["generator"] = f"{tick['cpu'] * 100:.0f} % cpu"
+        return figures
+
+    def _left(self) -> str:
+        left = self._plan.profile.duration_s - self._elapsed()
+        return f"{_clock(left)} left" if left > 0 else "waiting for answers"
+
+    def _line(self) -> None:
+        if self._live is not None or self._elapsed() - self._printed < LINE_EVERY_S:
+            return
+        self._printed = self._elapsed()
+        figures = "  ".join(f"{name} {text}" for name, text in self._figures().items())
+        line = f"{_clock(self._elapsed())}  {self._phase():<8}  {figures}  {self._left()}"
+        self._console.print(line, soft_wrap=True)
+        self._stream.flush()
+
+    def _panel(self) -> Group:
+        elapsed, duration = self._elapsed(), self._plan.profile.duration_s
+        share = min(1.0, elapsed / duration) if duration else 0.0
+        done = round(share * _PROGRESS_CELLS)
+        bar = Text("━" * done, style="cyan").append("━" * (_PROGRESS_CELLS - done), style="dim")
+        top = Text(f"{self._phase():<9}", style="bold").append_text(bar)
+        top.append(f"  {_clock(elapsed)} of {_clock(duration)}, {self._left()}", style="dim")
+        figures = self._figures()
+        table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
+        for name in figures:
+            table.add_column(name, justify="right", no_wrap=True)
+        table.add_row(*figures.values())
+        history = Text("p95 ", style="dim").append(self._sparkline(), style="cyan")
+        notes = [Text(note, style="yellow") for note in self._notes]
+        return Group(top, table, history, *notes)
+
+    def _sparkline(self) -> str:
+        newest = max(self._seconds, default=0)
+        found = [
+            self._seconds[second].response.quantile(0.95) if second in self._seconds else None
+            for second in range(max(0, newest - _HISTORY_S), newest)
+        ]
+        known = [latency for latency in found if latency is not None]
+        if not known:
+            return ""
+        top = max(known)
+        scaled = [0 if v is None else min(7, int(v / top * 8)) for v in found]
+        bars = [" " if v is None else _BARS[s] for v, s in zip(found, scaled, strict=True)]
+        return f"{''.join(bars)} up to {format_duration(top)}"
+
+
+class _Second:
+    """What ended in one second."""
+
+    def __init__(self) -> None:
+        self.completed = 0
+        self.failed = 0
+        self.response = Distribution.merge([])
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    return f"{minutes:02d}:{rest:02d}"

@@ -1,0 +1,170 @@
+"""The words of a scenario file: request templates, checks, feeds, journeys.
+
+Nothing here imports Locust, so a scenario's declarations can be tested on their own.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from harness.errors import ScenarioError
+from harness.traffic.model import Request
+
+Check = dict[str, Any]
+Feed = dict[str, Any]
+F = TypeVar("F", bound=Callable[..., Any])
+
+JOURNEY = "_harness_journey"
+"""The attribute by which a decorated method is known as a journey: (name, weight)."""
+
+
+def request(
+    method: str,
+    path: str,
+    *,
+    name: str | None = None,
+    weight: float = 1.0,
+    json_body: Any = None,
+    body: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    checks: Sequence[Check] = (),
+    timeout_s: float = 10.0,
+    log: bool = False,
+) -> Request:
+    """A request template; `{feed}` in path, headers, body and checks draws from that feed.
+
+    `json_body` is any JSON value whose strings may hold `{feed}`; in it, braces of JSON itself
+    need no escaping. `body` is raw text, in which `{{` and `}}` are literal braces. `name` is the
+    endpoint in every report (default: method and path). `timeout_s` counts from the instant at
+    which the generator is ready to send. `log` keeps each request's outcome one by one.
+    """
+    found = dict(headers or {})
+    if json_body is not None:
+        body = _json_template(json_body)
+        found.setdefault("content-type", "application/json")
+    return Request(
+        name=name or f"{method} {path}",
+        method=method,
+        path=path,
+        weight=weight,
+        headers=tuple(found.items()),
+        body=body,
+        timeout_s=timeout_s,
+        checks=tuple(checks),
+        log=log,
+    )
+
+
+def get(path: str, **options: Any) -> Request:
+    """`request("GET", …)`."""
+    return request("GET", path, **options)
+
+
+def post(path: str, **options: Any) -> Request:
+    """`request("POST", …)`."""
+    return request("POST", path, **options)
+
+
+def put(path: str, **options: Any) -> Request:
+    """`request("PUT", …)`."""
+    return request("PUT", path, **options)
+
+
+def delete(path: str, **options: Any) -> Request:
+    """`request("DELETE", …)`."""
+    return request("DELETE", path, **options)
+
+
+def status(*allowed: int) -> Check:
+    """The response must have one of these status codes."""
+    return {"kind": "status", "in": list(allowed)}
+
+
+def body_contains(text: str) -> Check:
+    """The response body must contain this text; `{feed}` in it is replaced."""
+    return {"kind": "body_contains", "text": text}
+
+
+_ANY = object()
+
+
+def json_pointer(pointer: str, equals: Any = _ANY) -> Check:
+    """The JSON pointer (RFC 6901) must exist in the response, and equal a value if one is given."""
+    check: Check = {"kind": "json", "pointer": pointer}
+    if equals is not _ANY:
+        check["equals"] = equals
+    return check
+
+
+def sequence(start: int = 0, step: int = 1) -> Feed:
+    """start, start + step, …: unique across workers, counted by arrival."""
+    return {"kind": "sequence", "start": start, "step": step}
+
+
+def uniform(low: int, high: int) -> Feed:
+    """Whole numbers from low to high, both included, all equally likely."""
+    return {"kind": "uniform", "low": low, "high": high}
+
+
+def zipf(n: int, s: float = 1.1) -> Feed:
+    """Ranks 1..n with probability proportional to rank^-s: few are asked for often."""
+    return {"kind": "zipf", "n": n, "s": s}
+
+
+def uuid() -> Feed:
+    """Version 4 UUIDs from the seed."""
+    return {"kind": "uuid"}
+
+
+def choice(values: Sequence[Any], weights: Sequence[float] | None = None) -> Feed:
+    """One of some values, equally likely or by weight."""
+    feed: Feed = {"kind": "choice", "values": [str(value) for value in values]}
+    if weights is not None:
+        feed["weights"] = list(weights)
+    return feed
+
+
+def csv_column(
+    path: str | Path, column: str, order: Literal["random", "sequence"] = "random"
+) -> Feed:
+    """The values of one column of a CSV file with a header line, at random or in turn.
+
+    Raises ScenarioError when the file, the column or the values are missing.
+    """
+    try:
+        with Path(path).open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream)
+            if column not in (reader.fieldnames or ()):
+                raise ScenarioError(
+                    f"{path}: no column {column!r}", f"it has {', '.join(reader.fieldnames or ())}"
+                )
+            values = [row[column] for row in reader if row[column] is not None]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ScenarioError(f"{path}: {error}", "the feed needs a readable CSV file") from None
+    if not values:
+        raise ScenarioError(f"{path}: column {column!r} is empty", "add a row")
+    return choice(values) if order == "random" else {"kind": "cycle", "values": values}
+
+
+def journey(*, weight: float = 1.0, name: str | None = None) -> Callable[[F], F]:
+    """Mark a method of a TrafficUser as a journey: Python steps, started by the same schedule."""
+
+    def mark(function: F) -> F:
+        setattr(function, JOURNEY, (name or function.__name__.replace("_", " "), weight))
+        return function
+
+    return mark
+
+
+def _json_template(value: Any) -> str:
+    """JSON text whose own braces are escaped and whose strings' `{feed}` are not."""
+    if isinstance(value, dict):
+        items = (f"{_json_template(str(k))}:{_json_template(v)}" for k, v in value.items())
+        return "{{" + ",".join(items) + "}}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(_json_template(item) for item in value) + "]"
+    return json.dumps(value)

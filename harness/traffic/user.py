@@ -1,0 +1,35 @@
+"""The Locust side of a traffic model; importing this imports Locust, which patches the process."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import gevent
+from locust import FastHttpUser, task
+
+from harness.load import locust_plugin
+from harness.traffic.model import Request
+
+STAND_BY_S = 3600.0
+
+
+class TrafficUser(FastHttpUser):  # type: ignore[misc]
+    """A Locust user whose declarative `mix` the native engine sends.
+
+    Subclasses set `service`, `mix` and `feeds`, and may have `@journey` methods that use
+    `self.client` as in any Locust file. Locust's own tasks are not used: the schedule starts
+    requests and journeys alike.
+    """
+
+    abstract = True
+    service: ClassVar[str] = ""
+    mix: ClassVar[list[Request]] = []
+    feeds: ClassVar[dict[str, dict[str, Any]]] = {}
+
+    @task
+    def _stand_by(self) -> None:
+        """Hold the place that Locust wants a user in; the engine does the sending."""
+        gevent.sleep(STAND_BY_S)
+
+
+locust_plugin.register()

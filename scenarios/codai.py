@@ -1,0 +1,52 @@
+"""codai: the central platform; people chat, look at their profile and share a workspace."""
+
+from harness.traffic import get, json_pointer, post, put, status, uniform, uuid, zipf
+from harness.traffic.user import TrafficUser
+
+KEYED = {"x-api-key": "load-{key}"}
+
+
+class CodaiUser(TrafficUser):
+    """A working day: mostly profile and workspace reads, with chat turns between."""
+
+    service = "codai"
+    feeds = {"user": zipf(1000, s=1.05), "turn": uuid(), "key": uniform(1, 20_000)}
+    mix = [
+        get(
+            "/api/user/profile/{user}",
+            name="profile",
+            weight=35,
+            headers=KEYED,
+            checks=[status(200), json_pointer("/id", equals="{user}")],
+        ),
+        get(
+            "/api/workspace/collaboration",
+            name="workspace",
+            weight=25,
+            headers=KEYED,
+            checks=[status(200), json_pointer("/items")],
+        ),
+        post(
+            "/api/ai/chat",
+            name="chat",
+            weight=25,
+            headers=KEYED,
+            json_body={"id": "{turn}", "user": "{user}", "message": "explain this function"},
+            checks=[status(201), json_pointer("/id", equals="{turn}")],
+        ),
+        get(
+            "/api/user/preferences/{user}",
+            name="preferences",
+            weight=10,
+            headers=KEYED,
+            checks=[status(200)],
+        ),
+        put(
+            "/api/user/preferences/{user}",
+            name="save preferences",
+            weight=5,
+            headers=KEYED,
+            json_body={"theme": "dark", "language": "ro"},
+            checks=[status(200)],
+        ),
+    ]

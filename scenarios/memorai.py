@@ -1,0 +1,54 @@
+"""memorai: a memory that is recalled far more often than it is written.
+
+Recalls follow a Zipf law (few memories are asked for often); writes carry unique ids.
+"""
+
+from harness.traffic import get, json_pointer, post, put, sequence, status, uniform, uuid, zipf
+from harness.traffic.user import TrafficUser
+
+KEYED = {"x-api-key": "load-{key}"}  # 100 requests a minute and key: a load needs many
+
+
+class MemoraiUser(TrafficUser):
+    """Recall, context and remember, as an assistant in conversation asks for them."""
+
+    service = "memorai"
+    feeds = {
+        "memory": zipf(1000, s=1.1),
+        "new": uuid(),
+        "key": uniform(1, 20_000),
+        "turn": sequence(start=1),
+    }
+    mix = [
+        get(
+            "/api/memory/recall/{memory}",
+            name="recall",
+            weight=55,
+            headers=KEYED,
+            checks=[status(200), json_pointer("/id", equals="{memory}")],
+        ),
+        get(
+            "/api/memory/context?turn={turn}",
+            name="context",
+            weight=20,
+            headers=KEYED,
+            checks=[status(200), json_pointer("/items")],
+        ),
+        post(
+            "/api/memory/remember",
+            name="remember",
+            weight=18,
+            headers=KEYED,
+            json_body={"id": "{new}", "turn": "{turn}", "text": "the user prefers short answers"},
+            checks=[status(201), json_pointer("/id", equals="{new}")],
+        ),
+        put(
+            "/api/memory/forget/{memory}",
+            name="forget",
+            weight=2,
+            headers=KEYED,
+            json_body={"soft": True},
+            checks=[status(200)],
+        ),
+        get("/api/stats", name="stats", weight=5, headers=KEYED, checks=[status(200)]),
+    ]

@@ -1,0 +1,233 @@
+"""The verdict: what the hold shows, and nothing that it cannot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.catalog.model import Objective
+from harness.errors import RecordError
+from harness.judge import Verdict, judge, load_verdict, objectives
+from harness.judge.estimate import (
+    binomial_bounds,
+    mean_estimate,
+    quantile_estimate,
+    ratio_estimate,
+)
+from harness.judge.model import ObjectiveResult
+from harness.record import RunRecord
+from harness.report.files import render_json
+from tests.record.synthetic import OBJECTIVES, Made, plan, record, service
+
+
+def _result(verdict: Verdict, name: str) -> ObjectiveResult:
+    return next(result for result in verdict.objectives if result.objective.name == name)
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> RunRecord:
+    return record(tmp_path_factory.mktemp("results"))
+
+
+def test_a_service_that_keeps_its_promises_passes(sound: RunRecord) -> None:
+    verdict = judge(sound)
+    assert verdict.outcome == "pass"
+    assert verdict.exit_code == 0
+    assert verdict.valid
+    assert verdict.hold == (7, 27)
+    p95 = _result(verdict, "p95")
+    assert p95.low is not None
+    assert p95.estimate is not None
+    assert p95.high is not None
+    assert p95.low < p95.estimate < p95.high < 0.1
+
+
+def test_a_slow_service_fails_with_the_numbers(tmp_path: Path) -> None:
+    verdict = judge(record(tmp_path, Made(median_s=0.06)))
+    assert verdict.outcome == "fail"
+    assert verdict.exit_code == 1
+    assert _result(verdict, "p95").outcome == "fail"
+    assert verdict.reasons[0].startswith("p95 ")
+    assert "is not below 100 ms" in verdict.reasons[0]
+
+
+def test_slowness_outside_the_hold_does_not_count(tmp_path: Path) -> None:
+    made = Made(slow=lambda second: 1.0 if 7 <= second < 27 else 50.0)
+    assert judge(record(tmp_path, made)).outcome == "pass"
+
+
+def test_a_quantile_near_the_objective_is_inconclusive_and_priced(tmp_path: Path) -> None:
+    made = Made(median_s=0.0375, slow=lambda second: 1 + 0.15 * (-1) ** (second // 4))
+    result = _result(judge(record(tmp_path, made)), "p95")
+    assert result.outcome == "inconclusive"
+    assert "would tell" in result.statement or "too close" in result.statement
+
+
+def test_errors_fail_and_unfinished_requests_are_errors(tmp_path: Path) -> None:
+    verdict = judge(record(tmp_path, Made(unfinished=100)))
+    errors = _result(verdict, "errors")
+    assert errors.estimate == pytest.approx(100 / 4000)
+    assert _result(verdict, "availability").outcome == "fail"
+
+
+def test_steady_errors_get_the_exact_interval_and_clustered_ones_a_wider(tmp_path: Path) -> None:
+    def steady(second: int, endpoint: str, offered: int) -> dict[str, int]:
+        return {"timeout": 2}
+
+    def burst(second: int, endpoint: str, offered: int) -> dict[str, int]:
+        return {"timeout": 40} if second == 12 else {}
+
+    even = _result(judge(record(tmp_path, Made(failures=steady))), "errors")
+    uneven = _result(judge(record(tmp_path, Made(failures=burst))), "errors")
+    assert even.estimate == uneven.estimate == pytest.approx(80 / 4000)
+    assert even.method is not None
+    assert uneven.method is not None
+    assert "exact binomial" in even.method
+    assert "clusters" in uneven.method
+    assert even.low is not None
+    assert uneven.low is not None
+    assert uneven.low < even.low
+    assert even.outcome == "fail"
+    assert uneven.outcome == "inconclusive"
+
+
+def test_latency_of_the_survivors_is_not_judged_when_many_requests_fail(tmp_path: Path) -> None:
+    made = Made(failures=lambda second, endpoint, offered: {"timeout": offered // 10})
+    verdict = judge(record(tmp_path, made))
+    assert _result(verdict, "p95").outcome == "inconclusive"
+    assert "says nothing" in _result(verdict, "p95").statement
+    assert verdict.outcome == "fail"
+
+
+def test_a_profile_below_the_objective_does_not_test_it_and_may_still_pass(
+    tmp_path: Path,
+) -> None:
+    high = (OBJECTIVES[0], Objective("throughput", "throughput", 10_000.0))
+    verdict = judge(record(tmp_path), service(high))
+    result = _result(verdict, "throughput")
+    assert result.outcome is None
+    assert "Not tested at 10,000/s" in result.statement
+    assert "offered only 200/s" in result.statement
+    assert verdict.outcome == "pass"
+    assert result.statement in verdict.reasons
+
+
+def test_a_service_that_falls_behind_misses_its_throughput(tmp_path: Path) -> None:
+    made = Made(failures=lambda second, endpoint, offered: {"timeout": offered // 20})
+    assert _result(judge(record(tmp_path, made)), "throughput").outcome == "fail"
+
+
+def test_what_the_error_objective_allows_does_not_miss_the_throughput(tmp_path: Path) -> None:
+    made = Made(
+        plan=plan(rate=2000.0),
+        failures=lambda second, endpoint, offered: {"timeout": 1} if endpoint[0] == "G" else {},
+    )
+    verdict = judge(record(tmp_path, made), service((
+        Objective("throughput", "throughput", 2000.0), Objective("errors", "error_ratio", 0.001),
+    )))  # fmt: skip
+    assert _result(verdict, "throughput").outcome == "pass"
+
+
+def test_a_closed_loop_can_show_throughput_but_not_the_lack_of_it(tmp_path: Path) -> None:
+    made = Made(plan=plan(users=8))
+    low = judge(record(tmp_path, made), service((Objective("t", "throughput", 190.0),)))
+    high = judge(record(tmp_path, made), service((Objective("t", "throughput", 5000.0),)))
+    assert low.outcome == "pass"
+    assert high.objectives[0].outcome is None
+    assert "8 users in a closed loop" in high.objectives[0].statement
+    assert high.outcome == "inconclusive", "a run that tested nothing passes nothing"
+
+
+def test_few_slices_cannot_show_four_nines_and_do_not_block_a_pass(sound: RunRecord) -> None:
+    result = _result(judge(sound), "availability")
+    assert result.outcome is None
+    assert "20 of 20 slices" in result.statement
+    assert "can show at most 83.2 %" in result.statement
+
+
+def test_bad_slices_that_rule_the_objective_out_fail_it(tmp_path: Path) -> None:
+    made = Made(slow=lambda second: 20.0 if second in {10, 11} else 1.0)
+    result = _result(judge(record(tmp_path, made)), "availability")
+    assert result.outcome == "fail"
+    assert "18 of 20" in result.statement
+
+
+def test_enough_good_slices_pass_a_modest_objective(sound: RunRecord) -> None:
+    modest = service((OBJECTIVES[0], Objective("availability", "availability", 0.8)))
+    assert _result(judge(sound, modest), "availability").outcome == "pass"
+
+
+def test_a_short_hold_is_inconclusive_not_invalid(tmp_path: Path) -> None:
+    verdict = judge(record(tmp_path, Made(plan=plan(hold_s=6.0))))
+    assert verdict.outcome == "inconclusive"
+    assert verdict.exit_code == 3
+    assert any("hold for at least 10 s" in reason for reason in verdict.reasons)
+
+
+def test_invalid_outweighs_a_failure(tmp_path: Path) -> None:
+    verdict = judge(record(tmp_path, Made(median_s=0.06, cpu=0.99)))
+    assert verdict.outcome == "invalid"
+    assert verdict.exit_code == 4
+    assert not verdict.valid
+    assert "99.00 % of a core" in verdict.reasons[0]
+    assert _result(verdict, "p95").outcome == "fail"
+
+
+def test_an_objective_whose_check_crashes_is_inconclusive_and_names_the_exception(
+    sound: RunRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr(objectives, "quantile_estimate", broken)
+    verdict = judge(sound)
+    assert _result(verdict, "p95").outcome == "inconclusive"
+    assert "ZeroDivisionError: by zero" in _result(verdict, "p95").statement
+    assert verdict.outcome == "inconclusive"
+
+
+def test_a_run_that_never_held_is_judged_without_a_crash(tmp_path: Path) -> None:
+    verdict = judge(record(tmp_path, Made(stop_at=2, end=None)))
+    assert verdict.outcome == "invalid"
+    assert verdict.hold is None
+    assert all(result.estimate is None for result in verdict.objectives)
+    empty = judge(record(tmp_path, Made(stop_at=0, end=None)))
+    assert empty.outcome == "invalid"
+
+
+def test_a_verdict_reads_back_as_it_was_written(sound: RunRecord, tmp_path: Path) -> None:
+    verdict = judge(sound)
+    path = tmp_path / "verdict.json"
+    path.write_text(render_json(verdict))
+    assert load_verdict(path) == verdict
+    assert load_verdict(tmp_path / "none.json") is None
+
+
+@pytest.mark.parametrize("content", ["{", '{"schema": 99}', '{"schema": 1, "outcome": "maybe"}'])
+def test_a_damaged_verdict_is_one_line(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "verdict.json"
+    path.write_text(content)
+    with pytest.raises(RecordError, match="verdict.json"):
+        load_verdict(path)
+
+
+def test_the_exact_interval_is_the_textbook_one() -> None:
+    # Clopper & Pearson 1934: 0 of n has the upper bound 1 - (alpha/2)^(1/n)
+    assert np.allclose(binomial_bounds(0, 20), (0.0, 1 - 0.025 ** (1 / 20)))
+    assert np.allclose(binomial_bounds(20, 20), (0.025 ** (1 / 20), 1.0))
+    assert np.allclose(binomial_bounds(5, 100), (0.01643, 0.11284), atol=1e-5)
+
+
+def test_nothing_gives_no_estimate() -> None:
+    none = np.empty(0, np.int64)
+    assert ratio_estimate(none, none) is None
+    assert mean_estimate(np.empty(0)) is None
+    assert quantile_estimate(np.empty(0), np.empty((12, 0), np.int64), 0.95) is None
+
+
+def test_a_constant_latency_has_an_interval_of_no_width() -> None:
+    estimate = quantile_estimate(np.array([0.01]), np.full((20, 1), 50), 0.95)
+    assert estimate is not None
+    assert (estimate.low, estimate.value, estimate.high) == (0.01, 0.01, 0.01)
