@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Tier = Literal["foundation", "business", "user", "specialized", "infrastructure", "development"]
+RegionRole = Literal["active", "standby", "cold"]
 Indicator = Literal["latency", "throughput", "error_ratio", "availability"]
 
 
@@ -15,6 +16,8 @@ class Route:
 
     path: str
     methods: tuple[str, ...] = ("GET",)
+    name: str = ""
+    """What an OpenAPI document would call its operationId."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +68,5 @@ class Service:
     objectives: tuple[Objective, ...]
     primary: str
     """Name of the objective's endpoint-independent primary metric for the gate, e.g. `p95`."""
+    region_roles: tuple[RegionRole, ...] = ()
+    """What each of `regions` is for, in the same order; the first is active."""

@@ -1,12 +1,12 @@
-"""Numbers with their intervals: the only place where the judge meets `harness.stats`."""
+"""From counts per second to a number with its interval, by the rules of `harness.stats`."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats as distributions
+from scipy import special
 
 from harness.judge.model import CONFIDENCE
 from harness.record.distribution import Counts, Floats
@@ -20,16 +20,18 @@ CLUSTERED_P = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
-    """A value with its interval; a bound that could not be found is None."""
+class Interval:
+    """A number with its two-sided interval; a bound that cannot be known is None."""
 
-    value: float
+    estimate: float
     low: float | None
     high: float | None
+    confidence: float
     method: str
+    n: int
 
 
-def quantile_estimate(values: Floats, counts: Counts, q: float) -> Estimate | None:
+def quantile_estimate(values: Floats, counts: Counts, q: float) -> Interval | None:
     """The quantile of a (seconds x buckets) matrix; None of nothing.
 
     Without bounds when there are too few seconds for five sections.
@@ -40,22 +42,22 @@ def quantile_estimate(values: Floats, counts: Counts, q: float) -> Estimate | No
     batches = [_quantile(values, part.sum(axis=0), q) for part in np.array_split(counts, SECTIONS)]
     found = np.array([batch for batch in batches if batch is not None])
     if len(found) < SECTIONS or len(counts) < 2 * SECTIONS:
-        return Estimate(whole, None, None, "too short for an interval")
+        return Interval(whole, None, None, CONFIDENCE, "too short for an interval", 1)
     return _around(whole, found, "sectioning, 5 sections, Student t")
 
 
-def mean_estimate(samples: Floats) -> Estimate | None:
+def mean_estimate(samples: Floats) -> Interval | None:
     """The mean of one value a second, its interval by the means of five sections."""
     if not len(samples):
         return None
     whole = float(samples.mean())
     if len(samples) < 2 * SECTIONS:
-        return Estimate(whole, None, None, "too short for an interval")
+        return Interval(whole, None, None, CONFIDENCE, "too short for an interval", 1)
     batches = np.array([part.mean() for part in np.array_split(samples, SECTIONS)])
     return _around(whole, batches, "batch means, 5 sections, Student t")
 
 
-def ratio_estimate(bad: Counts, total: Counts) -> Estimate | None:
+def ratio_estimate(bad: Counts, total: Counts) -> Interval | None:
     """The share of bad ones from counts per second, with the exact binomial interval.
 
     Where the seconds scatter more than a binomial allows (Pearson's chi-square, p < 1 %), the
@@ -66,19 +68,19 @@ def ratio_estimate(bad: Counts, total: Counts) -> Estimate | None:
     if n == 0:
         return None
     dispersion = _dispersion(bad, total)
-    low, high = binomial_bounds(x / dispersion, n / dispersion)
-    method = "exact binomial (Clopper-Pearson)"
-    if dispersion > 1:
-        method = f"quasi-binomial: errors come in clusters (dispersion {dispersion:.1f})"
-    return Estimate(x / n, low, high, method)
+    bounds = binomial_bounds(x / dispersion, n / dispersion, CONFIDENCE)
+    if dispersion == 1:
+        return replace(bounds, method="exact binomial (Clopper-Pearson)")
+    method = f"quasi-binomial: errors come in clusters (dispersion {dispersion:.1f})"
+    return replace(bounds, method=method)
 
 
-def binomial_bounds(x: float, n: float) -> tuple[float, float]:
-    """Clopper & Pearson's two-sided interval for x of n; both may be fractional."""
-    tail = (1 - CONFIDENCE) / 2
-    low = float(distributions.beta.ppf(tail, x, n - x + 1)) if x > 0 else 0.0
-    high = float(distributions.beta.isf(tail, x + 1, n - x)) if x < n else 1.0
-    return low, high
+def binomial_bounds(bad: float, total: float, confidence: float) -> Interval:
+    """Clopper & Pearson's exact interval (1934); counts divided by their dispersion are allowed."""
+    tail = (1 - confidence) / 2
+    low = float(special.betaincinv(bad, total - bad + 1, tail)) if bad > 0 else 0.0
+    high = float(special.betaincinv(bad + 1, total - bad, 1 - tail)) if bad < total else 1.0
+    return Interval(bad / total, low, high, confidence, "Clopper-Pearson", int(total))
 
 
 def _dispersion(bad: Counts, total: Counts) -> float:
@@ -90,17 +92,17 @@ def _dispersion(bad: Counts, total: Counts) -> float:
         return 1.0
     statistic = float(((x - n * p) ** 2 / (n * p * (1 - p))).sum())
     freedom = len(n) - 1
-    if distributions.chi2.sf(statistic, freedom) >= CLUSTERED_P:
+    if special.chdtrc(freedom, statistic) >= CLUSTERED_P:
         return 1.0
     return max(1.0, statistic / freedom)
 
 
-def _around(whole: float, batches: Floats, method: str) -> Estimate:
+def _around(whole: float, batches: Floats, method: str) -> Interval:
     """Student's t around the whole's value; the batches' scatter about it is the variance."""
     k = len(batches)
     error = math.sqrt(float(((batches - whole) ** 2).sum()) / (k * (k - 1)))
-    half = float(distributions.t.isf((1 - CONFIDENCE) / 2, k - 1)) * error
-    return Estimate(whole, whole - half, whole + half, method)
+    half = float(special.stdtrit(k - 1, 1 - (1 - CONFIDENCE) / 2)) * error
+    return Interval(whole, whole - half, whole + half, CONFIDENCE, method, k)
 
 
 def _quantile(values: Floats, counts: Counts, q: float) -> float | None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
 from harness.catalog.model import Objective
 from harness.judge.estimate import (
-    Estimate,
-    binomial_bounds,
+    Interval,
     mean_estimate,
     quantile_estimate,
     ratio_estimate,
@@ -61,7 +61,7 @@ def _latency(record: RunRecord, objective: Objective, seconds: Counts) -> Object
             objective,
             estimate,
             f"{format_ratio(lost / offered)} of the requests got no good answer, so the {name} of"
-            f" the others ({format_duration(estimate.value)}) says nothing about the service.",
+            f" the others ({format_duration(estimate.estimate)}) says nothing about the service.",
         )
     return _against(objective, estimate, name, len(seconds))
 
@@ -75,10 +75,10 @@ def _errors(record: RunRecord, objective: Objective, seconds: Counts) -> Objecti
     return _against(objective, estimate, "error ratio", len(seconds))
 
 
-def _against(objective: Objective, estimate: Estimate, name: str, seconds: int) -> ObjectiveResult:
+def _against(objective: Objective, estimate: Interval, name: str, seconds: int) -> ObjectiveResult:
     """A ceiling against an interval: below passes, above fails, across is open."""
     limit = _format(objective, objective.threshold)
-    value = _format(objective, estimate.value)
+    value = _format(objective, estimate.estimate)
     if estimate.low is None or estimate.high is None:
         return _open(
             objective,
@@ -104,12 +104,12 @@ def _against(objective: Objective, estimate: Estimate, name: str, seconds: int) 
     )
 
 
-def _what_settles(objective: Objective, estimate: Estimate, seconds: int) -> str:
+def _what_settles(objective: Objective, estimate: Interval, seconds: int) -> str:
     """The longer hold that would do: an interval narrows with the root of its length."""
     if estimate.low is None or estimate.high is None:
         raise AssertionError
-    gap = abs(objective.threshold - estimate.value)
-    width = max(estimate.high - estimate.value, estimate.value - estimate.low)
+    gap = abs(objective.threshold - estimate.estimate)
+    width = max(estimate.high - estimate.estimate, estimate.estimate - estimate.low)
     more = seconds * ((width / gap) ** 2 - 1) if gap else math.inf
     if more > MOST_WORTH_SUGGESTING_S:
         return "it is too close to the objective for any longer run to tell"
@@ -137,10 +137,10 @@ def _throughput(record: RunRecord, objective: Objective, seconds: Counts) -> Obj
     share = mean_estimate(np.divide(done.completed[seconds], offered / len(seconds), dtype=float))
     if share is None:
         return _open(objective, None, "Nothing was measured in the hold.")
-    low, high = (None if b is None else b * rate for b in (share.low, share.high))
-    estimate = Estimate(share.value * rate, low, high, share.method)
+    low, high = (None if bound is None else bound * rate for bound in (share.low, share.high))
+    estimate = replace(share, estimate=share.estimate * rate, low=low, high=high)
     wanted = format_rate(objective.threshold)
-    got = f"completed {format_rate(estimate.value)} of {format_rate(rate)} offered"
+    got = f"completed {format_rate(estimate.estimate)} of {format_rate(rate)} offered"
     need = objective.threshold * (1 - _error_budget(record))
     if low is not None and low >= need:
         return _result(objective, estimate, "pass", f"{_upper(got)}; {wanted} is reached.")
@@ -154,7 +154,7 @@ def _throughput(record: RunRecord, objective: Objective, seconds: Counts) -> Obj
         return _result(
             objective, estimate, None,
             f"Not tested at {wanted}: {why} {format_rate(rate)}"
-            f" ({format_rate(estimate.value)} completed).",
+            f" ({format_rate(estimate.estimate)} completed).",
         )  # fmt: skip
     if high is not None and high < need:
         return _result(objective, estimate, "fail", f"{_upper(got)}; {wanted} is not reached.")
@@ -169,8 +169,10 @@ def _error_budget(record: RunRecord) -> float:
 def _availability(record: RunRecord, objective: Objective, seconds: Counts) -> ObjectiveResult:
     """Good seconds of all seconds with load; what so few can never show is not judged."""
     good, total = good_slices(record, seconds)
-    low, high = binomial_bounds(good, total)
-    estimate = Estimate(good / total, low, high, "exact binomial (Clopper-Pearson)")
+    estimate = ratio_estimate(np.array([good]), np.array([total]))
+    if estimate is None or estimate.low is None or estimate.high is None:
+        return _open(objective, estimate, "No request was due in the hold.")
+    low, high = estimate.low, estimate.high
     counted = f"{good} of {total} slices of {SLICE_S} s were good"
     wanted = f"{objective.threshold * 100:g} %"
     if high < objective.threshold:
@@ -206,17 +208,17 @@ def good_slices(record: RunRecord, seconds: Counts) -> tuple[int, int]:
 
 def _result(
     objective: Objective,
-    estimate: Estimate,
+    estimate: Interval,
     outcome: Literal["pass", "fail", "inconclusive"] | None,
     statement: str,
 ) -> ObjectiveResult:
     return ObjectiveResult(
-        objective, estimate.value, estimate.low, estimate.high, outcome, _upper(statement),
+        objective, estimate.estimate, estimate.low, estimate.high, outcome, _upper(statement),
         estimate.method,
     )  # fmt: skip
 
 
-def _open(objective: Objective, estimate: Estimate | None, statement: str) -> ObjectiveResult:
+def _open(objective: Objective, estimate: Interval | None, statement: str) -> ObjectiveResult:
     if estimate is None:
         return ObjectiveResult(objective, None, None, None, "inconclusive", statement)
     return _result(objective, estimate, "inconclusive", statement)

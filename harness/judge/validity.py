@@ -14,7 +14,7 @@ import numpy as np
 from harness.judge.model import ValidityCheck
 from harness.record.run import RunRecord
 from harness.record.series import COUNTERS, Series
-from harness.units import NANOSECONDS, format_duration, format_ratio
+from harness.units import NANOSECONDS, format_duration
 
 LAG_SHARE = 0.10
 """Of a latency quantile that may be the generator's own lateness at that quantile. Response time
@@ -89,12 +89,15 @@ def _ended(record: RunRecord) -> ValidityCheck:
     why = {
         "running": "The run has not ended yet.",
         "partial": "The harness was killed: the record stops in the middle.",
-        "failed": f"The run failed: {record.meta.get('problem') or 'no reason was recorded'}.",
+        "failed": f"The run failed: {record.meta.get('problem') or 'no reason was recorded'}"
+        f"{_last_words(record)}.",
         "complete": f"The load generator died without its last message{_last_words(record)}.",
     }[status]
     return ValidityCheck(
-        "ended", ok=False, measured=status, limit="complete", reason=why, remedy="run it again"
-    )
+        "ended", ok=False, measured=status, limit="complete", reason=why,
+        remedy="wait for its end" if status == "running" else "run it again",
+        costs="inconclusive" if status == "running" else "invalid",
+    )  # fmt: skip
 
 
 def _last_words(record: RunRecord) -> str:
@@ -193,7 +196,7 @@ def _offered_rate(record: RunRecord) -> ValidityCheck:
     chance = POISSON_SIGMAS * wanted**0.5 if record.plan.profile.spacing == "poisson" else 1.0
     tolerance = OFFERED_SHARE * wanted + (chance if scheduled is not None else 0)
     to_blame = refused if bound_is_too_low(record, offered / len(seconds)) else 0
-    limit = f"at most {format_ratio(OFFERED_SHARE)} missing"
+    limit = f"at most {_percent(OFFERED_SHARE)} missing"
     measured = f"{offered - refused:,} sent of {wanted:,} scheduled"
     short = wanted - offered > tolerance
     if not short and to_blame <= OFFERED_SHARE * wanted:
@@ -289,8 +292,12 @@ def _too_much(own: float, whole: float) -> bool:
     return own > LAG_FLOOR_S and own > LAG_SHARE * whole
 
 
+def _percent(share: float) -> str:
+    return f"{share * 100:.3g} %"
+
+
 def _share_limit() -> str:
-    return f"{format_ratio(LAG_SHARE)} of the response, or {format_duration(LAG_FLOOR_S)}"
+    return f"{_percent(LAG_SHARE)} of the response, or {format_duration(LAG_FLOOR_S)}"
 
 
 def _probe(record: RunRecord) -> ValidityCheck:
@@ -332,13 +339,13 @@ def _below(
     """The mean of the samples of the hold against a limit, both shares of time."""
     if not samples:
         return ValidityCheck(
-            name, ok=None, measured="unknown", limit=format_ratio(limit),
+            name, ok=None, measured="unknown", limit=_percent(limit),
             reason="It was not measured in the hold.",
         )  # fmt: skip
     mean = float(np.mean(samples))
     return ValidityCheck(
-        name, ok=mean <= limit, measured=format_ratio(mean), limit=format_ratio(limit),
-        reason=reason.format(format_ratio(mean)), remedy=remedy if mean > limit else None,
+        name, ok=mean <= limit, measured=_percent(mean), limit=_percent(limit),
+        reason=reason.format(_percent(mean)), remedy=remedy if mean > limit else None,
     )  # fmt: skip
 
 

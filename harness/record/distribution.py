@@ -26,18 +26,18 @@ class Distribution:
     counts: Counts
 
     @classmethod
+    def of(cls, histogram: Histogram) -> Self:
+        """The buckets of a histogram of nanoseconds."""
+        values, counts = histogram.buckets()
+        return cls(np.divide(values, NANOSECONDS, dtype=np.float64), np.asarray(counts, np.int64))
+
+    @classmethod
     def decode(cls, text: str) -> Self:
         """The buckets of a base64 HdrHistogram V2 in nanoseconds.
 
         Raises RecordError when the text is no such histogram.
         """
-        try:
-            values, counts = Histogram.decode(text).buckets()
-        except (ValueError, TypeError) as error:
-            raise RecordError(
-                f"a slice holds an unreadable histogram: {error}", "the record is damaged"
-            ) from None
-        return cls(np.divide(values, NANOSECONDS, dtype=np.float64), np.asarray(counts, np.int64))
+        return cls.of(merge([text]))
 
     @classmethod
     def merge(cls, parts: Iterable[Distribution | None]) -> Self:
@@ -78,6 +78,22 @@ class Distribution:
             return None
         rank = max(1, math.ceil(q * self.count - 1e-9))
         return float(self.values[np.searchsorted(np.cumsum(self.counts), rank)])
+
+
+def merge(texts: Iterable[str]) -> Histogram:
+    """Stored histograms (HdrHistogram V2, base64) added up.
+
+    Raises RecordError when a text is no such histogram.
+    """
+    whole = Histogram()
+    for text in texts:
+        try:
+            whole.add(Histogram.decode(text))
+        except (ValueError, TypeError) as error:
+            raise RecordError(
+                f"a slice holds an unreadable histogram: {error}", "the record is damaged"
+            ) from None
+    return whole
 
 
 def stack(parts: list[Distribution | None]) -> tuple[Floats, Counts]:

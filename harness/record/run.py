@@ -217,8 +217,10 @@ class RunRecord:
         axis: Axis = "due",
     ) -> Distribution:
         """All latencies of a phase together."""
-        parts = self._table.distributions(kind, axis, endpoint)
-        return Distribution.merge([parts[second] for second in self.seconds_of(phase)])
+        key = (kind, phase, endpoint, axis)
+        if key not in self._distributions:
+            self._distributions[key] = Distribution.of(self.histogram(*key))
+        return self._distributions[key]
 
     def matrix(
         self,
@@ -239,10 +241,13 @@ class RunRecord:
         axis: Axis = "due",
     ) -> Histogram:
         """The same as `distribution`, as an HDR histogram that can be stored."""
-        merged = Histogram()
-        for text in self._table.encoded(kind, axis, endpoint, self.seconds_of(phase)):
-            merged.add(Histogram.decode(text))
-        return merged
+        return self._table.merged(kind, axis, endpoint, self.seconds_of(phase))
+
+    @cached_property
+    def _distributions(
+        self,
+    ) -> dict[tuple[Kind, Phase | None, str | None, Axis], Distribution]:
+        return {}
 
 
 def check_schema(path: Path, value: dict[str, Any]) -> None:

@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from harness._engine import Histogram
 from harness.errors import RecordError
-from harness.record.distribution import Counts, Distribution, Floats
+from harness.record.distribution import Counts, Distribution, Floats, merge
 
 Axis = Literal["due", "done"]
 Kind = Literal["response", "service", "lag", "wait", "failed"]
@@ -83,32 +84,24 @@ class SliceTable:
         """One distribution a second; None where nothing was recorded."""
         key = (axis, endpoint, kind)
         if key not in self._decoded:
-            self._decoded[key] = self._decode(kind, axis, endpoint)
-        return self._decoded[key]
-
-    def encoded(self, kind: Kind, axis: Axis, endpoint: str | None, seconds: Counts) -> list[str]:
-        """The histograms of some seconds as they were stored."""
-        wanted = {int(second) for second in seconds}
-        rows = self._select(axis, endpoint)
-        return [
-            row["hist"][kind]
-            for row in rows
-            if row["second"] in wanted and kind in row.get("hist", {})
-        ]
-
-    def _decode(self, kind: Kind, axis: Axis, endpoint: str | None) -> list[Distribution | None]:
-        parts: list[list[Distribution]] = [[] for _ in range(self.seconds)]
-        if endpoint is None:
-            for name in self.endpoints:
-                for second, part in enumerate(self.distributions(kind, axis, name)):
-                    if part is not None:
-                        parts[second].append(part)
-        else:
+            texts: list[list[str]] = [[] for _ in range(self.seconds)]
             for row in self._select(axis, endpoint):
                 text = row.get("hist", {}).get(kind)
                 if text is not None:
-                    parts[row["second"]].append(Distribution.decode(text))
-        return [Distribution.merge(found) if found else None for found in parts]
+                    texts[row["second"]].append(text)
+            self._decoded[key] = [
+                Distribution.of(merge(found)) if found else None for found in texts
+            ]
+        return self._decoded[key]
+
+    def merged(self, kind: Kind, axis: Axis, endpoint: str | None, seconds: Counts) -> Histogram:
+        """The histograms of some seconds together."""
+        wanted = {int(second) for second in seconds}
+        return merge(
+            row["hist"][kind]
+            for row in self._select(axis, endpoint)
+            if row["second"] in wanted and kind in row.get("hist", {})
+        )
 
     def _select(self, axis: Axis, endpoint: str | None) -> list[dict[str, Any]]:
         if endpoint is not None:

@@ -107,7 +107,8 @@ class RunWriter:
             totals = message.get("totals")
             self._update(totals=redact(totals), conserved=message.get("conserved"))
         elif kind == "tick":
-            fields |= {"clock_ns": _clock_offset_ns(), **(self._host.sample() or {})}
+            host = self._host.sample() or {}
+            fields = {"clock_ns": _clock_offset_ns(), **host, **fields}
         self.event(str(kind), **fields)
 
     def event(self, kind: str, /, **fields: Any) -> None:

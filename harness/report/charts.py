@@ -142,7 +142,7 @@ def generator_chart(record: RunRecord) -> str | None:
         axes.plot(*_thin(lag, np.fmax), color=ONE, label="generator lag p99")
         probes = np.array(record.measurements("probe", "p99_ns"))
         if len(probes):
-            found = _thin(probes[:, 1] / NANOSECONDS, np.fmax)[1]
+            found = _thin(np.divide(probes[:, 1], NANOSECONDS, dtype=np.float64), np.fmax)[1]
             times = np.linspace(probes[0, 0], probes[-1, 0], len(found))
             axes.plot(times, found, color=TWO, label="control probe p99")
         _latency_axis(axes)
@@ -198,7 +198,7 @@ def _thin(
 def _latency_axis(axes: Axes) -> None:
     axes.set_yscale("log")
     low, high = axes.get_ylim()
-    few_decades = high < 1000 * low
+    few_decades = high < 5000 * low
     subs = (1.0, 2.0, 5.0) if few_decades else (1.0,)
     axes.yaxis.set_major_locator(LogLocator(base=10, subs=subs, numticks=12))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: _short(y)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import defaultdict
 from types import TracebackType
@@ -41,6 +42,7 @@ class LiveDisplay:
         self._seconds: dict[int, _Second] = defaultdict(_Second)
         self._printed = float("-inf")
         self._notes: list[str] = []
+        self._lock = threading.RLock()  # the panel is drawn by a thread of its own
 
     def __enter__(self) -> Self:
         if self._terminal:
@@ -65,16 +67,17 @@ class LiveDisplay:
 
     def update(self, message: dict[str, Any]) -> None:
         """Take in one message of the load child."""
-        match message.get("type"):
-            case "start":
-                self._start_ns = message.get("monotonic_ns")
-            case "slice":
-                self._slice(message.get("slice") or {})
-            case "tick":
-                self._tick = message
-                self._line()
-            case "worker_lost":
-                self.note(f"worker {message.get('worker')} was lost: the run is invalid")
+        with self._lock:
+            match message.get("type"):
+                case "start":
+                    self._start_ns = message.get("monotonic_ns")
+                case "slice":
+                    self._slice(message.get("slice") or {})
+                case "tick":
+                    self._tick = message
+                    self._line()
+                case "worker_lost":
+                    self.note(f"worker {message.get('worker')} was lost: the run is invalid")
 
     def note(self, text: str) -> None:
         """Say something that must not be missed, such as a fault that begins."""
@@ -95,11 +98,14 @@ class LiveDisplay:
         for old in [key for key in self._seconds if key < row["second"] - _HISTORY_S]:
             del self._seconds[old]
 
+    def _begun(self) -> bool:
+        return self._start_ns is not None and time.monotonic_ns() >= self._start_ns
+
     def _elapsed(self) -> float:
+        """Seconds from the start, which may have been announced ahead; 0 before it."""
         if self._start_ns is None:
             return 0.0
-        passed = (time.monotonic_ns() - self._start_ns) / NANOSECONDS
-        return max(0.0, passed)
+        return max(0.0, (time.monotonic_ns() - self._start_ns) / NANOSECONDS)
 
     def _last(self) -> _Second:
         """The newest second of which every endpoint has had time to report."""
@@ -109,11 +115,13 @@ class LiveDisplay:
         return self._seconds.get(newest - 1, self._seconds[newest])
 
     def _phase(self) -> str:
+        if not self._begun():
+            return "starting"
         elapsed = self._elapsed()
         for phase, begin, end in self._plan.profile.phases():
             if begin <= elapsed < end:
                 return phase
-        return "drain" if self._start_ns is not None else "starting"
+        return "drain"
 
     def _figures(self) -> dict[str, str]:
         last, tick = self._last(), self._tick
@@ -125,7 +133,9 @@ class LiveDisplay:
             "p95": facts.duration(last.response.quantile(0.95)),
             "p99": facts.duration(last.response.quantile(0.99)),
             "errors": format_ratio(last.failed / total) if total else facts.UNKNOWN,
-            "in flight": f"{tick['in_flight']:,}" if "in_flight" in tick else facts.UNKNOWN,
+            "in flight": facts.UNKNOWN
+            if tick.get("in_flight") is None
+            else f"{tick['in_flight']:,}",
             "lag p99": format_duration(lag / NANOSECONDS) if lag is not None else facts.UNKNOWN,
         }
         if isinstance(tick.get("cpu"), (int, float)):
@@ -146,6 +156,10 @@ class LiveDisplay:
         self._stream.flush()
 
     def _panel(self) -> Group:
+        with self._lock:
+            return self._draw()
+
+    def _draw(self) -> Group:
         elapsed, duration = self._elapsed(), self._plan.profile.duration_s
         share = min(1.0, elapsed / duration) if duration else 0.0
         done = round(share * _PROGRESS_CELLS)

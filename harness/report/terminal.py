@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TextIO
 
 from rich.console import Console
@@ -46,7 +46,7 @@ def print_report(
     console.print(_objectives(verdict))
     console.print()
     if record.endpoints:
-        console.print(_endpoints(record))
+        console.print(_endpoints(record, console.width))
         console.print()
     for name, text in _lines(record, verdict):
         line = Text(f"{name:<10}", style="dim")
@@ -99,22 +99,35 @@ def _objectives(verdict: Verdict) -> Table:
     return table
 
 
-def _endpoints(record: RunRecord) -> Table:
-    quantiles = [f"p{q * 100:g}" for q in facts.QUANTILES]
-    columns = ("offered", "completed", "failed", *quantiles, "service p95", "lag p99")
-    table = _table(("endpoint (hold)", *columns), columns)
+def _endpoints(record: RunRecord, width: int) -> Table:
+    """One row an endpoint; a narrow terminal shows the columns that matter most."""
+    shown = [(name, show) for name, show, needed in _ENDPOINT_COLUMNS if width >= needed]
+    names = [name for name, _ in shown]
+    table = _table(("endpoint (hold)", *names), names)
     for row in facts.endpoint_figures(record):
-        failed = row.failed + row.unfinished
-        table.add_row(
-            Text(row.name, style="bold" if row.name == facts.ALL else "none"),
-            f"{row.offered:,}",
-            f"{row.completed:,}",
-            Text(f"{failed:,}", style="red" if failed else "none"),
-            *(facts.duration(latency) for latency in row.response),
-            facts.duration(row.service_p95),
-            facts.duration(row.lag_p99),
-        )
+        bold = "bold" if row.name == facts.ALL else "none"
+        table.add_row(Text(row.name, style=bold), *(show(row) for _, show in shown))
     return table
+
+
+def _failed(row: facts.EndpointFigures) -> Text:
+    failed = row.failed + row.unfinished
+    return Text(f"{failed:,}", style="red" if failed else "none")
+
+
+_Show = Callable[[facts.EndpointFigures], str | Text]
+_ENDPOINT_COLUMNS: tuple[tuple[str, _Show, int], ...] = (
+    ("offered", lambda row: f"{row.offered:,}", 0),
+    ("completed", lambda row: f"{row.completed:,}", 100),
+    ("failed", _failed, 0),
+    ("p50", lambda row: facts.duration(row.response[0]), 0),
+    ("p95", lambda row: facts.duration(row.response[1]), 0),
+    ("p99", lambda row: facts.duration(row.response[2]), 0),
+    ("p99.9", lambda row: facts.duration(row.response[3]), 100),
+    ("service p95", lambda row: facts.duration(row.service_p95), 110),
+    ("lag p99", lambda row: facts.duration(row.lag_p99), 80),
+)
+"""Heading, text and the width of terminal from which the column is shown."""
 
 
 def _lines(record: RunRecord, verdict: Verdict) -> Iterable[tuple[str, str]]:

@@ -20,7 +20,13 @@ from harness.traffic.declare import (
 )
 from harness.traffic.model import Journey, LoadProfile, Request, Segment, TrafficModel
 from harness.traffic.profiles import NAMED, replay, resolve_profile
-from harness.traffic.scenario import import_user, load_model, scenario_environment, scenario_names
+from harness.traffic.scenario import (
+    import_user,
+    load_model,
+    scenario_environment,
+    scenario_names,
+    service_asked,
+)
 
 __all__ = [
     "NAMED",
@@ -47,6 +53,7 @@ __all__ = [
     "scenario_environment",
     "scenario_names",
     "sequence",
+    "service_asked",
     "status",
     "to_engine",
     "uniform",

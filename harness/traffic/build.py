@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 import math
 import re
+from pathlib import Path
 from typing import Any
 
-from harness.errors import ScenarioError
+from harness.errors import ProfileError, ScenarioError
 from harness.traffic.declare import JOURNEY
 from harness.traffic.model import Journey, LoadProfile, Request, TrafficModel
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-_VARIABLE = re.compile(r"\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_]*)\}|[{}]")
+
+_ANY_ARRIVALS = {
+    "kind": "profile",
+    "spacing": "constant",
+    "segments": [{"duration_s": 1.0, "from_rate": 1.0, "to_rate": 1.0}],
+}
 
 
-def model_of(user: type[Any], source: str, scenario: str) -> TrafficModel:
+def model_of(
+    user: type[Any], source: str | None = None, scenario: str | None = None
+) -> TrafficModel:
     """The traffic model that a User class declares.
 
     `user` has `service` (str), `mix` (list of Request), `feeds` (dict) and journeys (methods
-    marked with `@journey`). Raises ScenarioError naming file, class and field.
+    marked with `@journey`). `source` is the scenario's file and `scenario` its name; by default
+    the file of the class and that file's stem. Raises ScenarioError naming file, class and field.
     """
+    source = source or inspect.getfile(user)
     where = f"{source}: {user.__name__}"
     service = getattr(user, "service", None)
     if not isinstance(service, str) or not service:
@@ -37,71 +49,78 @@ def model_of(user: type[Any], source: str, scenario: str) -> TrafficModel:
     )
     if not mix and not journeys:
         raise ScenarioError(f"{where} has no mix", "declare mix = [get(…), …] or a @journey")
-    _check_names(where, [item.name for item in (*mix, *journeys)])
     for number, item in enumerate(mix):
-        _check_request(f"{where}.mix[{number}]", item, feeds)
+        _check_request(f"{where}.mix[{number}]", item)
     for item in journeys:
-        _check_weight(f"{where}.{item.method}", item.weight)
-    return TrafficModel(service, scenario, source, tuple(mix), journeys, feeds)
+        _check_number(f"{where}.{item.method}", "weight", item.weight)
+    model = TrafficModel(
+        service, scenario or Path(source).stem, source, tuple(mix), journeys, dict(feeds)
+    )
+    _check_with_engine(where, model)
+    return model
 
 
-def _check_names(where: str, names: list[str]) -> None:
-    for name in names:
-        if names.count(name) > 1:
-            raise ScenarioError(f"{where}: two entries are called {name!r}", "give each its name=")
-
-
-def _check_weight(where: str, weight: Any) -> None:
-    if not isinstance(weight, (int, float)) or not (math.isfinite(weight) and weight > 0):
-        raise ScenarioError(f"{where}: weight is {weight!r}", "it must be a number above 0")
-
-
-def _check_request(where: str, item: Request, feeds: dict[str, Any]) -> None:
-    _check_weight(where, item.weight)
+def _check_request(where: str, item: Request) -> None:
+    """What the engine would let pass or could not name as well."""
+    _check_number(where, "weight", item.weight)
+    _check_number(where, "timeout_s", item.timeout_s)
     if item.method not in METHODS:
         raise ScenarioError(
             f"{where}: method is {item.method!r}", f"it must be one of {', '.join(METHODS)}"
         )
-    if not item.path.startswith("/") or any(c.isspace() for c in item.path):
+    if not isinstance(item.path, str) or any(c.isspace() for c in item.path):
         raise ScenarioError(
-            f"{where}: path is {item.path!r}", "it must begin with / and hold no space"
+            f"{where}: path is {item.path!r}", "it must be text without spaces; %20 is a space"
         )
-    if not (math.isfinite(item.timeout_s) and item.timeout_s > 0):
-        raise ScenarioError(
-            f"{where}: timeout_s is {item.timeout_s!r}", "it must be a number above 0"
-        )
-    texts = [item.path, item.body or "", *(value for _, value in item.headers)]
-    for check in item.checks:
-        pointer = check.get("pointer")
-        if pointer is not None and pointer != "" and not str(pointer).startswith("/"):
-            raise ScenarioError(
-                f"{where}: JSON pointer {pointer!r}", "it must be empty or begin with /"
-            )
-        texts += [str(check[key]) for key in ("text", "equals") if isinstance(check.get(key), str)]
-    for text in texts:
-        for match in _VARIABLE.finditer(text):
-            _check_variable(where, text, match, feeds)
 
 
-def _check_variable(where: str, text: str, match: re.Match[str], feeds: dict[str, Any]) -> None:
-    if match[0] in {"{{", "}}"}:
-        return
-    if match[1] is None:
-        raise ScenarioError(
-            f"{where}: a lone {match[0]!r} in {text[:60]!r}", "double it, or use json_body="
-        )
-    if match[1] not in feeds:
-        known = ", ".join(sorted(feeds)) or "none"
-        raise ScenarioError(
-            f"{where}: no feed {match[1]!r}", f"declare it in feeds; declared are: {known}"
-        )
+def _check_number(where: str, field: str, value: Any) -> None:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not (number and math.isfinite(value) and value > 0):
+        raise ScenarioError(f"{where}: {field} is {value!r}", "it must be a number above 0")
+
+
+def _check_with_engine(where: str, model: TrafficModel) -> None:
+    """Let the engine compile the model: what it accepts is defined there and nowhere else."""
+    from harness._engine import schedule  # noqa: PLC0415 - declaring needs no engine
+
+    plan = {**_engine_model(model), "arrivals": _ANY_ARRIVALS, "targets": ["http://localhost"]}
+    try:
+        schedule(json.dumps(plan, allow_nan=False), 0)
+    except TypeError as error:
+        raise ScenarioError(f"{where}: {error}", "use text, numbers, lists and dicts") from None
+    except ValueError as error:
+        raise ScenarioError(f"{where}.{_in_scenario_words(str(error))}") from None
+
+
+def _in_scenario_words(problem: str) -> str:
+    """The engine's `plan field requests[0].path: …` as the author of a scenario knows it."""
+    if problem.startswith("Out of range float"):
+        return "feeds or checks: a number is NaN or infinite; use a finite one"
+    problem = re.sub(r" at line \d+ column \d+", "", problem.removeprefix("plan field "))
+    return re.sub(r"^requests\b", "mix", problem)
 
 
 def to_engine(traffic: TrafficModel, profile: LoadProfile) -> dict[str, Any]:
-    """The parts of the engine's plan that traffic and profile decide (docs/contracts.md)."""
+    """The parts of the engine's plan that traffic and profile decide (docs/contracts.md).
+
+    Raises ProfileError for a closed model of a scenario with journeys: their think time is in
+    their code, so they have no fixed number of users.
+    """
+    if profile.users and traffic.journeys:
+        raise ProfileError(
+            f"{traffic.source}: a closed model sends requests only, and this scenario has journeys",
+            "leave out --users, or name a scenario without @journey",
+        )
     return {
         "seed": profile.seed,
         "arrivals": _arrivals(profile),
+        **_engine_model(traffic),
+    }
+
+
+def _engine_model(traffic: TrafficModel) -> dict[str, Any]:
+    return {
         "requests": [
             {
                 "name": item.name,

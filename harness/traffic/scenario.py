@@ -6,6 +6,7 @@ ever imported in a child (`python -m harness.traffic describe FILE`), never in t
 
 from __future__ import annotations
 
+import difflib
 import importlib.util
 import inspect
 import json
@@ -19,8 +20,9 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from harness.catalog import load_catalog
 from harness.catalog.model import Service
-from harness.errors import ScenarioError
+from harness.errors import HarnessError, ScenarioError
 from harness.traffic.build import model_of
 from harness.traffic.model import TrafficModel
 
@@ -28,27 +30,34 @@ GENERIC = "crud"
 """The scenario that serves any service from its catalogue entry."""
 
 SERVICE_VARIABLE = "HARNESS_SERVICE"
-"""How the generic scenario learns which service it stands for: the catalogue entry as JSON."""
+"""How the generic scenario learns which service it stands for: its name, or its entry as JSON."""
 
 TIMEOUT_S = 60.0
 
 _MODEL = TypeAdapter(TrafficModel)
+_SERVICE = TypeAdapter(Service)
 
 
 def scenario_file(service: Service, scenario: str | None, root: Path) -> Path:
     """The file of a scenario: the one named, else the service's own, else the generic one.
 
-    Raises ScenarioError when the one named does not exist.
+    Raises ScenarioError when it does not exist.
     """
+    directory = root / "scenarios"
     if scenario is None:
-        own = root / "scenarios" / f"{service.name}.py"
-        return own if own.is_file() else root / "scenarios" / f"{GENERIC}.py"
-    candidates = [Path(scenario), root / "scenarios" / f"{scenario.removesuffix('.py')}.py"]
+        candidates = [directory / f"{service.name}.py", directory / f"{GENERIC}.py"]
+    else:
+        candidates = [directory / f"{scenario.removesuffix('.py')}.py", Path(scenario)]
     for path in candidates:
-        if path.is_file() and path.suffix == ".py":
+        if path.suffix == ".py" and path.is_file():
             return path.resolve()
-    known = ", ".join(scenario_names(root))
-    raise ScenarioError(f"no scenario {scenario!r}", f"scenarios/ holds {known}")
+    if scenario is None:
+        raise ScenarioError(f"{candidates[0]}: no such file, and no {GENERIC}.py", "write one")
+    names = scenario_names(root)
+    near = difflib.get_close_matches(scenario, names, n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    known = ", ".join(names) or "none"
+    raise ScenarioError(f"no scenario {scenario!r}", f"{hint}scenarios/ holds {known}")
 
 
 def scenario_names(root: Path) -> tuple[str, ...]:
@@ -65,6 +74,26 @@ def scenario_environment(service: Service) -> dict[str, str]:
     return {**os.environ, SERVICE_VARIABLE: json.dumps(asdict(service))}
 
 
+def service_asked() -> Service:
+    """The service that a generic scenario is to stand for, told by the environment.
+
+    Raises ScenarioError when none is, CatalogError when it is unknown.
+    """
+    value = os.environ.get(SERVICE_VARIABLE, "")
+    if not value:
+        raise ScenarioError(
+            f"{SERVICE_VARIABLE} is not set", "set it to the name of a service of the catalogue"
+        )
+    if not value.startswith("{"):
+        return load_catalog().service(value)
+    try:
+        return _SERVICE.validate_json(value)
+    except ValueError:
+        raise ScenarioError(
+            f"{SERVICE_VARIABLE} is not a catalogue entry", "set it to the name of a service"
+        ) from None
+
+
 def load_model(service: Service, scenario: str | None, root: Path) -> TrafficModel:
     """The checked traffic model of a service, read in a child process.
 
@@ -73,9 +102,11 @@ def load_model(service: Service, scenario: str | None, root: Path) -> TrafficMod
     path = scenario_file(service, scenario, root)
     try:
         child = subprocess.run(
-            [sys.executable, "-m", "harness.traffic", str(path)],
+            [sys.executable, "-m", "harness.traffic", "describe", str(path)],
+            stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=TIMEOUT_S,
             check=False,
             env=scenario_environment(service),
@@ -86,8 +117,10 @@ def load_model(service: Service, scenario: str | None, root: Path) -> TrafficMod
         ) from None
     answer = _last_json(child.stdout)
     if answer is None:
-        tail = child.stderr.strip().splitlines()[-1:] or [f"exit code {child.returncode}"]
-        raise ScenarioError(f"{path}: {tail[0]}", "the file must be importable")
+        tail = child.stderr.strip().splitlines()[-1:] or ["it ended the process without a word"]
+        raise ScenarioError(
+            f"{path}: {tail[0]} (exit code {child.returncode})", "the file must be importable"
+        )
     if "problem" in answer:
         raise ScenarioError(answer["problem"], answer["remedy"])
     model = _MODEL.validate_python(answer)
@@ -100,9 +133,9 @@ def load_model(service: Service, scenario: str | None, root: Path) -> TrafficMod
 
 
 def _last_json(text: str) -> dict[str, Any] | None:
-    """The last line that is a JSON object: a scenario may print as it pleases."""
+    """The answer among what a scenario may have printed: the last line with one."""
     for line in reversed(text.splitlines()):
-        if line.startswith("{"):
+        if line.startswith(('{"service": ', '{"problem": ')):
             try:
                 found: dict[str, Any] = json.loads(line)
             except ValueError:
@@ -114,7 +147,8 @@ def _last_json(text: str) -> dict[str, Any] | None:
 def import_user(path: Path) -> type[Any]:
     """Import a scenario file and return its one User class.
 
-    Raises ScenarioError with file and line; imports Locust into this process.
+    As under `locust -f`, the file's directory can be imported from. Raises ScenarioError with
+    file and line; imports Locust into this process.
     """
     from harness.traffic.user import TrafficUser  # noqa: PLC0415 - it patches the process
 
@@ -123,28 +157,24 @@ def import_user(path: Path) -> type[Any]:
         raise ScenarioError(f"{path}: not a Python file", "name a .py file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
+    if (directory := str(path.resolve().parent)) not in sys.path:
+        sys.path.append(directory)
     try:
         spec.loader.exec_module(module)
-    except ScenarioError:
-        raise
-    except SyntaxError as error:
-        raise ScenarioError(
-            f"{path}:{error.lineno}: {error.msg}", "mend the Python syntax"
-        ) from None
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a team's code may raise anything
-        line = _line_in(path, error)
-        raise ScenarioError(
-            f"{path}{line}: {type(error).__name__}: {error}", "the file must be importable"
-        ) from None
+        raise _import_error(path, error) from None
     users = [
         item
         for _, item in inspect.getmembers(module, inspect.isclass)
-        if issubclass(item, TrafficUser) and item.__module__ == module.__name__
+        if issubclass(item, TrafficUser)
+        and item.__module__ == module.__name__
+        and not item.__dict__.get("abstract", False)
     ]
     if len(users) != 1:
         names = ", ".join(user.__name__ for user in users) or "none"
         raise ScenarioError(
-            f"{path}: it must hold one TrafficUser class, found {names}", "keep one a file"
+            f"{path}: it must hold one TrafficUser class, found {names}",
+            "keep one a file; mark base classes with abstract = True",
         )
     return users[0]
 
@@ -154,8 +184,16 @@ def describe(path: Path) -> TrafficModel:
     return model_of(import_user(path), str(path), path.stem)
 
 
-def _line_in(path: Path, error: BaseException) -> str:
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if frame.filename == str(path):
-            return f":{frame.lineno}"
-    return ""
+def _import_error(path: Path, error: BaseException) -> ScenarioError:
+    """What importing raised, in one line with the place in the scenario."""
+    if isinstance(error, SyntaxError):
+        place = f"{error.filename or path}:{error.lineno}"
+        return ScenarioError(f"{place}: {error.msg}", "mend the Python syntax")
+    frames = reversed(traceback.extract_tb(error.__traceback__))
+    line = next((f":{frame.lineno}" for frame in frames if frame.filename == str(path)), "")
+    if isinstance(error, HarnessError):
+        return ScenarioError(f"{path}{line}: {error.problem}", error.remedy)
+    words = " ".join(str(error).split())[:200]
+    return ScenarioError(
+        f"{path}{line}: {type(error).__name__}: {words}", "the file must be importable"
+    )

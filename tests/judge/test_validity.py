@@ -32,7 +32,7 @@ def test_a_sound_run_holds_every_check(tmp_path: Path) -> None:
     ("made", "name", "words"),
     [
         (Made(lag_s=0.02), "generator lag", "late at p99"),
-        (Made(cpu=0.95), "generator cpu", "95.00 % of a core"),
+        (Made(cpu=0.95), "generator cpu", "95 % of a core"),
         (Made(probe_ns=60e6), "control probe", "60.0 ms"),
         (Made(clock_jump_ns=3_000_000_000_000), "clock", "jumped"),
         (Made(clipped=3), "clipping", "3 latencies"),

@@ -130,9 +130,9 @@ def test_a_full_disk_is_one_line_with_a_remedy() -> None:
         pytest.skip("no /dev/full here")
     from harness.record.storage import writing  # noqa: PLC0415
 
-    with pytest.raises(RecordError, match="No space left.*free some space"), writing(Path("r")):
-        with full.open("w") as stream:
-            stream.write("x")
+    told = pytest.raises(RecordError, match=r"No space left.*free some space")
+    with told, writing(Path("r")), full.open("w") as stream:
+        stream.write("x")
 
 
 def test_an_atomic_write_replaces_the_whole_file_and_leaves_nothing_else(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ Concurrent writes to one key are resolved by the later time, then by the region'
 
 Every message is one JSON object in a line. A replica sends `hello`, then `w` (writes) and `r`
 (reads) and is sent `a` (acknowledged), `v` (values read), `s` (the stream of all changes) and
-`lag`. A peer dials in, says which entry of which incarnation it has, and is sent entries `e`.
+`lag`. A peer dials in with `peer`, says which entry of which incarnation it has, is sent entries
+`e` and acknowledges with `ack`.
 """
 
 from __future__ import annotations
@@ -23,20 +24,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.platform.lab.lines import Lines, Message
 from harness.platform.lab.tether import end_with_owner
 
 IN_SYNC_S = 2.0
 HEARTBEAT_S = 0.5
-STREAM_EVERY_S = 0.002
+STREAM_EVERY_S = 0.01
+RECONNECT_S = 0.2
 CHUNK = 2000
-LINE_LIMIT = 64 * 1024 * 1024
-
-Message = dict[str, Any]
-
-
-def encode(message: Message) -> bytes:
-    """One message as a line."""
-    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+WINDOW = 10 * CHUNK
+"""Entries sent to a peer ahead of its acknowledgement."""
 
 
 @dataclass(slots=True)
@@ -53,22 +50,23 @@ class Peer:
     """A region that follows this one."""
 
     region: str
-    writer: asyncio.StreamWriter
+    line: Lines
     position: int
     fresh_until: int
     acknowledged: int
     acknowledged_at: float
     idle: bool = False
     kick: asyncio.Event = field(default_factory=asyncio.Event)
+    sender: asyncio.Task[None] | None = None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Pending:
     """A synchronous write that waits for its peers."""
 
     number: int
     index: int
-    writer: asyncio.StreamWriter
+    line: Lines
 
 
 class Database:
@@ -81,18 +79,18 @@ class Database:
         self.incarnation = time.time_ns()
         self.entries: dict[tuple[str, str], Entry] = {}
         self.log: list[tuple[float, str, str]] = []
-        self.replicas: set[asyncio.StreamWriter] = set()
-        self.peers: dict[str, Peer] = {}
-        self.pending: list[Pending] = []
-        self.stream: list[tuple[str, str, str | None]] = []
-        self.last_version = 0
+        self.replicas: set[Lines] = set()
+        self.peers: dict[Lines, Peer] = {}
+        self._pending: list[Pending] = []
+        self._stream: list[tuple[str, str, str | None]] = []
+        self._last_version = 0
 
     # -- state -----------------------------------------------------------------------------
 
     def write(self, collection: str, key: str, value: str | None) -> int:
         """Apply a write of this region; returns its index in the log."""
-        self.last_version = max(self.last_version + 1, time.time_ns())
-        self._put(collection, key, Entry(value, self.last_version, self.region))
+        self._last_version = max(self._last_version + 1, time.time_ns())
+        self._put(collection, key, Entry(value, self._last_version, self.region))
         return len(self.log)
 
     def merge(self, collection: str, key: str, entry: Entry) -> None:
@@ -104,82 +102,81 @@ class Database:
     def _put(self, collection: str, key: str, entry: Entry) -> None:
         self.entries[collection, key] = entry
         self.log.append((time.monotonic(), collection, key))
-        if not self.stream:
+        if not self._stream:
             asyncio.get_running_loop().call_later(STREAM_EVERY_S, self._flush_stream)
-        self.stream.append((collection, key, entry.value))
+        self._stream.append((collection, key, entry.value))
 
     def _flush_stream(self) -> None:
-        line = encode({"s": self.stream})
-        self.stream = []
-        for writer in self.replicas:
-            writer.write(line)
+        changes, self._stream = self._stream, []
+        for line in self.replicas:
+            line.send({"s": changes})
         for peer in self.peers.values():
             if peer.idle:
                 peer.kick.set()
 
-    # -- connections -----------------------------------------------------------------------
+    # -- replicas ----------------------------------------------------------------------------
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Talk with whoever connected until it goes."""
-        try:
-            async for line in reader:
-                message = json.loads(line)
-                if "peer" in message:
-                    await self._serve_peer(message, reader, writer)
-                    return
-                self._answer(message, writer)
-        except (OSError, ValueError):
-            pass
-        finally:
-            self.replicas.discard(writer)
-            writer.close()
+    def line(self) -> Lines:
+        """The protocol of a new connection."""
+        return Lines(self._heard, self._lost)
 
-    def _answer(self, message: Message, writer: asyncio.StreamWriter) -> None:
-        """One message of a replica or of the supervisor."""
+    def _heard(self, line: Lines, message: Message) -> None:
+        """One message of a replica, a peer or the supervisor."""
+        if "ack" in message:
+            peer = self.peers[line]
+            peer.acknowledged, peer.acknowledged_at = message["ack"], time.monotonic()
+            self._settle()
+        if writes := message.get("w"):
+            self._write_all(writes, line)
+        if reads := message.get("r"):
+            line.send({"v": [self._read(*each) for each in reads]})
         if "hello" in message:
-            self._welcome(writer)
+            self._welcome(line)
+        if "peer" in message:
+            self._admit(message, line)
         if "set" in message:
             self.delay_s = message["set"].get("delay_s", self.delay_s)
             self.stopped = message["set"].get("stopped", self.stopped)
-            writer.write(encode({"set": {"delay_s": self.delay_s, "stopped": self.stopped}}))
-        answer: Message = {}
-        if writes := message.get("w"):
-            answer["a"] = self._write_all(writes, writer)
-        if reads := message.get("r"):
-            answer["v"] = [self._read(*each) for each in reads]
-        if answer:
-            writer.write(encode(answer))
+            line.send({"set": {"delay_s": self.delay_s, "stopped": self.stopped}})
 
-    def _welcome(self, writer: asyncio.StreamWriter) -> None:
+    def _lost(self, line: Lines) -> None:
+        self.replicas.discard(line)
+        peer = self.peers.pop(line, None)
+        if peer is not None and peer.sender is not None:
+            peer.sender.cancel()
+            self._settle()
+
+    def _welcome(self, line: Lines) -> None:
         """Send a new replica the whole state, then count it among the stream's readers."""
-        keys = list(self.entries.items())
-        for start in range(0, len(keys), CHUNK):
-            part = [(c, k, entry.value) for (c, k), entry in keys[start : start + CHUNK]]
-            writer.write(encode({"s": part}))
-        writer.write(encode({"loaded": len(keys)}))
-        self.replicas.add(writer)
+        entries = list(self.entries.items())
+        for start in range(0, len(entries), CHUNK):
+            part = entries[start : start + CHUNK]
+            line.send({"s": [(c, k, entry.value) for (c, k), entry in part]})
+        line.send({"loaded": len(entries)})
+        self.replicas.add(line)
 
-    def _write_all(self, writes: list[Any], writer: asyncio.StreamWriter) -> list[int]:
-        """Apply writes; returns the numbers of those acknowledged already."""
+    def _write_all(self, writes: list[Any], line: Lines) -> None:
+        """Apply writes and acknowledge those that need not wait for a peer."""
         done = []
-        waiting = False
+        wait = False
         for number, collection, key, value, sync in writes:
             index = self.write(collection, key, value)
             if sync and self._in_sync():
-                self.pending.append(Pending(number, index, writer))
-                waiting = True
+                self._pending.append(Pending(number, index, line))
+                wait = True
             else:
                 done.append(number)
-        if waiting:
+        if done:
+            line.send({"a": done})
+        if wait:
             for peer in self.peers.values():
                 peer.kick.set()
-        return done
 
-    def _read(self, number: int, collection: str, key: str) -> tuple[int, bool, str | None]:
+    def _read(self, number: int, collection: str, key: str) -> tuple[int, str | None]:
         entry = self.entries.get((collection, key))
-        return number, entry is not None, entry.value if entry else None
+        return number, entry.value if entry else None
 
-    # -- peers -----------------------------------------------------------------------------
+    # -- peers that follow this region -----------------------------------------------------------
 
     def _in_sync(self) -> list[Peer]:
         limit = time.monotonic() - IN_SYNC_S
@@ -187,63 +184,46 @@ class Database:
 
     def _settle(self) -> None:
         """Acknowledge the synchronous writes which every peer in sync has."""
+        if not self._pending:
+            return
         reached = min((peer.acknowledged for peer in self._in_sync()), default=len(self.log))
-        still = []
-        for each in self.pending:
+        for each in self._pending:
             if each.index <= reached:
-                each.writer.write(encode({"a": [each.number]}))
-            else:
-                still.append(each)
-        self.pending = still
+                each.line.send({"a": [each.number]})
+        self._pending = [each for each in self._pending if each.index > reached]
 
-    async def _serve_peer(
-        self, hello: Message, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    def _admit(self, hello: Message, line: Lines) -> None:
+        """Send a peer what it lacks from now on; an older connection of it is dropped."""
+        for older in [each for each in self.peers.values() if each.region == hello["peer"]]:
+            older.line.close()
         known = hello["incarnation"] == self.incarnation
         start = hello["from"] if known else 0
-        peer = Peer(
-            region=hello["peer"],
-            writer=writer,
-            position=start,
-            fresh_until=start if known else len(self.log),
-            acknowledged=start,
-            acknowledged_at=time.monotonic(),
-        )
-        self.peers[peer.region] = peer
-        sender = asyncio.create_task(self._send(peer))
-        try:
-            async for line in reader:
-                peer.acknowledged = json.loads(line)["ack"]
-                peer.acknowledged_at = time.monotonic()
-                self._settle()
-        finally:
-            sender.cancel()
-            if self.peers.get(peer.region) is peer:
-                del self.peers[peer.region]
-            self._settle()
+        fresh_until = start if known else len(self.log)
+        peer = Peer(hello["peer"], line, start, fresh_until, start, time.monotonic())
+        self.peers[line] = peer
+        peer.sender = asyncio.get_running_loop().create_task(self._send(peer))
 
     async def _send(self, peer: Peer) -> None:
         """Hand over the log as it becomes due, and a heartbeat when there is nothing."""
         while True:
-            due = len(self.log) if self.pending else self._due(peer.position)
-            while peer.position < due and not self.stopped:
-                upto = min(due, peer.position + CHUNK)
-                batch = self._batch(peer, self.log[peer.position : upto], peer.position)
-                peer.position = upto
-                peer.writer.write(encode({"i": self.incarnation, "n": upto, "e": batch}))
-                await peer.writer.drain()
-            peer.writer.write(encode({"i": self.incarnation, "n": peer.position, "e": []}))
-            await peer.writer.drain()
-            self._settle()
             peer.kick.clear()
+            due = len(self.log) if self._pending else self._due(peer.position)
+            due = peer.position if self.stopped else min(due, peer.acknowledged + WINDOW)
+            while peer.position < due:
+                upto = min(due, peer.position + CHUNK)
+                batch = self._batch(peer, self.log[peer.position : upto])
+                peer.position = upto
+                peer.line.send({"i": self.incarnation, "n": upto, "e": batch})
+            self._settle()
             peer.idle = self.stopped or peer.position >= len(self.log)
             wait = HEARTBEAT_S
             if not peer.idle:
                 wait = self.log[peer.position][0] + self.delay_s - time.monotonic()
             try:
-                await asyncio.wait_for(peer.kick.wait(), max(min(wait, HEARTBEAT_S), 0.005))
+                async with asyncio.timeout(max(min(wait, HEARTBEAT_S), STREAM_EVERY_S)):
+                    await peer.kick.wait()
             except TimeoutError:
-                continue
+                peer.line.send({"i": self.incarnation, "n": peer.position, "e": []})
 
     def _due(self, start: int) -> int:
         """The end of the log's part that is older than the replication delay."""
@@ -253,42 +233,14 @@ class Database:
             end += 1
         return end
 
-    def _batch(self, peer: Peer, part: Iterable[tuple[float, str, str]], start: int) -> list[Any]:
+    def _batch(self, peer: Peer, part: Iterable[tuple[float, str, str]]) -> list[Any]:
         """Entries for a peer: of our own writes only, and of all while it has nothing yet."""
         batch = []
-        for index, (_, collection, key) in enumerate(part, start):
+        for index, (_, collection, key) in enumerate(part, peer.position):
             entry = self.entries[collection, key]
             if entry.origin == self.region or index < peer.fresh_until:
                 batch.append((collection, key, entry.value, entry.version, entry.origin))
         return batch
-
-    async def follow(self, address: tuple[str, int], bind: str) -> None:
-        """Follow one peer for ever: fetch its log, acknowledge, reconnect when it is lost."""
-        incarnation: int | None = None
-        position = 0
-        while True:
-            try:
-                async with asyncio.timeout(IN_SYNC_S):
-                    reader, writer = await asyncio.open_connection(
-                        *address, local_addr=(bind, 0), limit=LINE_LIMIT
-                    )
-            except (OSError, TimeoutError):
-                await asyncio.sleep(0.2)
-                continue
-            try:
-                hello = {"peer": self.region, "incarnation": incarnation, "from": position}
-                writer.write(encode(hello))
-                while line := await asyncio.wait_for(reader.readline(), 2 * IN_SYNC_S):
-                    message = json.loads(line)
-                    incarnation, position = message["i"], message["n"]
-                    for collection, key, value, version, origin in message["e"]:
-                        self.merge(collection, key, Entry(value, version, origin))
-                    writer.write(encode({"ack": position}))
-            except (OSError, ValueError, TimeoutError):
-                pass
-            finally:
-                writer.close()
-            await asyncio.sleep(0.2)
 
     async def report_lag(self) -> None:
         """Tell the replicas how far each peer is behind: entries, and seconds of the oldest."""
@@ -300,19 +252,48 @@ class Database:
                 behind = len(self.log) - peer.acknowledged
                 age = now - self.log[peer.acknowledged][0] if behind > 0 else 0.0
                 lag[peer.region] = (behind, age)
-            line = encode({"lag": lag})
-            for writer in self.replicas:
-                writer.write(line)
+            for line in self.replicas:
+                line.send({"lag": lag})
             self._settle()
+
+    # -- peers that this region follows ----------------------------------------------------------
+
+    async def follow(self, address: tuple[str, int], bind: str) -> None:
+        """Follow one peer for ever: take its log, acknowledge, reconnect when it falls silent."""
+        position: tuple[int | None, int] = (None, 0)
+
+        def heard(line: Lines, message: Message) -> None:
+            nonlocal position
+            for collection, key, value, version, origin in message["e"]:
+                self.merge(collection, key, Entry(value, version, origin))
+            position = message["i"], message["n"]
+            line.send({"ack": message["n"]})
+
+        while True:
+            ended = asyncio.Event()
+            try:
+                async with asyncio.timeout(IN_SYNC_S):
+                    _, line = await asyncio.get_running_loop().create_connection(
+                        lambda ended=ended: Lines(heard, lambda _: ended.set()),  # type: ignore[misc]
+                        *address,
+                        local_addr=(bind, 0),
+                    )
+            except (OSError, TimeoutError):
+                await asyncio.sleep(RECONNECT_S)
+                continue
+            line.send({"peer": self.region, "incarnation": position[0], "from": position[1]})
+            while not ended.is_set() and time.monotonic() - line.heard_at < 2 * IN_SYNC_S:  # noqa: ASYNC110
+                await asyncio.sleep(RECONNECT_S)
+            line.close()
 
 
 async def main(plan: Message) -> None:
     """Serve one region until the end of the process."""
+    end_with_owner()
     database = Database(plan["region"], plan["delay_s"])
     host, port = plan["listen"]
-    server = await asyncio.start_server(database.serve, host, port, limit=LINE_LIMIT)
+    server = await asyncio.get_running_loop().create_server(database.line, host, port)
     followers = [database.follow((h, p), host) for h, p in plan["peers"].values()]
-    end_with_owner()
     async with server:
         await asyncio.gather(server.serve_forever(), database.report_lag(), *followers)
 

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -50,6 +51,15 @@ class Lab:
             raise CapabilityMissing("lab: no network namespace of its own", found.missing)
         return found
 
+    @classmethod
+    def attach(cls, running: runtime.Running) -> Lab:
+        """A lab that another process started."""
+        plan = running.plan
+        lab = cls(LabOptions.parse(plan["options"]))
+        lab._running = running
+        lab._places = tuple(Place(**each) for each in plan["places"])
+        return lab
+
     # -- life ----------------------------------------------------------------------------------
 
     @contextmanager
@@ -69,7 +79,7 @@ class Lab:
         self._places = places(
             services,
             self.options.region_names,
-            self._replicas,
+            self.options.replicas,
             edges=self.options.edges,
             isolated=self.isolated,
         )
@@ -78,6 +88,9 @@ class Lab:
             "isolated": self.isolated,
             "user": self._isolation.user,
             "ttl_s": ttl_s,
+            "options": self.options.document(),
+            "services": [service.name for service in services],
+            "places": [asdict(place) for place in self._places],
             "units": units(self._places, services, self.options, directory, self._cpus()[1]),
         }
         self._progress(f"starting {len(self._places)} processes")
@@ -128,6 +141,11 @@ class Lab:
         return self._lab.pid
 
     @property
+    def detached(self) -> bool:
+        """Whether the lab outlives the process that started it (it has a time to live)."""
+        return self._lab.plan["ttl_s"] is not None
+
+    @property
     def places(self) -> tuple[Place, ...]:
         """Every process of the lab and its address."""
         return self._places
@@ -146,18 +164,13 @@ class Lab:
             raise PlatformError("the lab is not running", "provision it first")
         return self._running
 
-    @property
-    def _replicas(self) -> int | None:
-        return self.options.replicas
-
     def _cpus(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """(the load generator's cores, everything else's); both empty without pinning."""
-        if sys.platform != "linux":
+        """(the load generator's cores, the lab's); both empty without pinning."""
+        if sys.platform != "linux" or self.options.pin is False:
             return (), ()
         cores = sorted(os.sched_getaffinity(0))
-        if not self.options.pin or len(cores) < 2:  # noqa: PLR2004 - nothing to share out
-            return (), ()
-        return (cores[0],), tuple(cores[1:])
+        share = self.options.load_cores
+        return (tuple(cores[:share]), tuple(cores[share:])) if len(cores) > share else ((), ())
 
     def _states(self) -> dict[str, dict[str, Any]]:
         return {each["id"]: each for each in request(self.directory, "status")["units"]}
@@ -242,6 +255,10 @@ class Lab:
                 )
             )
         return tuple(found)
+
+    def health(self) -> Mapping[str, Mapping[str, Any]]:
+        """Every process by its id: `health`, `pid` (inside), `restarts`, `last_exit`, `held`."""
+        return self._states()
 
     def behave(self, ids: Sequence[str], behaviour: Mapping[str, Any]) -> None:
         """Change how replicas (or databases) behave from now on, restarts included."""

@@ -22,7 +22,7 @@ from harness.errors import PlatformError
 from harness.platform.lab.metrics import Metrics
 from harness.platform.lab.mood import Mood
 from harness.platform.lab.options import Behaviour
-from harness.platform.lab.store import Store, Unavailable
+from harness.platform.lab.store import Store, Unavailable, quoted
 from harness.platform.lab.tether import end_with_owner
 
 JSON = [("content-type", "application/json")]
@@ -131,12 +131,11 @@ class Replica:
         value = await self.store.get(collection, key)
         if value is None:
             return 404, b'{"error":"no such id"}'
-        return 200, f'{{"id":{_text(key)},"value":{value}'.encode() + self._item_tail
+        return 200, f'{{"id":{quoted(key)},"value":{value}'.encode() + self._item_tail
 
     def _list(self, collection: str) -> bytes:
         held = self.store.collection(collection)
-        items = ",".join(f'{{"id":{_text(k)},"value":{v}}}' for k, v in held.listing())
-        return f'{{"items":[{items}],"count":{held.count}'.encode() + self._item_tail
+        return f'{{"items":[{held.listing()}],"count":{held.count}'.encode() + self._item_tail
 
     async def _delete(self, collection: str, key: str | None, scope: Any) -> Answer:
         if key is not None:
@@ -155,7 +154,7 @@ class Replica:
         text = json.dumps(value, separators=(",", ":"))
         await self.store.put(collection, key, text, sync=self._wants_sync(scope))
         status = 201 if scope.method == "POST" else 200
-        return status, b'{"id":' + _text(key).encode()[:-1] + self._tail
+        return status, b'{"id":' + quoted(key).encode()[:-1] + self._tail
 
     def _new_id(self) -> str:
         self._created += 1
@@ -193,11 +192,6 @@ class Replica:
             self.mood = Mood(behaviour, self.id)
         body = json.dumps(self.mood.behaviour.document()).encode()
         proto.response_bytes(200, JSON, body)
-
-
-def _text(text: str) -> str:
-    """A JSON string; ids without anything to escape are quoted as they are."""
-    return f'"{text}"' if text.isalnum() and text.isascii() else json.dumps(text)
 
 
 async def main(plan: dict[str, Any]) -> None:

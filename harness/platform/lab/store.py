@@ -8,20 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections import deque
 from typing import Any
 
-from harness.platform.lab.database import LINE_LIMIT, encode
+from harness.platform.lab.lines import Lines, Message
 
 SEEDED = 1000
 LISTED = 20
 TIMEOUT_S = 2.0
+TICK_S = 0.05
 _PAD = "lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod tempor incididunt"
 
 _seeds = {
     str(number): json.dumps({"number": number, "text": f"{number} {_PAD}"}, separators=(",", ":"))
     for number in range(1, SEEDED + 1)
 }
+
+
+def quoted(text: str) -> str:
+    """A JSON string; ids without anything to escape are quoted as they are."""
+    return f'"{text}"' if text.isalnum() and text.isascii() else json.dumps(text)
 
 
 class Unavailable(Exception):  # noqa: N818 - it is what the answer 503 says
@@ -31,7 +38,7 @@ class Unavailable(Exception):  # noqa: N818 - it is what the answer 503 says
 class Collection:
     """The items of one route: those written, over the seeded ids 1 to SEEDED."""
 
-    __slots__ = ("count", "newest", "written")
+    __slots__ = ("_listing", "count", "newest", "written")
 
     def __init__(self) -> None:
         self.written: dict[str, str | None] = {}
@@ -39,6 +46,7 @@ class Collection:
             (str(number) for number in range(SEEDED - LISTED + 1, SEEDED + 1)), maxlen=LISTED
         )
         self.count = SEEDED
+        self._listing: str | None = None
 
     def get(self, key: str) -> str | None:
         """The value as JSON text, None where the key is unknown or deleted."""
@@ -48,6 +56,7 @@ class Collection:
 
     def apply(self, key: str, value: str | None) -> None:
         """Bring the copy to the state after a write."""
+        self._listing = None
         existed = self.get(key) is not None
         if value is not None or key in _seeds or key in self.written:
             self.written[key] = value
@@ -57,10 +66,13 @@ class Collection:
         elif value is None and existed:
             self.count -= 1
 
-    def listing(self) -> list[tuple[str, str]]:
-        """The newest items that are still there."""
-        pairs = ((key, self.get(key)) for key in self.newest)
-        return [(key, value) for key, value in pairs if value is not None]
+    def listing(self) -> str:
+        """The newest items that are still there, as the inside of a JSON array."""
+        if self._listing is None:
+            pairs = ((key, self.get(key)) for key in self.newest)
+            items = (f'{{"id":{quoted(k)},"value":{v}}}' for k, v in pairs if v is not None)
+            self._listing = ",".join(items)
+        return self._listing
 
 
 class Store:
@@ -72,11 +84,11 @@ class Store:
         self.collections: dict[str, Collection] = {}
         self.lag: dict[str, tuple[int, float]] = {}
         self.loaded = database is None
-        self._writer: asyncio.StreamWriter | None = None
+        self._line: Lines | None = None
         self._number = 0
         self._writes: list[Any] = []
         self._reads: list[Any] = []
-        self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._waiting: dict[int, tuple[float, asyncio.Future[str | None]]] = {}
 
     def collection(self, name: str) -> Collection:
         """The collection of this name, made when it is first needed."""
@@ -91,8 +103,7 @@ class Store:
         value = collection.get(key)
         if value is not None or key in collection.written or self._address is None:
             return value
-        _, found, value = await self._ask(self._reads, [name, key])
-        return value if found else None
+        return await self._ask(self._reads, [name, key])
 
     async def put(self, name: str, key: str, value: str | None, *, sync: bool = False) -> None:
         """Write (None deletes) and return when it is acknowledged; raises Unavailable."""
@@ -100,30 +111,26 @@ class Store:
             await self._ask(self._writes, [name, key, value, sync])
         self.collection(name).apply(key, value)
 
-    async def _ask(self, queue: list[Any], words: list[Any]) -> Any:
-        if self._writer is None:
-            raise Unavailable
+    def _ask(self, queue: list[Any], words: list[Any]) -> asyncio.Future[str | None]:
+        """Put a question into this turn's message; the future holds the answer."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[str | None] = loop.create_future()
+        if self._line is None:
+            future.set_exception(Unavailable())
+            return future
         if not self._writes and not self._reads:
-            asyncio.get_running_loop().call_soon(self._flush)
+            loop.call_soon(self._flush)
         self._number += 1
-        number = self._number
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting[number] = future
-        queue.append([number, *words])
-        try:
-            async with asyncio.timeout(TIMEOUT_S):
-                return await future
-        except TimeoutError:
-            raise Unavailable from None
-        finally:
-            self._waiting.pop(number, None)
+        self._waiting[self._number] = (time.monotonic() + TIMEOUT_S, future)
+        queue.append([self._number, *words])
+        return future
 
     def _flush(self) -> None:
-        """Send all questions of this turn of the loop in one line."""
-        message = {"w": self._writes, "r": self._reads}
-        self._writes, self._reads = [], []
-        if self._writer is not None:
-            self._writer.write(encode(message))
+        """Send all questions of this turn of the loop in one message."""
+        if self._line is not None:
+            self._line.send({"w": self._writes, "r": self._reads})
+        self._writes.clear()
+        self._reads.clear()
 
     async def connect(self) -> None:
         """Hold the connection to the database for ever; reconnect when it is lost."""
@@ -131,47 +138,51 @@ class Store:
             return
         local = (self._bind, 0) if self._bind else None
         while True:
+            await asyncio.sleep(TICK_S)
+            if self._line is not None:
+                self._check(self._line)
+                continue
             try:
                 async with asyncio.timeout(TIMEOUT_S):
-                    reader, writer = await asyncio.open_connection(
-                        *self._address, local_addr=local, limit=LINE_LIMIT
+                    _, line = await asyncio.get_running_loop().create_connection(
+                        lambda: Lines(self._heard, self._lost), *self._address, local_addr=local
                     )
             except (OSError, TimeoutError):
-                await asyncio.sleep(0.1)
                 continue
-            await self._converse(reader, writer)
-            await asyncio.sleep(0.1)
+            self._line = line
+            line.send({"hello": True})
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writer = writer
-        writer.write(encode({"hello": True}))
-        try:
-            while line := await asyncio.wait_for(reader.readline(), 3 * TIMEOUT_S):
-                self._take(json.loads(line))
-        except (OSError, ValueError, TimeoutError):
-            pass
-        finally:
-            self._writer = None
-            self.loaded = False
-            writer.close()
-            self._writes, self._reads = [], []
-            for future in self._waiting.values():
-                if not future.done():
-                    future.set_exception(Unavailable())
+    def _check(self, line: Lines) -> None:
+        """Fail the questions that waited too long; drop a connection that fell silent."""
+        now = time.monotonic()
+        for number in [n for n, (deadline, _) in self._waiting.items() if deadline < now]:
+            self._resolve(number, Unavailable())
+        if now - line.heard_at > 2 * TIMEOUT_S:
+            line.close()
 
-    def _take(self, message: dict[str, Any]) -> None:
-        for name, key, value in message.get("s", ()):
-            self.collection(name).apply(key, value)
+    def _lost(self, line: Lines) -> None:
+        if line is self._line:
+            self._line, self.loaded = None, False
+            for number in list(self._waiting):
+                self._resolve(number, Unavailable())
+
+    def _heard(self, line: Lines, message: Message) -> None:
         for number in message.get("a", ()):
             self._resolve(number, None)
-        for answer in message.get("v", ()):
-            self._resolve(answer[0], answer)
+        for number, value in message.get("v", ()):
+            self._resolve(number, value)
+        for name, key, value in message.get("s", ()):
+            self.collection(name).apply(key, value)
         if "lag" in message:
             self.lag = {region: (behind, age) for region, (behind, age) in message["lag"].items()}
         if "loaded" in message:
             self.loaded = True
 
-    def _resolve(self, number: int, answer: Any) -> None:
-        future = self._waiting.get(number)
-        if future is not None and not future.done():
+    def _resolve(self, number: int, answer: str | Exception | None) -> None:
+        _, future = self._waiting.pop(number, (0.0, None))
+        if future is None or future.done():
+            return
+        if isinstance(answer, Exception):
+            future.set_exception(answer)
+        else:
             future.set_result(answer)

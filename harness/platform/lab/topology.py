@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 from collections.abc import Sequence
@@ -63,7 +64,7 @@ def places(
             Place(f"database-{region}", "database", region, host, ports.port(host, DATABASE_PORT))
         )
         for block, service in enumerate(services, 1):
-            for number in range(replicas or service.replicas):
+            for number in range(replicas or min(service.replicas, os.cpu_count() or 1)):
                 host = ports.host(f"{net}.{block}.{number + 1}")
                 name = f"{service.name}-{region}-{number}"
                 port = ports.port(host, service.port)

@@ -1,0 +1,142 @@
+"""A file of several YAML documents, checked against a model each, with line numbers kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from harness.catalog.documents import DOCUMENTS, Document
+from harness.errors import CatalogError
+
+MAX_BYTES = 1 << 20
+"""A description beyond this size is some other file."""
+
+
+def read_documents(path: Path) -> Iterator[Document]:
+    """Every document of a file, in its order.
+
+    Raises CatalogError naming file, line and field.
+    """
+    text = _text(path)
+    try:
+        nodes = [
+            node
+            for node in yaml.compose_all(text, Loader=yaml.SafeLoader)
+            if node is not None and node.tag != "tag:yaml.org,2002:null"
+        ]
+        for node in nodes:
+            _refuse_duplicate_keys(path, node, set())
+        values = [yaml.SafeLoader("").construct_document(node) for node in nodes]
+    except yaml.YAMLError as error:
+        raise CatalogError(_syntax(path, text, error), "mend the YAML") from None
+    except RecursionError:
+        raise CatalogError(f"{path}: nested too deeply", "flatten it") from None
+    except (ValueError, OverflowError) as error:  # such as the 31st of February
+        raise CatalogError(f"{path}: {error}", "mend the YAML value, or quote it") from None
+    if not nodes:
+        raise CatalogError(f"{path}: the file is empty", "describe the service in it")
+    for node, value in zip(nodes, values, strict=True):
+        yield _document(path, node, value)
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise CatalogError(
+            f"{path}: cannot be read: {error.strerror}", "make it a readable file"
+        ) from None
+    if len(content) > MAX_BYTES:
+        raise CatalogError(f"{path}: larger than {MAX_BYTES >> 20} MiB", "it is no description")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise CatalogError(
+            f"{path}:{line}: byte {content[error.start]:#04x} is not UTF-8", "save it as UTF-8"
+        ) from None
+
+
+def _document(path: Path, node: yaml.Node, value: Any) -> Document:
+    if not isinstance(value, dict):
+        raise CatalogError(
+            f"{path}:{node.start_mark.line + 1}: a {type(value).__name__}, not a mapping",
+            "each document begins with apiVersion and kind",
+        )
+    key = (str(value.get("apiVersion")), str(value.get("kind")))
+    model = DOCUMENTS.get(key)
+    if model is None:
+        known = ", ".join(f"{kind} of {version}" for version, kind in DOCUMENTS)
+        raise CatalogError(
+            f"{path}:{node.start_mark.line + 1}: kind {key[1]!r} of apiVersion {key[0]!r}",
+            f"known are {known}",
+        )
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+    field = ".".join(str(part) for part in first["loc"])
+    problem, remedy = _explain(first["type"], first["msg"])
+    raise CatalogError(f"{path}:{_line(node, first['loc'])}: {key[1]}: {field}: {problem}", remedy)
+
+
+def _explain(kind: str, message: str) -> tuple[str, str | None]:
+    """The library's words in ours: (problem, remedy)."""
+    if kind == "extra_forbidden":
+        return "unknown field", "remove it or correct its name"
+    if kind == "missing":
+        return "missing", "add it"
+    if kind == "value_error":
+        return message.removeprefix("Value error, "), None
+    return message[0].lower() + message[1:], "correct the value"
+
+
+def _line(node: yaml.Node, location: Sequence[Any]) -> int:
+    """The line (from 1) of the deepest part of `location` that is in the document."""
+    line = node.start_mark.line
+    for part in location:
+        child = None
+        if isinstance(node, yaml.MappingNode):
+            found = next(((k, v) for k, v in node.value if k.value == part), None)
+            line = found[0].start_mark.line if found else line
+            child = found[1] if found else None
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+            child = node.value[part] if part < len(node.value) else None
+            line = child.start_mark.line if child else line
+        if child is None:
+            break
+        node = child
+    return int(line) + 1
+
+
+def _syntax(path: Path, text: str, error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    line = mark.line + 1 if mark else text.count("\n", 0, getattr(error, "position", 0)) + 1
+    problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "not YAML"
+    return f"{path}:{line}: {problem}"
+
+
+def _refuse_duplicate_keys(path: Path, node: yaml.Node, visited: set[int]) -> None:
+    """YAML forbids them, PyYAML keeps the last: a promise would be lost without a word."""
+    if id(node) in visited:  # an alias
+        return
+    visited.add(id(node))
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            name = str(key.value) if isinstance(key, yaml.ScalarNode) else ""
+            if name in seen:
+                raise CatalogError(
+                    f"{path}:{key.start_mark.line + 1}: {name!r} stands twice in one mapping",
+                    "keep one of them",
+                )
+            seen |= {name} - {""}
+            _refuse_duplicate_keys(path, value, visited)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            _refuse_duplicate_keys(path, value, visited)

@@ -1,0 +1,82 @@
+"""`harness capacity SERVICE`: the highest rate that meets the objectives."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.cli.options import DURATION, RATE, RATIO, run_options
+
+if TYPE_CHECKING:
+    from harness.capacity import CapacityResult, Step
+
+
+@click.command("capacity")
+@click.argument("service")
+@run_options
+@click.option("--start", type=RATE, default="500", show_default=True, help="The first rate.")
+@click.option("--most", type=RATE, default="100k", show_default=True, help="Never beyond this.")
+@click.option("--hold", "hold_s", type=DURATION, default="10s", show_default=True, help="Per step.")
+@click.option(
+    "--tolerance", type=RATIO, default="10%", show_default=True, help="Width of the answer."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
+def command(
+    service: str,
+    start: float,
+    most: float,
+    hold_s: float,
+    tolerance: float,
+    *,
+    as_json: bool,
+    **words: Any,
+) -> int:
+    """Search for the highest rate at which SERVICE meets its objectives.
+
+    Exit codes: 0 a capacity was found, 3 the search could not bracket it.
+    """
+    from harness.capacity import Search, find_capacity
+    from harness.run import RunOptions, session
+
+    def say(text: str) -> None:
+        click.echo(text, err=True)
+
+    with session(RunOptions(service, **words), say) as ready:
+        search = Search(start, most, hold_s, tolerance)
+        result = find_capacity(ready, search, lambda step: say(_line(step)))
+    click.echo(json.dumps(result.as_dict(), indent=1) if as_json else _summary(result))
+    return 0 if result.low is not None and result.high is not None else 3
+
+
+def _line(step: Step) -> str:
+    from harness.units import format_duration, format_rate, format_ratio
+
+    p95 = "-" if step.p95 is None else format_duration(step.p95)
+    errors = "-" if step.error_ratio is None else format_ratio(step.error_ratio)
+    cpu = "-" if step.cpu is None else f"{step.cpu:.0%}"
+    return (
+        f"{format_rate(step.rate):>12}  {step.outcome:<9}  completed "
+        f"{format_rate(step.completed_rate):>10}  p95 {p95:>8}  errors {errors:>7}  cpu {cpu:>4}"
+    )
+
+
+def _summary(result: CapacityResult) -> str:
+    from harness.units import format_rate
+
+    low = "less than the first rate" if result.low is None else format_rate(result.low)
+    high = "at least that" if result.high is None else f"below {format_rate(result.high)}"
+    lines = [
+        f"{result.service}: capacity {low}, {high}",
+        f"limit: {result.limit}",
+    ]
+    if result.law is None:
+        lines.append(f"scalability law: not fitted ({result.law_reason})")
+    else:
+        law = result.law
+        lines.append(
+            f"scalability law: contention {law.contention:.3g}, coherency {law.coherency:.3g}, "
+            f"R² {law.r_squared:.3f}"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,150 @@
+"""`harness lab`: the embedded lab for exploring by hand."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.errors import PlatformError
+
+if TYPE_CHECKING:
+    from harness.platform.lab.platform import Lab
+
+TTL_S = 7200.0
+FOLLOW_S = 0.2
+
+
+@click.group("lab")
+def group() -> None:
+    """Start, look at and end the embedded lab."""
+
+
+@group.command("up")
+@click.argument("services", nargs=-1, metavar="[SERVICE]...")
+@click.option("--regions", default=1, show_default=True, help="How many regions.")
+@click.option("--replicas", type=int, help="Per service and region; default: the service's own.")
+@click.option("--edges", is_flag=True, help="An Envoy per region and a global one.")
+@click.option("--ttl", default=TTL_S, show_default=True, help="Seconds until it ends by itself.")
+def up(
+    services: Sequence[str], *, regions: int, replicas: int | None, edges: bool, ttl: float
+) -> None:
+    """Start SERVICEs (default: memorai) and leave them running until `harness lab down`."""
+    from harness.catalog import load_catalog
+    from harness.platform import Lab, LabOptions
+    from harness.platform.lab import runtime
+
+    if not 1 <= ttl <= 7 * 86400:
+        raise PlatformError(f"lab: --ttl {ttl:g}", "give 1 second to 7 days")
+    for each in runtime.running():
+        if each.plan["ttl_s"] is not None:
+            raise PlatformError("a lab is up already", "see `harness lab status`, or end it first")
+    catalog = load_catalog()
+    chosen = [catalog.service(name) for name in dict.fromkeys(services or ("memorai",))]
+    lab = Lab(LabOptions(regions=regions, replicas=replicas, edges=edges))
+    lab.start(chosen, ttl_s=ttl)
+    try:
+        lab.wait_ready()
+    except BaseException:
+        lab.stop()
+        raise
+    _table(lab)
+    click.echo(f"\nIt ends by itself in {ttl:g} s, or now with: harness lab down")
+    if lab.isolated:
+        click.echo(f"Enter it with: harness lab exec curl -s {lab.places[1].url}/health")
+
+
+@group.command("status")
+def status() -> None:
+    """Every lab of yours that runs, and each of its processes."""
+    labs = _labs()
+    if not labs:
+        click.echo("no lab is running")
+    for lab in labs:
+        kind = "explored" if lab.detached else "of a run"
+        click.echo(f"{lab.directory.name} ({kind}, supervisor {lab.pid})")
+        _table(lab)
+
+
+@group.command("down")
+def down() -> None:
+    """End the lab that `up` started, and prove that nothing of it is left."""
+    labs = [lab for lab in _labs() if lab.detached]
+    for lab in labs:
+        name = lab.directory.name
+        lab.stop()
+        click.echo(f"{name} ended; no process, namespace or file of it is left")
+    if not labs:
+        click.echo("no lab is up")
+
+
+@group.command("logs")
+@click.argument("name", required=False)
+@click.option("-f", "--follow", is_flag=True, help="Go on as they grow.")
+def logs(name: str | None, *, follow: bool) -> None:
+    """Print the logs of all processes, or of NAME (as `status` prints it)."""
+    lab = _explored()
+    directory = lab.directory / "logs"
+    paths = sorted(p for p in directory.glob("*.log") if name is None or p.name.startswith(name))
+    if not paths:
+        names = ", ".join(sorted(path.stem for path in directory.glob("*.log")))
+        raise PlatformError(f"no log of {name!r}", f"there are {names}")
+    read = dict.fromkeys(paths, 0)
+    while True:
+        for path in paths:
+            read[path] = _print_from(path, read[path])
+        if not follow or not directory.is_dir():
+            return
+        time.sleep(FOLLOW_S)
+
+
+@group.command("exec", context_settings={"ignore_unknown_options": True})
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def execute(command: Sequence[str]) -> int:
+    """Run COMMAND inside the lab's network; its exit code is returned."""
+    lab = _explored()
+    try:
+        return subprocess.run([*lab.exec_prefix, *command], check=False).returncode
+    except FileNotFoundError as problem:
+        raise PlatformError(f"{problem.filename}: not found", "is it installed?") from None
+
+
+def _labs() -> list[Lab]:
+    from harness.platform import Lab
+    from harness.platform.lab import runtime
+
+    return [Lab.attach(each) for each in runtime.running()]
+
+
+def _explored() -> Lab:
+    for lab in _labs():
+        if lab.detached:
+            return lab
+    raise PlatformError("no lab is up", "start one with `harness lab up`")
+
+
+def _table(lab: Lab) -> None:
+    """One line per process."""
+    states = lab.health()
+    width = max(len(place.id) for place in lab.places)
+    for place in lab.places:
+        state = states[place.id]
+        restarts = f"restarted {state['restarts']} times" if state["restarts"] else ""
+        click.echo(f"  {place.id:{width}}  {state['health']:8}  {place.url:28} {restarts}".rstrip())
+
+
+def _print_from(path: Path, offset: int) -> int:
+    """Print what a log holds after `offset`; returns where it ends."""
+    try:
+        with path.open("rb") as log:
+            log.seek(offset)
+            text = log.read()
+    except OSError:
+        return offset
+    for line in text.decode(errors="replace").splitlines():
+        click.echo(f"{path.stem}: {line}")
+    return offset + len(text)

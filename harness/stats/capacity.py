@@ -1,0 +1,224 @@
+"""Capacity: the highest rate that meets an objective, and the Universal Scalability Law."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from harness.errors import DataError
+from harness.stats.interval import Floats, finite, same_length, share, t_quantile
+
+LEAST_STEPS = 2
+USL_STEPS = 6
+"""Three coefficients and some freedom to see whether they fit (Gunther 2007 wants six)."""
+USL_RANGE = 4.0
+"""The largest load must be at least so many times the smallest for a curve to show."""
+USL_R2 = 0.9
+"""A fit that explains less of the throughput's variation is not reported."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """The highest rate that meets the objective, requests/s.
+
+    `low`..`high` is its interval. `estimate` None: no step met it. `high` None: every step may
+    have met it, so the capacity is only known to be at least `low`.
+    """
+
+    estimate: float | None
+    low: float | None
+    high: float | None
+    censored: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScalabilityLaw:
+    """X(N) = rate N / (1 + contention (N - 1) + coherency N (N - 1)).
+
+    `peak` is the load of highest throughput with its interval, None when the curve does not bend
+    back within ten times the measured range.
+    """
+
+    rate: float
+    contention: float
+    coherency: float
+    peak: float | None
+    peak_low: float | None
+    peak_high: float | None
+    peak_throughput: float | None
+    r_squared: float
+    steps: int
+
+
+def capacity(
+    rates: ArrayLike,
+    values: ArrayLike,
+    objective: float,
+    lows: ArrayLike | None = None,
+    highs: ArrayLike | None = None,
+) -> Capacity:
+    """The rate up to which `values` (p95 at each step, say) stay at or below the objective.
+
+    All of shape (steps,); the same rate may come several times. `lows` and `highs` are each
+    step's interval. Values are made monotone in the rate first (isotonic regression, Barlow et
+    al. 1972) on the logarithm where they are positive, and the crossing is interpolated; the
+    interval comes from the crossings of the steps' own bounds. Without bounds the scatter about
+    the monotone curve stands in for them. Raises DataError below two different rates.
+    """
+    x, y = finite(rates, "rates"), finite(values, "values")
+    same_length(x, y)
+    if len(np.unique(x)) < LEAST_STEPS:
+        raise DataError("the steps have one rate only", "give two rates or more")
+    if not math.isfinite(objective):
+        raise DataError(f"the objective is {objective}", "give a finite number")
+    low, high = _bounds(x, y, lows, highs)
+    middle = _crossing(x, y, objective)
+    late, early = _crossing(x, low, objective), _crossing(x, high, objective)
+    top = float(x.max())
+    censored = late is not None and late >= top
+    if middle is None:
+        reason = "no step met the objective"
+    elif middle >= top:
+        reason = "every step met the objective: the capacity is at least the highest rate tried"
+    else:
+        reason = "between the last step that met the objective and the first that missed it"
+    return Capacity(middle, early, None if censored else late, censored, reason)
+
+
+def fit_scalability(
+    loads: ArrayLike, throughputs: ArrayLike, confidence: float = 0.95
+) -> ScalabilityLaw:
+    """Gunther's Universal Scalability Law, coefficients bounded at 0, least squares.
+
+    `loads` (concurrency) and `throughputs` (requests/s), shape (steps,). Raises DataError, with
+    what is missing, when there are too few steps, too narrow a range or no fit: three
+    coefficients can be drawn through anything.
+    """
+    n, x = finite(loads, "loads"), finite(throughputs, "throughputs")
+    same_length(n, x)
+    share(confidence, "confidence")
+    _check_usl(n, x)
+    # Linear in (1, n - 1, n (n - 1)): n / X = (1 + s (n - 1) + k n (n - 1)) / rate,
+    # weighted so that relative errors of X count alike.
+    design = np.column_stack([np.ones_like(n), n - 1, n * (n - 1)]) * (x / n)[:, None]
+    weights, covariance = _nonnegative(design, np.ones_like(n))
+    rate, contention, coherency = 1 / weights[0], weights[1] / weights[0], weights[2] / weights[0]
+    fitted = rate * n / (1 + contention * (n - 1) + coherency * n * (n - 1))
+    r2 = 1 - float(((x - fitted) ** 2).sum() / ((x - x.mean()) ** 2).sum())
+    if r2 < USL_R2:
+        raise DataError(
+            f"the law explains {max(r2, 0):.0%} of the throughput's variation only",
+            "check the steps: each must be steady, and only the load may change",
+        )
+    peak, ends = _peak(weights, covariance, float(n.max()), len(n), confidence)
+    best = None
+    if peak is not None:
+        best = rate * peak / (1 + contention * (peak - 1) + coherency * peak * (peak - 1))
+    return ScalabilityLaw(rate, contention, coherency, peak, *ends, best, r2, len(n))
+
+
+def _bounds(
+    x: Floats, y: Floats, lows: ArrayLike | None, highs: ArrayLike | None
+) -> tuple[Floats, Floats]:
+    if lows is not None and highs is not None:
+        low, high = finite(lows, "lows"), finite(highs, "highs")
+        same_length(low, y)
+        same_length(high, y)
+        if np.any(low > high):
+            raise DataError("a lower bound is above the upper", "swap lows and highs")
+        return low, high
+    logs = y.min() > 0
+    z = np.log(y) if logs else y
+    fitted = isotonic(x, z)
+    free = len(z) - len(np.unique(fitted))
+    if free < 1:
+        return y, y
+    half = t_quantile(0.975, free) * math.sqrt(float(((z - fitted) ** 2).sum()) / free)
+    return (np.exp(z - half), np.exp(z + half)) if logs else (z - half, z + half)
+
+
+def isotonic(x: Floats, y: Floats) -> Floats:
+    """The non-decreasing fit of y over x in the order given (pool adjacent violators)."""
+    order = np.argsort(x, kind="stable")
+    rates, first = np.unique(x[order], return_index=True)
+    weights = np.diff(np.append(first, len(x))).astype(float)
+    means = np.add.reduceat(y[order], first) / weights
+    blocks: list[list[float]] = []
+    for mean, weight in zip(means.tolist(), weights.tolist(), strict=True):
+        blocks.append([mean, weight, 1])
+        while len(blocks) > 1 and blocks[-2][0] >= blocks[-1][0]:
+            m, w, c = blocks.pop()
+            last = blocks[-1]
+            last[0] = (last[0] * last[1] + m * w) / (last[1] + w)
+            last[1] += w
+            last[2] += c
+    steps = np.concatenate([np.full(int(count), mean) for mean, _, count in blocks])
+    fitted: Floats = steps[np.searchsorted(rates, x)]
+    return fitted
+
+
+def _crossing(x: Floats, y: Floats, objective: float) -> float | None:
+    """The largest rate at which the monotone curve is at or below the objective."""
+    logs = y.min() > 0 and objective > 0
+    z, goal = (np.log(y), math.log(objective)) if logs else (y, objective)
+    rates, index = np.unique(x, return_index=True)
+    curve = isotonic(x, z)[index]
+    met = np.flatnonzero(curve <= goal)
+    if not met.size:
+        return None
+    last = int(met[-1])
+    if last == len(rates) - 1:
+        return float(rates[-1])
+    part = (goal - curve[last]) / (curve[last + 1] - curve[last])
+    return float(rates[last] + part * (rates[last + 1] - rates[last]))
+
+
+def _check_usl(n: Floats, x: Floats) -> None:
+    different = len(np.unique(n))
+    if different < USL_STEPS:
+        raise DataError(f"{different} different loads", f"the law needs {USL_STEPS} or more")
+    if n.min() < 1 or x.min() <= 0:
+        raise DataError("a load below 1 or a throughput of 0", "leave that step out")
+    if n.max() < USL_RANGE * n.min():
+        raise DataError(
+            f"the loads span a factor of {n.max() / n.min():.2g}",
+            f"the law needs a factor of {USL_RANGE:.0f} or more",
+        )
+    if np.ptp(x) == 0:
+        raise DataError("the throughput is the same at every load", "start from a lower load")
+
+
+def _nonnegative(design: Floats, target: Floats) -> tuple[Floats, Floats]:
+    from scipy.optimize import nnls  # noqa: PLC0415 - heavy, and only this fit needs it
+
+    scale = np.linalg.norm(design, axis=0)
+    weights = nnls(design / scale, target)[0] / scale
+    if weights[0] <= 0:
+        raise DataError(
+            "throughput grows faster than the load", "the law does not fit: check the steps"
+        )
+    residual = target - design @ weights
+    variance = float((residual**2).sum()) / max(len(target) - design.shape[1], 1)
+    scaled = design / scale
+    covariance = variance * np.linalg.pinv(scaled.T @ scaled) / np.outer(scale, scale)
+    return weights, covariance
+
+
+def _peak(
+    weights: Floats, covariance: Floats, top: float, steps: int, confidence: float
+) -> tuple[float | None, tuple[float | None, float | None]]:
+    """N* = sqrt((1 - contention) / coherency), interval on its logarithm (delta method)."""
+    a, b, c = weights.tolist()
+    if c <= 0 or b >= a:
+        return None, (None, None)
+    peak = math.sqrt((a - b) / c)
+    if peak > 10 * top:
+        return None, (None, None)
+    gradient = np.array([0.5 / (a - b), -0.5 / (a - b), -0.5 / c])
+    error = math.sqrt(max(float(gradient @ covariance @ gradient), 0.0))
+    half = t_quantile(1 - (1 - confidence) / 2, steps - 3) * error
+    return peak, (peak * math.exp(-min(half, 50)), peak * math.exp(min(half, 50)))

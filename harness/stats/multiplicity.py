@@ -1,0 +1,58 @@
+"""Many comparisons at once: adjusted p-values."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from harness.errors import DataError
+from harness.stats.interval import Floats, finite
+
+
+def holm(p_values: ArrayLike) -> Floats:
+    """Adjusted p-values, shape (m,), that keep the chance of any false alarm (Holm 1979).
+
+    Raises DataError when one lies outside 0..1.
+    """
+    p, order = _sorted(p_values)
+    m = len(p)
+    steps = np.maximum.accumulate(p[order] * (m - np.arange(m)))
+    return _unsorted(steps, order)
+
+
+def benjamini_hochberg(p_values: ArrayLike) -> Floats:
+    """Adjusted p-values, shape (m,), that keep the share of false discoveries.
+
+    Benjamini & Hochberg 1995; for dashboards, not for gates. Raises DataError as `holm` does.
+    """
+    p, order = _sorted(p_values)
+    m = len(p)
+    ratios = p[order] * m / np.arange(1, m + 1)
+    return _unsorted(np.minimum.accumulate(ratios[::-1])[::-1], order)
+
+
+def alarm_level(false_alarms: float, comparisons: float) -> float:
+    """The level of each comparison that a budget of false alarms allows.
+
+    `false_alarms` and `comparisons` are numbers per the same period (a month); independent
+    comparisons are the worst case. Raises DataError unless both are positive.
+    """
+    if not (false_alarms > 0 and comparisons > 0):
+        raise DataError(
+            f"a budget of {false_alarms} false alarms in {comparisons} comparisons",
+            "give positive numbers",
+        )
+    return min(0.5, false_alarms / comparisons)
+
+
+def _sorted(p_values: ArrayLike) -> tuple[Floats, np.ndarray[tuple[int], np.dtype[np.intp]]]:
+    p = finite(p_values, "p_values")
+    if np.any((p < 0) | (p > 1)):
+        raise DataError("a p-value lies outside 0..1", "give probabilities")
+    return p, np.argsort(p, kind="stable")
+
+
+def _unsorted(steps: Floats, order: np.ndarray[tuple[int], np.dtype[np.intp]]) -> Floats:
+    adjusted = np.empty_like(steps)
+    adjusted[order] = np.minimum(steps, 1.0)
+    return adjusted

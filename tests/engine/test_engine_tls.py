@@ -1,0 +1,179 @@
+"""TLS and HTTP/2, against a server that is not ours."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from harness import _engine
+from tests.engine.conftest import Peer, Pki, make_plan, run_plan, then_close
+
+Start = Callable[[Callable[[socket.socket, Peer], None]], Peer]
+
+APP = """
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        return
+    while (await receive()).get("more_body"):
+        pass
+    body = scope["http_version"].encode()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": body})
+"""
+
+
+def wait_for(port: int) -> None:
+    for _ in range(200):
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    pytest.fail("granian did not come up")
+
+
+@pytest.fixture(scope="module")
+def granian(pki: Pki, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The same application as HTTP/1.1 and as HTTP/2, each in the clear and under TLS."""
+    folder = tmp_path_factory.mktemp("app")
+    (folder / "answering.py").write_text(APP)
+    servers: list[subprocess.Popen[bytes]] = []
+    urls: dict[str, str] = {}
+    for http in ("1", "2"):
+        for scheme in ("http", "https"):
+            with socket.create_server(("127.0.0.1", 0)) as probe:
+                port = probe.getsockname()[1]
+            certificate = ["--ssl-certificate", str(pki.certificate), "--ssl-keyfile", str(pki.key)]
+            command = [sys.executable, "-m", "granian", "--interface", "asgi", "--port", str(port)]
+            command += [
+                "--http",
+                http,
+                "answering:app",
+                *(certificate if scheme == "https" else []),
+            ]
+            servers.append(subprocess.Popen(command, cwd=folder, stderr=subprocess.DEVNULL))
+            urls[scheme + http] = f"{scheme}://127.0.0.1:{port}"
+    for url in urls.values():
+        wait_for(int(url.rsplit(":", 1)[1]))
+    yield urls
+    for server in servers:
+        server.terminate()
+    for server in servers:
+        server.wait(10)
+
+
+def saying(version: str) -> list[dict[str, object]]:
+    checks = [{"kind": "body_contains", "text": version}]
+    return [{"name": "one", "method": "POST", "path": "/", "body": "hello", "checks": checks}]
+
+
+@pytest.mark.parametrize("http2", [False, True])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_both_protocols_work_in_the_clear_and_under_tls(
+    granian: dict[str, str], pki: Pki, scheme: str, *, http2: bool
+) -> None:
+    version = "2" if http2 else "1.1"
+    plan = make_plan(
+        granian[scheme + version[0]],
+        rate=300,
+        http2=http2,
+        requests=saying(version),
+        tls={"ca_file": str(pki.ca)},
+    )
+    outcome = run_plan(plan)
+    assert outcome.errors == {}
+    assert outcome.total("completed") == 90
+    assert outcome.conserved()
+    if http2:
+        assert outcome.total("connects") == 1
+
+
+def test_a_closed_model_multiplexes_on_one_connection(granian: dict[str, str]) -> None:
+    arrivals = {"kind": "closed", "users": 50, "duration_s": 0.3}
+    plan = make_plan(granian["http2"], http2=True, requests=saying("2"), arrivals=arrivals)
+    outcome = run_plan(plan)
+    assert outcome.errors == {}
+    assert outcome.total("completed") > 50
+    assert outcome.total("connects") == 1
+    assert outcome.conserved()
+
+
+def test_more_users_than_streams_open_more_connections(granian: dict[str, str]) -> None:
+    arrivals = {"kind": "closed", "users": 250, "duration_s": 0.3}
+    plan = make_plan(granian["http2"], http2=True, requests=saying("2"), arrivals=arrivals)
+    outcome = run_plan(plan)
+    assert outcome.errors == {}
+    assert outcome.total("connects") == 3
+    assert outcome.conserved()
+
+
+def test_a_certificate_of_another_authority_is_a_tls_failure(
+    granian: dict[str, str], pki: Pki
+) -> None:
+    outcome = run_plan(make_plan(granian["https1"], rate=30, tls={"ca_file": str(pki.other_ca)}))
+    assert outcome.errors == {"tls": 9}
+    assert outcome.conserved()
+
+
+def test_a_certificate_for_another_name_is_a_tls_failure(granian: dict[str, str], pki: Pki) -> None:
+    tls = {"ca_file": str(pki.ca), "server_name": "elsewhere.example"}
+    assert run_plan(make_plan(granian["https1"], rate=30, tls=tls)).errors == {"tls": 9}
+    tls["server_name"] = "localhost"
+    assert run_plan(make_plan(granian["https1"], rate=30, tls=tls)).errors == {}
+
+
+def test_verification_can_be_switched_off(granian: dict[str, str]) -> None:
+    outcome = run_plan(make_plan(granian["https1"], tls={"verify": False}))
+    assert outcome.total("completed") == 30
+
+
+def test_http_2_is_not_quietly_replaced_by_http_1(granian: dict[str, str], pki: Pki) -> None:
+    plan = make_plan(granian["https1"], rate=30, http2=True, tls={"ca_file": str(pki.ca)})
+    outcome = run_plan(plan)
+    assert set(outcome.errors) <= {"tls", "protocol"}
+    assert outcome.total("failed") == 9
+
+
+def test_a_peer_that_speaks_no_tls_is_a_tls_failure(peer: Start, pki: Pki) -> None:
+    server = peer(lambda connection, _: connection.sendall(b"HTTP/1.1 400 Bad\r\n\r\n"))
+    plan = make_plan(server.url.replace("http:", "https:"), rate=30, tls={"ca_file": str(pki.ca)})
+    outcome = run_plan(plan)
+    assert outcome.total("failed") == 9
+    assert set(outcome.errors) <= {"tls", "reset"}
+    assert outcome.conserved()
+
+
+def test_an_http_2_peer_that_hangs_times_out(peer: Start) -> None:
+    server = peer(lambda _, me: time.sleep(0) if me.stopped.wait(20) else None)
+    requests = [{"name": "one", "path": "/", "timeout_s": 0.2}]
+    outcome = run_plan(make_plan(server.url, http2=True, requests=requests))
+    assert outcome.errors == {"timeout": 30}
+    assert outcome.conserved()
+
+
+def test_an_http_2_peer_that_closes_is_counted(peer: Start) -> None:
+    outcome = run_plan(make_plan(peer(then_close(b"")).url, http2=True))
+    assert set(outcome.errors) <= {"eof", "reset", "protocol"}
+    assert outcome.total("failed") == 30
+    assert outcome.conserved()
+
+
+def test_a_missing_ca_file_is_an_os_error(tmp_path: Path) -> None:
+    plan = make_plan("https://localhost", tls={"ca_file": str(tmp_path / "none.pem")})
+    with pytest.raises(FileNotFoundError, match=r"tls\.ca_file"):
+        _engine.Engine(json.dumps(plan))
+    (tmp_path / "empty.pem").write_text("")
+    plan["tls"]["ca_file"] = str(tmp_path / "empty.pem")
+    with pytest.raises(ValueError, match="holds no certificate"):
+        _engine.Engine(json.dumps(plan))
+    plan["tls"] = {"server_name": "not a name"}
+    with pytest.raises(ValueError, match="server_name"):
+        _engine.Engine(json.dumps(plan))

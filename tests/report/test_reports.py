@@ -1,0 +1,222 @@
+"""Every form of the report: complete, escaped, self-contained, the same each time."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from harness.errors import RecordError
+from harness.judge import Verdict, judge
+from harness.record import RunRecord
+from harness.report import print_report, write_reports
+from harness.report.html import render_html
+from harness.report.junit import render_junit
+from harness.report.markdown import render_markdown
+from tests.record.synthetic import Made, plan, record
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> RunRecord:
+    made = Made(
+        median_s=0.04,
+        lag_s=0.0001,
+        slow=lambda second: 8.0 if 17 <= second < 20 else 1.0,
+        failures=lambda s, e, n: {"timeout": 3, "status_5xx": 1} if 17 <= s < 20 else {},
+        unfinished=2,
+    )
+    return record(tmp_path_factory.mktemp("results"), made)
+
+
+@pytest.fixture(scope="module")
+def verdict(found: RunRecord) -> Verdict:
+    return judge(found)
+
+
+def _terminal(found: RunRecord, verdict: Verdict, *, width: int = 120) -> str:
+    stream = io.StringIO()
+    print_report(found, verdict, stream, width=width)
+    return stream.getvalue()
+
+
+class _Outline(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.headings: list[str] = []
+        self.ids: list[str] = []
+        self.fetched: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        if re.fullmatch(r"h[1-6]", tag):
+            self.headings.append(tag)
+        for name, text in attrs:
+            if name == "id":
+                self.ids.append(text or "")
+            if name in {"src", "href", "xlink:href"} and not (text or "").startswith("#"):
+                self.fetched.append(text or "")
+
+
+def test_all_files_are_written(found: RunRecord, verdict: Verdict, tmp_path: Path) -> None:
+    write_reports(found, verdict, tmp_path)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"verdict.json", "report.html", "junit.xml", "summary.md"}
+
+
+def test_a_directory_that_takes_no_files_is_one_line(
+    found: RunRecord, verdict: Verdict, tmp_path: Path
+) -> None:
+    with pytest.raises(RecordError, match="cannot write"):
+        write_reports(found, verdict, tmp_path / "not" / "there")
+
+
+def test_the_page_fetches_nothing_runs_nothing_and_is_small(
+    found: RunRecord, verdict: Verdict
+) -> None:
+    page = render_html(found, verdict)
+    outline = _Outline()
+    outline.feed(page)
+    assert outline.fetched == []
+    assert "script" not in outline.tags
+    assert outline.tags.count("svg") == 4
+    assert outline.headings[0] == "h1"
+    assert outline.headings.count("h1") == 1
+    assert len(outline.ids) == len(set(outline.ids))
+    assert len(page) < 1_000_000
+
+
+def test_the_page_escapes_what_the_service_says(found: RunRecord, verdict: Verdict) -> None:
+    page = render_html(found, verdict)
+    assert "POST &lt;store&gt;" in page
+    assert "<store>" not in page
+    assert "<fast>" not in page
+
+
+def test_the_page_is_the_same_each_time(found: RunRecord, verdict: Verdict) -> None:
+    assert render_html(found, verdict) == render_html(found, verdict)
+
+
+def test_colours_follow_the_theme_of_the_reader(found: RunRecord, verdict: Verdict) -> None:
+    page = render_html(found, verdict)
+    assert "prefers-color-scheme: dark" in page
+    assert "stroke: var(--series-1)" in page
+    assert not re.search(r"#0[1-8]0[1-8]0[1-8]", page)
+
+
+def test_the_page_shows_verdict_phases_errors_and_validity(
+    found: RunRecord, verdict: Verdict
+) -> None:
+    page = render_html(found, verdict)
+    for text in ("FAIL", "hold 7–27 s", "status_5xx", "control probe", "Some CPU", "seed"):  # noqa: RUF001
+        assert text in page
+    for result in verdict.objectives:
+        assert result.objective.name in page
+
+
+def test_a_run_that_measured_nothing_has_a_report_all_the_same(tmp_path: Path) -> None:
+    empty = record(tmp_path, Made(stop_at=0, end=None))
+    verdict = judge(empty)
+    write_reports(empty, verdict, empty.directory)
+    assert "INVALID" in (empty.directory / "report.html").read_text()
+    assert "INVALID" in _terminal(empty, verdict)
+
+
+def test_a_run_cut_short_before_its_hold_has_a_report_too(tmp_path: Path) -> None:
+    cut = record(tmp_path, Made(stop_at=5, end=None))
+    write_reports(cut, judge(cut), cut.directory)
+    assert "warmup" in (cut.directory / "report.html").read_text()
+
+
+def test_a_closed_run_is_labelled_as_closed(found: RunRecord, verdict: Verdict) -> None:
+    closed = replace(found, plan=plan(users=8))
+    assert "closed loop, 8 users" in render_html(closed, verdict)
+    assert "closed loop, 8 users" in _terminal(closed, verdict)
+
+
+def test_the_terminal_shows_the_whole_answer(found: RunRecord, verdict: Verdict) -> None:
+    text = _terminal(found, verdict)
+    for piece in (
+        "FAIL", "p95", "95 % interval", "GET recall", "POST <store>", "all endpoints", "p99.9",
+        "offered =", "timeout 18", "unfinished 2", "11 of 11 checks hold", str(found.directory),
+    ):  # fmt: skip
+        assert piece in text
+    assert "\x1b" not in text
+
+
+def test_the_terminal_obeys_no_color(
+    found: RunRecord, verdict: Verdict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    coloured, plain = Terminal(), Terminal()
+    print_report(found, verdict, coloured, width=120)
+    assert "\x1b[1;7;31m FAIL" in coloured.getvalue()
+    monkeypatch.setenv("NO_COLOR", "1")
+    print_report(found, verdict, plain, width=120)
+    assert "31m" not in plain.getvalue()
+
+
+def test_a_narrow_terminal_breaks_no_word(found: RunRecord, verdict: Verdict) -> None:
+    lines = _terminal(found, verdict, width=80).splitlines()
+    assert max(len(line) for line in lines if str(found.directory) not in line) <= 80
+    (heading,) = (line for line in lines if line.startswith("endpoint (hold)"))
+    assert heading.split() == ["endpoint", "(hold)", "offered", "failed", "p50", "p95", "p99",
+                               "lag", "p99"]  # fmt: skip
+    assert any(line.startswith("all endpoints") for line in lines)
+
+
+def test_an_invalid_run_tells_the_remedy(tmp_path: Path) -> None:
+    spoilt = record(tmp_path, Made(cpu=0.99))
+    text = _terminal(spoilt, judge(spoilt))
+    assert "INVALID" in text
+    assert "add --workers or lower the rate" in text
+
+
+def test_junit_has_a_case_for_each_objective_and_check(found: RunRecord, verdict: Verdict) -> None:
+    suite = ET.fromstring(render_junit(found, verdict)).find("testsuite")  # noqa: S314 - our own
+    assert suite is not None
+    assert int(suite.attrib["tests"]) == len(verdict.objectives) + len(verdict.validity)
+    assert len(suite) == int(suite.attrib["tests"])
+    failed = [case.attrib["name"] for case in suite if case.find("failure") is not None]
+    assert failed == [r.objective.name for r in verdict.objectives if r.outcome == "fail"]
+    assert int(suite.attrib["failures"]) == len(failed) > 0
+
+
+def test_junit_stays_xml_whatever_the_text(found: RunRecord, verdict: Verdict) -> None:
+    nasty = replace(verdict.objectives[0], outcome="fail", statement='\x00\x1b]]> <&"\ud800')
+    text = render_junit(found, replace(verdict, objectives=(nasty,)))
+    ET.fromstring(text.encode())  # noqa: S314 - our own
+
+
+def test_markdown_is_a_comment_with_tables(found: RunRecord, verdict: Verdict) -> None:
+    text = render_markdown(found, verdict)
+    assert text.startswith("### ❌ FAIL: memorai")
+    assert "POST \\<store\\>" in text
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(rows) == 2 + len(verdict.objectives) + 2 + len(found.endpoints) + 1
+
+
+def test_the_json_has_stable_keys(found: RunRecord, verdict: Verdict, tmp_path: Path) -> None:
+    write_reports(found, verdict, tmp_path)
+    stored = json.loads((tmp_path / "verdict.json").read_text())
+    assert list(stored) == [
+        "schema", "exit_code", "run", "service", "outcome", "reasons", "objectives", "validity",
+        "hold", "confidence",
+    ]  # fmt: skip
+    assert set(stored["objectives"][0]) == {
+        "objective", "estimate", "low", "high", "outcome", "statement", "method", "scope",
+    }  # fmt: skip
+    assert set(stored["validity"][0]) == {
+        "name", "ok", "measured", "limit", "reason", "remedy", "costs",
+    }  # fmt: skip
