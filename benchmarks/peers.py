@@ -21,7 +21,17 @@ BIN = CACHE / "bin"
 INSTALL: dict[str, list[str]] = {
     "wrk": ["apt-get", "install", "-y", "-qq", "wrk"],
     "hey": ["apt-get", "install", "-y", "-qq", "hey"],
-    "oha": ["cargo", "install", "--quiet", "--locked", "oha", "--version", "1.16.0", "--root", str(CACHE)],
+    "oha": [
+        "cargo",
+        "install",
+        "--quiet",
+        "--locked",
+        "oha",
+        "--version",
+        "1.16.0",
+        "--root",
+        str(CACHE),
+    ],
     "vegeta": ["go", "install", "github.com/tsenart/vegeta/v12@v12.13.0"],
     "k6": ["go", "install", "go.k6.io/k6@v1.8.1"],
 }
@@ -108,7 +118,7 @@ def closed(peer: str, url: str, connections: int, seconds: int, core: int) -> Me
             "--duration",
             f"{seconds}s",
             "--summary-export",
-            "/dev/stdout",
+            str(CACHE / "k6.json"),
             "--no-usage-report",
             _k6_script(url),
         ],
@@ -148,7 +158,7 @@ def opened(peer: str, url: str, rate: int, seconds: int, core: int) -> Measured 
             "run",
             "--quiet",
             "--summary-export",
-            "/dev/stdout",
+            str(CACHE / "k6.json"),
             "--no-usage-report",
             "--summary-trend-stats",
             "med,p(95),p(99),p(99.9)",
@@ -252,7 +262,7 @@ def _vegeta(text: str, cpu: float) -> Measured:
 
 
 def _k6(text: str, cpu: float) -> Measured:
-    data = json.loads(text[text.index("{") : text.rindex("}") + 1])["metrics"]
+    data = json.loads((CACHE / "k6.json").read_text(encoding="utf-8"))["metrics"]
     trend = data["http_req_duration"]
 
     def quantile(key: str) -> float | None:

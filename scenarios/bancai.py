@@ -3,7 +3,7 @@
 from harness.traffic import get, json_pointer, post, status, uniform, uuid, zipf
 from harness.traffic.user import TrafficUser
 
-KEYED = {"x-api-key": "load-{key}"}
+KEYED = {"x-api-key": "load-{key}"}  # 100 requests a minute and key: a load needs many
 
 
 class BancaiUser(TrafficUser):
@@ -12,7 +12,13 @@ class BancaiUser(TrafficUser):
     service = "bancai"
     feeds = {"account": zipf(1000, s=1.02), "payment": uuid(), "key": uniform(1, 20_000)}
     mix = [
-        get("/api/dashboard", name="dashboard", weight=25, headers=KEYED, checks=[status(200)]),
+        get(
+            "/api/dashboard",
+            name="dashboard",
+            weight=25,
+            headers=KEYED,
+            checks=[status(200), json_pointer("/items")],
+        ),
         get(
             "/api/accounts/{account}",
             name="account",
@@ -35,7 +41,25 @@ class BancaiUser(TrafficUser):
             json_body={"id": "{payment}", "account": "{account}", "amount": 12.5},
             checks=[status(201), json_pointer("/id", equals="{payment}")],
         ),
-        get("/api/market", name="market", weight=8, headers=KEYED, checks=[status(200)]),
-        get("/api/portfolio", name="portfolio", weight=4, headers=KEYED, checks=[status(200)]),
-        get("/api/insights", name="insights", weight=3, headers=KEYED, checks=[status(200)]),
+        get(
+            "/api/market",
+            name="market",
+            weight=8,
+            headers=KEYED,
+            checks=[status(200), json_pointer("/items")],
+        ),
+        get(
+            "/api/portfolio",
+            name="portfolio",
+            weight=4,
+            headers=KEYED,
+            checks=[status(200), json_pointer("/items")],
+        ),
+        get(
+            "/api/insights",
+            name="insights",
+            weight=3,
+            headers=KEYED,
+            checks=[status(200), json_pointer("/items")],
+        ),
     ]

@@ -3,7 +3,7 @@
 from harness.traffic import get, json_pointer, post, put, status, uniform, uuid, zipf
 from harness.traffic.user import TrafficUser
 
-KEYED = {"x-api-key": "load-{key}"}
+KEYED = {"x-api-key": "load-{key}"}  # 100 requests a minute and key: a load needs many
 
 
 class CodaiUser(TrafficUser):
@@ -39,7 +39,7 @@ class CodaiUser(TrafficUser):
             name="preferences",
             weight=10,
             headers=KEYED,
-            checks=[status(200)],
+            checks=[status(200), json_pointer("/id", equals="{user}")],
         ),
         put(
             "/api/user/preferences/{user}",
@@ -47,6 +47,6 @@ class CodaiUser(TrafficUser):
             weight=5,
             headers=KEYED,
             json_body={"theme": "dark", "language": "ro"},
-            checks=[status(200)],
+            checks=[status(200), json_pointer("/id", equals="{user}")],
         ),
     ]

@@ -1,63 +1,103 @@
-"""Any service, from its catalogue entry: list, read, create, replace on each of its collections.
+"""Any service, from its catalogue entry: list, create, read, replace, delete.
 
-Which service is meant comes from the catalogue entry that the harness puts into the environment.
-Under plain `locust -f` set it yourself: `HARNESS_SERVICE='{"name": "hub"}'`.
+On each of its collections, as far as the routes allow it.
+
+The harness says which service is meant. Under plain `locust -f` say it yourself:
+`HARNESS_SERVICE=hub locust -f scenarios/crud.py --host …`.
 """
 
-import json
-import os
-
-from harness.traffic import Request, get, json_pointer, post, put, status, uniform, uuid, zipf
+from harness.catalog import Route, Service
+from harness.traffic import (
+    Request,
+    delete,
+    get,
+    json_pointer,
+    post,
+    put,
+    sequence,
+    service_asked,
+    status,
+    uniform,
+    uuid,
+    zipf,
+)
 from harness.traffic.user import TrafficUser
 
-KEYED = {"x-api-key": "load-{key}"}
-ENTRY = json.loads(os.environ.get("HARNESS_SERVICE") or '{"name": "codai"}')
-DEFAULT_ROUTES = [{"path": f"/api/v1/{ENTRY['name']}"}]
+KEYED = {"x-api-key": "load-{key}"}  # 100 requests a minute and key: a load needs many
+MADE = {"id": "{new}", "note": "made by a load test"}
 
 
-def collections(routes: list[dict[str, str]]) -> list[str]:
-    """Paths without variables: what can be listed and posted to."""
-    return [route["path"] for route in routes if "{" not in route["path"]]
-
-
-def crud(path: str) -> list[Request]:
-    """Six reads, two lists, one create and one replace of ten requests to a collection."""
-    options = {"headers": KEYED}
-    return [
-        get(
-            f"{path}/{{item}}",
-            name=f"read {path}",
-            weight=6,
-            checks=[status(200), json_pointer("/id", equals="{item}")],
-            **options,
+def on_collection(route: Route) -> list[Request]:
+    """Two lists and one create of ten requests."""
+    path = route.path
+    requests = {
+        "GET": get(
+            path,
+            name=f"list {path}",
+            weight=2,
+            headers=KEYED,
+            checks=[status(200), json_pointer("/items")],
         ),
-        get(path, name=f"list {path}", weight=2, checks=[status(200)], **options),
-        post(
+        "POST": post(
             path,
             name=f"create {path}",
-            weight=1,
-            json_body={"id": "{new}", "note": "made by a load test"},
+            headers=KEYED,
+            json_body=MADE,
             checks=[status(201), json_pointer("/id", equals="{new}")],
-            **options,
         ),
-        put(
+    }
+    return [requests[method] for method in route.methods if method in requests]
+
+
+def on_item(route: Route) -> list[Request]:
+    """Five reads, one replace and one delete of ten requests; what is read is never deleted."""
+    path = route.path[: route.path.rindex("/")]
+    requests = {
+        "GET": get(
+            f"{path}/{{item}}",
+            name=f"read {path}",
+            weight=5,
+            headers=KEYED,
+            checks=[status(200), json_pointer("/id", equals="{item}")],
+        ),
+        "PUT": put(
             f"{path}/{{item}}",
             name=f"replace {path}",
-            weight=1,
+            headers=KEYED,
             json_body={"note": "replaced by a load test"},
             checks=[status(200)],
-            **options,
         ),
+        "DELETE": delete(
+            f"{path}/{{old}}", name=f"delete {path}", headers=KEYED, checks=[status(200)]
+        ),
+    }
+    return [requests[method] for method in route.methods if method in requests]
+
+
+def crud(service: Service) -> list[Request]:
+    """What its routes allow; those with a variable other than the item's id are left out."""
+    collections = {route.path for route in service.routes if "{" not in route.path}
+    return [
+        request
+        for route in service.routes
+        for request in (
+            on_collection(route)
+            if route.path in collections
+            else on_item(route)
+            if route.path.rpartition("/")[0] in collections
+            else []
+        )
     ]
 
 
 class CrudUser(TrafficUser):
     """The documented generic API of every service."""
 
-    service = ENTRY["name"]
-    feeds = {"item": zipf(1000, s=1.1), "new": uuid(), "key": uniform(1, 20_000)}
-    mix = [
-        request
-        for path in collections(ENTRY.get("routes", DEFAULT_ROUTES))
-        for request in crud(path)
-    ]
+    service = service_asked().name
+    feeds = {
+        "item": zipf(1000, s=1.1),
+        "new": uuid(),
+        "old": sequence(start=100_000),
+        "key": uniform(1, 20_000),
+    }
+    mix = crud(service_asked())

@@ -1,9 +1,12 @@
 """logai: authentication; most traffic is profile reads, some of it whole log-ins in steps."""
 
+from http import HTTPStatus
+from uuid import uuid4
+
 from harness.traffic import get, journey, json_pointer, post, status, uniform, uuid, zipf
 from harness.traffic.user import TrafficUser
 
-KEYED = {"x-api-key": "load-{key}"}
+KEYED = {"x-api-key": "load-{key}"}  # 100 requests a minute and key: a load needs many
 
 
 class LogaiUser(TrafficUser):
@@ -33,7 +36,7 @@ class LogaiUser(TrafficUser):
             weight=14,
             headers=KEYED,
             json_body={"code": "123456"},
-            checks=[status(201)],
+            checks=[status(201), json_pointer("/id")],
         ),
         get(
             "/api/admin/users",
@@ -45,13 +48,25 @@ class LogaiUser(TrafficUser):
     ]
 
     @journey(weight=0.2, name="log in, then act")
-    def log_in_then_act(self) -> None:
-        """Register, confirm the second factor, read the profile just made: each step needs the
-        answer of the one before.
+    def login_then_act(self) -> None:
+        """Register, confirm the second factor, save the profile and read it back.
+
+        Each step needs the answer of the one before: a template cannot do that.
         """
+        key = {"x-api-key": f"load-{uuid4()}"}
         made = self.client.post(
-            "/api/auth/register", json={"plan": "free"}, name="journey register"
+            "/api/auth/register", json={"plan": "free"}, headers=key, name="journey register"
         )
+        if made.status_code != HTTPStatus.CREATED:
+            return  # counted as failed already
         account = made.json()["id"]
-        self.client.post("/api/mfa/verify", json={"account": account}, name="journey mfa")
-        self.client.get("/api/user/profile/1", name="journey profile")
+        profile = f"/api/user/profile/{account}"
+        self.client.post(
+            "/api/mfa/verify", json={"account": account}, headers=key, name="journey mfa"
+        )
+        self.client.put(profile, json={"theme": "dark"}, headers=key, name="journey save")
+        with self.client.get(
+            profile, headers=key, name="journey profile", catch_response=True
+        ) as answer:
+            if answer.status_code == HTTPStatus.OK and answer.json()["id"] != account:
+                answer.failure(f"asked for {account}, got another profile")

@@ -3,7 +3,7 @@
 Recalls follow a Zipf law (few memories are asked for often); writes carry unique ids.
 """
 
-from harness.traffic import get, json_pointer, post, put, sequence, status, uniform, uuid, zipf
+from harness.traffic import delete, get, json_pointer, post, sequence, status, uniform, uuid, zipf
 from harness.traffic.user import TrafficUser
 
 KEYED = {"x-api-key": "load-{key}"}  # 100 requests a minute and key: a load needs many
@@ -18,6 +18,7 @@ class MemoraiUser(TrafficUser):
         "new": uuid(),
         "key": uniform(1, 20_000),
         "turn": sequence(start=1),
+        "old": sequence(start=100_000),  # never one that is recalled
     }
     mix = [
         get(
@@ -42,13 +43,18 @@ class MemoraiUser(TrafficUser):
             json_body={"id": "{new}", "turn": "{turn}", "text": "the user prefers short answers"},
             checks=[status(201), json_pointer("/id", equals="{new}")],
         ),
-        put(
-            "/api/memory/forget/{memory}",
+        delete(
+            "/api/memory/forget/{old}",
             name="forget",
             weight=2,
             headers=KEYED,
-            json_body={"soft": True},
-            checks=[status(200)],
+            checks=[status(200), json_pointer("/service", equals="memorai")],
         ),
-        get("/api/stats", name="stats", weight=5, headers=KEYED, checks=[status(200)]),
+        get(
+            "/api/stats",
+            name="stats",
+            weight=5,
+            headers=KEYED,
+            checks=[status(200), json_pointer("/items")],
+        ),
     ]

@@ -3,7 +3,7 @@
 from harness.traffic import get, json_pointer, post, put, status, uniform, uuid, zipf
 from harness.traffic.user import TrafficUser
 
-KEYED = {"x-api-key": "load-{key}"}
+KEYED = {"x-api-key": "load-{key}"}  # 100 requests a minute and key: a load needs many
 
 
 class StudiaiUser(TrafficUser):
@@ -25,7 +25,7 @@ class StudiaiUser(TrafficUser):
             weight=30,
             headers=KEYED,
             json_body={"position": 312},
-            checks=[status(200)],
+            checks=[status(200), json_pointer("/id", equals="{lesson}")],
         ),
         post(
             "/api/certificate",
@@ -35,5 +35,11 @@ class StudiaiUser(TrafficUser):
             json_body={"id": "{certificate}", "lesson": "{lesson}"},
             checks=[status(201), json_pointer("/id", equals="{certificate}")],
         ),
-        get("/api/certificate", name="certificates", weight=8, headers=KEYED, checks=[status(200)]),
+        get(
+            "/api/certificate",
+            name="certificates",
+            weight=8,
+            headers=KEYED,
+            checks=[status(200), json_pointer("/items")],
+        ),
     ]

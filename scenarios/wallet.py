@@ -3,7 +3,7 @@
 from harness.traffic import get, json_pointer, post, status, uniform, uuid, zipf
 from harness.traffic.user import TrafficUser
 
-KEYED = {"x-api-key": "load-{key}"}
+KEYED = {"x-api-key": "load-{key}"}  # 100 requests a minute and key: a load needs many
 
 
 class WalletUser(TrafficUser):
@@ -34,5 +34,11 @@ class WalletUser(TrafficUser):
             headers=KEYED,
             checks=[status(200), json_pointer("/items")],
         ),
-        get("/api/analytics", name="analytics", weight=10, headers=KEYED, checks=[status(200)]),
+        get(
+            "/api/analytics",
+            name="analytics",
+            weight=10,
+            headers=KEYED,
+            checks=[status(200), json_pointer("/items")],
+        ),
     ]

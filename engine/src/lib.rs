@@ -6,6 +6,7 @@ mod clock;
 mod exchange;
 mod feed;
 mod hist;
+mod hub;
 mod kind;
 mod net;
 mod nullserver;

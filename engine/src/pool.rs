@@ -1,6 +1,7 @@
 //! Connections: a bounded number for each target, taken in turn; whoever finds none free waits.
 
 use crate::exchange::{Ended, Outgoing, complete, kind_of};
+use crate::hub::Hub;
 use crate::kind::Kind;
 use crate::net::{Io, open};
 use crate::worker::{Job, Worker};
@@ -221,13 +222,15 @@ fn prepare(worker: &Worker, target: usize, job: &mut Job) -> Option<Outgoing> {
 struct Deadline<'a> {
     timer: Pin<&'a mut Sleep>,
     at: u64,
+    /// Whether the runtime knows of the timer and will wake the task.
+    armed: bool,
 }
 
 impl Deadline<'_> {
     fn set(&mut self, worker: &Worker, at: u64) {
         let earlier = at < self.at;
         self.at = at;
-        if earlier || self.timer.is_elapsed() {
+        if earlier || !self.armed {
             self.arm(worker);
         }
     }
@@ -235,15 +238,21 @@ impl Deadline<'_> {
     fn arm(&mut self, worker: &Worker) {
         let left = Duration::from_nanos(self.at.saturating_sub(worker.run.now()));
         self.timer.as_mut().reset(Instant::now() + left);
+        self.armed = false;
     }
 
     fn poll(&mut self, worker: &Worker, cx: &mut Context<'_>) -> Poll<()> {
+        if self.armed && !self.timer.is_elapsed() {
+            return Poll::Pending;
+        }
         while self.timer.as_mut().poll(cx).is_ready() {
             if worker.run.now() >= self.at {
+                self.armed = false;
                 return Poll::Ready(());
             }
             self.arm(worker);
         }
+        self.armed = true;
         Poll::Pending
     }
 }
@@ -253,7 +262,7 @@ impl Deadline<'_> {
 async fn serve(worker: Rc<Worker>, target: usize, turn: usize, mut job: Job) {
     let opened = async {
         let (io, read) = connect(&worker, target, turn, job.deadline).await?;
-        let made = http1::Builder::new().handshake::<_, Full<Bytes>>(io).await;
+        let made = http1::Builder::new().writev(false).handshake::<_, Full<Bytes>>(io).await;
         made.map(|made| (made, read)).map_err(|error| kind_of(&error, false))
     };
     let ((mut sender, driver), read) = match opened.await {
@@ -268,7 +277,8 @@ async fn serve(worker: Rc<Worker>, target: usize, turn: usize, mut job: Job) {
     let slot = Rc::new(Slot::default());
     let mut driver = pin!(driver);
     let mut gone = false;
-    let mut deadline = Deadline { timer: pin!(sleep_until(Instant::now())), at: 0 };
+    let hub = Hub::new();
+    let mut deadline = Deadline { timer: pin!(sleep_until(Instant::now())), at: 0, armed: false };
     loop {
         let limit = worker.run.plan.max_body_bytes;
         deadline.set(&worker, job.deadline);
@@ -287,19 +297,18 @@ async fn serve(worker: Rc<Worker>, target: usize, turn: usize, mut job: Job) {
                 );
                 let mut exchange = pin!(exchange);
                 poll_fn(|cx| {
-                    // The request enters the driver, the driver moves it, the exchange sees it move.
-                    for _ in 0..2 {
+                    hub.poll(cx, |cx| {
+                        // The request enters the driver, the driver moves it.
                         if let Poll::Ready(ended) = exchange.as_mut().poll(cx) {
                             return Poll::Ready(ended);
                         }
-                        gone = gone || driver.as_mut().poll(cx).is_ready();
-                    }
-                    if let Poll::Ready(ended) = exchange.as_mut().poll(cx) {
-                        return Poll::Ready(ended);
-                    }
-                    deadline
-                        .poll(&worker, cx)
-                        .map(|()| Ended::failed(Kind::Timeout, worker.run.now()))
+                        if !gone && driver.as_mut().poll(cx).is_ready() {
+                            gone = true;
+                            cx.waker().wake_by_ref();
+                        }
+                        let late = deadline.poll(&worker, cx);
+                        late.map(|()| Ended::failed(Kind::Timeout, worker.run.now()))
+                    })
                 })
                 .await
             }
@@ -307,14 +316,16 @@ async fn serve(worker: Rc<Worker>, target: usize, turn: usize, mut job: Job) {
         let whole = ended.whole;
         job.end(ended);
         let ready = poll_fn(|cx| {
-            gone = gone || driver.as_mut().poll(cx).is_ready();
-            if gone || !whole {
-                return Poll::Ready(false);
-            }
-            match sender.poll_ready(cx) {
-                Poll::Ready(result) => Poll::Ready(result.is_ok()),
-                Poll::Pending => deadline.poll(&worker, cx).map(|()| false),
-            }
+            hub.poll(cx, |cx| {
+                gone = gone || driver.as_mut().poll(cx).is_ready();
+                if gone || !whole {
+                    return Poll::Ready(false);
+                }
+                match sender.poll_ready(cx) {
+                    Poll::Ready(result) => Poll::Ready(result.is_ok()),
+                    Poll::Pending => deadline.poll(&worker, cx).map(|()| false),
+                }
+            })
         });
         if !ready.await {
             break;
@@ -324,15 +335,17 @@ async fn serve(worker: Rc<Worker>, target: usize, turn: usize, mut job: Job) {
             None => {
                 worker.pool.targets[target].borrow_mut().idle.push_back(Rc::clone(&slot));
                 poll_fn(|cx| {
-                    if driver.as_mut().poll(cx).is_ready() {
-                        slot.dead.set(true);
-                        return Poll::Ready(None);
-                    }
-                    if let Some(job) = slot.job.borrow_mut().take() {
-                        return Poll::Ready(Some(job));
-                    }
-                    *slot.waker.borrow_mut() = Some(cx.waker().clone());
-                    Poll::Pending
+                    hub.poll(cx, |cx| {
+                        if driver.as_mut().poll(cx).is_ready() {
+                            slot.dead.set(true);
+                            return Poll::Ready(None);
+                        }
+                        if let Some(job) = slot.job.borrow_mut().take() {
+                            return Poll::Ready(Some(job));
+                        }
+                        *slot.waker.borrow_mut() = Some(cx.waker().clone());
+                        Poll::Pending
+                    })
                 })
                 .await
             }

@@ -71,9 +71,10 @@ def status() -> None:
 
 
 @group.command("down")
-def down() -> None:
+@click.option("--all", "everything", is_flag=True, help="Also the labs of runs.")
+def down(*, everything: bool) -> None:
     """End the lab that `up` started, and prove that nothing of it is left."""
-    labs = [lab for lab in _labs() if lab.detached]
+    labs = [lab for lab in _labs() if everything or lab.detached]
     for lab in labs:
         name = lab.directory.name
         lab.stop()

@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from scipy import special
 
 from harness.judge.model import CONFIDENCE
 from harness.record.distribution import Counts, Floats
+from harness.stats.autocorrelation import memory
+from harness.stats.errors import binomial_bounds
+from harness.stats.interval import Interval, t_quantile
+from harness.stats.quantiles import sectioned_quantile
 
 SECTIONS = 5
-"""Batches of a sectioned interval: with 5 and Student's t the false alarms of autocorrelated
-latencies stay at the nominal 5 % where i.i.d. intervals reach 69 % (Glynn & Iglehart 1990)."""
+"""Batches of the interval of a mean; fewer leave Student's t too wide to say anything."""
 
 CLUSTERED_P = 0.01
 """Chance below which the scatter of errors over the seconds is called clustered."""
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A number with its two-sided interval; a bound that cannot be known is None."""
-
-    estimate: float
-    low: float | None
-    high: float | None
-    confidence: float
-    method: str
-    n: int
 
 
 def quantile_estimate(values: Floats, counts: Counts, q: float) -> Interval | None:
@@ -36,25 +27,23 @@ def quantile_estimate(values: Floats, counts: Counts, q: float) -> Interval | No
 
     Without bounds when there are too few seconds for five sections.
     """
-    whole = _quantile(values, counts.sum(axis=0), q)
-    if whole is None:
-        return None
-    batches = [_quantile(values, part.sum(axis=0), q) for part in np.array_split(counts, SECTIONS)]
-    found = np.array([batch for batch in batches if batch is not None])
-    if len(found) < SECTIONS or len(counts) < 2 * SECTIONS:
-        return Interval(whole, None, None, CONFIDENCE, "too short for an interval", 1)
-    return _around(whole, found, "sectioning, 5 sections, Student t")
+    return sectioned_quantile(values, counts, q, CONFIDENCE) if counts.sum() else None
 
 
 def mean_estimate(samples: Floats) -> Interval | None:
-    """The mean of one value a second, its interval by the means of five sections."""
+    """The mean of one value a second by batch means, widened by what batches remember."""
     if not len(samples):
         return None
     whole = float(samples.mean())
     if len(samples) < 2 * SECTIONS:
-        return Interval(whole, None, None, CONFIDENCE, "too short for an interval", 1)
+        return Interval(whole, None, None, CONFIDENCE, "no interval: too few seconds", 0)
     batches = np.array([part.mean() for part in np.array_split(samples, SECTIONS)])
-    return _around(whole, batches, "batch means, 5 sections, Student t")
+    inflation = memory(samples, SECTIONS).inflation
+    squares = float(((batches - whole) ** 2).sum())
+    error = math.sqrt(squares / (SECTIONS * (SECTIONS - 1)) * inflation)
+    half = t_quantile(1 - (1 - CONFIDENCE) / 2, SECTIONS - 1) * error
+    method = f"batch means, {SECTIONS} batches, Student t"
+    return Interval(whole, whole - half, whole + half, CONFIDENCE, method, SECTIONS)
 
 
 def ratio_estimate(bad: Counts, total: Counts) -> Interval | None:
@@ -75,14 +64,6 @@ def ratio_estimate(bad: Counts, total: Counts) -> Interval | None:
     return replace(bounds, method=method)
 
 
-def binomial_bounds(bad: float, total: float, confidence: float) -> Interval:
-    """Clopper & Pearson's exact interval (1934); counts divided by their dispersion are allowed."""
-    tail = (1 - confidence) / 2
-    low = float(special.betaincinv(bad, total - bad + 1, tail)) if bad > 0 else 0.0
-    high = float(special.betaincinv(bad + 1, total - bad, 1 - tail)) if bad < total else 1.0
-    return Interval(bad / total, low, high, confidence, "Clopper-Pearson", int(total))
-
-
 def _dispersion(bad: Counts, total: Counts) -> float:
     """Pearson's chi-square per degree of freedom, or 1 where chance explains the scatter."""
     seconds = total > 0
@@ -95,19 +76,3 @@ def _dispersion(bad: Counts, total: Counts) -> float:
     if special.chdtrc(freedom, statistic) >= CLUSTERED_P:
         return 1.0
     return max(1.0, statistic / freedom)
-
-
-def _around(whole: float, batches: Floats, method: str) -> Interval:
-    """Student's t around the whole's value; the batches' scatter about it is the variance."""
-    k = len(batches)
-    error = math.sqrt(float(((batches - whole) ** 2).sum()) / (k * (k - 1)))
-    half = float(special.stdtrit(k - 1, 1 - (1 - CONFIDENCE) / 2)) * error
-    return Interval(whole, whole - half, whole + half, CONFIDENCE, method, k)
-
-
-def _quantile(values: Floats, counts: Counts, q: float) -> float | None:
-    total = int(counts.sum())
-    if not total:
-        return None
-    rank = max(1, math.ceil(q * total - 1e-9))
-    return float(values[np.searchsorted(np.cumsum(counts), rank)])

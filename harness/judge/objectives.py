@@ -10,7 +10,6 @@ import numpy as np
 
 from harness.catalog.model import Objective
 from harness.judge.estimate import (
-    Interval,
     mean_estimate,
     quantile_estimate,
     ratio_estimate,
@@ -19,6 +18,7 @@ from harness.judge.model import CONFIDENCE, ObjectiveResult
 from harness.judge.validity import scheduled_requests
 from harness.record.distribution import Counts
 from harness.record.run import RunRecord
+from harness.stats.interval import Interval
 from harness.units import format_duration, format_rate, format_ratio
 
 SLICE_S = 1
@@ -83,7 +83,7 @@ def _against(objective: Objective, estimate: Interval, name: str, seconds: int) 
         return _open(
             objective,
             estimate,
-            f"{name} {value}, without an interval: {estimate.method}; hold for at least 10 s.",
+            f"{name} {value}, {estimate.method}; hold for at least 10 s.",
         )
     interval = (
         f"{_format(objective, max(0.0, estimate.low))} to {_format(objective, estimate.high)}"

@@ -8,7 +8,6 @@ from pathlib import Path
 from harness.judge.model import Verdict
 from harness.record.run import RunRecord
 from harness.record.storage import write_atomic
-from harness.report.html import render_html
 from harness.report.junit import render_junit
 from harness.report.markdown import render_markdown
 
@@ -18,6 +17,8 @@ def write_reports(record: RunRecord, verdict: Verdict, directory: Path) -> None:
 
     Raises RecordError when the disk does not take them.
     """
+    from harness.report.html import render_html  # noqa: PLC0415 - matplotlib takes half a second
+
     write_atomic(directory / "verdict.json", render_json(verdict))
     write_atomic(directory / "junit.xml", render_junit(record, verdict))
     write_atomic(directory / "summary.md", render_markdown(record, verdict))

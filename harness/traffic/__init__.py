@@ -19,7 +19,8 @@ from harness.traffic.declare import (
     zipf,
 )
 from harness.traffic.model import Journey, LoadProfile, Request, Segment, TrafficModel
-from harness.traffic.profiles import NAMED, replay, resolve_profile
+from harness.traffic.profiles import NAMED, resolve_profile
+from harness.traffic.replay import replay
 from harness.traffic.scenario import (
     import_user,
     load_model,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -133,18 +134,27 @@ def csv_column(
 ) -> Feed:
     """The values of one column of a CSV file with a header line, at random or in turn.
 
-    Raises ScenarioError when the file, the column or the values are missing.
+    A relative `path` is looked for beside the calling scenario. Raises ScenarioError when the
+    file, the column or the values are missing.
     """
+    caller = sys._getframe(1).f_globals.get("__file__", "")  # noqa: SLF001 - as warnings do
+    path = Path(caller).parent / path
+    if order not in {"random", "sequence"}:
+        raise ScenarioError(f"{path}: order is {order!r}", 'it must be "random" or "sequence"')
     try:
-        with Path(path).open(encoding="utf-8-sig", newline="") as stream:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream)
             if column not in (reader.fieldnames or ()):
                 raise ScenarioError(
                     f"{path}: no column {column!r}", f"it has {', '.join(reader.fieldnames or ())}"
                 )
             values = [row[column] for row in reader if row[column] is not None]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ScenarioError(f"{path}: {error}", "the feed needs a readable CSV file") from None
+    except OSError as error:
+        raise ScenarioError(
+            f"{path}: {error.strerror}", "the feed needs a readable CSV file"
+        ) from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ScenarioError(f"{path}: {error}", "the feed needs a CSV file in UTF-8") from None
     if not values:
         raise ScenarioError(f"{path}: column {column!r} is empty", "add a row")
     return choice(values) if order == "random" else {"kind": "cycle", "values": values}

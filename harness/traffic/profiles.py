@@ -7,26 +7,29 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from pathlib import Path
 
 from harness.errors import ProfileError
 from harness.traffic.model import LoadProfile, Phase, Segment, Spacing
-from harness.units import NANOSECONDS
+from harness.traffic.replay import replay
 
 MAX_RATE = 10_000_000.0
 """Requests/s beyond which a rate is taken for a slip of the keyboard."""
 
+MIN_DURATION_S = 0.1
 MAX_DURATION_S = 7 * 86_400.0
-"""Seconds beyond which a duration is taken for one."""
+"""Seconds outside which a duration is taken for one; a day's pieces need a millisecond each."""
+
+MAX_USERS = 1_000_000
+MAX_SEED = 2**63
 
 WARMUP_S = 5.0
 RAMP_S = 5.0
 """Long enough for connections, caches and compilers to settle; never judged."""
 
 DIURNAL_STEPS = 96
-"""Straight pieces of a day's sine: 0.05 % off at most."""
+"""Straight pieces of a day's sine, a quarter of an hour each: at most 0.03 % of its swing off."""
 
 
 def _segment(phase: Phase, seconds: float, begin: float, end: float | None = None) -> Segment:
@@ -112,85 +115,70 @@ def resolve_profile(
 ) -> LoadProfile:
     """The profile of that name with the user's own rate (requests/s) and hold length (s).
 
-    `replay:FILE` replays the timestamps (seconds, one a line) of a file. `users` makes it the
-    closed model. Raises ProfileError for a name, rate or duration that cannot be.
+    `replay:FILE` or `replay:FILE:COLUMN` repeats the instants in a file (see `replay`). `users`
+    makes it the closed model. Raises ProfileError for a name, rate, duration or combination that
+    cannot be.
     """
+    if seed is not None and not 0 <= seed < MAX_SEED:
+        raise ProfileError(f"the seed is {seed}", "take a whole number from 0 to 2^63 - 1")
     if name.startswith("replay:"):
-        return replay(Path(name.removeprefix("replay:")), seed=seed)
+        if (rate, duration, spacing, users) != (None, None, None, None):
+            raise ProfileError(
+                f"{name} has its own instants", "leave out the rate, duration, spacing and users"
+            )
+        return replay(name.removeprefix("replay:"), seed=seed)
     if name not in NAMED:
-        near = difflib.get_close_matches(name, NAMED, n=1)
+        near = difflib.get_close_matches(name.lower(), NAMED, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
-        raise ProfileError(f"no load profile {name!r}", f"{hint}known are {', '.join(NAMED)}")
+        known = ", ".join((*NAMED, "replay:FILE"))
+        raise ProfileError(f"no load profile {name!r}", f"{hint}known are {known}")
     shape, usual_rate, usual_hold, usual_spacing, _ = NAMED[name]
-    rate = usual_rate if rate is None else rate
     hold = usual_hold if duration is None else duration
-    _check("the rate", rate, MAX_RATE, "requests/s")
-    _check("the duration", hold, MAX_DURATION_S, "seconds")
-    if seed is not None and not 0 <= seed < 2**63:
-        raise ProfileError(f"the seed is {seed}", "take a whole number from 0 to 2^63")
-    profile = LoadProfile(
+    _check("the duration", hold, MIN_DURATION_S, MAX_DURATION_S, "seconds")
+    if users is not None:
+        if (rate, spacing) != (None, None):
+            raise ProfileError(
+                "users and a rate exclude each other", "a closed model's rate is what the users do"
+            )
+        return replace(closed(users, hold, name), seed=1 if seed is None else seed)
+    rate = usual_rate if rate is None else rate
+    _check("the rate", rate, 0.0, MAX_RATE, "requests/s")
+    segments = shape(rate, hold)
+    _check("the peak rate", max(s.to_rate for s in segments), 0.0, MAX_RATE, "requests/s")
+    if total_arrivals(s for s in segments if s.phase == "hold") < 1:
+        raise ProfileError(
+            f"{rate:g} requests/s for {hold:g} s is less than one request",
+            "raise the rate or the duration",
+        )
+    return LoadProfile(
         name=name,
-        segments=shape(rate, hold),
+        segments=segments,
         spacing=spacing or usual_spacing,
         seed=1 if seed is None else seed,
     )
-    if users is None:
-        return profile
-    if users < 1:
-        raise ProfileError(f"{users} users", "the closed model needs at least one")
-    segments = (_segment("warmup", WARMUP_S, 0.0), _segment("hold", hold, 0.0))
-    return replace(profile, name=f"{name} (closed, {users} users)", segments=segments, users=users)
 
 
-def replay(path: Path, *, seed: int | None = None) -> LoadProfile:
-    """The arrivals of a file of timestamps: one number of seconds a line, `#` begins a comment.
+def closed(users: int, duration_s: float, name: str = "users") -> LoadProfile:
+    """The closed model: `users` keep one request each under way, after a warm-up.
 
-    They are sorted and moved so that the first is due at the start. Raises ProfileError naming
-    file and line.
+    A slow answer delays the next request, so it hides what a crowd would feel; its name says so.
     """
-    times = _timestamps(path)
-    first = times[0]
-    due = tuple(round((time - first) * NANOSECONDS) for time in times)
-    span = max(math.ceil(times[-1] - first + 1e-9), 1.0)
-    _check(f"{path}: the span", span, MAX_DURATION_S, "seconds")
-    rate = len(due) / span
+    if not 1 <= users <= MAX_USERS:
+        raise ProfileError(f"{users} users", f"the closed model takes 1 to {MAX_USERS:,}")
     return LoadProfile(
-        name=f"replay {path.name}",
-        segments=(_segment("hold", float(span), rate),),
-        seed=1 if seed is None else seed,
-        replay_ns=due,
+        name=f"{name} (closed, {users} users)",
+        segments=(_segment("warmup", WARMUP_S, 0.0), _segment("hold", duration_s, 0.0)),
+        users=users,
     )
 
 
-def _timestamps(path: Path) -> list[float]:
-    times: list[float] = []
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ProfileError(f"{path}: {error}", "name a text file of timestamps") from None
-    for number, line in enumerate(lines, 1):
-        text = line.partition("#")[0].strip().rstrip(",")
-        if not text:
-            continue
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not math.isfinite(value):
-            raise ProfileError(f"{path}:{number}: {text!r} is no time", "write seconds, one a line")
-        times.append(value)
-    if not times:
-        raise ProfileError(f"{path}: no timestamps", "write seconds, one a line")
-    return sorted(times)
-
-
-def _check(what: str, value: float, most: float, unit: str) -> None:
+def _check(what: str, value: float, least: float, most: float, unit: str) -> None:
     if not (math.isfinite(value) and value > 0):
         raise ProfileError(f"{what} is {value:g} {unit}", "it must be a number above 0")
-    if value > most:
-        raise ProfileError(f"{what} is {value:g} {unit}", f"at most {most:g} is accepted")
+    if not least <= value <= most:
+        raise ProfileError(f"{what} is {value:g} {unit}", f"it must be {least:g} to {most:g}")
 
 
-def total_arrivals(segments: Sequence[Segment]) -> float:
+def total_arrivals(segments: Iterable[Segment]) -> float:
     """The expected number of arrivals."""
     return sum(s.duration_s * (s.from_rate + s.to_rate) / 2 for s in segments)

@@ -187,7 +187,7 @@ def describe(path: Path) -> TrafficModel:
 def _import_error(path: Path, error: BaseException) -> ScenarioError:
     """What importing raised, in one line with the place in the scenario."""
     if isinstance(error, SyntaxError):
-        place = f"{error.filename or path}:{error.lineno}"
+        place = f"{error.filename or path}" + (f":{error.lineno}" if error.lineno else "")
         return ScenarioError(f"{place}: {error.msg}", "mend the Python syntax")
     frames = reversed(traceback.extract_tb(error.__traceback__))
     line = next((f":{frame.lineno}" for frame in frames if frame.filename == str(path)), "")

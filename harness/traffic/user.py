@@ -26,7 +26,7 @@ class TrafficUser(FastHttpUser):  # type: ignore[misc]
     mix: ClassVar[list[Request]] = []
     feeds: ClassVar[dict[str, dict[str, Any]]] = {}
 
-    @task
+    @task  # type: ignore[untyped-decorator]
     def _stand_by(self) -> None:
         """Hold the place that Locust wants a user in; the engine does the sending."""
         gevent.sleep(STAND_BY_S)

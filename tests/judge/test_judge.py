@@ -57,6 +57,22 @@ def test_slowness_outside_the_hold_does_not_count(tmp_path: Path) -> None:
     assert judge(record(tmp_path, made)).outcome == "pass"
 
 
+def test_the_interval_decides_not_the_estimate(sound: RunRecord) -> None:
+    found = _result(judge(sound), "p95")
+    assert found.low is not None
+    assert found.estimate is not None
+    assert found.high is not None
+
+    def against(threshold: float) -> str | None:
+        objective = Objective("p95", "latency", threshold, 0.95)
+        return judge(sound, service((objective,))).objectives[0].outcome
+
+    assert against(found.high * 1.001) == "pass"
+    assert against((found.estimate + found.high) / 2) == "inconclusive"
+    assert against((found.low + found.estimate) / 2) == "inconclusive"
+    assert against(found.low * 0.999) == "fail"
+
+
 def test_a_quantile_near_the_objective_is_inconclusive_and_priced(tmp_path: Path) -> None:
     made = Made(median_s=0.0375, slow=lambda second: 1 + 0.15 * (-1) ** (second // 4))
     result = _result(judge(record(tmp_path, made)), "p95")

@@ -82,6 +82,12 @@ def test_a_lag_that_is_small_in_absolute_terms_is_no_reproach(tmp_path: Path) ->
     assert _check(found, "generator lag").ok is True
 
 
+def test_a_lag_that_is_a_small_share_of_the_response_is_no_reproach(tmp_path: Path) -> None:
+    found = record(tmp_path, Made(median_s=0.1, lag_s=0.0015))
+    assert (found.distribution("lag").quantile(0.99) or 0) > validity.LAG_FLOOR_S
+    assert _check(found, "generator lag").ok is True
+
+
 def test_an_interruption_costs_certainty_but_not_validity(tmp_path: Path) -> None:
     found = record(tmp_path, Made(stop_at=20))
     found.meta["state"] = "interrupted"

@@ -116,8 +116,8 @@ def messages(made: Made) -> Iterator[dict[str, Any]]:
                         totals[name] += row[name]
                 yield {"type": "slice", "worker": 0, "seq": second * len(weights) + seq,
                        "slice": row}  # fmt: skip
-        yield {"type": "tick", "t": second + 0.5, "cpu": made.cpu, "steal": 0.0, "in_flight": 4, **totals,
-               "lag_p99_ns": int(made.lag_s * 1e9)}  # fmt: skip
+        yield {"type": "tick", "t": second + 0.5, "cpu": made.cpu, "steal": 0.0, "in_flight": 4,
+               "lag_p99_ns": int(made.lag_s * 1e9), **totals}  # fmt: skip
         yield {"type": "probe", "t": second + 0.6, "p50_ns": 90_000, "p99_ns": made.probe_ns}
     yield from made.messages
     if made.end is not None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from harness.errors import Interrupted, RecordError
-from harness.record import RunRecord, RunWriter, capture_environment, write_atomic
+from harness.record import RunRecord, RunWriter, capture_environment, list_runs, write_atomic
 from harness.record.redact import REDACTED, redact
 from tests.record.synthetic import START_NS, Made, messages, plan, record, service
 
@@ -59,6 +59,7 @@ def test_no_secret_reaches_the_disk(tmp_path: Path) -> None:
         ([("cookie", "a=b")], [["cookie", REDACTED]]),
         ([("accept", "text/html")], [["accept", "text/html"]]),
         ([("authorization", "{token}")], [["authorization", "{token}"]]),
+        ("curl -H 'x: Bearer abcdef123'", f"curl -H 'x: Bearer {REDACTED}'"),
         ("http://u:p@h/", f"http://{REDACTED}@h/"),
         ("http://h/?a=1&access_token=x#f", f"http://h/?a=1&access_token={REDACTED}#f"),
         ('{"secret": "a\\"b", "n": "1"}', f'{{"secret": "{REDACTED}", "n": "1"}}'),
@@ -97,6 +98,7 @@ sys.stdin.read()
         os.kill(child.pid, signal.SIGKILL)
     found = RunRecord.load(directory)
     assert found.status == "partial"
+    assert [run.status for run in list_runs(tmp_path)] == ["partial"]
     assert found.truncated
     assert found.seconds == 12
     assert found.series("due").offered.sum() > 0

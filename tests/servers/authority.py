@@ -21,7 +21,8 @@ class Authority:
     def __init__(self, folder: Path, name: str = "test authority") -> None:
         self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         self.key = ec.generate_private_key(ec.SECP256R1())
-        usage = x509.KeyUsage(*(i == 5 or i == 6 for i in range(9)))  # noqa: PLR1714, FBT003
+        # Of the nine uses of RFC 5280 (4.2.1.3) an authority has keyCertSign and cRLSign.
+        usage = x509.KeyUsage(*(use in {5, 6} for use in range(9)))
         certificate = (
             self._builder(self.name, self.key.public_key(), dt.timedelta())
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -46,7 +47,7 @@ class Authority:
         )
 
     def issue(self, name: str, *, age: dt.timedelta = dt.timedelta()) -> dict[str, bytes]:
-        """`server.pem` and `server.key` for `name` and 127.0.0.1, valid for 2 days from `age` ago."""
+        """`server.pem` and `server.key` for `name` and 127.0.0.1, expired if `age` is over 2 days."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         names = [x509.DNSName(name), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]

@@ -58,6 +58,7 @@ defaults
   timeout connect 300ms
   timeout client 5s
   timeout server 5s
+  option {connections}
 frontend public
   bind :8080
   default_backend servers
@@ -171,11 +172,14 @@ def nginx(
 
 
 @contextmanager
-def haproxy(image: str, backends: Mapping[str, Server], *, check: bool = True) -> Iterator[Server]:
+def haproxy(
+    image: str, backends: Mapping[str, Server], *, check: bool = True, keep_alive: bool = True
+) -> Iterator[Server]:
     """HAProxy on 8080, round-robin over `backends`, which it checks every 200 ms; no retries."""
     checked = " check inter 200ms fall 2 rise 1" if check else ""
     servers = [f"  server {n} {s.address}:8080{checked}" for n, s in backends.items()]
-    configuration = HAPROXY.format(servers="\n".join(servers)).encode()
+    connections = "http-keep-alive" if keep_alive else "httpclose"
+    configuration = HAPROXY.format(servers="\n".join(servers), connections=connections).encode()
     command = ["haproxy", "-db", "-f", "/etc/haproxy/haproxy.cfg"]
     files = {"/etc/haproxy/haproxy.cfg": configuration}
     with run(image, command, files, (8080, 8404)) as server:

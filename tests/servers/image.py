@@ -72,6 +72,8 @@ def build(client: docker.DockerClient, tag: str) -> None:
             raise ImageUnavailableError(f"mmdebstrap took over {BUILD_LIMIT_S} s") from None
         if made.returncode != 0:
             said = [line for line in made.stderr.splitlines() if line.startswith("E:")]
-            raise ImageUnavailableError(f"mmdebstrap failed: {said[0] if said else made.returncode}")
+            raise ImageUnavailableError(
+                f"mmdebstrap failed: {said[0] if said else made.returncode}"
+            )
         repository, _, version = tag.partition(":")
         client.api.import_image(src=str(root), repository=repository, tag=version)

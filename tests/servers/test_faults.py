@@ -37,7 +37,7 @@ def test_a_pause_shows_in_every_request_that_was_due_in_it(image: str) -> None:
 
 
 def test_a_pause_longer_than_the_timeout_is_kind_timeout_and_then_it_goes_on(image: str) -> None:
-    """Whatever came due a timeout or more before the end of the pause fails; later ones complete."""
+    """What came due a timeout or more before the end of the pause fails; later ones complete."""
     timeout_s = 0.5
     request = {"name": "item", "path": "/item?id={id}", "timeout_s": timeout_s}
     with nginx(image) as server:

@@ -50,7 +50,7 @@ def test_a_request_whose_connection_was_dropped_is_not_sent_again(image: str) ->
 
 def test_checks_read_the_answer_to_what_was_sent(image: str) -> None:
     """A JSON pointer finds the value that the request posted; a wrong expectation is `check`."""
-    post = {"method": "POST", "path": "/echo", "body": '{"n": "{id}", "more": [1, null]}'}
+    post = {"method": "POST", "path": "/echo", "body": '{{"n": "{id}", "more": [1, null]}}'}
     pointer = {"kind": "json", "pointer": "/echo/n"}
     requests = [
         {"name": "right", "checks": [pointer | {"equals": "{id}"}]} | post,

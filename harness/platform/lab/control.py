@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.errors import PlatformError
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 10.0
 
 
 class Gone(PlatformError):  # noqa: N818 - what it is, not a fault

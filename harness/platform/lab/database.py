@@ -1,7 +1,8 @@
 """A region's database: one process that holds the writes and hands them to the peer regions.
 
 Run as `python -m harness.platform.lab.database '<json>'`. It is memory only: killed, it has lost
-everything and, when it comes back, fetches the full state from its peers.
+everything and, when it comes back, fetches the full state from its peers before it serves; it
+waits for those it cannot reach no longer than IN_SYNC_S.
 
 Guarantees. A write is acknowledged when it is applied here (`async`) or also applied in every
 peer that is in sync (`sync`). A peer that has not acknowledged for IN_SYNC_S leaves the in-sync
@@ -30,7 +31,7 @@ from harness.platform.lab.tether import end_with_owner
 IN_SYNC_S = 2.0
 HEARTBEAT_S = 0.5
 STREAM_EVERY_S = 0.01
-RECONNECT_S = 0.2
+RECONNECT_S = 0.05
 CHUNK = 2000
 WINDOW = 10 * CHUNK
 """Entries sent to a peer ahead of its acknowledgement."""
@@ -72,8 +73,10 @@ class Pending:
 class Database:
     """The state of one region and its connections."""
 
-    def __init__(self, region: str, delay_s: float) -> None:
+    def __init__(self, region: str, delay_s: float, peers: Iterable[str] = ()) -> None:
         self.region = region
+        self._missing = set(peers)
+        self._early: list[Lines] = []
         self.delay_s = delay_s
         self.stopped = False
         self.incarnation = time.time_ns()
@@ -146,8 +149,24 @@ class Database:
             peer.sender.cancel()
             self._settle()
 
+    def _caught_up(self, peers: Iterable[str]) -> None:
+        """Note the peers whose full state is here; with the last one, serve who waited for it."""
+        self._missing.difference_update(peers)
+        if not self._missing:
+            early, self._early = self._early, []
+            for line in early:
+                self._welcome(line)
+
+    async def stop_waiting(self) -> None:
+        """Serve without the peers that cannot be reached."""
+        await asyncio.sleep(IN_SYNC_S)
+        self._caught_up(set(self._missing))
+
     def _welcome(self, line: Lines) -> None:
         """Send a new replica the whole state, then count it among the stream's readers."""
+        if self._missing:
+            self._early.append(line)
+            return
         entries = list(self.entries.items())
         for start in range(0, len(entries), CHUNK):
             part = entries[start : start + CHUNK]
@@ -205,15 +224,17 @@ class Database:
 
     async def _send(self, peer: Peer) -> None:
         """Hand over the log as it becomes due, and a heartbeat when there is nothing."""
+        peer.line.send(self._message(peer, []))
         while True:
             peer.kick.clear()
             due = len(self.log) if self._pending else self._due(peer.position)
-            due = peer.position if self.stopped else min(due, peer.acknowledged + WINDOW)
+            due = min(max(due, peer.fresh_until), peer.acknowledged + WINDOW)
+            due = peer.position if self.stopped else due
             while peer.position < due:
                 upto = min(due, peer.position + CHUNK)
                 batch = self._batch(peer, self.log[peer.position : upto])
                 peer.position = upto
-                peer.line.send({"i": self.incarnation, "n": upto, "e": batch})
+                peer.line.send(self._message(peer, batch))
             self._settle()
             peer.idle = self.stopped or peer.position >= len(self.log)
             wait = HEARTBEAT_S
@@ -223,7 +244,11 @@ class Database:
                 async with asyncio.timeout(max(min(wait, HEARTBEAT_S), STREAM_EVERY_S)):
                     await peer.kick.wait()
             except TimeoutError:
-                peer.line.send({"i": self.incarnation, "n": peer.position, "e": []})
+                peer.line.send(self._message(peer, []))
+
+    def _message(self, peer: Peer, batch: list[Any]) -> Message:
+        complete = peer.position >= peer.fresh_until
+        return {"i": self.incarnation, "n": peer.position, "e": batch, "complete": complete}
 
     def _due(self, start: int) -> int:
         """The end of the log's part that is older than the replication delay."""
@@ -258,7 +283,7 @@ class Database:
 
     # -- peers that this region follows ----------------------------------------------------------
 
-    async def follow(self, address: tuple[str, int], bind: str) -> None:
+    async def follow(self, region: str, address: tuple[str, int], bind: str) -> None:
         """Follow one peer for ever: take its log, acknowledge, reconnect when it falls silent."""
         position: tuple[int | None, int] = (None, 0)
 
@@ -268,6 +293,8 @@ class Database:
                 self.merge(collection, key, Entry(value, version, origin))
             position = message["i"], message["n"]
             line.send({"ack": message["n"]})
+            if message["complete"]:
+                self._caught_up({region})
 
         while True:
             ended = asyncio.Event()
@@ -290,12 +317,13 @@ class Database:
 async def main(plan: Message) -> None:
     """Serve one region until the end of the process."""
     end_with_owner()
-    database = Database(plan["region"], plan["delay_s"])
+    database = Database(plan["region"], plan["delay_s"], plan["peers"])
     host, port = plan["listen"]
     server = await asyncio.get_running_loop().create_server(database.line, host, port)
-    followers = [database.follow((h, p), host) for h, p in plan["peers"].values()]
+    followers = [database.follow(name, (h, p), host) for name, (h, p) in plan["peers"].items()]
+    background = (database.report_lag(), database.stop_waiting(), *followers)
     async with server:
-        await asyncio.gather(server.serve_forever(), database.report_lag(), *followers)
+        await asyncio.gather(server.serve_forever(), *background)
 
 
 if __name__ == "__main__":

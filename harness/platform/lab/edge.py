@@ -47,15 +47,7 @@ def configuration(edge: Place, groups: Sequence[Sequence[Place]], access_log: Pa
     return {
         "node": {"id": edge.id, "cluster": edge.service, "locality": {"region": edge.region}},
         "admin": {"address": _address(edge.host, edge.admin or 0)},
-        "layered_runtime": {
-            "layers": [
-                {
-                    "name": "static",
-                    "static_layer": {"overload.global_downstream_max_connections": 50000},
-                },
-                {"name": "admin", "admin_layer": {}},
-            ]
-        },
+        "layered_runtime": {"layers": [{"name": "admin", "admin_layer": {}}]},
         "static_resources": {
             "listeners": [_listener(edge, access_log)],
             "clusters": [_cluster(edge, groups)],

@@ -67,6 +67,8 @@ class Behaviour:
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> Behaviour:
         """The behaviour a JSON object describes; PlatformError names what is wrong."""
+        if not isinstance(document, Mapping):
+            raise PlatformError(f"behaviour: {document!r}", "give a JSON object")
         values = dict(document)
         try:
             values["slow"] = {

@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -109,12 +110,25 @@ def stop(lab: Running) -> None:
         except subprocess.TimeoutExpired:
             lab.process.kill()
             lab.process.wait()
+    elif lab.pid is not None and not _ends(lab):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(lab.pid, signal.SIGKILL)
     deadline = time.monotonic() + STOP_TIMEOUT_S
     while (left := remains(lab)) and time.monotonic() < deadline:
         time.sleep(0.02)
     shutil.rmtree(lab.runtime, ignore_errors=True)
     if left:
         raise PlatformError(f"lab: still there: {', '.join(left)}", "end them by hand")
+
+
+def _ends(lab: Running) -> bool:
+    """Whether a supervisor that was asked to end does so; a stopped or stuck one does not."""
+    deadline = time.monotonic() + STOP_TIMEOUT_S / 2
+    while remains(lab):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 def remains(lab: Running) -> tuple[str, ...]:

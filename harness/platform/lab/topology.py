@@ -78,6 +78,7 @@ def places(
                 admin = ports.port(host, ADMIN_PORT + number)
                 name = f"edge-{service.name}-{region}"
                 found.append(Place(name, "edge", region, host, port, service.name, admin))
+    ports.close()
     return tuple(found)
 
 
@@ -87,6 +88,11 @@ class _Ports:
     def __init__(self, *, isolated: bool) -> None:
         self._isolated = isolated
         self._held: list[socket.socket] = []
+
+    def close(self) -> None:
+        """Give the drawn ports free for the processes they are meant for."""
+        for probe in self._held:
+            probe.close()
 
     def host(self, wanted: str) -> str:
         return wanted if self._isolated or sys.platform == "linux" else "127.0.0.1"

@@ -1,0 +1,195 @@
+"""Quantiles of one run, with an interval that knows that latencies remember each other.
+
+Sectioning (Asmussen & Glynn 2007, III.5a; Glynn & Iglehart 1990): the whole run's quantile is the
+centre, its variance comes from the quantiles of consecutive batches, Student's t with batches - 1
+degrees of freedom. What batches remember of each other is added (`autocorrelation.memory`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from harness.errors import DataError
+from harness.stats.autocorrelation import Memory, memory
+from harness.stats.interval import Floats, Interval, finite, share, t_quantile
+
+Counts = NDArray[np.int64]
+
+LEAST_BATCHES = 5
+MOST_BATCHES = 10
+"""With 5 and 10 batches the variance has 4 and 9 degrees of freedom; more batches gain little."""
+
+MEMORIES_PER_BATCH = 10
+"""Batches are made so many autocorrelation times long, where the run allows it."""
+
+LEAST_SLOTS = 10
+"""Seconds (or slots) below which memory cannot be told."""
+
+SLOTS = 300
+"""Slots that raw samples are binned into to see their memory."""
+
+_EPSILON = 1e-9
+
+
+def histogram_quantile(values: ArrayLike, counts: ArrayLike, q: float) -> float | None:
+    """The quantile of a histogram: the least value with rank >= q N. None when it is empty.
+
+    `values` (m,) ascending, `counts` (m,) or (seconds, m). Raises DataError for shapes that do
+    not fit, negative counts, or q outside (0, 1).
+    """
+    v, c = _histogram(values, counts)
+    share(q, "q")
+    return _quantile(v, c.sum(axis=0), q)
+
+
+def sample_quantile(samples: ArrayLike, q: float) -> float | None:
+    """The quantile of raw samples, shape (n,), as `histogram_quantile` defines it."""
+    x = finite(samples, "samples")
+    share(q, "q")
+    if not len(x):
+        return None
+    rank = max(1, math.ceil(q * len(x) - _EPSILON)) - 1
+    return float(np.partition(x, rank)[rank])
+
+
+def sectioned_quantile(
+    values: ArrayLike,
+    counts: ArrayLike,
+    q: float,
+    confidence: float = 0.95,
+    batches: int | None = None,
+) -> Interval:
+    """The quantile of a run of per-second histograms, with its interval.
+
+    `values` (m,) ascending, any unit, which is the result's; `counts` (seconds, m), in order of
+    time. `batches` consecutive stretches of seconds, chosen from the autocorrelation time when
+    None. The bounds are None, and `method` says why, when fewer than 5 batches with one request
+    beyond the quantile each can be made. Raises DataError as `histogram_quantile` does, and when
+    nothing was counted.
+    """
+    v, c = _histogram(values, counts)
+    whole = _quantile(v, c.sum(axis=0), share(q, "q"))
+    if whole is None:
+        raise DataError("the histograms are empty", "a run without requests has no quantile")
+    totals = c.sum(axis=1).astype(float)
+
+    def influence(level: float) -> Floats:
+        at = _quantile(v, c.sum(axis=0), level)
+        below = c[:, : int(np.searchsorted(v, at, side="right"))].sum(axis=1)
+        centred: Floats = below - below.sum() / totals.sum() * totals
+        return centred
+
+    def batch_quantile(part: slice) -> float | None:
+        return _quantile(v, c[part].sum(axis=0), q)
+
+    return _section(whole, totals, influence, batch_quantile, q, confidence, batches)
+
+
+def sectioned_sample_quantile(
+    samples: ArrayLike, q: float, confidence: float = 0.95, batches: int | None = None
+) -> Interval:
+    """The quantile of raw samples in order of time, shape (n,), with its interval.
+
+    As `sectioned_quantile`, with up to 300 equal slots of samples in the place of seconds.
+    """
+    x = finite(samples, "samples")
+    whole = sample_quantile(x, q)
+    if whole is None:
+        raise DataError("there are no samples", "a run without requests has no quantile")
+    edges = np.linspace(0, len(x), min(SLOTS, len(x)) + 1).astype(int)
+    totals = np.diff(edges).astype(float)
+
+    def influence(level: float) -> Floats:
+        at = sample_quantile(x, level)
+        below = np.add.reduceat((x <= at).astype(float), edges[:-1])
+        centred: Floats = below - below.sum() / len(x) * totals
+        return centred
+
+    def batch_quantile(part: slice) -> float | None:
+        return sample_quantile(x[edges[part.start] : edges[part.stop]], q)
+
+    return _section(whole, totals, influence, batch_quantile, q, confidence, batches)
+
+
+def _section(
+    whole: float,
+    totals: Floats,
+    influence: Callable[[float], Floats],
+    batch_quantile: Callable[[slice], float | None],
+    q: float,
+    confidence: float,
+    batches: int | None,
+) -> Interval:
+    share(confidence, "confidence")
+    if batches is not None and batches < LEAST_BATCHES:
+        return _refused(whole, confidence, f"{batches} batches are fewer than {LEAST_BATCHES}")
+    if len(totals) < max(LEAST_SLOTS, batches or 0):
+        return _refused(whole, confidence, f"{len(totals)} slices of time are too few")
+    # A tail sees the level's memory only through the few that cross it, the median sees it best.
+    series = [influence(q), influence(0.5)]
+    k = batches or _choose(len(totals), [memory(s) for s in series])
+    need = 1 / min(q, 1 - q) - _EPSILON
+    while True:
+        parts = _parts(len(totals), k)
+        if min(float(totals[part].sum()) for part in parts) >= need:
+            break
+        if batches is not None or k == LEAST_BATCHES:
+            return _refused(whole, confidence, f"too few requests for the {q:g} quantile")
+        k -= 1
+    inflation = max(memory(s, k).inflation for s in series)
+    found = np.array([batch_quantile(part) for part in parts], dtype=np.float64)
+    return _around(whole, found, inflation, confidence)
+
+
+def _around(whole: float, found: Floats, inflation: float, confidence: float) -> Interval:
+    """Student's t about the whole's value; on the logarithm where every value is positive."""
+    k = len(found)
+    logs = whole > 0 and bool(np.all(found > 0))
+    gaps = np.log(found / whole) if logs else found - whole
+    error = math.sqrt(float((gaps**2).sum()) / (k * (k - 1)) * inflation)
+    half = t_quantile(1 - (1 - confidence) / 2, k - 1) * error
+    ends = (whole - half, whole + half)
+    if logs:
+        ends = (whole * math.exp(-half), whole * math.exp(min(half, 700.0)))
+    method = f"sectioning, {k} batches, Student t"
+    return Interval(whole, ends[0], ends[1], confidence, method, k)
+
+
+def _choose(slots: int, memories: list[Memory]) -> int:
+    longest = max(m.time for m in memories)
+    return int(min(MOST_BATCHES, max(LEAST_BATCHES, slots // (MEMORIES_PER_BATCH * longest))))
+
+
+def _parts(slots: int, k: int) -> list[slice]:
+    edges = [round(i * slots / k) for i in range(k + 1)]
+    return [slice(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+
+
+def _refused(whole: float, confidence: float, why: str) -> Interval:
+    return Interval(whole, None, None, confidence, f"no interval: {why}", 0)
+
+
+def _quantile(values: Floats, counts: Counts, q: float) -> float | None:
+    total = int(counts.sum())
+    if not total:
+        return None
+    rank = max(1, math.ceil(q * total - _EPSILON))
+    return float(values[np.searchsorted(np.cumsum(counts), rank)])
+
+
+def _histogram(values: ArrayLike, counts: ArrayLike) -> tuple[Floats, Counts]:
+    v = finite(values, "values")
+    c = np.atleast_2d(np.asarray(counts, dtype=np.int64))
+    if c.ndim != 2 or c.shape[1] != len(v):  # noqa: PLR2004 - seconds x values
+        raise DataError(
+            f"counts have shape {c.shape} for {len(v)} values", "give seconds x values"
+        )
+    if np.any(np.diff(v) < 0):
+        raise DataError("the values are not ascending", "sort values and counts")
+    if c.size and c.min() < 0:
+        raise DataError("a count is negative", "give counts of requests")
+    return v, c

@@ -1,0 +1,234 @@
+"""Run-level inference: one number per run, Student's t on the runs.
+
+K baseline runs against n candidate runs; with n = 1 this is the prediction test
+(x - mean) / (s sqrt(1 + 1/K)) with K - 1 degrees of freedom. Tests are one-sided.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import special
+
+from harness.errors import DataError
+from harness.stats.interval import MANY, Floats, finite, same_length, share, t_quantile
+
+POWER = 0.8
+"""Of the smallest detectable effect: the convention of the field (Cohen 1988)."""
+
+MAX_RUNS = 10_000
+"""No one waits for more; a plan that needs more has no number."""
+
+UNEQUAL_P = 0.01
+"""Chance below which two scatters are taken as different and Welch's test is used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """A variance and the degrees of freedom it rests on (inf: known)."""
+
+    variance: float
+    df: float
+
+    @property
+    def sd(self) -> float:
+        """The standard deviation, in the unit of the values."""
+        return math.sqrt(self.variance)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Mean of the candidate less mean of the baseline, with its standard error.
+
+    `spread` is the run-to-run variance, None when nothing tells it; `method` names the test.
+    """
+
+    shift: float
+    error: float | None
+    df: float
+    spread: Spread | None
+    method: str
+
+
+def difference(
+    baseline: ArrayLike, candidate: ArrayLike, prior: Spread | None = None
+) -> Difference:
+    """Two-sample Student t with pooled variance, shapes (K,) and (n,).
+
+    A prior spread (history, other endpoints) is pooled in as in Smyth 2004. Where the scatters
+    of both sides differ beyond doubt (F test, p < 1 %), Welch's test takes its place. With a
+    single run on each side and no prior the error is None: run-to-run scatter is not
+    identifiable. Raises DataError when a side is empty or a value is not finite.
+    """
+    a, b = finite(baseline, "baseline"), finite(candidate, "candidate")
+    if not len(a) or not len(b):
+        side = "baseline" if not len(a) else "candidate"
+        raise DataError(f"the {side} has no runs", "give at least one run on each side")
+    shift = float(b.mean() - a.mean())
+    df = len(a) + len(b) - 2
+    squares_a, squares_b = _squares(a), _squares(b)
+    if prior is None and _unequal(squares_a, len(a) - 1, squares_b, len(b) - 1):
+        return _welch(shift, squares_a / (len(a) - 1), len(a), squares_b / (len(b) - 1), len(b))
+    spread = prior if df == 0 else shrink(Spread((squares_a + squares_b) / df, df), prior)
+    if spread is None:
+        return Difference(shift, None, 0, None, "one run against one")
+    error = spread.sd * math.sqrt(1 / len(a) + 1 / len(b))
+    name = "prediction" if len(b) == 1 else "two-sample"
+    suffix = " with a prior spread" if prior else ""
+    return Difference(shift, error, spread.df, spread, f"{name} Student t{suffix}")
+
+
+def shrink(own: Spread, prior: Spread | None) -> Spread:
+    """The own variance drawn towards the prior's, weighted by degrees of freedom (Smyth 2004)."""
+    if prior is None:
+        return own
+    if math.isinf(prior.df):
+        return prior
+    df = own.df + prior.df
+    return Spread((own.df * own.variance + prior.df * prior.variance) / df, df)
+
+
+def pooled_spread(variances: ArrayLike, dfs: ArrayLike) -> Spread:
+    """The prior that many endpoints' variances share, by the moments of their logarithms.
+
+    Shapes (endpoints,) both; Smyth 2004, section 6.2. Infinite degrees of freedom mean that the
+    endpoints do not differ more than chance makes them. Zero variances are raised to 1e-5 of
+    the median. Raises DataError without a positive variance or with degrees of freedom < 1.
+    """
+    s2, d = finite(variances, "variances"), finite(dfs, "dfs")
+    same_length(s2, d)
+    if not len(s2) or not np.any(s2 > 0) or np.any(s2 < 0) or np.any(d < 1):
+        raise DataError(
+            "no spread can be pooled", "give positive variances with one degree of freedom or more"
+        )
+    s2 = np.maximum(s2, 1e-5 * float(np.median(s2[s2 > 0])))
+    if len(s2) == 1:
+        return Spread(float(s2[0]), float(d[0]))
+    e = np.log(s2) - special.digamma(d / 2) + np.log(d / 2)
+    centre = float(e.mean())
+    excess = float(e.var(ddof=1) - special.polygamma(1, d / 2).mean())
+    if excess <= 0:
+        return Spread(math.exp(centre), math.inf)
+    df = 2 * _trigamma_inverse(excess)
+    scale = math.exp(centre + float(special.digamma(df / 2)) - math.log(df / 2))
+    return Spread(scale, df)
+
+
+def power(effect: float, sd: float, baseline: int, candidate: int, alpha: float = 0.05) -> float:
+    """The chance that a true shift of `effect` is detected by the one-sided test at `alpha`.
+
+    `effect` and `sd` share a unit; non-central t. Raises DataError when nothing is left to
+    estimate the spread from, or sd is not positive.
+    """
+    df = _freedom(baseline, candidate)
+    if not sd > 0:
+        raise DataError(f"sd is {sd}", "give a positive run-to-run sd")
+    centre = effect / (sd * math.sqrt(1 / baseline + 1 / candidate))
+    critical = t_quantile(1 - share(alpha, "alpha"), df)
+    return float(1 - special.nctdtr(df, centre, critical))
+
+
+def detectable(error: float, df: float, alpha: float = 0.05, wanted: float = POWER) -> float:
+    """The smallest true shift seen with power `wanted`, in the unit of the standard error."""
+    critical = t_quantile(1 - share(alpha, "alpha"), df)
+    return error * float(special.nctdtrinc(min(df, MANY), 1 - share(wanted, "power"), critical))
+
+
+def detectable_in_sd(
+    baseline: int, candidate: int, alpha: float = 0.05, wanted: float = POWER
+) -> float:
+    """The smallest detectable shift in run-to-run standard deviations."""
+    df = _freedom(baseline, candidate)
+    return detectable(math.sqrt(1 / baseline + 1 / candidate), df, alpha, wanted)
+
+
+def runs_to_settle(
+    spread: Spread, half_width: float, baseline: int, candidate: int, alpha: float = 0.05
+) -> tuple[int, int] | None:
+    """How many further runs (candidate, baseline) bring the interval to this half width.
+
+    The two-sided 1 - 2 alpha interval. The baseline is kept as it is where a reasonable number
+    of candidate runs can do it; otherwise both sides grow to the same size. None beyond
+    MAX_RUNS.
+    """
+    if not half_width > 0:
+        return None
+
+    def fits(k: int, n: int) -> bool:
+        q = t_quantile(1 - alpha, max(spread.df + k + n - baseline - candidate, 1))
+        return q * spread.sd * math.sqrt(1 / k + 1 / n) <= half_width
+
+    alone = range(candidate, max(candidate, 4 * baseline, 20) + 1)
+    found = _first(alone, lambda n: fits(baseline, n))
+    if found is not None:
+        return found - candidate, 0
+    both = range(max(baseline, candidate), MAX_RUNS + 1)
+    found = _first(both, lambda n: fits(n, n))
+    return None if found is None else (found - candidate, found - baseline)
+
+
+def runs_needed(effect: float, sd: float, alpha: float = 0.05, wanted: float = POWER) -> int | None:
+    """Runs on each side that detect `effect` with power `wanted`; None beyond MAX_RUNS."""
+    if not (effect > 0 and sd > 0):
+        raise DataError(f"effect {effect}, sd {sd}", "give positive numbers in the same unit")
+    return _first(
+        range(2, MAX_RUNS + 1), lambda n: detectable_in_sd(n, n, alpha, wanted) * sd <= effect
+    )
+
+
+def _first(numbers: Sequence[int], fits: Callable[[int], bool]) -> int | None:
+    """The first number that fits, when all after it do too (bisection)."""
+    low, high = 0, len(numbers) - 1
+    if high < 0 or not fits(numbers[high]):
+        return None
+    while low < high:
+        middle = (low + high) // 2
+        if fits(numbers[middle]):
+            high = middle
+        else:
+            low = middle + 1
+    return numbers[low]
+
+
+def _freedom(baseline: int, candidate: int) -> int:
+    if baseline < 1 or candidate < 1 or baseline + candidate < 3:  # noqa: PLR2004 - 1 df
+        raise DataError(
+            f"{baseline} runs against {candidate}", "the spread needs two runs on one side at least"
+        )
+    return baseline + candidate - 2
+
+
+def _squares(values: Floats) -> float:
+    return float(((values - values.mean()) ** 2).sum())
+
+
+def _unequal(squares_a: float, df_a: int, squares_b: float, df_b: int) -> bool:
+    if df_a < 1 or df_b < 1 or squares_a <= 0 or squares_b <= 0:
+        return False
+    ratio = (squares_a / df_a) / (squares_b / df_b)
+    lower = float(special.fdtr(df_a, df_b, ratio))
+    return 2 * min(lower, 1 - lower) < UNEQUAL_P
+
+
+def _welch(shift: float, var_a: float, n_a: int, var_b: float, n_b: int) -> Difference:
+    """Welch 1947 with Satterthwaite's degrees of freedom."""
+    a, b = var_a / n_a, var_b / n_b
+    df = (a + b) ** 2 / (a**2 / (n_a - 1) + b**2 / (n_b - 1))
+    pooled = ((n_a - 1) * var_a + (n_b - 1) * var_b) / (n_a + n_b - 2)
+    return Difference(shift, math.sqrt(a + b), df, Spread(pooled, df), "Welch t (unequal scatter)")
+
+
+def _trigamma_inverse(x: float) -> float:
+    """Newton's method on 1/trigamma, which is nearly linear (Smyth 2004, appendix)."""
+    y = 0.5 + 1 / x
+    for _ in range(50):
+        value = float(special.polygamma(1, y))
+        step = value * (1 - value / x) / float(special.polygamma(2, y))
+        y += step
+        if abs(step) < 1e-10 * y:  # noqa: PLR2004 - convergence
+            break
+    return y

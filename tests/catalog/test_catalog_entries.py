@@ -1,0 +1,174 @@
+"""The 29 services say what is known of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from harness.catalog import Catalog, Objective, load_catalog
+
+ROOT = Path(__file__).resolve().parents[2]
+
+FACTS = """
+codai      foundation     3000  3  2    4Gi  app
+memorai    foundation     3001  3  2    4Gi  app
+logai      foundation     3002  3  2    4Gi  app
+id         foundation     4008  1  0.5  1Gi  -
+bancai     business       3003  2  1    2Gi  app
+wallet     business       3004  2  1    2Gi  app
+fabricai   business       3005  2  1    2Gi  app
+analizai   business       4003  1  0.5  1Gi  -
+marketai   business       4012  1  0.5  1Gi  -
+stocai     business       4015  1  0.5  1Gi  -
+studiai    user           3006  1  0.5  1Gi  app
+sociai     user           3007  1  0.5  1Gi  app
+cumparai   user           3008  1  0.5  1Gi  app
+ajutai     user           4002  1  0.5  1Gi  -
+jucai      user           4009  1  0.5  1Gi  -
+x          specialized    3009  2  1    2Gi  app
+publicai   specialized    3010  1  0.5  1Gi  app
+explorer   specialized    4006  1  0.5  1Gi  -
+legalizai  specialized    4011  1  0.5  1Gi  -
+admin      infrastructure 4000  1  0.5  1Gi  -
+hub        infrastructure 4007  1  0.5  1Gi  -
+dash       infrastructure 4004  1  0.5  1Gi  -
+docs       infrastructure 4005  1  0.5  1Gi  -
+metu       infrastructure 4013  1  0.5  1Gi  -
+aide       development    4001  1  0.5  1Gi  -
+kodex      development    4010  1  0.5  1Gi  -
+mod        development    4014  1  0.5  1Gi  -
+templates  development    4016  1  0.5  1Gi  -
+tools      development    4017  1  0.5  1Gi  -
+"""
+ROWS = [tuple(line.split()) for line in FACTS.split("\n") if line]
+NAMES = [row[0] for row in ROWS]
+
+IMPLEMENTED = {
+    "codai": "ai/chat auth/register user/profile user/preferences workspace/collaboration",
+    "memorai": "memory/remember memory/recall memory/context memory/forget stats",
+    "logai": "auth/register mfa/{action} user/profile admin/users",
+    "bancai": "accounts transactions portfolio market insights dashboard",
+    "wallet": "wallet defi analytics",
+    "fabricai": "ai-services model-management memory",
+    "studiai": "captions certificate sync-lesson",
+    "sociai": "social/feed social/communities social/engagement social/analytics",
+}
+
+
+@pytest.fixture(scope="module")
+def catalog() -> Catalog:
+    return load_catalog(ROOT / "services")
+
+
+def test_the_catalogue_holds_the_29_services_and_no_other(catalog: Catalog) -> None:
+    """Names come from the directory, sorted."""
+    assert catalog.names() == tuple(sorted(NAMES))
+    assert len(NAMES) == 29
+
+
+@pytest.mark.parametrize("row", ROWS, ids=NAMES)
+def test_an_entry_tells_tier_port_replicas_and_size(catalog: Catalog, row: tuple[str, ...]) -> None:
+    """Each of the 29 rows agrees with its file."""
+    name, tier, port, replicas, cpu, memory, app = row
+    service = catalog.service(name)
+    assert service.name == name
+    assert service.tier == tier
+    assert service.port == int(port)
+    assert service.replicas == int(replicas)
+    assert service.cpu == float(cpu)
+    assert service.memory == memory
+    assert service.core_app == (app == "app")
+    assert service.purpose
+
+
+def test_eleven_services_are_core_applications_and_no_two_share_a_port(catalog: Catalog) -> None:
+    """Twins would deploy on top of each other."""
+    services = catalog.services()
+    assert sum(service.core_app for service in services) == 11
+    assert len({service.port for service in services}) == len(services)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_service_promises_the_same_four_things(catalog: Catalog, name: str) -> None:
+    """P95 < 100 ms, 10,000 requests/s, errors < 0.1 %, availability 99.99 %."""
+    promises = [(o.indicator, o.threshold, o.quantile) for o in catalog.service(name).objectives]
+    assert promises == [
+        ("latency", 0.1, 0.95),
+        ("throughput", 10_000.0, None),
+        ("error_ratio", 0.001, None),
+        ("availability", 0.9999, None),
+    ]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_availability_is_by_time_slice_and_errors_by_request(name: str) -> None:
+    """Both as ratios of requests would contradict each other (0.1 % errors is 99.9 %)."""
+    text = (ROOT / "services" / f"{name}.yaml").read_text()
+    methods = {
+        document["spec"]["indicator"]["metadata"]["name"]: document["spec"]["budgetingMethod"]
+        for document in yaml.safe_load_all(text)
+        if document["kind"] == "SLO"
+    }
+    assert methods["availability"] == "Timeslices"
+    assert methods["error_ratio"] == "Occurrences"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_service_runs_in_three_regions_and_three_environments(
+    catalog: Catalog, name: str
+) -> None:
+    """Only production is production."""
+    service = catalog.service(name)
+    assert dict(zip(service.regions, service.region_roles, strict=True)) == {
+        "us-east-1": "active",
+        "eu-west-1": "standby",
+        "ap-southeast-1": "cold",
+    }
+    assert service.regions[0] == "us-east-1"
+    places = {each.name: each for each in service.environments}
+    assert sorted(places) == ["development", "production", "staging"]
+    for place, each in places.items():
+        assert each.namespace == f"codai-{place}"
+        assert each.base_url == f"http://{name}.codai-{place}.svc.cluster.local:{service.port}"
+        assert each.production == (place == "production")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_routes_are_the_implemented_ones_or_the_generic_api(catalog: Catalog, name: str) -> None:
+    """Collections and items, each with a name of its own."""
+    service = catalog.service(name)
+    stems = IMPLEMENTED.get(name, f"v1/{name}").split()
+    collections = {f"/api/{stem}" for stem in stems}
+    routes = {route.path: route for route in service.routes}
+    items = {f"{path}/{{id}}" for path in collections if "{" not in path}
+    assert set(routes) == collections | items
+    assert all(routes[path].methods == ("GET", "POST") for path in collections)
+    assert all(routes[path].methods == ("GET", "PUT", "DELETE") for path in items)
+    assert len({route.name for route in service.routes} - {""}) == len(routes)
+
+
+def test_three_services_answer_health_under_api(catalog: Catalog) -> None:
+    """The others answer at /health."""
+    paths = {service.name: service.health_path for service in catalog.services()}
+    assert {n for n, path in paths.items() if path == "/api/health"} == {
+        "logai",
+        "bancai",
+        "fabricai",
+    }
+    assert set(paths.values()) == {"/health", "/api/health"}
+
+
+def test_latency_and_errors_have_ceilings_and_the_others_floors() -> None:
+    """Which side of the threshold is good."""
+    sides = {
+        name: Objective(name, name, 1.0).upper
+        for name in ("latency", "throughput", "error_ratio", "availability")
+    }
+    assert sides == {
+        "latency": True,
+        "throughput": False,
+        "error_ratio": True,
+        "availability": False,
+    }

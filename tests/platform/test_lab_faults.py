@@ -1,0 +1,154 @@
+"""Faults of the lab hit what they name, show, and are undone from anywhere."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+
+from harness.catalog.model import Service
+from harness.errors import PlatformError
+from harness.platform.lab import cut
+from harness.platform.lab.edge import binary, configuration
+from harness.platform.lab.options import LabOptions
+from harness.platform.lab.platform import Lab
+from harness.platform.lab.topology import places
+from harness.platform.model import Fault, Heal
+from tests.platform.conftest import Inside
+
+Start = Callable[..., Inside]
+
+HEAL = """
+import json, sys
+from harness.platform.lab.platform import Lab
+from harness.platform.model import Heal
+heal = Heal(**json.load(sys.stdin))
+Lab().heal(heal)
+Lab().heal(heal)
+"""
+
+
+@pytest.mark.lab
+def test_the_front_door_fails_over_to_the_next_region_and_back(
+    start: Start, memorai: Service
+) -> None:
+    """Paused at once, a whole region is left by the global edge, and taken again after."""
+    inside = start(LabOptions(regions=2, replicas=1, edges=True))
+    lab = inside.lab
+    door = lab.target(memorai, "global").urls[0] + "/api/memory/1"
+    assert inside.get(door)[2]["x-region"] == "us-east-1"
+    fault = Fault("fail-region", {"region": "us-east-1"})
+    heal = lab.plan_heal(memorai, fault, "f1")
+    lab.inject(memorai, fault, heal)
+    assert len(lab.leftovers()) >= 3
+    inside.until(lambda: inside.get(door)[2].get("x-region") == "eu-west-1")
+    done = subprocess.run(
+        [sys.executable, "-c", HEAL], input=json.dumps(asdict(heal)), text=True, check=False
+    )
+    assert done.returncode == 0
+    assert not [each for each in lab.leftovers() if lab.directory.name in each]
+    inside.until(lambda: inside.get(door)[2].get("x-region") == "us-east-1")
+    edge = lab.target(memorai, "edge", "eu-west-1").urls[0]
+    assert inside.get(edge + "/api/memory/1")[2]["x-region"] == "eu-west-1"
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize("means", ["nftables", "routing rules"])
+def test_a_cut_stops_new_connections_between_two_subnets_only(
+    start: Start, monkeypatch: pytest.MonkeyPatch, means: str
+) -> None:
+    """Packets between the two vanish, those to a third pass, and the heal is complete."""
+    inside = start(LabOptions(regions=3, replicas=1))
+    code = f"""
+import socket
+from harness.platform.lab import cut
+if {means!r} != "nftables":
+    cut._nft = lambda: None
+assert cut.means() == {means!r}
+def open_(source, target):
+    try:
+        socket.create_connection((target, 3001), 0.3, (source, 0)).close()
+        return True
+    except OSError:
+        return False
+pair = ("127.1.0.0/16", "127.2.0.0/16")
+cut.cut([pair]); cut.cut([pair])
+assert cut.present() == (pair,), cut.present()
+assert not open_("127.1.1.1", "127.2.1.1")
+assert not open_("127.2.1.1", "127.1.1.1")
+assert open_("127.1.1.1", "127.3.1.1") and open_("127.0.0.1", "127.1.1.1")
+cut.mend([pair]); cut.mend([pair])
+assert cut.present() == ()
+assert open_("127.1.1.1", "127.2.1.1")
+"""
+    if means == "nftables" and cut.means() != means:
+        pytest.skip("nftables is not installed")
+    done = subprocess.run(
+        [*inside.lab.exec_prefix, sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.lab
+def test_paused_replicas_show_and_resume(start: Start, memorai: Service) -> None:
+    lab = start().lab
+    fault = Fault("pause-replicas", {"percent": 50})
+    assert len(lab.resolve(memorai, fault)) == 1
+    heal = lab.plan_heal(memorai, fault, "f1")
+    lab.inject(memorai, fault, heal)
+    assert sorted(each.health for each in lab.replicas(memorai)) == ["paused", "ready"]
+    assert any("stopped" in each for each in lab.leftovers())
+    lab.heal(heal)
+    lab.wait_ready()
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize(
+    ("kind", "arguments", "says"),
+    [
+        ("kill-replicas", {"region": "mars"}, "no region 'mars'"),
+        ("kill-replicas", {"count": 9}, "9 of 2 ready"),
+        ("kill-replicas", {"count": 0}, "0 of 2 ready"),
+        ("fail-region", {}, "no region named"),
+        ("partition-regions", {"regions": ["us-east-1"]}, "give two"),
+        ("partition-regions", {"regions": ["us-east-1", "mars"]}, "no region 'mars'"),
+        ("isolate-region", {"region": "us-east-1"}, "alone"),
+        ("kill-edge", {"region": "us-east-1"}, "nothing matches"),
+    ],
+)
+def test_a_fault_that_matches_nothing_is_refused(
+    start: Start, memorai: Service, kind: str, arguments: dict[str, Any], says: str
+) -> None:
+    lab = start().lab
+    with pytest.raises(PlatformError, match=says):
+        lab.resolve(memorai, Fault(kind, arguments))
+
+
+def test_a_fault_whose_lab_is_gone_is_healed(memorai: Service) -> None:
+    Lab().heal(Heal("f1", "pause-replicas", {"runtime": "/nowhere", "targets": ["x"]}))
+
+
+def test_envoy_accepts_every_edge(memorai: Service, tmp_path: Any) -> None:
+    """`envoy --mode validate` passes a region's configuration and the global one."""
+    found = places([memorai], ["us-east-1", "eu-west-1"], None, edges=True, isolated=True)
+    edges = [each for each in found if each.kind == "edge"]
+    assert len(edges) == 3
+    for edge in edges:
+        groups = [[each] for each in found if each.kind == "replica"]
+        path = tmp_path / f"{edge.id}.json"
+        path.write_text(json.dumps(configuration(edge, groups, tmp_path / "access.log")))
+        done = subprocess.run(
+            [binary(), "--mode", "validate", "--config-path", str(path)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr

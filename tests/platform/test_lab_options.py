@@ -1,0 +1,104 @@
+"""Options of a lab are checked where they are given."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+import harness.platform
+from harness.errors import CapabilityMissing, PlatformError
+from harness.platform.lab import namespace
+from harness.platform.lab.mood import Mood
+from harness.platform.lab.options import Behaviour, LabOptions, Slowdown
+from harness.platform.lab.platform import Lab
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"regions": 0},
+        {"regions": 4},
+        {"regions": True},
+        {"regions": "two"},
+        {"replicas": 0},
+        {"replicas": math.nan},
+        {"replication": "maybe"},
+        {"replication_delay_s": -1},
+        {"ready_timeout_s": math.inf},
+        {"load_cores": 0},
+    ],
+)
+def test_a_lab_that_cannot_be_is_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(PlatformError, match="give"):
+        LabOptions(**values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"error_ratio": 1.1},
+        {"error_ratio": "all"},
+        {"latency_median_s": math.nan},
+        {"latency_p99_s": 1.0},
+        {"latency_median_s": 2.0, "latency_p99_s": 1.0},
+        {"slow": {"/x": {"factor": -1}}},
+        {"slow": {"/x": {"speed": 1}}},
+        {"slow": [1]},
+        {"colour": 1},
+    ],
+)
+def test_a_behaviour_that_cannot_be_is_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(PlatformError):
+        Behaviour.parse(values)
+
+
+def test_options_survive_their_json_form() -> None:
+    options = LabOptions(2, behaviour=Behaviour(slow={"/x": Slowdown(1.1)}), replication="sync")
+    assert LabOptions.parse(options.document()) == options
+
+
+def test_delays_have_the_median_and_the_p99_asked_for() -> None:
+    """20,000 seeded draws: the estimates stay within 5 %."""
+    mood = Mood(Behaviour(latency_median_s=0.005, latency_p99_s=0.03), "r")
+    draws = sorted(mood.delay("/x") for _ in range(20_000))
+    assert draws[10_000] == pytest.approx(0.005, rel=0.05)
+    assert draws[19_800] == pytest.approx(0.03, rel=0.05)
+
+
+def test_a_factor_multiplies_the_latency_of_its_route_only() -> None:
+    mood = Mood(Behaviour(latency_median_s=0.01, slow={"/x": Slowdown(1.1, 0.5)}), "r")
+    assert mood.delay("/x") == pytest.approx(0.511)
+    assert mood.delay("/y") == 0.01
+
+
+def test_without_namespaces_the_reason_and_the_remedy_are_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A refused unshare, a missing one, and another system."""
+
+    def refuse(*args: object, **kwargs: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess([], 1, "", "unshare: unshare failed: refused")
+
+    monkeypatch.setattr(subprocess, "run", refuse)
+    look = namespace.isolation.__wrapped__
+    assert "run as root" in (look().missing or "")
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    assert "util-linux" in (look().missing or "")
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert "Linux only" in (look().missing or "")
+    monkeypatch.setattr("harness.platform.lab.platform.isolation", look)
+    with pytest.raises(CapabilityMissing, match="Linux only"):
+        Lab(LabOptions(isolated=True))
+    assert Lab().capabilities()["isolate-region"] is not None
+
+
+def test_every_public_name_is_there() -> None:
+    for name in harness.platform.__all__:
+        assert getattr(harness.platform, name) is not None
+    with pytest.raises(AttributeError):
+        _ = harness.platform.nothing
