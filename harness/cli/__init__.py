@@ -19,8 +19,15 @@ from harness.errors import HarnessError, Interrupted
 
 COMMANDS = {
     "perf": "harness.cli.perf:command",
+    "gate": "harness.cli.gate:command",
+    "baseline": "harness.cli.baseline:group",
+    "capacity": "harness.cli.capacity:command",
     "runs": "harness.cli.runs:runs",
     "show": "harness.cli.runs:show",
+    "services": "harness.cli.services:command",
+    "scenarios": "harness.cli.scenarios:command",
+    "lab": "harness.cli.lab:group",
+    "stats": "harness.cli.stats:group",
 }
 
 

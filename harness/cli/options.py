@@ -13,7 +13,7 @@ from harness.units import parse_duration, parse_rate, parse_ratio
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class _Parsed(click.ParamType):
+class _Parsed(click.ParamType[float]):
     """A click type around one of the parsers of `harness.units`."""
 
     def __init__(self, name: str, parse: Callable[[str], float]) -> None:

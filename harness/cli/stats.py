@@ -47,7 +47,9 @@ def group() -> None:
 @group.command()
 @click.option("--baseline", type=CSV_FILE, required=True, help="CSV: run,value or metric,run,value")
 @click.option("--candidate", type=CSV_FILE, required=True, help="The same for the other side.")
-@click.option("--margin", type=RATIO, default="5%", show_default=True, help="Smallest change of interest.")
+@click.option(
+    "--margin", type=RATIO, default="5%", show_default=True, help="Smallest change of interest."
+)
 @click.option(
     "--alpha",
     type=RATIO,
@@ -348,9 +350,7 @@ def _text(path: Path) -> str:
     try:
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path} is not UTF-8 (byte {error.start})", "save it as UTF-8"
-        ) from None
+        raise DataError(f"{path} is not UTF-8 (byte {error.start})", "save it as UTF-8") from None
     except IsADirectoryError:
         raise DataError(f"{path} is a directory", "give a CSV file") from None
     except OSError as error:

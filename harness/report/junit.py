@@ -41,7 +41,7 @@ def render_junit(record: RunRecord, verdict: Verdict) -> str:
 
 def _objective(suite: ET.Element, verdict: Verdict, result: ObjectiveResult) -> None:
     case = _case(suite, f"{verdict.service}.objectives", result.objective.name)
-    statement = _clean(result.statement)
+    statement = clean(result.statement)
     match result.outcome:
         case "fail":
             ET.SubElement(case, "failure", message=statement, type="objective missed")
@@ -55,10 +55,10 @@ def _objective(suite: ET.Element, verdict: Verdict, result: ObjectiveResult) -> 
 
 def _validity(suite: ET.Element, verdict: Verdict, check: ValidityCheck) -> None:
     case = _case(suite, f"{verdict.service}.validity", check.name)
-    text = _clean(f"{check.reason} Measured {check.measured}, limit {check.limit}.")
+    text = clean(f"{check.reason} Measured {check.measured}, limit {check.limit}.")
     if check.ok is False:
         if check.remedy:
-            text += f" Remedy: {_clean(check.remedy)}."
+            text += f" Remedy: {clean(check.remedy)}."
         ET.SubElement(case, "error", message=text, type=check.costs)
     elif check.ok is None:
         ET.SubElement(case, "skipped", message=text)
@@ -68,10 +68,10 @@ def _validity(suite: ET.Element, verdict: Verdict, check: ValidityCheck) -> None
 
 def _case(suite: ET.Element, classname: str, name: str) -> ET.Element:
     return ET.SubElement(
-        suite, "testcase", classname=_clean(classname), name=_clean(name), time="0"
+        suite, "testcase", classname=clean(classname), name=clean(name), time="0"
     )
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """The text without the characters that XML 1.0 cannot hold."""
     return _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text)

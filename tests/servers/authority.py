@@ -47,7 +47,7 @@ class Authority:
         )
 
     def issue(self, name: str, *, age: dt.timedelta = dt.timedelta()) -> dict[str, bytes]:
-        """`server.pem` and `server.key` for `name` and 127.0.0.1, expired if `age` is over 2 days."""
+        """`server.pem` and `server.key` for `name` and 127.0.0.1, for 2 days from `age` ago."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         names = [x509.DNSName(name), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]

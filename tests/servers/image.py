@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
 import shutil
 import subprocess
 import tempfile
@@ -48,7 +49,7 @@ def ensure_image(client: docker.DockerClient) -> str:
     Raises ImageUnavailableError. Test processes beside each other build it once.
     """
     tag = content_tag()
-    lock = Path(tempfile.gettempdir()) / f"{tag.replace(':', '-')}.lock"
+    lock = Path(tempfile.gettempdir()) / f"{tag.replace(':', '-')}-{os.getuid()}.lock"
     with lock.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         try:

@@ -45,11 +45,21 @@ def test_each_request_is_one_line_of_the_access_log(image: str, protocol: str) -
 
 
 def test_no_request_is_sent_twice(image: str) -> None:
-    """A sequence feed arrives as 0, 1, 2, … n-1, each once."""
+    """A sequence feed arrives as 0, 1, 2, … n-1, each once, from whichever of two threads."""
     with nginx(image) as server:
-        drive(plan(server.url(), rate=2000, duration_s=2))
+        drive(plan(server.url(), rate=2000, duration_s=2, threads=2))
         log = nginx_log(server, expected=4000)
     assert sorted(int(line.uri.partition("id=")[2]) for line in log) == list(range(4000))
+
+
+def test_a_closed_model_is_counted_as_exactly_as_an_open_one(image: str) -> None:
+    """As many as 16 users got through in a second, however many that was."""
+    arrivals = {"kind": "closed", "users": 16, "duration_s": 1, "think_s": 0.005}
+    with nginx(image) as server:
+        totals = drive(plan(server.url(), rate=1, duration_s=1, arrivals=arrivals)).totals()
+        log = nginx_log(server, expected=totals.completed)
+    assert len(log) == totals.completed == totals.offered > 500
+    assert len({line.connection for line in log}) <= 16
 
 
 @each_protocol

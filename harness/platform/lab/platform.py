@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform as machine
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -84,6 +85,11 @@ class Lab:
             isolated=self.isolated,
         )
         directory = runtime.new_runtime()
+        try:
+            processes = units(self._places, services, self.options, directory, self._cpus()[1])
+        except BaseException:
+            shutil.rmtree(directory, ignore_errors=True)
+            raise
         plan = {
             "isolated": self.isolated,
             "user": self._isolation.user,
@@ -91,7 +97,7 @@ class Lab:
             "options": self.options.document(),
             "services": [service.name for service in services],
             "places": [asdict(place) for place in self._places],
-            "units": units(self._places, services, self.options, directory, self._cpus()[1]),
+            "units": processes,
         }
         self._progress(f"starting {len(self._places)} processes")
         self._running = runtime.start(directory, plan, self._isolation.enter)
@@ -280,7 +286,7 @@ class Lab:
         return Heal(
             fault_id,
             fault.kind,
-            {"runtime": str(self.directory), "targets": list(hit), **fault.arguments},
+            {**fault.arguments, "runtime": str(self.directory), "targets": list(hit)},
         )
 
     def inject(self, service: Service, fault: Fault, heal: Heal) -> None:

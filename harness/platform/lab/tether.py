@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 
 
 def end_with_owner() -> None:
@@ -11,6 +12,6 @@ def end_with_owner() -> None:
 
     def spoken() -> None:
         if not os.read(0, 4096):
-            os._exit(0)
+            sys.exit(0)
 
     asyncio.get_running_loop().add_reader(0, spoken)

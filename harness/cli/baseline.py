@@ -1,0 +1,131 @@
+"""`harness baseline`: which runs a release is compared with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from harness.baseline import Baseline, BaselineStore
+
+STORE = click.option(
+    "--baselines",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where baselines are kept (default: baselines/).",
+)
+
+
+@click.group("baseline")
+def group() -> None:
+    """Accept, list, show, drop and prune the runs that releases are compared with."""
+
+
+@group.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@STORE
+@click.option("--results", type=click.Path(path_type=Path), help="Where records are kept.")
+@click.option("--new", is_flag=True, help="Start a baseline for conditions that have none yet.")
+@click.option("--label", help="A name for these runs, e.g. the release.")
+def accept(
+    runs: tuple[str, ...],
+    *,
+    baselines: Path | None,
+    results: Path | None,
+    new: bool,
+    label: str | None,
+) -> None:
+    """Add runs to the baseline of their conditions; invalid runs are refused."""
+    from harness.catalog import project_root
+    from harness.record import RunRecord, find_run
+
+    root = results or project_root() / "results"
+    records = [RunRecord.load(find_run(root, name)) for name in runs]
+    kept = _store(baselines).accept(records, new=new, label=label)
+    click.echo(f"{kept.service} {kept.scenario}: {len(kept.runs)} accepted runs")
+
+
+@group.command("list")
+@click.argument("service", required=False)
+@STORE
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_(service: str | None, *, baselines: Path | None, as_json: bool) -> None:
+    """List the baselines there are."""
+    found = _store(baselines).all(service)
+    if as_json:
+        click.echo(json.dumps([_short(one) for one in found], indent=1))
+        return
+    if not found:
+        click.echo("no baselines; make runs and accept them: harness baseline accept latest")
+    for one in found:
+        click.echo(f"{one.service:<12} {one.scenario:<12} {len(one.runs):>3} runs  {_where(one)}")
+
+
+@group.command()
+@click.argument("service")
+@STORE
+def show(service: str, *, baselines: Path | None) -> None:
+    """Show the accepted runs of SERVICE, quantiles in milliseconds."""
+    from harness.baseline import TOTAL
+    from harness.errors import BaselineError
+
+    found = _store(baselines).all(service)
+    if not found:
+        raise BaselineError(f"{service} has no baseline", "harness baseline list names them")
+    for one in found:
+        click.echo(f"{one.service} {one.scenario}: {_where(one)}")
+        for run in one.runs:
+            quantiles = run.endpoints[TOTAL].quantiles
+            cells = "  ".join(f"{name} {q[0] * 1e3:.3f}" for name, q in quantiles.items())
+            commit = (run.commit or "-")[:12]
+            click.echo(f"  {run.id}  {commit:<12}  {cells}  {run.throughput:,.0f}/s")
+        for note in one.notes:
+            click.echo(f"  note: {note['reason']} ({note['had']} to {note['left']} runs)")
+
+
+@group.command()
+@click.argument("service")
+@click.argument("run")
+@STORE
+@click.option("--reason", required=True, help="Why; it is kept in the file.")
+def drop(service: str, run: str, *, baselines: Path | None, reason: str) -> None:
+    """Take one RUN out of the baseline of SERVICE."""
+    kept = _store(baselines).drop(service, run, reason)
+    click.echo(f"{kept.service} {kept.scenario}: {len(kept.runs)} accepted runs left")
+
+
+@group.command()
+@click.argument("service")
+@STORE
+@click.option("--keep", type=click.IntRange(min=1), default=20, show_default=True)
+def prune(service: str, *, baselines: Path | None, keep: int) -> None:
+    """Keep only the latest runs of each baseline of SERVICE."""
+    store = _store(baselines)
+    for one in store.all(service):
+        kept = store.prune(one, keep) if len(one.runs) > keep else one
+        click.echo(f"{kept.service} {kept.scenario}: {len(kept.runs)} accepted runs")
+
+
+def _store(directory: Path | None) -> BaselineStore:
+    from harness.baseline import BaselineStore
+    from harness.catalog import project_root
+
+    return BaselineStore(directory or project_root() / "baselines")
+
+
+def _short(one: Baseline) -> dict[str, object]:
+    from dataclasses import asdict
+
+    return {
+        "service": one.service,
+        "scenario": one.scenario,
+        "conditions": asdict(one.conditions),
+        "runs": [run.id for run in one.runs],
+    }
+
+
+def _where(one: Baseline) -> str:
+    kept = one.conditions
+    return f"{kept.platform}, {kept.machine}, {kept.profile.split()[0]}"

@@ -1,0 +1,141 @@
+"""`harness gate SERVICE`: has it become slower than its baseline?"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.cli.options import DURATION, RATIO, run_options
+
+
+@click.command("gate")
+@click.argument("service")
+@click.argument("runs", nargs=-1, metavar="[RUN]...")
+@run_options
+@click.option(
+    "--runs",
+    "count",
+    type=click.IntRange(1, 100),
+    default=3,
+    show_default=True,
+    help="Candidate runs (or pairs) to make when none is named.",
+)
+@click.option(
+    "--settle",
+    "settle_s",
+    type=DURATION,
+    default="0s",
+    show_default=True,
+    help="Make further runs while in doubt, up to this long.",
+)
+@click.option(
+    "--interleave",
+    metavar="REF_URL",
+    help="Compare --target with this URL in ABBA pairs instead of the baseline.",
+)
+@click.option(
+    "--margin",
+    type=RATIO,
+    default="5%",
+    show_default=True,
+    help="The smallest change that matters.",
+)
+@click.option(
+    "--alpha", type=RATIO, default="5%", show_default=True, help="One-sided level of the intervals."
+)
+@click.option(
+    "--false-alarms",
+    type=float,
+    default=1.0,
+    show_default=True,
+    help="False alarms a month that the team is willing to hear.",
+)
+@click.option(
+    "--gates-per-month",
+    type=float,
+    default=600.0,
+    show_default=True,
+    help="How many gates share that budget.",
+)
+@click.option(
+    "--baselines",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where baselines are kept (default: baselines/).",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where gate.json, gate.xml and gate.md go (default: results/SERVICE/gate).",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON on stdout.")
+def command(
+    service: str,
+    runs: tuple[str, ...],
+    *,
+    count: int,
+    settle_s: float,
+    interleave: str | None,
+    margin: float,
+    alpha: float,
+    false_alarms: float,
+    gates_per_month: float,
+    baselines: Path | None,
+    output: Path | None,
+    as_json: bool,
+    **words: Any,
+) -> int:
+    """Compare SERVICE with its accepted runs: named RUNs, or new ones made now.
+
+    Exit codes: 0 no regression, 1 regression, 3 in doubt (with what would settle it), 4 the
+    machine could not measure.
+    """
+    from harness.baseline import BaselineStore
+    from harness.catalog import load_catalog, project_root
+    from harness.errors import UsageError
+    from harness.gate import Policy
+    from harness.gate.run import (
+        GateOptions,
+        Invalid,
+        gate_interleaved,
+        gate_live,
+        gate_runs,
+        invalid_verdict,
+    )
+    from harness.record import RunRecord, find_run
+    from harness.report.gate import print_gate, write_gate
+    from harness.run import RunOptions
+
+    if not 0 < alpha < 0.5:  # noqa: PLR2004 - a level above a coin's
+        raise UsageError(f"--alpha is {alpha:g}", "take a level between 0 and 50 %")
+    if not (false_alarms > 0 and gates_per_month > 0):
+        raise UsageError("the false-alarm budget must be positive", "e.g. --false-alarms 1")
+
+    def say(text: str) -> None:
+        click.echo(text, err=True)
+
+    root = project_root()
+    load_catalog(root / "services").service(service)
+    results = words["results"] or root / "results"
+    policy = Policy(margin, alpha, false_alarms, gates_per_month)
+    options = GateOptions(RunOptions(service, **words), count, settle_s / 60, interleave, policy)
+    store = BaselineStore(baselines or root / "baselines")
+    try:
+        if runs:
+            records = [RunRecord.load(find_run(results, name)) for name in runs]
+            verdict = gate_runs(records, store, policy)
+        elif interleave is not None:
+            verdict = gate_interleaved(options, say)
+        else:
+            verdict = gate_live(options, store, say)
+    except Invalid as reason:
+        verdict = invalid_verdict(options, str(reason))
+    write_gate(verdict, output or results / service / "gate")
+    if as_json:
+        click.echo(json.dumps(verdict.as_dict(), indent=1))
+    else:
+        print_gate(verdict, sys.stdout)
+    return verdict.exit_code

@@ -1,0 +1,182 @@
+"""The verdict on one metric, run by run."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.errors import DataError
+from harness.stats.compare import classify, compare_metric
+from harness.stats.runs import (
+    Spread,
+    detectable_in_sd,
+    difference,
+    pooled_spread,
+    power,
+    runs_needed,
+    shrink,
+)
+
+REPEATS = 4000
+
+
+@pytest.mark.parametrize(
+    ("estimate", "low", "high", "verdict"),
+    [
+        (0.10, 0.05, 0.15, "regression"),
+        (0.03, 0.01, 0.07, "trivial"),
+        (-0.10, -0.15, -0.05, "improvement"),
+        (-0.03, -0.04, -0.01, "trivial"),
+        (0.01, -0.02, 0.04, "no-change"),
+        (0.04, -0.02, 0.10, "inconclusive"),
+        (0.20, None, None, "inconclusive"),
+    ],
+)
+def test_the_verdict_is_read_from_the_interval(
+    estimate: float, low: float | None, high: float | None, verdict: str
+) -> None:
+    assert classify(estimate, low, high, 0.05) == verdict
+
+
+@pytest.mark.parametrize(("k", "n"), [(3, 1), (5, 1), (10, 1), (10, 10), (3, 5)])
+def test_unchanged_software_raises_five_percent_false_alarms(k: int, n: int) -> None:
+    random = np.random.default_rng(k * 100 + n)
+    runs = np.exp(0.05 * random.standard_normal((REPEATS, k + n)))
+    alarms = sum(
+        compare_metric(row[:k], row[k:], margin=0.0).verdict == "regression" for row in runs
+    )
+    assert 0.039 <= alarms / REPEATS <= 0.061
+
+
+def test_power_is_that_of_the_noncentral_t() -> None:
+    random = np.random.default_rng(7)
+    runs = np.exp(0.02 * random.standard_normal((2000, 10)))
+    runs[:, 5:] *= math.exp(0.04)
+    seen = sum((compare_metric(r[:5], r[5:], margin=0.0).low or 0) > 0 for r in runs)
+    assert seen / 2000 == pytest.approx(power(0.04, 0.02, 5, 5), abs=0.025)
+
+
+@pytest.mark.parametrize(
+    ("k", "n", "size"),
+    [(3, 1, 4.6), (5, 1, 3.3), (10, 1, 2.8), (20, 1, 2.6), (3, 3, 2.5), (10, 3, 1.75), (20, 5, 1.3)],
+)
+def test_the_smallest_detectable_shift_agrees_with_simulation(k: int, n: int, size: float) -> None:
+    assert detectable_in_sd(k, n) == pytest.approx(size, rel=0.06)
+
+
+def test_a_clear_slowdown_is_a_regression_and_costs_no_more_runs() -> None:
+    found = compare_metric([100, 101, 99, 100], [110, 111, 109])
+    assert found.verdict == "regression"
+    assert found.shift == pytest.approx(0.1, abs=0.005)
+    assert found.runs_needed == 0
+    assert found.detectable is not None
+    assert found.detectable < 0.05
+
+
+def test_higher_throughput_is_an_improvement() -> None:
+    found = compare_metric([100, 101, 99], [120, 121, 119], lower_is_better=False)
+    assert found.verdict == "improvement"
+    assert found.shift > 0
+    assert found.p_value is not None
+    assert found.p_value > 0.99
+
+
+def test_one_run_against_one_is_capped_at_inconclusive() -> None:
+    found = compare_metric([100], [200])
+    assert (found.verdict, found.low, found.detectable, found.runs_needed) == (
+        "inconclusive",
+        None,
+        None,
+        None,
+    )
+    assert "rerun" in found.reason
+
+
+def test_a_prior_spread_lets_one_run_speak() -> None:
+    assert compare_metric([100], [200], prior_sd=0.02).verdict == "regression"
+    assert compare_metric([100], [101], prior_sd=0.05).verdict == "inconclusive"
+
+
+def test_the_price_settles_the_question() -> None:
+    random = np.random.default_rng(3)
+    base = np.exp(0.03 * random.standard_normal(10))
+    found = compare_metric(base, base[:2] * 1.02)
+    assert found.verdict == "inconclusive"
+    assert found.runs_needed is not None
+    more = np.exp(0.03 * random.standard_normal(2 + found.runs_needed))
+    settled = compare_metric(base, more)
+    assert settled.low is not None
+    assert settled.high is not None
+    assert settled.high - settled.low < 1.3 * 0.05
+
+
+def test_constant_series_have_no_scatter_and_no_false_precision() -> None:
+    assert compare_metric([100.1] * 5, [100.1] * 5).verdict == "no-change"
+    assert compare_metric([100.1] * 5, [110.1] * 5).verdict == "regression"
+    assert compare_metric([0.0] * 3, [0.0] * 3).verdict == "no-change"
+
+
+def test_zero_or_negative_values_are_compared_by_their_difference() -> None:
+    found = compare_metric([0.0, 0.0, 0.01, 0.0], [0.2, 0.21, 0.19, 0.2])
+    assert (found.scale, found.verdict) == ("difference", "regression")
+    assert found.shift == pytest.approx(0.1975)
+    assert compare_metric([-5.0, -5.1, -4.9], [-5.0, -5.1, -4.9]).verdict == "no-change"
+
+
+def test_a_candidate_that_scatters_far_more_is_judged_by_welch() -> None:
+    random = np.random.default_rng(5)
+    alarms = 0
+    for _ in range(1000):
+        a, b = 100 + random.standard_normal(20), 100 + 15 * random.standard_normal(4)
+        alarms += compare_metric(a, b, margin=0).verdict == "regression"
+    assert alarms / 1000 <= 0.08
+
+
+@pytest.mark.parametrize(
+    ("a", "b"), [([], [1.0]), ([1.0], []), ([math.nan], [1.0]), ([1.0], [math.inf])]
+)
+def test_what_cannot_be_compared_is_one_clear_line(a: list[float], b: list[float]) -> None:
+    with pytest.raises(DataError, match="; "):
+        compare_metric(a, b)
+
+
+@given(
+    st.lists(st.floats(1e-300, 1e300), min_size=1, max_size=6),
+    st.lists(st.floats(1e-300, 1e300), min_size=1, max_size=6),
+    st.floats(1e-3, 1e3),
+)
+def test_the_unit_does_not_matter(a: list[float], b: list[float], unit: float) -> None:
+    x, y = np.array(a), np.array(b)
+    if not (1e-300 < min(x.min(), y.min()) * unit and max(x.max(), y.max()) * unit < 1e300):
+        return
+    first, second = compare_metric(x, y), compare_metric(x * unit, y * unit)
+    assert math.isclose(first.shift, second.shift, rel_tol=1e-6, abs_tol=1e-9)
+
+
+def test_the_pooled_spread_finds_the_common_variance() -> None:
+    random = np.random.default_rng(2)
+    same = random.chisquare(4, 500) / 4
+    assert pooled_spread(same, np.full(500, 4.0)).variance == pytest.approx(1, rel=0.1)
+    mixed = same * 5 / random.chisquare(5, 500)
+    assert pooled_spread(mixed, np.full(500, 4.0)).df == pytest.approx(5, rel=0.5)
+
+
+def test_shrinking_weighs_by_degrees_of_freedom() -> None:
+    assert shrink(Spread(4.0, 2), Spread(1.0, 4)) == Spread(2.0, 6)
+
+
+def test_runs_needed_detect_what_they_promise() -> None:
+    n = runs_needed(0.05, 0.03)
+    assert n is not None
+    assert power(0.05, 0.03, n, n) >= 0.8 > power(0.05, 0.03, n - 1, n - 1)
+    assert runs_needed(1e-6, 1.0) is None
+
+
+def test_the_difference_of_a_single_run_is_the_prediction_test() -> None:
+    found = difference([1.0, 2.0, 3.0], [4.0])
+    assert found.error == pytest.approx(math.sqrt(4 / 3))
+    assert found.df == 2

@@ -1,0 +1,120 @@
+"""Recovery from per-second series."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from harness.errors import DataError
+from harness.stats.interval import Floats
+from harness.stats.recovery import log_rank, recovery
+
+INJECT, BEGIN = 60, 62
+
+
+def outage(
+    random: np.random.Generator, length: int, dip: int | None = None, total: int = 180
+) -> tuple[Floats, dict[str, Floats]]:
+    """Latency, errors and throughput with an outage of `length` s and a false dip of 3 s in it."""
+    t = np.arange(total, dtype=float)
+    down = (t >= BEGIN) & (t < BEGIN + length)
+    if dip is not None:
+        down &= ~((t >= BEGIN + dip) & (t < BEGIN + dip + 3))
+    latency = np.where(down, 0.5, 0.1) * np.exp(0.05 * random.standard_normal(total))
+    errors = np.where(down, random.poisson(30, total), 0).astype(float)
+    throughput = np.where(down, 60, 100) + 3 * random.standard_normal(total)
+    return t, {"latency": latency, "errors": errors, "throughput": throughput}
+
+
+def test_a_false_dip_is_not_called_a_recovery() -> None:
+    random = np.random.default_rng(1)
+    gaps = []
+    for _ in range(400):
+        length = int(random.integers(12, 60))
+        dip = int(random.integers(1, length - 3))
+        t, series = outage(random, length, dip)
+        found = recovery(t, series, INJECT)
+        assert found.recovery is not None
+        gaps.append(found.recovery - (BEGIN - INJECT + length))
+    late = np.array(gaps)
+    assert (late < -1).mean() <= 0.005
+    assert np.median(np.abs(late)) <= 1
+
+
+def test_impact_detection_and_recovery_are_told_from_the_injection() -> None:
+    t, series = outage(np.random.default_rng(2), 20)
+    found = recovery(t, series, INJECT, heal=75)
+    assert found.impact == 2
+    assert found.detection == 5
+    assert found.recovery == 22
+    assert (found.low, found.high, found.censored) == (21, 22, False)
+    assert found.after_heal == 7
+
+
+def test_a_recovery_that_never_came_is_censored() -> None:
+    t, series = outage(np.random.default_rng(3), 1000)
+    found = recovery(t, series, INJECT)
+    assert (found.recovery, found.high, found.censored) == (None, None, True)
+    assert found.low == 120
+
+
+def test_every_metric_must_be_back() -> None:
+    t, series = outage(np.random.default_rng(4), 20)
+    series["latency"][BEGIN + 20 : BEGIN + 50] = 0.4
+    found = recovery(t, series, INJECT)
+    assert found.recovery == pytest.approx(52, abs=1)
+
+
+def test_unknown_and_missing_seconds_are_not_recovered() -> None:
+    t, series = outage(np.random.default_rng(5), 20)
+    series["latency"][BEGIN + 20 : BEGIN + 30] = math.nan
+    keep = (t < BEGIN + 30) | (t >= BEGIN + 35)
+    found = recovery(t[keep], {k: v[keep] for k, v in series.items()}, INJECT)
+    assert found.recovery == pytest.approx(37, abs=1)
+
+
+def test_a_fault_without_effect_has_no_recovery() -> None:
+    t, series = outage(np.random.default_rng(6), 0)
+    found = recovery(t, series, INJECT)
+    assert (found.impact, found.recovery, found.censored) == (None, None, False)
+
+
+def test_a_second_outage_is_a_relapse() -> None:
+    t, series = outage(np.random.default_rng(7), 20)
+    series["latency"][130:140] = 1.0
+    assert recovery(t, series, INJECT).relapse == pytest.approx(70, abs=3)
+
+
+def test_series_that_cannot_be_judged_are_one_clear_line() -> None:
+    t, series = outage(np.random.default_rng(8), 20)
+    for times, columns, inject in (
+        (t, series, 5.0),
+        (t, series, 500.0),
+        (t, {"speed": t}, 60.0),
+        (t, {}, 60.0),
+        (np.zeros(180), series, 60.0),
+        (t * 1e9, series, 60.0),
+    ):
+        with pytest.raises(DataError):
+            recovery(times, columns, inject)
+    with pytest.raises(DataError):
+        recovery(t, series, 60.0, heal=50.0)
+
+
+def test_log_rank_tells_slow_recoveries_from_fast_ones() -> None:
+    random = np.random.default_rng(9)
+    fast, slow = random.exponential(10, 30), random.exponential(40, 30)
+    cut = slow > 60
+    none = [False] * 30
+    found = log_rank(fast, none, np.minimum(slow, 60), cut.tolist())
+    assert found.p_value < 0.001
+    assert found.ratio is not None
+    assert found.ratio < 1
+    # Freireich's leukaemia trial (Cox 1972): chi-square 16.8.
+    six_mp = [6, 6, 6, 6, 7, 9, 10, 10, 11, 13, 16, 17, 19, 20, 22, 23, 25, 32, 32, 34, 35]
+    out = [0, 0, 0, 1, 0, 1, 0, 1, 1, 0, 0, 1, 1, 1, 0, 0, 1, 1, 1, 1, 1]
+    placebo = [1, 1, 2, 2, 3, 4, 4, 5, 5, 8, 8, 8, 8, 11, 11, 12, 12, 15, 17, 22, 23]
+    trial = log_rank(placebo, [False] * 21, six_mp, [bool(c) for c in out])
+    assert trial.statistic == pytest.approx(16.79, abs=0.01)
