@@ -65,7 +65,9 @@ def engine(arrivals: dict[str, Any], url: str, connections: int, seconds: float)
     }
     for kind, histogram in merged.items():
         for name, q in QUANTILES.items():
-            found[f"{kind}_{name}"] = histogram.quantile(q) / 1e9 if histogram.count else None
+            found[f"{kind}_{name}"] = (
+                (histogram.quantile(q) or 0) / 1e9 if histogram.count else None
+            )
     return found
 
 

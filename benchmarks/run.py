@@ -26,6 +26,7 @@ from benchmarks.servers import nginx, truth_server
 SERVER_CORE, GENERATOR_CORE = 0, 1
 CONNECTIONS = 32
 PEERS = ("wrk", "hey", "oha", "vegeta", "k6")
+LAGS = ("p50", "p99", "p999")
 TARGET = Path(__file__).with_name("RESULTS.md")
 MINE = "this engine"
 
@@ -187,7 +188,7 @@ def _quantiles(text: str) -> dict[str, float]:
 
     histogram = Histogram.decode(text)
     at = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "p999": 0.999}
-    return {name: histogram.quantile(q) / 1e9 for name, q in at.items()}
+    return {name: (histogram.quantile(q) or 0) / 1e9 for name, q in at.items()}
 
 
 def _error(found: float | None, actual: float) -> str:
@@ -200,14 +201,12 @@ def cost(bench: Bench) -> str:
     python = [_timed(["-c", "pass"]) for _ in range(5)]
     record, bytes_on_disk, memory = _one_run(bench)
     minutes = 60 / record
+    ratio = statistics.median(started) / statistics.median(python)
+    start = f"{statistics.median(started) * 1e3:.0f} ms ({ratio:.1f} x an empty Python)"
     return table(
         ["what", "figure"],
         [
-            [
-                "`harness --help`",
-                f"{statistics.median(started) * 1e3:.0f} ms "
-                f"({statistics.median(started) / statistics.median(python):.1f} x an empty Python)",
-            ],
+            ["`harness --help`", start],
             ["record on disk, 5 endpoints, per minute", f"{bytes_on_disk * minutes / 1e6:.1f} MB"],
             ["memory of the load child, one worker", f"{memory[0] / 1e6:.0f} MB"],
             ["each further worker", f"{memory[1] / 1e6:.0f} MB"],
@@ -229,7 +228,7 @@ def _one_run(bench: Bench) -> tuple[float, int, tuple[int, int]]:
 
     peak = {1: 0, 2: 0}
     size, seconds = 0, 1.0
-    for workers in peak:
+    for workers in (1, 2):
         options = RunOptions("memorai", rate=1000, duration_s=float(bench.seconds), workers=workers)
         with session(options) as ready:
             profile = ready.profile()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -96,16 +96,10 @@ class Session:
 
     def plan(self, profile: LoadProfile) -> LoadPlan:
         """Everything the load child needs for one run with this profile."""
-        bounds = {}
-        if self.options.connections is not None:
-            bounds["connections_per_target"] = self.options.connections
-        return LoadPlan(
-            target=self.target,
-            traffic=self.traffic,
-            profile=profile,
-            workers=self.options.workers,
-            **bounds,
-        )
+        plan = LoadPlan(self.target, self.traffic, profile, workers=self.options.workers)
+        if self.options.connections is None:
+            return plan
+        return replace(plan, connections_per_target=self.options.connections)
 
     def run(
         self,

@@ -48,7 +48,7 @@ def request(
         body = _json_template(json_body)
         found.setdefault("content-type", "application/json")
     return Request(
-        name=name or f"{method} {path}",
+        name=f"{method} {path}" if name is None else name,
         method=method,
         path=path,
         weight=weight,

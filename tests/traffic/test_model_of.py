@@ -90,7 +90,7 @@ def test_journeys_alone_are_traffic() -> None:
         ({"feeds": [uuid()]}, "ShopUser.feeds is not a dict of feeds"),
         ({"feeds": {"id": 3}}, "ShopUser.feeds is not a dict of feeds"),
         ({"mix": [get("/"), get("/")]}, 'ShopUser.mix: the name "GET /" is empty or used twice'),
-        ({"mix": [get("/", name="")]}, "ShopUser.mix[0]"),
+        ({"mix": [get("/", name="")]}, 'ShopUser.mix: the name "" is empty'),
         ({"mix": [get("/", name=3)]}, "ShopUser.mix[0].name: "),
         ({"mix": [get("api")]}, "ShopUser.mix[0].path: "),
         ({"mix": [get("")]}, "ShopUser.mix[0]"),

@@ -111,14 +111,14 @@ def test_a_ramp_grows_from_nothing() -> None:
 @pytest.mark.parametrize("rate", [0, -1, -0.0, math.nan, math.inf, -math.inf, 1e7 + 1, 1e300])
 def test_an_impossible_rate_is_refused(rate: float) -> None:
     """Zero, negative, not a number, absurd."""
-    with pytest.raises(ProfileError, match="the rate is .* requests/s; it must be"):
+    with pytest.raises(ProfileError, match=r"the rate is .* requests/s; it must be"):
         resolve_profile("perf", rate=rate)
 
 
 @pytest.mark.parametrize("duration", [0, -5, math.nan, math.inf, 7 * 86_400 + 1, 1e300, 1e-9, 0.05])
 def test_an_impossible_duration_is_refused(duration: float) -> None:
     """Zero, negative, not a number, longer than a week, too short to hold anything."""
-    with pytest.raises(ProfileError, match="the duration is .* seconds; it must be"):
+    with pytest.raises(ProfileError, match=r"the duration is .* seconds; it must be"):
         resolve_profile("perf", duration=duration)
 
 
@@ -131,7 +131,7 @@ def test_a_profile_that_would_send_nothing_is_refused() -> None:
 
 def test_a_spike_beyond_what_can_be_is_refused() -> None:
     """The peak counts, not the base."""
-    with pytest.raises(ProfileError, match="the peak rate is 1.5e\\+07"):
+    with pytest.raises(ProfileError, match=r"the peak rate is 1\.5e\+07"):
         resolve_profile("spike", rate=5e6)
 
 

@@ -103,7 +103,7 @@ def test_a_replay_takes_no_rate_of_its_own(tmp_path: Path) -> None:
     path.write_text("1\n")
     for wish in ({"rate": 5.0}, {"duration": 5.0}, {"users": 5}):
         with pytest.raises(ProfileError, match="has its own instants"):
-            resolve_profile(f"replay:{path}", **wish)  # type: ignore[arg-type]
+            resolve_profile(f"replay:{path}", **wish)
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
