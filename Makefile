@@ -15,7 +15,7 @@ RUN_OPTIONS = $(call opt,RATE,rate) $(call opt,DURATION,duration) $(call opt,PRO
 	$(call opt,SCENARIO,scenario) $(call opt,TARGET,target) $(call opt,THROUGH,through) \
 	$(call opt,WORKERS,workers) $(call opt,SEED,seed) $(call opt,PLATFORM,platform)
 
-.PHONY: help setup perf test check bench clean
+.PHONY: help setup perf gate test test-all check bench clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,10 @@ $(READY): $(SOURCES) scripts/setup
 perf: $(READY) ## Drive a service and judge it: make perf SERVICE=memorai
 	@$(if $(SERVICE),,echo "make perf: SERVICE is not set; try: make perf SERVICE=memorai (harness services lists them)" >&2; exit 2;)
 	@$(PY) -m harness perf $(SERVICE) $(RUN_OPTIONS)
+
+gate: $(READY) ## Compare a service with its baseline: make gate SERVICE=memorai
+	@$(if $(SERVICE),,echo "make gate: SERVICE is not set; try: make gate SERVICE=memorai" >&2; exit 2;)
+	@$(PY) -m harness gate $(SERVICE) $(RUN_OPTIONS) $(ARGS)
 
 test: $(READY) ## Run the fast tests
 	@$(PY) -m pytest -n auto -m "not lab and not docker and not kubernetes and not browser and not slow" $(ARGS)

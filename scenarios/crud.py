@@ -65,7 +65,7 @@ def on_item(route: Route) -> list[Request]:
             name=f"replace {path}",
             headers=KEYED,
             json_body={"note": "replaced by a load test"},
-            checks=[status(200)],
+            checks=[status(200), json_pointer("/id", equals="{item}")],
         ),
         "DELETE": delete(
             f"{path}/{{old}}", name=f"delete {path}", headers=KEYED, checks=[status(200)]

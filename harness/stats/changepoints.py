@@ -120,16 +120,18 @@ def _fit(y: Floats, least: int, alarms: float) -> tuple[Indices, _Noise, float]:
 
 
 def _step_fit(y: Floats, least: int, alarms: float) -> tuple[Indices, _Noise, float]:
-    noise = _noise(y)
-    penalty = _gaussian_penalty(len(y), alarms) * noise.long_run
+    """Fit, estimate the noise between the steps found, fit again; then ask the own history."""
+    noise = _rough_noise(y)
+    unit = _gaussian_penalty(len(y), alarms)
+    steps = partition(y, unit * noise.long_run, least)
+    noise = _noise(y, steps)
+    penalty = unit * noise.long_run
     steps = partition(y, penalty, least)
     if not steps:
         return steps, noise, penalty
-    own = _own_penalty(y - level(y, steps), noise, least, alarms)
-    if own > penalty:
-        penalty = own
-        steps = partition(y, penalty, least)
-    return steps, noise, penalty
+    noise = _noise(y, steps)
+    penalty = max(unit * noise.long_run, _own_penalty(y - level(y, steps), noise, least, alarms))
+    return partition(y, penalty, least), noise, penalty
 
 
 def _gaussian_penalty(n: int, alarms: float) -> float:
@@ -137,7 +139,7 @@ def _gaussian_penalty(n: int, alarms: float) -> float:
     return GAUSS_A + GAUSS_B * math.log(math.log(n)) - 2 * math.log(alarms / 0.05) + GAUSS_C / n
 
 
-GAUSS_A, GAUSS_B, GAUSS_C = 7.0, 3.0, 60.0
+GAUSS_A, GAUSS_B, GAUSS_C = 5.5, 3.0, 60.0
 PERMUTATIONS = 99
 
 
@@ -148,17 +150,32 @@ def _own_penalty(residual: Floats, noise: _Noise, least: int, alarms: float) -> 
     return float(np.quantile(strongest_step(shuffled, least), 1 - alarms))
 
 
-def _noise(y: Floats) -> _Noise:
-    one, two = _mean_square(np.diff(y)), _mean_square(y[2:] - y[:-2])
+def _noise(y: Floats, steps: Indices) -> _Noise:
+    """From the differences that cross no step."""
+    one, two = np.diff(y) ** 2, (y[2:] - y[:-2]) ** 2
+    keep_one, keep_two = np.ones(len(one), dtype=bool), np.ones(len(two), dtype=bool)
+    for step in steps:
+        keep_one[step - 1] = False
+        keep_two[max(step - 2, 0) : step] = False
+    return _from_squares(float(one[keep_one].mean()), float(two[keep_two].mean()))
+
+
+def _rough_noise(y: Floats) -> _Noise:
+    """Without the largest differences, whatever made them."""
+
+    def mean_square(d: Floats) -> float:
+        squares = np.sort(d * d)
+        kept = squares[: max(1, math.ceil(len(squares) * (1 - TRIM)))]
+        return float(kept.mean()) / TRIMMED_SQUARE
+
+    return _from_squares(mean_square(np.diff(y)), mean_square(y[2:] - y[:-2]))
+
+
+def _from_squares(one: float, two: float) -> _Noise:
+    """AR(1): E d1^2 = 2 v (1 - rho), E d2^2 = 2 v (1 - rho^2)."""
     rho = min(max(two / one - 1, 0.0), MAX_RHO) if one > 0 else 0.0
     variance = max(one / (2 * (1 - rho)), 1e-18)
     return _Noise(rho, variance, variance * (1 + rho) / (1 - rho))
-
-
-def _mean_square(d: Floats) -> float:
-    squares = np.sort(d * d)
-    kept = squares[: max(1, math.ceil(len(squares) * (1 - TRIM)))]
-    return float(kept.mean()) / TRIMMED_SQUARE
 
 
 def _tamed(y: Floats) -> Floats:

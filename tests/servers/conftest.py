@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import docker
 import pytest
 from docker.errors import DockerException
 from testcontainers.core.config import testcontainers_config
+from testcontainers.core.network import Network
 
 from tests.servers.authority import Authority
 from tests.servers.image import ImageUnavailableError, ensure_image
@@ -29,6 +32,13 @@ def image() -> str:
         pytest.skip(str(error))
     finally:
         client.close()
+
+
+@pytest.fixture
+def network(image: str) -> Iterator[Network]:
+    """A network of one test's own, in which no other test's container takes an address."""
+    with Network() as network:
+        yield network
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 from testcontainers.core.container import DockerContainer
+from testcontainers.core.network import Network
 
 READY_LIMIT_S = 15.0
 LOG_LIMIT_S = 3.0
@@ -152,6 +153,7 @@ def nginx(
     keepalive_timeout: str = "60s",
     certificate: Mapping[str, bytes] | None = None,
     protocols: str = "TLSv1.2 TLSv1.3",
+    network: Network | None = None,
 ) -> Iterator[Server]:
     """Nginx: 8080 HTTP/1.1, 8081 HTTP/2 without TLS, 8443 TLS with HTTP/2, 8444 TLS without it.
 
@@ -166,23 +168,31 @@ def nginx(
     files = {"/etc/nginx/nginx.conf": configuration.encode(), "/srv/large": bytes(LARGE_BYTES)}
     files |= {f"/srv/{name}": content for name, content in (certificate or {}).items()}
     ports = (8080, 8081, 8443, 8444) if certificate else (8080, 8081)
-    with run(image, ["nginx", "-g", "daemon off;"], files, ports) as server:
+    with run(image, ["nginx", "-g", "daemon off;"], files, ports, network) as server:
         wait_ready(f"{server.url()}/ready")
         yield server
 
 
 @contextmanager
 def haproxy(
-    image: str, backends: Mapping[str, Server], *, check: bool = True, keep_alive: bool = True
+    image: str,
+    network: Network,
+    backends: Mapping[str, Server],
+    *,
+    check: bool = True,
+    keep_alive: bool = True,
 ) -> Iterator[Server]:
-    """HAProxy on 8080, round-robin over `backends`, which it checks every 200 ms; no retries."""
+    """HAProxy on 8080, round-robin over `backends`, which it checks every 200 ms; no retries.
+
+    In a network of their own: elsewhere the address of a killed backend may pass to another test's.
+    """
     checked = " check inter 200ms fall 2 rise 1" if check else ""
     servers = [f"  server {n} {s.address}:8080{checked}" for n, s in backends.items()]
     connections = "http-keep-alive" if keep_alive else "httpclose"
     configuration = HAPROXY.format(servers="\n".join(servers), connections=connections).encode()
     command = ["haproxy", "-db", "-f", "/etc/haproxy/haproxy.cfg"]
     files = {"/etc/haproxy/haproxy.cfg": configuration}
-    with run(image, command, files, (8080, 8404)) as server:
+    with run(image, command, files, (8080, 8404), network) as server:
         wait_ready(f"{server.url(8404)}/stats;csv")
         yield server
 
@@ -208,12 +218,18 @@ def web_application(image: str) -> Iterator[Server]:
 
 @contextmanager
 def run(
-    image: str, command: Sequence[str], files: Mapping[str, bytes], ports: Sequence[int]
+    image: str,
+    command: Sequence[str],
+    files: Mapping[str, bytes],
+    ports: Sequence[int],
+    network: Network | None = None,
 ) -> Iterator[Server]:
     """A container of `image` with `files` in place before `command` starts; removed at the end."""
     container: Any = DockerContainer(image).with_command(list(command)).with_exposed_ports(*ports)
     for path, content in files.items():
         container = container.with_copy_into_container(content, path)
+    if network is not None:
+        container = container.with_network(network)
     with container:
         yield Server(container)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from testcontainers.core.network import Network
 
 from tests.servers.containers import haproxy, haproxy_statistics, nginx, nginx_log
 from tests.servers.drive import drive, plan
@@ -10,9 +11,13 @@ from tests.servers.drive import drive, plan
 pytestmark = pytest.mark.docker
 
 
-def test_counts_agree_through_a_balancer(image: str) -> None:
+def test_counts_agree_through_a_balancer(image: str, network: Network) -> None:
     """Engine, HAProxy and the two servers name the same numbers."""
-    with nginx(image) as a, nginx(image) as b, haproxy(image, {"a": a, "b": b}) as proxy:
+    with (
+        nginx(image, network=network) as a,
+        nginx(image, network=network) as b,
+        haproxy(image, network, {"a": a, "b": b}) as proxy,
+    ):
         totals = drive(plan(proxy.url(), rate=1000, duration_s=3)).totals()
         counters = haproxy_statistics(proxy)
         logged = [len(nginx_log(server, expected=1500)) for server in (a, b)]
@@ -24,14 +29,18 @@ def test_counts_agree_through_a_balancer(image: str) -> None:
 
 
 def test_a_backend_killed_behind_a_health_checking_balancer_fails_until_it_is_found(
-    image: str,
+    image: str, network: Network
 ) -> None:
     """As many requests fail as HAProxy counts errors, and none once it has marked the server down.
 
     On a reused client connection HAProxy does not send the 503 that it counts, but closes (so that
     the client may retry; issue 2375 of haproxy/haproxy): that is `eof` here.
     """
-    with nginx(image) as a, nginx(image) as b, haproxy(image, {"a": a, "b": b}) as proxy:
+    with (
+        nginx(image, network=network) as a,
+        nginx(image, network=network) as b,
+        haproxy(image, network, {"a": a, "b": b}) as proxy,
+    ):
         driven = drive(plan(proxy.url(), rate=500, duration_s=4), (1.5, b.kill))
         counters = haproxy_statistics(proxy)
         answered = [len(nginx_log(server)) for server in (a, b)]
@@ -47,13 +56,13 @@ def test_a_backend_killed_behind_a_health_checking_balancer_fails_until_it_is_fo
 
 
 def test_a_backend_killed_behind_an_unchecking_balancer_is_as_many_5xx_as_it_says(
-    image: str,
+    image: str, network: Network
 ) -> None:
     """With a connection for each request every failure is an answer; half fail to the end."""
     with (
-        nginx(image) as a,
-        nginx(image) as b,
-        haproxy(image, {"a": a, "b": b}, check=False, keep_alive=False) as proxy,
+        nginx(image, network=network) as a,
+        nginx(image, network=network) as b,
+        haproxy(image, network, {"a": a, "b": b}, check=False, keep_alive=False) as proxy,
     ):
         document = plan(proxy.url(), rate=500, duration_s=4)
         driven = drive(document, (1.5, b.kill))

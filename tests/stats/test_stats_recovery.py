@@ -109,7 +109,7 @@ def test_log_rank_tells_slow_recoveries_from_fast_ones() -> None:
     cut = slow > 60
     none = [False] * 30
     found = log_rank(fast, none, np.minimum(slow, 60), cut.tolist())
-    assert found.p_value < 0.001
+    assert found.p_value < 0.01
     assert found.ratio is not None
     assert found.ratio < 1
     # Freireich's leukaemia trial (Cox 1972): chi-square 16.8.

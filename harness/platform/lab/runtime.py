@@ -59,7 +59,8 @@ class Running:
 
 
 def new_runtime() -> Path:
-    """An empty directory for one more lab."""
+    """An empty directory for one more lab; those of dead ones are removed on the way."""
+    running()
     path = root() / f"lab-{secrets.token_hex(4)}"
     (path / "logs").mkdir(parents=True, mode=0o700)
     return path
