@@ -9,13 +9,15 @@ READY := .venv/.ready
 # Everything that changes what is installed or built.
 SOURCES := pyproject.toml $(wildcard engine/Cargo.toml engine/src/*.rs engine/src/*/*.rs)
 
+FAST := not lab and not docker and not kubernetes and not browser and not slow
+
 # Options of a run, passed on when set: make perf SERVICE=memorai RATE=2000 DURATION=20s
 opt = $(if $($(1)),--$(2) $($(1)))
 RUN_OPTIONS = $(call opt,RATE,rate) $(call opt,DURATION,duration) $(call opt,PROFILE,profile) \
 	$(call opt,SCENARIO,scenario) $(call opt,TARGET,target) $(call opt,THROUGH,through) \
 	$(call opt,WORKERS,workers) $(call opt,SEED,seed) $(call opt,PLATFORM,platform)
 
-.PHONY: help setup perf gate test test-all check bench clean
+.PHONY: help setup perf gate test test-marked coverage check bench clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,10 +38,14 @@ gate: $(READY) ## Compare a service with its baseline: make gate SERVICE=memorai
 	@$(PY) -m harness gate $(SERVICE) $(RUN_OPTIONS) $(ARGS)
 
 test: $(READY) ## Run the fast tests
-	@$(PY) -m pytest -n auto -m "not lab and not docker and not kubernetes and not browser and not slow" $(ARGS)
+	@$(PY) -m pytest -n auto -m "$(FAST)" $(ARGS)
 
-test-all: $(READY) ## Run every test that this machine can run
-	@$(PY) -m pytest $(ARGS)
+test-marked: $(READY) ## Run the tests that need namespaces, Docker, a browser, a cluster or time
+	@$(PY) -m pytest -m "not ($(FAST))" $(ARGS)
+
+coverage: $(READY) ## Run every test with branch coverage of harness/
+	@$(PY) -m coverage run -m pytest $(ARGS); code=$$?; $(PY) -m coverage combine -q; \
+	$(PY) -m coverage report --skip-covered | tail -n 40; exit $$code
 
 check: $(READY) ## Lint, types, formatting of Python and Rust, the README's commands
 	@scripts/check

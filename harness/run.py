@@ -21,13 +21,23 @@ from harness.judge import Verdict, judge
 from harness.load.driver import LoadProcess
 from harness.load.plan import LoadPlan
 from harness.platform import Behaviour, LabOptions, make_platform
+from harness.platform.lab.options import REGIONS
 from harness.platform.model import Platform, Target, Through
-from harness.record import RunRecord, RunWriter, capture_environment
+from harness.record import RunRecord, RunWriter, capture_environment, check_writable
 from harness.report import write_reports
 from harness.traffic import load_model, resolve_profile, scenario_environment
 from harness.traffic.model import LoadProfile, Spacing, TrafficModel
 
 Say = Callable[[str], None]
+
+USUAL_BEHAVIOUR: Mapping[str, Mapping[str, Any]] = {
+    "gate": {"latency_median_s": 0.02, "latency_p99_s": 0.06}
+}
+"""profile -> how the lab's reference service answers unless --behaviour says otherwise.
+
+As fast as it can, it answers within a millisecond, and the scheduler's noise is larger than any
+change a gate is asked about; a service that talks to a database takes tens of them.
+"""
 Message = dict[str, Any]
 
 MOST_INTERRUPTS = 2
@@ -101,6 +111,14 @@ class Session:
             return plan
         return replace(plan, connections_per_target=self.options.connections)
 
+    def environment(self) -> dict[str, Any]:
+        """The machine, the platform and the deployment, as a record keeps them."""
+        return {
+            **capture_environment(self.root),
+            "platform": self.platform.name,
+            "target": dict(self.target.environment),
+        }
+
     def run(
         self,
         profile: LoadProfile,
@@ -114,16 +132,11 @@ class Session:
         and marked so.
         """
         plan = self.plan(profile)
-        environment = {
-            **capture_environment(self.root),
-            "platform": self.platform.name,
-            "target": dict(self.target.environment),
-        }
         with RunWriter.create(
             self.results,
             self.service,
             plan,
-            environment,
+            self.environment(),
             command=tuple(sys.argv),
             labels=dict(labels or {}),
         ) as writer:
@@ -154,9 +167,10 @@ def session(options: RunOptions, say: Say = lambda text: None) -> Iterator[Sessi
         users=options.users,
     )
     platform = make_named_platform(options, service, say)
+    results = options.results or root / "results"
+    check_writable(results)
     with platform.provision(service):
         target = platform.target(service, options.through, options.region)
-        results = options.results or root / "results"
         yield Session(options, service, traffic, platform, target, root, results)
 
 
@@ -168,15 +182,39 @@ def make_named_platform(options: RunOptions, service: Service, say: Say) -> Plat
             raise UsageError("--target and --environment exclude each other", "name one of them")
         url = _environment(options.environment, service).base_url
     if url is not None:
+        if options.behaviour:
+            raise UsageError("--behaviour is for the lab, not for a URL", "leave it out")
         _refuse_production(options, service, url)
         return make_platform("url", url=url, progress=say)
     lab = LabOptions(
-        regions=3 if options.through == "global" else 1,
+        regions=_regions(options),
         replicas=options.replicas,
         edges=options.through != "service",
-        behaviour=Behaviour.parse(options.behaviour),
+        behaviour=Behaviour.parse(_behaviour(options)),
     )
     return make_platform(options.platform, options=lab, progress=say)
+
+
+def _behaviour(options: RunOptions) -> dict[str, Any]:
+    """What was asked over what is usual; a run of another seed draws other delays too."""
+    usual = dict(USUAL_BEHAVIOUR.get(options.profile, {}))
+    if options.seed is not None:
+        usual["seed"] = options.seed
+    return usual | dict(options.behaviour)
+
+
+def _regions(options: RunOptions) -> int:
+    """How many of the lab's regions the run needs: all behind the front door, else up to its own.
+
+    Raises UsageError for a region that the lab does not have.
+    """
+    if options.region is not None and options.region not in REGIONS:
+        raise UsageError(
+            f"the lab has no region {options.region!r}", f"it can have {', '.join(REGIONS)}"
+        )
+    if options.through == "global":
+        return len(REGIONS)
+    return 1 if options.region is None else REGIONS.index(options.region) + 1
 
 
 def _environment(name: str, service: Service) -> Environment:

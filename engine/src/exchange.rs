@@ -110,7 +110,9 @@ pub struct Ended {
     pub error: Option<Kind>,
     pub status: u16,
     pub bytes_in: u64,
-    /// When the body was complete, in the caller's clock.
+    /// When the head was there, in the caller's clock.
+    pub first: Option<u64>,
+    /// When the body was complete.
     pub done: u64,
     /// Whether the response was read to its end, so that the connection may be used again.
     pub whole: bool,
@@ -137,7 +139,7 @@ pub async fn complete(
         Err(error) => return Ended::failed(kind_of(&error, heard()), now()),
     };
     let status = response.status().as_u16();
-    let mut ended = Ended { status, ..Ended::default() };
+    let mut ended = Ended { status, first: Some(now()), ..Ended::default() };
     let keep = template.checks.iter().any(Check::needs_body);
     let mut kept = Vec::new();
     let mut body = response.into_body();

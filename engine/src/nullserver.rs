@@ -80,6 +80,7 @@ pub fn serve(
         bells: RefCell::default(),
         sooner: Notify::new(),
     });
+    deepen(&listener);
     runtime.block_on(async move {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let alarm = Alarm::new()?;
@@ -99,6 +100,15 @@ pub fn serve(
         }
         Ok(())
     })
+}
+
+/// Lets a burst of connections wait for their turn: one refused would look like a second's latency.
+fn deepen(listener: &TcpListener) {
+    use std::os::fd::AsRawFd;
+    // SAFETY: listening again on a listening socket only changes its backlog.
+    unsafe {
+        libc::listen(listener.as_raw_fd(), 4096);
+    }
 }
 
 /// Wakes each waiting request at its time.

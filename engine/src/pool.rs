@@ -1,7 +1,7 @@
 //! Connections: a bounded number for each target, taken in turn; whoever finds none free waits.
 
 use crate::exchange::{Ended, Outgoing, complete, kind_of};
-use crate::hub::Hub;
+use crate::hub::{Hub, Side};
 use crate::kind::Kind;
 use crate::net::{Io, open};
 use crate::worker::{Job, Worker};
@@ -296,18 +296,22 @@ async fn serve(worker: Rc<Worker>, target: usize, turn: usize, mut job: Job) {
                     || worker.run.now(),
                 );
                 let mut exchange = pin!(exchange);
+                hub.rouse(Side::Asking);
                 poll_fn(|cx| {
-                    hub.poll(cx, |cx| {
-                        // The request enters the driver, the driver moves it.
-                        if let Poll::Ready(ended) = exchange.as_mut().poll(cx) {
-                            return Poll::Ready(ended);
+                    hub.poll(cx, |side, cx| match side {
+                        Side::Asking => match exchange.as_mut().poll(cx) {
+                            Poll::Ready(ended) => Poll::Ready(ended),
+                            Poll::Pending => deadline
+                                .poll(&worker, cx)
+                                .map(|()| Ended::failed(Kind::Timeout, worker.run.now())),
+                        },
+                        Side::Moving => {
+                            if !gone && driver.as_mut().poll(cx).is_ready() {
+                                gone = true;
+                                hub.rouse(Side::Asking);
+                            }
+                            Poll::Pending
                         }
-                        if !gone && driver.as_mut().poll(cx).is_ready() {
-                            gone = true;
-                            cx.waker().wake_by_ref();
-                        }
-                        let late = deadline.poll(&worker, cx);
-                        late.map(|()| Ended::failed(Kind::Timeout, worker.run.now()))
                     })
                 })
                 .await
@@ -315,15 +319,23 @@ async fn serve(worker: Rc<Worker>, target: usize, turn: usize, mut job: Job) {
         };
         let whole = ended.whole;
         job.end(ended);
+        if gone || !whole {
+            break;
+        }
+        hub.rouse(Side::Moving);
         let ready = poll_fn(|cx| {
-            hub.poll(cx, |cx| {
-                gone = gone || driver.as_mut().poll(cx).is_ready();
-                if gone || !whole {
-                    return Poll::Ready(false);
-                }
-                match sender.poll_ready(cx) {
+            hub.poll(cx, |side, cx| match side {
+                Side::Asking => match sender.poll_ready(cx) {
                     Poll::Ready(result) => Poll::Ready(result.is_ok()),
                     Poll::Pending => deadline.poll(&worker, cx).map(|()| false),
+                },
+                Side::Moving => {
+                    gone = driver.as_mut().poll(cx).is_ready();
+                    if gone || sender.is_ready() {
+                        return Poll::Ready(!gone);
+                    }
+                    hub.rouse(Side::Asking);
+                    Poll::Pending
                 }
             })
         });
@@ -334,16 +346,23 @@ async fn serve(worker: Rc<Worker>, target: usize, turn: usize, mut job: Job) {
             Some(job) => Some(job),
             None => {
                 worker.pool.targets[target].borrow_mut().idle.push_back(Rc::clone(&slot));
+                hub.rouse(Side::Asking);
+                hub.rouse(Side::Moving);
                 poll_fn(|cx| {
-                    hub.poll(cx, |cx| {
-                        if driver.as_mut().poll(cx).is_ready() {
-                            slot.dead.set(true);
+                    // The connection first: a request must not be given to one that is closed.
+                    hub.poll(cx, |side, cx| {
+                        if !gone && driver.as_mut().poll(cx).is_ready() {
+                            gone = true;
+                        }
+                        if gone {
                             return Poll::Ready(None);
                         }
                         if let Some(job) = slot.job.borrow_mut().take() {
                             return Poll::Ready(Some(job));
                         }
-                        *slot.waker.borrow_mut() = Some(cx.waker().clone());
+                        if side == Side::Asking {
+                            *slot.waker.borrow_mut() = Some(cx.waker().clone());
+                        }
                         Poll::Pending
                     })
                 })

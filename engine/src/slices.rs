@@ -22,7 +22,8 @@ const SERVICE: usize = 1;
 const LAG: usize = 2;
 const WAIT: usize = 3;
 const FAILED: usize = 4;
-const HIST_NAMES: [&str; 5] = ["response", "service", "lag", "wait", "failed"];
+const FIRST: usize = 5;
+const HIST_NAMES: [&str; 6] = ["response", "service", "lag", "wait", "failed", "first"];
 
 /// Counts and histograms of one second and endpoint.
 #[derive(Debug, Default)]
@@ -35,7 +36,7 @@ pub struct Cell {
     bytes_in: u64,
     bytes_out: u64,
     connects: u64,
-    hists: [Option<Box<Histogram<u32>>>; 5],
+    hists: [Option<Box<Histogram<u32>>>; HIST_NAMES.len()],
 }
 
 /// One request that ended, all times in nanoseconds from the start.
@@ -47,10 +48,29 @@ pub struct Outcome {
     pub ready: Option<u64>,
     /// When it was handed to a free connection; absent when it never was.
     pub sent: Option<u64>,
+    /// When the head of the response was there.
+    pub first: Option<u64>,
     pub error: Option<Kind>,
     pub bytes_in: u64,
     pub bytes_out: u64,
     pub connects: u64,
+}
+
+impl Outcome {
+    /// A request that the bound on what is in flight refused at `ready`.
+    pub fn refused(due: u64, ready: u64) -> Self {
+        Self {
+            due,
+            done: ready,
+            ready: Some(ready),
+            sent: None,
+            first: None,
+            error: Some(Kind::InFlightLimit),
+            bytes_in: 0,
+            bytes_out: 0,
+            connects: 0,
+        }
+    }
 }
 
 impl Cell {
@@ -76,7 +96,11 @@ impl Cell {
             None => {
                 self.completed += 1;
                 clipped += self.note(RESPONSE, response);
-                clipped += self.note(SERVICE, o.done.saturating_sub(o.sent.unwrap_or(o.due)));
+                let sent = o.sent.unwrap_or(o.due);
+                clipped += self.note(SERVICE, o.done.saturating_sub(sent));
+                if let Some(first) = o.first {
+                    clipped += self.note(FIRST, first.saturating_sub(sent));
+                }
             }
             Some(kind) => {
                 self.failed += 1;

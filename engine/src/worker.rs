@@ -90,17 +90,7 @@ impl Worker {
         let mut recorder = crate::lock(&self.recorder);
         recorder.offer(endpoint, due);
         if !admitted {
-            let outcome = Outcome {
-                due,
-                done: ready,
-                ready: Some(ready),
-                sent: None,
-                error: Some(Kind::InFlightLimit),
-                bytes_in: 0,
-                bytes_out: 0,
-                connects: 0,
-            };
-            recorder.end(endpoint, &outcome);
+            recorder.end(endpoint, &Outcome::refused(due, ready));
             return None;
         }
         drop(recorder);
@@ -171,20 +161,10 @@ impl Worker {
         }
         journeys.done += 1;
         drop(journeys);
-        let outcome = Outcome {
-            due,
-            done: ready,
-            ready: Some(ready),
-            sent: None,
-            error: Some(Kind::InFlightLimit),
-            bytes_in: 0,
-            bytes_out: 0,
-            connects: 0,
-        };
         let endpoint = run.plan.requests.len() + journey;
         let mut recorder = crate::lock(&self.recorder);
         recorder.offer(endpoint, due);
-        recorder.end(endpoint, &outcome);
+        recorder.end(endpoint, &Outcome::refused(due, ready));
     }
 
     /// The next request of a closed model's user; `None` when the run is over for it.
@@ -218,6 +198,7 @@ impl Job {
             done: ended.done,
             ready: Some(self.ready),
             sent: self.sent,
+            first: ended.first,
             error: ended.error,
             bytes_in: ended.bytes_in,
             bytes_out: self.bytes_out,

@@ -1,6 +1,6 @@
 """Accepted runs, kept in version control: what a release is compared with."""
 
-from harness.baseline.measure import conditions_of, measure
+from harness.baseline.measure import conditions, conditions_of, measure
 from harness.baseline.model import (
     QUANTILES,
     TOTAL,
@@ -19,6 +19,7 @@ __all__ = [
     "BaselineStore",
     "Conditions",
     "EndpointFigures",
+    "conditions",
     "conditions_of",
     "measure",
     "refuse_unfit",

@@ -19,19 +19,24 @@ from harness.baseline.model import (
     EndpointFigures,
 )
 from harness.errors import BaselineError
+from harness.load.plan import LoadPlan
 from harness.record import RunRecord
 from harness.stats.quantiles import sectioned_quantile
 from harness.units import NANOSECONDS
 
 
 def conditions_of(record: RunRecord) -> Conditions:
-    """The conditions under which a run was made.
+    """The conditions under which a run was made."""
+    return conditions(record.plan, record.environment)
 
-    Two runs of one machine kind, one deployment, one profile and one mix get equal ones; the
-    seed is not part of them, because arrivals of different seeds are draws of one process.
+
+def conditions(plan: LoadPlan, environment: Mapping[str, Any]) -> Conditions:
+    """The conditions under which a run with this plan is made in this environment.
+
+    Two runs of one machine kind, one deployment, one profile and one mix get equal ones. The
+    seed is not part of them, because arrivals of different seeds are draws of one process, nor
+    is the lab's behaviour: it stands for the release under test.
     """
-    plan = record.plan
-    environment = record.environment
     profile = plan.profile
     shape = [
         profile.model,
@@ -113,8 +118,14 @@ def _machine(host: Mapping[str, Any]) -> str:
 
 def _deployment(target: Mapping[str, Any]) -> str:
     """How the service was deployed, as the platform describes it."""
-    keys = ("replicas", "regions", "pinning", "behaviour")
-    return ", ".join(f"{key} {target[key]}" for key in keys if target.get(key)) or "as found"
+    keys = ("replicas", "regions", "replication", "isolated", "cores_service", "edge")
+    return (
+        ", ".join(f"{key} {_words(target[key])}" for key in keys if target.get(key)) or "as found"
+    )
+
+
+def _words(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _commit(record: RunRecord) -> str | None:

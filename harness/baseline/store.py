@@ -77,22 +77,28 @@ class BaselineStore:
 
         Raises BaselineError when there is none, and says in which conditions the nearest differs.
         """
-        service, scenario = record.service.name, record.plan.traffic.scenario
+        scenario = record.plan.traffic.scenario
+        return self.find(record.service.name, scenario, conditions_of(record), record.id)
+
+    def find(
+        self, service: str, scenario: str, wanted: Conditions, what: str = "a run"
+    ) -> Baseline:
+        """The group of these conditions; raises BaselineError as `matching` does."""
         groups = self.load(service, scenario)
-        wanted = conditions_of(record)
         for group in groups:
             if group.conditions == wanted:
                 return group
         if not groups:
             raise BaselineError(
                 f"{self.path(service, scenario)}: no baseline yet",
-                f"make some runs and accept them: harness baseline accept {service}/latest",
+                f"make one: harness baseline make {service}",
             )
         nearest = min(groups, key=lambda group: len(wanted.differences(group.conditions)))
         raise BaselineError(
-            f"{record.id} cannot be compared with the baseline in "
+            f"{what} cannot be compared with the baseline in "
             f"{self.path(service, scenario)}: {'; '.join(wanted.differences(nearest.conditions))}",
-            "run under the same conditions, or start a group for these: baseline accept --new",
+            "run under the same conditions, or start a baseline for these: "
+            "harness baseline accept --new",
         )
 
     def accept(

@@ -67,8 +67,11 @@ def run(argv: Sequence[str] | None = None) -> int:
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.ClickException as problem:
-        problem.show()
-        return problem.exit_code
+        context = getattr(problem, "ctx", None)
+        where = context.command_path if context else "harness"
+        text = problem.format_message().rstrip(".")
+        click.echo(f"harness: {text}; see: {where} --help", err=True)
+        return HarnessError.exit_code
     except (Interrupted, KeyboardInterrupt, click.Abort) as stop:
         detail = f"; {stop}" if str(stop) else ""
         click.echo(f"harness: interrupted{detail}", err=True)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from harness.cli.options import run_options
 
 if TYPE_CHECKING:
     from harness.baseline import Baseline, BaselineStore
@@ -21,6 +23,52 @@ STORE = click.option(
 @click.group("baseline")
 def group() -> None:
     """Accept, list, show, drop and prune the runs that releases are compared with."""
+
+
+@group.command(context_settings={"default_map": {"profile": "gate"}})
+@click.argument("service")
+@run_options
+@STORE
+@click.option(
+    "--runs",
+    "count",
+    type=click.IntRange(1, 100),
+    default=10,
+    show_default=True,
+    help="Valid runs to make; each on a deployment of its own.",
+)
+@click.option("--label", help="A name for these runs, e.g. the release.")
+def make(
+    service: str, *, baselines: Path | None, count: int, label: str | None, **words: Any
+) -> int:
+    """Make runs of SERVICE with the gate's profile and accept them.
+
+    Exit code 4 when the machine cannot measure; what was valid before stays accepted.
+    """
+    from harness.errors import BaselineError
+    from harness.gate.run import Invalid, find_baseline, fresh_seeds, make_run
+    from harness.run import RunOptions
+
+    def say(text: str) -> None:
+        click.echo(text, err=True)
+
+    options = RunOptions(service, **words)
+    store = _store(baselines)
+    try:
+        kept = find_baseline(options, store)[0]
+    except BaselineError:
+        kept = None
+    seeds = fresh_seeds(options, kept)
+    for _ in range(count):
+        try:
+            record = make_run(options, next(seeds), say)
+        except Invalid as reason:
+            click.echo(f"harness: {reason}", err=True)
+            return 4
+        kept = store.accept([record], new=True, label=label)
+    if kept is not None:
+        click.echo(f"{kept.service} {kept.scenario}: {len(kept.runs)} accepted runs")
+    return 0
 
 
 @group.command()

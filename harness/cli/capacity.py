@@ -12,6 +12,9 @@ from harness.cli.options import DURATION, RATE, RATIO, run_options
 if TYPE_CHECKING:
     from harness.capacity import CapacityResult, Step
 
+LEAST_HOLD_S = 5.0
+"""Below five seconds a step's p95 says more about its start than about its rate."""
+
 
 @click.command("capacity")
 @click.argument("service")
@@ -38,7 +41,15 @@ def command(
     Exit codes: 0 a capacity was found, 3 the search could not bracket it.
     """
     from harness.capacity import Search, find_capacity
+    from harness.errors import UsageError
     from harness.run import RunOptions, session
+
+    if not 0 < start <= most:
+        raise UsageError(
+            f"--start is {start:g} and --most {most:g}", "the search climbs from a rate above 0"
+        )
+    if hold_s < LEAST_HOLD_S:
+        raise UsageError(f"--hold is {hold_s:g} s", f"a step needs {LEAST_HOLD_S:g} s or more")
 
     def say(text: str) -> None:
         click.echo(text, err=True)

@@ -12,7 +12,7 @@ import click
 from harness.cli.options import DURATION, RATIO, run_options
 
 
-@click.command("gate")
+@click.command("gate", context_settings={"default_map": {"profile": "gate"}})
 @click.argument("service")
 @click.argument("runs", nargs=-1, metavar="[RUN]...")
 @run_options
@@ -126,7 +126,7 @@ def command(
     try:
         if runs:
             records = [RunRecord.load(find_run(results, name)) for name in runs]
-            verdict = gate_runs(records, store, policy)
+            verdict = gate_runs(service, records, store, policy)
         elif interleave is not None:
             verdict = gate_interleaved(options, say)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,6 +30,25 @@ class _Parsed(click.ParamType[float]):
             return self._parse(str(value))
         except ValueError as problem:
             self.fail(str(problem), param, ctx)
+
+
+class _Object(click.ParamType[dict[str, Any]]):
+    """A JSON object, as a dictionary."""
+
+    name = "json"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> dict[str, Any]:
+        if isinstance(value, dict):
+            return value
+        try:
+            found = json.loads(value)
+        except ValueError as problem:
+            self.fail(f"{value!r} is not JSON ({problem})", param, ctx)
+        if not isinstance(found, dict):
+            self.fail(f"{value!r} is no JSON object", param, ctx)
+        return found
 
 
 DURATION = _Parsed("duration", parse_duration)
@@ -61,6 +81,13 @@ RUN_OPTIONS = (
         help="The service itself, its region's edge, or the global front door.",
     ),
     click.option("--region", help="Region to drive (default: the first)."),
+    click.option(
+        "--behaviour",
+        type=_Object(),
+        default={},
+        show_default=False,
+        help='How the lab\'s service answers, e.g. {"latency_median_s": 0.02}.',
+    ),
     click.option("--replicas", type=click.IntRange(min=1), help="Replicas per region in the lab."),
     click.option(
         "--workers",

@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from harness.baseline.model import QUANTILES, TOTAL, AcceptedRun
-from harness.errors import BaselineError, DataError
+from harness.errors import BaselineError
 from harness.gate.model import GateOutcome, GateVerdict, Policy, Row, RowOutcome
+from harness.gate.spread import shared_spread
 from harness.stats.compare import Comparison, compare_metric
 from harness.stats.errors import compare_ratios
 from harness.stats.multiplicity import holm
 from harness.stats.pairs import compare_pairs
-from harness.stats.runs import Spread, pooled_spread
+from harness.stats.runs import Spread
 
 FEW_RUNS = 8
 """Below so many baseline runs the scatter is pooled over endpoints (facts: Smyth 2004)."""
@@ -54,7 +55,7 @@ def compare_runs(
     if not baseline or not candidates:
         side = "baseline" if not baseline else "candidate"
         raise BaselineError(f"{service}: no {side} run to compare", "make and accept some runs")
-    metrics = _metrics(baseline, candidates)
+    metrics = _metrics(baseline, candidates, primary)
     prior = _prior(metrics, baseline, candidates)
     rows = [
         row
@@ -77,14 +78,16 @@ def compare_interleaved(
     policy = policy or Policy()
     rows = [
         row
-        for metric in _metrics(before, after)
+        for metric in _metrics(before, after, primary)
         if (row := _paired_row(metric, before, after, policy, primary)) is not None
     ]
     rows.append(_errors(before, after, policy, primary))
     return _verdict(service, scenario, rows, before, after, policy, "interleaved")
 
 
-def _metrics(baseline: Sequence[AcceptedRun], candidates: Sequence[AcceptedRun]) -> list[_Metric]:
+def _metrics(
+    baseline: Sequence[AcceptedRun], candidates: Sequence[AcceptedRun], primary: str
+) -> list[_Metric]:
     """Every endpoint that all runs have, times every quantile, and throughput."""
     runs = [*baseline, *candidates]
     shared = set.intersection(*(set(run.endpoints) for run in runs))
@@ -93,8 +96,15 @@ def _metrics(baseline: Sequence[AcceptedRun], candidates: Sequence[AcceptedRun])
     for endpoint in sorted(shared):
         offered = sum(run.endpoints[endpoint].offered for run in runs)
         heavy = offered >= LEAST_SHARE * total
-        # p99 of one run rests on a hundredth of its requests: shown, never gating.
-        metrics += [_Metric(endpoint, name, heavy and name != "p99") for name in QUANTILES]
+        # p99 of one run rests on a hundredth of its requests: shown, gating only as the primary.
+        metrics += [
+            _Metric(
+                endpoint,
+                name,
+                heavy and (name != "p99" or (endpoint == TOTAL and name == primary)),
+            )
+            for name in QUANTILES
+        ]
     return metrics
 
 
@@ -109,23 +119,13 @@ def _prior(
     candidates: Sequence[AcceptedRun],
 ) -> Callable[[_Metric], Spread | None]:
     """The scatter that a quantile's endpoints share, for when there are few runs."""
-    freedom = len(baseline) + len(candidates) - 2
-    if len(baseline) >= FEW_RUNS or freedom < 1:
+    if len(baseline) >= FEW_RUNS:
         return lambda metric: None
     shared: dict[str, Spread | None] = {}
     for name in QUANTILES:
-        variances = []
-        for metric in metrics:
-            if metric.name == name:
-                sides = _values(metric, baseline), _values(metric, candidates)
-                if min(len(side) for side in sides) and min(map(min, sides)) > 0:
-                    logs = [np.log(side) for side in sides]
-                    power = sum(float(((x - x.mean()) ** 2).sum()) for x in logs)
-                    variances.append(power / freedom)
-        try:
-            shared[name] = pooled_spread(variances, [float(freedom)] * len(variances))
-        except DataError:
-            shared[name] = None
+        of_name = [m for m in metrics if m.name == name and m.endpoint != TOTAL]
+        sides = [[_values(m, runs) for m in of_name] for runs in (baseline, candidates)]
+        shared[name] = shared_spread(*sides)
     return lambda metric: shared.get(metric.name)
 
 
@@ -148,7 +148,7 @@ def _row(
         before,
         after,
         policy.margin,
-        policy.alpha,
+        policy.tail,
         lower_is_better=metric.lower_is_better,
         **borrowed,
     )
@@ -166,6 +166,7 @@ def _row(
         high=found.high,
         detectable=found.detectable,
         runs_needed=found.runs_needed,
+        baseline_runs_needed=found.baseline_runs_needed,
         p_value=found.p_value,
         adjusted=None,
         reason=found.reason,
@@ -182,7 +183,7 @@ def _paired_row(
     a, b = _values(metric, before), _values(metric, after)
     if len(a) != len(b) or len(a) < 2 or min(*a, *b) <= 0:  # noqa: PLR2004 - a pair has no scatter
         return None
-    found = compare_pairs(a, b, policy.margin, policy.alpha, lower_is_better=metric.lower_is_better)
+    found = compare_pairs(a, b, policy.margin, policy.tail, lower_is_better=metric.lower_is_better)
     worse = found.p_worse if metric.lower_is_better else 1 - found.p_worse
     return Row(
         endpoint=metric.endpoint,
@@ -198,6 +199,7 @@ def _paired_row(
         high=found.high,
         detectable=found.detectable,
         runs_needed=_pairs_needed(found.sd, policy.margin, found.pairs, found.verdict),
+        baseline_runs_needed=0,
         p_value=worse,
         adjusted=None,
         reason=f"{found.pairs} interleaved pairs, scatter {found.sd:.2%}",
@@ -224,9 +226,9 @@ def _errors(
         figures = [run.endpoints[TOTAL] for run in runs]
         offered = sum(one.offered for one in figures)
         sides.append((offered - sum(one.completed for one in figures), max(offered, 1)))
-    found = compare_ratios(*sides[0], *sides[1], confidence=1 - 2 * policy.alpha)
+    found = compare_ratios(*sides[0], *sides[1], confidence=1 - 2 * policy.tail)
     outcome: RowOutcome = "no-change"
-    if found.p_worse <= policy.alpha:
+    if found.p_worse <= policy.tail:
         outcome = "regression" if found.difference >= policy.error_margin else "trivial"
     elif found.high > policy.error_margin and found.difference > 0:
         outcome = "inconclusive"
@@ -244,6 +246,7 @@ def _errors(
         high=found.high,
         detectable=None,
         runs_needed=1 if outcome == "inconclusive" else 0,
+        baseline_runs_needed=0,
         p_value=found.p_worse,
         adjusted=None,
         reason=f"{sides[1][0]} of {sides[1][1]} failed, {sides[0][0]} of {sides[0][1]} before",
@@ -262,35 +265,41 @@ def _verdict(
     rows = _claim(rows, policy)
     rows.sort(key=lambda row: (not row.primary, not row.gating, row.endpoint, row.metric))
     outcome, reasons = _decide(rows)
-    open_rows = [row for row in rows if _is_open(row)]
-    needed = [row.runs_needed for row in open_rows]
-    runs_needed = 0 if not needed else None if None in needed else max(n for n in needed if n)
-    minutes = None
-    if runs_needed:
-        spans = [run.hold_s for run in candidates]
-        sides = 2 if design == "interleaved" else 1
-        minutes = sides * runs_needed * (max(spans) + OVERHEAD_S) / 60
-    return GateVerdict(
+    more, back = _price([row for row in rows if _is_open(row)])
+    verdict = GateVerdict(
         service=service,
         scenario=scenario,
         outcome=outcome,
         reasons=reasons,
         rows=tuple(rows),
         design="interleaved" if design == "interleaved" else "baseline",
-        baseline_runs=tuple(run.id for run in baseline),
-        candidate_runs=tuple(run.id for run in candidates),
-        runs_needed=runs_needed,
-        minutes_needed=minutes,
+        before=tuple(baseline),
+        after=tuple(candidates),
+        runs_needed=more,
+        baseline_runs_needed=back,
+        minutes_needed=None,
         policy=policy,
     )
+    if not more:
+        return verdict
+    runs = more + (more if design == "interleaved" else back or 0)
+    return replace(verdict, minutes_needed=runs * verdict.minutes_a_run)
 
 
-OVERHEAD_S = 20.0
-"""What a run costs beside its hold: start, warm-up, ramp, drain."""
+def _price(rows: Sequence[Row]) -> tuple[int | None, int | None]:
+    """Further runs (candidate, baseline) after which every open row is settled."""
+    candidate = [row.runs_needed for row in rows]
+    baseline = [row.baseline_runs_needed for row in rows]
+    if None in candidate or None in baseline:
+        return None, None
+    return max((n or 0 for n in candidate), default=0), max((n or 0 for n in baseline), default=0)
 
 
 def _claim(rows: list[Row], policy: Policy) -> list[Row]:
-    """Turn regressions that do not reach the alarm level into suspicions."""
+    """Turn regressions that do not reach the alarm level into suspicions.
+
+    Half of the level is the primary's, half that of all others (Holm): together they keep it.
+    """
     others = [i for i, row in enumerate(rows) if row.gating and not row.primary]
     adjusted: dict[int, float] = {
         i: row.p_value for i, row in enumerate(rows) if row.primary and row.p_value is not None
@@ -303,7 +312,7 @@ def _claim(rows: list[Row], policy: Policy) -> list[Row]:
     for i, row in enumerate(rows):
         outcome = row.outcome
         p = adjusted.get(i)
-        if outcome == "regression" and (p is None or p > policy.level):
+        if outcome == "regression" and (p is None or p > policy.level / 2):
             outcome = "suspected"
         needed = max(1, row.runs_needed or 0) if outcome == "suspected" else row.runs_needed
         claimed.append(replace(row, outcome=outcome, adjusted=p, runs_needed=needed))

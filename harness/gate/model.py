@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
+from harness.baseline.model import AcceptedRun
 from harness.stats.multiplicity import alarm_level
 
 SCHEMA = 1
+
+OVERHEAD_S = 20.0
+"""What a run costs beside its hold: start, warm-up, ramp, drain, report."""
 
 GateOutcome = Literal["pass", "fail", "inconclusive", "invalid"]
 RowOutcome = Literal[
@@ -24,7 +28,8 @@ class Policy:
     `margin` is the smallest change that matters, a ratio. `alpha` is the one-sided level of the
     intervals shown and of the equivalence test. A regression is *claimed* only at `level`, the
     part of the false-alarm budget that one gate may spend; between the two it is suspected, and
-    more runs are asked for.
+    more runs are asked for. With `looks` 2 the runs may be compared twice (`--settle`), and each
+    look has half of `alpha` and of the budget: looking again is no free chance.
     """
 
     margin: float = 0.05
@@ -34,10 +39,21 @@ class Policy:
     error_margin: float = 0.0001
     """An error ratio that rises by less than this (a tenth of the objective) is no regression."""
 
+    looks: int = 1
+
+    @property
+    def tail(self) -> float:
+        """The one-sided level of an interval of one look."""
+        return self.alpha / self.looks
+
     @property
     def level(self) -> float:
-        """The level at which a regression is claimed, of all metrics of one gate together."""
-        return min(self.alpha, alarm_level(self.false_alarms_per_month, self.gates_per_month))
+        """The level at which a regression is claimed, of all metrics of one look together.
+
+        Half of it is the primary metric's, half that of all others together.
+        """
+        alarms = alarm_level(self.false_alarms_per_month, self.gates_per_month)
+        return min(self.alpha, alarms) / self.looks
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +79,7 @@ class Row:
     high: float | None
     detectable: float | None
     runs_needed: int | None
+    baseline_runs_needed: int | None
     p_value: float | None
     adjusted: float | None
     reason: str
@@ -72,8 +89,9 @@ class Row:
 class GateVerdict:
     """The answer to one gate; the primary metric stands first in `rows`.
 
-    `runs_needed` more candidate runs would probably settle an inconclusive one, in about
-    `minutes_needed`; None where no affordable number would.
+    `runs_needed` more candidate runs and `baseline_runs_needed` more accepted ones would settle
+    an inconclusive one, in about `minutes_needed`; None where no affordable number would.
+    `before` and `after` are the runs that were compared.
     """
 
     service: str
@@ -82,11 +100,17 @@ class GateVerdict:
     reasons: tuple[str, ...]
     rows: tuple[Row, ...]
     design: Literal["baseline", "interleaved"]
-    baseline_runs: tuple[str, ...]
-    candidate_runs: tuple[str, ...]
+    before: tuple[AcceptedRun, ...]
+    after: tuple[AcceptedRun, ...]
     runs_needed: int | None
+    baseline_runs_needed: int | None
     minutes_needed: float | None
     policy: Policy
+
+    @property
+    def minutes_a_run(self) -> float:
+        """What one more run costs, its start, warm-up and end included."""
+        return (max((run.hold_s for run in self.after), default=0.0) + OVERHEAD_S) / 60
 
     @property
     def exit_code(self) -> int:
@@ -94,7 +118,10 @@ class GateVerdict:
         return EXIT_CODES[self.outcome]
 
     def as_dict(self) -> dict[str, Any]:
-        """gate.json: `schema`, `exit_code`, the alarm `level` and every field by its name."""
-        body = asdict(self)
-        body["policy"]["level"] = self.policy.level
+        """gate.json: `schema`, `exit_code`, the alarm `level`, every field, runs by their ids."""
+        body = {item.name: getattr(self, item.name) for item in fields(self)}
+        body["rows"] = [asdict(row) for row in self.rows]
+        body["policy"] = asdict(self.policy) | {"level": self.policy.level}
+        body["baseline_runs"] = [run.id for run in body.pop("before")]
+        body["candidate_runs"] = [run.id for run in body.pop("after")]
         return {"schema": SCHEMA, "exit_code": self.exit_code, **body}

@@ -5,7 +5,7 @@ from harness.record.environment import capture_environment
 from harness.record.find import RunSummary, find_run, list_runs
 from harness.record.run import SCHEMA, RunRecord
 from harness.record.series import Series
-from harness.record.storage import write_atomic
+from harness.record.storage import check_writable, write_atomic
 from harness.record.writer import RunWriter
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "RunWriter",
     "Series",
     "capture_environment",
+    "check_writable",
     "find_run",
     "list_runs",
     "write_atomic",

@@ -38,6 +38,14 @@ def writing(directory: Path) -> Iterator[None]:
         raise RecordError(f"{directory}: cannot write the run record: {reason}", remedy) from None
 
 
+def check_writable(directory: Path) -> None:
+    """Raise RecordError unless files can be made in the directory; it is made if missing."""
+    with writing(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory) as probe:
+            probe.write(b"x")
+
+
 def write_atomic(path: Path, text: str) -> None:
     """Replace the file by `text` in one step: readers see the old whole or the new whole.
 

@@ -212,7 +212,7 @@ def _peak(
     weights: Floats, covariance: Floats, top: float, steps: int, confidence: float
 ) -> tuple[float | None, tuple[float | None, float | None]]:
     """N* = sqrt((1 - contention) / coherency), interval on its logarithm (delta method)."""
-    a, b, c = weights.tolist()
+    a, b, c = (float(w) for w in weights)
     if c <= 0 or b >= a:
         return None, (None, None)
     peak = math.sqrt((a - b) / c)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from harness.errors import DataError
-from harness.stats.interval import Floats, finite, share, t_quantile, t_upper_tail
+from harness.stats.interval import Floats, finite, t_quantile, t_upper_tail
 from harness.stats.runs import Difference, Spread, detectable, difference, runs_to_settle
 
 VerdictWord = Literal["regression", "improvement", "no-change", "trivial", "inconclusive"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from harness.errors import DataError
 from harness.stats.interval import Floats, finite
@@ -45,14 +45,15 @@ def alarm_level(false_alarms: float, comparisons: float) -> float:
     return min(0.5, false_alarms / comparisons)
 
 
-def _sorted(p_values: ArrayLike) -> tuple[Floats, np.ndarray[tuple[int], np.dtype[np.intp]]]:
+def _sorted(p_values: ArrayLike) -> tuple[Floats, NDArray[np.intp]]:
     p = finite(p_values, "p_values")
     if np.any((p < 0) | (p > 1)):
         raise DataError("a p-value lies outside 0..1", "give probabilities")
-    return p, np.argsort(p, kind="stable")
+    order: NDArray[np.intp] = np.argsort(p, kind="stable")
+    return p, order
 
 
-def _unsorted(steps: Floats, order: np.ndarray[tuple[int], np.dtype[np.intp]]) -> Floats:
+def _unsorted(steps: Floats, order: NDArray[np.intp]) -> Floats:
     adjusted = np.empty_like(steps)
     adjusted[order] = np.minimum(steps, 1.0)
     return adjusted

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -78,8 +79,8 @@ def sectioned_quantile(
     totals = c.sum(axis=1).astype(float)
 
     def influence(level: float) -> Floats:
-        at = _quantile(v, c.sum(axis=0), level)
-        below = c[:, : int(np.searchsorted(v, at, side="right"))].sum(axis=1)
+        at = v <= (_quantile(v, c.sum(axis=0), level) or 0.0)
+        below = (c * at).sum(axis=1).astype(float)
         centred: Floats = below - below.sum() / totals.sum() * totals
         return centred
 
@@ -104,7 +105,7 @@ def sectioned_sample_quantile(
     totals = np.diff(edges).astype(float)
 
     def influence(level: float) -> Floats:
-        at = sample_quantile(x, level)
+        at = np.quantile(x, level, method="inverted_cdf")
         below = np.add.reduceat((x <= at).astype(float), edges[:-1])
         centred: Floats = below - below.sum() / len(x) * totals
         return centred
@@ -166,7 +167,7 @@ def _choose(slots: int, memories: list[Memory]) -> int:
 
 def _parts(slots: int, k: int) -> list[slice]:
     edges = [round(i * slots / k) for i in range(k + 1)]
-    return [slice(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [slice(a, b) for a, b in pairwise(edges)]
 
 
 def _refused(whole: float, confidence: float, why: str) -> Interval:
@@ -185,9 +186,7 @@ def _histogram(values: ArrayLike, counts: ArrayLike) -> tuple[Floats, Counts]:
     v = finite(values, "values")
     c = np.atleast_2d(np.asarray(counts, dtype=np.int64))
     if c.ndim != 2 or c.shape[1] != len(v):  # noqa: PLR2004 - seconds x values
-        raise DataError(
-            f"counts have shape {c.shape} for {len(v)} values", "give seconds x values"
-        )
+        raise DataError(f"counts have shape {c.shape} for {len(v)} values", "give seconds x values")
     if np.any(np.diff(v) < 0):
         raise DataError("the values are not ascending", "sort values and counts")
     if c.size and c.min() < 0:

@@ -110,8 +110,19 @@ def recovery(
     first = _impact(excess, start)
     if first is None:
         calm = "no second after the injection left the band for longer than chance allows"
+        seconds = int(bad[start:].sum())
         return Recovery(
-            None, None, None, None, None, False, None, None, int(bad[start:].sum()), bands, calm
+            impact=None,
+            detection=None,
+            recovery=None,
+            low=None,
+            high=None,
+            censored=False,
+            after_heal=None,
+            relapse=None,
+            bad_seconds=seconds,
+            bands=bands,
+            reason=calm,
         )
     return _measured(grid, excess, first, inject, heal, bands)
 

@@ -229,6 +229,6 @@ def _trigamma_inverse(x: float) -> float:
         value = float(special.polygamma(1, y))
         step = value * (1 - value / x) / float(special.polygamma(2, y))
         y += step
-        if abs(step) < 1e-10 * y:  # noqa: PLR2004 - convergence
+        if abs(step) < 1e-10 * y:
             break
     return y

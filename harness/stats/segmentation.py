@@ -3,38 +3,36 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from harness.stats.interval import Floats
 
 Indices = list[int]
 
+BUMPS = (3, 4, 6, 9, 14)
+"""Lengths of short segments that chance makes of heavy tails."""
+
 
 def partition(y: Floats, penalty: float, least: int) -> Indices:
     """The starts of the segments (without 0) of the piecewise constant fit of least cost.
 
-    Cost: squared residuals + `penalty` per step; segments of `least` points or more. Dynamic
-    programme of Jackson et al. 2005, pruned as in Killick et al. 2012 (PELT): the result is
-    exact, the time linear when there are many steps.
+    Cost: squared residuals + `penalty` per step; segments of `least` points or more. The exact
+    dynamic programme of Jackson et al. 2005, O(n^2) with one vector operation per point.
     """
     n = len(y)
-    sums = np.concatenate([[0.0], np.cumsum(y)])
-    squares = np.concatenate([[0.0], np.cumsum(y * y)])
+    sums = np.concatenate([[0.0], np.cumsum(y - y.mean())])
+    inverse = np.concatenate([1 / np.arange(n, 0, -1), [0.0]])
     best = np.full(n + 1, np.inf)
-    best[0] = -penalty
+    best[0] = 0.0
     last = np.zeros(n + 1, dtype=np.int64)
-    starts: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
     for end in range(least, n + 1):
-        newest = end - least
-        if newest == 0 or newest >= least:
-            starts = np.append(starts, newest)
-        gap = sums[end] - sums[starts]
-        cost = best[starts] + (squares[end] - squares[starts]) - gap * gap / (end - starts)
+        starts = end - least + 1
+        gap = sums[end] - sums[:starts]
+        gap *= gap
+        gap *= inverse[n - end : n - end + starts]
+        cost = best[:starts] - gap
         choice = int(cost.argmin())
         best[end] = cost[choice] + penalty
-        last[end] = starts[choice]
-        if end % 16 == 0:
-            starts = starts[cost <= best[end]]
+        last[end] = choice
     found: Indices = []
     end = n
     while last[end] > 0:
@@ -43,15 +41,30 @@ def partition(y: Floats, penalty: float, least: int) -> Indices:
     return found[::-1]
 
 
-def strongest_step(series: Floats, least: int) -> Floats:
-    """The largest fall of the squared residuals by one step, per row of (rows, n)."""
+def step_gains(series: Floats, least: int) -> Floats:
+    """The fall of the squared residuals by one step at least, least + 1, ...: (rows, places)."""
     n = series.shape[1]
     left = np.arange(least, n - least + 1)
-    sums = np.cumsum(series, axis=1)
-    total = sums[:, -1:]
-    gap = sums[:, left - 1] - total * (left / n)
-    gain: Floats = gap * gap * (n / (left * (n - left)))
-    return gain.max(axis=1)
+    sums = np.cumsum(series - series.mean(axis=1, keepdims=True), axis=1)
+    gains: Floats = sums[:, left - 1] ** 2 * (n / (left * (n - left)))
+    return gains
+
+
+def strongest_step(series: Floats, least: int) -> Floats:
+    """The largest fall of the squared residuals that one step brings, per row of (rows, n).
+
+    A bump (two steps) counts with half its fall, as it pays the penalty twice.
+    """
+    n = series.shape[1]
+    sums = np.cumsum(series - series.mean(axis=1, keepdims=True), axis=1)
+    gain = step_gains(series, least).max(axis=1)
+    for width in BUMPS:
+        if least <= width <= n // 2:
+            inside = sums[:, width:] - sums[:, :-width]
+            bump = (inside**2).max(axis=1) * (n / (width * (n - width))) / 2
+            gain = np.maximum(gain, bump)
+    result: Floats = gain
+    return result
 
 
 def level(y: Floats, steps: Indices) -> Floats:
@@ -75,9 +88,7 @@ def running_median(y: Floats, width: int) -> Floats:
     return result
 
 
-def permuted_blocks(
-    y: Floats, length: int, times: int, random: np.random.Generator
-) -> Floats:
+def permuted_blocks(y: Floats, length: int, times: int, random: np.random.Generator) -> Floats:
     """`times` copies with the blocks of `length` points in random order, shape (times, n).
 
     Each copy starts its blocks at an offset of its own (the series taken as a circle).

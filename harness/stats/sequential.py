@@ -80,8 +80,8 @@ def mean_sequence(
     sd = np.sqrt(var / np.maximum(n - 1, 1))
     half = sd * np.sqrt(2 * (n * rho2 + 1) / (n**2 * rho2) * np.log(np.sqrt(n * rho2 + 1) / alpha))
     return [
-        Interval(m, m - h, m + h, confidence, "asymptotic confidence sequence", int(k))
-        for m, h, k in zip(mean[1:].tolist(), half[1:].tolist(), n[1:].tolist(), strict=True)
+        Interval(m, m - h, m + h, confidence, "asymptotic confidence sequence", k)
+        for k, (m, h) in enumerate(zip(map(float, mean[1:]), map(float, half[1:]), strict=True), 2)
     ]
 
 

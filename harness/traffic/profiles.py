@@ -93,6 +93,7 @@ Shape = Callable[[float, float], tuple[Segment, ...]]
 NAMED: dict[str, tuple[Shape, float, float, Spacing, str]] = {
     "smoke": (constant, 100.0, 10.0, "poisson", "does it answer at all"),
     "perf": (constant, 10_000.0, 30.0, "poisson", "the release question: the objective's rate"),
+    "gate": (constant, 500.0, 20.0, "poisson", "the merge question: drift"),
     "stress": (stairs, 20_000.0, 100.0, "poisson", "five steps to twice the objective"),
     "spike": (spike, 3_000.0, 60.0, "poisson", "three times the rate, suddenly"),
     "soak": (constant, 2_000.0, 3_600.0, "poisson", "an hour: leaks, growth, drift"),
@@ -173,10 +174,9 @@ def closed(users: int, duration_s: float, name: str = "users") -> LoadProfile:
 
 
 def _check(what: str, value: float, least: float, most: float, unit: str) -> None:
-    if not (math.isfinite(value) and value > 0):
-        raise ProfileError(f"{what} is {value:g} {unit}", "it must be a number above 0")
-    if not least <= value <= most:
-        raise ProfileError(f"{what} is {value:g} {unit}", f"it must be {least:g} to {most:g}")
+    if not (value > 0 and least <= value <= most):  # false for NaN, too
+        bounds = f"from {least:g}" if least else "above 0"
+        raise ProfileError(f"{what} is {value:g} {unit}", f"it must be {bounds} up to {most:,.0f}")
 
 
 def total_arrivals(segments: Iterable[Segment]) -> float:

@@ -102,6 +102,9 @@ def test_the_good_file_is_accepted(tmp_path: Path) -> None:
         ('quantile: "0.95"', "quantile: 0.95", "annotations.harness.codai/quantile: "),
         ('quantile: "0.95"', 'quantile: "95"', "annotations needs harness.codai/quantile"),
         ('quantile: "0.95"', 'quantile: "p95"', "annotations needs harness.codai/quantile"),
+        ("        bad:\n", "        god:\n", "ratioMetric.god: unknown field"),
+        ("        counter: true\n", "        counter: 1\n", "ratioMetric.counter: "),
+        ("      thresholdMetric:\n", "      rationMetric:\n", "rationMetric: unknown field"),
         ("name: latency", "name: speed", "spec.indicator.metadata.name: "),
         ("displayName: memorai", "displayname: memorai", "metadata.displayname: unknown field"),
         ("displayName: memorai", "name: other", "'name' stands twice"),
@@ -176,6 +179,17 @@ def test_aliases_nested_into_billions_are_refused_at_once(refusal: Refusal) -> N
     lines = ["a0: &a0 lol"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 30)]
     assert "kind 'None'" in refusal("\n".join(lines))
+
+
+def test_a_ratio_has_one_side_and_an_indicator_one_metric(refusal: Refusal) -> None:
+    """What is neither good nor bad, or has two metrics, cannot be counted."""
+    bad = GOOD[GOOD.index("        bad:\n") : GOOD.index("        total:\n")]
+    assert "state either good or bad, not both" in refusal(edited(bad, ""))
+    assert "state either good or bad, not both" in refusal(
+        edited(bad, bad + bad.replace("bad:", "good:"))
+    )
+    ratio = GOOD[GOOD.index("      ratioMetric:\n") : GOOD.index("  timeWindow", GOOD.index(bad))]
+    assert "state either thresholdMetric or ratioMetric" in refusal(edited(ratio, "      {}\n"))
 
 
 def test_a_second_service_in_one_file_is_refused(refusal: Refusal) -> None:

@@ -39,7 +39,7 @@ def test_every_request_of_a_good_run_completes(null_server: str) -> None:
     assert outcome.total("bytes_in") == 1500 * 11
     seconds = {s["second"]: s["offered"] for s in outcome.slices if s["axis"] == "due"}
     assert seconds == {0: 1000, 1: 500}
-    for name in ("response", "service", "lag", "wait"):
+    for name in ("response", "service", "first", "lag", "wait"):
         for axis in ("due", "done"):
             assert outcome.histogram(name, axis).count == 1500, (name, axis)
     assert outcome.snapshot["in_flight"] == outcome.snapshot["clipped"] == 0
@@ -221,6 +221,28 @@ def test_a_request_is_sent_as_its_template_says(peer: Start) -> None:
     assert {"content-type: application/json", "x-id: id-5"} <= set(lines)
     assert json.loads(body) == {"n": 5, "name": "a b/ü"}
     assert outcome.total("bytes_out") == len(body.encode())
+
+
+def test_the_first_byte_and_the_whole_body_are_told_apart(peer: Start) -> None:
+    def handle(connection: socket.socket, peer: Peer) -> None:
+        while peer.read_head(connection) is not None:
+            connection.sendall(OK[:-2])
+            time.sleep(0.1)
+            connection.sendall(OK[-2:])
+
+    outcome = run_plan(make_plan(peer(handle).url, rate=30))
+    first, whole = outcome.histogram("first").quantile(0.5), outcome.histogram("service").min
+    assert first is not None
+    assert whole is not None
+    assert first < 80e6 < whole
+
+
+def test_a_large_body_within_the_limit_is_read_whole(peer: Start) -> None:
+    body = b"x" * 12_000_000
+    answer = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body) + body
+    outcome = run_plan(make_plan(peer(answering(answer)).url, rate=5, duration=1))
+    assert outcome.total("completed") == 5
+    assert outcome.total("bytes_in") == 5 * len(body)
 
 
 def test_the_host_header_can_be_set(peer: Start) -> None:

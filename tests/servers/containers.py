@@ -21,6 +21,7 @@ LOG_LIMIT_S = 3.0
 
 NGINX_LOG = "/var/log/nginx/requests.log"
 NGINX = """
+user root;
 worker_processes 1;
 error_log stderr warn;
 events {{ worker_connections 4096; }}

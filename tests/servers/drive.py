@@ -30,11 +30,19 @@ class Totals:
 
 
 @dataclass(frozen=True)
+class Act:
+    """When an act was ordered and when it was known to be done (s); it took effect in between."""
+
+    ordered: float
+    done: float
+
+
+@dataclass(frozen=True)
 class Driven:
-    """What the engine said of one run; `acts` are the seconds at which each act was done."""
+    """What the engine said of one run, and when each act on its way took place."""
 
     slices: tuple[dict[str, Any], ...]
-    acts: tuple[float, ...]
+    acts: tuple[Act, ...]
 
     def totals(
         self, endpoint: str | None = None, axis: str = "due", second: int | None = None
@@ -82,8 +90,9 @@ def drive(document: dict[str, Any], *acts: tuple[float, Callable[[], None]]) -> 
     try:
         for at, act in acts:
             time.sleep(max(0.0, at - engine.now_ns() / 1e9))
+            ordered = engine.now_ns() / 1e9
             act()
-            done.append(engine.now_ns() / 1e9)
+            done.append(Act(ordered, engine.now_ns() / 1e9))
         assert engine.join(END_LIMIT_S), f"not finished: {engine.snapshot()}"
     finally:
         engine.abort()

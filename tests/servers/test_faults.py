@@ -5,13 +5,19 @@ from __future__ import annotations
 import pytest
 
 from tests.servers.containers import nginx, nginx_log
-from tests.servers.drive import drive, plan
+from tests.servers.drive import Act, drive, plan
 
 pytestmark = pytest.mark.docker
 
 RATE = 500
 DEAD = {"refused", "reset", "eof"}
 SECOND_NS = 1e9
+SLACK_S = 0.15  # a busy machine's own delays
+
+
+def length(begin: Act, end: Act) -> tuple[float, float]:
+    """The least and the most time (s) that can have passed between two acts, with slack."""
+    return end.ordered - begin.done - SLACK_S, end.done - begin.ordered + SLACK_S
 
 
 def test_a_pause_shows_in_every_request_that_was_due_in_it(image: str) -> None:
@@ -23,14 +29,14 @@ def test_a_pause_shows_in_every_request_that_was_due_in_it(image: str) -> None:
         document = plan(server.url(), rate=RATE, duration_s=6, connections_per_target=4)
         driven = drive(document, (1.5, server.pause), (3.0, server.unpause))
         log = nginx_log(server, expected=6 * RATE)
-    began, ended = driven.acts
+    shortest, longest = length(*driven.acts)
     response = driven.histogram("response")
     values, counts = response.buckets()
     delayed = int(counts[values > 0.1 * SECOND_NS].sum())
     assert driven.totals().completed == 6 * RATE == len(log)
-    assert delayed == pytest.approx(RATE * (ended - began - 0.1), rel=0.15)
+    assert RATE * (shortest - 0.1) <= delayed <= RATE * longest
     assert response.max is not None
-    assert response.max / SECOND_NS == pytest.approx(ended - began, abs=0.3)
+    assert shortest <= response.max / SECOND_NS <= longest
     after = driven.histogram("response", since=5).quantile(0.5)
     assert after is not None
     assert after < 0.05 * SECOND_NS
@@ -43,10 +49,10 @@ def test_a_pause_longer_than_the_timeout_is_kind_timeout_and_then_it_goes_on(ima
     with nginx(image) as server:
         document = plan(server.url(), rate=RATE, duration_s=6, requests=[request])
         driven = drive(document, (1.5, server.pause), (3.5, server.unpause))
-    began, ended = driven.acts
+    shortest, longest = length(*driven.acts)
     totals = driven.totals()
     assert set(totals.errors) == {"timeout"}
-    assert totals.failed == pytest.approx(RATE * (ended - began - timeout_s), rel=0.15)
+    assert RATE * (shortest - timeout_s) <= totals.failed <= RATE * (longest - timeout_s)
     failed = driven.histogram("failed")
     assert failed.min is not None
     assert failed.min >= 0.99 * timeout_s * SECOND_NS
@@ -55,15 +61,17 @@ def test_a_pause_longer_than_the_timeout_is_kind_timeout_and_then_it_goes_on(ima
 
 
 def test_a_killed_server_is_reset_or_refused_to_the_end(image: str) -> None:
-    """Everything answered before is in the dead server's log; nothing is answered after."""
+    """What was answered before is in the dead server's log; nothing is answered after."""
     with nginx(image) as server:
         driven = drive(plan(server.url(), rate=RATE, duration_s=4), (1.5, server.kill))
         log = nginx_log(server)
     totals = driven.totals()
     assert set(totals.errors) <= DEAD
     assert totals.errors["refused"] > RATE
-    assert 0 <= len(log) - totals.completed <= totals.errors["reset"] + totals.errors["eof"]
-    assert totals.completed == pytest.approx(RATE * driven.acts[0], rel=0.15)
+    # Logged but not delivered, or (one worker, so at most one) delivered but not yet logged.
+    assert -1 <= len(log) - totals.completed <= totals.errors["reset"] + totals.errors["eof"]
+    killed = driven.acts[0]
+    assert RATE * (killed.ordered - SLACK_S) <= totals.completed <= RATE * (killed.done + SLACK_S)
     assert driven.totals(second=3).errors == {"refused": RATE}
 
 
@@ -87,4 +95,6 @@ def test_a_run_aborted_during_a_pause_leaves_its_requests_unfinished(image: str)
         server.unpause()
     totals = driven.totals()
     assert totals.failed == 0
-    assert totals.unfinished == pytest.approx(RATE * (2 - driven.acts[0]), rel=0.15)
+    paused = driven.acts[0]
+    left = (2 - paused.done - SLACK_S, 2 - paused.ordered + SLACK_S)
+    assert RATE * left[0] <= totals.unfinished <= RATE * left[1]

@@ -49,8 +49,8 @@ def test_a_backend_killed_behind_a_health_checking_balancer_fails_until_it_is_fo
     assert set(totals.errors) <= {"status_5xx", "eof", "reset"}
     assert int(back["hrsp_2xx"]) == totals.completed
     assert int(back["econ"]) + int(back["eresp"]) == totals.failed > 0
-    # What the dead server logged and could no longer deliver was never completed.
-    assert 0 <= sum(answered) - totals.completed <= totals.failed
+    # The dead server may have logged what it could no longer deliver, or died before one line.
+    assert -1 <= sum(answered) - totals.completed <= totals.failed
     assert counters["b"]["status"].startswith("DOWN")
     assert driven.totals(second=3).failed == 0
 

@@ -98,9 +98,7 @@ def test_the_confidence_sequence_holds_at_all_times_together() -> None:
     random = np.random.default_rng(4)
     misses = 0
     for row in 1e6 + random.standard_normal((300, 300)):
-        misses += any(
-            not (i.low or 0) <= 1e6 <= (i.high or 0) for i in mean_sequence(row)[9:]
-        )
+        misses += any(not (i.low or 0) <= 1e6 <= (i.high or 0) for i in mean_sequence(row)[9:])
     assert misses / 300 <= 0.08
     assert mean_monitor(5 + random.standard_normal(100), 3.0).raised
     assert not mean_monitor([], 3.0).raised

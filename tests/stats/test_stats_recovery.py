@@ -108,7 +108,7 @@ def test_log_rank_tells_slow_recoveries_from_fast_ones() -> None:
     fast, slow = random.exponential(10, 30), random.exponential(40, 30)
     cut = slow > 60
     none = [False] * 30
-    found = log_rank(fast, none, np.minimum(slow, 60), cut.tolist())
+    found = log_rank(fast, none, np.minimum(slow, 60), [bool(c) for c in cut])
     assert found.p_value < 0.01
     assert found.ratio is not None
     assert found.ratio < 1

@@ -78,7 +78,8 @@ def test_a_scenario_that_cannot_be_used_is_told_in_one_line(
 def test_a_scenario_may_print_and_import_its_neighbours(memorai: Service, project: Path) -> None:
     """As under `locust -f`."""
     write(project, "PATH = '/api/stats'\n", "_shared")
-    text = "from _shared import PATH\nprint('{\"problem\": not JSON')\nprint('{}')\n" + HEAD + USER
+    noise = "import atexit\natexit.register(print, '{\"problem\": not JSON')\nprint('{}')\n"
+    text = "from _shared import PATH\n" + noise + HEAD + USER
     write(project, text.replace("get('/')", "get(PATH)"))
     model = load_model(memorai, None, project)
     assert [item.path for item in model.requests] == ["/api/stats"]
@@ -102,6 +103,15 @@ def test_a_scenario_is_found_by_name_with_suffix_or_by_path(
     told = refusal(memorai, "evenings", project)
     assert told == "no scenario 'evenings'; did you mean evening? scenarios/ holds evening"
     assert "no such file, and no crud.py" in refusal(memorai, None, project)
+
+
+def test_a_scenario_that_does_not_come_back_is_ended(
+    memorai: Service, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command must not hang on a team's code."""
+    monkeypatch.setattr("harness.traffic.scenario.TIMEOUT_S", 2.0)
+    write(project, "import time\ntime.sleep(60)\n")
+    assert "importing it took more than 2 s" in refusal(memorai, None, project)
 
 
 def test_the_child_says_how_it_is_called() -> None:

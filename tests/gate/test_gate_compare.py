@@ -1,0 +1,190 @@
+"""The gate's decisions on runs whose truth is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from harness.baseline import TOTAL
+from harness.errors import BaselineError
+from harness.gate import GateVerdict, Policy, Row, compare_interleaved, compare_runs
+from harness.gate.spread import independent_endpoints, shared_spread
+from tests.gate.made_runs import runs
+
+
+def gate(before: list, after: list, primary: str = "p95", **policy: float) -> GateVerdict:
+    return compare_runs("memorai", "memorai", before, after, primary, Policy(**policy))  # type: ignore[arg-type]
+
+
+def row(verdict: GateVerdict, endpoint: str, metric: str) -> Row:
+    return next(r for r in verdict.rows if (r.endpoint, r.metric) == (endpoint, metric))
+
+
+def test_an_unchanged_service_passes_with_its_primary_metric_equivalent() -> None:
+    verdict = gate(runs(10), runs(3, seed=2, name="new"))
+    assert verdict.outcome == "pass"
+    assert verdict.exit_code == 0
+    assert verdict.rows[0].primary
+    assert verdict.rows[0].outcome == "no-change"
+    assert verdict.runs_needed == 0
+
+
+def test_ten_percent_on_one_endpoint_fails_and_names_it() -> None:
+    verdict = gate(runs(10), runs(3, seed=2, slow={"recall": 1.1}))
+    assert verdict.outcome == "fail"
+    assert verdict.exit_code == 1
+    assert all("recall" in reason for reason in verdict.reasons)
+    assert row(verdict, "remember", "p95").outcome in {"no-change", "trivial"}
+
+
+def test_a_faster_service_is_an_improvement_and_passes() -> None:
+    verdict = gate(runs(10), runs(3, seed=2, slow={TOTAL: 0.8}))
+    assert verdict.outcome == "pass"
+    assert verdict.rows[0].outcome == "improvement"
+
+
+def test_two_percent_seen_beyond_chance_is_trivial_and_passes() -> None:
+    verdict = gate(runs(20, sd=0.004), runs(10, sd=0.004, seed=2, slow={TOTAL: 1.02}))
+    assert verdict.outcome == "pass"
+    assert verdict.rows[0].outcome == "trivial"
+
+
+def test_few_noisy_runs_are_inconclusive_with_a_price() -> None:
+    verdict = gate(runs(3, sd=0.04, common=0.02), runs(1, sd=0.04, seed=3, slow={TOTAL: 1.02}))
+    assert verdict.outcome == "inconclusive"
+    assert verdict.exit_code == 3
+    assert verdict.runs_needed
+    assert verdict.minutes_needed
+    assert verdict.minutes_needed == pytest.approx(
+        (verdict.runs_needed + (verdict.baseline_runs_needed or 0)) * 40 / 60
+    )
+
+
+def test_a_shift_that_misses_the_alarm_level_is_suspected_not_claimed() -> None:
+    before, after = runs(4, sd=0.03, common=0.03), runs(1, seed=5, sd=0.0, slow={TOTAL: 1.16})
+    verdict = gate(before, after)
+    assert verdict.outcome == "inconclusive"
+    assert verdict.rows[0].outcome == "suspected"
+    assert verdict.runs_needed
+    assert verdict.runs_needed >= 1
+    loose = gate(before, after, gates_per_month=1.0)
+    assert loose.rows[0].outcome == "regression"
+    assert loose.outcome == "fail"
+
+
+def test_one_run_against_one_says_that_the_scatter_is_unknown() -> None:
+    verdict = gate(runs(1), runs(1, seed=2, slow={TOTAL: 1.5}))
+    assert verdict.outcome == "inconclusive"
+    assert verdict.runs_needed is None
+    assert verdict.minutes_needed is None
+    assert "one run against one" in verdict.reasons[0]
+
+
+def test_holm_charges_the_other_rows_for_their_number() -> None:
+    verdict = gate(runs(10), runs(3, seed=2))
+    others = [r for r in verdict.rows if r.gating and not r.primary and r.p_value is not None]
+    assert len(others) == 7  # p50 and p95 of two endpoints, p50 of all, throughput, errors
+    smallest = min(others, key=lambda r: r.p_value or 0.0)
+    assert smallest.adjusted == pytest.approx(min(1.0, len(others) * (smallest.p_value or 0)))
+    assert verdict.rows[0].adjusted == verdict.rows[0].p_value
+
+
+def test_an_endpoint_with_little_traffic_is_shown_but_does_not_gate() -> None:
+    verdict = gate(runs(10), runs(3, seed=2, slow={"rare": 2.0}))
+    assert verdict.outcome == "pass"
+    assert row(verdict, "rare", "p95").outcome == "suspected"
+    assert not row(verdict, "rare", "p95").gating
+
+
+def test_p99_gates_when_it_is_the_primary_metric_and_only_then() -> None:
+    before, after = runs(10), runs(3, seed=2, slow={TOTAL: 1.3})
+    assert row(gate(before, after), TOTAL, "p99").gating is False
+    verdict = gate(before, after, primary="p99")
+    assert verdict.rows[0].metric == "p99"
+    assert verdict.rows[0].gating
+    assert verdict.outcome == "fail"
+
+
+@pytest.mark.parametrize(
+    ("failed", "outcome"),
+    [(0, "no-change"), (1, "trivial"), (200, "regression")],
+)
+def test_the_error_ratio_is_judged_by_counts(failed: int, outcome: str) -> None:
+    verdict = gate(runs(10), runs(3, seed=2, failed=failed), error_margin=0.0002)
+    assert row(verdict, TOTAL, "error_ratio").outcome == outcome
+    assert verdict.outcome == ("fail" if outcome == "regression" else "pass")
+
+
+def test_a_primary_that_nobody_measured_is_inconclusive() -> None:
+    assert gate(runs(5), runs(3), primary="p42").outcome == "inconclusive"
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_side_without_runs_is_refused(side: int) -> None:
+    sides = [runs(3), runs(3)]
+    sides[side] = []
+    with pytest.raises(BaselineError, match="no (baseline|candidate) run"):
+        gate(*sides)
+
+
+def test_interleaved_pairs_cancel_what_both_sides_share() -> None:
+    before, after = runs(5, sd=0.003), runs(5, sd=0.003, seed=2, slow={"recall": 1.1})
+    drift = np.linspace(0, 0.5, 5)
+    for at, shift in enumerate(drift):
+        for side in (before, after):
+            side[at] = _scaled(side[at], 1 + shift)
+    verdict = compare_interleaved("memorai", "memorai", before, after, "p95")
+    found = row(verdict, "recall", "p95")
+    assert found.shift == pytest.approx(0.1, abs=0.01)
+    assert found.outcome == "regression"
+    assert verdict.outcome == "fail"
+    assert gate(before, after).outcome == "inconclusive"
+
+
+def test_endpoints_that_move_together_lend_no_certainty() -> None:
+    together = shared_spread(*_sides(runs(6, sd=1e-9, common=0.03), runs(2, seed=2, sd=1e-9)))
+    apart = shared_spread(*_sides(runs(6, sd=0.03), runs(2, seed=2, sd=0.03)))
+    assert together is None or together.df < 1
+    assert apart is not None
+    assert apart.df > 3
+
+
+def test_the_number_of_independent_endpoints_is_found_on_average() -> None:
+    random = np.random.default_rng(1)
+    apart = [independent_endpoints(random.standard_normal((8, 6)), 8) for _ in range(200)]
+    assert np.median(apart) > 4
+    same = np.repeat(random.standard_normal((8, 1)), 6, axis=1)
+    assert independent_endpoints(same, 8) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("sd", "common", "known", "new"), [(0.02, 0, 5, 1), (0.01, 0.03, 5, 3), (0, 0.03, 3, 1)]
+)
+def test_false_alarms_on_unchanged_software_stay_at_their_level(
+    sd: float, common: float, known: int, new: int
+) -> None:
+    alarms, repeats = 0, 400
+    for seed in range(repeats):
+        made = runs(known + new, sd=sd + 1e-9, common=common, seed=seed)
+        verdict = gate(made[:known], made[known:], gates_per_month=1.0)  # level = alpha = 5 %
+        alarms += verdict.outcome == "fail"
+    assert alarms / repeats < 0.05 + 3 * (0.05 * 0.95 / repeats) ** 0.5
+
+
+def _sides(before: list, after: list) -> list[list[list[float]]]:
+    return [
+        [[run.values("p95", endpoint) for run in side] for endpoint in ("recall", "remember", "rare")]
+        for side in (before, after)
+    ]
+
+
+def _scaled(run, factor: float):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    from dataclasses import replace  # noqa: PLC0415
+
+    endpoints = {
+        name: replace(
+            one, quantiles={k: (v[0] * factor, None, None) for k, v in one.quantiles.items()}
+        )
+        for name, one in run.endpoints.items()
+    }
+    return replace(run, endpoints=endpoints)
