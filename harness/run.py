@@ -25,7 +25,7 @@ from harness.platform.lab.options import REGIONS
 from harness.platform.model import Platform, Target, Through
 from harness.record import RunRecord, RunWriter, capture_environment, check_writable
 from harness.report import write_reports
-from harness.traffic import load_model, resolve_profile, scenario_environment
+from harness.traffic import load_model, resolve_profile, scenario_environment, to_engine
 from harness.traffic.model import LoadProfile, Spacing, TrafficModel
 
 Say = Callable[[str], None]
@@ -94,15 +94,7 @@ class Session:
 
     def profile(self, rate: float | None = None, duration_s: float | None = None) -> LoadProfile:
         """The profile asked for, with this run's own rate and hold where given."""
-        asked = self.options
-        return resolve_profile(
-            asked.profile,
-            rate=asked.rate if rate is None else rate,
-            duration=asked.duration_s if duration_s is None else duration_s,
-            seed=asked.seed,
-            spacing=asked.spacing,
-            users=asked.users,
-        )
+        return _profile(self.options, rate, duration_s)
 
     def plan(self, profile: LoadProfile) -> LoadPlan:
         """Everything the load child needs for one run with this profile."""
@@ -149,6 +141,19 @@ class Session:
         return Outcome(record, verdict)
 
 
+def _profile(
+    options: RunOptions, rate: float | None = None, duration_s: float | None = None
+) -> LoadProfile:
+    return resolve_profile(
+        options.profile,
+        rate=options.rate if rate is None else rate,
+        duration=options.duration_s if duration_s is None else duration_s,
+        seed=options.seed,
+        spacing=options.spacing,
+        users=options.users,
+    )
+
+
 @contextmanager
 def session(options: RunOptions, say: Say = lambda text: None) -> Iterator[Session]:
     """Resolve, plan and provision; undo what was provisioned on leaving, however that is.
@@ -158,14 +163,8 @@ def session(options: RunOptions, say: Say = lambda text: None) -> Iterator[Sessi
     root = project_root()
     service = load_catalog(root / "services").service(options.service)
     traffic = load_model(service, options.scenario, root)
-    resolve_profile(  # a profile that cannot be is told before anything is started
-        options.profile,
-        rate=options.rate,
-        duration=options.duration_s,
-        seed=options.seed,
-        spacing=options.spacing,
-        users=options.users,
-    )
+    # A profile that cannot be, or does not go with the traffic, is told before anything starts.
+    to_engine(traffic, _profile(options))
     platform = make_named_platform(options, service, say)
     results = options.results or root / "results"
     check_writable(results)

@@ -1,5 +1,6 @@
 """Accepted runs, kept in version control: what a release is compared with."""
 
+from harness.baseline.history import History, histories, history
 from harness.baseline.measure import conditions, conditions_of, measure
 from harness.baseline.model import (
     QUANTILES,
@@ -19,8 +20,11 @@ __all__ = [
     "BaselineStore",
     "Conditions",
     "EndpointFigures",
+    "History",
     "conditions",
     "conditions_of",
+    "histories",
+    "history",
     "measure",
     "refuse_unfit",
     "same_conditions",

@@ -52,7 +52,7 @@ class BaselineStore:
             ) from None
         if schema != SCHEMA:
             raise BaselineError(
-                f"{path}: schema {schema}, this harness knows {SCHEMA}", "update the harness"
+                f"{path}: schema {schema!r}, this harness knows {SCHEMA}", "update the harness"
             )
         try:
             return _BASELINES.validate_python(groups)
@@ -164,22 +164,34 @@ class BaselineStore:
         write_atomic(path, json.dumps(document, indent=1, sort_keys=True, default=_plain) + "\n")
 
     def drop(self, service: str, run_id: str, reason: str) -> Baseline:
-        """Take one run out, with the reason kept in the file."""
-        for group in self.all(service):
-            if any(run.id == run_id for run in group.runs):
-                return self._keep(group, [r for r in group.runs if r.id != run_id], reason, run_id)
-        raise BaselineError(
-            f"{service} has no accepted run {run_id}", f"see: harness baseline show {service}"
-        )
+        """Take one run out, with the reason kept in the file.
+
+        Raises BaselineError when no baseline of the service has it.
+        """
+        group = self._having(service, run_id)
+        return self._keep(group, [r for r in group.runs if r.id != run_id], reason, run_id)
 
     def prune(self, baseline: Baseline, keep: int) -> Baseline:
         """Keep only the latest `keep` runs of a group."""
         return self._keep(baseline, list(baseline.runs[-keep:]), f"pruned to {keep}", None)
 
-    def cut(self, baseline: Baseline, first: AcceptedRun, reason: str) -> Baseline:
-        """Begin the baseline anew at an accepted change point; older runs leave it."""
-        return self._keep(
-            baseline, [run for run in baseline.runs if run.id >= first.id], reason, first.id
+    def cut(self, service: str, run_id: str, reason: str) -> Baseline:
+        """Begin the baseline anew at an accepted change point; older runs leave it.
+
+        Raises BaselineError when no baseline of the service has the run, or it is the first.
+        """
+        group = self._having(service, run_id)
+        kept = [run for run in group.runs if run.id >= run_id]
+        if len(kept) == len(group.runs):
+            raise BaselineError(f"{run_id} is the first run already", "there is nothing to cut off")
+        return self._keep(group, kept, reason, run_id)
+
+    def _having(self, service: str, run_id: str) -> Baseline:
+        for group in self.all(service):
+            if any(run.id == run_id for run in group.runs):
+                return group
+        raise BaselineError(
+            f"{service} has no accepted run {run_id}", f"see: harness baseline show {service}"
         )
 
     def _keep(

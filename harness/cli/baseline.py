@@ -22,7 +22,7 @@ STORE = click.option(
 
 @click.group("baseline")
 def group() -> None:
-    """Accept, list, show, drop and prune the runs that releases are compared with."""
+    """The runs that releases are compared with: make, accept, list, show, drop, prune, cut."""
 
 
 @group.command(context_settings={"default_map": {"profile": "gate"}})
@@ -54,6 +54,7 @@ def make(
 
     options = RunOptions(service, **words)
     store = _store(baselines)
+    store.all(service)  # a damaged file is told before any load is made
     try:
         kept = find_baseline(options, store)[0]
     except BaselineError:
@@ -154,6 +155,17 @@ def prune(service: str, *, baselines: Path | None, keep: int) -> None:
     for one in store.all(service):
         kept = store.prune(one, keep) if len(one.runs) > keep else one
         click.echo(f"{kept.service} {kept.scenario}: {len(kept.runs)} accepted runs")
+
+
+@group.command()
+@click.argument("service")
+@click.argument("run")
+@STORE
+@click.option("--reason", required=True, help="Why; it is kept in the file.")
+def cut(service: str, run: str, *, baselines: Path | None, reason: str) -> None:
+    """Begin the baseline of SERVICE anew at RUN, where `harness history` shows a change."""
+    kept = _store(baselines).cut(service, run, reason)
+    click.echo(f"{kept.service} {kept.scenario}: {len(kept.runs)} accepted runs left")
 
 
 def _store(directory: Path | None) -> BaselineStore:

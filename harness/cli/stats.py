@@ -258,8 +258,11 @@ def summarise(runs: Mapping[str, Sequence[float]], summary: str) -> list[float]:
             return values[0]
         if summary.startswith("p"):
             return sample_quantile(values, float(summary[1:]) / 100) or 0.0
-        reduce = {"median": np.median, "mean": np.mean, "min": np.min, "max": np.max}[summary]
-        return float(reduce(values))
+        if summary == "median":
+            return float(np.median(values))
+        if summary == "mean":
+            return math.fsum(values) / len(values)
+        return min(values) if summary == "min" else max(values)
 
     return [one(values) for values in runs.values()]
 

@@ -138,7 +138,8 @@ def _bounds(
     if free < 1:
         return y, y
     half = t_quantile(0.975, free) * math.sqrt(float(((z - fitted) ** 2).sum()) / free)
-    return (np.exp(z - half), np.exp(z + half)) if logs else (z - half, z + half)
+    low, high = np.subtract(z, half), np.add(z, half)
+    return (np.exp(low), np.exp(high)) if logs else (low, high)
 
 
 def isotonic(x: Floats, y: Floats) -> Floats:
@@ -204,7 +205,8 @@ def _nonnegative(design: Floats, target: Floats) -> tuple[Floats, Floats]:
     residual = target - design @ weights
     variance = float((residual**2).sum()) / max(len(target) - design.shape[1], 1)
     scaled = design / scale
-    covariance = variance * np.linalg.pinv(scaled.T @ scaled) / np.outer(scale, scale)
+    inverse = np.linalg.pinv(scaled.T @ scaled)
+    covariance = np.asarray(variance * inverse / np.outer(scale, scale), dtype=np.float64)
     return weights, covariance
 
 

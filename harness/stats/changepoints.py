@@ -1,8 +1,8 @@
 """Change points of a series of runs: a penalised step fit that knows its own false alarms.
 
-1. Points far from their neighbours' running median are pulled in (an outlier is no step).
-2. Lag-1 correlation and noise come from trimmed squared differences, which steps hardly touch
-   (after Chakar et al. 2017); the noise is the long-run variance of an AR(1) process.
+1. Points become normal scores of their ranks: outliers and skew cannot make a step.
+2. Lag-1 correlation and noise come from squared differences that cross no step (in the first
+   round: trimmed ones, after Chakar et al. 2017); what counts is the long-run variance of AR(1).
 3. Optimal partitioning (Jackson et al. 2005) of a piecewise constant mean with a penalty per
    step, segments of 3 points or more.
 4. The penalty is raised to what the series' own history needs: the residuals in permuted blocks
@@ -19,7 +19,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
-from scipy.stats import rankdata
 
 from harness.errors import DataError
 from harness.stats.interval import Floats, finite, share, t_quantile
@@ -35,18 +34,38 @@ from harness.stats.segmentation import (
 
 MIN_SEGMENT = 3
 FALSE_ALARMS = 0.05
+
+PERMUTATIONS = 99
 SEED = 20_170_401
 """The permutations are part of the method: the same series gives the same answer."""
 
+TRIM = 0.10
+TRIMMED_SQUARE = 0.6230
+"""Mean of a squared standard normal below its own 90 % quantile."""
+
+MAX_RHO = 0.9
+BEYOND_CHANCE = 1.645
+CAUTION = 0.5
+"""Standard errors that a correlation beyond chance is raised by: too little costs false alarms."""
+
+LINE = 0.3
+"""Price of a straight line; a step costs 2 (size and place). Below 1: a line is more likely."""
+
 WINDOW = 7
 CLIP = 2.5
+"""Sizes are told from points within so many robust deviations of the running median of 7."""
+
 LOCATION = 7.69
-CAUTION = 0.5
+"""Fall of the fit, in noise variances, within which the place of a step lies (95 %, Yao 1987)."""
+
 MOST_POINTS = 4000
-TRIM = 0.10
-TRIMMED_SQUARE = 0.6223
-"""Mean of a squared standard normal below its own 90 % quantile."""
-MAX_RHO = 0.9
+"""Longer series are searched by the means of neighbours first."""
+
+LEAST_VARIANCE = 1e-9
+"""Of scores, whose variance is 1: below it is rounding."""
+
+MAD = 1.4826
+"""Standard deviations per median absolute deviation of a normal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +122,10 @@ def change_points(
     """
     x = finite(values, "values")
     share(false_alarms, "false_alarms")
-    if min_segment < 1 or not min_effect >= 0:
+    if min_segment < MIN_SEGMENT or not min_effect >= 0:
         raise DataError(
-            f"min_segment {min_segment}, min_effect {min_effect}", "give 1 and 0 or more"
+            f"min_segment {min_segment}, min_effect {min_effect}",
+            f"give {MIN_SEGMENT} and 0 or more",
         )
     if len(x) < 2 * min_segment or np.ptp(x) == 0:
         return ()
@@ -145,7 +165,7 @@ def _fit(y: Floats, least: int, alarms: float) -> _Fit:
     if not fit.steps:
         return fit
     fit = _step_fit(_rescored(y, fit.steps), fit.steps, least, alarms)
-    time = np.linspace(-1, 1, len(y))
+    time: Floats = np.linspace(-1, 1, len(y), dtype=np.float64)
     tame = _tamed(y)
     slope = float(time @ tame) / float(time @ time)
     straight = y - slope * time
@@ -168,7 +188,7 @@ def _step_fit(y: Floats, steps: Indices | None, least: int, alarms: float) -> _F
     steps = partition(y, penalty, least)
     if not steps:
         return _Fit(y, steps, noise, penalty)
-    own = _own_penalty(y - level(y, steps), noise, least, alarms)
+    own = _own_penalty(np.subtract(y, level(y, steps)), noise, least, alarms)
     if own > penalty:
         penalty = own
         steps = partition(y, penalty, least)
@@ -178,14 +198,17 @@ def _step_fit(y: Floats, steps: Indices | None, least: int, alarms: float) -> _F
 def _rescored(y: Floats, steps: Indices) -> Floats:
     """The levels found, under normal scores of what is left: large steps no longer squeeze it."""
     fitted = level(_tamed(y), steps)
-    rest = y - fitted
-    scale = 1.4826 * float(np.median(np.abs(rest - np.median(rest))))
+    rest: Floats = np.subtract(y, fitted)
+    scale = MAD * float(np.median(np.abs(rest - np.median(rest))))
     return fitted / scale + _scores(rest) if scale > 0 else y
 
 
 def _scores(y: Floats) -> Floats:
     """Normal scores of the ranks (van der Waerden): no outlier and no skew is left."""
-    return np.asarray(special.ndtri((rankdata(y) - 0.5) / len(y)), dtype=np.float64)
+    _, inverse, counts = np.unique(y, return_inverse=True, return_counts=True)
+    ranks = np.cumsum(counts) - (counts - 1) / 2
+    scores: Floats = special.ndtri((ranks - 0.5) / len(y))[inverse]
+    return scores
 
 
 def _gaussian_penalty(n: int, noise: _Noise, alarms: float) -> float:
@@ -196,10 +219,6 @@ def _gaussian_penalty(n: int, noise: _Noise, alarms: float) -> float:
     """
     unit = 5.5 + 3 * math.log(math.log(n)) - 2 * math.log(alarms / FALSE_ALARMS)
     return noise.long_run * (unit + 20 * noise.long_run / noise.variance / n)
-
-
-PERMUTATIONS = 99
-LINE = 0.3
 
 
 def _own_penalty(residual: Floats, noise: _Noise, least: int, alarms: float) -> float:
@@ -222,29 +241,30 @@ def _noise(y: Floats, steps: Indices) -> _Noise:
 def _rough_noise(y: Floats) -> _Noise:
     """Without the largest differences, whatever made them."""
 
-    def mean_square(d: Floats) -> float:
-        squares = np.sort(d * d)
+    def mean_square(lag: int) -> float:
+        squares = np.sort((y[lag:] - y[:-lag]) ** 2)
         kept = squares[: max(1, math.ceil(len(squares) * (1 - TRIM)))]
         return float(kept.mean()) / TRIMMED_SQUARE
 
-    return _from_squares(mean_square(np.diff(y)), mean_square(y[2:] - y[:-2]), len(y))
+    return _from_squares(mean_square(1), mean_square(2), len(y))
 
 
 def _from_squares(one: float, two: float, n: int) -> _Noise:
-    """AR(1): E d1^2 = 2 v (1 - rho), E d2^2 = 2 v (1 - rho^2); Kendall 1954 for the bias of a short series."""
+    """AR(1): E d1^2 = 2 v (1 - rho), E d2^2 = 2 v (1 - rho^2); bias after Kendall 1954."""
     rho = min(two / one - 1, MAX_RHO) if one > 0 else 0.0
-    if rho > 1.645 / math.sqrt(n):
+    if rho > BEYOND_CHANCE / math.sqrt(n):
         rho += (1 + 3 * rho) / n + CAUTION * math.sqrt((1 - rho**2) / n)
     rho = min(max(rho, 0.0), MAX_RHO)
-    variance = max(one / (2 * (1 - rho)), 1e-18)
+    variance = max(one / (2 * (1 - rho)), LEAST_VARIANCE)
     return _Noise(rho, variance, variance * (1 + rho) / (1 - rho))
 
 
 def _tamed(y: Floats) -> Floats:
     middle = running_median(y, WINDOW)
     gap = y - middle
-    room = CLIP * 1.4826 * float(np.median(np.abs(gap)))
-    return middle + np.clip(gap, -room, room) if room > 0 else y
+    room = CLIP * MAD * float(np.median(np.abs(gap)))
+    tame: Floats = middle + np.clip(gap, -room, room)
+    return tame if room > 0 else y
 
 
 def _multiplicative(x: Floats) -> bool:

@@ -177,15 +177,15 @@ def _gridded(t: ArrayLike, series: Mapping[str, ArrayLike]) -> tuple[Floats, dic
     twice = np.flatnonzero(np.bincount(rows) > 1)
     if twice.size:
         raise DataError(f"t = {grid[twice[0]]:g} comes more than once", "give one row per second")
-    columns = {}
+    columns: dict[str, Floats] = {}
     for name, values in series.items():
-        column = np.full(len(grid), np.nan)
+        column = np.full(len(grid), np.nan, dtype=np.float64)
         array = np.asarray(values, dtype=np.float64)
         if array.shape != seconds.shape:
             raise DataError(f"{name} has {array.size} values for {len(seconds)} seconds", "match")
         column[rows] = array
         columns[name] = column
-    return grid, columns
+    return np.asarray(grid, dtype=np.float64), columns
 
 
 def _band(metric: str, before: Floats) -> Band:
@@ -204,7 +204,7 @@ def _band(metric: str, before: Floats) -> Band:
 
 def _excess(columns: Mapping[str, Floats], bands: Sequence[Band]) -> Floats:
     """The worst metric's distance from typical in half bands, per second; > 1 is out of band."""
-    worst = np.zeros(len(next(iter(columns.values()))))
+    worst: Floats = np.zeros(len(next(iter(columns.values()))))
     for band in bands:
         values = columns[band.metric]
         sign = 1.0 if HIGHER_IS_WORSE[band.metric] else -1.0
@@ -212,15 +212,22 @@ def _excess(columns: Mapping[str, Floats], bands: Sequence[Band]) -> Floats:
         distance = sign * (values - band.typical)
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = distance / room if room > 0 else np.where(distance > 0, np.inf, 0.0)
-        worst = np.maximum(worst, np.where(np.isnan(values), np.inf, ratio))
+        worst = np.asarray(np.fmax(worst, np.where(np.isnan(values), np.inf, ratio)), np.float64)
     return worst
 
 
 def _impact(excess: Floats, start: int) -> int | None:
-    """The first bad second at or after `start` that is clear or soon has another beside it."""
+    """The first bad second at or after `start` that is clear or soon has another beside it.
+
+    Where the one that confirms it is clear and it is not, the clear one is the first.
+    """
     bad = excess > 1
     for s in np.flatnonzero(bad[start:]) + start:
-        if excess[s] > CLEAR or bad[s : s + DETECTION_BAD].sum() > 1:
+        near = slice(s, s + DETECTION_BAD)
+        clear = np.flatnonzero(excess[near] > CLEAR)
+        if clear.size:
+            return int(s + clear[0])
+        if bad[near].sum() > 1:
             return int(s)
     return None
 

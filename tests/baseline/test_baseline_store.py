@@ -79,7 +79,7 @@ def test_a_run_that_was_cut_short_is_refused(store: BaselineStore, tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("cpu_model", "Other CPU"), ("cores", 64), ("memory_bytes", 2**40), ("platform", "url")],
+    [("cpu_model", "Other CPU"), ("cores", 64), ("memory_bytes", 2**40), ("platform", "lab")],
 )
 def test_a_run_of_another_machine_is_refused_and_told_what_differs(
     store: BaselineStore, made: list[RunRecord], field: str, value: object
@@ -129,7 +129,7 @@ def test_seed_and_behaviour_are_no_conditions(made: list[RunRecord]) -> None:
         ("[1, 2]", "not a baseline file"),
         ("{}", "not a baseline file"),
         ('{"schema": 99, "baselines": []}', "schema 99, this harness knows 1"),
-        ('{"schema": "1", "baselines": []}', "schema 1, this harness knows 1"),
+        ('{"schema": "1", "baselines": []}', "schema '1', this harness knows 1"),
         ('{"schema": 1, "baselines": [{"service": "memorai"}]}', "0.scenario"),
         ('{"schema": 1, "baselines": 7}', "tuple"),
     ],
@@ -170,9 +170,13 @@ def test_a_cut_begins_the_baseline_at_the_named_run(
     store: BaselineStore, made: list[RunRecord]
 ) -> None:
     group = store.accept(made)
-    left = store.cut(group, group.runs[1], "new database")
+    left = store.cut("memorai", group.runs[1].id, "new database")
     assert [run.id for run in left.runs] == [run.id for run in group.runs[1:]]
     assert left.notes[0]["reason"] == "new database"
+    with pytest.raises(BaselineError, match="nothing to cut off"):
+        store.cut("memorai", group.runs[1].id, "again")
+    with pytest.raises(BaselineError, match="no accepted run"):
+        store.cut("memorai", group.runs[0].id, "gone")
 
 
 def test_dropping_the_last_run_removes_the_file(

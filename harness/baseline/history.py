@@ -1,0 +1,194 @@
+"""The series of a service's runs and where their level changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.baseline.measure import conditions_of, measure
+from harness.baseline.model import QUANTILES, TOTAL, AcceptedRun, Baseline, Conditions
+from harness.errors import HarnessError
+from harness.judge import judge, load_verdict
+from harness.record import RunRecord, list_runs
+from harness.stats.changepoints import FALSE_ALARMS, MIN_SEGMENT, change_points
+
+SHOWN = ("p50", "p95")
+"""Of each endpoint, beside the primary metric: p99 of one run wanders too much to date a change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change of level that began at `run`; `shift`, `low` and `high` are relative.
+
+    The cause lies between the commits of the run before and of this one; `earliest` and
+    `latest` are the runs between which it began with 95 % confidence.
+    """
+
+    endpoint: str
+    metric: str
+    run: str
+    commit: str | None
+    previous_run: str
+    previous_commit: str | None
+    earliest: str
+    latest: str
+    shift: float
+    low: float
+    high: float
+    confidence: float
+    relative: bool
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """All known runs of one service and scenario under one set of conditions, oldest first.
+
+    `accepted` are the ids of those in the baseline. The chance that an unchanged history shows
+    any change at all is `false_alarms`: half of it the primary metric's, half all others'.
+    """
+
+    service: str
+    scenario: str
+    primary: str
+    conditions: Conditions
+    runs: tuple[AcceptedRun, ...]
+    accepted: frozenset[str]
+    changes: tuple[Change, ...]
+    false_alarms: float
+
+    def values(self, endpoint: str, metric: str) -> tuple[tuple[int, float], ...]:
+        """(position of the run, value) where the metric is known."""
+        found = ((at, run.values(metric, endpoint)) for at, run in enumerate(self.runs))
+        return tuple((at, value) for at, value in found if value is not None)
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """Every endpoint that some run has, all together first."""
+        names = {name for run in self.runs for name in run.endpoints}
+        return (TOTAL, *sorted(names - {TOTAL}))
+
+    def as_dict(self) -> dict[str, Any]:
+        """The history as JSON: conditions, one row per run, one per change."""
+        return {
+            "service": self.service,
+            "scenario": self.scenario,
+            "primary": self.primary,
+            "conditions": asdict(self.conditions),
+            "false_alarms": self.false_alarms,
+            "runs": [self._row(run) for run in self.runs],
+            "changes": [asdict(change) for change in self.changes],
+        }
+
+    def _row(self, run: AcceptedRun) -> Mapping[str, Any]:
+        values = {
+            endpoint: {name: run.values(name, endpoint) for name in (*QUANTILES, "error_ratio")}
+            for endpoint in run.endpoints
+        }
+        return {
+            "run": run.id,
+            "created": run.created,
+            "commit": run.commit,
+            "label": run.label,
+            "accepted": run.id in self.accepted,
+            "throughput": run.throughput,
+            "values": values,
+        }
+
+
+def history(
+    service: str,
+    scenario: str,
+    primary: str,
+    conditions: Conditions,
+    accepted: Sequence[AcceptedRun],
+    recorded: Sequence[AcceptedRun] = (),
+    false_alarms: float = FALSE_ALARMS,
+) -> History:
+    """The series of accepted and recorded runs, each once, with the changes of its level.
+
+    Raises DataError when `false_alarms` is not between 0 and 1.
+    """
+    known = {run.id: run for run in (*recorded, *accepted)}
+    runs = tuple(sorted(known.values(), key=lambda run: (run.created, run.id)))
+    bare = History(
+        service, scenario, primary, conditions, runs, frozenset(run.id for run in accepted), (),
+        false_alarms,
+    )  # fmt: skip
+    others = [
+        (endpoint, metric)
+        for endpoint in bare.endpoints
+        for metric in SHOWN
+        if (endpoint, metric) != (TOTAL, primary)
+        and len(bare.values(endpoint, metric)) >= 2 * MIN_SEGMENT
+    ]
+    changes = [*_changes(bare, TOTAL, primary, false_alarms / 2)]
+    for endpoint, metric in others:
+        changes += _changes(bare, endpoint, metric, false_alarms / 2 / len(others))
+    return History(
+        service, scenario, primary, conditions, runs, bare.accepted, tuple(changes), false_alarms
+    )
+
+
+def histories(
+    service: str,
+    primary: str,
+    baselines: Iterable[Baseline],
+    results: Path,
+    most: int,
+    false_alarms: float = FALSE_ALARMS,
+) -> tuple[History, ...]:
+    """One history for each scenario and set of conditions, the longest first.
+
+    The latest `most` recorded runs that are complete and valid are read beside the accepted ones.
+    """
+    accepted: dict[tuple[str, Conditions], tuple[AcceptedRun, ...]] = {
+        (one.scenario, one.conditions): one.runs for one in baselines
+    }
+    recorded: dict[tuple[str, Conditions], list[AcceptedRun]] = {key: [] for key in accepted}
+    for record in _valid_records(results, service, most):
+        key = record.plan.traffic.scenario, conditions_of(record)
+        recorded.setdefault(key, []).append(measure(record))
+    found = [
+        history(service, key[0], primary, key[1], accepted.get(key, ()), runs, false_alarms)
+        for key, runs in recorded.items()
+    ]
+    return tuple(sorted(found, key=lambda one: -len(one.runs)))
+
+
+def _valid_records(results: Path, service: str, most: int) -> Iterator[RunRecord]:
+    for summary in list_runs(results, service)[:most]:
+        if summary.status != "complete":
+            continue
+        try:
+            record = RunRecord.load(summary.directory)
+            verdict = load_verdict(record.directory / "verdict.json") or judge(record)
+            if verdict.valid and len(record.seconds_of("hold")):
+                yield record
+        except HarnessError:  # `harness runs` shows what is wrong with it
+            continue
+
+
+def _changes(found: History, endpoint: str, metric: str, alarms: float) -> Iterator[Change]:
+    series = found.values(endpoint, metric)
+    if len(series) < 2 * MIN_SEGMENT:
+        return
+    places = [found.runs[at] for at, _ in series]
+    for point in change_points([value for _, value in series], alarms):
+        run, before = places[point.index], places[point.index - 1]
+        yield Change(
+            endpoint=endpoint,
+            metric=metric,
+            run=run.id,
+            commit=run.commit,
+            previous_run=before.id,
+            previous_commit=before.commit,
+            earliest=places[point.earliest].id,
+            latest=places[point.latest].id,
+            shift=point.shift,
+            low=point.low,
+            high=point.high,
+            confidence=point.confidence,
+            relative=point.scale == "ratio",
+        )

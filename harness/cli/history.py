@@ -1,0 +1,82 @@
+"""`harness history SERVICE`: how its figures went, and where they changed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from harness.cli.options import RATIO
+
+
+@click.command("history")
+@click.argument("service")
+@click.option("--scenario", help="Only this scenario.")
+@click.option(
+    "--baselines",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where baselines are kept (default: baselines/).",
+)
+@click.option("--results", type=click.Path(path_type=Path), help="Where records are kept.")
+@click.option(
+    "--most",
+    type=click.IntRange(0, 10_000),
+    default=200,
+    show_default=True,
+    help="Recorded runs to read beside the accepted ones, newest first.",
+)
+@click.option(
+    "--false-alarms",
+    type=RATIO,
+    default="5%",
+    show_default=True,
+    help="Chance that an unchanged history shows any change.",
+)
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Where the trend plot goes, .svg, .png or .pdf (default: results/SERVICE/history.svg).",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+def command(
+    service: str,
+    *,
+    scenario: str | None,
+    baselines: Path | None,
+    results: Path | None,
+    most: int,
+    false_alarms: float,
+    plot: Path | None,
+    as_json: bool,
+) -> int:
+    """Show accepted and recorded runs of SERVICE as a series, with its changes of level.
+
+    Runs of different machines, profiles or mixes are series of their own; the longest is plotted.
+    """
+    from harness.baseline import BaselineStore, histories
+    from harness.catalog import load_catalog, project_root
+    from harness.errors import BaselineError
+    from harness.report.history import print_history, write_plot
+
+    root = project_root()
+    primary = load_catalog(root / "services").service(service).primary
+    results = results or root / "results"
+    store = BaselineStore(baselines or root / "baselines")
+    found = histories(service, primary, store.all(service), results, most, false_alarms)
+    found = tuple(one for one in found if scenario in {None, one.scenario})
+    if not found:
+        raise BaselineError(
+            f"{service} has no accepted and no valid recorded run",
+            f"make some: harness baseline make {service}",
+        )
+    path = plot or results / service / "history.svg"
+    write_plot(found[0], path)
+    if as_json:
+        click.echo(json.dumps([one.as_dict() for one in found], indent=1))
+        return 0
+    for one in found:
+        print_history(one, sys.stdout)
+    click.echo(f"plot: {path}")
+    return 0

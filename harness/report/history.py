@@ -1,0 +1,144 @@
+"""A service's history for people: what changed, where it began, a trend plot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TextIO
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+from rich.table import Table
+
+from harness.baseline.history import Change, History
+from harness.baseline.model import TOTAL
+from harness.errors import UsageError
+from harness.report.terminal import make_console
+from harness.units import format_duration, format_rate, format_ratio
+
+INK, MUTED, LINE, BLUE, RED = "#16202c", "#5b6775", "#dfe3e8", "#1f62d0", "#c2261d"
+MOST_PANELS = 12
+FORMATS = ("svg", "png", "pdf")
+
+
+def print_history(found: History, stream: TextIO) -> None:
+    """The changes with the run and commit where each began."""
+    console = make_console(stream)
+    where = found.conditions
+    console.print(
+        f"{found.service} {found.scenario}: {len(found.runs)} runs, {len(found.accepted)} accepted; "
+        f"{where.platform}, {where.machine}, {where.profile.split()[0]}"
+    )
+    if not found.changes:
+        console.print("  no change of level beyond chance")
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in ("endpoint", "metric", "shift", "interval", "began with run", "commits"):
+        table.add_column(name, justify="right" if name in {"shift", "interval"} else "left")
+    for change in found.changes:
+        table.add_row(
+            *(place(change), change.metric),
+            size(change, change.shift),
+            f"{size(change, change.low)} to {size(change, change.high)}",
+            change.run,
+            f"{_commit(change.previous_commit)}..{_commit(change.commit)}",
+            style="red" if change.shift > 0 else "green",
+        )
+    console.print(table)
+    latest = max(found.changes, key=lambda change: change.run)
+    console.print(
+        f"  to begin the baseline there: harness baseline cut {found.service} {latest.run} --reason …"
+    )
+
+
+def write_plot(found: History, path: Path) -> None:
+    """One panel per endpoint, primary metric: a point per run, levels between the changes.
+
+    The suffix of `path` names the format; raises UsageError for one that is not known.
+    """
+    kind = path.suffix.lstrip(".").lower()
+    if kind not in FORMATS:
+        raise UsageError(f"{path}: no plot format {kind!r}", f"end it in {', '.join(FORMATS)}")
+    shown = [name for name in found.endpoints if found.values(name, _metric(found, name))]
+    shown = shown[:MOST_PANELS]
+    figure = Figure(figsize=(9, 1.2 + 1.7 * max(len(shown), 1)), layout="constrained")
+    grid = figure.subplots(max(len(shown), 1), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, endpoint in zip(grid, shown, strict=False):
+        _panel(axes, found, endpoint)
+    grid[-1].set_xlabel("runs, oldest first")
+    grid[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.suptitle(
+        f"{found.service} {found.scenario}, {found.conditions.profile.split()[0]}", color=INK
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, metadata={"Date": None} if kind == "svg" else None, dpi=120)
+
+
+def place(change: Change) -> str:
+    """The endpoint's name, `all` for all together."""
+    return "all" if change.endpoint == TOTAL else change.endpoint
+
+
+def size(change: Change, value: float) -> str:
+    """A shift in percent where it is relative."""
+    return f"{value:+.1%}" if change.relative else f"{value:+.3g}"
+
+
+def _metric(found: History, endpoint: str) -> str:
+    """The primary metric where it exists for the endpoint; throughput is the whole's alone."""
+    return "p95" if found.primary == "throughput" and endpoint != TOTAL else found.primary
+
+
+def _panel(axes: Axes, found: History, endpoint: str) -> None:
+    metric = _metric(found, endpoint)
+    series = found.values(endpoint, metric)
+    ids = [run.id for run in found.runs]
+    for known, face in ((True, BLUE), (False, "none")):
+        points = [(at, value) for at, value in series if (ids[at] in found.accepted) is known]
+        if points:
+            label = "accepted" if known else "recorded"
+            axes.plot(*zip(*points, strict=True), "o", ms=4, mec=BLUE, mfc=face, label=label)
+    changes = [c for c in found.changes if (c.endpoint, c.metric) == (endpoint, metric)]
+    _levels(axes, series, [ids.index(change.run) for change in changes])
+    for change in changes:
+        at = ids.index(change.run)
+        axes.axvspan(
+            ids.index(change.earliest) - 0.5, ids.index(change.latest) - 0.5 + 1e-9,
+            color=RED, alpha=0.12, lw=0,
+        )  # fmt: skip
+        axes.axvline(at - 0.5, color=RED, lw=1)
+        axes.annotate(
+            f"{size(change, change.shift)} {_commit(change.commit)}", (at - 0.5, 1),
+            xycoords=("data", "axes fraction"), xytext=(4, -10), textcoords="offset points",
+            color=RED, fontsize=8,
+        )  # fmt: skip
+    name = "all endpoints" if endpoint == TOTAL else endpoint
+    axes.set_title(f"{metric} of {name}", loc="left", fontsize=9, color=INK)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(visible=True, color=LINE, lw=0.6)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=MUTED, labelsize=8)
+    axes.margins(y=0.25)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _value(metric, value)))
+    if endpoint == TOTAL:
+        axes.legend(fontsize=8, frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
+
+
+def _levels(axes: Axes, series: Sequence[tuple[int, float]], steps: Sequence[int]) -> None:
+    edges = [float("-inf"), *steps, float("inf")]
+    for begin, end in zip(edges, edges[1:], strict=False):
+        part = [(at, value) for at, value in series if begin <= at < end]
+        if part:
+            mean = sum(value for _, value in part) / len(part)
+            axes.hlines(mean, part[0][0] - 0.5, part[-1][0] + 0.5, color=MUTED, lw=1.2)
+
+
+def _value(metric: str, value: float) -> str:
+    if metric == "throughput":
+        return format_rate(value)
+    return format_ratio(value) if metric == "error_ratio" else format_duration(value)
+
+
+def _commit(commit: str | None) -> str:
+    return commit[:10] if commit else "?"
