@@ -349,21 +349,25 @@ async fn serve(worker: Rc<Worker>, target: usize, turn: usize, mut job: Job) {
                 hub.rouse(Side::Asking);
                 hub.rouse(Side::Moving);
                 poll_fn(|cx| {
-                    // The connection first: a request must not be given to one that is closed.
-                    hub.poll(cx, |side, cx| {
-                        if !gone && driver.as_mut().poll(cx).is_ready() {
-                            gone = true;
-                        }
-                        if gone {
-                            return Poll::Ready(None);
-                        }
-                        if let Some(job) = slot.job.borrow_mut().take() {
-                            return Poll::Ready(Some(job));
-                        }
-                        if side == Side::Asking {
+                    hub.poll(cx, |side, cx| match side {
+                        Side::Asking => {
                             *slot.waker.borrow_mut() = Some(cx.waker().clone());
+                            if slot.job.borrow().is_some() {
+                                hub.rouse(Side::Moving);
+                            }
+                            Poll::Pending
                         }
-                        Poll::Pending
+                        // The connection first: one that is closed takes no request.
+                        Side::Moving => {
+                            gone = driver.as_mut().poll(cx).is_ready();
+                            if gone {
+                                return Poll::Ready(None);
+                            }
+                            slot.job
+                                .borrow_mut()
+                                .take()
+                                .map_or(Poll::Pending, |job| Poll::Ready(Some(job)))
+                        }
                     })
                 })
                 .await

@@ -21,6 +21,7 @@ from harness.baseline.model import (
 from harness.errors import BaselineError
 from harness.load.plan import LoadPlan
 from harness.record import RunRecord
+from harness.record.redact import redact
 from harness.stats.quantiles import sectioned_quantile
 from harness.units import NANOSECONDS
 
@@ -54,7 +55,7 @@ def conditions(plan: LoadPlan, environment: Mapping[str, Any]) -> Conditions:
         machine=_machine(environment),
         deployment=_deployment(plan.target.environment),
         profile=f"{profile.name} {_digest(shape)}",
-        traffic=f"{plan.traffic.scenario} {_digest([traffic, plan.traffic.feeds])}",
+        traffic=f"{plan.traffic.scenario} {_digest(redact([traffic, plan.traffic.feeds]))}",
     )
 
 

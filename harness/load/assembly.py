@@ -19,6 +19,7 @@ class _Shard:
 
     next_seq: int = 0
     last_second: int = -1
+    known: dict[str, int] = field(default_factory=dict)
     tick: dict[str, Any] | None = None
     done: dict[str, Any] | None = None
     lost: dict[str, Any] | None = None
@@ -50,6 +51,8 @@ class Assembly:
             shard.next_seq = message["seq"] + 1
             if message["slice"]["axis"] == "due":
                 shard.last_second = max(shard.last_second, message["slice"]["second"])
+                for key in COUNTED:
+                    shard.known[key] = shard.known.get(key, 0) + message["slice"].get(key, 0)
             self.emit(message)
         elif kind == "tick":
             shard.tick = message
@@ -82,12 +85,17 @@ class Assembly:
         self.emit(shard.lost)
 
     def end(self) -> dict[str, Any]:
-        """The `end` message: what was offered and what became of it, with what is unknown."""
+        """The `end` message: what was offered and what became of it, with what is unknown.
+
+        Of a lost worker the totals hold what its slices had told before.
+        """
         done = [shard.done for shard in self._known.values() if shard.done]
+        counts = [
+            shard.done["totals"] if shard.done else shard.known for shard in self._known.values()
+        ]
         lost = [shard.lost["unknown"] for shard in self._known.values() if shard.lost]
         totals = {
-            key: sum(message["totals"].get(key) or 0 for message in done)
-            for key in (*COUNTED, "clipped")
+            key: sum(count.get(key) or 0 for count in counts) for key in (*COUNTED, "clipped")
         }
         errors = [message["error"] for message in done if message.get("error")]
         conserved = (
@@ -113,5 +121,5 @@ class Assembly:
             merged[key] = max(tick.get(key) or 0 for tick in ticks)
         self.emit(merged)
         for shard in self._known.values():
-            if shard.done is None:
+            if not (shard.done or shard.lost):
                 shard.tick = None

@@ -16,6 +16,7 @@ import gevent
 import locust
 from locust.env import Environment
 from locust.runners import LocalRunner, MasterRunner, WorkerRunner
+from locust.stats import CSV_STATS_INTERVAL_SEC
 
 from harness.load.assembly import Assembly
 from harness.load.bridge import Bridge
@@ -125,8 +126,10 @@ class Plugin:
         self.bridge.finished.wait()
         runner = self.environment.runner
         if isinstance(runner, WorkerRunner):
+            runner._send_stats()  # noqa: SLF001 - Locust's statistics of the last second, too
             runner.send_message(DONE, {"messages": self._take()})
         elif self.quit_when_finished:
+            gevent.sleep(2 * CSV_STATS_INTERVAL_SEC)  # Locust's CSV writer looks in turns
             runner.quit()
 
     def _on_test_stop(self, **_: Any) -> None:

@@ -50,12 +50,12 @@ def feed(
 
 def _add_times(entry: StatsEntry, histogram: Histogram) -> None:
     values, counts = histogram.buckets()
-    times = values / _MILLISECOND
-    for time, count in zip(times.tolist(), counts.tolist(), strict=True):
+    times = [float(value) / _MILLISECOND for value in values]
+    for time, count in zip(times, (int(count) for count in counts), strict=True):
         bucket = _bucket(time)
         entry.response_times[bucket] = entry.response_times.get(bucket, 0) + count
         entry.total_response_time += time * count
-    low, high = float(times[0]), float(times[-1])
+    low, high = times[0], times[-1]
     entry.min_response_time = (
         low if entry.min_response_time is None else min(entry.min_response_time, low)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
@@ -27,8 +28,8 @@ def print_history(found: History, stream: TextIO) -> None:
     console = make_console(stream)
     where = found.conditions
     console.print(
-        f"{found.service} {found.scenario}: {len(found.runs)} runs, {len(found.accepted)} accepted; "
-        f"{where.platform}, {where.machine}, {where.profile.split()[0]}"
+        f"{found.service} {found.scenario}: {len(found.runs)} runs, "
+        f"{len(found.accepted)} accepted; {where.platform}, {where.machine}, {where.profile.split()[0]}"
     )
     if not found.changes:
         console.print("  no change of level beyond chance")
@@ -46,10 +47,10 @@ def print_history(found: History, stream: TextIO) -> None:
             style="red" if change.shift > 0 else "green",
         )
     console.print(table)
-    latest = max(found.changes, key=lambda change: change.run)
-    console.print(
-        f"  to begin the baseline there: harness baseline cut {found.service} {latest.run} --reason …"
-    )
+    starts = sorted({change.run for change in found.changes} & found.accepted)
+    if starts:
+        cut = f"harness baseline cut {found.service} {starts[-1]} --reason ..."
+        console.print(f"  to begin the baseline at the last change: {cut}")
 
 
 def write_plot(found: History, path: Path) -> None:
@@ -127,7 +128,7 @@ def _panel(axes: Axes, found: History, endpoint: str) -> None:
 
 def _levels(axes: Axes, series: Sequence[tuple[int, float]], steps: Sequence[int]) -> None:
     edges = [float("-inf"), *steps, float("inf")]
-    for begin, end in zip(edges, edges[1:], strict=False):
+    for begin, end in itertools.pairwise(edges):
         part = [(at, value) for at, value in series if begin <= at < end]
         if part:
             mean = sum(value for _, value in part) / len(part)

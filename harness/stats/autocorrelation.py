@@ -10,7 +10,7 @@ from scipy import fft
 
 from harness.stats.interval import Floats
 
-PHIS = (0.0, 0.2, 0.4, 0.55, 0.65, 0.75, 0.8, 0.85, 0.9, 0.93, 0.96, 0.98)
+PHIS = (0.0, 0.2, 0.4, 0.55, 0.65, 0.75, 0.8, 0.85, 0.9, 0.93, 0.96, 0.98, 0.99)
 NOISE_SHARES = (0.0, 0.1, 0.3, 0.5, 0.7, 0.85, 0.95, 0.99)
 """The models weighed: an AR(1) level (its lag-1 correlation) under white noise (its share)."""
 

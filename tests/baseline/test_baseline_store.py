@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.baseline import TOTAL, BaselineStore, conditions_of, measure
+from harness.baseline import TOTAL, BaselineStore, conditions, conditions_of, measure
 from harness.baseline.model import SCHEMA
 from harness.errors import BaselineError
 from harness.record import RunRecord
@@ -120,6 +120,11 @@ def test_seed_and_behaviour_are_no_conditions(made: list[RunRecord]) -> None:
     assert first == second
     fewer = replace(plans[0], target=replace(targets[0], environment={"replicas": 2}))
     assert "deployment" in first.differences(conditions_of(replace(one, plan=fewer)))[0]
+
+
+def test_conditions_are_the_same_before_a_run_and_in_its_record(made: list[RunRecord]) -> None:
+    """The record holds the traffic without its secrets."""
+    assert conditions(plan(), made[0].environment) == conditions_of(made[0])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,104 @@
+"""The series of runs and the run where each change of level began."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from harness.baseline import TOTAL, AcceptedRun, Baseline, BaselineStore, Conditions, History, history
+from harness.cli.baseline import group as baseline_command
+from harness.cli.history import command
+from harness.errors import BaselineError, UsageError
+from harness.report.history import write_plot
+from tests.gate.made_runs import runs
+from tests.record.synthetic import Made, record
+
+CONDITIONS = Conditions("lab", "service", "4 x CPU, 16 GiB", "replicas 3", "gate 0", "memorai 0")
+
+
+def series(*parts: list[AcceptedRun]) -> list[AcceptedRun]:
+    """The parts one after the other, ids and commits by place."""
+    return [
+        replace(run, id=f"run-{at:03}", created=f"2026-11-24T{at:06}", commit=f"{at:040x}")
+        for at, run in enumerate(run for part in parts for run in part)
+    ]
+
+
+def of(made: list[AcceptedRun]) -> History:
+    return history("memorai", "memorai", "p95", CONDITIONS, made)
+
+
+def test_a_step_is_dated_to_its_run_and_commit() -> None:
+    found = of(series(runs(20), runs(15, seed=2, slow={"recall": 1.2, TOTAL: 1.0})))
+    change = next(c for c in found.changes if (c.endpoint, c.metric) == ("recall", "p95"))
+    assert change.run == "run-020"
+    assert change.commit == f"{20:040x}"
+    assert change.previous_run == "run-019"
+    assert change.low < 0.2 < change.high
+    assert not any(c.endpoint == "remember" for c in found.changes)
+
+
+def test_an_unchanged_series_seldom_shows_a_change_in_any_of_its_metrics() -> None:
+    alarmed = sum(bool(of(series(runs(30, sd=0.02, seed=seed))).changes) for seed in range(40))
+    assert alarmed <= 6  # 5 % of 40 is 2; seven or more has a chance below 0.5 %
+
+
+def test_recorded_runs_stand_in_the_series_without_being_accepted() -> None:
+    made = series(runs(8))
+    found = history("memorai", "memorai", "p95", CONDITIONS, made[:5], made[3:])
+    assert [run.id for run in found.runs] == [run.id for run in made]
+    assert found.accepted == {run.id for run in made[:5]}
+
+
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_a_short_series_has_no_change(count: int) -> None:
+    assert of(series(runs(count))).changes == ()
+
+
+@pytest.mark.parametrize("suffix", ["svg", "png"])
+def test_the_plot_is_written_in_the_format_of_its_name(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / "new" / f"trend.{suffix}"
+    write_plot(of(series(runs(10), runs(10, seed=2, slow={TOTAL: 1.3}))), path)
+    head = path.read_bytes()[:200]
+    assert (b"<?xml" in head) if suffix == "svg" else head.startswith(b"\x89PNG")
+    with pytest.raises(UsageError, match="no plot format"):
+        write_plot(of([]), tmp_path / "trend.exe")
+
+
+def test_the_command_lists_changes_and_a_cut_begins_the_baseline_there(tmp_path: Path) -> None:
+    made = series(runs(12), runs(12, seed=2, slow={TOTAL: 1.3}))
+    BaselineStore(tmp_path).save(Baseline("memorai", "memorai", CONDITIONS, tuple(made)))
+    words = ["memorai", "--baselines", str(tmp_path), "--results", str(tmp_path / "results")]
+    said = CliRunner().invoke(command, words, catch_exceptions=False, standalone_mode=False)
+    assert "baseline cut memorai run-012" in " ".join(said.output.split())
+    assert (tmp_path / "results" / "memorai" / "history.svg").is_file()
+    (found,) = json.loads(CliRunner().invoke(command, [*words, "--json"]).output)
+    assert found["changes"][0]["run"] == "run-012"
+    assert len(found["runs"]) == 24
+    cut = ["cut", "memorai", "run-012", "--reason", "new disk", "--baselines", str(tmp_path)]
+    assert "12 accepted runs left" in CliRunner().invoke(baseline_command, cut).output
+    (left,) = BaselineStore(tmp_path).all("memorai")
+    assert left.runs[0].id == "run-012"
+    assert left.notes[0]["reason"] == "new disk"
+
+
+def test_valid_recorded_runs_are_read_and_others_passed_over(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    good = record(results)
+    record(results, Made(lag_s=0.05))
+    (results / "memorai" / "broken").mkdir()
+    (results / "memorai" / "broken" / "run.json").write_text("{")
+    words = ["memorai", "--baselines", str(tmp_path / "none"), "--results", str(results), "--json"]
+    (found,) = json.loads(CliRunner().invoke(command, words, catch_exceptions=False).output)
+    assert [run["run"] for run in found["runs"]] == [good.id]
+    assert found["runs"][0]["accepted"] is False
+
+
+def test_a_service_without_any_run_is_told_how_to_make_one(tmp_path: Path) -> None:
+    words = ["memorai", "--baselines", str(tmp_path), "--results", str(tmp_path)]
+    with pytest.raises(BaselineError, match="harness baseline make memorai"):
+        CliRunner().invoke(command, words, catch_exceptions=False)

@@ -1,0 +1,195 @@
+"""The load child: Locust with the engine inside, one process or several."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from harness.load.driver import LoadProcess
+from harness.load.plan import LoadPlan, plan_json
+from tests.load.conftest import Heard, hear
+
+pytestmark = pytest.mark.slow
+
+OWNER = """
+import sys
+from pathlib import Path
+from harness.load.driver import LoadProcess
+from harness.load.plan import read_plan
+with LoadProcess(read_plan(Path(sys.argv[1]))) as child:
+    while not child.ended:
+        print([message["type"] for message in child.poll(0.2)], flush=True)
+"""
+
+
+def test_a_run_is_conserved_and_its_slices_sum_to_its_totals(plan: LoadPlan) -> None:
+    """Offered = completed + failed + unfinished, in `end` and on both axes of the slices."""
+    heard = hear(plan)
+    totals = heard.end["totals"]
+    assert heard.end["conserved"] is True
+    assert totals["offered"] == totals["completed"] + totals["failed"] + totals["unfinished"]
+    assert totals["offered"] > 400
+    for axis in ("due", "done"):
+        for counter in ("offered", "completed", "failed", "unfinished"):
+            assert heard.total(counter, axis) == totals[counter], (axis, counter)
+
+
+def test_it_says_hello_start_ticks_probes_and_end_in_order(plan: LoadPlan) -> None:
+    """The stream that docs/contracts.md promises, and nothing a scenario prints within it."""
+    heard = hear(plan)
+    kinds = [message["type"] for message in heard.messages]
+    assert kinds[:2] == ["hello", "start"]
+    assert kinds[-1] == "end"
+    assert len(heard.of("tick")) >= 3
+    assert heard.of("probe")
+    assert all(tick["cpu"] is not None for tick in heard.of("tick"))
+
+
+def test_two_workers_offer_exactly_what_one_does(plan: LoadPlan) -> None:
+    """The shards of one seeded schedule are the schedule."""
+    alone = hear(replace(plan, probe=False))
+    pair = hear(replace(plan, workers=2, probe=False))
+    assert pair.end["conserved"] is True
+    assert pair.end["totals"]["offered"] == alone.end["totals"]["offered"]
+    assert {message["worker"] for message in pair.of("slice")} == {0, 1}
+
+    def mix(heard: Heard) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for message in heard.of("slice"):
+            piece = message["slice"]
+            if piece["axis"] == "due":
+                found[piece["endpoint"]] = found.get(piece["endpoint"], 0) + piece["offered"]
+        return found
+
+    assert mix(pair) == mix(alone)
+
+
+def test_a_killed_worker_is_stated_with_the_part_that_is_unknown(plan: LoadPlan) -> None:
+    """SIGKILL of one of two workers: which shard, from which second; the run is not conserved."""
+    profile = replace(plan.profile, segments=(replace(plan.profile.segments[0], duration_s=8.0),))
+    killed: list[int] = []
+
+    def kill_one(child: LoadProcess, heard: Heard) -> None:
+        if not killed and len(heard.of("tick")) >= 2:
+            workers = psutil.Process(child.pid).children()
+            killed.append(workers[0].pid)
+            workers[0].kill()
+
+    heard = hear(replace(plan, profile=profile, workers=2), kill_one)
+    (lost,) = heard.of("worker_lost")
+    assert killed
+    assert lost["shards"] == 2
+    assert lost["from_second"] >= 1
+    assert f"shard {lost['worker'] + 1} of 2" in lost["unknown"]
+    assert heard.end["conserved"] is False
+    assert heard.end["unknown"] == [lost["unknown"]]
+    survivor = {
+        message["worker"] for message in heard.of("slice") if message["slice"]["second"] > 6
+    }
+    assert survivor == {1 - lost["worker"]}
+
+
+def test_stop_ends_the_arrivals_and_still_gives_the_totals(plan: LoadPlan) -> None:
+    """Ctrl-C of the owner: a short drain, an `end`, and conservation."""
+    profile = replace(plan.profile, segments=(replace(plan.profile.segments[0], duration_s=600.0),))
+    asked: list[float] = []
+
+    def stop(child: LoadProcess, heard: Heard) -> None:
+        if not asked and heard.of("tick"):
+            asked.append(time.monotonic())
+            child.stop()
+
+    heard = hear(replace(plan, profile=profile), stop)
+    assert time.monotonic() - asked[0] < 20
+    assert heard.end["conserved"] is True
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_owners_death_ends_the_child_and_its_workers(
+    plan: LoadPlan, tmp_path: Path, workers: int
+) -> None:
+    """SIGKILL of the process that started it: nothing goes on loading."""
+    profile = replace(plan.profile, segments=(replace(plan.profile.segments[0], duration_s=600.0),))
+    file = tmp_path / "plan.json"
+    file.write_bytes(plan_json(replace(plan, profile=profile, workers=workers)))
+    owner = subprocess.Popen(
+        [sys.executable, "-c", OWNER, str(file)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert owner.stdout is not None
+    for line in owner.stdout:
+        if "tick" in line:
+            break
+    family = psutil.Process(owner.pid).children(recursive=True)
+    assert len(family) >= workers
+    owner.kill()
+    owner.wait()
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert not alive
+
+
+def test_journeys_are_counted_by_the_engine_like_everything_else(journey_plan: LoadPlan) -> None:
+    """Each request of a journey is an endpoint; a journey that raises is one `journey` error."""
+    heard = hear(journey_plan)
+    due = [message["slice"] for message in heard.of("slice") if message["slice"]["axis"] == "due"]
+    count = dict.fromkeys(("step one", "step two", "stumble"), 0)
+    errors: dict[str, int] = {}
+    for piece in due:
+        if piece["endpoint"] in count:
+            count[piece["endpoint"]] += piece["offered"]
+        for kind, number in piece["errors"].items():
+            errors[kind] = errors.get(kind, 0) + number
+    assert count["step one"] == count["step two"] > 0
+    assert errors == {"journey": count["stumble"]}
+    assert heard.end["conserved"] is True
+
+
+def test_a_child_that_is_killed_is_reported_and_not_silent(plan: LoadPlan) -> None:
+    """The last message says that it died, with what it last wrote to standard error."""
+
+    def kill(child: LoadProcess, heard: Heard) -> None:
+        if heard.of("tick"):
+            child.kill()
+
+    heard = hear(plan, kill)
+    assert heard.messages[-1]["type"] == "child_died"
+    assert heard.messages[-1]["code"] == -signal.SIGKILL
+
+
+def test_a_scenario_that_raises_is_told_in_one_line(plan: LoadPlan, tmp_path: Path) -> None:
+    """The child ends with exit code 2 and names file and line."""
+    broken = tmp_path / "broken.py"
+    broken.write_text("import harness\nraise RuntimeError('no database')\n")
+    heard = hear(replace(plan, traffic=replace(plan.traffic, source=str(broken))))
+    assert heard.messages[-1]["type"] == "child_died"
+    assert heard.messages[-1]["code"] == 2
+    assert "broken.py:2: RuntimeError: no database" in heard.stderr
+    assert "Traceback" not in heard.stderr
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"target": 3}'])
+def test_a_plan_that_cannot_be_read_is_one_line_and_exit_code_two(
+    text: str, tmp_path: Path
+) -> None:
+    """Nothing starts; the file is named."""
+    file = tmp_path / "plan.json"
+    file.write_text(text)
+    done = subprocess.run(
+        [sys.executable, "-m", "harness.load", str(file)],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.PIPE,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert str(file) in done.stderr
+    assert "Traceback" not in done.stderr
