@@ -66,9 +66,9 @@ def print_gate(verdict: GateVerdict, stream: TextIO) -> None:
 
 def title(verdict: GateVerdict) -> str:
     """Who was compared with what."""
-    sides = f"{len(verdict.candidate_runs)} runs against {len(verdict.baseline_runs)}"
+    sides = f"{len(verdict.after)} runs against {len(verdict.before)}"
     if verdict.design == "interleaved":
-        sides = f"{len(verdict.candidate_runs)} interleaved pairs"
+        sides = f"{len(verdict.after)} interleaved pairs"
     margin = format_ratio(verdict.policy.margin)
     return f"{verdict.service} gate, {sides}, margin {margin}"
 

@@ -29,7 +29,8 @@ def print_history(found: History, stream: TextIO) -> None:
     where = found.conditions
     console.print(
         f"{found.service} {found.scenario}: {len(found.runs)} runs, "
-        f"{len(found.accepted)} accepted; {where.platform}, {where.machine}, {where.profile.split()[0]}"
+        f"{len(found.accepted)} accepted; {where.platform}, {where.machine}, "
+        f"{where.profile.split()[0]}"
     )
     if not found.changes:
         console.print("  no change of level beyond chance")

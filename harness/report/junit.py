@@ -67,9 +67,7 @@ def _validity(suite: ET.Element, verdict: Verdict, check: ValidityCheck) -> None
 
 
 def _case(suite: ET.Element, classname: str, name: str) -> ET.Element:
-    return ET.SubElement(
-        suite, "testcase", classname=clean(classname), name=clean(name), time="0"
-    )
+    return ET.SubElement(suite, "testcase", classname=clean(classname), name=clean(name), time="0")
 
 
 def clean(text: str) -> str:

@@ -30,8 +30,8 @@ MEMORIES_PER_BATCH = 10
 LEAST_SLOTS = 10
 """Seconds (or slots) below which memory cannot be told."""
 
-SLOTS = 60
-"""Slots that raw samples are binned into to see their memory: as the seconds of a short run."""
+SLOTS = 300
+"""Slots that raw samples are binned into to see their memory."""
 
 _EPSILON = 1e-9
 
@@ -95,7 +95,7 @@ def sectioned_sample_quantile(
 ) -> Interval:
     """The quantile of raw samples in order of time, shape (n,), with its interval.
 
-    As `sectioned_quantile`, with up to 60 equal slots of samples in the place of seconds.
+    As `sectioned_quantile`, with up to 300 equal slots of samples in the place of seconds.
     """
     x = finite(samples, "samples")
     whole = sample_quantile(x, q)

@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from harness.baseline import TOTAL, AcceptedRun, Baseline, BaselineStore, Conditions, History, history
+from harness.baseline import (
+    TOTAL,
+    AcceptedRun,
+    Baseline,
+    BaselineStore,
+    Conditions,
+    History,
+    history,
+)
 from harness.cli.baseline import group as baseline_command
 from harness.cli.history import command
 from harness.errors import BaselineError, UsageError

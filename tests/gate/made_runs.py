@@ -44,7 +44,7 @@ def _run(
     common: float,
     slow: Mapping[str, float],
     failed: int,
-    histograms: bool,
+    histograms: bool,  # noqa: FBT001 - one of a test's knobs
 ) -> AcceptedRun:
     luck = common * random.standard_normal()
     endpoints = {}
@@ -56,7 +56,7 @@ def _run(
             completed=offered - (failed if endpoint in {TOTAL, "recall"} else 0),
             failed=failed if endpoint in {TOTAL, "recall"} else 0,
             quantiles={
-                name: (_quantile(q) * factor * np.exp(luck + sd * random.standard_normal()), None, None)
+                name: (_quantile(q) * factor * _chance(random, luck, sd), None, None)
                 for name, q in QUANTILES.items()
             },
             histogram=_histogram(random, factor * np.exp(luck)) if histograms else None,
@@ -83,3 +83,7 @@ def _histogram(random: np.random.Generator, factor: float) -> str:
     for value in random.lognormal(np.log(MEDIAN_S * factor), SIGMA, 500):
         histogram.record(int(value * 1e9))
     return histogram.encode()
+
+
+def _chance(random: np.random.Generator, luck: float, sd: float) -> float:
+    return float(np.exp(luck + sd * random.standard_normal()))

@@ -5,14 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.baseline import TOTAL
+from harness.baseline import TOTAL, AcceptedRun
 from harness.errors import BaselineError
 from harness.gate import GateVerdict, Policy, Row, compare_interleaved, compare_runs
 from harness.gate.spread import independent_endpoints, shared_spread
 from tests.gate.made_runs import runs
 
 
-def gate(before: list, after: list, primary: str = "p95", **policy: float) -> GateVerdict:
+def gate(
+    before: list[AcceptedRun], after: list[AcceptedRun], primary: str = "p95", **policy: float
+) -> GateVerdict:
     return compare_runs("memorai", "memorai", before, after, primary, Policy(**policy))  # type: ignore[arg-type]
 
 
@@ -123,8 +125,8 @@ def test_a_primary_that_nobody_measured_is_inconclusive() -> None:
 def test_a_side_without_runs_is_refused(side: int) -> None:
     sides = [runs(3), runs(3)]
     sides[side] = []
-    with pytest.raises(BaselineError, match="no (baseline|candidate) run"):
-        gate(*sides)
+    with pytest.raises(BaselineError, match=r"no (baseline|candidate) run"):
+        gate(sides[0], sides[1])
 
 
 def test_interleaved_pairs_cancel_what_both_sides_share() -> None:
@@ -171,9 +173,10 @@ def test_false_alarms_on_unchanged_software_stay_at_their_level(
     assert alarms / repeats < 0.05 + 3 * (0.05 * 0.95 / repeats) ** 0.5
 
 
-def _sides(before: list, after: list) -> list[list[list[float]]]:
+def _sides(before: list[AcceptedRun], after: list[AcceptedRun]) -> list[list[list[float]]]:
+    endpoints = ("recall", "remember", "rare")
     return [
-        [[run.values("p95", endpoint) for run in side] for endpoint in ("recall", "remember", "rare")]
+        [[run.values("p95", endpoint) or 0.0 for run in side] for endpoint in endpoints]
         for side in (before, after)
     ]
 

@@ -129,9 +129,7 @@ class Users:
                     }
                 ],
                 "users": [{"name": name, "user": {"token": token}}],
-                "contexts": [
-                    {"name": "fixture", "context": {"cluster": "fixture", "user": name}}
-                ],
+                "contexts": [{"name": "fixture", "context": {"cluster": "fixture", "user": name}}],
                 "current-context": "fixture",
             },
         )
