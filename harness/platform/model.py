@@ -78,6 +78,31 @@ class Heal:
     arguments: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What the platform itself shows of a fault at this instant, found by looking.
+
+    `in_effect` None: it cannot tell. The canary's word, not this one, decides a verdict.
+    """
+
+    in_effect: bool | None
+    statement: str
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """The platform's own view at one instant.
+
+    `health` maps whatever it checks to its word: a replica's id to its `Health`, a door's view of
+    an upstream (`edge-memorai-global>eu-west-1`) to `healthy` or `failed`, a node to its
+    condition. `served` counts the requests that each region has answered so far; None where the
+    platform does not count.
+    """
+
+    health: Mapping[str, str]
+    served: Mapping[str, int] | None = None
+
+
 @runtime_checkable
 class Platform(Protocol):
     """A place where services run. Each method raises PlatformError with a remedy."""
@@ -118,6 +143,21 @@ class Platform(Protocol):
 
     def heal(self, heal: Heal) -> None:
         """Undo; idempotent; returns only when undone."""
+        ...
+
+    def proof(self, heal: Heal) -> Proof:
+        """Whether the fault of this heal is in effect now, by the platform's own word."""
+        ...
+
+    def observe(self, service: Service) -> Observation:
+        """The platform's own health checks and counters; cheap enough for five times a second."""
+        ...
+
+    def handle(self) -> Mapping[str, Any]:
+        """What another process needs to speak of the same deployment, as JSON.
+
+        `harness.platform.attach(handle)` turns it back into a platform.
+        """
         ...
 
     def leftovers(self) -> tuple[str, ...]:

@@ -1,0 +1,1 @@
+"""What breaks: experiments, the ledger of faults, the canary and the run of an experiment."""

@@ -1,0 +1,150 @@
+"""What an experiment promises, and what is known of it before anything is broken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from harness.platform.model import Fault, Heal, Through
+
+Phase = Literal["before", "during", "after"]
+PHASES: tuple[Phase, ...] = ("before", "during", "after")
+
+
+@dataclass(frozen=True, slots=True)
+class Spike:
+    """A rise of the arrival rate while the fault holds: `factor` times, from `at_s` into it."""
+
+    factor: float
+    at_s: float
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class BaseLoad:
+    """What flows before, during and after, in requests/s through a door of the platform."""
+
+    rate: float
+    through: Through
+    spike: Spike | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """Seconds of each phase; `during` runs from the first injection to the heal."""
+
+    before_s: float
+    during_s: float
+    after_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class BlastRadius:
+    """What a fault may hit at most; a plan beyond it is refused.
+
+    `share`: of the service's ready replicas. `last_region`: whether the last healthy region may
+    be hit.
+    """
+
+    share: float = 0.5
+    last_region: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Guards:
+    """When a running experiment is aborted and healed; None: not watched.
+
+    `error_ratio` and `p95_s` are of all requests since the injection, tested after every second
+    at an anytime-valid level; `budget` is the share of the 30-day error budget it may spend.
+    """
+
+    error_ratio: float | None = 0.9
+    p95_s: float | None = None
+    budget: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Expectations:
+    """What is judged; None: not judged (and said so).
+
+    `recovery_s`: from the injection until 9 of 10 seconds are within the band of before.
+    `recovery_from`: from the injection (failover) or from the heal (faults without redundancy).
+    `error_budget`: the share of the 30-day budget that may be spent. `lost_writes`: how many
+    acknowledged writes may be lost, None where losing is not judged. `fail_back_s`: from the heal
+    until traffic is where it was. `impact`: whether the fault must be felt by the users (a fault
+    that redundancy hides need not be).
+    """
+
+    recovery_s: float | None = None
+    recovery_from: Literal["inject", "heal"] = "inject"
+    error_budget: float | None = None
+    error_ratio: float | None = None
+    lost_writes: int | None = None
+    fail_back_s: float | None = None
+    impact: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """One experiment file: a Chaos Toolkit document with what the harness adds to it.
+
+    `document` is the Chaos Toolkit document as it is run. `needs` says what the deployment must
+    have (`regions`, `edges`, `replicas`, `replication`). `faults` are those of its method, in
+    order, with the seconds that each waits before the next step.
+    """
+
+    name: str
+    path: Path
+    title: str
+    teaches: str
+    incident: str
+    document: Mapping[str, Any]
+    needs: Mapping[str, Any]
+    faults: tuple[Fault, ...]
+    load: BaseLoad
+    timeline: Timeline
+    blast_radius: BlastRadius
+    guards: Guards
+    expect: Expectations
+    platforms: tuple[str, ...] = ("lab", "kubernetes")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of a plan's timeline; seconds from the start of the load."""
+
+    at_s: float
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A fault resolved: exactly what it would hit now, and what would undo it."""
+
+    fault: Fault
+    targets: tuple[str, ...]
+    heal: Heal | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentPlan:
+    """Everything known before anything is touched.
+
+    `refusals` are reasons for which it may not run (blast radius, permissions); `missing` are
+    reasons for which this platform cannot carry it out (then it is *not applicable*).
+    `budget_cost` is the predicted share of the 30-day error budget, None when unknown.
+    """
+
+    experiment: str
+    service: str
+    platform: str
+    hits: tuple[Hit, ...]
+    share: float
+    timeline: tuple[Step, ...]
+    refusals: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    budget_cost: float | None = None
+    notes: tuple[str, ...] = ()
+    handle: Mapping[str, Any] = field(default_factory=dict)
