@@ -12,8 +12,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from harness.platform.lab.options import Behaviour, LabOptions, Slowdown
     from harness.platform.lab.platform import Lab
-    from harness.platform.model import Fault, Heal, Platform, Region, Replica, Target, Through
-    from harness.platform.registry import PLATFORMS, make_platform
+    from harness.platform.model import (
+        Fault,
+        Heal,
+        Observation,
+        Platform,
+        Proof,
+        Region,
+        Replica,
+        Target,
+        Through,
+    )
+    from harness.platform.registry import PLATFORMS, attach, make_platform
     from harness.platform.url import Url
 
 _HOMES = {
@@ -22,13 +32,15 @@ _HOMES = {
     "harness.platform.model": (
         "Fault",
         "Heal",
+        "Observation",
         "Platform",
+        "Proof",
         "Region",
         "Replica",
         "Target",
         "Through",
     ),
-    "harness.platform.registry": ("PLATFORMS", "make_platform"),
+    "harness.platform.registry": ("PLATFORMS", "attach", "make_platform"),
     "harness.platform.url": ("Url",),
 }
 
@@ -39,13 +51,16 @@ __all__ = [
     "Heal",
     "Lab",
     "LabOptions",
+    "Observation",
     "Platform",
+    "Proof",
     "Region",
     "Replica",
     "Slowdown",
     "Target",
     "Through",
     "Url",
+    "attach",
     "make_platform",
 ]
 

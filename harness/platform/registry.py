@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 from harness.errors import PlatformError
 from harness.platform.lab.options import LabOptions
@@ -11,6 +13,12 @@ from harness.platform.model import Platform
 from harness.platform.url import Url
 
 PLATFORMS = ("lab", "url")
+
+_ATTACH = {
+    "lab": "harness.platform.lab.platform:Lab.from_handle",
+    "url": "harness.platform.url:Url.from_handle",
+}
+"""Platform's name -> what turns a handle of it into a platform, imported when it is needed."""
 
 
 def make_platform(
@@ -31,3 +39,20 @@ def make_platform(
             raise PlatformError("the platform `url` needs a URL", "give --target http://host:port")
         return Url(url)
     raise PlatformError(f"no platform {name!r}", f"give one of {', '.join(PLATFORMS)}")
+
+
+def attach(handle: Mapping[str, Any]) -> Platform:
+    """The platform whose `handle()` this is, in any process of the same user.
+
+    Raises PlatformError where it names no platform or where its deployment is gone.
+    """
+    home = _ATTACH.get(str(handle.get("platform")))
+    if home is None:
+        raise PlatformError(
+            f"handle: no platform {handle.get('platform')!r}", f"give one of {', '.join(_ATTACH)}"
+        )
+    module, _, path = home.partition(":")
+    found: Any = importlib.import_module(module)
+    for name in path.split("."):
+        found = getattr(found, name)
+    return cast("Platform", found(handle))

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
 from harness.catalog.model import Service
 from harness.errors import CapabilityMissing, PlatformError
-from harness.platform.model import Fault, Heal, Region, Replica, Target, Through
+from harness.platform.model import (
+    Fault,
+    Heal,
+    Observation,
+    Proof,
+    Region,
+    Replica,
+    Target,
+    Through,
+)
 
 TIMEOUT_S = 5.0
 NO_FAULTS = "a plain URL gives no hold on what is behind it; use the lab or a cluster"
@@ -37,6 +47,11 @@ class Url:
         self._ca_file = ca_file
         self._verify = verify
         self._http2 = http2
+
+    @classmethod
+    def from_handle(cls, handle: Mapping[str, Any]) -> Url:
+        """The URL whose `handle()` this is."""
+        return cls(**{name: each for name, each in handle.items() if name != "platform"})
 
     @contextmanager
     def provision(self, service: Service) -> Iterator[None]:
@@ -88,6 +103,25 @@ class Url:
 
     def heal(self, heal: Heal) -> None:
         """Nothing was broken, nothing is to undo."""
+
+    def proof(self, heal: Heal) -> Proof:
+        """Nothing was broken, nothing is in effect."""
+        return Proof(in_effect=False, statement=NO_FAULTS)
+
+    def observe(self, service: Service) -> Observation:
+        """Nothing: a URL does not tell."""
+        return Observation({})
+
+    def handle(self) -> Mapping[str, Any]:
+        """All that was given."""
+        return {
+            "platform": self.name,
+            "url": self.url,
+            "host": self._host,
+            "ca_file": self._ca_file,
+            "verify": self._verify,
+            "http2": self._http2,
+        }
 
     def leftovers(self) -> tuple[str, ...]:
         """Nothing was broken, nothing is left."""

@@ -20,6 +20,8 @@ Json = dict[str, Any]
 HEALTH_INTERVAL_S = 1
 UNHEALTHY_AFTER = 2
 REGION_HEADER = "x-region"
+SERVED = "served"
+"""The statistics prefix of the route that users take; the health checks take another."""
 _TYPES = "type.googleapis.com/envoy.extensions"
 
 
@@ -96,21 +98,17 @@ def _listener(edge: Place, access_log: Path) -> Json:
 
 def _virtual_host(edge: Place) -> Json:
     """Everything goes to the one cluster; only what never reached it is tried again."""
+    route = {
+        "cluster": "upstream",
+        "timeout": "10s",
+        "retry_policy": {"retry_on": "connect-failure,refused-stream", "num_retries": 1},
+    }
     host: Json = {
         "name": edge.id,
         "domains": ["*"],
         "routes": [
-            {
-                "match": {"prefix": "/"},
-                "route": {
-                    "cluster": "upstream",
-                    "timeout": "10s",
-                    "retry_policy": {
-                        "retry_on": "connect-failure,refused-stream",
-                        "num_retries": 1,
-                    },
-                },
-            }
+            {"match": {"path": "/ready"}, "route": route},
+            {"match": {"prefix": "/"}, "route": route, "stat_prefix": SERVED},
         ],
     }
     if edge.region != GLOBAL:

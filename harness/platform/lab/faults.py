@@ -12,9 +12,9 @@ from harness.errors import PlatformError
 from harness.platform.lab import cut, namespace
 from harness.platform.lab.control import Gone, request
 from harness.platform.lab.namespace import Isolation
-from harness.platform.lab.runtime import Running
+from harness.platform.lab.runtime import Running, find
 from harness.platform.lab.topology import GLOBAL, Place, subnet
-from harness.platform.model import Fault, Heal
+from harness.platform.model import Fault, Heal, Proof
 
 PROCESS_KINDS = (
     "kill-replicas",
@@ -144,6 +144,36 @@ def heal(heal: Heal) -> None:
         return
     if left:
         raise PlatformError(f"{heal.fault_id}: not undone: {left}", "run `harness lab down`")
+
+
+def proof(heal: Heal) -> Proof:
+    """Whether any target of the fault shows it now."""
+    runtime, targets = Path(heal.arguments["runtime"]), list(heal.arguments["targets"])
+    try:
+        if heal.kind in NETWORK_KINDS:
+            still = {tuple(sorted(pair)) for pair in request(runtime, "cuts")["pairs"]}
+            pairs = [tuple(sorted(pair)) for pair in _pairs(targets)]
+            left = [f"{a} and {b} are cut apart" for a, b in pairs if (a, b) in still]
+        else:
+            states = looked(find(runtime))
+            left = [f"{each} is {states[each]}" for each in targets if states[each] != "running"]
+    except Gone:
+        return Proof(in_effect=False, statement="the lab has ended")
+    return Proof(bool(left), "; ".join(left) or "none of its targets shows it")
+
+
+def looked(lab: Running) -> dict[str, str]:
+    """Each process by its id: `running`, `stopped` (the kernel's word) or `down`."""
+    pids = namespace.host_pids(lab.network) if lab.network and lab.plan["isolated"] else None
+    found = {}
+    for unit in request(lab.runtime, "status")["units"]:
+        inner = unit["pid"]
+        pid = inner if pids is None or inner is None else pids.get(inner)
+        if pid is None or unit["held"]:
+            found[unit["id"]] = "down"
+        else:
+            found[unit["id"]] = "stopped" if _stopped(pid) else "running"
+    return found
 
 
 def _wait_resumed(runtime: Path, targets: Sequence[str]) -> list[str]:

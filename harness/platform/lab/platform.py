@@ -22,7 +22,17 @@ from harness.platform.lab.namespace import Isolation, host_pids, isolation
 from harness.platform.lab.options import LabOptions
 from harness.platform.lab.plan import units
 from harness.platform.lab.topology import GLOBAL, Place, places
-from harness.platform.model import Fault, Heal, Health, Region, Replica, Target, Through
+from harness.platform.model import (
+    Fault,
+    Heal,
+    Health,
+    Observation,
+    Proof,
+    Region,
+    Replica,
+    Target,
+    Through,
+)
 
 Progress = Callable[[str], None]
 ROLES: tuple[Literal["active", "standby", "cold"], ...] = ("active", "standby", "cold")
@@ -60,6 +70,11 @@ class Lab:
         lab._running = running
         lab._places = tuple(Place(**each) for each in plan["places"])
         return lab
+
+    @classmethod
+    def from_handle(cls, handle: Mapping[str, Any]) -> Lab:
+        """The lab whose `handle()` this is; raises Gone where it has ended."""
+        return cls.attach(runtime.find(Path(handle["runtime"])))
 
     # -- life ----------------------------------------------------------------------------------
 
@@ -299,6 +314,19 @@ class Lab:
     def heal(self, heal: Heal) -> None:
         """Undo; returns when undone. A lab that is gone has taken its faults with it."""
         faults.heal(heal)
+
+    def proof(self, heal: Heal) -> Proof:
+        """What of the fault the kernel, the edges and the processes show now."""
+        return faults.proof(heal)
+
+    def observe(self, service: Service) -> Observation:
+        """Health by the supervisor and by each edge's own checks; requests served per region."""
+        seen = request(self.directory, "observe", service=service.name)
+        return Observation(seen["health"], seen["served"] or None)
+
+    def handle(self) -> Mapping[str, Any]:
+        """The directory of the running lab."""
+        return {"platform": self.name, "runtime": str(self.directory)}
 
     def leftovers(self) -> tuple[str, ...]:
         """Faults still in effect in any lab of this user."""

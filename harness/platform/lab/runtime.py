@@ -147,13 +147,17 @@ def running() -> tuple[Running, ...]:
     found = []
     for path in sorted(root().glob("lab-*")):
         try:
-            pid = supervisor_pid(path)
+            found.append(find(path))
         except Gone:
             if time.time() - path.stat().st_mtime > 2 * START_TIMEOUT_S:
                 shutil.rmtree(path, ignore_errors=True)
-            continue
-        found.append(Running(path, pid, namespace.network_of(pid) if pid else None))
     return tuple(found)
+
+
+def find(path: Path) -> Running:
+    """The lab of this directory; raises Gone where it has ended."""
+    pid = supervisor_pid(path)
+    return Running(path, pid, namespace.network_of(pid) if pid else None)
 
 
 def last_line(log: Path) -> str:

@@ -25,6 +25,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from harness.platform.lab import cut
+from harness.platform.lab.doors import doors
+from harness.platform.lab.topology import GLOBAL, Place
 
 FIRST_BACKOFF_S = 0.5
 LAST_BACKOFF_S = 30.0
@@ -96,6 +98,8 @@ class Supervisor:
         self.runtime = runtime
         self.plan = plan
         self.done = asyncio.Event()
+        self.places = {each["id"]: Place(**each) for each in plan["places"]}
+        self.doors = doors(tuple(self.places.values()))
         self.units: dict[str, Unit] = {}
         for each in plan["units"]:
             self.units[each["id"]] = Unit(
@@ -214,6 +218,20 @@ class Supervisor:
     async def _status(self, _: Message) -> Message:
         return {"units": [unit.document() for unit in self.units.values()]}
 
+    async def _observe(self, request: Message) -> Message:
+        """The health of a service's processes, its doors' views and what each region served."""
+        mine = [each for each in self.places.values() if each.service in {None, request["service"]}]
+        health = {each.id: self.units[each.id].health for each in mine}
+        asked = [
+            self.doors[each.id].look(self.units[each.id].started_at)
+            for each in mine
+            if each.id in self.doors and health[each.id] not in {"dead", "paused"}
+        ]
+        for views in await asyncio.gather(*asked):
+            health |= views
+        mine = [each for each in mine if each.id in self.doors and each.region != GLOBAL]
+        return {"health": health, "served": {e.region: self.doors[e.id].served for e in mine}}
+
     async def _do_kill(self, request: Message) -> None:
         for unit in self._named(request):
             unit.held, unit.paused = bool(request["hold"]), False
@@ -249,6 +267,7 @@ class Supervisor:
 
     OPERATIONS: ClassVar[dict[str, Callable[[Supervisor, Message], Awaitable[Message | None]]]] = {
         "status": _status,
+        "observe": _observe,
         "kill": _do_kill,
         "pause": _do_pause,
         "resume": _do_resume,

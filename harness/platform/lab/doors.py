@@ -1,0 +1,105 @@
+"""What the lab's edges themselves know: whom they hold for healthy, and how much they answered.
+
+Runs in the supervisor, which alone is near enough to ask five times a second. Envoy's admin
+interface: `/clusters` gives `cluster::host:port::health_flags::…` in lines, `/stats` the counters
+of the route that is named `SERVED` (health checks take another route and are not counted).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from harness.platform.lab.edge import SERVED
+from harness.platform.lab.topology import GLOBAL, Place
+
+TIMEOUT_S = 0.2
+_ANSWERED = ("upstream_rq_2xx", "upstream_rq_3xx", "upstream_rq_4xx")
+_FILTER = f"route.{SERVED}.upstream_rq_[234]xx"
+
+
+@dataclass(slots=True)
+class Door:
+    """One edge: its upstreams by address, and its counter across restarts."""
+
+    place: Place
+    upstreams: Mapping[str, str]
+    _base: int = 0
+    _last: int = 0
+    _born: float = field(default=0.0)
+
+    async def look(self, born: float) -> dict[str, str]:
+        """Its word for each upstream now; nothing where it does not answer in time.
+
+        `born` identifies the process: a restarted edge counts from 0 again.
+        """
+        try:
+            clusters, stats = await asyncio.gather(
+                ask(self.place, "/clusters"), ask(self.place, f"/stats?filter={_FILTER}")
+            )
+        except (OSError, TimeoutError):
+            return {}
+        answered = sum(int(line.rpartition(":")[2]) for line in stats.splitlines() if line)
+        if born != self._born:
+            self._base, self._born = self._base + self._last, born
+        self._last = answered
+        return dict(self._flags(clusters))
+
+    @property
+    def served(self) -> int:
+        """How many requests it has answered without a server error, as far as was looked."""
+        return self._base + self._last
+
+    def _flags(self, clusters: str) -> list[tuple[str, str]]:
+        found = []
+        for line in clusters.splitlines():
+            _, _, rest = line.partition("::")
+            address, _, value = rest.partition("::health_flags::")
+            if value and address in self.upstreams:
+                word = "failed" if "failed" in value else "healthy"
+                found.append((f"{self.place.id}>{self.upstreams[address]}", word))
+        return found
+
+
+def doors(places: Sequence[Place]) -> dict[str, Door]:
+    """Every edge by its id."""
+    found = {}
+    for place in places:
+        if place.kind != "edge":
+            continue
+        mine = [each for each in places if each.service == place.service and each != place]
+        if place.region == GLOBAL:
+            upstreams = {f"{e.host}:{e.port}": e.region for e in mine if e.kind == "edge"}
+        else:
+            near = [e for e in mine if (e.kind, e.region) == ("replica", place.region)]
+            upstreams = {f"{e.host}:{e.port}": e.id for e in near}
+        found[place.id] = Door(place, upstreams)
+    return found
+
+
+async def ask(place: Place, path: str, method: str = "GET") -> str:
+    """The body of one answer of an edge's admin interface; raises OSError or TimeoutError."""
+    async with asyncio.timeout(TIMEOUT_S):
+        reader, writer = await asyncio.open_connection(place.host, place.admin)
+        try:
+            head = f"{method} {path} HTTP/1.1\r\nhost: lab\r\nconnection: close\r\n\r\n"
+            writer.write(head.encode())
+            answer = await reader.read()
+        finally:
+            writer.close()
+    head, _, body = answer.decode().partition("\r\n\r\n")
+    if " 200 " not in head.partition("\r\n")[0]:
+        raise OSError(f"{place.id} said {head.partition(chr(13))[0]!r}")
+    return _joined(body) if "transfer-encoding: chunked" in head.lower() else body
+
+
+def _joined(chunks: str) -> str:
+    """The text of a chunked body (Envoy's admin interface writes ASCII)."""
+    parts = []
+    while chunks:
+        size, _, chunks = chunks.partition("\r\n")
+        length = int(size, 16)
+        parts.append(chunks[:length])
+        chunks = chunks[length + 2 :]
+    return "".join(parts)
