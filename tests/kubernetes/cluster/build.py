@@ -140,7 +140,7 @@ def build(component: Component, tell: Say = say) -> Path:
         return home
     root = cache_directory()
     root.mkdir(parents=True, exist_ok=True)
-    with _locked(root / f"{component.name}.lock"):
+    with locked(root / f"{component.name}.lock"):
         if home := built(component):
             return home
         started = time.monotonic()
@@ -172,7 +172,7 @@ def _compile(component: Component, scratch: Path, target: Path, tell: Say) -> No
         _take_over_requirements(component, work, tell)
     flags = f"-mod=mod {os.environ.get('GOFLAGS', '')}".strip()
     options = ["-trimpath", "-buildvcs=false", f"-ldflags=-s -w {component.flags}".rstrip()]
-    command = ["nice", "-n", "19", "go", "build", *options, "-o", str(target), "."]
+    command = ["nice", "-n", "10", "go", "build", *options, "-o", str(target), "."]
     _run(command, work, COMPILE_LIMIT_S, CGO_ENABLED="0", GOFLAGS=flags, GOWORK="off")
 
 
@@ -206,7 +206,7 @@ def _take_over_requirements(component: Component, work: Path, tell: Say) -> None
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Only one process builds a component; the others wait and then find it built."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

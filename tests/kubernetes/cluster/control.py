@@ -17,6 +17,8 @@ from tests.kubernetes.cluster.topology import DOMAIN, Topology
 NAME = "control"
 PORT = 6443
 BRIDGE = "switch"
+GRACE_S = 16
+"""A node that is silent for so long is not ready (50 by default, too long for many tests)."""
 
 
 class Control(Machine):
@@ -26,6 +28,7 @@ class Control(Machine):
         super().__init__(topology.prefix, NAME, directory)
         self.topology = topology
         self.programs = programs
+        self.serves = directory / "serves"
         self.keys = directory.parent / "keys"
         self.keys.mkdir(parents=True)
         self.server = f"https://{topology.control}:{PORT}"
@@ -57,7 +60,7 @@ class Control(Machine):
         self.unit("etcd", self._etcd())
         self.unit("kube-apiserver", self._apiserver(), after=bound)
         common = ["--leader-elect=false", "--bind-address=127.0.0.1"]
-        up = f"[ -e {self.directory}/serves ]"
+        up = f"[ -e {self.serves} ]"
         controllers = self.users.add("system:kube-controller-manager")
         self.unit(
             "kube-controller-manager",
@@ -68,7 +71,11 @@ class Control(Machine):
                 f"--service-account-private-key-file={self.keys}/service-accounts.key",
                 f"--root-ca-file={self.authority.file}",
                 "--controllers=*,-nodeipam,-node-route-controller,-cloud-node-lifecycle-controller",
+                "--node-monitor-period=1s",
+                f"--node-monitor-grace-period={GRACE_S}s",
                 "--horizontal-pod-autoscaler-sync-period=5s",
+                "--horizontal-pod-autoscaler-cpu-initialization-period=30s",
+                "--horizontal-pod-autoscaler-initial-readiness-delay=5s",
             ],
             after=up,
         )
@@ -140,6 +147,18 @@ class Control(Machine):
         self.sysctl({"ipv4/ip_forward": "1", "ipv4/conf/all/send_redirects": "0"})
         self.sysctl({f"ipv4/conf/{BRIDGE}/send_redirects": "0"})
 
+        routes = [f"route add {each.pods} via {each.address}" for each in self.topology.nodes]
+        self.network(routes)
+
+    def plug(self, port: str, end: str) -> None:
+        """A cable from the switch's `port` to `end`, as `ip link` describes a peer's."""
+        self.network(
+            [
+                f"link add port-{port} type veth peer name {end}",
+                f"link set port-{port} master {BRIDGE} up",
+            ]
+        )
+
     def admit(self) -> None:
-        """Let the rest of the control plane start: the API server answers."""
-        (self.directory / "serves").touch()
+        """Let the rest of the control plane and the kubelets start: the API server answers."""
+        self.serves.touch()

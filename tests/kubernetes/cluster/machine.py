@@ -80,13 +80,17 @@ class Machine:
         file.chmod(0o755)
 
     def boot(self) -> None:
-        """Make the namespaces; the programs wait for `start`."""
+        """Make the namespaces; the programs wait for `start`.
+
+        They end with the thread that calls this, however it ends.
+        """
         for part in ("log", "units", "var/lib", "var/log"):
             (self.directory / part).mkdir(parents=True, exist_ok=True)
         groups = cgroups.create(f"{self.cgroup}/system")
         joins = [f"echo $$ >{shlex.quote(str(group))}/cgroup.procs" for group in groups]
         enter = [*UNSHARE, "--mount-proc", "--propagation", "private", "bash", str(INIT)]
-        script = "; ".join([*joins, shlex.join(["exec", *enter, self.name, str(self.directory)])])
+        tied = ["exec", "setpriv", "--pdeathsig", "KILL"]
+        script = "; ".join([*joins, shlex.join([*tied, *enter, self.name, str(self.directory)])])
         with (self.directory / "log" / "init.log").open("wb") as log:
             self._holder = subprocess.Popen(
                 ["sh", "-c", script],

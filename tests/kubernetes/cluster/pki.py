@@ -73,7 +73,7 @@ class Authority:
         hosts: Iterable[str] = (),
         addresses: Iterable[str] = (),
     ) -> None:
-        """Write `<file>.crt` and `<file>.key`: a server's with hosts or addresses, else a client's."""
+        """Write `<file>.crt` and `.key`: a server's with hosts or addresses, else a client's."""
         key = ec.generate_private_key(ec.SECP256R1())
         names: list[x509.GeneralName] = [x509.DNSName(host) for host in hosts]
         names += [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]

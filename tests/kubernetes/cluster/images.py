@@ -1,0 +1,123 @@
+"""The images of the cluster and the store that every node starts with.
+
+No registry: an image is written here as an OCI archive, a containerd of our own unpacks all of
+them once, and what it made is kept. A node's store is that one by hard links: unpacked layers and
+blobs are never written to, only the small databases are copied.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import signal
+import subprocess
+import tarfile
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from deploy.images.oci import Image
+from tests.kubernetes.cluster.build import COMPONENTS, Say, cache_directory, key, locked, say
+from tests.kubernetes.cluster.errors import ClusterError
+from tests.kubernetes.cluster.machine import must, wait_until
+
+REPOSITORY = "localhost/codai-fixture"
+PAUSE_IMAGE = f"{REPOSITORY}/pause:1"
+DNS_IMAGE = f"{REPOSITORY}/dns:1"
+METRICS_IMAGE = f"{REPOSITORY}/metrics:1"
+STORE_VERSION = "1"
+IMPORT_LIMIT_S = 120
+KEPT_STORES = 3
+
+
+def of_program(name: str, program: Path, scratch: Path) -> Image:
+    """An image that holds one static program and an empty /tmp."""
+    layer = scratch / f"{program.name}.tar"
+    with tarfile.open(layer, "w") as tar:
+        tar.add(program, program.name)
+        tmp = tarfile.TarInfo("tmp")
+        tmp.type, tmp.mode = tarfile.DIRTYPE, 0o1777
+        tar.addfile(tmp)
+    return Image((name,), (layer,), name, (f"/{program.name}",))
+
+
+def store(programs: Mapping[str, Path], images: Sequence[Image], tell: Say = say) -> Path:
+    """The directory with the unpacked images, a /var/lib/containerd; made unless it is kept."""
+    parts = [STORE_VERSION, _containerd_version()]
+    parts += [key(each) for each in COMPONENTS if each.name in {"pause", "dns", "metrics"}]
+    parts += [each.key for each in images]
+    digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+    root = cache_directory() / "stores"
+    home = root / digest
+    root.mkdir(parents=True, exist_ok=True)
+    with locked(root / "lock"):
+        if home.is_dir():
+            home.touch()
+            return home
+        began = time.monotonic()
+        with tempfile.TemporaryDirectory(prefix=".making-", dir=root) as name:
+            scratch = Path(name)
+            own = [
+                of_program(PAUSE_IMAGE, programs["pause"] / "pause", scratch),
+                of_program(DNS_IMAGE, programs["dns"] / "dns", scratch),
+                of_program(METRICS_IMAGE, programs["metrics"] / "metrics", scratch),
+            ]
+            _unpack([*own, *images], scratch).rename(home)
+        old = sorted(
+            (each for each in root.iterdir() if each.is_dir()),
+            key=lambda each: each.stat().st_mtime,
+        )
+        for each in old[:-KEPT_STORES]:
+            shutil.rmtree(each, ignore_errors=True)
+        tell(f"unpacked {len(images) + 3} images in {time.monotonic() - began:.0f} s")
+    return home
+
+
+def _containerd_version() -> str:
+    if shutil.which("containerd") is None:
+        raise ClusterError("there is no containerd; apt-get install containerd")
+    return must(["containerd", "--version"]).strip()
+
+
+def _unpack(images: Sequence[Image], scratch: Path) -> Path:
+    """Let a containerd that lives only for this import the images; its root directory."""
+    root, socket = scratch / "root", scratch / "s"
+    config = scratch / "containerd.toml"
+    config.write_text(
+        f'version = 2\nroot = "{root}"\nstate = "{scratch / "state"}"\n'
+        f'disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]\n'
+        f'[grpc]\naddress = "{socket}"\n[ttrpc]\naddress = "{socket}.ttrpc"\n'
+    )
+    with (scratch / "log").open("wb") as log:
+        daemon = subprocess.Popen(["containerd", "--config", str(config)], stdout=log, stderr=log)
+    try:
+        wait_until("containerd for the images", socket.exists, 15)
+        for number, image in enumerate(images):
+            archive = scratch / f"image-{number}.tar"
+            image.write(archive)
+            ctr = ["ctr", "--address", str(socket), "--namespace", "k8s.io", "images", "import"]
+            must([*ctr, "--snapshotter", "overlayfs", str(archive)], limit_s=IMPORT_LIMIT_S)
+            archive.unlink()
+    except ClusterError as problem:
+        tail = (scratch / "log").read_text(errors="replace")[-500:]
+        raise ClusterError(f"{problem}; containerd said: {tail}") from None
+    finally:
+        daemon.send_signal(signal.SIGTERM)
+        daemon.wait(15)
+    return root
+
+
+def link_store(kept: Path, target: Path) -> None:
+    """Give a node its own store at `target`: the kept blobs and layers, copied databases."""
+    must(["cp", "--archive", _how(kept, target), f"{kept}/.", str(target)], limit_s=120)
+    for database in target.rglob("*.db"):
+        own = database.with_name(f"{database.name}.own")
+        shutil.copy2(database, own)
+        own.replace(database)
+
+
+def _how(kept: Path, target: Path) -> str:
+    """Hard links where both are on one file system."""
+    target.mkdir(parents=True, exist_ok=True)
+    return "--link" if kept.stat().st_dev == target.stat().st_dev else "--reflink=auto"
