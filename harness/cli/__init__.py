@@ -21,6 +21,7 @@ COMMANDS = {
     "perf": "harness.cli.perf:command",
     "gate": "harness.cli.gate:command",
     "baseline": "harness.cli.baseline:group",
+    "history": "harness.cli.history:command",
     "capacity": "harness.cli.capacity:command",
     "runs": "harness.cli.runs:runs",
     "show": "harness.cli.runs:show",
