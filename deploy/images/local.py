@@ -50,6 +50,10 @@ ENVIRONMENT = {
     "PYTHONDONTWRITEBYTECODE": "1",
     "LANG": "C.UTF-8",
 }
+DIRECTORIES = (
+    *("usr/bin", "usr/sbin", "usr/lib", "usr/lib64", "usr/local/bin", "app", "etc", "root", "run"),
+    *("var", "tmp", "proc", "sys", "dev"),
+)
 MERGED = {"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "lib64": "usr/lib64"}
 
 
@@ -129,9 +133,7 @@ def _base_key() -> str:
 
 
 def _base(tree: Path) -> None:
-    for directory in ("usr/bin", "usr/sbin", "usr/lib", "usr/lib64", "etc", "root", "run", "var"):
-        (tree / directory).mkdir(parents=True)
-    for directory in ("proc", "sys", "dev", "app", "usr/local/bin", "tmp"):
+    for directory in DIRECTORIES:
         (tree / directory).mkdir(parents=True)
     (tree / "tmp").chmod(0o1777)
     for link, target in MERGED.items():
@@ -147,9 +149,9 @@ def _base(tree: Path) -> None:
     skipped = shutil.ignore_patterns(*UNUSED, "__pycache__", "config-*", "*.a")
     shutil.copytree(sysconfig.get_path("stdlib"), library, symlinks=True, ignore=skipped)
     _copy_packages(library / "site-packages")
-    for name, path in _tools().items():
-        target = tree / "usr" / ("sbin" if "sbin" in path.parts else "bin") / name
-        shutil.copy2(path.resolve(), target)
+    for tool, path in _tools().items():
+        place = "usr/sbin" if "sbin" in path.parts else "usr/bin"
+        shutil.copy2(path.resolve(), tree / place / tool)
     _copy_libraries(tree)
     compile_all = [sys.executable, "-m", "compileall", "-q", "-j", "0"]
     modes = ["--invalidation-mode", "unchecked-hash", "-s", str(tree), "-p", "/"]

@@ -1,0 +1,53 @@
+"""The cluster that the tests marked `kubernetes` share, and the service on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.kubernetes.cluster import handle, keeper
+from tests.kubernetes.cluster.errors import ClusterError
+from tests.kubernetes.cluster.handle import Handle
+from tests.kubernetes.cluster.requirements import missing
+from tests.kubernetes.cluster.workload import Workload, apply_memorai, remove
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Handle]:
+    """The user's cluster (HARNESS_TEST_KUBECONFIG) or one that lives as long as this session."""
+    if (users := handle.of_user()) is not None:
+        yield users
+        return
+    if why := missing():
+        pytest.skip(why)
+    log = tmp_path_factory.mktemp("cluster") / "keeper.log"
+    with log.open("wb") as file:
+        try:
+            kept = keeper.Kept(tethered=True, log=file)
+        except ClusterError as problem:
+            said = log.read_text(errors="replace")[-2000:]
+            raise ClusterError(f"{problem}\n{said}") from None
+    yield handle.of_status(kept.status)
+    kept.end()
+
+
+@pytest.fixture
+def namespace(cluster: Handle) -> Iterator[str]:
+    """`codai-staging`, removed after the test with all that is in it."""
+    name = Workload().namespace
+    yield name
+    remove(cluster, name)
+
+
+@pytest.fixture
+def memorai(cluster: Handle, namespace: str) -> str:
+    """The sound service; the address at which this host reaches it."""
+    return apply_memorai(cluster)
+
+
+@pytest.fixture
+def project() -> Path:
+    """The project's root directory."""
+    return keeper.PROJECT
