@@ -6,7 +6,8 @@ HarnessError                 exit code 2, one line, no traceback
 ├── ScenarioError            scenarios/*.py
 ├── ProfileError             a load profile or a rate that cannot be
 ├── PlatformError            the lab, a cluster or a URL cannot do what was asked
-│   └── CapabilityMissing    this platform or kernel has no means for it
+│   ├── CapabilityMissing    this platform or kernel has no means for it
+│   └── Gone                 the deployment is not there any more
 ├── RecordError              results/: unreadable, newer schema, no space
 ├── BaselineError            baselines/: refused or missing
 ├── DataError                a data file handed in for analysis
@@ -56,6 +57,10 @@ class PlatformError(HarnessError):
 
 class CapabilityMissing(PlatformError):  # noqa: N818 - reads as a statement where it is caught
     """This platform, kernel or account has no means for it."""
+
+
+class Gone(PlatformError):  # noqa: N818 - what it is, not a fault
+    """The deployment is not there any more, and every fault of it is gone as well."""
 
 
 class RecordError(HarnessError):

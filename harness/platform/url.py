@@ -85,7 +85,7 @@ class Url:
 
     def capabilities(self) -> Mapping[str, str | None]:
         """Every fault kind is missing, for one reason."""
-        from harness.platform.lab.faults import KINDS  # noqa: PLC0415 - the lab only for its words
+        from harness.platform.lab.kinds import KINDS  # noqa: PLC0415 - the lab only for its words
 
         return dict.fromkeys(KINDS, NO_FAULTS)
 

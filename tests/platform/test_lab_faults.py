@@ -13,7 +13,7 @@ import pytest
 
 from harness.catalog.model import Service
 from harness.errors import PlatformError
-from harness.platform.lab import cut
+from harness.platform.lab import packets
 from harness.platform.lab.edge import binary, configuration
 from harness.platform.lab.options import LabOptions
 from harness.platform.lab.platform import Lab
@@ -66,27 +66,31 @@ def test_a_cut_stops_new_connections_between_two_subnets_only(
     inside = start(LabOptions(regions=3, replicas=1))
     code = f"""
 import socket
-from harness.platform.lab import cut
+from harness.platform.lab import packets
 if {means!r} != "nftables":
-    cut._nft = lambda: None
-assert cut.means() == {means!r}
-def open_(source, target):
+    packets._nft = lambda: None
+assert packets.means() == {means!r}
+def open_(source, target, port=3001):
     try:
-        socket.create_connection((target, 3001), 0.3, (source, 0)).close()
+        socket.create_connection((target, port), 0.3, (source, 0)).close()
         return True
     except OSError:
         return False
-pair = ("127.1.0.0/16", "127.2.0.0/16")
-cut.cut([pair]); cut.cut([pair])
-assert cut.present() == (pair,), cut.present()
+far = packets.between("127.1.0.0/16", "127.2.0.0/16")
+near = packets.between("127.1.1.1", "127.1.0.5")
+rules = {{*far, *near}}
+packets.add(rules); packets.add(rules)
+assert set(packets.present()) == rules, packets.present()
 assert not open_("127.1.1.1", "127.2.1.1")
 assert not open_("127.2.1.1", "127.1.1.1")
+assert not open_("127.1.1.1", "127.1.0.5", 7000)
+assert open_("127.1.0.6", "127.1.0.5", 7000)
 assert open_("127.1.1.1", "127.3.1.1") and open_("127.0.0.1", "127.1.1.1")
-cut.mend([pair]); cut.mend([pair])
-assert cut.present() == ()
+packets.remove(rules); packets.remove(rules)
+assert not packets.present()
 assert open_("127.1.1.1", "127.2.1.1")
 """
-    if means == "nftables" and cut.means() != means:
+    if means == "nftables" and packets.means() != means:
         pytest.skip("nftables is not installed")
     done = subprocess.run(
         [*inside.lab.exec_prefix, sys.executable, "-c", code],

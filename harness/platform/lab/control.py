@@ -9,13 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from harness.errors import PlatformError
+from harness.errors import Gone, PlatformError
 
 TIMEOUT_S = 10.0
-
-
-class Gone(PlatformError):  # noqa: N818 - what it is, not a fault
-    """The lab is not there any more."""
 
 
 def request(runtime: Path, operation: str, **arguments: Any) -> dict[str, Any]:

@@ -198,6 +198,8 @@ class Database:
     # -- peers that follow this region -----------------------------------------------------------
 
     def _in_sync(self) -> list[Peer]:
+        if self.stopped:
+            return []
         limit = time.monotonic() - IN_SYNC_S
         return [peer for peer in self.peers.values() if peer.acknowledged_at >= limit]
 
@@ -318,6 +320,7 @@ async def main(plan: Message) -> None:
     """Serve one region until the end of the process."""
     end_with_owner()
     database = Database(plan["region"], plan["delay_s"], plan["peers"])
+    database.stopped = plan.get("stopped", False)
     host, port = plan["listen"]
     server = await asyncio.get_running_loop().create_server(database.line, host, port)
     followers = [database.follow(name, (h, p), host) for name, (h, p) in plan["peers"].items()]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import CapabilityMissing
+from harness.platform.lab.mutants import NO_FAIL_BACK, RETRY_STORM, SLOW_HEALTH_CHECK
 from harness.platform.lab.topology import GLOBAL, Place
 
 Json = dict[str, Any]
@@ -44,15 +45,22 @@ def command(config: Path) -> list[str]:
     ]
 
 
-def configuration(edge: Place, groups: Sequence[Sequence[Place]], access_log: Path) -> Json:
+def configuration(
+    edge: Place,
+    groups: Sequence[Sequence[Place]],
+    access_log: Path,
+    mutants: Sequence[str] = (),
+) -> Json:
     """The bootstrap of one edge; `groups` are its upstreams in order of priority."""
+    cluster = _cluster(edge, groups)
+    _break(cluster, edge, mutants)
     return {
         "node": {"id": edge.id, "cluster": edge.service, "locality": {"region": edge.region}},
         "admin": {"address": _address(edge.host, edge.admin or 0)},
         "layered_runtime": {"layers": [{"name": "admin", "admin_layer": {}}]},
         "static_resources": {
-            "listeners": [_listener(edge, access_log)],
-            "clusters": [_cluster(edge, groups)],
+            "listeners": [_listener(edge, access_log, mutants)],
+            "clusters": [cluster],
         },
     }
 
@@ -61,7 +69,24 @@ def _address(host: str, port: int) -> Json:
     return {"socket_address": {"address": host, "port_value": port}}
 
 
-def _listener(edge: Place, access_log: Path) -> Json:
+def _break(cluster: Json, edge: Place, mutants: Sequence[str]) -> None:
+    """What a lab that shall be broken has wrong in its edges' upstreams."""
+    (check,) = cluster["health_checks"]
+    if (
+        NO_FAIL_BACK in mutants and edge.region == GLOBAL
+    ):  # the first check after the start is not counted by it
+        check["healthy_threshold"] = 1_000_000
+    if SLOW_HEALTH_CHECK in mutants:
+        for key in ("timeout", "interval", "no_traffic_interval"):
+            check[key] = "10s"
+        check["unhealthy_threshold"] = 6
+    if {SLOW_HEALTH_CHECK, RETRY_STORM} & set(mutants):
+        del cluster["outlier_detection"]
+    if RETRY_STORM in mutants:
+        cluster["circuit_breakers"]["thresholds"][0]["max_retries"] = 1_000_000
+
+
+def _listener(edge: Place, access_log: Path, mutants: Sequence[str]) -> Json:
     manager = {
         "@type": f"{_TYPES}.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "edge",
@@ -77,7 +102,7 @@ def _listener(edge: Place, access_log: Path) -> Json:
                 },
             },
         ],
-        "route_config": {"virtual_hosts": [_virtual_host(edge)]},
+        "route_config": {"virtual_hosts": [_virtual_host(edge, mutants)]},
     }
     return {
         "name": edge.id,
@@ -96,12 +121,15 @@ def _listener(edge: Place, access_log: Path) -> Json:
     }
 
 
-def _virtual_host(edge: Place) -> Json:
+def _virtual_host(edge: Place, mutants: Sequence[str]) -> Json:
     """Everything goes to the one cluster; only what never reached it is tried again."""
+    retry: Json = {"retry_on": "connect-failure,refused-stream", "num_retries": 1}
+    if RETRY_STORM in mutants:
+        retry = {"retry_on": "5xx,reset,connect-failure,refused-stream", "num_retries": 5}
     route = {
         "cluster": "upstream",
         "timeout": "10s",
-        "retry_policy": {"retry_on": "connect-failure,refused-stream", "num_retries": 1},
+        "retry_policy": retry,
     }
     host: Json = {
         "name": edge.id,

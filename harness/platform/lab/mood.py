@@ -22,7 +22,11 @@ class Mood:
         self._sigma = 0.0
         if behaviour.latency_p99_s is not None:
             self._sigma = math.log(behaviour.latency_p99_s / behaviour.latency_median_s) / Z99
-        self.delays = behaviour.latency_median_s > 0.0 or bool(behaviour.slow)
+        self.delays = (
+            behaviour.latency_median_s > 0.0
+            or bool(behaviour.slow)
+            or behaviour.latency_add_s > 0.0
+        )
         self._false = behaviour.error_ratio > 0.0 or behaviour.garbage_ratio > 0.0
         self._limited = behaviour.rate_limit is not None
         self._minute = 0
@@ -34,7 +38,12 @@ class Mood:
         if self._sigma:
             seconds *= math.exp(self._sigma * self._random.gauss(0.0, 1.0))
         slow = self.behaviour.slow.get(route)
-        return seconds if slow is None else seconds * slow.factor + slow.add_s
+        if slow is not None:
+            seconds = seconds * slow.factor + slow.add_s
+        slowed = self.behaviour.slowed
+        if slowed >= 1.0 or self._random.random() < slowed:
+            seconds = seconds * self.behaviour.latency_factor + self.behaviour.latency_add_s
+        return seconds
 
     def refuse(self, scope: Any, in_flight: int) -> tuple[int, bytes] | None:
         """The answer to a request beyond a limit, None for one within."""

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from harness.errors import PlatformError
+from harness.platform.lab.mutants import MUTANTS
 
 Replication = Literal["async", "sync"]
 
@@ -29,6 +30,7 @@ class Behaviour:
     Latencies are seconds and lognormal, given by their median and 99th percentile (without
     `latency_p99_s` each request takes exactly the median). `slow` maps a route's path to its
     slow-down. `concurrency` is the number in progress beyond which it answers 503.
+    `slowed` of the requests then take `latency_factor` times as long and `latency_add_s` more.
     `error_ratio` of the requests get 500 and `garbage_ratio` a 200 with a body that is no JSON.
     `rate_limit` is requests per minute and `x-api-key` (429 beyond); `exempt_key` has no limit.
     `ready` and `health_delay_s` falsify `/ready` and slow the health answers.
@@ -37,6 +39,9 @@ class Behaviour:
     latency_median_s: float = 0.0
     latency_p99_s: float | None = None
     slow: Mapping[str, Slowdown] = field(default_factory=dict)
+    slowed: float = 1.0
+    latency_factor: float = 1.0
+    latency_add_s: float = 0.0
     error_ratio: float = 0.0
     garbage_ratio: float = 0.0
     concurrency: int | None = None
@@ -47,9 +52,10 @@ class Behaviour:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("latency_median_s", "health_delay_s"):
+        for name in ("latency_median_s", "latency_add_s", "health_delay_s"):
             _number(name, getattr(self, name), low=0.0, high=3600.0)
-        for name in ("error_ratio", "garbage_ratio"):
+        _number("latency_factor", self.latency_factor, low=0.0, high=1e6)
+        for name in ("error_ratio", "garbage_ratio", "slowed"):
             _number(name, getattr(self, name), low=0.0, high=1.0)
         if self.latency_p99_s is not None:
             _number("latency_p99_s", self.latency_p99_s, low=self.latency_median_s, high=3600.0)
@@ -94,6 +100,7 @@ class LabOptions:
     region and a global one. `replication`: what a write's acknowledgement means across regions
     (`async`: applied in its own region; `sync`: also in every peer that is in sync).
     `isolated`: None uses a network namespace where there is one; True insists; False does without.
+    `mutants`: ways in which it shall be broken (MUTANTS), to judge the harness by.
     `pin`: keep `load_cores` cores free of the lab for the load generator (None: wherever there
     are more cores than that); measured on two cores it makes the generator's lag 30 times smaller.
     """
@@ -106,6 +113,7 @@ class LabOptions:
     replication_delay_s: float = 0.05
     isolated: bool | None = None
     pin: bool | None = None
+    mutants: tuple[str, ...] = ()
     load_cores: int = 1
     ready_timeout_s: float = 30.0
 
@@ -118,6 +126,11 @@ class LabOptions:
             _number("replicas", self.replicas, low=1, high=100)
         if self.replication not in {"async", "sync"}:
             raise PlatformError(f"lab: replication {self.replication!r}", "give async or sync")
+        for mutant in self.mutants:
+            if mutant not in MUTANTS:
+                raise PlatformError(
+                    f"lab: no mutant {mutant!r}", f"give some of {', '.join(MUTANTS)}"
+                )
         _number("replication_delay_s", self.replication_delay_s, low=0.0, high=3600.0)
         _number("load_cores", self.load_cores, low=1, high=1024)
         _number("ready_timeout_s", self.ready_timeout_s, low=0.1, high=3600.0)
@@ -125,7 +138,9 @@ class LabOptions:
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> LabOptions:
         """The options that `document` wrote."""
-        return cls(**{**document, "behaviour": Behaviour.parse(document["behaviour"])})
+        behaviour = Behaviour.parse(document["behaviour"])
+        mutants = tuple(document.get("mutants", ()))
+        return cls(**{**document, "behaviour": behaviour, "mutants": mutants})
 
     def document(self) -> dict[str, Any]:
         """The options as JSON."""

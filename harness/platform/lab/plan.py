@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.catalog.model import Service
 from harness.platform.lab import edge
+from harness.platform.lab.mutants import NO_FAILOVER, REPLICATION_STOPPED
 from harness.platform.lab.options import LabOptions
 from harness.platform.lab.topology import GLOBAL, Place
 
@@ -44,7 +45,7 @@ def units(
             argv = _python("service")
             plan = _replica(place, service, databases[place.region], options)
         else:
-            argv = _edge(place, places, runtime)
+            argv = _edge(place, places, runtime, options.mutants)
             probe = (place.host, place.admin or 0, "/ready")
             stage = 2 if place.region == GLOBAL else 1
         found.append(
@@ -66,6 +67,7 @@ def _database(place: Place, databases: dict[str, Place], options: LabOptions) ->
     peers = {each.region: [each.host, each.port] for each in databases.values() if each != place}
     return {
         "region": place.region,
+        "stopped": REPLICATION_STOPPED in options.mutants,
         "delay_s": options.replication_delay_s,
         "listen": [place.host, place.port],
         "peers": peers,
@@ -89,14 +91,18 @@ def _replica(
     }
 
 
-def _edge(place: Place, places: Sequence[Place], runtime: Path) -> list[str]:
+def _edge(
+    place: Place, places: Sequence[Place], runtime: Path, mutants: Sequence[str]
+) -> list[str]:
     """Write an edge's configuration; returns the command that runs it."""
     mine = [each for each in places if each.service == place.service]
     if place.region == GLOBAL:
         groups = [[e] for e in mine if e.kind == "edge" and e.region != GLOBAL]
+        groups = groups[:1] if NO_FAILOVER in mutants else groups
     else:
         groups = [[e for e in mine if (e.kind, e.region) == ("replica", place.region)]]
-    config = edge.configuration(place, groups, runtime / "logs" / f"{place.id}.access.log")
+    log = runtime / "logs" / f"{place.id}.access.log"
+    config = edge.configuration(place, groups, log, mutants)
     path = runtime / f"{place.id}.json"
     path.write_text(json.dumps(config), encoding="utf-8")
     return edge.command(path)

@@ -16,7 +16,7 @@ from typing import Any, Literal, cast
 
 from harness.catalog.model import Service
 from harness.errors import CapabilityMissing, PlatformError
-from harness.platform.lab import faults, runtime
+from harness.platform.lab import faults, hits, kinds, runtime
 from harness.platform.lab.control import request
 from harness.platform.lab.namespace import Isolation, host_pids, isolation
 from harness.platform.lab.options import LabOptions
@@ -242,6 +242,7 @@ class Lab:
             "replicas": sum(each.kind == "replica" for each in self._places),
             "replication": self.options.replication,
             "behaviour": self.options.behaviour.document(),
+            "mutants": list(self.options.mutants),
             "cores_load": list(load) or None,
             "cores_service": list(rest) or None,
         }
@@ -289,19 +290,20 @@ class Lab:
 
     def capabilities(self) -> Mapping[str, str | None]:
         """Fault kind -> None where it can be carried out, else the reason why not."""
-        return faults.capabilities(self._isolation)
+        return kinds.capabilities(self._isolation, own_cores=bool(self._cpus()[1]))
 
     def resolve(self, service: Service, fault: Fault) -> tuple[str, ...]:
         """The ids of processes, or the links between regions, that a fault would hit now."""
-        return faults.resolve(fault, service.name, self._places, self._states())
+        return hits.resolve(fault, service.name, self._places, self._states())
 
     def plan_heal(self, service: Service, fault: Fault, fault_id: str) -> Heal:
         """What undoes the fault, with all that is needed to do it from another process."""
         hit = self.resolve(service, fault)
+        values = kinds.checked(fault)
         return Heal(
             fault_id,
             fault.kind,
-            {**fault.arguments, "runtime": str(self.directory), "targets": list(hit)},
+            {**values, "runtime": str(self.directory), "targets": list(hit)},
         )
 
     def inject(self, service: Service, fault: Fault, heal: Heal) -> None:
@@ -309,7 +311,7 @@ class Lab:
         reason = self.capabilities().get(fault.kind, "the lab does not know it")
         if reason is not None:
             raise CapabilityMissing(f"lab: {fault.kind}", reason)
-        faults.inject(self.directory, fault, heal.arguments["targets"])
+        faults.inject(heal)
 
     def heal(self, heal: Heal) -> None:
         """Undo; returns when undone. A lab that is gone has taken its faults with it."""

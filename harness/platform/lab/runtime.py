@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.errors import PlatformError
+from harness.errors import Gone, PlatformError
 from harness.platform.lab import namespace
-from harness.platform.lab.control import Gone, request, supervisor_pid
+from harness.platform.lab.control import request, supervisor_pid
 
 STOP_TIMEOUT_S = 10.0
 START_TIMEOUT_S = 15.0
