@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import signal
 import time
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.kubernetes.cluster.errors import ClusterError
@@ -59,22 +60,50 @@ def directories(name: str) -> list[Path]:
     return [root / name for root in hierarchies() if (root / name).is_dir()]
 
 
+def _files(name: str, called: str) -> Iterator[Path]:
+    """The files `called` so in the cgroup `name` and below it, while cgroups come and go."""
+    for top in directories(name):
+        for directory, _, files in os.walk(top):
+            if called in files:
+                yield Path(directory) / called
+
+
 def processes(name: str) -> set[int]:
     """The processes in the cgroup `name` and below it, in any hierarchy."""
     found: set[int] = set()
-    for top in directories(name):
-        for file in top.rglob("cgroup.procs"):
-            with suppress(OSError):
-                found.update(int(word) for word in file.read_text().split())
+    for file in _files(name, "cgroup.procs"):
+        with suppress(OSError):
+            found.update(int(word) for word in file.read_text().split())
     return found - {0}
 
 
-def _thaw(name: str) -> None:
+@contextmanager
+def frozen(names: Iterable[str]) -> Iterator[None]:
+    """Let every process of these cgroups stand still meanwhile, all from the same moment."""
+    held = list(names)
+    try:
+        for name in held:
+            _set_frozen(name, on=True)
+        yield
+    finally:
+        for name in held:
+            _set_frozen(name, on=False)
+
+
+def _set_frozen(name: str, *, on: bool) -> None:
+    words = {"freezer.state": "FROZEN" if on else "THAWED", "cgroup.freeze": "1" if on else "0"}
     for top in directories(name):
-        for pattern, word in (("freezer.state", "THAWED"), ("cgroup.freeze", "0")):
-            for file in top.rglob(pattern):
-                with suppress(OSError):
-                    file.write_text(word)
+        for file, word in words.items():
+            if (top / file).exists():  # else it is the other version's
+                with suppress(FileNotFoundError, PermissionError):  # it has ended meanwhile
+                    (top / file).write_text(word)
+
+
+def _thaw(name: str) -> None:
+    for called, word in (("freezer.state", "THAWED"), ("cgroup.freeze", "0")):
+        for file in _files(name, called):
+            with suppress(OSError):
+                file.write_text(word)
 
 
 def destroy(name: str) -> None:

@@ -14,7 +14,7 @@ import subprocess
 import tarfile
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from deploy.images.oci import Image
@@ -26,7 +26,8 @@ REPOSITORY = "localhost/codai-fixture"
 PAUSE_IMAGE = f"{REPOSITORY}/pause:1"
 DNS_IMAGE = f"{REPOSITORY}/dns:1"
 METRICS_IMAGE = f"{REPOSITORY}/metrics:1"
-STORE_VERSION = "1"
+BASE_IMAGE = f"{REPOSITORY}/base:1"
+STORE_VERSION = "2"
 IMPORT_LIMIT_S = 120
 KEPT_STORES = 3
 
@@ -42,35 +43,52 @@ def of_program(name: str, program: Path, scratch: Path) -> Image:
     return Image((name,), (layer,), name, (f"/{program.name}",))
 
 
-def store(programs: Mapping[str, Path], images: Sequence[Image], tell: Say = say) -> Path:
-    """The directory with the unpacked images, a /var/lib/containerd; made unless it is kept."""
-    parts = [STORE_VERSION, _containerd_version()]
-    parts += [key(each) for each in COMPONENTS if each.name in {"pause", "dns", "metrics"}]
-    parts += [each.key for each in images]
-    digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+def store(programs: Mapping[str, Path], image: Image, tell: Say = say) -> Path:
+    """A /var/lib/containerd with the cluster's own images and `image`; made unless it is kept.
+
+    In two steps, so that a change in the image's last layer unpacks that layer only.
+    """
+    lower = image.layers[:-1]
+    keys = [key(each) for each in COMPONENTS if each.name in {"pause", "dns", "metrics"}]
+    keys += [STORE_VERSION, _containerd_version(), *(layer.name for layer in lower)]
+
+    def first(scratch: Path) -> list[Image]:
+        return [
+            of_program(PAUSE_IMAGE, programs["pause"] / "pause", scratch),
+            of_program(DNS_IMAGE, programs["dns"] / "dns", scratch),
+            of_program(METRICS_IMAGE, programs["metrics"] / "metrics", scratch),
+            Image((BASE_IMAGE,), lower, BASE_IMAGE, image.command),
+        ]
+
+    base = _kept("base", keys, None, first, tell)
+    return _kept("full", [*keys, image.key], base, lambda _: [image], tell)
+
+
+def _kept(
+    kind: str,
+    keys: Sequence[str],
+    base: Path | None,
+    images: Callable[[Path], list[Image]],
+    tell: Say,
+) -> Path:
+    """A store with what `base` has and these images, found by `keys` or made."""
     root = cache_directory() / "stores"
-    home = root / digest
+    home = root / f"{kind}-{hashlib.sha256(chr(10).join(keys).encode()).hexdigest()[:12]}"
     root.mkdir(parents=True, exist_ok=True)
-    with locked(root / "lock"):
+    with locked(root / f"{kind}.lock"):
         if home.is_dir():
             home.touch()
             return home
         began = time.monotonic()
         with tempfile.TemporaryDirectory(prefix=".making-", dir=root) as name:
             scratch = Path(name)
-            own = [
-                of_program(PAUSE_IMAGE, programs["pause"] / "pause", scratch),
-                of_program(DNS_IMAGE, programs["dns"] / "dns", scratch),
-                of_program(METRICS_IMAGE, programs["metrics"] / "metrics", scratch),
-            ]
-            _unpack([*own, *images], scratch).rename(home)
-        old = sorted(
-            (each for each in root.iterdir() if each.is_dir()),
-            key=lambda each: each.stat().st_mtime,
-        )
-        for each in old[:-KEPT_STORES]:
-            shutil.rmtree(each, ignore_errors=True)
-        tell(f"unpacked {len(images) + 3} images in {time.monotonic() - began:.0f} s")
+            if base:
+                link_store(base, scratch / "root")
+            _unpack(images(scratch), scratch).rename(home)
+        stores = sorted(root.glob(f"{kind}-*"), key=lambda each: each.stat().st_mtime)
+        for old in stores[:-KEPT_STORES]:
+            shutil.rmtree(old, ignore_errors=True)
+        tell(f"unpacked the {kind} images in {time.monotonic() - began:.0f} s")
     return home
 
 

@@ -132,7 +132,7 @@ def keep(*, tethered: bool) -> None:
         reap()
         programs = build_all()
         image = local.image()
-        store = images.store(programs, [image])
+        store = images.store(programs, image)
         for slot in range(SLOTS):
             with owned(slot) as mine:
                 if mine:

@@ -1,0 +1,105 @@
+"""Whatever ends a cluster, nothing of it stays on the machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.kubernetes.cluster import cgroups, keeper, requirements
+from tests.kubernetes.cluster.cluster import remains
+from tests.kubernetes.cluster.keeper import Kept, Status
+from tests.kubernetes.cluster.machine import wait_until
+from tests.kubernetes.cluster.topology import Topology
+
+GONE_LIMIT_S = 30
+OWNER = """
+import sys
+from tests.kubernetes.cluster.keeper import Kept
+kept = Kept(tethered=True)
+print(kept.status.keeper, flush=True)
+sys.stdin.read()
+"""
+
+pytestmark = pytest.mark.kubernetes
+
+
+@pytest.fixture(autouse=True)
+def possible() -> None:
+    """These tests start clusters of their own."""
+    if why := requirements.missing():
+        pytest.skip(why)
+
+
+@pytest.fixture
+def kept() -> Iterator[Kept]:
+    """A cluster whose keeper this test may kill."""
+    made = Kept(tethered=True)
+    yield made
+    if made.process.poll() is None:
+        made.end()
+    keeper.reap()
+
+
+def left(status: Status) -> list[str]:
+    """What there still is of a cluster."""
+    return remains(Topology(status.slot), keeper.home(status.slot))
+
+
+def test_an_ended_cluster_leaves_nothing(kept: Kept) -> None:
+    """No process, cgroup, link, route, mount or file."""
+    assert {each.split()[0] for each in left(kept.status)} >= {"process", "cgroup", "link"}
+    kept.end()
+    assert left(kept.status) == []
+
+
+def test_a_cluster_with_frozen_nodes_ends_too(kept: Kept) -> None:
+    """A node that a killed test left paused does not keep its cluster alive."""
+    with cgroups.frozen([kept.status.nodes[0].cgroup]):
+        kept.end()
+    assert left(kept.status) == []
+
+
+def test_a_cluster_ends_with_its_owner(project: Path) -> None:
+    """The process that wanted it is killed: its keeper notices and ends the cluster."""
+    with subprocess.Popen(
+        [sys.executable, "-c", OWNER],
+        cwd=project,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as owner:
+        assert owner.stdout is not None
+        number = int(owner.stdout.readline())
+        status = next(each for each in keeper.running() if each.keeper == number)
+        owner.kill()
+    wait_until("nothing is left", lambda: not left(status), GONE_LIMIT_S)
+
+
+def test_a_killed_keeper_leaves_no_process_and_the_next_start_removes_the_rest(kept: Kept) -> None:
+    """The kernel ends the machines; empty cgroups and files are reaped."""
+    os.kill(kept.status.keeper, signal.SIGKILL)
+    kept.process.wait(5)
+    prefix = Topology(kept.status.slot).prefix
+    wait_until("no process is left", lambda: not cgroups.processes(prefix), GONE_LIMIT_S)
+    assert kept.status.slot in keeper.reap()
+    assert left(kept.status) == []
+
+
+def test_without_root_the_reason_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests are skipped with what to do."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert "as root" in (requirements.missing() or "")
+
+
+def test_a_missing_program_is_told_by_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests are skipped with the command that installs it."""
+    monkeypatch.setattr(requirements, "PROGRAMS", {"no-such-program": "some-package"})
+    assert requirements.missing() == (
+        "the Kubernetes fixture lacks packages: apt-get install some-package"
+    )
