@@ -6,7 +6,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -29,15 +29,43 @@ def group() -> None:
 @click.option("--regions", default=1, show_default=True, help="How many regions.")
 @click.option("--replicas", type=int, help="Per service and region; default: the service's own.")
 @click.option("--edges", is_flag=True, help="An Envoy per region and a global one.")
+@click.option(
+    "--replication",
+    type=click.Choice(["async", "sync"]),
+    default="async",
+    show_default=True,
+    help="Whether a write is acknowledged before or after the other regions have it.",
+)
+@click.option(
+    "--mutant",
+    "mutants",
+    multiple=True,
+    metavar="NAME",
+    help="Be broken in a known way, to try the harness itself (may be given again; `list` "
+    "shows the names).",
+)
 @click.option("--ttl", default=TTL_S, show_default=True, help="Seconds until it ends by itself.")
 def up(
-    services: Sequence[str], *, regions: int, replicas: int | None, edges: bool, ttl: float
+    services: Sequence[str],
+    *,
+    regions: int,
+    replicas: int | None,
+    edges: bool,
+    replication: Literal["async", "sync"],
+    mutants: tuple[str, ...],
+    ttl: float,
 ) -> None:
     """Start SERVICEs (default: memorai) and leave them running until `harness lab down`."""
     from harness.catalog import load_catalog
     from harness.platform import Lab, LabOptions
     from harness.platform.lab import runtime
+    from harness.platform.lab.mutants import MUTANTS
 
+    if "list" in mutants:
+        width = max(map(len, MUTANTS))
+        for name, what in MUTANTS.items():
+            click.echo(f"{name:{width}}  {what}")
+        return
     if not 1 <= ttl <= 7 * 86400:
         raise PlatformError(f"lab: --ttl {ttl:g}", "give 1 second to 7 days")
     for each in runtime.running():
@@ -45,7 +73,14 @@ def up(
             raise PlatformError("a lab is up already", "see `harness lab status`, or end it first")
     catalog = load_catalog()
     chosen = [catalog.service(name) for name in dict.fromkeys(services or ("memorai",))]
-    lab = Lab(LabOptions(regions=regions, replicas=replicas, edges=edges))
+    options = LabOptions(
+        regions=regions,
+        replicas=replicas,
+        edges=edges,
+        replication=replication,
+        mutants=mutants,
+    )
+    lab = Lab(options)
     lab.start(chosen, ttl_s=ttl)
     try:
         lab.wait_ready()
@@ -68,6 +103,11 @@ def status() -> None:
         kind = "explored" if lab.detached else "of a run"
         click.echo(f"{lab.directory.name} ({kind}, supervisor {lab.pid})")
         _table(lab)
+        if lab.options.mutants:
+            click.echo(f"  broken on purpose: {', '.join(lab.options.mutants)}")
+        for left in lab.leftovers():
+            if left.startswith(lab.directory.name):
+                click.echo(f"  fault in effect: {left.partition(': ')[2]}")
 
 
 @group.command("down")

@@ -20,6 +20,9 @@ Json = dict[str, Any]
 
 HEALTH_INTERVAL_S = 1
 UNHEALTHY_AFTER = 2
+REGION_HEALTHY_AFTER = 3
+"""A region is taken back once it has answered three checks: one that wakes up answers the first
+before its own edge has found its replicas again."""
 REGION_HEADER = "x-region"
 SERVED = "served"
 """The statistics prefix of the route that users take; the health checks take another."""
@@ -193,7 +196,7 @@ def _cluster(edge: Place, groups: Sequence[Sequence[Place]]) -> Json:
                 "interval": f"{HEALTH_INTERVAL_S}s",
                 "no_traffic_interval": f"{HEALTH_INTERVAL_S}s",
                 "unhealthy_threshold": UNHEALTHY_AFTER,
-                "healthy_threshold": 1,
+                "healthy_threshold": REGION_HEALTHY_AFTER if edge.region == GLOBAL else 1,
                 "http_health_check": {"path": "/ready"},
             }
         ],
