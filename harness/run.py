@@ -66,6 +66,9 @@ class RunOptions:
     region: str | None = None
     replicas: int | None = None
     behaviour: Mapping[str, Any] = field(default_factory=dict)
+    lab: Mapping[str, Any] = field(default_factory=dict)
+    """More of the lab: fields of LabOptions that have no word of their own."""
+
     workers: int = 1
     connections: int | None = None
     production: bool = False
@@ -185,12 +188,13 @@ def make_named_platform(options: RunOptions, service: Service, say: Say) -> Plat
             raise UsageError("--behaviour is for the lab, not for a URL", "leave it out")
         _refuse_production(options, service, url)
         return make_platform("url", url=url, progress=say)
-    lab = LabOptions(
-        regions=_regions(options),
-        replicas=options.replicas,
-        edges=options.through != "service",
-        behaviour=Behaviour.parse(_behaviour(options)),
-    )
+    usual = {
+        "regions": _regions(options),
+        "replicas": options.replicas,
+        "edges": options.through != "service",
+        "behaviour": Behaviour.parse(_behaviour(options)),
+    }
+    lab = LabOptions(**(usual | dict(options.lab)))
     return make_platform(options.platform, options=lab, progress=say)
 
 

@@ -8,6 +8,7 @@ The harness says which service is meant. Under plain `locust -f` say it yourself
 
 from harness.catalog import Route, Service
 from harness.traffic import (
+    Audit,
     Request,
     delete,
     get,
@@ -90,6 +91,22 @@ def crud(service: Service) -> list[Request]:
     ]
 
 
+def audit_of(service: Service, mix: list[Request]) -> Audit | None:
+    """Reading back what the first collection's create has made, where it can be read by its id."""
+    creates = {request.path: request.name for request in mix if request.method == "POST"}
+    for route in service.routes:
+        base = route.path.rpartition("/")[0]
+        if "GET" in route.methods and route.path.endswith("}") and base in creates:
+            return Audit(
+                write=creates[base],
+                id="new",
+                read=f"{base}/{{id}}",
+                canary=f"{base}/1",
+                expected='"id":"1"',
+            )
+    return None
+
+
 class CrudUser(TrafficUser):
     """The documented generic API of every service."""
 
@@ -101,3 +118,4 @@ class CrudUser(TrafficUser):
         "key": uniform(1, 20_000),
     }
     mix = crud(service_asked())
+    audit = audit_of(service_asked(), mix)

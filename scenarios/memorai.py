@@ -3,7 +3,18 @@
 Recalls follow a Zipf law (few memories are asked for often); writes carry unique ids.
 """
 
-from harness.traffic import delete, get, json_pointer, post, sequence, status, uniform, uuid, zipf
+from harness.traffic import (
+    Audit,
+    delete,
+    get,
+    json_pointer,
+    post,
+    sequence,
+    status,
+    uniform,
+    uuid,
+    zipf,
+)
 from harness.traffic.user import TrafficUser
 
 KEYED = {"x-api-key": "load-{key}"}  # 100 requests a minute and key: a load needs many
@@ -20,6 +31,13 @@ class MemoraiUser(TrafficUser):
         "turn": sequence(start=1),
         "old": sequence(start=100_000),  # never one that is recalled
     }
+    audit = Audit(
+        write="remember",
+        id="new",
+        read="/api/memory/remember/{id}",
+        canary="/api/memory/recall/1",
+        expected='"id":"1"',
+    )
     mix = [
         get(
             "/api/memory/recall/{memory}",

@@ -14,6 +14,16 @@ PHASES: tuple[Phase, ...] = ("before", "during", "after")
 
 
 @dataclass(frozen=True, slots=True)
+class Needs:
+    """What the deployment must have; the lab is started so, elsewhere it is checked."""
+
+    regions: int = 2
+    edges: bool = True
+    replicas: int = 2
+    replication: Literal["async", "sync"] = "async"
+
+
+@dataclass(frozen=True, slots=True)
 class Spike:
     """A rise of the arrival rate while the fault holds: `factor` times, from `at_s` into it."""
 
@@ -26,8 +36,8 @@ class Spike:
 class BaseLoad:
     """What flows before, during and after, in requests/s through a door of the platform."""
 
-    rate: float
-    through: Through
+    rate: float = 200.0
+    through: Through = "global"
     spike: Spike | None = None
 
 
@@ -90,9 +100,8 @@ class Expectations:
 class Experiment:
     """One experiment file: a Chaos Toolkit document with what the harness adds to it.
 
-    `document` is the Chaos Toolkit document as it is run. `needs` says what the deployment must
-    have (`regions`, `edges`, `replicas`, `replication`). `faults` are those of its method, in
-    order, with the seconds that each waits before the next step.
+    `document` is the Chaos Toolkit document as it is run. `faults` are those of its method, in
+    order.
     """
 
     name: str
@@ -101,7 +110,7 @@ class Experiment:
     teaches: str
     incident: str
     document: Mapping[str, Any]
-    needs: Mapping[str, Any]
+    needs: Needs
     faults: tuple[Fault, ...]
     load: BaseLoad
     timeline: Timeline

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gevent
@@ -16,6 +16,7 @@ from harness.load.journeys import Journeys
 from harness.load.plan import LoadPlan
 from harness.load.statistics import feed
 from harness.load.telemetry import Probe, Telemetry
+from harness.units import NANOSECONDS
 
 PERIOD_S = 1.0
 Emit = Callable[[dict[str, Any]], None]
@@ -90,6 +91,8 @@ class Bridge:
             self._sequence += 1
             if piece["axis"] == "done" and piece["endpoint"] not in self._journeys.endpoints:
                 feed(self._environment.stats, piece, self._methods, time.time())
+        for message in self._writes():
+            self._emit(message)
         jump = self._telemetry.clock_jump()
         if jump is not None:
             self._emit({**jump, "worker": self._shard})
@@ -97,6 +100,22 @@ class Bridge:
             for message in self._probe.poll():
                 self._emit(message)
         self._emit({**self._telemetry.tick(self.engine.snapshot()), "worker": self._shard})
+
+    def _writes(self) -> Iterator[dict[str, Any]]:
+        """One `write` message for each logged request that has ended since the last look."""
+        audit = self._plan.traffic.audit
+        for _, endpoint, due, sent, done, status, error, values in self.engine.take_log():
+            yield {
+                "type": "write",
+                "worker": self._shard,
+                "id": values.get(audit.id) if audit else None,
+                "endpoint": endpoint,
+                "due_s": due / NANOSECONDS,
+                "sent_s": sent / NANOSECONDS if sent else None,
+                "done_s": done / NANOSECONDS if done else None,
+                "status": status or None,
+                "error": error,
+            }
 
     def _finish(self) -> None:
         snapshot = self.engine.snapshot()

@@ -18,7 +18,7 @@ from harness.traffic.declare import (
     uuid,
     zipf,
 )
-from harness.traffic.model import Journey, LoadProfile, Request, Segment, TrafficModel
+from harness.traffic.model import Audit, Journey, LoadProfile, Request, Segment, TrafficModel
 from harness.traffic.profiles import NAMED, resolve_profile
 from harness.traffic.replay import replay
 from harness.traffic.scenario import (
@@ -31,6 +31,7 @@ from harness.traffic.scenario import (
 
 __all__ = [
     "NAMED",
+    "Audit",
     "Journey",
     "LoadProfile",
     "Request",

@@ -6,12 +6,13 @@ import inspect
 import json
 import math
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness.errors import ProfileError, ScenarioError
 from harness.traffic.declare import JOURNEY
-from harness.traffic.model import Journey, LoadProfile, Request, TrafficModel
+from harness.traffic.model import Audit, Journey, LoadProfile, Request, TrafficModel
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
@@ -54,10 +55,33 @@ def model_of(
     for item in journeys:
         _check_number(f"{where}.{item.method}", "weight", item.weight)
     model = TrafficModel(
-        service, scenario or Path(source).stem, source, tuple(mix), journeys, dict(feeds)
+        service,
+        scenario or Path(source).stem,
+        source,
+        tuple(mix),
+        journeys,
+        dict(feeds),
+        _audit(where, getattr(user, "audit", None), mix, feeds),
     )
     _check_with_engine(where, model)
     return model
+
+
+def _audit(
+    where: str, audit: Any, mix: Sequence[Request], feeds: Mapping[str, Any]
+) -> Audit | None:
+    """The audit, which may name only what the model has."""
+    if audit is None:
+        return None
+    if not isinstance(audit, Audit):
+        raise ScenarioError(f"{where}.audit is {audit!r}", "use Audit(write=…, id=…, read=…)")
+    if audit.write not in {request.name for request in mix}:
+        raise ScenarioError(f"{where}.audit.write: no request {audit.write!r}", "name one of mix")
+    if audit.id not in feeds:
+        raise ScenarioError(f"{where}.audit.id: no feed {audit.id!r}", "name one of feeds")
+    if "{id}" not in audit.read:
+        raise ScenarioError(f"{where}.audit.read is {audit.read!r}", "put {id} where the id stands")
+    return audit
 
 
 def _check_request(where: str, item: Request) -> None:

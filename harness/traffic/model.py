@@ -34,6 +34,22 @@ class Journey:
 
 
 @dataclass(frozen=True, slots=True)
+class Audit:
+    """How acknowledged writes are read back, and what a canary may ask for.
+
+    `write` names the request of the mix that creates, `id` the feed whose value is the new id,
+    `read` the path that reads one back (`{id}` in it). `canary` is a path that always answers, and
+    `expected` a text that stands in the answer.
+    """
+
+    write: str
+    id: str
+    read: str
+    canary: str | None = None
+    expected: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TrafficModel:
     """The mix of one scenario: what the engine sends, what Python walks through."""
 
@@ -43,6 +59,7 @@ class TrafficModel:
     requests: tuple[Request, ...]
     journeys: tuple[Journey, ...] = ()
     feeds: dict[str, dict[str, Any]] = field(default_factory=dict)
+    audit: Audit | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import gevent
 from locust import FastHttpUser, task
 
 from harness.load import locust_plugin
-from harness.traffic.model import Request
+from harness.traffic.model import Audit, Request
 
 STAND_BY_S = 3600.0
 
@@ -16,15 +16,16 @@ STAND_BY_S = 3600.0
 class TrafficUser(FastHttpUser):  # type: ignore[misc]
     """A Locust user whose declarative `mix` the native engine sends.
 
-    Subclasses set `service`, `mix` and `feeds`, and may have `@journey` methods that use
-    `self.client` as in any Locust file. Locust's own tasks are not used: the schedule starts
-    requests and journeys alike.
+    Subclasses set `service`, `mix`, `feeds` and, where writes can be read back, `audit`, and may
+    have `@journey` methods that use `self.client` as in any Locust file. Locust's own tasks are
+    not used: the schedule starts requests and journeys alike.
     """
 
     abstract = True
     service: ClassVar[str] = ""
     mix: ClassVar[list[Request]] = []
     feeds: ClassVar[dict[str, dict[str, Any]]] = {}
+    audit: ClassVar[Audit | None] = None
 
     @task  # type: ignore[untyped-decorator]
     def _stand_by(self) -> None:

@@ -1,0 +1,106 @@
+"""The audit: reads back what was written, from each door, and tells what it saw.
+
+`python -m harness.chaos.audit PLAN.json`, started where the doors can be reached. 404 is "not
+there"; anything but an answer with the right id is unknown, never "missing".
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from threading import local
+from typing import Any
+
+from harness.chaos.doors import Answer, Door, ask
+from harness.chaos.events import take_over_stdout, tell
+
+READERS = 24
+TIMEOUT_S = 2.0
+ATTEMPTS = 3
+"""A read that failed is asked again, so that a passing error does not leave a write unknown."""
+
+GIVE_UP_AFTER = 30
+"""Unknown answers in a row after which a door is taken for closed and the rest not asked."""
+
+_NOT_FOUND = 404
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPlan:
+    """Which ids to read at which doors; `{id}` in `path` is the id."""
+
+    doors: tuple[Door, ...]
+    path: str
+    ids: tuple[str, ...]
+    stage: str
+    attempts: int = ATTEMPTS
+
+    @classmethod
+    def parse(cls, document: dict[str, Any]) -> AuditPlan:
+        """The plan from its JSON."""
+        doors = tuple(Door(**door) for door in document.pop("doors"))
+        ids = tuple(document.pop("ids"))
+        return cls(doors, ids=ids, **document)
+
+
+def main(path: Path) -> int:
+    """Read every id once at every door."""
+    take_over_stdout()
+    plan = AuditPlan.parse(json.loads(path.read_text(encoding="utf-8")))
+    for door in plan.doors:
+        _read_all(plan, door)
+    tell("audit_child", what="end", stage=plan.stage)
+    return 0
+
+
+def _read_all(plan: AuditPlan, door: Door) -> None:
+    place = local()
+    unknown = [0]
+
+    def read(key: str) -> None:
+        if unknown[0] >= GIVE_UP_AFTER:
+            return
+        if not hasattr(place, "connection"):
+            place.connection = door.connect(TIMEOUT_S)
+        begin = time.monotonic_ns()
+        for _ in range(plan.attempts):
+            answer = ask(place.connection, door, plan.path.replace("{id}", key), {})
+            seen, value_ok = judge(answer, key)
+            if seen is not None:
+                break
+        unknown[0] = unknown[0] + 1 if seen is None else 0
+        tell(
+            "read",
+            where=door.where,
+            stage=plan.stage,
+            id=key,
+            begin_ns=begin,
+            end_ns=time.monotonic_ns(),
+            seen=seen,
+            copies=None if seen is None else int(seen),
+            value_ok=value_ok,
+            error=answer.error,
+        )
+
+    with ThreadPoolExecutor(READERS) as pool:
+        list(pool.map(read, plan.ids))
+
+
+def judge(answer: Answer, key: str) -> tuple[bool | None, bool | None]:
+    """(seen, value_ok) of one answer; None is unknown."""
+    if answer.status == _NOT_FOUND:
+        return False, None
+    if answer.status is None or not 200 <= answer.status < 300:  # noqa: PLR2004 - success
+        return None, None
+    document = answer.document
+    if not isinstance(document, dict):
+        return None, None
+    return True, str(document.get("id")) == key
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,93 @@
+"""The canary: asks every door five times a second, apart from the load and from the fault.
+
+`python -m harness.chaos.canary PLAN.json`, started where the doors can be reached. Each door has
+two askers: one keeps its connection for as long as it lives, one opens a new one each time; a cut
+that spares established connections shows in the second only. It ends with its standard input.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from harness.chaos.doors import Answer, Door, ask
+from harness.chaos.events import take_over_stdout, tell
+
+INTERVAL_S = 0.2
+TIMEOUT_S = 1.0
+"""Longer than any sound answer, short enough to tell a hanging door within a second."""
+
+Connection = Literal["kept", "new"]
+
+
+@dataclass(frozen=True, slots=True)
+class CanaryPlan:
+    """What to ask of which doors; `expected` must stand in a right answer."""
+
+    doors: tuple[Door, ...]
+    path: str
+    expected: str | None = None
+    interval_s: float = INTERVAL_S
+    timeout_s: float = TIMEOUT_S
+
+    @classmethod
+    def parse(cls, document: dict[str, Any]) -> CanaryPlan:
+        """The plan from its JSON."""
+        doors = tuple(Door(**door) for door in document.pop("doors"))
+        return cls(doors, **document)
+
+
+def main(path: Path) -> int:
+    """Ask until standard input ends."""
+    take_over_stdout()
+    plan = CanaryPlan.parse(json.loads(path.read_text(encoding="utf-8")))
+    for door in plan.doors:
+        for connection in ("kept", "new"):
+            threading.Thread(target=_asker, args=(plan, door, connection), daemon=True).start()
+    tell("canary_child", what="ready", doors=[door.where for door in plan.doors])
+    while sys.stdin.readline():
+        continue
+    return 0
+
+
+def _asker(plan: CanaryPlan, door: Door, kind: Connection) -> None:
+    connection = door.connect(plan.timeout_s)
+    due = time.monotonic()
+    while True:
+        if kind == "new":
+            connection.close()
+            connection = door.connect(plan.timeout_s)
+        answer = ask(connection, door, plan.path, {"accept": "application/json"})
+        error = verdict(answer, plan.expected)
+        tell(
+            "canary",
+            where=door.where,
+            connection=kind,
+            ok=error is None,
+            error=error,
+            latency_s=round(answer.latency_s, 6),
+            region=answer.region,
+        )
+        due = max(due + plan.interval_s, time.monotonic())
+        time.sleep(max(due - time.monotonic(), 0.0))
+
+
+def verdict(answer: Answer, expected: str | None) -> str | None:
+    """None for a right answer, else the kind of error."""
+    if answer.error is not None:
+        return answer.error
+    status = answer.status or 0
+    if not 200 <= status < 300:  # noqa: PLR2004 - success
+        return f"status_{status // 100}xx"
+    if expected is not None and expected not in answer.body.decode(errors="replace"):
+        return "check"
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,138 @@
+"""The children of an experiment beside the load: started, heard, ended, never left behind."""
+
+from __future__ import annotations
+
+import json
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from harness.errors import PlatformError
+
+Message = dict[str, Any]
+Inbox = queue.SimpleQueue[Message]
+
+END_S = 20.0
+"""How long a child may take to end after its standard input has: its rollbacks heal."""
+
+_TAIL = 2000
+
+
+class Child:
+    """`python -m MODULE ARGUMENTS`; its lines go to the inbox, and its end as `child_ended`.
+
+    A context manager. `grace_s` is how long it may take to end by itself when it is left.
+    """
+
+    def __init__(
+        self,
+        module: str,
+        arguments: Sequence[str],
+        inbox: Inbox,
+        *,
+        prefix: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+        log: Path,
+        grace_s: float = 0.0,
+    ) -> None:
+        self.module = module
+        self._command = [*prefix, sys.executable, "-m", module, *arguments]
+        self._inbox = inbox
+        self._environment = environment
+        self._log = log
+        self._grace_s = grace_s
+
+    def __enter__(self) -> Self:
+        with self._log.open("ab") as log:
+            try:
+                self._process = subprocess.Popen(
+                    self._command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    env=self._environment,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise PlatformError(
+                    f"{self.module} cannot be started: {error}", f"check {self._command[0]}"
+                ) from None
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        return self
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
+
+    def go(self) -> None:
+        """Send the line that it waits for; one that is gone is told by its end."""
+        stream = self._process.stdin
+        if stream is not None:
+            try:
+                stream.write(b"go\n")
+                stream.flush()
+            except OSError:
+                return
+
+    def close(self) -> None:
+        """End its standard input: the sign to end."""
+        stream = self._process.stdin
+        if stream is not None and not stream.closed:
+            try:
+                stream.close()
+            except OSError:
+                return
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether it ended within that time."""
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def last_words(self) -> str:
+        """The end of its log."""
+        try:
+            return self._log.read_text(encoding="utf-8", errors="replace")[-_TAIL:].strip()
+        except OSError:
+            return ""
+
+    def _read(self) -> None:
+        if self._process.stdout is None:
+            raise AssertionError
+        for line in self._process.stdout:
+            try:
+                message = json.loads(line)
+            except ValueError:
+                continue
+            self._inbox.put(message)
+        self._inbox.put(
+            {"type": "child_ended", "module": self.module, "code": self._process.wait()}
+        )
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+        if not self.wait(self._grace_s):
+            self._process.kill()
+            self._process.wait()
+        self._reader.join(END_S)
+        if self._process.stdout is not None:
+            self._process.stdout.close()

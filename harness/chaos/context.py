@@ -1,0 +1,85 @@
+"""What the actions of an experiment must know: which deployment, which service, which ledger."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from harness.catalog import load_catalog
+from harness.catalog.model import Service
+from harness.chaos.ledger import Ledger, ledger_directory
+from harness.errors import ExperimentError
+from harness.platform import attach
+from harness.platform.model import Platform
+from harness.record.storage import read_object, write_atomic
+
+VARIABLE = "HARNESS_CHAOS_CONTEXT"
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The deployment as its handle, the service's name, the ledger's directory.
+
+    `path` is what a probe asks for; `expected` must stand in the answer.
+    """
+
+    handle: Mapping[str, Any]
+    service: str
+    ledger: str
+    path: str
+    expected: str | None = None
+
+    def write(self, file: Path) -> None:
+        """Store it where HARNESS_CHAOS_CONTEXT will point."""
+        write_atomic(file, json.dumps(asdict(self), default=str))
+
+    @property
+    def entry(self) -> Service:
+        """The service's catalogue entry."""
+        return load_catalog().service(self.service)
+
+    @property
+    def platform(self) -> Platform:
+        """The platform, attached anew."""
+        return attach(self.handle)
+
+    @property
+    def faults(self) -> Ledger:
+        """The ledger."""
+        return Ledger(Path(self.ledger))
+
+
+@cache
+def current() -> Context:
+    """The context of this process: what the variable names, else the lab that is up.
+
+    Raises ExperimentError where there is neither.
+    """
+    file = os.environ.get(VARIABLE)
+    if file:
+        return Context(**read_object(Path(file)))
+    return _explored()
+
+
+def _explored() -> Context:
+    """Plain `chaos run`: the one lab that `harness lab up` started, with a ledger of its own."""
+    from harness.platform.lab import runtime  # noqa: PLC0415 - only here is it the lab
+    from harness.platform.lab.platform import Lab  # noqa: PLC0415
+
+    labs = [Lab.attach(each) for each in runtime.running()]
+    up = [lab for lab in labs if lab.detached]
+    if len(up) != 1:
+        raise ExperimentError(
+            f"{len(up)} labs are up", "start one: harness lab up --regions 2 --replicas 2 --edges"
+        )
+    lab = up[0]
+    name = next(place.service for place in lab.places if place.service)
+    ledger = ledger_directory() / f"chaos-{os.getpid()}"
+    ledger.mkdir(parents=True, exist_ok=True)
+    service = load_catalog().service(name)
+    return Context(lab.handle(), name, str(ledger), service.health_path)

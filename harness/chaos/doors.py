@@ -1,0 +1,94 @@
+"""An HTTP connection to one door of a service, over the standard library's client."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import ssl
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+REGION_HEADER = "x-region"
+_MOST_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Where to ask: `where` is its name in the record, `url` its base."""
+
+    where: str
+    url: str
+    host: str | None = None
+    ca_file: str | None = None
+    verify: bool = True
+
+    def connect(self, timeout_s: float) -> http.client.HTTPConnection:
+        """A connection that is not open yet."""
+        parts = urlsplit(self.url)
+        host, port = parts.hostname or "localhost", parts.port
+        if parts.scheme != "https":
+            return http.client.HTTPConnection(host, port, timeout=timeout_s)
+        context = ssl.create_default_context(cafile=self.ca_file)
+        if not self.verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return http.client.HTTPSConnection(host, port, timeout=timeout_s, context=context)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back: `status` None with the `error` kind when nothing did."""
+
+    status: int | None
+    body: bytes
+    region: str | None
+    latency_s: float
+    error: str | None
+
+    @property
+    def document(self) -> Any:
+        """The body as JSON, None where it is none."""
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            return None
+
+
+def ask(
+    connection: http.client.HTTPConnection, door: Door, path: str, headers: Mapping[str, str]
+) -> Answer:
+    """One GET; a connection that fails is closed and opens itself anew when it is used again."""
+    begin = time.monotonic()
+    prefix = urlsplit(door.url).path.rstrip("/")
+    sent = {**headers, **({"host": door.host} if door.host else {})}
+    try:
+        connection.request("GET", prefix + path, headers=sent)
+        response = connection.getresponse()
+        body = response.read(_MOST_BYTES)
+        region = response.getheader(REGION_HEADER)
+        took = time.monotonic() - begin
+        return Answer(response.status, body, region, took, None)
+    except (OSError, http.client.HTTPException) as problem:
+        connection.close()
+        return Answer(None, b"", None, time.monotonic() - begin, kind_of(problem))
+
+
+def kind_of(problem: Exception) -> str:
+    """The error kinds of the load engine, for what Python raises."""
+    for kind, name in (
+        (ssl.SSLError, "tls"),
+        (TimeoutError, "timeout"),
+        (ConnectionRefusedError, "refused"),
+        (http.client.RemoteDisconnected, "eof"),
+        (ConnectionResetError, "reset"),
+        (BrokenPipeError, "reset"),
+        (socket.gaierror, "resolve"),
+        (http.client.HTTPException, "protocol"),
+    ):
+        if isinstance(problem, kind):
+            return name
+    return "unreachable"

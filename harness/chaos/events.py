@@ -1,0 +1,33 @@
+"""How a child of an experiment speaks: JSON lines on the standard output it was started with."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from typing import Any, TextIO
+
+_lock = threading.Lock()
+_stream: TextIO | None = None
+
+
+def take_over_stdout() -> None:
+    """Keep standard output for our lines; whatever else prints goes to standard error."""
+    global _stream  # noqa: PLW0603 - a process has one standard output
+    _stream = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+
+
+def tell(kind: str, /, **fields: Any) -> None:
+    """Write one event with both clocks; under plain `chaos run` there is nobody to tell."""
+    if _stream is None:
+        return
+    event = {"type": kind, "wall_ns": time.time_ns(), "monotonic_ns": time.monotonic_ns(), **fields}
+    with _lock:
+        try:
+            _stream.write(json.dumps(event, separators=(",", ":"), default=str) + "\n")
+        except (BrokenPipeError, ValueError):
+            os._exit(1)

@@ -1,0 +1,138 @@
+"""The faults that may be in effect, on disk before they are: what a killed harness leaves to undo.
+
+One file per fault, written and fsynced before the act, removed after a heal that was proven. Each
+run holds a lock beside its faults for as long as its process lives; the kernel drops it however
+that process ends, so an entry without a held lock is an orphan.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from harness.errors import RecordError
+from harness.platform.model import Heal
+from harness.record.storage import is_held, read_object, write_atomic, writing
+
+SCHEMA = 1
+_REMEDY = "run `harness reap`, then remove the file by hand"
+
+
+def ledger_directory() -> Path:
+    """Where this user's ledgers are, whatever directory a run was started from."""
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "codai-harness" / "ledger"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One fault: its heal, the platform's handle, who made it and how far it came."""
+
+    fault_id: str
+    state: Literal["intent", "injected"]
+    heal: Heal
+    handle: Mapping[str, Any]
+    pid: int
+    wall_ns: int
+
+
+class Ledger:
+    """The faults of one run, in a directory of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    @classmethod
+    @contextmanager
+    def open(cls) -> Iterator[Ledger]:
+        """A new ledger, locked for as long as this process lives; an empty one is removed."""
+        run = f"{int(time.time())}-{secrets.token_hex(4)}"
+        directory = ledger_directory() / run
+        with writing(directory.parent):
+            directory.mkdir(parents=True)
+        lock = os.open(directory, os.O_RDONLY)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            yield cls(directory)
+        finally:
+            cls(directory).close()
+            os.close(lock)
+
+    def close(self) -> None:
+        """Remove the directory if no fault is left in it."""
+        try:
+            self.directory.rmdir()
+        except OSError:
+            return
+
+    @property
+    def orphaned(self) -> bool:
+        """Whether the run that owned it is gone."""
+        return not is_held(self.directory)
+
+    def intend(self, heal: Heal, handle: Mapping[str, Any]) -> Entry:
+        """Write that a fault is about to be injected; returns when it is on the disk."""
+        entry = Entry(heal.fault_id, "intent", heal, handle, os.getpid(), time.time_ns())
+        self._write(entry)
+        return entry
+
+    def injected(self, entry: Entry) -> None:
+        """Write that the injection came back."""
+        self._write(replace(entry, state="injected"))
+
+    def forget(self, fault_id: str) -> None:
+        """Remove a fault whose heal was proven; idempotent."""
+        with writing(self.directory):
+            self._path(fault_id).unlink(missing_ok=True)
+
+    def entries(self) -> tuple[Entry, ...]:
+        """Every fault that may be in effect, the newest first: they are undone in that order.
+
+        Raises RecordError for a file that cannot be read.
+        """
+        found = [_entry(path) for path in self.directory.glob("*.json")]
+        return tuple(sorted(found, key=lambda entry: entry.wall_ns, reverse=True))
+
+    def _write(self, entry: Entry) -> None:
+        text = json.dumps({"schema": SCHEMA, **asdict(entry)}, indent=1, default=str)
+        write_atomic(self._path(entry.fault_id), text + "\n")
+
+    def _path(self, fault_id: str) -> Path:
+        return self.directory / f"{fault_id}.json"
+
+
+def orphans() -> tuple[Ledger, ...]:
+    """The ledgers of runs that are gone; empty ones are removed on the way."""
+    found = []
+    for directory in sorted(ledger_directory().glob("*")):
+        ledger = Ledger(directory)
+        if directory.is_dir() and ledger.orphaned:
+            ledger.close()
+            if directory.is_dir():
+                found.append(ledger)
+    return tuple(found)
+
+
+def _entry(path: Path) -> Entry:
+    stored = read_object(path)
+    if stored.get("schema") != SCHEMA:
+        raise RecordError(f"{path}: schema {stored.get('schema')!r} is not known here", _REMEDY)
+    try:
+        return Entry(
+            fault_id=stored["fault_id"],
+            state=stored["state"],
+            heal=Heal(**stored["heal"]),
+            handle=stored["handle"],
+            pid=stored["pid"],
+            wall_ns=stored["wall_ns"],
+        )
+    except (KeyError, TypeError) as error:
+        raise RecordError(f"{path}: not an entry of the ledger ({error})", _REMEDY) from None

@@ -1,0 +1,86 @@
+"""The platform's own view while an experiment runs: health changes, requests served, proofs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+from harness.catalog.model import Service
+from harness.chaos.children import Inbox
+from harness.chaos.ledger import Ledger
+from harness.errors import HarnessError
+from harness.platform.model import Platform
+
+PERIOD_S = 0.2
+EVERY = 5
+"""Counters and proofs once a second."""
+
+
+class Observer:
+    """A thread that asks the platform and the ledger; a context manager."""
+
+    def __init__(self, platform: Platform, service: Service, ledger: Ledger, inbox: Inbox) -> None:
+        self._platform = platform
+        self._service = service
+        self._ledger = ledger
+        self._inbox = inbox
+        self._ended = threading.Event()
+        self._health: Mapping[str, str] | None = None
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._ended.set()
+        self._thread.join(10 * PERIOD_S)
+
+    def _watch(self) -> None:
+        turn = 0
+        while not self._ended.wait(PERIOD_S):
+            try:
+                self._look(counters=turn % EVERY == 0)
+                if turn % EVERY == EVERY // 2:
+                    self._prove()
+            except HarnessError as error:
+                self._tell("health", id="platform", was=None, now=f"unknown: {error}")
+            turn += 1
+
+    def _look(self, *, counters: bool) -> None:
+        seen = self._platform.observe(self._service)
+        before = self._health
+        if before is None:
+            self._tell("health_first", health=dict(seen.health))
+        else:
+            for name in sorted({*before, *seen.health}):
+                was, now = before.get(name), seen.health.get(name)
+                if was != now:
+                    self._tell("health", id=name, was=was, now=now)
+        self._health = seen.health
+        if counters and seen.served is not None:
+            self._tell("served", regions=dict(seen.served))
+
+    def _prove(self) -> None:
+        """Ask for the proof of each fault that should be in effect."""
+        for entry in self._ledger.entries():
+            if entry.state == "injected":
+                proof = self._platform.proof(entry.heal)
+                self._tell(
+                    "proof",
+                    fault_id=entry.fault_id,
+                    in_effect=proof.in_effect,
+                    statement=proof.statement,
+                )
+
+    def _tell(self, kind: str, **fields: object) -> None:
+        now = {"wall_ns": time.time_ns(), "monotonic_ns": time.monotonic_ns()}
+        self._inbox.put({"type": kind, **now, **fields})

@@ -1,0 +1,48 @@
+"""What an experiment's steady state may ask, as Chaos Toolkit probes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from harness.chaos.context import current
+from harness.platform.model import Through
+
+__all__ = ["answers", "replicas_ready"]
+
+TIMEOUT_S = 2.0
+_ASK = Path(__file__).with_name("ask.py")
+
+
+def answers(through: Through = "global", region: str | None = None) -> bool:
+    """Whether the service gives a right answer through a door within two seconds.
+
+    Asked by a fresh connection from where the load comes from: it may be reachable from there only.
+    """
+    context = current()
+    target = context.platform.target(context.entry, through, region)
+    url = target.urls[0] + context.path
+    command = [*target.exec_prefix, sys.executable, "-I", str(_ASK), url, str(TIMEOUT_S)]
+    try:
+        done = subprocess.run(
+            [*command, context.expected or ""],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=2 * TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return False
+    return done.returncode == 0
+
+
+def replicas_ready(least: int = 1, region: str | None = None) -> bool:
+    """Whether at least so many replicas are ready by the platform's own health checks."""
+    context = current()
+    ready = [
+        replica
+        for replica in context.platform.replicas(context.entry)
+        if replica.health == "ready" and region in {None, replica.region}
+    ]
+    return len(ready) >= least
