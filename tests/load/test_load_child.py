@@ -77,7 +77,12 @@ def test_a_killed_worker_is_stated_with_the_part_that_is_unknown(plan: LoadPlan)
     killed: list[int] = []
 
     def kill_one(child: LoadProcess, heard: Heard) -> None:
-        if not killed and len(heard.of("tick")) >= 2:
+        reported = {
+            message["worker"]
+            for message in heard.of("slice")
+            if message["slice"]["axis"] == "due" and message["slice"]["second"] >= 1
+        }
+        if not killed and reported == {0, 1}:
             workers = psutil.Process(child.pid).children()
             killed.append(workers[0].pid)
             workers[0].kill()
