@@ -6,7 +6,9 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -15,16 +17,20 @@ from harness.catalog.model import Route, Service
 from harness.platform.lab.namespace import isolation
 from harness.platform.lab.options import LabOptions
 from harness.platform.lab.platform import Lab
+from harness.platform.model import Fault, Heal
 
 ASK = """
-import json, sys, httpx
+import json, sys, time, httpx
 with httpx.Client(timeout=2) as client:
     for method, url, body in json.load(sys.stdin):
+        began = time.monotonic()
         try:
             answer = client.request(method, url, content=body)
-            print(json.dumps([answer.status_code, answer.text, dict(answer.headers)]))
+            told = [answer.status_code, answer.text, dict(answer.headers)]
         except httpx.HTTPError as problem:
-            print(json.dumps([0, type(problem).__name__, {}]))
+            told = [0, type(problem).__name__, {}]
+        told[2]["elapsed"] = str(time.monotonic() - began)
+        print(json.dumps(told))
 """
 
 
@@ -37,7 +43,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=missing))
 
 
-@pytest.fixture
+HEAL = """
+import json, sys
+from harness.platform import Heal, attach
+heal = Heal(**json.load(sys.stdin))
+for _ in range(2):
+    attach({"platform": "lab", "runtime": heal.arguments["runtime"]}).heal(heal)
+"""
+
+
+@pytest.fixture(scope="session")
 def memorai() -> Service:
     """A service with two routes and two replicas."""
     return Service(
@@ -87,6 +102,35 @@ class Inside:
     def get(self, url: str) -> tuple[int, Any, dict[str, str]]:
         """One GET."""
         return self.ask(("GET", url, None))[0]
+
+    def many(self, count: int, url: str) -> list[tuple[int, Any, dict[str, str]]]:
+        """The same GET many times over one connection; `elapsed` (s) is among the headers."""
+        return self.ask(*[("GET", url, None)] * count)
+
+    @contextmanager
+    def broken(
+        self, service: Service, kind: str, arguments: Mapping[str, Any] | None = None
+    ) -> Iterator[Heal]:
+        """A fault that is proven, healed twice by another process, and of which nothing is left."""
+        fault = Fault(kind, arguments or {})
+        heal = self.lab.plan_heal(service, fault, f"{kind}-1")
+        try:
+            self.lab.inject(service, fault, heal)
+            proof = self.lab.proof(heal)
+            assert proof.in_effect, proof
+            yield heal
+        finally:
+            subprocess.run(
+                [sys.executable, "-c", HEAL], input=json.dumps(asdict(heal)), text=True, check=True
+            )
+        proof = self.lab.proof(heal)
+        assert proof.in_effect is False, proof
+        assert self.left() == []
+        self.lab.wait_ready()
+
+    def left(self) -> list[str]:
+        """What is left of faults in this lab."""
+        return [each for each in self.lab.leftovers() if self.lab.directory.name in each]
 
     def until(self, holds: Callable[[], bool], within_s: float = 15.0) -> None:
         """Wait until a condition holds; fails when it does not in time."""

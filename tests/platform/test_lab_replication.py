@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 
 import pytest
@@ -68,6 +69,35 @@ def test_a_dead_region_loses_only_what_was_acknowledged_early(
         inside.until(lambda: inside.get(here)[0] == 200)
     else:
         assert inside.get(here)[0] == 404
+
+
+@pytest.mark.parametrize(("replication", "survives"), [("async", False), ("sync", True)])
+def test_what_the_front_door_acknowledged_is_read_from_the_survivor(
+    start: Start, memorai: Service, replication: Replication, *, survives: bool
+) -> None:
+    """Written through the front door, read through it again after it failed over.
+
+    The asynchronous tail (as long as the replication delay) is lost for good, what is older is not.
+    """
+    inside = start(
+        LabOptions(
+            regions=2, replicas=1, edges=True, replication=replication, replication_delay_s=2.0
+        )
+    )
+    door = inside.lab.target(memorai, "global").urls[0] + "/api/memory"
+    assert inside.ask(("POST", door, body("old")))[0][0] == 201
+    time.sleep(4)
+    answers = inside.ask(*[("POST", door, body(f"w{number}")) for number in range(20)])
+    assert {(status, headers["x-region"]) for status, _, headers in answers} == {(201, "us-east-1")}
+    with inside.broken(memorai, "fail-region", {"region": "us-east-1", "mode": "kill"}):
+        inside.until(lambda: inside.get(f"{door}/1")[2].get("x-region") == "eu-west-1")
+        assert inside.get(f"{door}/old")[0] == 200
+        found = inside.ask(*[("GET", f"{door}/w{number}", None) for number in range(20)])
+        assert {status for status, _, _ in found} == {200 if survives else 404}
+        assert inside.ask(("POST", door, body("meanwhile")))[0][0] == 201
+    inside.until(lambda: inside.get(f"{door}/1")[2].get("x-region") == "us-east-1")
+    found = inside.ask(*[("GET", f"{door}/{key}", None) for key in ("w0", "w19", "meanwhile")])
+    assert [status for status, _, _ in found] == [200 if survives else 404] * 2 + [200]
 
 
 def test_one_request_can_ask_for_synchronous_replication(start: Start) -> None:

@@ -23,6 +23,7 @@ from harness.platform.lab.topology import Place, subnet
 NOWHERE = ("127.201.0.0/16", "127.202.0.0/16")
 """Subnets in which nobody lives: what an inert partition cuts apart."""
 POLL_S = 0.02
+PATIENCE_S = 10.0
 RESTART_S = 20.0
 """How long one replica may take to be drained, restarted and ready."""
 
@@ -51,7 +52,7 @@ class Done:
         """How long to wait for an effect or its end."""
         rolls = self.kind in {"bad-release", "rolling-restart"}
         grace_s = self.values.get("grace_s") or 0.0
-        return 10.0 + (RESTART_S + grace_s) * len(self.targets) if rolls else 10.0
+        return PATIENCE_S + ((RESTART_S + grace_s) * len(self.targets) if rolls else 0.0)
 
 
 class Means(Protocol):
