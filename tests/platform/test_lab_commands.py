@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from harness.catalog.model import Service
 from harness.cli.lab import group
 from harness.errors import HarnessError
 from harness.platform.lab import runtime
+from harness.platform.lab.platform import Lab
+from harness.platform.model import Fault
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +52,24 @@ def test_up_status_exec_logs_down() -> None:
     assert runtime.remains(lab) == ()
     assert "no lab" in run("down")
     assert "no lab" in run("status")
+
+
+@pytest.mark.lab
+def test_a_lab_broken_on_purpose_says_so(memorai: Service) -> None:
+    """As does one with a fault in effect, so that nobody wonders."""
+    assert "no-fail-back" in run("up", "--mutant", "list")
+    try:
+        run("up", "memorai", "--replicas", "1", "--mutant", "garbage", "--replication", "sync")
+        (running,) = runtime.running()
+        lab = Lab.attach(running)
+        assert lab.options.replication == "sync"
+        fault = Fault("pause-replicas")
+        lab.inject(memorai, fault, lab.plan_heal(memorai, fault, "f1"))
+        said = run("status")
+        assert "broken on purpose: garbage" in said
+        assert "fault in effect" in said
+    finally:
+        run("down")
 
 
 @pytest.mark.lab

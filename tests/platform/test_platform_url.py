@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -10,8 +11,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from harness.catalog.model import Service
-from harness.errors import CapabilityMissing, PlatformError
-from harness.platform import Fault, Heal, Platform, Url, make_platform
+from harness.errors import CapabilityMissing, Gone, PlatformError
+from harness.platform import Fault, Heal, Platform, Url, attach, make_platform
 
 
 @pytest.fixture
@@ -139,3 +140,19 @@ def test_platforms_are_made_by_name() -> None:
         make_platform("url")
     with pytest.raises(PlatformError, match="give one of lab, url"):
         make_platform("cloud")
+
+
+def test_a_handle_turns_back_into_the_url() -> None:
+    """Through JSON, with all that was said of it."""
+    url = Url("https://service.example", host="other", verify=False, http2=True)
+    again = attach(json.loads(json.dumps(dict(url.handle()))))
+    assert isinstance(again, Url)
+    assert again.handle() == url.handle()
+    assert again.proof(Heal("f1", "kill-replicas", {})).in_effect is False
+
+
+def test_a_handle_of_nothing_is_refused() -> None:
+    with pytest.raises(PlatformError, match="no platform 'moon'"):
+        attach({"platform": "moon"})
+    with pytest.raises(Gone, match="no lab answers"):
+        attach({"platform": "lab", "runtime": "/nowhere"})

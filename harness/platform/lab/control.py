@@ -16,14 +16,13 @@ TIMEOUT_S = 10.0
 
 def request(runtime: Path, operation: str, **arguments: Any) -> dict[str, Any]:
     """Ask the supervisor of a lab; raises Gone where none answers, PlatformError on refusal."""
-    with _connect(runtime) as line:
-        line.sendall(json.dumps({"op": operation, **arguments}).encode() + b"\n")
-        with line.makefile("rb") as answers:
-            try:
-                text = answers.readline()
-            except OSError:
-                text = b""
-    if not text:
+    with _connect(runtime) as line, line.makefile("rb") as answers:
+        try:
+            line.sendall(json.dumps({"op": operation, **arguments}).encode() + b"\n")
+            text = answers.readline()
+        except OSError:
+            text = b""
+    if not text.endswith(b"\n"):
         raise Gone(f"the lab in {runtime} ended", "start it again")
     answer: dict[str, Any] = json.loads(text)
     if "error" in answer:
