@@ -222,6 +222,12 @@ class RunRecord:
             self._distributions[key] = Distribution.of(self.histogram(*key))
         return self._distributions[key]
 
+    def distributions(
+        self, kind: Kind = "response", axis: Axis = "due", endpoint: str | None = None
+    ) -> list[Distribution | None]:
+        """The latencies of each second, None where nothing was measured."""
+        return self._table.distributions(kind, axis, endpoint)
+
     def matrix(
         self,
         kind: Kind = "response",

@@ -1,0 +1,48 @@
+"""What several doors together say of a write: one reads it here and misses it there."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+Event = Mapping[str, Any]
+
+
+def one_read_a_stage(events: Iterable[Event]) -> Iterator[dict[str, Any]]:
+    """The reads of an id in one stage as one read of the whole system.
+
+    Doors are asked one after the other: what one has and the next lacks is not lost. It is seen
+    when any door has it, missing when every door that answered lacks it, unknown when none did.
+    """
+    groups: dict[tuple[str, str], list[Event]] = defaultdict(list)
+    for event in events:
+        groups[event["stage"], event["id"]].append(event)
+    for (stage, key), found in groups.items():
+        known = [event["seen"] for event in found if event["seen"] is not None]
+        seen = any(known) if known else None
+        yield {
+            "type": "read",
+            "stage": stage,
+            "id": key,
+            "where": ", ".join(sorted({event["where"] for event in found})),
+            "begin_s": min(event["begin_s"] for event in found),
+            "end_s": max(event["end_s"] for event in found),
+            "seen": seen,
+            "copies": max((event.get("copies") or 0 for event in found), default=0),
+            "value_ok": not any(event.get("value_ok") is False for event in found),
+        }
+
+
+def diverged(events: Iterable[Event]) -> dict[str, int]:
+    """How many ids each door lacks at the end, when all is quiet, that another door has."""
+    last: dict[str, dict[str, bool]] = defaultdict(dict)
+    for event in events:
+        if event["stage"] == "after" and event["seen"] is not None:
+            last[event["id"]][event["where"]] = event["seen"]
+    lacking: dict[str, int] = defaultdict(int)
+    for doors in last.values():
+        if any(doors.values()):
+            for where, seen in doors.items():
+                lacking[where] += not seen
+    return {where: count for where, count in sorted(lacking.items()) if count}

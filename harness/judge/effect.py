@@ -1,0 +1,139 @@
+"""Whether a fault was in effect, by the canary's word: it must be seen to begin and to end.
+
+The canary knows nothing of the load or of the fault. A door shows a fault by failing, or by
+answering slower than it did nearly always before.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+FEWEST = 10
+"""Answers of a door before the fault without which it cannot witness anything."""
+
+BAD_SHARE = 0.1
+"""Of a door's answers during the fault that must be wrong: far above what a sound door gives."""
+
+SLOW_TIMES = 1.3
+"""The median during the fault over the 90th percentile before it: slower than nearly ever."""
+
+LAST_S = 6.0
+"""The stretch at the end of the run in which a fault that has ended must not show."""
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """One door and kind of connection that saw the fault; times from the start of the load.
+
+    `how` is the error kind seen most, or `slow`; `ended` None: it never saw the end.
+    """
+
+    where: str
+    connection: str
+    how: str
+    began: float
+    ended: float | None
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """The canary's testimony and, apart from it, the platform's own proof."""
+
+    witnesses: tuple[Witness, ...]
+    platform_began: bool | None
+    platform_ended: bool | None
+
+    @property
+    def began(self) -> float | None:
+        """When the first door saw it."""
+        return min((each.began for each in self.witnesses), default=None)
+
+    @property
+    def ended(self) -> float | None:
+        """When the last door saw its end; None while one still sees it, or none ever did."""
+        ends = [each.ended for each in self.witnesses]
+        if not ends or any(end is None for end in ends):
+            return None
+        return max(end for end in ends if end is not None)
+
+    @property
+    def proven(self) -> bool:
+        """Whether the canary saw it begin and end."""
+        return self.began is not None and self.ended is not None
+
+
+def effect_of(
+    canary: Iterable[Mapping[str, Any]],
+    proofs: Iterable[Mapping[str, Any]],
+    inject: float,
+    heal: float,
+    end: float,
+) -> Effect:
+    """Read the canary's answers and the platform's proofs around one fault."""
+    asked: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
+    for event in canary:
+        if isinstance(event.get("t"), (int, float)):
+            asked[event["where"], event["connection"]].append(event)
+    found = [
+        witness
+        for (where, connection), answers in sorted(asked.items())
+        if (witness := _witness(where, connection, answers, inject, heal, end)) is not None
+    ]
+    seen = [e for e in proofs if e.get("in_effect") is not None and isinstance(e.get("t"), float)]
+    during = [e["in_effect"] for e in seen if e["t"] >= inject and e["t"] <= heal]
+    after = [e["in_effect"] for e in seen if e["t"] >= heal - 1e-3]
+    return Effect(
+        tuple(found),
+        any(during) if during else None,
+        not after[-1] if after else None,
+    )
+
+
+def _witness(
+    where: str,
+    connection: str,
+    answers: Sequence[Mapping[str, Any]],
+    inject: float,
+    heal: float,
+    end: float,
+) -> Witness | None:
+    before = [e for e in answers if e["t"] < inject]
+    during = [e for e in answers if inject <= e["t"] < heal + 1.0]
+    after = [e for e in answers if e["t"] >= heal]
+    good = [e["latency_s"] for e in before if e["ok"]]
+    if len(good) < FEWEST or len(good) < (1 - BAD_SHARE / 2) * len(before) or not during:
+        return None
+    bad = [e for e in during if not e["ok"]]
+    usual = float(np.quantile(good, 0.9))
+    last = [e for e in answers if e["t"] >= end - LAST_S]
+    share = len(bad) / len(during)
+    if share >= BAD_SHARE or len(bad) >= 3:  # noqa: PLR2004 - a restart is over in a second
+        kinds = [e["error"] for e in bad]
+        how = max(sorted(set(kinds)), key=kinds.count)
+        ended = None
+        if last and sum(not e["ok"] for e in last) <= BAD_SHARE * len(last):
+            ended = _first_good(after, bad, heal)
+        return Witness(where, connection, how, bad[0]["t"], ended, share)
+    slow = [e for e in during if e["latency_s"] > usual]
+    median = float(np.median([e["latency_s"] for e in during]))
+    if median < SLOW_TIMES * usual or not slow:
+        return None
+    ended = None
+    if last and float(np.median([e["latency_s"] for e in last])) <= usual:
+        ended = next((e["t"] for e in after if e["latency_s"] <= usual), None)
+    return Witness(where, connection, "slow", slow[0]["t"], ended, len(slow) / len(during))
+
+
+def _first_good(
+    after: Sequence[Mapping[str, Any]], bad: Sequence[Mapping[str, Any]], heal: float
+) -> float | None:
+    """The first good answer that no bad one follows; a fault may end before its heal."""
+    worst = [e["t"] for e in after if not e["ok"]]
+    since = max([*worst, bad[-1]["t"]]) if bad else heal
+    return next((e["t"] for e in after if e["ok"] and e["t"] > since), None)

@@ -1,0 +1,214 @@
+"""What happened when: the timeline of an experiment, from the record alone.
+
+Times are seconds from the start of the load; None is "not seen".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from harness.record.distribution import Floats
+from harness.record.run import RunRecord
+from harness.stats.burn import firing
+from harness.stats.recovery import Recovery, recovery
+
+UNHEALTHY = frozenset({"failed", "unready", "NotReady", "not ready", "Unknown", "removed"})
+"""What a platform's own health check says of what it has given up."""
+
+STEADY = 5
+"""Answers in a row from the first region again that make a fail-back."""
+
+BURN_WINDOW_S, BURN_RATE = 5.0, 14.4
+"""The alert rule shown: the SRE workbook's fast burn rate, on a window that fits an experiment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """Where the experiment's stages begin and end."""
+
+    before: float
+    inject: float
+    heal: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
+class Milestones:
+    """The instants, each on the load's clock."""
+
+    injected: float
+    impact: float | None
+    detected: float | None
+    alerted: float | None
+    failed_over: float | None
+    recovered: float | None
+    healed: float
+    failed_back: float | None
+    drained: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Requests due but not ended: the most at one time, and when it was paid off."""
+
+    most: int
+    drained: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Requests/s that each region answered, shape (seconds,) each, and their times."""
+
+    seconds: Floats
+    rates: Mapping[str, Floats]
+
+
+def stages_of(record: RunRecord) -> Stages | None:
+    """The stages, None where nothing was injected."""
+    found = {event["stage"]: event for event in record.events_of("stage")}
+    if "during" not in found:
+        return None
+    during = found["during"]
+    return Stages(
+        float(found["before"]["begin"]),
+        float(during["begin"]),
+        float(during["end"]),
+        float(found["after"]["end"]),
+    )
+
+
+def recovery_of(record: RunRecord, stages: Stages, q: float = 0.95) -> Recovery:
+    """Recovery by errors, throughput and one quantile of the latency together (9 of 10 seconds).
+
+    Latency and errors by when requests were due, throughput by when they ended. Raises DataError
+    where the stage before is shorter than ten seconds.
+    """
+    begin, end = int(np.ceil(stages.before)), int(stages.end)
+    seconds = np.arange(begin, end)
+    due, done = record.series("due"), record.series("done")
+    offered = np.maximum(due.offered[begin:end], 1)
+    series = {
+        "latency": record.quantile_series(q)[begin:end],
+        "errors": due.lost[begin:end] / offered,
+        "throughput": np.minimum(done.completed[begin:end].astype(float), offered),
+    }
+    return recovery(seconds, series, stages.inject, stages.heal)
+
+
+def backlog_of(record: RunRecord, stages: Stages) -> Backlog:
+    """How many requests were due and not ended, second by second, and when that was over."""
+    due, done = record.series("due"), record.series("done")
+    ended = np.cumsum(done.completed + done.failed)
+    waiting = np.cumsum(due.offered) - ended
+    begin, inject, end = int(np.ceil(stages.before)), int(stages.inject), int(stages.end)
+    usual = int(waiting[begin:inject].max(initial=0))
+    after = waiting[inject:end]
+    most = int(after.max(initial=0))
+    if most <= 2 * usual + 1:
+        return Backlog(most, None)
+    peak = inject + int(np.argmax(after))
+    calm = np.flatnonzero(waiting[peak:end] <= 2 * usual + 1)
+    return Backlog(most, float(peak + calm[0] + 1) if len(calm) else None)
+
+
+def traffic_of(record: RunRecord) -> Traffic | None:
+    """The share of each region over time, from the platform's own counters."""
+    rows = [e for e in record.events_of("served") if isinstance(e.get("t"), float)]
+    if len(rows) < 2:  # noqa: PLR2004 - a rate needs two readings
+        return None
+    times = np.array([row["t"] for row in rows])
+    names = sorted({name for row in rows for name in row["regions"]})
+    rates = {}
+    for name in names:
+        counts = np.array([row["regions"].get(name, np.nan) for row in rows], dtype=np.float64)
+        steps = np.diff(counts) / np.maximum(np.diff(times), 1e-3)
+        rates[name] = np.where(steps < 0, np.nan, steps)  # a counter that began anew
+    return Traffic((times[1:] + times[:-1]) / 2, rates)
+
+
+def milestones_of(
+    record: RunRecord,
+    stages: Stages,
+    found: Recovery | None,
+    backlog: Backlog,
+    targets: Sequence[str],
+) -> Milestones:
+    """Every instant that the record tells."""
+    front = [
+        event
+        for event in record.events_of("canary")
+        if event["where"] == "global" and isinstance(event.get("t"), (int, float))
+    ]
+    over, back = _switches(front, stages)
+
+    def at(offset: float | None) -> float | None:
+        return None if offset is None else stages.inject + offset
+
+    return Milestones(
+        injected=stages.inject,
+        impact=at(found.impact) if found else None,
+        detected=_detected(record, stages),
+        alerted=_alerted(record, stages),
+        failed_over=over,
+        recovered=at(found.recovery) if found else None,
+        healed=stages.heal,
+        failed_back=back,
+        drained=backlog.drained,
+    )
+
+
+def _switches(
+    front: Sequence[Mapping[str, Any]], stages: Stages
+) -> tuple[float | None, float | None]:
+    """When the front door first answered from another region, and when from the first again."""
+    usual = [e["region"] for e in front if e["t"] < stages.inject and e["region"] is not None]
+    if not usual:
+        return None, None
+    first = max(sorted(set(usual)), key=usual.count)
+    away = next(
+        (
+            e["t"]
+            for e in front
+            if e["t"] >= stages.inject and e["ok"] and e["region"] not in {None, first}
+        ),
+        None,
+    )
+    if away is None:
+        return None, None
+    after = [e for e in front if e["t"] >= max(stages.heal, away)]
+    for index in range(len(after) - STEADY + 1):
+        if all(e["ok"] and e["region"] == first for e in after[index : index + STEADY]):
+            return away, float(after[index]["t"])
+    return away, None
+
+
+def _detected(record: RunRecord, stages: Stages) -> float | None:
+    """The first time that a health check of the platform gave something up."""
+    for event in record.events_of("health"):
+        t = event.get("t")
+        if isinstance(t, float) and t >= stages.inject and event.get("now") in UNHEALTHY:
+            return t
+    return None
+
+
+def _alerted(record: RunRecord, stages: Stages) -> float | None:
+    """The end of the first window in which the error budget burnt as fast as a page needs."""
+    from harness.stats.burn import BurnAlert  # noqa: PLC0415 - only here
+
+    objective = next(
+        (1 - o.threshold for o in record.service.objectives if o.indicator == "error_ratio"), None
+    )
+    if objective is None:
+        return None
+    rule = (BurnAlert(BURN_WINDOW_S, 1.0, BURN_RATE, 0.0, "page"),)
+    series = record.series("due")
+    for second in range(int(stages.inject), min(int(stages.end), series.seconds)):
+        begin = max(0, second + 1 - int(BURN_WINDOW_S))
+        window = slice(begin, second + 1)
+        if firing(series.lost[window], series.offered[window], objective, rule):
+            return float(second + 1)
+    return None
