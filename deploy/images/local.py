@@ -219,10 +219,11 @@ def _application(tree: Path) -> None:
         target = tree / "app" / path.relative_to(PROJECT)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, target)
-    program = tree / "usr/local/bin/harness"
-    program.parent.mkdir(parents=True)
-    program.write_text('#!/bin/sh\nexec python -m harness "$@"\n')
-    program.chmod(0o755)
+    for name in ("harness", "locust"):
+        program = tree / "usr/local/bin" / name
+        program.parent.mkdir(parents=True, exist_ok=True)
+        program.write_text(f'#!/bin/sh\nexec python -m {name} "$@"\n')
+        program.chmod(0o755)
 
 
 if __name__ == "__main__":

@@ -180,10 +180,17 @@ def test_the_image_has_what_load_workers_and_fault_helpers_need(
     cluster.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}])
     script = (
         "set -e; python -m harness --help >/dev/null; locust --version; "
-        "python -c 'import harness._engine, kubernetes'; nft --version; nsenter --version; "
-        "ls /app/scenarios/memorai.py; kill -0 $$; ip -V; tc -V"
+        "python -c 'import harness._engine, kubernetes, numpy'; nft --version; nsenter --version; "
+        "ls /app/scenarios/memorai.py; kill -0 1; ip -V; tc -V"
     )
-    words = ("run", "tools", f"--namespace={namespace}", "--restart=Never", "--attach", "--quiet")
-    said = cluster.kubectl(*words, f"--image={cluster.image}", "--", "sh", "-c", script)
+    words = (f"--namespace={namespace}", "--restart=Never", f"--image={cluster.image}")
+    cluster.kubectl("run", "tools", *words, "--", "sh", "-c", script)
+
+    def phase() -> str:
+        return str(cluster.get("pod", "tools", words[0])["status"]["phase"])
+
+    cluster.until("the pod's end", lambda: phase() in {"Succeeded", "Failed"})
+    said = cluster.kubectl("logs", "tools", words[0])
+    assert phase() == "Succeeded", said
     assert "locust" in said
     assert "nftables" in said
