@@ -25,6 +25,17 @@ from harness.traffic import import_user
 CONNECT_S = 30.0
 """How long the master waits for its workers to connect."""
 
+PLACED_S = 180.0
+"""How long it waits for workers of other machines: they may have to be scheduled, images pulled."""
+
+HEARTBEATS = 10
+"""Seconds of silence after which a worker of another machine is lost (Locust's own 3 are few for
+a network that may lose a packet)."""
+
+SKEW_S = 0.25
+"""Between a worker's wall clock and the master's, beyond which its shard starts at another time
+than the others'. What is measured contains the message's way, so it errs on the strict side."""
+
 GRACE_S = 15.0
 """How long after its planned end a run may take to report before it is given up."""
 
@@ -36,15 +47,18 @@ def main(words: Sequence[str]) -> NoReturn:
     parser = argparse.ArgumentParser(prog="python -m harness.load", description=__doc__)
     parser.add_argument("plan", type=Path, help="a LoadPlan as JSON")
     parser.add_argument("--master-port", type=int, help="be a worker of this master")
+    parser.add_argument("--master-host", help="where that master is, if not on this machine")
+    parser.add_argument("--serve", type=int, metavar="PORT", help="await workers from elsewhere")
     options = parser.parse_args(words)
-    die_with_parent()
+    if options.master_host is None and options.serve is None:
+        die_with_parent()  # in a container nobody holds our standard input
     code = 0
     try:
         plan = read_plan(options.plan)
         if options.master_port is not None:
-            _Worker(plan, options.master_port).run()
+            _Worker(plan, options.master_host, options.master_port).run()
         else:
-            _Child(plan, options.plan).run()
+            _Child(plan, options.plan, options.serve).run()
     except HarnessError as problem:
         print(f"harness.load: {problem}", file=sys.stderr)  # noqa: T201 - its error channel
         code = problem.exit_code
@@ -75,23 +89,32 @@ def _environment(plan: LoadPlan) -> Environment:
 class _Worker:
     """One worker process; everything else follows from the master's start message."""
 
-    def __init__(self, plan: LoadPlan, port: int) -> None:
+    def __init__(self, plan: LoadPlan, host: str | None, port: int) -> None:
         runners.WORKER_REPORT_INTERVAL = 1.0
         environment = _environment(plan)
-        self._runner = environment.create_worker_runner("127.0.0.1", port)
+        self._runner = environment.create_worker_runner(host or "127.0.0.1", port)
         attach(environment).plan = plan
 
     def run(self) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the master decides
+        # As a container's first process it would not get a SIGTERM that it has no handler for.
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
         self._runner.greenlet.join()
 
 
 class _Child:
-    """The single process, or the master of several workers."""
+    """The single process, or the master of several workers.
 
-    def __init__(self, plan: LoadPlan, path: Path) -> None:
+    With `serve` it waits on that port for workers that others start, and numbers its lines, so
+    that who reads them from a log that may be cut can tell what is missing or twice.
+    """
+
+    def __init__(self, plan: LoadPlan, path: Path, serve: int | None = None) -> None:
         self._plan = plan
         self._path = path
+        self._serve = serve
+        self._lines = 0
+        self._runner: Any = None
         self._output = os.fdopen(os.dup(1), "w", encoding="utf-8")
         os.dup2(2, 1)  # whatever a scenario prints must not stand between our lines
         self._workers: list[subprocess.Popen[bytes]] = []
@@ -100,6 +123,9 @@ class _Child:
 
     def emit(self, message: dict[str, Any]) -> None:
         """Write one line; a reader that is gone ends us."""
+        if self._serve is not None:
+            message = {"line": self._lines, **message}
+            self._lines += 1
         try:
             self._output.write(encode(message) + "\n")
             self._output.flush()
@@ -111,21 +137,33 @@ class _Child:
         environment = _environment(self._plan)
         signal.signal(signal.SIGINT, self._on_signal)
         signal.signal(signal.SIGTERM, self._on_signal)
-        if self._plan.workers > 1:
-            runner = environment.create_master_runner("127.0.0.1", 0)
-        else:
-            runner = environment.create_local_runner()
+        runner = self._runner = self._make_runner(environment)
         plugin = self._plugin = attach(environment)
         plugin.plan, plugin.emit = self._plan, self.emit
         if self._plan.workers > 1:
-            self._start_workers(runner)
+            if self._serve is None:
+                self._start_workers(runner)
+            self._await_workers(runner, CONNECT_S if self._serve is None else PLACED_S)
         gevent.spawn(runner.start, self._plan.workers, float(self._plan.workers))
         self._await(plugin)
         if plugin.assembly is None:
             raise HarnessError("the load never began", "see the messages above")
-        self.emit(plugin.assembly.end())
+        end = plugin.assembly.end()
+        if self._serve is not None:
+            end["errors"] += _skewed(plugin)
+        self.emit(end)
         for worker in self._workers:
             worker.kill()
+        if self._serve is not None and self._plan.workers > 1:
+            runner.quit()
+
+    def _make_runner(self, environment: Environment) -> Any:
+        if self._plan.workers == 1:
+            return environment.create_local_runner()
+        if self._serve is None:
+            return environment.create_master_runner("127.0.0.1", 0)
+        runners.HEARTBEAT_LIVENESS = HEARTBEATS
+        return environment.create_master_runner("*", self._serve)
 
     def _start_workers(self, runner: Any) -> None:
         port = runner.server.port if hasattr(runner.server, "port") else runner.master_bind_port
@@ -134,15 +172,18 @@ class _Child:
             self._workers.append(
                 subprocess.Popen([*command, str(port)], stdin=subprocess.PIPE, stdout=2)
             )
-        with gevent.Timeout(CONNECT_S, exception=False):
+
+    def _await_workers(self, runner: Any, limit_s: float) -> None:
+        with gevent.Timeout(limit_s, exception=False):
             while len(runner.clients.ready) < self._plan.workers:
                 if any(worker.poll() is not None for worker in self._workers):
                     raise HarnessError("a load worker ended at its start", "see the lines above")
                 gevent.sleep(0.05)
         if len(runner.clients.ready) < self._plan.workers:
             raise HarnessError(
-                f"only {len(runner.clients.ready)} of {self._plan.workers} load workers connected",
-                "use fewer --workers on this machine",
+                f"only {len(runner.clients.ready)} of {self._plan.workers} load workers connected"
+                f" within {limit_s:g} s",
+                "use fewer --workers, or make room for them",
             )
 
     def _await(self, plugin: Plugin) -> None:
@@ -162,7 +203,11 @@ class _Child:
             return
         dead = {worker.pid for worker in self._workers if worker.poll() is not None}
         for client, shard in plugin.workers.items():
-            if plugin.pids.get(client) in dead:
+            if self._serve is not None:
+                node = self._runner.clients.get(client)
+                if node is None or node.state == runners.STATE_MISSING:
+                    plugin.assembly.lose(shard, f"{client} is gone: it ended, or is out of reach")
+            elif plugin.pids.get(client) in dead:
                 plugin.assembly.lose(shard, "its process ended")
 
     def _on_signal(self, *_: Any) -> None:
@@ -171,3 +216,12 @@ class _Child:
         if plugin is None or plugin.assembly is None:
             os._exit(1)
         plugin.stop(abort=self._interrupts > 1)
+
+
+def _skewed(plugin: Plugin) -> list[str]:
+    """A sentence for each worker whose clock is not the master's."""
+    return [
+        f"the clock of worker {plugin.workers.get(client, client)} differs by {seconds:.2f} s"
+        for client, seconds in plugin.skews.items()
+        if abs(seconds) > SKEW_S
+    ]

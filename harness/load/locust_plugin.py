@@ -21,11 +21,11 @@ from locust.stats import CSV_STATS_INTERVAL_SEC
 from harness.load.assembly import Assembly
 from harness.load.bridge import Bridge
 from harness.load.plan import LoadPlan
-from harness.load.telemetry import seconds_from_now
+from harness.load.telemetry import seconds_from_now, unix_now_ns
 from harness.platform.model import Target
 from harness.traffic.build import model_of
 from harness.traffic.profiles import resolve_profile
-from harness.units import parse_duration, parse_rate
+from harness.units import NANOSECONDS, parse_duration, parse_rate
 
 START, STOP, REPORT, DONE, HELLO = (
     "harness_start",
@@ -53,6 +53,7 @@ class Plugin:
         self.assembly: Assembly | None = None
         self.workers: dict[str, int] = {}
         self.pids: dict[str, int] = {}
+        self.skews: dict[str, float] = {}
         self._outbox: list[dict[str, Any]] = []
 
     def listen(self) -> None:
@@ -62,7 +63,7 @@ class Plugin:
         if isinstance(runner, WorkerRunner):
             runner.register_message(START, self._on_start)
             runner.register_message(STOP, self._on_stop)
-            runner.send_message(HELLO, {"pid": os.getpid()})
+            runner.send_message(HELLO, {"pid": os.getpid(), "wall_ns": unix_now_ns()})
             events.report_to_master.add_listener(self._on_report_to_master)
         elif isinstance(runner, MasterRunner):
             events.test_start.add_listener(self._on_master_start)
@@ -84,6 +85,7 @@ class Plugin:
 
     def _on_hello(self, msg: Any, **_: Any) -> None:
         self.pids[msg.node_id] = msg.data["pid"]
+        self.skews[msg.node_id] = (unix_now_ns() - msg.data["wall_ns"]) / NANOSECONDS
 
     def _on_local_start(self, **_: Any) -> None:
         self.assembly = Assembly(1, self.emit)
