@@ -12,8 +12,8 @@ from harness.platform.model import Fault, Platform, Replica
 from harness.stats.burn import budget
 from harness.units import format_ratio
 
-WARMUP_S = 4.0
-SLACK_S = 4.0
+WARMUP_S = 3.0
+SLACK_S = 3.0
 """Seconds beyond the stages: an injection and a heal take their time."""
 
 REGION_KINDS = ("fail-region", "isolate-region", "fail-zone")

@@ -46,6 +46,9 @@ POLL_S = 0.05
 STEADY_LEAD_S = 0.5
 """Chaos Toolkit asks the steady state before its method: its start is that much early."""
 
+MOST_HANGING_S = 10
+"""Seconds of requests that may hang at one time: as long as a request's own timeout."""
+
 AUDIT_S = 4.0
 """The audit of the surviving regions begins so long before the heal."""
 
@@ -115,7 +118,10 @@ class ExperimentRun:
             self.session.service, self.experiment.load.through, None
         )
         profile = profile_of(self.experiment, self.session.options.seed)
-        return LoadPlan(target, traffic, profile)
+        peak = max(segment.to_rate for segment in profile.segments)
+        # A crowd does not share a pool: what hangs must not keep the others from asking.
+        connections = max(MOST_HANGING_S * round(peak), 64)
+        return LoadPlan(target, traffic, profile, connections_per_target=connections)
 
     def run(self, plan: ExperimentPlan | None = None) -> RunRecord:
         """Carry the experiment out.
@@ -465,7 +471,8 @@ def profile_of(experiment: Experiment, seed: int | None = None) -> LoadProfile:
         ]
     holds = tuple(Segment("hold", seconds, rate, rate) for seconds, rate in pieces)
     name = f"experiment {experiment.name}"
-    return LoadProfile(name, (warm, *holds), seed=1 if seed is None else seed)
+    # Evenly spaced: what is looked for is a change, and Poisson's scatter would only hide it.
+    return LoadProfile(name, (warm, *holds), "constant", seed=1 if seed is None else seed)
 
 
 def logged(traffic: TrafficModel) -> TrafficModel:

@@ -22,6 +22,8 @@ COMMANDS = {
     "gate": "harness.cli.gate:command",
     "baseline": "harness.cli.baseline:group",
     "history": "harness.cli.history:command",
+    "experiment": "harness.cli.experiment:group",
+    "reap": "harness.cli.reap:command",
     "capacity": "harness.cli.capacity:command",
     "runs": "harness.cli.runs:runs",
     "show": "harness.cli.runs:show",

@@ -1,0 +1,287 @@
+"""`harness experiment`: the experiments, their plans, and one run of one of them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import yaml
+
+from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from harness.chaos.model import Experiment, ExperimentPlan
+    from harness.run import RunOptions
+
+
+@click.group("experiment")
+def group() -> None:
+    """Break one thing under load, prove it, undo it, judge it."""
+
+
+@group.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
+def list_(*, as_json: bool) -> None:
+    """Every experiment in experiments/ and what it breaks."""
+    from harness.catalog import project_root
+    from harness.chaos.experiment import experiment_names, load_experiment
+
+    root = project_root()
+    found = [load_experiment(name, root) for name in experiment_names(root)]
+    if as_json:
+        rows = [{"name": e.name, "title": e.title, "teaches": e.teaches} for e in found]
+        click.echo(json.dumps(rows, indent=1))
+        return
+    width = max((len(each.name) for each in found), default=0)
+    for each in found:
+        faults = ", ".join(fault.kind for fault in each.faults)
+        click.echo(f"{each.name:{width}}  {each.title} ({faults})")
+
+
+def _set(ctx: click.Context, param: click.Parameter, words: tuple[str, ...]) -> dict[str, Any]:
+    """`--set name=value`; values as YAML reads them."""
+    found = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not name or not equals:
+            raise click.BadParameter(f"{word!r} is not name=value", ctx, param)
+        found[name] = yaml.safe_load(value)
+    return found
+
+
+_SET = click.option(
+    "--set",
+    "parameters",
+    multiple=True,
+    callback=_set,
+    metavar="NAME=VALUE",
+    help="A parameter of the experiment's configuration; may be given again.",
+)
+_WHERE = (
+    click.option("--service", default="memorai", show_default=True, help="Which service."),
+    click.option("--platform", default="lab", show_default=True, help="Where it runs."),
+    click.option("--region", help="Unused by experiments; they name their own.", hidden=True),
+    click.option("--seed", type=int, help="Seed of the load and of what is drawn."),
+    click.option("--production", is_flag=True, help="Confirm that production is meant."),
+    click.option(
+        "--mutant",
+        "mutants",
+        multiple=True,
+        help="Break the lab in a known way, to judge the harness; may be given again.",
+    ),
+    click.option(
+        "--results",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="Where records are kept (default: results/).",
+    ),
+)
+
+
+def where_options(command: Any) -> Any:
+    """Where an experiment runs, as keyword arguments of `run_options_of`."""
+    for option in reversed(_WHERE):
+        command = option(command)
+    return command
+
+
+def run_options_of(
+    service: str,
+    platform: str,
+    region: str | None,
+    seed: int | None,
+    mutants: tuple[str, ...],
+    results: Path | None,
+    *,
+    production: bool,
+) -> RunOptions:
+    """The options of a run from the words of the command line."""
+    from harness.run import RunOptions
+
+    if mutants and platform != "lab":
+        raise UsageError("--mutant is for the lab", "leave it out")
+    return RunOptions(
+        service,
+        platform=platform,
+        region=region,
+        seed=seed,
+        production=production,
+        results=results,
+        lab={"mutants": mutants} if mutants else {},
+    )
+
+
+@group.command("show")
+@click.argument("name")
+@_SET
+def show(name: str, parameters: dict[str, Any]) -> None:
+    """What an experiment teaches, what it does and what it expects."""
+    from harness.catalog import project_root
+    from harness.chaos.experiment import load_experiment
+
+    found = load_experiment(name, project_root(), parameters)
+    click.echo(f"{found.name}: {found.title}\n")
+    click.echo(_wrapped(found.teaches))
+    click.echo(_wrapped(f"Stands for: {found.incident}"))
+    for fault in found.faults:
+        words = " ".join(f"{key}={value}" for key, value in fault.arguments.items())
+        click.echo(f"fault       {fault.kind} {words}".rstrip())
+    stages = found.timeline
+    click.echo(
+        f"timeline    {stages.before_s:g} s before, {stages.during_s:g} s during, "
+        f"{stages.after_s:g} s after"
+    )
+    click.echo(f"load        {found.load.rate:g}/s through {found.load.through}")
+    wanted = {
+        key: getattr(found.expect, key)
+        for key in found.expect.__slots__
+        if getattr(found.expect, key) not in {None, False}
+    }
+    click.echo(f"expects     {', '.join(f'{key} {value}' for key, value in wanted.items())}")
+    settings = found.document.get("configuration") or {}
+    if settings:
+        click.echo(f"parameters  {', '.join(f'{key}={value}' for key, value in settings.items())}")
+
+
+@group.command("plan")
+@click.argument("name")
+@_SET
+@where_options
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+def plan(name: str, parameters: dict[str, Any], *, as_json: bool, **words: Any) -> int:
+    """Resolve NAME against what runs and print exactly what it would hit; nothing is touched.
+
+    Exit code 0 when it may run, 1 when it is refused, 3 when this platform cannot carry it out.
+    """
+    from dataclasses import asdict
+
+    from harness.catalog import project_root
+    from harness.chaos.experiment import load_experiment
+    from harness.chaos.plan import plan_experiment
+    from harness.chaos.run import session_for
+
+    experiment = load_experiment(name, project_root(), parameters)
+    with session_for(experiment, run_options_of(**words), _say) as ready:
+        found = plan_experiment(experiment, ready.service, ready.platform)
+    if as_json:
+        click.echo(json.dumps(asdict(found), indent=1, default=str))
+    else:
+        print_plan(experiment, found)
+    return 3 if found.missing else 1 if found.refusals else 0
+
+
+@group.command("run")
+@click.argument("name")
+@_SET
+@where_options
+@click.option("--yes", is_flag=True, help="Do not ask before a platform other than the lab is hit.")
+@click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON on stdout.")
+def run(name: str, parameters: dict[str, Any], *, yes: bool, as_json: bool, **words: Any) -> int:
+    """Run NAME under load and judge it. Ctrl-C heals."""
+    from harness.catalog import project_root
+    from harness.chaos.experiment import load_experiment
+    from harness.chaos.plan import check, plan_experiment
+    from harness.chaos.run import ExperimentRun, experiment_session
+    from harness.judge.experiment import judge_experiment, write_experiment
+
+    experiment = load_experiment(name, project_root(), parameters)
+    options = run_options_of(**words)
+    with experiment_session(experiment, options, _say) as ready:
+        found = plan_experiment(experiment, ready.service, ready.platform)
+        check(found)
+        if not as_json:
+            print_plan(experiment, found)
+        confirm(found, yes=yes)
+        progress = Progress(experiment)
+        record = ExperimentRun(ready, experiment, progress.hear).run(found)
+        verdict = judge_experiment(record)
+        write_experiment(verdict, record.directory)
+    if as_json:
+        click.echo(json.dumps(verdict.as_dict(), indent=1, default=str))
+    else:
+        _print_verdict(verdict, record.directory)
+    return verdict.exit_code
+
+
+def confirm(plan: ExperimentPlan, *, yes: bool) -> None:
+    """Ask for the service's name before anything but the lab is broken.
+
+    Raises UsageError when the answer is another word, or nobody is there to be asked.
+    """
+    if plan.platform == "lab" or yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError(f"{plan.platform} would be hit and nobody can be asked", "add --yes")
+    word = click.prompt(f"type {plan.service} to break it on {plan.platform}", err=True)
+    if word != plan.service:
+        raise UsageError(f"{word!r} is not {plan.service}", "nothing was touched")
+
+
+def print_plan(experiment: Experiment, plan: ExperimentPlan) -> None:
+    """Targets, share, cost and timeline, as lines on standard error's sister."""
+    from harness.units import format_ratio
+
+    click.echo(f"{experiment.name}: {experiment.title}")
+    for hit in plan.hits:
+        click.echo(f"  {hit.fault.kind} hits {', '.join(hit.targets)}")
+    click.echo(f"  {format_ratio(plan.share)} of the ready replicas of {plan.service}")
+    if plan.budget_cost is not None:
+        cost = format_ratio(plan.budget_cost)
+        click.echo(f"  may cost up to {cost} of the 30-day error budget")
+    for note in plan.notes:
+        click.echo(f"  {note}")
+    for step in plan.timeline:
+        click.echo(f"  {step.at_s:6.1f} s  {step.what}")
+    for text in plan.missing:
+        click.echo(f"  not applicable here: {text}")
+    for text in plan.refusals:
+        click.echo(f"  refused: {text}")
+
+
+class Progress:
+    """One line for each thing that happens, on standard error."""
+
+    EVERY_S = 5
+
+    def __init__(self, experiment: Experiment) -> None:
+        self._name = experiment.name
+        self._ticks = 0
+        self._failed = 0
+
+    def hear(self, message: dict[str, Any]) -> None:
+        """Take one message of a run."""
+        kind, what = message["type"], message.get("what")
+        if kind == "chaos" and what in {"injected", "inject_failed", "healed", "abort"}:
+            detail = message.get("detail") or message.get("kind") or ""
+            self._line(message.get("t"), f"{what.replace('_', ' ')} {detail}")
+        elif kind == "health" and message.get("now") in {"failed", "healthy"}:
+            self._line(message.get("t"), f"{message['id']} {message['now']}")
+        elif kind == "tick":
+            self._ticks += 1
+            if self._ticks % self.EVERY_S == 0:
+                failed = message.get("failed", 0) - self._failed
+                self._failed = message.get("failed", 0)
+                waiting = message.get("in_flight", 0)
+                self._line(self._ticks, f"{failed:,} failed, {waiting:,} under way")
+
+    def _line(self, at: float | None, text: str) -> None:
+        click.echo(f"{at or 0:6.1f} s  {text}", err=True)
+
+
+def _print_verdict(verdict: Any, directory: Path) -> None:
+    from harness.report.experiment import print_experiment
+
+    print_experiment(verdict, sys.stdout)
+    click.echo(f"record  {directory}")
+
+
+def _wrapped(text: str) -> str:
+    import textwrap
+
+    return textwrap.fill(text, 96) + "\n"
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
