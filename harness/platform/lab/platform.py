@@ -331,5 +331,14 @@ class Lab:
         return {"platform": self.name, "runtime": str(self.directory)}
 
     def leftovers(self) -> tuple[str, ...]:
-        """Faults still in effect in any lab of this user."""
-        return tuple(left for lab in runtime.running() for left in faults.leftovers(lab))
+        """Faults in effect in this lab, and in any that was left running for exploring.
+
+        The lab of another run ends with its owner, who answers for its faults until then.
+        """
+        mine = self._running.runtime if self._running else None
+        return tuple(
+            left
+            for lab in runtime.running()
+            if lab.runtime == mine or lab.plan["ttl_s"] is not None
+            for left in faults.leftovers(lab)
+        )
