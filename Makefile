@@ -17,7 +17,7 @@ RUN_OPTIONS = $(call opt,RATE,rate) $(call opt,DURATION,duration) $(call opt,PRO
 	$(call opt,SCENARIO,scenario) $(call opt,TARGET,target) $(call opt,THROUGH,through) \
 	$(call opt,WORKERS,workers) $(call opt,SEED,seed) $(call opt,PLATFORM,platform)
 
-.PHONY: help setup perf gate test test-marked coverage check bench clean
+.PHONY: help setup perf gate gameday test test-marked coverage check bench clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,10 @@ perf: $(READY) ## Drive a service and judge it: make perf SERVICE=memorai
 gate: $(READY) ## Compare a service with its baseline: make gate SERVICE=memorai
 	@$(if $(SERVICE),,echo "make gate: SERVICE is not set; try: make gate SERVICE=memorai" >&2; exit 2;)
 	@$(PY) -m harness gate $(SERVICE) $(RUN_OPTIONS) $(ARGS)
+
+gameday: $(READY) ## Break things under load and judge what happens: make gameday
+	@$(PY) -m harness gameday $(call opt,SERVICE,service) $(call opt,EXPERIMENTS,experiments) \
+		$(call opt,REPEAT,repeat) $(call opt,PLATFORM,platform) $(call opt,MUTANT,mutant) $(ARGS)
 
 test: $(READY) ## Run the fast tests
 	@$(PY) -m pytest -n auto -m "$(FAST)" $(ARGS)

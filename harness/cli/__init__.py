@@ -20,6 +20,7 @@ from harness.errors import HarnessError, Interrupted
 COMMANDS = {
     "perf": "harness.cli.perf:command",
     "gate": "harness.cli.gate:command",
+    "gameday": "harness.cli.gameday:command",
     "baseline": "harness.cli.baseline:group",
     "history": "harness.cli.history:command",
     "experiment": "harness.cli.experiment:group",

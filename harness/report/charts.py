@@ -68,7 +68,7 @@ def percentile_chart(record: RunRecord) -> str | None:
     response, service = record.distribution("response"), record.distribution("service")
     if not response.count:
         return None
-    with _figure(3.6) as (figure, render):
+    with drawing(3.6) as (figure, render):
         axes = figure.subplots()
         for part, colour, label in (
             (service, TWO, "service: sent to done"),
@@ -83,7 +83,7 @@ def percentile_chart(record: RunRecord) -> str | None:
         axes.xaxis.set_major_locator(FixedLocator([1 / (1 - q) for q in shown]))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xticklabels([f"p{q * 100:g}" for q in shown])
-        _latency_axis(axes)
+        latency_axis(axes)
         _objective_lines(axes, record, mark=True)
         _legend(axes)
         return render()
@@ -93,12 +93,12 @@ def latency_chart(record: RunRecord) -> str | None:
     """p50, p95 and p99 of each second's requests, by when they were due."""
     if not record.seconds:
         return None
-    with _figure(3.2) as (figure, render):
+    with drawing(3.2) as (figure, render):
         axes = figure.subplots()
         for q, colour in ((0.99, THREE), (0.95, ONE), (0.5, TWO)):
             found = record.quantile_series(q)
             axes.plot(*_thin(found, np.fmax), color=colour, label=f"p{q * 100:g}")
-        _latency_axis(axes)
+        latency_axis(axes)
         _time_axis(axes, record, labels=True)
         _objective_lines(axes, record, mark=False)
         _legend(axes)
@@ -110,7 +110,7 @@ def throughput_chart(record: RunRecord) -> str | None:
     if not record.seconds:
         return None
     due, done = record.series("due"), record.series("done")
-    with _figure(4.0) as (figure, render):
+    with drawing(4.0) as (figure, render):
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
         above.plot(*_thin(due.offered, np.maximum), color=MUTED, label="offered (by due time)")
         above.plot(*_thin(done.completed, np.minimum), color=ONE, label="completed (by end time)")
@@ -135,7 +135,7 @@ def generator_chart(record: RunRecord) -> str | None:
     lag = record.quantile_series(0.99, "lag") if record.seconds else np.empty(0)
     if not np.isfinite(lag).any():
         return None
-    with _figure(2.6) as (figure, render):
+    with drawing(2.6) as (figure, render):
         axes = figure.subplots()
         response = record.quantile_series(0.99)
         axes.plot(*_thin(response, np.fmax), color=THREE, label="response p99")
@@ -145,14 +145,14 @@ def generator_chart(record: RunRecord) -> str | None:
             found = _thin(np.divide(probes[:, 1], NANOSECONDS, dtype=np.float64), np.fmax)[1]
             times = np.linspace(probes[0, 0], probes[-1, 0], len(found))
             axes.plot(times, found, color=TWO, label="control probe p99")
-        _latency_axis(axes)
+        latency_axis(axes)
         _time_axis(axes, record, labels=False)
         _legend(axes)
         return render()
 
 
 @contextmanager
-def _figure(height: float) -> Iterator[tuple[Figure, Callable[[], str]]]:
+def drawing(height: float) -> Iterator[tuple[Figure, Callable[[], str]]]:
     """A figure in the report's style and the function that turns it into inline SVG."""
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(9.2, height), layout="constrained")
@@ -195,7 +195,8 @@ def _thin(
     return times.astype(np.float64), worst.reduceat(series, starts) if n else series
 
 
-def _latency_axis(axes: Axes) -> None:
+def latency_axis(axes: Axes) -> None:
+    """A logarithmic axis of durations with few, readable labels."""
     axes.set_yscale("log")
     low, high = axes.get_ylim()
     few_decades = high < 5000 * low

@@ -1,57 +1,67 @@
-"""An experiment's verdict for people: the answer, the timeline, what was judged."""
+"""One experiment's verdict for a person at a terminal, and the words that all reports share."""
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import TextIO
 
 from rich.table import Table
 from rich.text import Text
 
-from harness.judge.experiment import ExperimentVerdict
+from harness.judge.experiment import Check, ExperimentVerdict
+from harness.judge.failover import Milestones
+from harness.report.experiment_charts import MILESTONES
 from harness.report.terminal import COLOURS, make_console
 from harness.units import format_duration
 
-NOT_ASKED = "not asked"
+NOT_JUDGED = "-"
+HEADER = ("check", "measured", "limit", "verdict")
+
+
+def milestone_rows(marks: Milestones) -> list[tuple[str, str, str]]:
+    """(what, second of the run, time after the injection), in the order of time."""
+    found = [(word, at) for name, word in MILESTONES if (at := getattr(marks, name)) is not None]
+    return [
+        (word, f"{at:.1f} s", "" if word == "injected" else after(at - marks.injected))
+        for word, at in sorted(found, key=lambda row: row[1])
+    ]
+
+
+def after(seconds: float) -> str:
+    """`+1.2 s`; what is measured in whole seconds may seem to lie a moment before."""
+    return f"+{format_duration(max(seconds, 0.0))}" if seconds > 0 else "+0 s"
+
+
+def check_row(check: Check) -> tuple[str, str, str, str]:
+    """A check as text, in the order of HEADER."""
+    return check.name, check.measured, check.limit, check.outcome or NOT_JUDGED
 
 
 def print_experiment(verdict: ExperimentVerdict, stream: TextIO) -> None:
-    """Headline, reasons, the timeline from the injection on, every check."""
+    """The answer, why, the timeline and every check."""
     console = make_console(stream)
-    colour = COLOURS[verdict.outcome]
-    head = Text(f" {verdict.outcome.upper()} ", style=f"bold reverse {colour}")
+    head = Text(f" {verdict.outcome.upper()} ", style=f"bold reverse {COLOURS[verdict.outcome]}")
+    title = f"  {verdict.service}: {verdict.experiment}"
     console.print()
-    console.print(
-        head.append(f"  {verdict.service} · {verdict.experiment}", style="bold not reverse")
-    )
-    for reason in verdict.reasons[:6]:
-        console.print(f" · {reason}")
-    console.print()
+    console.print(head.append(title, style="bold not reverse"))
+    shown = verdict.reasons if verdict.outcome != "pass" else ()
+    for reason in shown:
+        console.print(f" - {reason}")
     if verdict.milestones is not None:
-        console.print(Text(timeline_line(verdict), style="none"))
+        grid = _table(("timeline", "at", "after the injection"))
+        for row in milestone_rows(verdict.milestones):
+            grid.add_row(*row)
         console.print()
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for name in ("check", "verdict", "measured", "limit"):
-        table.add_column(name, overflow="fold")
+        console.print(grid)
+    table = _table(HEADER)
     for check in verdict.checks:
-        word = check.outcome or NOT_ASKED
-        table.add_row(
-            check.name, Text(word, style=COLOURS.get(word, "dim")), check.measured, check.limit
-        )
+        *cells, word = check_row(check)
+        table.add_row(*cells, Text(word, style=COLOURS.get(word, "dim")))
+    console.print()
     console.print(table)
-    broken = [check for check in verdict.validity if check.ok is False]
-    for check in broken:
-        console.print(f"validity  {check.name}: {check.reason}")
 
 
-def timeline_line(verdict: ExperimentVerdict) -> str:
-    """The milestones in their order, in seconds from the injection."""
-    marks = verdict.milestones
-    if marks is None:
-        return ""
-    seen = [
-        (at - marks.injected, field.name.replace("_", " "))
-        for field in fields(marks)
-        if (at := getattr(marks, field.name)) is not None
-    ]
-    return "  ".join(f"{name} +{format_duration(max(at, 0.0))}" for at, name in sorted(seen))
+def _table(header: tuple[str, ...]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in header:
+        table.add_column(name)
+    return table

@@ -12,7 +12,7 @@ from harness.record.run import RunRecord
 from harness.report import charts, facts
 from harness.units import NANOSECONDS
 
-_PAGE = jinja2.Environment(
+PAGE = jinja2.Environment(
     loader=jinja2.PackageLoader("harness.report", "templates"),
     autoescape=True,
     undefined=jinja2.StrictUndefined,
@@ -23,7 +23,7 @@ _PAGE = jinja2.Environment(
 
 def render_html(record: RunRecord, verdict: Verdict) -> str:
     """The report; the same record and verdict give the same bytes."""
-    return _PAGE.get_template("report.html").render(
+    return PAGE.get_template("report.html").render(
         record=record,
         verdict=verdict,
         title=facts.title(record),
@@ -82,13 +82,13 @@ def _charts(record: RunRecord) -> list[tuple[str, str, Markup]]:
         ),
     )
     return [
-        (heading, caption, Markup(_own_ids(svg, f"c{number}-")))  # noqa: S704 - see above
+        (heading, caption, Markup(own_ids(svg, f"c{number}-")))  # noqa: S704 - see above
         for number, (heading, caption, svg) in enumerate(drawn)
         if svg is not None
     ]
 
 
-def _own_ids(svg: str, prefix: str) -> str:
+def own_ids(svg: str, prefix: str) -> str:
     """Identifiers that do not clash with those of the other charts on the page."""
     svg = svg.replace('id="', f'id="{prefix}').replace("url(#", f"url(#{prefix}")
     return svg.replace('href="#', f'href="#{prefix}')

@@ -1,0 +1,212 @@
+"""A game day from a list of experiments to a scorecard.
+
+load all -> group by what the deployment must be -> for each: plan, run, judge, wait for the steady
+state -> compare with the stored runs and with last time -> reports. It stops at the first
+experiment that does not heal: what follows would be judged on a broken deployment.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from harness.catalog import project_root
+from harness.chaos.experiment import experiment_names, load_experiment
+from harness.chaos.model import Experiment, Needs
+from harness.chaos.plan import plan_experiment
+from harness.chaos.run import ExperimentRun, experiment_session
+from harness.errors import HarnessError, UsageError
+from harness.gameday.model import DIRECTORY, Entry, GameDay, GameDayOptions, entry_of, with_previous
+from harness.gameday.steady import wait_steady
+from harness.judge.experiment import ExperimentVerdict, judge_experiment, write_experiment
+from harness.judge.faulted import FaultedStore, compare, faulted_run
+from harness.record import RunRecord
+from harness.report.gameday import write_gameday
+from harness.run import Say, Session
+
+Message = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who is told how it goes: lines for the user, and every message of the running experiment."""
+
+    say: Say = lambda text: None
+    begin: Callable[[int, int, Experiment], None] = lambda number, total, experiment: None
+    hear: Callable[[Message], None] = lambda message: None
+    end: Callable[[Entry], None] = lambda entry: None
+
+
+def run_gameday(options: GameDayOptions, listener: Listener | None = None) -> tuple[GameDay, Path]:
+    """Run it; returns the scorecard and the directory of its reports.
+
+    Raises HarnessError for what the user can mend, before anything starts; Interrupted after
+    Ctrl-C, when everything is healed.
+    """
+    listener = listener or Listener()
+    root = project_root()
+    experiments = chosen(options, root)
+    began, clock = time.time_ns(), time.monotonic()
+    entries: list[Entry] = []
+    skipped = [each.name for each in experiments]
+    stopped: str | None = None
+    for group in grouped(experiments):
+        with experiment_session(group[0], _run_options(options, group), listener.say) as ready:
+            for experiment in group:
+                listener.begin(len(entries) + 1, len(experiments), experiment)
+                entry = _one(ready, experiment, options, listener)
+                entries.append(entry)
+                skipped.remove(experiment.name)
+                listener.end(entry)
+                stopped = _unfit(ready, experiment, entry, listener)
+                if stopped is not None:
+                    break
+            results, platform = ready.results, ready.platform.name
+        if stopped is not None:
+            break
+    day = GameDay(
+        id=f"{datetime.fromtimestamp(began / 1e9, UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}",
+        service=options.run.service,
+        platform=platform,
+        mutants=options.mutants,
+        entries=tuple(entries),
+        skipped=tuple(skipped),
+        stopped=stopped,
+        began_unix_ns=began,
+        duration_s=time.monotonic() - clock,
+    )
+    base = results / options.run.service
+    day = with_previous(day, base / DIRECTORY)
+    directory = base / DIRECTORY / day.id
+    write_gameday(day, base, directory)
+    return day, directory
+
+
+def chosen(options: GameDayOptions, root: Path) -> list[Experiment]:
+    """The experiments by name, each once, in the order given (all: by name).
+
+    Raises UsageError when there is none, ExperimentError for one that cannot be loaded.
+    """
+    names = tuple(dict.fromkeys(options.experiments)) or experiment_names(root)
+    if not names:
+        raise UsageError("experiments/ holds no experiment", "write one; see docs/gameday.md")
+    parameters = options.parameters or {}
+    unknown = set(parameters)
+    found = []
+    for name in names:
+        known = load_experiment(name, root).document.get("configuration") or {}
+        own = {key: value for key, value in parameters.items() if key in known}
+        unknown -= set(own)
+        found.append(load_experiment(name, root, own))
+    if unknown:
+        raise UsageError(
+            f"no experiment has the parameter {', '.join(sorted(unknown))}",
+            "`harness experiment show NAME` lists an experiment's own",
+        )
+    return found
+
+
+def grouped(experiments: Sequence[Experiment]) -> Iterator[list[Experiment]]:
+    """Experiments that one deployment can serve: how it replicates is what they cannot share.
+
+    Each group's first experiment carries the needs of all, so that the deployment has them.
+    """
+    for mode in ("async", "sync"):
+        group = [each for each in experiments if each.needs.replication == mode]
+        if not group:
+            continue
+        needs = Needs(
+            regions=max(each.needs.regions for each in group),
+            edges=any(each.needs.edges for each in group),
+            replicas=max(each.needs.replicas for each in group),
+            replication=group[0].needs.replication,
+        )
+        yield [replace(group[0], needs=needs), *group[1:]]
+
+
+def _run_options(options: GameDayOptions, group: Sequence[Experiment]) -> Any:
+    run = options.run
+    through = group[0].load.through
+    lab = dict(run.lab) | ({"mutants": options.mutants} if options.mutants else {})
+    return replace(run, through=through, lab=lab)
+
+
+def _one(
+    ready: Session, experiment: Experiment, options: GameDayOptions, listener: Listener
+) -> Entry:
+    """Plan, run, judge and compare one experiment; a defect of it is an entry, not the end."""
+    clock = time.monotonic()
+    try:
+        plan = plan_experiment(experiment, ready.service, ready.platform)
+        if plan.missing:
+            return Entry(experiment.name, experiment.title, "not applicable", plan.missing)
+        if plan.refusals:
+            reasons = tuple(f"Refused: {reason}" for reason in plan.refusals)
+            return Entry(experiment.name, experiment.title, "inconclusive", reasons)
+        pairs = _repeated(ready, experiment, options, listener)
+    except HarnessError as problem:
+        took = time.monotonic() - clock
+        reasons = (f"It could not be run: {problem}",)
+        return Entry(experiment.name, experiment.title, "inconclusive", reasons, duration_s=took)
+    entry = entry_of(
+        experiment.title, tuple(verdict for _, verdict in pairs), time.monotonic() - clock
+    )
+    return _against(ready, options, entry, pairs)
+
+
+def _repeated(
+    ready: Session, experiment: Experiment, options: GameDayOptions, listener: Listener
+) -> list[tuple[RunRecord, ExperimentVerdict]]:
+    """Every repetition's record and verdict; an invalid measurement is made again."""
+    found = []
+    for _ in range(options.repeat):
+        for attempt in range(options.retries + 1):
+            record = ExperimentRun(ready, experiment, listener.hear).run()
+            verdict = judge_experiment(record)
+            write_experiment(verdict, record.directory)
+            if verdict.outcome != "invalid" or not verdict.healed or attempt == options.retries:
+                break
+            listener.say(f"invalid, again: {verdict.reasons[0]}")
+        found.append((record, verdict))
+        if not verdict.healed:
+            break
+    return found
+
+
+def _against(
+    ready: Session,
+    options: GameDayOptions,
+    entry: Entry,
+    pairs: Sequence[tuple[RunRecord, ExperimentVerdict]],
+) -> Entry:
+    """The entry with its comparison with the stored runs; `accept` stores the passing ones."""
+    store = FaultedStore(options.baselines or ready.root / "baselines")
+    fresh = [run for record, verdict in pairs if (run := faulted_run(record, verdict)) is not None]
+    checks = compare(store.load(ready.service.name, entry.experiment), fresh)
+    failed = tuple(check.statement for check in checks if check.outcome == "fail")
+    if failed and entry.outcome in {"pass", "inconclusive"}:
+        entry = replace(entry, outcome="fail", reasons=(*failed, *entry.reasons))
+    if options.accept and entry.outcome == "pass":
+        store.accept(ready.service.name, entry.experiment, fresh)
+    return replace(entry, against=checks)
+
+
+def _unfit(ready: Session, experiment: Experiment, entry: Entry, listener: Listener) -> str | None:
+    """Why nothing more may be run on this deployment; None when it is sound again."""
+    if not entry.judged:
+        return None
+    if not entry.healed:
+        return f"{experiment.name} did not heal: {entry.reasons[0]}"
+    left = ready.platform.leftovers()
+    if left:
+        return f"after {experiment.name} something remains: {left[0]}"
+    problem = wait_steady(ready.platform, ready.service, ready.target)
+    if problem is not None:
+        return f"the steady state did not come back after {experiment.name}: {problem}"
+    listener.say("steady again")
+    return None
