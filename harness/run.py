@@ -18,7 +18,7 @@ from harness.catalog import load_catalog, project_root
 from harness.catalog.model import Environment, Service
 from harness.errors import Interrupted, UsageError
 from harness.judge import Verdict, judge
-from harness.load.driver import LoadProcess
+from harness.load.driver import LoadDriver, LoadProcess
 from harness.load.plan import LoadPlan
 from harness.platform import Behaviour, LabOptions, make_platform
 from harness.platform.lab.options import REGIONS
@@ -94,10 +94,12 @@ class Session:
     target: Target
     root: Path
     results: Path
+    load: Callable[[LoadPlan, Mapping[str, str]], LoadDriver] = LoadProcess
+    """What drives the load: a child on this machine unless another is given."""
 
     def profile(self, rate: float | None = None, duration_s: float | None = None) -> LoadProfile:
         """The profile asked for, with this run's own rate and hold where given."""
-        return _profile(self.options, rate, duration_s)
+        return make_profile(self.options, rate, duration_s)
 
     def plan(self, profile: LoadProfile) -> LoadPlan:
         """Everything the load child needs for one run with this profile."""
@@ -135,7 +137,7 @@ class Session:
             command=tuple(sys.argv),
             labels=dict(labels or {}),
         ) as writer:
-            interrupted = _load(plan, self.service, writer, listen)
+            interrupted = _load(self, plan, writer, listen)
         record = RunRecord.load(writer.directory)
         verdict = judge(record, self.service)
         write_reports(record, verdict, writer.directory)
@@ -144,9 +146,10 @@ class Session:
         return Outcome(record, verdict)
 
 
-def _profile(
+def make_profile(
     options: RunOptions, rate: float | None = None, duration_s: float | None = None
 ) -> LoadProfile:
+    """The profile that was asked for. Raises ProfileError for one that cannot be."""
     return resolve_profile(
         options.profile,
         rate=options.rate if rate is None else rate,
@@ -167,7 +170,7 @@ def session(options: RunOptions, say: Say = lambda text: None) -> Iterator[Sessi
     service = load_catalog(root / "services").service(options.service)
     traffic = load_model(service, options.scenario, root)
     # A profile that cannot be, or does not go with the traffic, is told before anything starts.
-    to_engine(traffic, _profile(options))
+    to_engine(traffic, make_profile(options))
     platform = make_named_platform(options, service, say)
     results = options.results or root / "results"
     check_writable(results)
@@ -238,8 +241,8 @@ def _refuse_production(options: RunOptions, service: Service, url: str) -> None:
 
 
 def _load(
+    session: Session,
     plan: LoadPlan,
-    service: Service,
     writer: RunWriter,
     listen: Callable[[Message], None] | None,
 ) -> bool:
@@ -250,7 +253,7 @@ def _load(
     """
     interrupts = 0
     problem: str | None = None
-    with LoadProcess(plan, scenario_environment(service)) as child:
+    with session.load(plan, scenario_environment(session.service)) as child:
         while not child.ended:
             try:
                 for message in child.poll(POLL_S):

@@ -30,6 +30,7 @@ COMMANDS = {
     "show": "harness.cli.runs:show",
     "services": "harness.cli.services:command",
     "scenarios": "harness.cli.scenarios:command",
+    "load": "harness.cli.load:command",
     "lab": "harness.cli.lab:group",
     "stats": "harness.cli.stats:group",
 }

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from harness.errors import PlatformError
 from harness.load.plan import LoadPlan, plan_json
@@ -22,6 +22,36 @@ STOP_S = 30.0
 
 _TAIL = 4096
 _CHUNK = 1 << 16
+
+
+class LoadDriver(Protocol):
+    """A load that runs somewhere; a context manager that leaves nothing of it behind.
+
+    `ended` is true when nothing more will be said.
+    """
+
+    ended: bool
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+    def poll(self, timeout_s: float) -> list[dict[str, Any]]:
+        """The messages of docs/contracts.md since the last call, waited for `timeout_s`."""
+        ...
+
+    def stop(self) -> None:
+        """Ask for no new arrivals, a short drain and the totals; a second time: at once."""
+        ...
+
+    def kill(self) -> None:
+        """End it now."""
+        ...
 
 
 class LoadProcess:

@@ -1,0 +1,140 @@
+"""`harness load SERVICE`: one run whose load comes from Jobs in the cluster."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from harness.cli.options import DURATION, RATE
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+PLACE_OPTIONS = (
+    click.option(
+        "--platform",
+        type=click.Choice(["kubernetes"]),
+        default="kubernetes",
+        show_default=True,
+        help="Where the service runs.",
+    ),
+    click.option("--context", help="Of the kubeconfig (default: the current one)."),
+    click.option(
+        "--kubeconfig",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Default: $KUBECONFIG, ~/.kube/config, or the cluster this runs in.",
+    ),
+    click.option("--namespace", required=True, help="Where the service is."),
+    click.option("--load-namespace", help="Where the load Jobs go (default: --namespace)."),
+    click.option("--target", metavar="URL", help="Drive this URL instead of the Service."),
+    click.option("--production", is_flag=True, help="Confirm that production is meant."),
+    click.option("--image", default="codai-harness:dev", show_default=True, help="Of the pods."),
+    click.option(
+        "--workers",
+        type=click.IntRange(1, 500),
+        default=1,
+        show_default=True,
+        help="Load pods; each takes its share of the one schedule.",
+    ),
+    click.option(
+        "--worker-cpu", default="1", show_default=True, help="CPU that each pod requests."
+    ),
+    click.option(
+        "--worker-memory", default="256Mi", show_default=True, help="Request and limit of memory."
+    ),
+    click.option(
+        "--away-from", multiple=True, metavar="REGION", help="Regions without load pods; repeat."
+    ),
+    click.option(
+        "--ttl", "ttl_s", type=DURATION, default="5m", show_default=True,
+        help="How long ended Jobs stay when nobody clears them away.",
+    ),
+)  # fmt: skip
+
+LOAD_OPTIONS = (
+    click.option("--scenario", help="A file in scenarios/ instead of the service's own."),
+    click.option("--seed", type=int, help="Seed of the schedule and of every value drawn."),
+    click.option("--connections", type=click.IntRange(1, 65_000), help="Connections per address."),
+    click.option(
+        "--results",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="Where records are kept (default: results/).",
+    ),
+)
+
+
+def with_options(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Give a command these options, in this order in its help."""
+
+    def add(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+def place_of(words: dict[str, Any], *, jobs: bool = True) -> Any:
+    """Take the words of PLACE_OPTIONS out of `words`; the Place they describe."""
+    from harness.in_cluster import Place
+    from harness.load.kubernetes.options import JobOptions
+
+    words.pop("platform")
+    namespace = words.pop("namespace")
+    chosen = JobOptions(
+        namespace=words.pop("load_namespace") or namespace,
+        image=words.pop("image"),
+        cpu=words.pop("worker_cpu"),
+        memory=words.pop("worker_memory"),
+        away_from=words.pop("away_from"),
+        ttl_s=round(words.pop("ttl_s")),
+    )
+    return Place(namespace, chosen if jobs else None, words.pop("context"), words.pop("kubeconfig"))
+
+
+@click.command("load")
+@click.argument("service")
+@click.option("--profile", default="perf", show_default=True, help="Load profile by name.")
+@click.option("--rate", type=RATE, help="Arrival rate of the hold phase, e.g. 10k or 600/m.")
+@click.option("--duration", "duration_s", type=DURATION, help="Length of the hold phase.")
+@click.option(
+    "--spacing", type=click.Choice(["poisson", "constant"]), help="How arrivals are spaced."
+)
+@with_options(*PLACE_OPTIONS, *LOAD_OPTIONS)
+@click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON on stdout.")
+@click.option("--quiet", is_flag=True, help="No live display.")
+def command(service: str, *, as_json: bool, quiet: bool, **words: Any) -> int:
+    """Drive SERVICE from pods in its cluster, measure it honestly and judge it.
+
+    Locust's master and workers run as Jobs, spread over the nodes; their stream comes back through
+    the master's log and becomes a record like any other. A pod that is lost makes the run invalid,
+    and the verdict says which part of the schedule is unknown.
+    """
+    from harness.in_cluster import cluster_session
+    from harness.report import LiveDisplay, print_report
+    from harness.run import RunOptions
+
+    def say(text: str) -> None:
+        if not quiet:
+            click.echo(text, err=True)
+
+    place = place_of(words)
+    with cluster_session(RunOptions(service, platform="kubernetes", **words), place, say) as (
+        ready,
+        _,
+    ):
+        profile = ready.profile()
+        if quiet:
+            outcome = ready.run(profile)
+        else:
+            with LiveDisplay(ready.plan(profile), sys.stderr) as live:
+                outcome = ready.run(profile, live.update)
+    if as_json:
+        click.echo(json.dumps(outcome.verdict.as_dict(), indent=1))
+    else:
+        print_report(outcome.record, outcome.verdict, sys.stdout)
+    return outcome.verdict.exit_code

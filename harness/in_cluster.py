@@ -1,0 +1,138 @@
+"""A session whose load runs in the cluster, beside the service it drives."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.catalog import load_catalog, project_root
+from harness.catalog.model import Service
+from harness.errors import PlatformError, UsageError
+from harness.load.driver import LoadProcess
+from harness.load.kubernetes.access import TIMEOUT_S, check_context, connect, telling
+from harness.load.kubernetes.driver import LoadJobs
+from harness.load.kubernetes.options import JobOptions, check_namespace
+from harness.platform.model import Target
+from harness.platform.url import Url
+from harness.record import check_writable
+from harness.run import RunOptions, Session, make_profile
+from harness.traffic import load_model, to_engine
+
+if TYPE_CHECKING:
+    from kubernetes import client
+
+_PRODUCTION = re.compile(r"(^|[-_./:@])prod(uction)?($|[-_./:@])")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which cluster, where in it the service is, and how the load Jobs run there.
+
+    `jobs` None: the load comes from this machine.
+    """
+
+    namespace: str
+    jobs: JobOptions | None
+    context: str | None = None
+    kubeconfig: Path | None = None
+
+
+class _Named(Url):
+    """The service's address in a cluster; what is behind it is read, not touched."""
+
+    name = "kubernetes"
+
+
+@contextmanager
+def cluster_session(
+    options: RunOptions,
+    place: Place,
+    say: Callable[[str], None] = lambda text: None,
+) -> Iterator[tuple[Session, client.ApiClient]]:
+    """Resolve and check everything; nothing is created before the first run.
+
+    Raises HarnessError for all that the user can mend.
+    """
+    root = project_root()
+    service = load_catalog(root / "services").service(options.service)
+    traffic = load_model(service, options.scenario, root)
+    to_engine(traffic, make_profile(options))
+    check_namespace(place.namespace)
+    refuse_production(service, place, production=options.production)
+    results = options.results or root / "results"
+    check_writable(results)
+    api = connect(place.context, place.kubeconfig)
+    try:
+        check_context(api, place.namespace)
+        target = service_target(api, service, place, options.target)
+        platform = _Named(target.urls[0])
+        load: Any = LoadProcess
+        if place.jobs is not None:
+            load = functools.partial(LoadJobs, api=api, options=place.jobs, say=say)
+        yield Session(options, service, traffic, platform, target, root, results, load), api
+    finally:
+        api.close()
+
+
+def refuse_production(service: Service, place: Place, *, production: bool) -> None:
+    """Raise UsageError where production is meant, by the catalogue or by its name, unsaid."""
+    if production:
+        return
+    listed = {each.namespace for each in service.environments if each.production}
+    spaces = [place.namespace, *([place.jobs.namespace] if place.jobs else [])]
+    for name in (*spaces, place.context or ""):
+        if name in listed or _PRODUCTION.search(name.lower()):
+            raise UsageError(
+                f"{name} is production of {service.name}", "add --production if that is meant"
+            )
+
+
+def service_target(
+    api: client.ApiClient, service: Service, place: Place, url: str | None = None
+) -> Target:
+    """The Service that bears the catalogue's name, at its cluster address, or the URL given.
+
+    Raises PlatformError where there is none, or where it has no address and no URL was given.
+    """
+    from kubernetes import client  # noqa: PLC0415 - half a second that `--help` need not pay
+
+    core = client.CoreV1Api(api)
+    where: dict[str, Any] = {
+        "platform": "kubernetes",
+        "namespace": place.namespace,
+        "context": place.context,
+        "load": "this machine" if place.jobs is None else f"Jobs in {place.jobs.namespace}",
+    }
+    if url is not None:
+        return Target(
+            service.name,
+            (Url(url).url,),
+            "service",
+            f"{url} (as named), load from {where['load']}",
+            environment=where,
+        )
+    with telling(f"Service {service.name} in {place.namespace}"):
+        found = core.read_namespaced_service(
+            service.name, place.namespace, _request_timeout=TIMEOUT_S
+        )
+    address = found.spec.cluster_ip
+    if address in (None, "", "None"):
+        raise PlatformError(
+            f"Service {service.name} in {place.namespace} is headless: it has no address",
+            "name one: --target http://host:port",
+        )
+    ports = {each.port for each in found.spec.ports or ()}
+    port = service.port if service.port in ports or not ports else min(ports)
+    host = f"[{address}]" if ":" in address else address
+    return Target(
+        service.name,
+        (f"http://{host}:{port}",),
+        "service",
+        f"Service {place.namespace}/{service.name} at {host}:{port}, load from {where['load']}",
+        environment=where,
+    )

@@ -1,0 +1,158 @@
+"""The API server: a client of it, what a load run may need, and its refusals in one line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import urllib3
+from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
+
+from harness.errors import PlatformError, UsageError
+
+TIMEOUT_S = (5.0, 20.0)
+"""To connect, and between two bytes of an answer."""
+
+Need = tuple[str, str, str]
+"""API group, resource with its subresource, verb."""
+
+LOAD_NEEDS: tuple[Need, ...] = (
+    ("batch", "jobs", "create"),
+    ("batch", "jobs", "delete"),
+    ("", "secrets", "create"),
+    ("", "configmaps", "create"),
+    ("", "pods", "list"),
+    ("", "pods", "delete"),
+    ("", "pods/log", "get"),
+)
+"""Every permission that load Jobs use in their namespace; deploy/load/rbac.yaml grants them."""
+
+SCALE_NEEDS: tuple[Need, ...] = (
+    ("autoscaling", "horizontalpodautoscalers", "list"),
+    ("", "pods", "list"),
+    ("", "services", "get"),
+)
+"""What a scaling test reads in the service's namespace."""
+
+
+def connect(context: str | None = None, kubeconfig: Path | None = None) -> client.ApiClient:
+    """A client: of the kubeconfig's context, or of the cluster that this runs in.
+
+    Raises PlatformError where there is no usable configuration.
+    """
+    try:
+        config.load_incluster_config() if _inside(context, kubeconfig) else None
+        if _inside(context, kubeconfig):
+            return client.ApiClient()
+    except config.ConfigException:
+        pass
+    try:
+        return config.new_client_from_config(
+            str(kubeconfig) if kubeconfig else None, context=context
+        )
+    except (config.ConfigException, OSError, ValueError, TypeError, KeyError) as problem:
+        wanted = f"context {context!r}" if context else "the current context"
+        raise PlatformError(
+            f"kubeconfig: {wanted} cannot be used: {problem}",
+            "set KUBECONFIG or --kubeconfig, and name one of `kubectl config get-contexts`",
+        ) from None
+
+
+def _inside(context: str | None, kubeconfig: Path | None) -> bool:
+    token = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+    return context is None and kubeconfig is None and token.is_file()
+
+
+def require(api: client.ApiClient, namespace: str, needs: tuple[Need, ...]) -> None:
+    """Ask the API server for every permission first.
+
+    Raises PlatformError naming all that are missing, or a namespace that is not there.
+    """
+    reviews = client.AuthorizationV1Api(api)
+    missing = []
+    with telling("permissions"):
+        for group, resource, verb in needs:
+            name, _, sub = resource.partition("/")
+            attributes = client.V1ResourceAttributes(
+                namespace=namespace, group=group, resource=name, subresource=sub or None, verb=verb
+            )
+            review = client.V1SelfSubjectAccessReview(
+                spec=client.V1SelfSubjectAccessReviewSpec(resource_attributes=attributes)
+            )
+            answer = reviews.create_self_subject_access_review(review, _request_timeout=TIMEOUT_S)
+            if not answer.status.allowed:
+                missing.append(f"{verb} {resource}")
+    if missing:
+        raise PlatformError(
+            f"namespace {namespace}: this account may not {', '.join(missing)}",
+            "bind it to the Role in deploy/load/rbac.yaml",
+        )
+
+
+@contextmanager
+def telling(what: str) -> Iterator[None]:
+    """Turn what the API server and the way to it say into one PlatformError with a remedy."""
+    try:
+        yield
+    except ApiException as problem:
+        remedies = {
+            401: "the credentials have expired or are wrong: log in again",
+            403: "bind the account to the Role in deploy/load/rbac.yaml",
+            404: "check the namespace and the name",
+            409: "another run uses the same name: try again",
+        }
+        status = int(problem.status or 0)
+        raise PlatformError(
+            f"{what}: the API server refused ({status}): {_message(problem)}",
+            remedies.get(status, "see the message"),
+        ) from None
+    except (urllib3.exceptions.HTTPError, OSError) as problem:
+        raise PlatformError(
+            f"{what}: the API server does not answer: {problem}", "check the cluster and the VPN"
+        ) from None
+
+
+def is_gone(problem: ApiException) -> bool:
+    """Whether what was asked for is not there (any more)."""
+    return int(problem.status or 0) in {404, 410}
+
+
+def quietly(call: Callable[[], Any]) -> Exception | None:
+    """Carry out a step of a clean-up; what went wrong, but for what was gone already."""
+    try:
+        call()
+    except ApiException as problem:
+        return None if is_gone(problem) else problem
+    except (urllib3.exceptions.HTTPError, OSError) as problem:
+        return problem
+    return None
+
+
+def namespace_exists(api: client.ApiClient, name: str) -> bool | None:
+    """Whether the namespace is there; None where this account may not ask."""
+    try:
+        client.CoreV1Api(api).read_namespace(name, _request_timeout=TIMEOUT_S)
+    except ApiException as problem:
+        return False if is_gone(problem) else None
+    return True
+
+
+def _message(problem: ApiException) -> str:
+    try:
+        return str(json.loads(problem.body or "{}").get("message") or problem.reason)
+    except (ValueError, AttributeError):
+        return str(problem.reason)
+
+
+def check_context(api: client.ApiClient, namespace: str) -> None:
+    """Raise UsageError for a namespace that does not exist, PlatformError for no API server."""
+    with telling("the API server"):
+        found = namespace_exists(api, namespace)
+    if found is False:
+        raise UsageError(
+            f"there is no namespace {namespace!r}", f"kubectl create namespace {namespace}"
+        )

@@ -1,0 +1,272 @@
+"""The objects of one run, as documents: pure functions of the plan and the options.
+
+All but the master's Job belong to it (ownerReferences), so that deleting it, or its TTL, removes
+them. The pods run as nobody, without any privilege, with a read-only root: they fit the
+`restricted` Pod Security Standard.
+"""
+
+from __future__ import annotations
+
+import ast
+import base64
+import dataclasses
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.errors import UsageError
+from harness.load.kubernetes.options import JobOptions
+from harness.load.plan import LoadPlan, plan_json
+
+RUN, ROLE = "codai-harness/run", "codai-harness/role"
+SERVICE = "app.kubernetes.io/name"
+REGION, ZONE, HOST = (
+    "topology.kubernetes.io/region",
+    "topology.kubernetes.io/zone",
+    "kubernetes.io/hostname",
+)
+PORT = 5557
+"""Locust's own port for workers."""
+
+PLAN_PATH, SCENARIO_PATH = "/run/load/plan", "/run/load/scenario"
+CONTAINER = "load"
+NOBODY = 65534
+MOST_BYTES = 1_000_000
+"""Of a ConfigMap's or Secret's content: the API server takes 1 MiB with everything around it."""
+
+START_LIMIT_S = 240
+REPORT_LIMIT_S = 60
+"""What a Job may take beyond its profile before the cluster ends it: to be placed and to report."""
+
+
+def labels(run: str, role: str | None = None) -> dict[str, str]:
+    """The labels of everything of one run, or of the pods in one role of it."""
+    common = {
+        SERVICE: "codai-harness-load",
+        "app.kubernetes.io/part-of": "codai-harness",
+        "app.kubernetes.io/managed-by": "codai-harness",
+        RUN: run,
+    }
+    return common if role is None else {**common, ROLE: role}
+
+
+def master_job(plan: LoadPlan, options: JobOptions, run: str, env: Mapping[str, str]) -> Any:
+    """The Job that holds the schedule, assembles the reports and writes the stream to its log.
+
+    With one worker it is the worker as well.
+    """
+    arguments = ["--serve", str(PORT)]
+    return _job(plan, options, run, "master", arguments, env)
+
+
+def worker_job(
+    plan: LoadPlan, options: JobOptions, run: str, env: Mapping[str, str], master: str
+) -> Any:
+    """The Job of all workers, one pod each; none is replaced when it is lost.
+
+    A replacement would come too late for its shard of the schedule: the run is invalid anyway, and
+    the others shall tell what they saw.
+    """
+    arguments = ["--master-host", master, "--master-port", str(PORT)]
+    job = _job(plan, options, run, "worker", arguments, env)
+    job["spec"] |= {
+        "completionMode": "Indexed",
+        "completions": plan.workers,
+        "parallelism": plan.workers,
+        "backoffLimitPerIndex": 0,
+        "maxFailedIndexes": plan.workers,
+    }
+    del job["spec"]["backoffLimit"]
+    return job
+
+
+def plan_secret(plan: LoadPlan, run: str) -> dict[str, Any]:
+    """The plan: a Secret, because a header of the scenario may hold a key."""
+    source = f"{SCENARIO_PATH}/{Path(plan.traffic.source).name}"
+    target = dataclasses.replace(plan.target, exec_prefix=(), bind=None)
+    shipped = dataclasses.replace(
+        plan, target=target, traffic=dataclasses.replace(plan.traffic, source=source)
+    )
+    content = plan_json(shipped)
+    _check_size("the load plan", len(content), "use fewer or smaller feeds, or a shorter replay")
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": _name(run, "plan"), "labels": labels(run)},
+        "immutable": True,
+        "data": {"plan.json": base64.b64encode(content).decode()},
+    }
+
+
+def scenario_map(plan: LoadPlan, run: str) -> dict[str, Any]:
+    """The scenario's file and those beside it that it imports."""
+    files = scenario_files(Path(plan.traffic.source))
+    _check_size(
+        plan.traffic.source, sum(len(text) for text in files.values()), "import fewer files"
+    )
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": _name(run, "scenario"), "labels": labels(run)},
+        "immutable": True,
+        "data": files,
+    }
+
+
+def scenario_files(source: Path) -> dict[str, str]:
+    """File name -> text of a scenario and of the modules beside it that it imports.
+
+    Raises UsageError for a file that cannot be read.
+    """
+    found: dict[str, str] = {}
+    waiting = [source]
+    while waiting:
+        path = waiting.pop()
+        if path.name in found:
+            continue
+        try:
+            found[path.name] = path.read_text(encoding="utf-8")
+            tree = ast.parse(found[path.name])
+        except (OSError, ValueError, SyntaxError) as problem:
+            raise UsageError(f"{path}: {problem}", "name a readable scenario") from None
+        for node in ast.walk(tree):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [each.name for each in node.names] if isinstance(node, ast.Import) else []
+            beside = (source.parent / f"{name.partition('.')[0]}.py" for name in names if name)
+            waiting += [each for each in beside if each.is_file()]
+    return found
+
+
+def owned(document: dict[str, Any], job: str, uid: str) -> dict[str, Any]:
+    """The document with the master's Job as its owner."""
+    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": job, "uid": uid}
+    metadata = {**document["metadata"], "ownerReferences": [owner]}
+    return {**document, "metadata": metadata}
+
+
+def drain_s(plan: LoadPlan) -> int:
+    """How long a pod that is told to stop may drain and report, in seconds."""
+    return math.ceil(plan.drain_s) + 5
+
+
+def limit_s(plan: LoadPlan) -> int:
+    """Seconds after which the cluster ends the Jobs, whatever became of the CLI."""
+    return math.ceil(plan.profile.duration_s + plan.drain_s) + START_LIMIT_S + REPORT_LIMIT_S
+
+
+def _name(run: str, what: str) -> str:
+    return f"harness-load-{run}-{what}"
+
+
+def _check_size(what: str, size: int, remedy: str) -> None:
+    if size > MOST_BYTES:
+        raise UsageError(f"{what} has {size:,} bytes; a cluster takes {MOST_BYTES:,}", remedy)
+
+
+def _job(
+    plan: LoadPlan,
+    options: JobOptions,
+    run: str,
+    role: str,
+    arguments: list[str],
+    env: Mapping[str, str],
+) -> dict[str, Any]:
+    template = {
+        "metadata": {"labels": labels(run, role)},
+        "spec": _pod(plan, options, run, arguments, env),
+    }
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": _name(run, role), "labels": labels(run, role)},
+        "spec": {
+            "backoffLimit": 0,
+            "activeDeadlineSeconds": limit_s(plan),
+            "ttlSecondsAfterFinished": options.ttl_s,
+            "template": template,
+        },
+    }
+
+
+def _pod(
+    plan: LoadPlan,
+    options: JobOptions,
+    run: str,
+    arguments: list[str],
+    env: Mapping[str, str],
+) -> dict[str, Any]:
+    return {
+        "restartPolicy": "Never",
+        "terminationGracePeriodSeconds": drain_s(plan),
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": NOBODY,
+            "runAsGroup": NOBODY,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "affinity": _affinity(plan, options),
+        "topologySpreadConstraints": [
+            {
+                "maxSkew": 1,
+                "topologyKey": key,
+                "whenUnsatisfiable": "ScheduleAnyway",
+                "labelSelector": {"matchLabels": {RUN: run}},
+            }
+            for key in (HOST, ZONE)
+        ],
+        "volumes": [
+            {"name": "plan", "secret": {"secretName": _name(run, "plan")}},
+            {"name": "scenario", "configMap": {"name": _name(run, "scenario")}},
+            {"name": "scratch", "emptyDir": {"sizeLimit": "64Mi"}},
+        ],
+        "containers": [
+            {
+                "name": CONTAINER,
+                "image": options.image,
+                "imagePullPolicy": "IfNotPresent",
+                "command": ["python", "-m", "harness.load", f"{PLAN_PATH}/plan.json", *arguments],
+                "env": [
+                    {"name": "HOME", "value": "/tmp"},  # noqa: S108 - the container's own
+                    *({"name": name, "value": value} for name, value in env.items()),
+                ],
+                "resources": {
+                    "requests": {"cpu": options.cpu, "memory": options.memory},
+                    "limits": {"memory": options.memory},
+                },
+                "securityContext": {
+                    "allowPrivilegeEscalation": False,
+                    "readOnlyRootFilesystem": True,
+                    "capabilities": {"drop": ["ALL"]},
+                },
+                "volumeMounts": [
+                    {"name": "plan", "mountPath": PLAN_PATH, "readOnly": True},
+                    {"name": "scenario", "mountPath": SCENARIO_PATH, "readOnly": True},
+                    {"name": "scratch", "mountPath": "/tmp"},  # noqa: S108
+                ],
+            }
+        ],
+    }
+
+
+def _affinity(plan: LoadPlan, options: JobOptions) -> dict[str, Any]:
+    """Not in the regions to be left alone; rather not beside what is loaded."""
+    beside = {
+        "topologyKey": HOST,
+        "namespaceSelector": {},
+        "labelSelector": {"matchLabels": {SERVICE: plan.target.service}},
+    }
+    found: dict[str, Any] = {
+        "podAntiAffinity": {
+            "preferredDuringSchedulingIgnoredDuringExecution": [
+                {"weight": 50, "podAffinityTerm": beside}
+            ]
+        }
+    }
+    if options.away_from:
+        away = {"key": REGION, "operator": "NotIn", "values": list(options.away_from)}
+        terms = {"nodeSelectorTerms": [{"matchExpressions": [away]}]}
+        found["nodeAffinity"] = {"requiredDuringSchedulingIgnoredDuringExecution": terms}
+    return found
