@@ -110,6 +110,23 @@ def status() -> None:
                 click.echo(f"  fault in effect: {left.partition(': ')[2]}")
 
 
+@group.command("faults")
+def list_faults() -> None:
+    """Every fault kind with its arguments (and defaults), or why it cannot be done here."""
+    from harness.platform import Lab
+    from harness.platform.lab.kinds import KINDS
+
+    for name, missing in Lab().capabilities().items():
+        kind = KINDS.get(name)
+        words = [
+            each if argument.default is None else f"{each}={argument.default}"
+            for each, argument in (kind.arguments.items() if kind else ())
+        ]
+        click.echo(f"{name:21} {' '.join(words)}".rstrip())
+        if missing is not None:
+            click.echo(f"{'':21} not here: {missing}")
+
+
 @group.command("down")
 @click.option("--all", "everything", is_flag=True, help="Also the labs of runs.")
 def down(*, everything: bool) -> None:

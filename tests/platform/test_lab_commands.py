@@ -54,6 +54,13 @@ def test_up_status_exec_logs_down() -> None:
     assert "no lab" in run("status")
 
 
+def test_every_fault_kind_is_listed_with_its_arguments() -> None:
+    said = run("faults")
+    assert "kill-replicas         region count percent seed=1 hold=False" in said
+    assert "clock-jump" in said
+    assert "not here: " in said
+
+
 @pytest.mark.lab
 def test_a_lab_broken_on_purpose_says_so(memorai: Service) -> None:
     """As does one with a fault in effect, so that nobody wonders."""

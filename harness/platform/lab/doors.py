@@ -27,24 +27,26 @@ class Door:
     upstreams: Mapping[str, str]
     _base: int = 0
     _last: int = 0
-    _born: float = field(default=0.0)
+    _born: float = 0.0
+    _view: dict[str, str] = field(default_factory=dict)
 
     async def look(self, born: float) -> dict[str, str]:
-        """Its word for each upstream now; nothing where it does not answer in time.
+        """Its word for each upstream now; its last one where it does not answer in time.
 
-        `born` identifies the process: a restarted edge counts from 0 again.
+        `born` identifies the process: a restarted edge has no opinion yet and counts from 0.
         """
+        if born != self._born:
+            self._base, self._last = self._base + self._last, 0
+            self._born, self._view = born, {}
         try:
             clusters, stats = await asyncio.gather(
                 ask(self.place, "/clusters"), ask(self.place, f"/stats?filter={_FILTER}")
             )
         except (OSError, TimeoutError):
-            return {}
-        answered = sum(int(line.rpartition(":")[2]) for line in stats.splitlines() if line)
-        if born != self._born:
-            self._base, self._born = self._base + self._last, born
-        self._last = answered
-        return dict(self._flags(clusters))
+            return self._view
+        self._last = sum(int(line.rpartition(":")[2]) for line in stats.splitlines() if line)
+        self._view = dict(self._flags(clusters))
+        return self._view
 
     @property
     def served(self) -> int:

@@ -65,6 +65,9 @@ class Flag:
 
 Argument = Choice | Number | Flag
 
+GRACE_S = 1.5
+"""Before and after a restart, for the edges' health checks (every second) to turn away and back."""
+
 _REGION: Mapping[str, Argument] = {"region": Choice()}
 _REPLICAS: Mapping[str, Argument] = {
     "region": Choice(),
@@ -76,7 +79,7 @@ _HOLD: Mapping[str, Argument] = {"hold": Flag()}
 _SHARE: Mapping[str, Argument] = {"share": Number(1.0, 0.0001, 1.0)}
 _EDGE: Mapping[str, Argument] = {"edge": Choice(GLOBAL)}
 _FOR_S: Mapping[str, Argument] = {"for_s": Number(300.0, 1.0, 600.0)}
-_GRACE_S: Mapping[str, Argument] = {"grace_s": Number(1.5, 0.0, 60.0)}
+_GRACE_S: Mapping[str, Argument] = {"grace_s": Number(GRACE_S, 0.0, 60.0)}
 
 
 @dataclass(frozen=True, slots=True)

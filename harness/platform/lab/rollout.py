@@ -6,15 +6,12 @@ A rollout that stops half-way (its replica never becomes ready) stays there, as 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from harness.platform.lab.units import Unit
 
-DRAIN_S = 1.5
-"""Time for the edges' health checks (every second; a 503 counts at once) to turn away."""
 _DRAIN = "drain"
 _POLL_S = 0.03
 
@@ -27,7 +24,7 @@ class Rollout:
     overlay: dict[str, Any] | None
     back: bool = False
     done: list[str] = field(default_factory=list)
-    began: float = field(default_factory=time.time)
+    restarting: tuple[Unit, float] | None = None
     task: asyncio.Task[None] | None = None
 
     @property
@@ -62,6 +59,10 @@ class Rollouts:
             return
         if rollout is not None and rollout.task is not None:
             rollout.task.cancel()
+        if rollout is not None and rollout.restarting is not None:
+            unit, before = rollout.restarting
+            while unit.started_at == before:  # noqa: ASYNC110 - it was killed: it starts at once
+                await asyncio.sleep(_POLL_S)
         for name in ids:
             if self._units[name].overlays.pop(_DRAIN, None) is not None:
                 await self._units[name].show()
@@ -71,7 +72,9 @@ class Rollouts:
         self.known[fault] = again
 
     async def _run(self, fault: str, rollout: Rollout, grace_s: float) -> None:
-        for name in rollout.ids:
+        for number, name in enumerate(rollout.ids):
+            if number:  # until the edges have found the one before again: minReadySeconds
+                await asyncio.sleep(grace_s)
             unit = self._units[name]
             if unit.ready:
                 unit.overlays[_DRAIN] = {"ready": False}
@@ -83,8 +86,10 @@ class Rollouts:
             else:
                 unit.overlays.pop(fault, None)
             before = unit.started_at
+            rollout.restarting = unit, before
             unit.at_once, unit.paused, unit.ready = True, False, False
             unit.kill()
             while unit.started_at == before or not unit.ready:  # noqa: ASYNC110 - readiness is probed
                 await asyncio.sleep(_POLL_S)
+            rollout.restarting = None
             rollout.done.append(name)
