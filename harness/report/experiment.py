@@ -9,12 +9,29 @@ from rich.text import Text
 
 from harness.judge.experiment import Check, ExperimentVerdict
 from harness.judge.failover import Milestones
-from harness.report.experiment_charts import MILESTONES
 from harness.report.terminal import COLOURS, make_console
 from harness.units import format_duration
 
+MILESTONES: tuple[tuple[str, str], ...] = (
+    ("injected", "injected"),
+    ("impact", "first impact"),
+    ("detected", "health check saw it"),
+    ("alerted", "alert fired"),
+    ("failed_over", "failed over"),
+    ("recovered", "recovered"),
+    ("healed", "healed"),
+    ("failed_back", "failed back"),
+    ("drained", "backlog drained"),
+)
+"""Field of `Milestones` -> its word, in the order in which they usually happen."""
+
 NOT_JUDGED = "-"
 HEADER = ("check", "measured", "limit", "verdict")
+
+
+def after(seconds: float) -> str:
+    """`+1.2 s`; what is measured in whole seconds may seem to lie a moment before."""
+    return f"+{format_duration(seconds)}" if seconds > 0 else "+0 s"
 
 
 def milestone_rows(marks: Milestones) -> list[tuple[str, str, str]]:
@@ -24,11 +41,6 @@ def milestone_rows(marks: Milestones) -> list[tuple[str, str, str]]:
         (word, f"{at:.1f} s", "" if word == "injected" else after(at - marks.injected))
         for word, at in sorted(found, key=lambda row: row[1])
     ]
-
-
-def after(seconds: float) -> str:
-    """`+1.2 s`; what is measured in whole seconds may seem to lie a moment before."""
-    return f"+{format_duration(max(seconds, 0.0))}" if seconds > 0 else "+0 s"
 
 
 def check_row(check: Check) -> tuple[str, str, str, str]:

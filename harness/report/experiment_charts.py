@@ -10,20 +10,7 @@ from harness.judge.experiment import ExperimentVerdict
 from harness.judge.failover import Milestones, traffic_of
 from harness.record.run import RunRecord
 from harness.report import charts
-from harness.units import format_duration
-
-MILESTONES: tuple[tuple[str, str], ...] = (
-    ("injected", "injected"),
-    ("impact", "first impact"),
-    ("detected", "health check saw it"),
-    ("alerted", "alert fired"),
-    ("failed_over", "failed over"),
-    ("recovered", "recovered"),
-    ("healed", "healed"),
-    ("failed_back", "failed back"),
-    ("drained", "backlog drained"),
-)
-"""Field of `Milestones` -> its word, in the order in which they usually happen."""
+from harness.report.experiment import MILESTONES, after
 
 _LATE = 0.62
 """The share of the width beyond which a label stands to the left of its dot."""
@@ -65,7 +52,7 @@ def _milestones(axes: Axes, marks: Milestones, told: list[tuple[str, float]], en
     ordered = sorted(told, key=lambda row: row[1])
     for row, (word, at) in enumerate(ordered):
         since = at - marks.injected
-        text = word if word == "injected" else f"{word}  +{format_duration(max(since, 0.0))}"
+        text = word if word == "injected" else f"{word} {after(since)}"
         bad = word in {"injected", "first impact"}
         axes.plot(at, -row, "o", color=charts.BAD if bad else charts.ONE, markersize=4.5)
         late = at > _LATE * end
