@@ -1,0 +1,54 @@
+"""The harness is judged: every broken lab is flagged for the right reason, the sound one passes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.gameday import GameDay, GameDayOptions, run_gameday
+from harness.platform.lab.mutants import MUTANTS
+from harness.run import RunOptions
+from tests.gameday.mutants import CASES, Case
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "gameday.md"
+
+
+def hold(case: Case, root: Path) -> tuple[GameDay, dict[str, object]]:
+    """A game day of one experiment, and the verdict in its record."""
+    mutants = (case.mutant,) if case.mutant else ()
+    options = GameDayOptions(
+        RunOptions("memorai", results=root),
+        experiments=(case.experiment,),
+        mutants=mutants,
+        baselines=root / "baselines",
+    )
+    day, _ = run_gameday(options)
+    run = day.entries[0].runs[-1]
+    return day, json.loads((root / "memorai" / run / "experiment.json").read_text())
+
+
+@pytest.mark.lab
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES, ids=[case.id for case in CASES])
+def test_a_lab_is_flagged_for_what_is_wrong_with_it(case: Case, tmp_path: Path) -> None:
+    day, verdict = hold(case, tmp_path)
+    told = f"{day.outcome}: {day.entries[0].reasons}"
+    assert day.outcome == case.outcome, told
+    check = next(c for c in verdict["checks"] if c["name"] == case.check)  # type: ignore[attr-defined]
+    assert check["outcome"] == case.outcome, (check, told)
+    assert case.says in check["statement"], check
+
+
+def test_every_mutant_of_the_lab_has_a_case() -> None:
+    assert {case.mutant for case in CASES} == {None, *MUTANTS}
+
+
+def test_the_document_shows_every_case() -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    for case in CASES:
+        row = f"| {case.mutant or 'none (sound)'} | {case.experiment} | {case.outcome} |"
+        assert row in text, row
+        assert replace(case).check in text
