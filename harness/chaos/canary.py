@@ -62,8 +62,8 @@ def _asker(plan: CanaryPlan, door: Door, kind: Connection) -> None:
         if kind == "new":
             connection.close()
             connection = door.connect(plan.timeout_s)
-        answer = ask(connection, door, plan.path, {"accept": "application/json"})
-        error = verdict(answer, plan.expected)
+        answer = ask(connection, door, door.path or plan.path, {"accept": "application/json"})
+        error = verdict(answer, door.expected if door.path else plan.expected)
         tell(
             "canary",
             where=door.where,

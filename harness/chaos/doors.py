@@ -18,25 +18,35 @@ _MOST_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """Where to ask: `where` is its name in the record, `url` its base."""
+    """Where to ask: `where` is its name in the record, `url` its base.
+
+    `path` and `expected` stand in for what the others are asked; `source` is the address that the
+    connection comes from, for a link that only some can see cut.
+    """
 
     where: str
     url: str
     host: str | None = None
     ca_file: str | None = None
     verify: bool = True
+    path: str | None = None
+    expected: str | None = None
+    source: str | None = None
 
     def connect(self, timeout_s: float) -> http.client.HTTPConnection:
         """A connection that is not open yet."""
         parts = urlsplit(self.url)
         host, port = parts.hostname or "localhost", parts.port
+        source = (self.source, 0) if self.source else None
         if parts.scheme != "https":
-            return http.client.HTTPConnection(host, port, timeout=timeout_s)
+            return http.client.HTTPConnection(host, port, timeout_s, source)
         context = ssl.create_default_context(cafile=self.ca_file)
         if not self.verify:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
-        return http.client.HTTPSConnection(host, port, timeout=timeout_s, context=context)
+        return http.client.HTTPSConnection(
+            host, port, timeout=timeout_s, source_address=source, context=context
+        )
 
 
 @dataclass(frozen=True, slots=True)

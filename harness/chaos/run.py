@@ -49,6 +49,12 @@ STEADY_LEAD_S = 0.5
 MOST_HANGING_S = 10
 """Seconds of requests that may hang at one time: as long as a request's own timeout."""
 
+READY_PATH = "/ready"
+"""What every service answers on (facts of the platform): whether it may be sent requests."""
+
+MOST_VICTIMS = 12
+"""Doors of victims that are asked: the canary is to see, not to load."""
+
 AUDIT_S = 4.0
 """The audit of the surviving regions begins so long before the heal."""
 
@@ -352,10 +358,26 @@ class ExperimentRun:
         return tuple(found) or (_door("service", self._plan.target),)
 
     def _victims(self, plan: ExperimentPlan) -> tuple[Door, ...]:
-        """The replicas that the faults would hit: redundancy hides their loss from the doors."""
-        hit = {target for each in plan.hits for target in each.targets}
-        replicas = self.session.platform.replicas(self.session.service)
-        return tuple(Door(each.id, each.url) for each in replicas if each.id in hit and each.url)
+        """Whom the faults would hit: redundancy hides their loss from the doors of the service.
+
+        Each replica that is named, or lives where the fault is; and each link that would be cut,
+        asked across it from the one side.
+        """
+        platform, service = self.session.platform, self.session.service
+        names = {part for hit in plan.hits for t in hit.targets for part in t.split("|")}
+        places = {hit.fault.arguments.get("region") for hit in plan.hits}
+        found = []
+        for each in platform.replicas(service):
+            if each.url and (each.id in names or each.region in places):
+                found.append(Door(each.id, each.url))
+                found.append(Door(f"{each.id} ready", each.url, path=READY_PATH))
+        doors = {door.where: door for door in self.doors()}
+        for target in (t for hit in plan.hits for t in hit.targets if "|" in t):
+            near, _, far = target.partition("|")
+            source = platform.vantage(near)
+            if source is not None and far in doors:
+                found.append(replace(doors[far], where=f"{near}>{far}", source=source))
+        return tuple(found[:MOST_VICTIMS])
 
     # -- audit ---------------------------------------------------------------------------------
 

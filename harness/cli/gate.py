@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness.cli.options import DURATION, RATIO, run_options
+
+if TYPE_CHECKING:
+    from harness.gate.run import GateOptions
 
 
 @click.command("gate", context_settings={"default_map": {"profile": "gate"}})
@@ -71,6 +76,12 @@ from harness.cli.options import DURATION, RATIO, run_options
     type=click.Path(path_type=Path, file_okay=False),
     help="Where gate.json, gate.xml and gate.md go (default: results/SERVICE/gate).",
 )
+@click.option(
+    "--self-test",
+    "self_test_",
+    is_flag=True,
+    help="Judge the gate itself on the lab: false alarms and power (--runs unchanged runs).",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON on stdout.")
 def command(
     service: str,
@@ -85,6 +96,7 @@ def command(
     gates_per_month: float,
     baselines: Path | None,
     output: Path | None,
+    self_test_: bool,
     as_json: bool,
     **words: Any,
 ) -> int:
@@ -123,6 +135,9 @@ def command(
     policy = Policy(margin, alpha, false_alarms, gates_per_month)
     options = GateOptions(RunOptions(service, **words), count, settle_s / 60, interleave, policy)
     store = BaselineStore(baselines or root / "baselines")
+    target = output or results / service / "gate"
+    if self_test_:
+        return _self_test(options, target, say, as_json=as_json)
     try:
         if runs:
             records = [RunRecord.load(find_run(results, name)) for name in runs]
@@ -133,9 +148,45 @@ def command(
             verdict = gate_live(options, store, say)
     except Invalid as reason:
         verdict = invalid_verdict(options, str(reason))
-    write_gate(verdict, output or results / service / "gate")
+    write_gate(verdict, target)
     if as_json:
         click.echo(json.dumps(verdict.as_dict(), indent=1))
     else:
         print_gate(verdict, sys.stdout)
     return verdict.exit_code
+
+
+def _self_test(
+    options: GateOptions, target: Path, say: Callable[[str], None], *, as_json: bool
+) -> int:
+    """Runs on the lab, and the page that states false alarms and power."""
+    from harness.catalog import load_catalog, project_root
+    from harness.errors import UsageError
+    from harness.gate.run import Invalid
+    from harness.gate.selftest import self_test
+    from harness.report.selftest import print_self_test, write_self_test
+    from harness.run import USUAL_BEHAVIOUR
+    from harness.traffic import load_model
+
+    run = options.run
+    if run.platform != "lab" or run.target or run.environment:
+        raise UsageError("--self-test slows a service down on purpose", "it is for the lab")
+    root = project_root()
+    service = load_catalog(root / "services").service(run.service)
+    heaviest = max(load_model(service, run.scenario, root).requests, key=lambda each: each.weight)
+    path = heaviest.path.partition("?")[0].partition("/{")[0]
+    usual = {**USUAL_BEHAVIOUR.get(run.profile, {}), **run.behaviour}
+    try:
+        found = self_test(
+            replace(run, behaviour=usual), heaviest.name, path, options.runs, options.policy, say
+        )
+    except Invalid as reason:
+        click.echo(f"harness: {reason}", err=True)
+        return 4
+    write_self_test(found, target)
+    if as_json:
+        click.echo(json.dumps(found.as_dict(), indent=1))
+    else:
+        print_self_test(found, sys.stdout)
+        click.echo(f"page    {target / 'self-test.md'}")
+    return 0

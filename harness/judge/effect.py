@@ -19,8 +19,12 @@ FEWEST = 10
 BAD_SHARE = 0.1
 """Of a door's answers during the fault that must be wrong: far above what a sound door gives."""
 
-SLOW_TIMES = 1.3
-"""The median during the fault over the 90th percentile before it: slower than nearly ever."""
+FEWEST_BAD = 2
+"""Wrong answers that make a witness of a door that gave none before: a fail-over may take a
+second or two, and a canary waits up to one for each answer."""
+
+SLOW_TIMES = 1.5
+"""An answer is slow beyond this many times the 95th percentile of before."""
 
 LAST_S = 6.0
 """The stretch at the end of the run in which a fault that has ended must not show."""
@@ -109,24 +113,21 @@ def _witness(
     good = [e["latency_s"] for e in before if e["ok"]]
     if len(good) < FEWEST or len(good) < (1 - BAD_SHARE / 2) * len(before) or not during:
         return None
-    bad = [e for e in during if not e["ok"]]
-    usual = float(np.quantile(good, 0.9))
     last = [e for e in answers if e["t"] >= end - LAST_S]
-    share = len(bad) / len(during)
-    if share >= BAD_SHARE or len(bad) >= 3:  # noqa: PLR2004 - a restart is over in a second
+    bad = [e for e in during if not e["ok"]]
+    few = FEWEST_BAD if len(good) == len(before) else BAD_SHARE * len(during)
+    if len(bad) >= few:
         kinds = [e["error"] for e in bad]
         how = max(sorted(set(kinds)), key=kinds.count)
-        ended = None
-        if last and sum(not e["ok"] for e in last) <= BAD_SHARE * len(last):
-            ended = _first_good(after, bad, heal)
-        return Witness(where, connection, how, bad[0]["t"], ended, share)
-    slow = [e for e in during if e["latency_s"] > usual]
-    median = float(np.median([e["latency_s"] for e in during]))
-    if median < SLOW_TIMES * usual or not slow:
+        over = bool(last) and sum(not e["ok"] for e in last) <= BAD_SHARE * len(last)
+        ended = _first_good(after, bad, heal) if over else None
+        return Witness(where, connection, how, bad[0]["t"], ended, len(bad) / len(during))
+    limit = SLOW_TIMES * float(np.quantile(good, 0.95))
+    slow = [e for e in during if e["latency_s"] > limit]
+    if len(slow) < BAD_SHARE * len(during):
         return None
-    ended = None
-    if last and float(np.median([e["latency_s"] for e in last])) <= usual:
-        ended = next((e["t"] for e in after if e["latency_s"] <= usual), None)
+    over = bool(last) and sum(e["latency_s"] > limit for e in last) < BAD_SHARE * len(last)
+    ended = next((e["t"] for e in after if e["latency_s"] <= limit), None) if over else None
     return Witness(where, connection, "slow", slow[0]["t"], ended, len(slow) / len(during))
 
 

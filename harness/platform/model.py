@@ -160,6 +160,10 @@ class Platform(Protocol):
         """
         ...
 
+    def vantage(self, region: str) -> str | None:
+        """An address of that region that a connection may come from; None: it has none to lend."""
+        ...
+
     def leftovers(self) -> tuple[str, ...]:
         """What is still there of any fault, found by looking, in words for the user."""
         ...

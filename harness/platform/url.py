@@ -123,6 +123,10 @@ class Url:
             "http2": self._http2,
         }
 
+    def vantage(self, region: str) -> str | None:
+        """None: nothing is known of its network."""
+        return None
+
     def leftovers(self) -> tuple[str, ...]:
         """Nothing was broken, nothing is left."""
         return ()

@@ -13,6 +13,7 @@ from rich.text import Text
 from harness.baseline.model import TOTAL
 from harness.gate.model import GateVerdict, Row
 from harness.record import write_atomic
+from harness.report.gate_plot import render_plot
 from harness.report.junit import clean
 from harness.report.terminal import COLOURS, make_console
 from harness.units import format_duration, format_rate, format_ratio
@@ -141,11 +142,14 @@ def render_junit(verdict: GateVerdict) -> str:
 
 
 def write_gate(verdict: GateVerdict, directory: Path) -> None:
-    """gate.json, gate.xml (JUnit) and gate.md in `directory`, each atomically."""
+    """gate.json, gate.xml (JUnit), gate.md and gate.svg in `directory`, each atomically."""
     directory.mkdir(parents=True, exist_ok=True)
     write_atomic(directory / "gate.json", json.dumps(verdict.as_dict(), indent=1) + "\n")
     write_atomic(directory / "gate.xml", render_junit(verdict))
     write_atomic(directory / "gate.md", render_markdown(verdict))
+    plot = render_plot(verdict)
+    if plot is not None:
+        write_atomic(directory / "gate.svg", plot)
 
 
 def _value(row: Row, value: float) -> str:

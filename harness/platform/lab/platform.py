@@ -21,7 +21,7 @@ from harness.platform.lab.control import request
 from harness.platform.lab.namespace import Isolation, host_pids, isolation
 from harness.platform.lab.options import LabOptions
 from harness.platform.lab.plan import units
-from harness.platform.lab.topology import GLOBAL, Place, places
+from harness.platform.lab.topology import GLOBAL, Place, places, subnet
 from harness.platform.model import (
     Fault,
     Heal,
@@ -329,6 +329,12 @@ class Lab:
     def handle(self) -> Mapping[str, Any]:
         """The directory of the running lab."""
         return {"platform": self.name, "runtime": str(self.directory)}
+
+    def vantage(self, region: str) -> str | None:
+        """An address in the region's subnet that no process of the lab has."""
+        if not self.isolated or region not in {*self.options.region_names, GLOBAL}:
+            return None
+        return subnet(region).removesuffix(".0.0/16") + ".0.99"
 
     def leftovers(self) -> tuple[str, ...]:
         """Faults in effect in this lab, and in any that was left running for exploring.

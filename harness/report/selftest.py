@@ -1,0 +1,79 @@
+"""The page of the gate's own test: false alarms and power, each with its interval."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TextIO
+
+from rich.table import Table
+
+from harness.gate.selftest import SelfTest
+from harness.record import write_atomic
+from harness.report.terminal import make_console
+from harness.stats.interval import Interval
+from harness.units import format_ratio
+
+HEADER = ("change", "gates", "claimed", "95 % interval", "claimed or suspected", "95 % interval")
+
+
+def rows(found: SelfTest) -> list[tuple[str, ...]]:
+    """One row a slowdown, A/A first."""
+    return [
+        (
+            "none (A/A)" if rate.slowdown == 0 else f"{rate.slowdown:.0%} on {found.endpoint}",
+            f"{rate.gates} ({rate.trials} independent)",
+            format_ratio(rate.failed / rate.gates),
+            _span(rate.fail_rate),
+            format_ratio((rate.failed + rate.suspected) / rate.gates),
+            _span(rate.alarm_rate),
+        )
+        for rate in found.rates
+    ]
+
+
+def lines(found: SelfTest) -> list[str]:
+    """What the table is about, in sentences."""
+    policy = found.policy
+    return [
+        (
+            f"{found.service}: {found.candidates} candidate runs against {found.baseline_runs} "
+            f"unchanged ones, margin {format_ratio(policy.margin)}."
+        ),
+        (
+            f"A regression is claimed at p <= {policy.level:.2g}: the share of one gate in a "
+            f"budget of {policy.false_alarms_per_month:g} false alarms a month over "
+            f"{policy.gates_per_month:g} gates. A suspicion asks for more runs."
+        ),
+    ]
+
+
+def print_self_test(found: SelfTest, stream: TextIO) -> None:
+    """The table on a terminal."""
+    console = make_console(stream)
+    for line in lines(found):
+        console.print(line)
+    table = Table(box=None, pad_edge=False)
+    for name in HEADER:
+        table.add_column(name, justify="left" if name == "change" else "right")
+    for row in rows(found):
+        table.add_row(*row)
+    console.print(table)
+
+
+def write_self_test(found: SelfTest, directory: Path) -> None:
+    """self-test.json and self-test.md in `directory`, each atomically."""
+    directory.mkdir(parents=True, exist_ok=True)
+    text = [
+        "# The gate's own test", "", *lines(found), "",
+        "| " + " | ".join(HEADER) + " |", "|" + "---|" * len(HEADER),
+        *("| " + " | ".join(row) + " |" for row in rows(found)),
+    ]  # fmt: skip
+    write_atomic(directory / "self-test.md", "\n".join(text) + "\n")
+    write_atomic(directory / "self-test.json", json.dumps(found.as_dict(), indent=1) + "\n")
+
+
+def _span(interval: Interval) -> str:
+    if interval.low is None or interval.high is None:
+        return "-"
+    return f"{format_ratio(interval.low)} to {format_ratio(interval.high)}"
