@@ -1,0 +1,138 @@
+"""One made-up failover, broken in one way at a time: the verdict and its reason must follow."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.errors import RecordError
+from harness.judge import experiment as judging
+from harness.judge.experiment import ExperimentVerdict, judge_experiment, write_experiment
+from harness.record.storage import read_object
+from harness.report.experiment_charts import timeline_chart
+from tests.judge.made_experiment import END, HEAL, INJECT, Story, experiment
+
+SOUND = Story()
+
+
+def judged(root: Path, **broken: object) -> ExperimentVerdict:
+    return judge_experiment(experiment(root, replace(SOUND, **broken)))  # type: ignore[arg-type]
+
+
+def word(verdict: ExperimentVerdict, name: str) -> str | None:
+    return next(check.outcome for check in verdict.checks if check.name == name)
+
+
+def test_a_sound_failover_passes_and_its_timeline_is_the_truth(tmp_path: Path) -> None:
+    verdict = judged(tmp_path)
+    assert verdict.outcome == "pass", verdict.reasons
+    marks = verdict.milestones
+    assert marks is not None
+    assert marks.impact == pytest.approx(INJECT, abs=1)
+    assert marks.detected == pytest.approx(21.5)
+    assert marks.failed_over == pytest.approx(22, abs=0.3)
+    assert marks.recovered == pytest.approx(25, abs=1)
+    assert marks.failed_back == pytest.approx(34, abs=0.3)
+    assert verdict.healed
+
+
+def test_a_region_that_never_comes_over_recovers_with_the_heal_only(tmp_path: Path) -> None:
+    verdict = judged(tmp_path, outage=(INJECT, HEAL + 1), over_at=None)
+    assert verdict.outcome == "fail"
+    assert word(verdict, "recovery") == "fail"
+    assert word(verdict, "fail-back") == "fail"
+
+
+def test_traffic_that_never_comes_back_fails(tmp_path: Path) -> None:
+    verdict = judged(tmp_path, back_at=None)
+    assert (verdict.outcome, word(verdict, "fail-back")) == ("fail", "fail")
+
+
+def test_a_fault_that_nobody_saw_proves_nothing_however_good_the_figures(tmp_path: Path) -> None:
+    verdict = judged(tmp_path, canary=False)
+    assert (verdict.outcome, word(verdict, "proof of effect")) == ("inconclusive", "inconclusive")
+
+
+def test_an_injection_without_effect_proves_nothing_even_where_the_users_suffered(
+    tmp_path: Path,
+) -> None:
+    verdict = judged(tmp_path, platform_sees=False, outage=(INJECT, END))
+    assert verdict.outcome == "inconclusive"
+    assert "no fault in effect" in verdict.reasons[0]
+
+
+def test_a_heal_that_failed_fails_and_stops_the_day(tmp_path: Path) -> None:
+    verdict = judged(tmp_path, healed=False, canary_ends=False)
+    assert (verdict.outcome, word(verdict, "undone"), verdict.healed) == ("fail", "fail", False)
+
+
+def test_garbage_after_the_recovery_fails(tmp_path: Path) -> None:
+    verdict = judged(tmp_path, after_errors=0.2)
+    assert (verdict.outcome, word(verdict, "tail after")) == ("fail", "fail")
+
+
+def test_lost_writes_fail_where_none_may_be_lost(tmp_path: Path) -> None:
+    verdict = judged(tmp_path, lost=3)
+    assert (verdict.outcome, word(verdict, "writes")) == ("fail", "fail")
+    assert verdict.writes is not None
+    assert len(verdict.writes.lost) == 3
+    assert 0 < (verdict.writes.rpo_s or 0) < 2
+
+
+def test_lost_writes_within_the_recovery_point_pass(tmp_path: Path) -> None:
+    expect = {"recovery_s": 8, "rpo_s": 1.0}
+    assert word(judged(tmp_path, lost=3, expect=expect), "writes") == "pass"
+
+
+def test_a_saturated_generator_makes_the_experiment_invalid(tmp_path: Path) -> None:
+    verdict = judged(tmp_path, made={"cpu": 1.0})
+    assert verdict.outcome == "invalid"
+
+
+def test_an_aborted_experiment_fails_with_the_guard_s_reason(tmp_path: Path) -> None:
+    abort = {"type": "chaos", "t": 30.0, "what": "abort", "detail": "91 % failed"}
+    verdict = judged(tmp_path, extra=(abort,))
+    assert verdict.outcome == "fail"
+    assert "91 % failed" in verdict.reasons[0]
+
+
+def test_an_injection_that_was_refused_is_inconclusive(tmp_path: Path) -> None:
+    refused = {"type": "chaos", "t": 20.0, "what": "inject_failed", "detail": "no such region"}
+    verdict = judged(tmp_path, extra=(refused,))
+    assert verdict.outcome == "inconclusive"
+    assert "no such region" in " ".join(verdict.reasons)
+
+
+def test_a_check_that_crashes_is_inconclusive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(facts: object) -> None:
+        raise ZeroDivisionError
+
+    checks = tuple(
+        (name, crash if name == "fail-back" else check) for name, check in judging._CHECKS
+    )
+    monkeypatch.setattr(judging, "_CHECKS", checks)
+    verdict = judged(tmp_path)
+    assert (verdict.outcome, word(verdict, "fail-back")) == ("inconclusive", "inconclusive")
+
+
+def test_a_run_that_is_no_experiment_is_refused(tmp_path: Path) -> None:
+    record = experiment(tmp_path)
+    (record.directory / "plan.json").write_text("{}")
+    with pytest.raises(RecordError, match=r"plan\.json"):
+        judge_experiment(record)
+
+
+def test_the_verdict_is_stored_and_drawn(tmp_path: Path) -> None:
+    record = experiment(tmp_path)
+    verdict = judge_experiment(record)
+    write_experiment(verdict, record.directory)
+    stored = read_object(record.directory / "experiment.json")
+    assert (stored["outcome"], stored["exit_code"]) == ("pass", 0)
+    svg = timeline_chart(record, verdict)
+    assert svg is not None
+    for text in ("injected", "failed over", "us-east-1", "answered/s"):
+        assert text in svg
