@@ -15,9 +15,10 @@ from tests.kubernetes.cluster import cgroups, keeper, requirements
 from tests.kubernetes.cluster.cluster import remains
 from tests.kubernetes.cluster.keeper import Kept, Status
 from tests.kubernetes.cluster.machine import wait_until
-from tests.kubernetes.cluster.topology import Topology
+from tests.kubernetes.cluster.topology import SLOTS, Topology
 
 GONE_LIMIT_S = 30
+START_LIMIT_S = 60
 OWNER = """
 import sys
 from tests.kubernetes.cluster.keeper import Kept
@@ -79,6 +80,40 @@ def test_a_cluster_ends_with_its_owner(project: Path) -> None:
         status = next(each for each in keeper.running() if each.keeper == number)
         owner.kill()
     wait_until("nothing is left", lambda: not left(status), GONE_LIMIT_S)
+
+
+def test_a_cluster_that_loses_its_owner_while_it_starts_ends_too(project: Path) -> None:
+    """Asked to end between any two steps, the keeper removes what there is."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.kubernetes.cluster", "keep", "--tethered"],
+        cwd=project,
+        stdin=subprocess.PIPE,
+    ) as started:
+        wait_until("its machines", lambda: bool(started_by(started.pid)), START_LIMIT_S)
+        slot = started_by(started.pid)[0]
+        assert started.stdin is not None
+        started.stdin.close()
+        assert started.wait(GONE_LIMIT_S) == 0
+    assert remains(Topology(slot), keeper.home(slot)) == []
+
+
+def started_by(pid: int) -> list[int]:
+    """The slots in which a keeper has machines whose programs run."""
+    holders = {int(word) for word in children(pid)}
+    return [
+        slot
+        for slot in range(SLOTS)
+        if holders & cgroups.processes(Topology(slot).prefix)
+        and (keeper.home(slot) / "control" / "log" / "etcd.log").exists()
+    ]
+
+
+def children(pid: int) -> list[str]:
+    """The processes that a process has started."""
+    try:
+        return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return []
 
 
 def test_a_killed_keeper_leaves_no_process_and_the_next_start_removes_the_rest(kept: Kept) -> None:

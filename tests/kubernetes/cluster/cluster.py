@@ -23,6 +23,7 @@ SERVES_LIMIT_S = 60
 NODES_LIMIT_S = 60
 DNS_LIMIT_S = 60
 GONE_LIMIT_S = 20
+LAST_LINES = 4
 
 Tell = Callable[[str], None]
 
@@ -128,12 +129,13 @@ class Cluster:
         wanted = found.get("spec", {}).get("replicas")
         return wanted is not None and found["status"].get("availableReplicas", 0) == wanted
 
-    def stop(self) -> None:
-        """End it all; raises `ClusterError` when something is still there."""
-        self.api.close()
-        destroy(self.topology, self.directory)
-        for machine in self.machines:
-            machine.reap()
+    def last_words(self) -> list[str]:
+        """The end of every program's log, for when the cluster does not come up."""
+        return [
+            f"{log.parent.parent.name}/{log.stem}: {line[:300]}"
+            for log in sorted(self.directory.glob("*/log/*.log"))
+            for line in log.read_text(errors="replace").splitlines()[-LAST_LINES:]
+        ]
 
 
 def destroy(topology: Topology, directory: Path) -> None:

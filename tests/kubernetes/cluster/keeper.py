@@ -159,18 +159,27 @@ def _end_with_input() -> None:
 
 
 def _keep(slot: int, programs: Mapping[str, Path], store: Path, image: str) -> NoReturn:
-    directory = home(slot)
-    directory.mkdir(parents=True)
-    cluster = Cluster(Topology(slot), directory, programs, store)
+    topology, directory = Topology(slot), home(slot)
     try:
-        cluster.start(say)
+        directory.mkdir(parents=True)
+        cluster = Cluster(topology, directory, programs, store)
+        _start(cluster)
         temporary = status_file(slot).with_suffix(".new")
         temporary.write_text(json.dumps(asdict(_status(slot, cluster, image)), indent=1))
         temporary.rename(status_file(slot))
         while True:
             signal.pause()
     finally:
-        cluster.stop()
+        destroy(topology, directory)
+
+
+def _start(cluster: Cluster) -> None:
+    try:
+        cluster.start(say)
+    except ClusterError:
+        for line in cluster.last_words():  # the logs go with the cluster
+            say(line)
+        raise
 
 
 def _status(slot: int, cluster: Cluster, image: str) -> Status:

@@ -152,12 +152,6 @@ class Machine:
         file = self.directory / "log" / f"{unit}.log"
         return file.read_text(errors="replace") if file.exists() else ""
 
-    def reap(self) -> None:
-        """Collect the machine's holder after its end (it is this process's child)."""
-        if self._holder is not None:
-            with suppress(subprocess.TimeoutExpired):
-                self._holder.wait(10)
-
 
 def write_json(path: Path, value: object) -> Path:
     """A configuration file (JSON is YAML, so the programs read it); its path."""
