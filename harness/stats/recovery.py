@@ -1,7 +1,8 @@
 """Recovery from a fault, read from per-second series.
 
 A second is in band when every metric given is: latency and errors at most max(97.5 % quantile of
-the seconds before the fault, their median + 10 %), throughput mirrored. Recovery is the first
+the seconds before the fault, their median + 10 %), throughput mirrored; for latency the quantile
+is at least Student's prediction limit, which a short baseline needs. Recovery is the first
 second in band from which 9 of 10 seconds are. A single bad second as bad as the outage itself is
 the outage, not chance, and recovery starts after it.
 """
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from harness.errors import DataError
-from harness.stats.interval import Floats, finite
+from harness.stats.interval import Floats, finite, t_quantile
 
 WINDOW = 10
 IN_BAND = 9
@@ -198,8 +199,23 @@ def _band(metric: str, before: Floats) -> Band:
     typical = float(np.median(known))
     room = TOLERANCE * abs(typical)
     if HIGHER_IS_WORSE[metric]:
-        return Band(metric, typical, max(float(np.quantile(known, 1 - TAIL)), typical + room))
+        limit = max(float(np.quantile(known, 1 - TAIL)), typical + room)
+        return Band(metric, typical, max(limit, _predicted(metric, known)))
     return Band(metric, typical, min(float(np.quantile(known, TAIL)), typical - room))
+
+
+def _predicted(metric: str, known: Floats) -> float:
+    """The value that the next second's latency exceeds with a chance of TAIL only.
+
+    The sample's own quantile promises that for long baselines: of ten seconds it is nearly their
+    maximum, which one second in eleven exceeds. So: Student's prediction limit on the logarithms
+    (latencies are near lognormal), which is the same for long ones.
+    """
+    if metric != "latency" or known.min() <= 0:
+        return -math.inf
+    logs, n = np.log(known), len(known)
+    width = t_quantile(1 - TAIL, n - 1) * float(logs.std(ddof=1)) * math.sqrt(1 + 1 / n)
+    return math.exp(float(logs.mean()) + width)
 
 
 def _excess(columns: Mapping[str, Floats], bands: Sequence[Band]) -> Floats:
