@@ -14,9 +14,9 @@ from harness.catalog import load_catalog, project_root
 from harness.catalog.model import Service
 from harness.errors import PlatformError, UsageError
 from harness.load.driver import LoadProcess
-from harness.load.kubernetes.access import TIMEOUT_S, check_context, connect, telling
 from harness.load.kubernetes.driver import LoadJobs
 from harness.load.kubernetes.options import JobOptions, check_namespace
+from harness.platform.kubernetes.access import TIMEOUT_S, check_context, connect, telling
 from harness.platform.model import Target
 from harness.platform.url import Url
 from harness.record import check_writable

@@ -31,6 +31,7 @@ COMMANDS = {
     "services": "harness.cli.services:command",
     "scenarios": "harness.cli.scenarios:command",
     "load": "harness.cli.load:command",
+    "scale-test": "harness.cli.scale_test:command",
     "lab": "harness.cli.lab:group",
     "stats": "harness.cli.stats:group",
 }

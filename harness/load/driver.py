@@ -25,12 +25,12 @@ _CHUNK = 1 << 16
 
 
 class LoadDriver(Protocol):
-    """A load that runs somewhere; a context manager that leaves nothing of it behind.
+    """A load that runs somewhere; a context manager that leaves nothing of it behind."""
 
-    `ended` is true when nothing more will be said.
-    """
-
-    ended: bool
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will be said."""
+        ...
 
     def __enter__(self) -> Self: ...
 

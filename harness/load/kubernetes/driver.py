@@ -14,7 +14,11 @@ from kubernetes import client
 
 from harness.errors import PlatformError
 from harness.load.kubernetes import manifests
-from harness.load.kubernetes.access import (
+from harness.load.kubernetes.follow import Follower
+from harness.load.kubernetes.options import JobOptions
+from harness.load.kubernetes.watch import PodWatch, why_pending
+from harness.load.plan import LoadPlan
+from harness.platform.kubernetes.access import (
     LOAD_NEEDS,
     TIMEOUT_S,
     check_context,
@@ -22,10 +26,6 @@ from harness.load.kubernetes.access import (
     require,
     telling,
 )
-from harness.load.kubernetes.follow import Follower
-from harness.load.kubernetes.options import JobOptions
-from harness.load.kubernetes.watch import PodWatch, why_pending
-from harness.load.plan import LoadPlan
 from harness.traffic.scenario import SERVICE_VARIABLE
 
 PLACE_LIMIT_S = 90.0

@@ -9,8 +9,8 @@ import urllib3
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
-from harness.load.kubernetes.access import TIMEOUT_S
 from harness.load.kubernetes.manifests import ROLE
+from harness.platform.kubernetes.access import TIMEOUT_S
 
 GONE = "gone"
 _FATAL = ("ErrImageNeverPull", "InvalidImageName", "ErrImagePull", "ImagePullBackOff")

@@ -1,0 +1,139 @@
+"""A scaling test: a load that must make the autoscaler act, watched until it has calmed down.
+
+base, rise, peak, base again -> one recorded run -> `harness.judge.scaling` -> report.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kubernetes import client
+
+from harness.errors import ProfileError
+from harness.judge.scaling import ScalingLimits, ScalingVerdict, judge_scaling
+from harness.load.driver import LoadDriver
+from harness.load.kubernetes.autoscaler import Autoscaler, Observed
+from harness.load.plan import LoadPlan
+from harness.record import RunRecord
+from harness.record.storage import write_atomic
+from harness.run import Message, Session
+from harness.traffic.model import LoadProfile, Segment, TrafficModel
+
+BASE_SHARE = 0.2
+"""Of the peak: low enough that one replica's worth of it is idle."""
+
+AFTER_WINDOW_S = 60.0
+"""What is watched beyond the autoscaler's own stabilization window, unless told."""
+
+MAX_RATE = 10_000_000.0
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleOptions:
+    """The load of a scaling test. Rates in requests/s, times in seconds; None: from the HPA.
+
+    `kept` lets the load keep its connections; without it each request opens its own, because a
+    Service's cluster address balances connections, and kept ones never reach a new pod.
+    """
+
+    peak: float
+    base: float | None = None
+    before_s: float = 30.0
+    rise_s: float = 10.0
+    hold_s: float = 180.0
+    after_s: float | None = None
+    per_replica: float | None = None
+    kept: bool = False
+    seed: int | None = None
+
+
+def scale_profile(options: ScaleOptions, scaler: Autoscaler) -> LoadProfile:
+    """Base, rise, peak, base: warmup, ramp, hold and cooldown of an open model.
+
+    Raises ProfileError for rates or times that cannot be.
+    """
+    base = options.peak * BASE_SHARE if options.base is None else options.base
+    after = options.after_s
+    if after is None:
+        after = scaler.down_window_s + AFTER_WINDOW_S
+    if not 0 < base < options.peak <= MAX_RATE:
+        raise ProfileError(
+            f"a base of {base:g} and a peak of {options.peak:g} requests/s",
+            "the base must be above 0 and below the peak",
+        )
+    named = {
+        "--before": options.before_s,
+        "--rise": options.rise_s,
+        "--hold": options.hold_s,
+        "--after": after,
+    }
+    for name, seconds in named.items():
+        if seconds < 1:
+            raise ProfileError(f"{name} is {seconds:g} s", "give a second or more")
+    segments = (
+        Segment("warmup", options.before_s, base, base),
+        Segment("ramp", options.rise_s, base, options.peak),
+        Segment("hold", options.hold_s, options.peak, options.peak),
+        Segment("cooldown", after, base, base),
+    )
+    return LoadProfile("scale", segments, seed=1 if options.seed is None else options.seed)
+
+
+def fresh_connections(traffic: TrafficModel) -> TrafficModel:
+    """The same traffic with `connection: close` on each request."""
+    requests = tuple(
+        dataclasses.replace(each, headers=(*each.headers, ("connection", "close")))
+        for each in traffic.requests
+    )
+    return dataclasses.replace(traffic, requests=requests)
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleOutcome:
+    """What a scaling test left."""
+
+    record: RunRecord
+    verdict: ScalingVerdict
+
+
+def scale_test(
+    session: Session,
+    api: client.ApiClient,
+    scaler: Autoscaler,
+    options: ScaleOptions,
+    limits: ScalingLimits,
+    listen: Callable[[Message], None] | None = None,
+) -> ScaleOutcome:
+    """Run it, judge it, and write scaling.json and scaling.html beside the run's own files."""
+    from harness.report.scaling import render_html, render_json  # noqa: PLC0415 - matplotlib
+
+    watched = prepared(session, api, scaler, options)
+    outcome = watched.run(scale_profile(options, scaler), listen, {"test": "scaling"})
+    record = outcome.record
+    verdict = judge_scaling(record, limits, dataclasses.asdict(scaler), options.per_replica)
+    write_atomic(record.directory / "scaling.json", render_json(verdict))
+    page = render_html(record, verdict, options.per_replica)
+    write_atomic(record.directory / "scaling.html", page)
+    return ScaleOutcome(record, verdict)
+
+
+def prepared(
+    session: Session, api: client.ApiClient, scaler: Autoscaler, options: ScaleOptions
+) -> Session:
+    """The session with the autoscaler watched beside the load."""
+    inner = session.load
+
+    def load(plan: LoadPlan, environment: Mapping[str, str]) -> LoadDriver:
+        return Observed(inner(plan, environment), api, scaler)
+
+    traffic = session.traffic if options.kept else fresh_connections(session.traffic)
+    where: dict[str, Any] = {
+        **session.target.environment,
+        "autoscaler": dataclasses.asdict(scaler),
+        "connections": "kept" if options.kept else "a new one for each request",
+    }
+    target = dataclasses.replace(session.target, environment=where)
+    return dataclasses.replace(session, load=load, traffic=traffic, target=target)

@@ -1,0 +1,225 @@
+"""Load Jobs on a cluster: a record like any other, losses stated, nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.record import RunRecord
+from tests.kubernetes.cluster.handle import Handle
+from tests.kubernetes.cluster.workload import Workload, apply_memorai, remove
+
+pytestmark = pytest.mark.kubernetes
+
+NAMESPACE = "load-jobs-test"
+ROLE = Path(__file__).parents[2] / "deploy" / "load" / "rbac.yaml"
+Load = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture(scope="module")
+def place(cluster: Handle) -> Iterator[str]:
+    """A namespace with a small service."""
+    small = Workload(namespace=NAMESPACE, replicas=2, most_replicas=2, database=False, available=1)
+    apply_memorai(cluster, small)
+    yield NAMESPACE
+    remove(cluster, NAMESPACE)
+
+
+@pytest.fixture
+def load(cluster: Handle, place: str, tmp_path: Path) -> Iterator[Load]:
+    """Start `harness load memorai` with these words."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*words: str, kubeconfig: Path | None = None) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "harness", "load", "memorai", "--quiet"]
+        where = ["--namespace", place, "--kubeconfig", str(kubeconfig or cluster.kubeconfig)]
+        small = ["--worker-cpu", "100m", "--image", cluster.image, "--results", str(tmp_path / "r")]
+        process = subprocess.Popen(
+            [*command, *where, *small, *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def record_in(directory: Path) -> RunRecord:
+    (found,) = (directory / "r" / "memorai").iterdir()
+    return RunRecord.load(found)
+
+
+def left(cluster: Handle) -> list[str]:
+    """What of a load run is in the namespace."""
+    words = ("jobs,pods,secrets,configmaps", f"--namespace={NAMESPACE}")
+    found = cluster.get(*words, "--selector=app.kubernetes.io/part-of=codai-harness")
+    return [f"{each['kind']} {each['metadata']['name']}" for each in found["items"]]
+
+
+def load_pods(cluster: Handle, role: str) -> list[dict[str, Any]]:
+    found = cluster.pods(NAMESPACE, **{"codai-harness/role": role})
+    return [pod for pod in found if pod["status"]["phase"] == "Running"]
+
+
+def slices_until(directory: Path, second: int, within_s: float = 60.0) -> None:
+    """Wait until the record has a slice of this second."""
+    until = time.monotonic() + within_s
+    while time.monotonic() < until:
+        for path in directory.glob("r/memorai/*/slices.jsonl"):
+            lines = path.read_text().splitlines()
+            if lines and max(_second(line) for line in lines) >= second:
+                return
+        time.sleep(0.2)
+    raise AssertionError(f"no slice of second {second} within {within_s:g} s")
+
+
+def _second(line: str) -> int:
+    try:
+        return int(json.loads(line)["second"])
+    except ValueError:
+        return -1
+
+
+def account(cluster: Handle, directory: Path, *roles: str) -> Path:
+    """A kubeconfig of a service account of the namespace that has these roles."""
+    space = f"--namespace={NAMESPACE}"
+    name = f"loader-{len(roles)}"
+    cluster.try_kubectl("create", "serviceaccount", name, space)
+    cluster.kubectl("apply", space, "-f", str(ROLE))
+    for role in roles:
+        words = (f"--role={role}", f"--serviceaccount={NAMESPACE}:{name}", space)
+        cluster.try_kubectl("create", "rolebinding", f"{name}-{role}", *words)
+    token = cluster.kubectl("create", "token", name, space).strip()
+    document = json.loads(
+        cluster.kubectl("config", "view", "--minify", "--raw", "--flatten", "-o", "json")
+    )
+    document["users"][0]["user"] = {"token": token}
+    path = directory / f"{name}.kubeconfig"
+    path.write_text(json.dumps(document))
+    return path
+
+
+def test_workers_in_pods_make_a_whole_record_with_the_shipped_roles_alone(
+    cluster: Handle, load: Load, tmp_path: Path
+) -> None:
+    """Two workers' shards close to one schedule; the account may do no more than deploy/load."""
+    least = account(cluster, tmp_path, "codai-harness-load", "codai-harness-scale-test")
+    words = ("--workers", "2", "--rate", "40", "--duration", "10s", "--away-from", "eu-west-1")
+    process = load(*words, kubeconfig=least)
+    nodes: set[str] = set()
+    while process.poll() is None:
+        for role in ("worker", "master"):
+            nodes |= {pod["spec"]["nodeName"] for pod in load_pods(cluster, role)}
+        time.sleep(1.0)
+    assert process.returncode in {0, 3, 4}, process.communicate()  # this machine may be too busy
+    record = record_in(tmp_path)
+    assert record.status == "complete"
+    assert record.conserved is True
+    assert record.plan.workers == 2
+    assert {row["worker"] for row in record.slices} == {0, 1}
+    due = record.series("due")
+    assert int(due.offered.sum()) == (record.totals or {})["offered"] > 400
+    assert {cluster.regions()[node] for node in nodes} == {"us-east-1"}
+    assert len(nodes) == 2, "spread over both nodes of the region"
+    assert not record.events_of("worker_lost")
+    cluster.until("nothing left", lambda: not left(cluster), 30)
+
+
+def test_a_worker_killed_in_the_middle_makes_the_run_invalid_and_is_told(
+    cluster: Handle, load: Load, tmp_path: Path
+) -> None:
+    """Which worker, from which second on, and what became of its pod."""
+    process = load("--workers", "2", "--rate", "40", "--duration", "25s")
+    slices_until(tmp_path, 6)
+    victim = load_pods(cluster, "worker")[0]["metadata"]["name"]
+    words = (f"--namespace={NAMESPACE}", "--grace-period=0", "--force")
+    cluster.kubectl("delete", "pod", victim, *words)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 4, (out, err)
+    record = record_in(tmp_path)
+    (lost,) = record.events_of("worker_lost")
+    assert victim in lost["reason"]
+    assert lost["from_second"] >= 5
+    assert f"worker {lost['worker']} is unknown from second {lost['from_second']} on" in " ".join(
+        out.split()
+    )
+    assert any(
+        event["pod"] == victim and event["state"].startswith(("gone", "Failed", "Terminating"))
+        for event in record.events_of("load_pod")
+    )
+    other = {row["second"] for row in record.slices if row["worker"] != lost["worker"]}
+    assert max(other) >= 30, "the other worker goes on to the end"
+
+
+def test_ctrl_c_drains_and_leaves_nothing(cluster: Handle, load: Load, tmp_path: Path) -> None:
+    """The totals still arrive; pods, Jobs, Secret and ConfigMap go."""
+    process = load("--workers", "2", "--rate", "40", "--duration", "5m")
+    slices_until(tmp_path, 4)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, (out, err)
+    record = record_in(tmp_path)
+    assert record.status == "interrupted"
+    assert record.conserved is True
+    cluster.until("nothing left", lambda: not left(cluster), 30)
+
+
+def test_a_killed_command_leaves_jobs_that_end_and_go_by_themselves(
+    cluster: Handle, load: Load, tmp_path: Path
+) -> None:
+    """The profile ends them, their TTL removes them; nobody has to reap."""
+    process = load("--rate", "40", "--duration", "5s", "--ttl", "3s")
+    slices_until(tmp_path, 2)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert left(cluster)
+    cluster.until("nothing left", lambda: not left(cluster), 60)
+
+
+def test_what_the_account_may_not_do_is_told_before_anything_is_made(
+    cluster: Handle, load: Load, tmp_path: Path
+) -> None:
+    """Every missing permission in one line, exit code 2."""
+    nobody = account(cluster, tmp_path, "codai-harness-scale-test")
+    process = load("--rate", "40", "--duration", "5s", kubeconfig=nobody)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert len(err.strip().splitlines()) == 1
+    assert "create jobs" in err
+    assert "get pods/log" in err
+    assert not left(cluster)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--context", "nowhere"), "nowhere"),
+        (("--namespace", "kube-system"), "belongs to the cluster"),
+        (("--namespace", "codai-production"), "--production"),
+        (("--namespace", "no-such-namespace"), "no namespace"),
+        (("--image", "codai-harness:none", "--rate", "5", "--duration", "1s"), "codai-harness"),
+    ],
+)
+def test_what_cannot_be_is_one_line_with_its_remedy(
+    load: Load, words: tuple[str, ...], says: str
+) -> None:
+    """Exit code 2 and no traceback."""
+    process = load(*words)
+    _, err = process.communicate(timeout=150)
+    assert process.returncode == 2, err
+    assert says in err
+    assert "Traceback" not in err
