@@ -185,6 +185,7 @@ def run(name: str, parameters: dict[str, Any], *, yes: bool, as_json: bool, **wo
     from harness.chaos.plan import check, plan_experiment
     from harness.chaos.run import ExperimentRun, experiment_session
     from harness.judge.experiment import judge_experiment, write_experiment
+    from harness.report.experiment_files import write_experiment_reports
 
     experiment = load_experiment(name, project_root(), parameters)
     options = run_options_of(**words)
@@ -198,6 +199,7 @@ def run(name: str, parameters: dict[str, Any], *, yes: bool, as_json: bool, **wo
         record = ExperimentRun(ready, experiment, progress.hear).run(found)
         verdict = judge_experiment(record)
         write_experiment(verdict, record.directory)
+        write_experiment_reports(record, verdict)
     if as_json:
         click.echo(json.dumps(verdict.as_dict(), indent=1, default=str))
     else:

@@ -20,14 +20,15 @@ from harness.chaos.experiment import experiment_names, load_experiment
 from harness.chaos.model import Experiment, Needs
 from harness.chaos.plan import plan_experiment
 from harness.chaos.run import ExperimentRun, experiment_session
-from harness.errors import HarnessError, UsageError
+from harness.errors import HarnessError, Interrupted, UsageError
 from harness.gameday.model import DIRECTORY, Entry, GameDay, GameDayOptions, entry_of, with_previous
 from harness.gameday.steady import wait_steady
 from harness.judge.experiment import ExperimentVerdict, judge_experiment, write_experiment
 from harness.judge.faulted import FaultedStore, compare, faulted_run
 from harness.record import RunRecord
 from harness.report.gameday import write_gameday
-from harness.run import Say, Session
+from harness.run import RunOptions, Say, Session
+from harness.units import NANOSECONDS
 
 Message = dict[str, Any]
 
@@ -46,45 +47,76 @@ def run_gameday(options: GameDayOptions, listener: Listener | None = None) -> tu
     """Run it; returns the scorecard and the directory of its reports.
 
     Raises HarnessError for what the user can mend, before anything starts; Interrupted after
-    Ctrl-C, when everything is healed.
+    Ctrl-C, when everything is healed and what was done until then is reported.
     """
-    listener = listener or Listener()
     root = project_root()
     experiments = chosen(options, root)
-    began, clock = time.time_ns(), time.monotonic()
-    entries: list[Entry] = []
-    skipped = [each.name for each in experiments]
-    stopped: str | None = None
-    for group in grouped(experiments):
-        with experiment_session(group[0], _run_options(options, group), listener.say) as ready:
+    day = _Day(options, root, experiments, listener or Listener())
+    try:
+        for group in grouped(experiments):
+            day.run(group)
+            if day.stopped is not None:
+                break
+    except (Interrupted, KeyboardInterrupt) as stop:
+        day.stopped = "it was interrupted; everything is healed"
+        _, directory = day.report()
+        raise Interrupted(f"{stop}; {directory}" if str(stop) else str(directory)) from None
+    return day.report()
+
+
+class _Day:
+    """A game day under way: its entries so far, and why it had to stop."""
+
+    def __init__(
+        self,
+        options: GameDayOptions,
+        root: Path,
+        experiments: Sequence[Experiment],
+        listener: Listener,
+    ) -> None:
+        self._options = options
+        self._listener = listener
+        self._root = root
+        self._names = [each.name for each in experiments]
+        self._began, self._clock = time.time_ns(), time.monotonic()
+        self._entries: list[Entry] = []
+        self.stopped: str | None = None
+
+    def run(self, group: Sequence[Experiment]) -> None:
+        """All experiments of one deployment, until one leaves it unfit."""
+        options = _run_options(self._options, group)
+        with experiment_session(group[0], options, self._listener.say) as ready:
             for experiment in group:
-                listener.begin(len(entries) + 1, len(experiments), experiment)
-                entry = _one(ready, experiment, options, listener)
-                entries.append(entry)
-                skipped.remove(experiment.name)
-                listener.end(entry)
-                stopped = _unfit(ready, experiment, entry, listener)
-                if stopped is not None:
-                    break
-            results, platform = ready.results, ready.platform.name
-        if stopped is not None:
-            break
-    day = GameDay(
-        id=f"{datetime.fromtimestamp(began / 1e9, UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}",
-        service=options.run.service,
-        platform=platform,
-        mutants=options.mutants,
-        entries=tuple(entries),
-        skipped=tuple(skipped),
-        stopped=stopped,
-        began_unix_ns=began,
-        duration_s=time.monotonic() - clock,
-    )
-    base = results / options.run.service
-    day = with_previous(day, base / DIRECTORY)
-    directory = base / DIRECTORY / day.id
-    write_gameday(day, base, directory)
-    return day, directory
+                number = len(self._entries) + 1
+                self._listener.begin(number, len(self._names), experiment)
+                entry = _one(ready, experiment, self._options, self._listener)
+                self._entries.append(entry)
+                self._listener.end(entry)
+                self.stopped = _unfit(ready, experiment, entry, self._listener)
+                if self.stopped is not None:
+                    return
+
+    def report(self) -> tuple[GameDay, Path]:
+        """The scorecard, compared with last time and written."""
+        run = self._options.run
+        done = {entry.experiment for entry in self._entries}
+        stamp = f"{datetime.fromtimestamp(self._began / NANOSECONDS, UTC):%Y%m%dT%H%M%SZ}"
+        day = GameDay(
+            id=f"{stamp}-{secrets.token_hex(2)}",
+            service=run.service,
+            platform=run.platform,
+            mutants=self._options.mutants,
+            entries=tuple(self._entries),
+            skipped=tuple(name for name in self._names if name not in done),
+            stopped=self.stopped,
+            began_unix_ns=self._began,
+            duration_s=time.monotonic() - self._clock,
+        )
+        base = (run.results or self._root / "results") / run.service
+        day = with_previous(day, base / DIRECTORY)
+        directory = base / DIRECTORY / day.id
+        write_gameday(day, base, directory)
+        return day, directory
 
 
 def chosen(options: GameDayOptions, root: Path) -> list[Experiment]:
@@ -129,7 +161,7 @@ def grouped(experiments: Sequence[Experiment]) -> Iterator[list[Experiment]]:
         yield [replace(group[0], needs=needs), *group[1:]]
 
 
-def _run_options(options: GameDayOptions, group: Sequence[Experiment]) -> Any:
+def _run_options(options: GameDayOptions, group: Sequence[Experiment]) -> RunOptions:
     run = options.run
     through = group[0].load.through
     lab = dict(run.lab) | ({"mutants": options.mutants} if options.mutants else {})

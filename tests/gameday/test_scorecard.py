@@ -9,6 +9,8 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from harness.gameday.model import FILE, GameDay, with_previous
+from harness.judge.experiment import judge_experiment
+from harness.report.experiment_files import write_experiment_reports
 from harness.report.gameday import (
     HEADER,
     cells,
@@ -21,6 +23,7 @@ from harness.report.gameday import (
     write_gameday,
 )
 from tests.gameday.scorecards import day, entry
+from tests.judge.made_experiment import experiment
 
 
 @pytest.mark.parametrize(
@@ -107,3 +110,14 @@ def test_the_reports_of_a_game_day_are_written_even_when_records_are_gone(tmp_pa
     assert "fail-region" in page
     assert "<script" not in page
     assert json.loads((tmp_path / "out" / FILE).read_text())["outcome"] == "pass"
+
+
+def test_one_experiment_s_reports_stand_beside_its_record(tmp_path: Path) -> None:
+    record = experiment(tmp_path)
+    write_experiment_reports(record, judge_experiment(record))
+    page = (record.directory / "report.html").read_text()
+    assert "PASS" in page
+    assert "failed over" in page
+    suite = ET.fromstring((record.directory / "junit.xml").read_text())[0]  # noqa: S314 - our own
+    assert (suite.attrib["tests"], suite.attrib["failures"]) == ("1", "0")
+    assert "fail-region" in (record.directory / "summary.md").read_text()
