@@ -12,10 +12,10 @@ from tests.kubernetes.cluster import keeper
 from tests.kubernetes.cluster.errors import ClusterError
 
 
-def up() -> None:
-    """Start a cluster unless one is up; print its kubeconfig's path."""
+def up(*, another: bool) -> None:
+    """Start a cluster, unless one is up and will do; print its kubeconfig's path."""
     found = keeper.running()
-    if not found:
+    if another or not found:
         with tempfile.NamedTemporaryFile("wb", prefix="codai-cluster-", delete=False) as log:
             print(f"starting; what it says goes to {log.name}", file=sys.stderr)  # noqa: T201
             try:
@@ -26,13 +26,14 @@ def up() -> None:
     print(found[0].kubeconfig)  # noqa: T201
 
 
-def down() -> None:
-    """End every cluster and remove what dead ones left."""
+def down(slot: int | None) -> None:
+    """End every cluster, or the one in a slot, and remove what dead ones left."""
     for each in keeper.running():
-        keeper.end(each)
-        print(f"ended the cluster in slot {each.slot}")  # noqa: T201
-    for slot in keeper.reap():
-        print(f"removed what was left of the cluster in slot {slot}")  # noqa: T201
+        if slot in {None, each.slot}:
+            keeper.end(each)
+            print(f"ended the cluster in slot {each.slot}")  # noqa: T201
+    for dead in keeper.reap():
+        print(f"removed what was left of the cluster in slot {dead}")  # noqa: T201
 
 
 def status() -> None:
@@ -52,13 +53,19 @@ def main() -> int:
     """Run one command; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.kubernetes.cluster", description=__doc__)
     parser.add_argument("command", choices=("up", "down", "status", "keep"))
-    parser.add_argument("--tethered", action="store_true", help="end with standard input")
+    parser.add_argument("--another", action="store_true", help="up: beside those that are up")
+    parser.add_argument("--slot", type=int, help="down: only the one in this slot")
+    parser.add_argument("--tethered", action="store_true", help="keep: end with standard input")
     given = parser.parse_args()
     try:
         if given.command == "keep":
             keeper.keep(tethered=given.tethered)
+        elif given.command == "up":
+            up(another=given.another)
+        elif given.command == "down":
+            down(given.slot)
         else:
-            {"up": up, "down": down, "status": status}[given.command]()
+            status()
     except ClusterError as problem:
         print(f"cluster: {problem}", file=sys.stderr)  # noqa: T201
         return 1
