@@ -1,0 +1,451 @@
+"""The harness' hand on a node: carries out one fault there, and undoes it by itself.
+
+Run as `python -m harness.platform.kubernetes.agent` in a privileged pod with the node's processes
+and network (hostPID, hostNetwork), with AGENT_PLAN as JSON in its environment. The fault holds
+only while its lease does: the ConfigMap of the fault must exist, say `hold` and have been renewed
+lately. The agent looks at it twice a second over the API; when it is gone, is told `heal`, is
+stale, cannot be read for long, or the deadline is over, the agent undoes what it did and ends. So
+a fault needs no living kubelet to end, and no living harness either.
+
+Standard library only: it must start in a fraction of a second, on any image with Python.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+POLL_S = 0.5
+BLIND_S = 20.0
+"""How long the lease may be unreadable before the fault is undone all the same."""
+
+STALE_S = 20.0
+"""How old a lease's last renewal may be: a harness that lives renews it every few seconds."""
+
+AGENT_UID = 64321
+"""The user whose packets a cut lets through: only the agent's own look at its lease."""
+
+MARK = 0x5F17
+TABLE = "codai_harness"
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+RUNTIME_NAMES = frozenset({"kubelet", "containerd", "crio", "dockerd", "kube-proxy"})
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do on this node; `targets` are pod UIDs or addresses, as the action needs them."""
+
+    namespace: str
+    lease: str
+    node: str
+    action: str
+    own_uid: str
+    deadline_s: float
+    arguments: Json
+
+
+# -- the node ------------------------------------------------------------------------------------
+
+
+def processes() -> Iterator[tuple[int, str, str]]:
+    """(pid, name, cgroup path) of every process of the node."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                name = (entry / "comm").read_text().strip()
+                yield int(entry.name), name, (entry / "cgroup").read_text()
+
+
+def pod_processes(uids: Sequence[str]) -> list[int]:
+    """The processes of pods; a cgroup's name has the UID with dashes or underscores."""
+    wanted = [form for uid in uids for form in (uid, uid.replace("-", "_"))]
+    return [
+        pid
+        for pid, name, cgroup in processes()
+        if name != "pause" and any(uid in cgroup for uid in wanted)
+    ]
+
+
+def node_processes(own_uid: str) -> list[int]:
+    """Everything that makes the node a node: its agents and all pods but this one."""
+    own = {own_uid, own_uid.replace("-", "_")}
+    return [
+        pid
+        for pid, name, cgroup in processes()
+        if not any(uid in cgroup for uid in own)
+        and (name in RUNTIME_NAMES or "kubepods" in cgroup)
+        and not name.startswith("containerd-shim")
+    ]
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a process is stopped by a signal."""
+    with contextlib.suppress(OSError):
+        text = Path(f"/proc/{pid}/stat").read_text()
+        return text.rpartition(")")[2].split()[0] in {"T", "t"}
+    return False
+
+
+def send(pids: Sequence[int], number: signal.Signals) -> None:
+    """A signal to each process that is still there."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def nft(script: str) -> str:
+    """Run an nft script; raises OSError with its words."""
+    done = subprocess.run(
+        ["nft", "-f", "-"], input=script, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise OSError(f"nft: {done.stderr.strip()}")
+    return done.stdout
+
+
+def has_table() -> bool:
+    """Whether our table is in the node's network."""
+    done = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=False)
+    return TABLE in done.stdout
+
+
+# -- actions: each gives (do, undo, shows) ---------------------------------------------------------
+
+
+@dataclass
+class Action:
+    """One fault on this node."""
+
+    do: Callable[[], None]
+    undo: Callable[[], None]
+    shows: Callable[[], tuple[bool, str]]
+
+
+def pause(find: Callable[[], list[int]], what: str) -> Action:
+    """Stop processes, also those that appear while it holds; continue all that are stopped."""
+    held: set[int] = set()
+
+    def do() -> None:
+        pids = find()
+        if not pids:
+            raise OSError(f"no process of {what} on this node")
+        held.update(pids)
+        send(pids, signal.SIGSTOP)
+
+    def undo() -> None:
+        send([*held, *find()], signal.SIGCONT)
+
+    def shows() -> tuple[bool, str]:
+        stopped = [pid for pid in held if is_stopped(pid)]
+        return bool(stopped), f"{len(stopped)} processes of {what} are stopped"
+
+    return Action(do, undo, shows)
+
+
+def kill_node(own_uid: str, node: str) -> Action:
+    """Stop what would restart them, then kill all pods but this one: a node without power."""
+    runtime: set[int] = set()
+
+    def of_node() -> tuple[list[int], list[int]]:
+        found = node_processes(own_uid)
+        named = {pid for pid, name, _ in processes() if name in RUNTIME_NAMES}
+        return [pid for pid in found if pid in named], [pid for pid in found if pid not in named]
+
+    def do() -> None:
+        agents, pods = of_node()
+        runtime.update(agents)
+        send(agents, signal.SIGSTOP)
+        send(pods, signal.SIGKILL)
+
+    def shows() -> tuple[bool, str]:
+        stopped = [pid for pid in runtime if is_stopped(pid)]
+        return bool(stopped), f"{len(stopped)} agents of {node} are stopped, its pods were killed"
+
+    return Action(do, lambda: send([*runtime, *of_node()[0]], signal.SIGCONT), shows)
+
+
+def packets(rules: Callable[[], str], what: str) -> Action:
+    """Drop packets by rules of our own table; established connections included."""
+
+    def undo() -> None:
+        nft(f"add table inet {TABLE}\ndelete table inet {TABLE}\n")
+
+    def do() -> None:
+        undo()
+        nft(rules())
+
+    def shows() -> tuple[bool, str]:
+        there = has_table()
+        return there, f"{what} {'is' if there else 'is not'} dropped"
+
+    return Action(do, undo, shows)
+
+
+def cut_rules() -> str:
+    """Nothing in, out or through but loopback and the agent's own look at its lease."""
+    allow = f"meta skuid {AGENT_UID} meta mark set {MARK} ct mark set {MARK} accept"
+    return f"""table inet {TABLE} {{
+  chain out {{ type filter hook output priority -150; policy drop; oifname "lo" accept; {allow}; }}
+  chain into {{ type filter hook input priority -100; policy drop; iifname "lo" accept; \
+ct mark {MARK} accept; }}
+  chain through {{ type filter hook forward priority -100; policy drop; }}
+}}
+"""
+
+
+def between_rules(pairs: Sequence[Sequence[str]], ports: str = "") -> str:
+    """Drop between each pair of addresses or subnets, either way, on every hook."""
+    ways = [way for a, b in pairs for way in ((a, b), (b, a))]
+    drops = "\n".join(f"ip saddr {a} ip daddr {b} {ports} counter drop" for a, b in ways)
+    chains = "\n".join(
+        f"chain {hook} {{ type filter hook {hook} priority -100; policy accept;\n{drops}\n}}"
+        for hook in ("input", "output", "forward")
+    )
+    return f"table inet {TABLE} {{\n{chains}\n}}\n"
+
+
+def name_rules(addresses: Sequence[str]) -> str:
+    """Drop every question of these pods to a name server."""
+    drops = "\n".join(
+        f"ip saddr {address} {kind} dport 53 counter drop"
+        for address in addresses
+        for kind in ("udp", "tcp")
+    )
+    chain = "chain forward { type filter hook forward priority -300; policy accept;"
+    early = "chain early { type filter hook prerouting priority -300; policy accept;"
+    return f"table inet {TABLE} {{\n{chain}\n{drops}\n}}\n{early}\n{drops}\n}}\n}}\n"
+
+
+def burn(workers: int, megabytes: int, what: str) -> Action:
+    """Busy processes, or one that takes memory and keeps touching it."""
+    made: list[subprocess.Popen[bytes]] = []
+    busy = "while True: pass"
+    greedy = (
+        f"import time\nheld = [bytearray(1 << 20) for _ in range({megabytes})]\n"
+        "while True:\n for part in held: part[::4096] = bytes(len(part) // 4096)\n time.sleep(0.05)"
+    )
+
+    def do() -> None:
+        scripts = [busy] * workers + ([greedy] if megabytes else [])
+        made.extend(subprocess.Popen([sys.executable, "-c", script]) for script in scripts)
+
+    def undo() -> None:
+        for each in made:
+            each.kill()
+            each.wait()
+
+    def shows() -> tuple[bool, str]:
+        alive = sum(each.poll() is None for each in made)
+        return alive > 0, f"{alive} processes press on {what}"
+
+    return Action(do, undo, shows)
+
+
+def fill_disk(path: str, megabytes: int) -> Action:
+    """A file that takes disk space of the node."""
+    file = Path(path) / f"{TABLE}.fill"
+
+    def do() -> None:
+        with file.open("wb") as stream:
+            os.posix_fallocate(stream.fileno(), 0, megabytes << 20)
+
+    def shows() -> tuple[bool, str]:
+        there = file.exists()
+        return there, f"{file} {'takes' if there else 'does not take'} {megabytes} MB"
+
+    return Action(do, lambda: file.unlink(missing_ok=True), shows)
+
+
+def action_of(plan: Plan) -> Action:
+    """The action that a plan names; raises ValueError for one that is not known."""
+    words = plan.arguments
+    made: dict[str, Callable[[], Action]] = {
+        "pause-node": lambda: pause(lambda: node_processes(plan.own_uid), plan.node),
+        "kill-node": lambda: kill_node(plan.own_uid, plan.node),
+        "pause-pods": lambda: pause(lambda: pod_processes(words["uids"]), "the pods"),
+        "cut-node": lambda: packets(cut_rules, f"everything of {plan.node}"),
+        "cut-between": lambda: packets(
+            lambda: between_rules(words["pairs"]), "traffic between them"
+        ),
+        "cut-names": lambda: packets(
+            lambda: name_rules(words["addresses"]), "their name resolution"
+        ),
+        "burn": lambda: burn(words.get("workers", 0), words.get("megabytes", 0), plan.node),
+        "fill-disk": lambda: fill_disk(words["path"], words["megabytes"]),
+    }
+    if plan.action not in made:
+        raise ValueError(f"unknown action {plan.action!r}")
+    return made[plan.action]()
+
+
+# -- the lease ---------------------------------------------------------------------------------
+
+
+class Lease:
+    """The fault's ConfigMap, read and written as AGENT_UID so that a cut lets it through."""
+
+    def __init__(self, plan: Plan) -> None:
+        host = os.environ["KUBERNETES_SERVICE_HOST"]
+        port = os.environ.get("KUBERNETES_SERVICE_PORT", "443")
+        address = os.environ.get("AGENT_API") or f"https://{host}:{port}"
+        self._url = f"{address}/api/v1/namespaces/{plan.namespace}/configmaps/{plan.lease}"
+        self._token = (SERVICE_ACCOUNT / "token").read_text()
+        self._context = ssl.create_default_context(cafile=str(SERVICE_ACCOUNT / "ca.crt"))
+        self._key = f"node-{plan.node}"
+
+    def read(self) -> Json | None:
+        """Its data; None when it is gone. Raises OSError when that cannot be told."""
+        try:
+            return dict(self._call("GET", None).get("data") or {})
+        except urllib.error.HTTPError as problem:
+            if problem.code in {404, 410}:
+                return None
+            raise
+
+    def tell(self, state: str, statement: str) -> None:
+        """Say what this node shows; a lease that is gone needs no word."""
+        value = json.dumps({"state": state, "statement": statement, "at": time.time()})
+        with contextlib.suppress(OSError):
+            self._call("PATCH", {"data": {self._key: value}})
+
+    def _call(self, method: str, body: Json | None) -> Json:
+        request = urllib.request.Request(  # noqa: S310 - the cluster's own API server
+            self._url,
+            data=json.dumps(body).encode() if body is not None else None,
+            method=method,
+            headers={
+                "authorization": f"Bearer {self._token}",
+                "content-type": "application/merge-patch+json",
+            },
+        )
+        with urllib.request.urlopen(request, timeout=3, context=self._context) as answer:  # noqa: S310
+            found: Json = json.loads(answer.read())
+            return found
+
+
+def look(lease: Lease, last_seen: float, deadline: float) -> tuple[str | None, float, str | None]:
+    """(why the fault must end now or None, when the lease was last readable, its wish)."""
+    now = time.time()
+    if now > deadline:
+        return "its deadline is over", last_seen, None
+    try:
+        data = lease.read()
+    except OSError:
+        blind = now - last_seen > BLIND_S
+        return ("its lease could not be read for long" if blind else None), last_seen, None
+    if data is None:
+        return "its lease is gone", now, None
+    wish = data.get("wish")
+    if wish == "heal":
+        return "it was told to", now, wish
+    if now - float(data.get("renewed", 0)) > STALE_S:
+        return "its lease is stale: the harness is gone", now, wish
+    return None, now, wish
+
+
+def watch_parent(undo: Callable[[], None]) -> None:
+    """A process of its own that undoes the fault should the agent be killed."""
+    read, write = os.pipe()
+    if os.fork():
+        os.close(read)  # the write end closes with us, however we end
+        return
+    os.close(write)
+    os.setsid()
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    while os.read(read, 1):
+        continue
+    undo()
+    os._exit(0)
+
+
+def speak(plan: Plan, commands: Any, answers: Any) -> None:
+    """The half that talks to the API server, as AGENT_UID; it ends when its parent is done."""
+    lease = Lease(plan)
+    os.setuid(AGENT_UID)
+
+    def tell_all() -> None:
+        for line in commands:
+            state, _, statement = line.rstrip("\n").partition(" ")
+            lease.tell(state, statement)
+
+    teller = threading.Thread(target=tell_all)
+    teller.start()
+    deadline, seen, told = time.time() + plan.deadline_s, time.time(), False
+    while True:
+        why, seen, wish = look(lease, seen, deadline)
+        if why is not None:
+            print(f"end {why}", file=answers, flush=True)
+            break
+        if wish == "hold" and not told:
+            told = True
+            print("go", file=answers, flush=True)
+        time.sleep(POLL_S)
+    teller.join()
+
+
+def main() -> int:
+    """Wait for the word, do it, hold it while the lease holds, undo it, prove it."""
+    plan = Plan(**json.loads(os.environ["AGENT_PLAN"]))
+    action = action_of(plan)
+    to_child, from_child = os.pipe(), os.pipe()
+    if not os.fork():
+        os.close(to_child[1])
+        os.close(from_child[0])
+        with os.fdopen(to_child[0]) as commands, os.fdopen(from_child[1], "w") as answers:
+            speak(plan, commands, answers)
+        os._exit(0)
+    os.close(to_child[0])
+    os.close(from_child[1])
+    with os.fdopen(to_child[1], "w") as tell, os.fdopen(from_child[0]) as heard:
+
+        def say(state: str, statement: str) -> None:
+            print(state, statement, file=tell, flush=True)
+            sys.stderr.write(f"{plan.node}: {state}: {statement}\n")
+
+        say("ready", f"{plan.action} waits for its word")
+        return _hold(action, heard, say)
+
+
+def _hold(action: Action, heard: Any, say: Callable[[str, str], None]) -> int:
+    begun = False
+    try:
+        for line in heard:
+            word = line.strip().partition(" ")[0]
+            if word == "go" and not begun:
+                begun = True
+                watch_parent(action.undo)
+                action.do()
+                shown, statement = action.shows()
+                say("in-effect" if shown else "no-effect", statement)
+            elif word == "end":
+                break
+    except (OSError, ValueError) as problem:
+        say("failed", str(problem))
+    finally:
+        if begun:
+            action.undo()
+            shown, statement = action.shows()
+            say("remains" if shown else "healed", statement)
+        else:
+            say("healed", "it never began")
+    return 0
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    sys.exit(main())

@@ -1,0 +1,177 @@
+"""What the platform reads and writes at the API server, in the words of the harness.
+
+Every call has a deadline, and every refusal becomes one PlatformError with a remedy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from kubernetes import client
+
+from harness.errors import PlatformError
+from harness.platform.kubernetes.access import TIMEOUT_S, connect, telling
+
+REGION = "topology.kubernetes.io/region"
+ZONE = "topology.kubernetes.io/zone"
+MANAGED = "app.kubernetes.io/managed-by"
+OURS = "codai-harness"
+PART_OF = "app.kubernetes.io/part-of"
+ECOSYSTEM = "codai-ecosystem"
+
+FORBIDDEN = frozenset({"kube-system", "kube-public", "kube-node-lease", "default"})
+"""Namespaces that no fault and no helper ever goes into."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node: its region and zone (`unknown` without the label), addresses, pod subnet."""
+
+    name: str
+    region: str
+    zone: str
+    address: str
+    pods: str | None
+    ready: str
+    unschedulable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """A pod of interest."""
+
+    name: str
+    uid: str
+    node: str
+    address: str | None
+    labels: Mapping[str, str]
+    ready: bool
+    phase: str
+    restarts: int
+    deleting: bool
+
+
+class Cluster:
+    """A connection to one namespace of one cluster."""
+
+    def __init__(
+        self, namespace: str, context: str | None = None, kubeconfig: str | None = None
+    ) -> None:
+        self.namespace = namespace
+        self.context = context
+        self.kubeconfig = kubeconfig
+
+    @cached_property
+    def api(self) -> client.ApiClient:
+        """The client; made when it is first needed."""
+        from pathlib import Path  # noqa: PLC0415 - only here
+
+        return connect(self.context, Path(self.kubeconfig) if self.kubeconfig else None)
+
+    @cached_property
+    def core(self) -> client.CoreV1Api:
+        """Pods, nodes, services, config maps."""
+        return client.CoreV1Api(self.api)
+
+    @cached_property
+    def apps(self) -> client.AppsV1Api:
+        """Deployments."""
+        return client.AppsV1Api(self.api)
+
+    @cached_property
+    def policy(self) -> client.PolicyV1Api:
+        """Disruption budgets."""
+        return client.PolicyV1Api(self.api)
+
+    @cached_property
+    def scaling(self) -> client.AutoscalingV2Api:
+        """Autoscalers."""
+        return client.AutoscalingV2Api(self.api)
+
+    def nodes(self) -> dict[str, Node]:
+        """Every node by its name."""
+        with telling("nodes"):
+            found = self.core.list_node(_request_timeout=TIMEOUT_S)
+        return {item.metadata.name: _node(item) for item in found.items}
+
+    def pods(self, labels: Mapping[str, str]) -> list[Pod]:
+        """The pods with these labels that are not ending, by name."""
+        selector = ",".join(f"{key}={value}" for key, value in labels.items())
+        with telling(f"pods of {self.namespace}"):
+            found = self.core.list_namespaced_pod(
+                self.namespace, label_selector=selector, _request_timeout=TIMEOUT_S
+            )
+        return sorted((_pod(item) for item in found.items), key=lambda pod: pod.name)
+
+    def service(self, name: str) -> Any:
+        """The Service object of that name."""
+        with telling(f"service {name}"):
+            return self.core.read_namespaced_service(
+                name, self.namespace, _request_timeout=TIMEOUT_S
+            )
+
+    def deployment(self, name: str) -> Any:
+        """The Deployment object of that name."""
+        with telling(f"deployment {name}"):
+            return self.apps.read_namespaced_deployment(
+                name, self.namespace, _request_timeout=TIMEOUT_S
+            )
+
+    def budgets(self, labels: Mapping[str, str]) -> list[Any]:
+        """The disruption budgets that select pods with these labels."""
+        with telling("disruption budgets"):
+            found = self.policy.list_namespaced_pod_disruption_budget(
+                self.namespace, _request_timeout=TIMEOUT_S
+            )
+        return [
+            each
+            for each in found.items
+            if _selects(getattr(each.spec.selector, "match_labels", None) or {}, labels)
+        ]
+
+
+def check_namespace(namespace: str) -> None:
+    """Raise PlatformError for a namespace that belongs to the cluster itself."""
+    if namespace in FORBIDDEN or namespace.startswith("kube-"):
+        raise PlatformError(
+            f"namespace {namespace} is the cluster's own", "name the namespace of the service"
+        )
+
+
+def _selects(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
+    return all(labels.get(key) == value for key, value in selector.items())
+
+
+def _node(item: Any) -> Node:
+    labels = item.metadata.labels or {}
+    addresses: Sequence[Any] = item.status.addresses or ()
+    internal = [each.address for each in addresses if each.type == "InternalIP"]
+    ready = [each.status for each in item.status.conditions or () if each.type == "Ready"]
+    return Node(
+        name=item.metadata.name,
+        region=labels.get(REGION, "unknown"),
+        zone=labels.get(ZONE, "unknown"),
+        address=internal[0] if internal else "",
+        pods=item.spec.pod_cidr,
+        ready=ready[0] if ready else "Unknown",
+        unschedulable=bool(item.spec.unschedulable),
+    )
+
+
+def _pod(item: Any) -> Pod:
+    conditions = item.status.conditions or ()
+    statuses = item.status.container_statuses or ()
+    return Pod(
+        name=item.metadata.name,
+        uid=item.metadata.uid,
+        node=item.spec.node_name or "",
+        address=item.status.pod_ip,
+        labels=item.metadata.labels or {},
+        ready=any(each.type == "Ready" and each.status == "True" for each in conditions),
+        phase=item.status.phase or "Unknown",
+        restarts=sum(each.restart_count for each in statuses),
+        deleting=item.metadata.deletion_timestamp is not None,
+    )

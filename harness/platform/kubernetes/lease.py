@@ -1,0 +1,282 @@
+"""A fault's lease in the cluster and the agents that hold the fault while it is renewed.
+
+The lease is a ConfigMap: `wish` (wait, hold, heal), `renewed` (Unix seconds), `heal` (the ledger's
+entry, so that any harness can undo it) and, per node, what its agent shows.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kubernetes import client
+from kubernetes.client.exceptions import ApiException
+
+from harness.errors import PlatformError
+from harness.platform.kubernetes.access import TIMEOUT_S, is_gone, quietly, telling
+from harness.platform.kubernetes.cluster import MANAGED, OURS, Cluster
+
+KIND = "harness.codai/kind"
+READY_S = 40.0
+EFFECT_S = 15.0
+HEALED_S = 60.0
+RENEW_S = 4.0
+POLL_S = 0.25
+DEADLINE_S = 900.0
+"""No fault holds longer than this, whatever happens to everybody else."""
+
+AGENT_ACCOUNT = "codai-harness-agent"
+CAPABILITIES = ("SYS_ADMIN", "SYS_PTRACE", "NET_ADMIN", "KILL", "SETUID", "SETGID", "DAC_OVERRIDE")
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What one agent is to do on one node."""
+
+    node: str
+    action: str
+    arguments: Mapping[str, Any]
+
+
+class Leases:
+    """The leases and agents of one namespace."""
+
+    def __init__(self, cluster: Cluster, image: str) -> None:
+        self._cluster = cluster
+        self._image = image
+
+    # -- holding ---------------------------------------------------------------------------------
+
+    def prepare(self, lease: str, works: Sequence[Work], heal: Mapping[str, Any]) -> None:
+        """Write the lease, start an agent on every node, wait until all of them are ready.
+
+        Raises PlatformError naming the node whose agent is not; everything is taken back then.
+        """
+        self._create(lease, heal)
+        try:
+            for work in works:
+                self._start(lease, work)
+            self._await(lease, [w.node for w in works], {"ready"}, READY_S, "ready")
+        except BaseException:
+            self.release(lease, [work.node for work in works])
+            raise
+
+    def hold(self, lease: str, nodes: Sequence[str]) -> None:
+        """Give all agents the word at once, and renew the lease as long as this process lives."""
+        self._patch(lease, {"wish": "hold", "renewed": str(time.time())})
+        threading.Thread(target=self._renew, args=(lease,), daemon=True).start()
+        self._await(lease, nodes, {"in-effect", "no-effect"}, EFFECT_S, "in effect")
+
+    def _renew(self, lease: str) -> None:
+        while True:
+            time.sleep(RENEW_S)
+            try:
+                data = self.read(lease)
+                if data is None or data.get("wish") != "hold":
+                    return
+                self._patch(lease, {"renewed": str(time.time())})
+            except PlatformError:
+                continue
+
+    def release(self, lease: str, nodes: Sequence[str]) -> None:
+        """Tell the agents to undo, wait until each says so, remove them and the lease; idempotent.
+
+        Raises PlatformError naming a node that does not say so.
+        """
+        if self.read(lease) is None:
+            self._remove(lease)
+            return
+        self._patch(lease, {"wish": "heal"})
+        told = set(self.shown(lease))
+        waiting = [node for node in nodes if node in told or self._pod_runs(lease, node)]
+        self._await(lease, waiting, {"healed"}, HEALED_S, "healed")
+        self._remove(lease)
+
+    # -- looking ---------------------------------------------------------------------------------
+
+    def read(self, lease: str) -> dict[str, str] | None:
+        """The lease's data, None when it is gone."""
+        with telling(f"lease {lease}"):
+            try:
+                found = self._cluster.core.read_namespaced_config_map(
+                    lease, self._cluster.namespace, _request_timeout=TIMEOUT_S
+                )
+            except ApiException as problem:
+                if is_gone(problem):
+                    return None
+                raise
+        return dict(found.data or {})
+
+    def shown(self, lease: str) -> dict[str, tuple[str, str]]:
+        """Node -> (state, statement) as its agent told last."""
+        found = {}
+        for key, value in (self.read(lease) or {}).items():
+            if key.startswith("node-"):
+                told = json.loads(value)
+                found[key.removeprefix("node-")] = (told["state"], told["statement"])
+        return found
+
+    def all(self) -> list[tuple[str, dict[str, str]]]:
+        """(name, data) of every lease of the namespace."""
+        with telling("leases"):
+            found = self._cluster.core.list_namespaced_config_map(
+                self._cluster.namespace,
+                label_selector=f"{MANAGED}={OURS},{KIND}=fault",
+                _request_timeout=TIMEOUT_S,
+            )
+        return [(item.metadata.name, dict(item.data or {})) for item in found.items]
+
+    def agents(self) -> list[str]:
+        """The agents' pods that are there."""
+        with telling("agents"):
+            found = self._cluster.core.list_namespaced_pod(
+                self._cluster.namespace,
+                label_selector=f"{MANAGED}={OURS},{KIND}=agent",
+                _request_timeout=TIMEOUT_S,
+            )
+        return [item.metadata.name for item in found.items]
+
+    # -- steps -----------------------------------------------------------------------------------
+
+    def _create(self, lease: str, heal: Mapping[str, Any]) -> None:
+        body = client.V1ConfigMap(
+            metadata=client.V1ObjectMeta(name=lease, labels={MANAGED: OURS, KIND: "fault"}),
+            data={"wish": "wait", "renewed": str(time.time()), "heal": json.dumps(heal)},
+        )
+        with telling(f"lease {lease}"):
+            self._cluster.core.create_namespaced_config_map(
+                self._cluster.namespace, body, _request_timeout=TIMEOUT_S
+            )
+
+    def _patch(self, lease: str, data: Mapping[str, str]) -> None:
+        with telling(f"lease {lease}"):
+            try:
+                self._cluster.core.patch_namespaced_config_map(
+                    lease,
+                    self._cluster.namespace,
+                    {"data": dict(data)},
+                    _request_timeout=TIMEOUT_S,
+                )
+            except ApiException as problem:
+                if not is_gone(problem):
+                    raise
+
+    def _start(self, lease: str, work: Work) -> None:
+        with telling(f"agent on {work.node}"):
+            self._cluster.core.create_namespaced_pod(
+                self._cluster.namespace,
+                agent_pod(self._cluster.namespace, lease, work, self._image),
+                _request_timeout=TIMEOUT_S,
+            )
+
+    def _await(
+        self, lease: str, nodes: Sequence[str], states: set[str], limit_s: float, word: str
+    ) -> None:
+        deadline = time.monotonic() + limit_s
+        while True:
+            shown = self.shown(lease)
+            failed = [f"{n}: {t}" for n, (s, t) in shown.items() if s in {"failed", "remains"}]
+            if failed and "healed" not in states:
+                raise PlatformError(f"agent on {failed[0]}", "see the pod's log")
+            waiting = [node for node in nodes if shown.get(node, ("", ""))[0] not in states]
+            if not waiting:
+                return
+            if time.monotonic() > deadline:
+                raise PlatformError(
+                    f"the agent on {waiting[0]} was not {word} after {limit_s:g} s "
+                    f"({self._why(lease, waiting[0])})",
+                    "see kubectl describe pod; it undoes itself when its lease is stale",
+                )
+            time.sleep(POLL_S)
+
+    def _why(self, lease: str, node: str) -> str:
+        with telling("agent"):
+            try:
+                pod = self._cluster.core.read_namespaced_pod(
+                    _agent_name(lease, node), self._cluster.namespace, _request_timeout=TIMEOUT_S
+                )
+            except ApiException as problem:
+                return "it is gone" if is_gone(problem) else str(problem.reason)
+        for status in pod.status.container_statuses or ():
+            state = status.state.waiting or status.state.terminated
+            if state is not None:
+                return f"{state.reason}: {state.message or ''}".strip()
+        return str(pod.status.phase)
+
+    def _pod_runs(self, lease: str, node: str) -> bool:
+        return _agent_name(lease, node) in self.agents()
+
+    def _remove(self, lease: str) -> None:
+        core, namespace = self._cluster.core, self._cluster.namespace
+        problem = quietly(
+            lambda: core.delete_collection_namespaced_pod(
+                namespace,
+                label_selector=f"{KIND}=agent,harness.codai/lease={lease}",
+                grace_period_seconds=0,
+                _request_timeout=TIMEOUT_S,
+            )
+        ) or quietly(
+            lambda: core.delete_namespaced_config_map(lease, namespace, _request_timeout=TIMEOUT_S)
+        )
+        if problem is not None:
+            raise PlatformError(f"lease {lease}: {problem}", "harness reap --platform kubernetes")
+
+
+def agent_pod(namespace: str, lease: str, work: Work, image: str) -> client.V1Pod:
+    """The pod of one agent: on its node whatever that is tainted with, never restarted."""
+    plan = {
+        "namespace": namespace,
+        "lease": lease,
+        "node": work.node,
+        "action": work.action,
+        "own_uid": "$(AGENT_UID)",
+        "deadline_s": DEADLINE_S,
+        "arguments": dict(work.arguments),
+    }
+    container = client.V1Container(
+        name="agent",
+        image=image,
+        image_pull_policy="IfNotPresent",
+        command=["nsenter", "--target", "1", "--cgroup", "--", "python"],
+        args=["-m", "harness.platform.kubernetes.agent"],
+        env=[
+            client.V1EnvVar(
+                name="AGENT_UID",
+                value_from=client.V1EnvVarSource(
+                    field_ref=client.V1ObjectFieldSelector(field_path="metadata.uid")
+                ),
+            ),
+            client.V1EnvVar(name="AGENT_PLAN", value=json.dumps(plan)),
+        ],
+        security_context=client.V1SecurityContext(
+            run_as_user=0,
+            privileged=False,
+            capabilities=client.V1Capabilities(add=list(CAPABILITIES)),
+        ),
+        resources=client.V1ResourceRequirements(requests={"cpu": "10m", "memory": "32Mi"}),
+    )
+    return client.V1Pod(
+        metadata=client.V1ObjectMeta(
+            name=_agent_name(lease, work.node),
+            labels={MANAGED: OURS, KIND: "agent", "harness.codai/lease": lease},
+        ),
+        spec=client.V1PodSpec(
+            node_name=work.node,
+            host_pid=True,
+            host_network=True,
+            restart_policy="Never",
+            service_account_name=AGENT_ACCOUNT,
+            active_deadline_seconds=int(DEADLINE_S) + 60,
+            termination_grace_period_seconds=5,
+            tolerations=[client.V1Toleration(operator="Exists")],
+            containers=[container],
+        ),
+    )
+
+
+def _agent_name(lease: str, node: str) -> str:
+    return f"{lease}-{node}"[:63].rstrip("-.")
