@@ -20,7 +20,7 @@ from harness.load.plan import LoadPlan
 from harness.record import RunRecord
 from harness.record.storage import write_atomic
 from harness.run import Message, Session
-from harness.traffic.model import LoadProfile, Segment, TrafficModel
+from harness.traffic.model import LoadProfile, Segment
 
 BASE_SHARE = 0.2
 """Of the peak: low enough that one replica's worth of it is idle."""
@@ -33,11 +33,7 @@ MAX_RATE = 10_000_000.0
 
 @dataclass(frozen=True, slots=True)
 class ScaleOptions:
-    """The load of a scaling test. Rates in requests/s, times in seconds; None: from the HPA.
-
-    `kept` lets the load keep its connections; without it each request opens its own, because a
-    Service's cluster address balances connections, and kept ones never reach a new pod.
-    """
+    """The load of a scaling test. Rates in requests/s, times in seconds; None: from the HPA."""
 
     peak: float
     base: float | None = None
@@ -46,7 +42,6 @@ class ScaleOptions:
     hold_s: float = 180.0
     after_s: float | None = None
     per_replica: float | None = None
-    kept: bool = False
     seed: int | None = None
 
 
@@ -82,15 +77,6 @@ def scale_profile(options: ScaleOptions, scaler: Autoscaler) -> LoadProfile:
     return LoadProfile("scale", segments, seed=1 if options.seed is None else options.seed)
 
 
-def fresh_connections(traffic: TrafficModel) -> TrafficModel:
-    """The same traffic with `connection: close` on each request."""
-    requests = tuple(
-        dataclasses.replace(each, headers=(*each.headers, ("connection", "close")))
-        for each in traffic.requests
-    )
-    return dataclasses.replace(traffic, requests=requests)
-
-
 @dataclass(frozen=True, slots=True)
 class ScaleOutcome:
     """What a scaling test left."""
@@ -110,7 +96,7 @@ def scale_test(
     """Run it, judge it, and write scaling.json and scaling.html beside the run's own files."""
     from harness.report.scaling import render_html, render_json  # noqa: PLC0415 - matplotlib
 
-    watched = prepared(session, api, scaler, options)
+    watched = prepared(session, api, scaler)
     outcome = watched.run(scale_profile(options, scaler), listen, {"test": "scaling"})
     record = outcome.record
     verdict = judge_scaling(record, limits, dataclasses.asdict(scaler), options.per_replica)
@@ -120,20 +106,16 @@ def scale_test(
     return ScaleOutcome(record, verdict)
 
 
-def prepared(
-    session: Session, api: client.ApiClient, scaler: Autoscaler, options: ScaleOptions
-) -> Session:
+def prepared(session: Session, api: client.ApiClient, scaler: Autoscaler) -> Session:
     """The session with the autoscaler watched beside the load."""
     inner = session.load
 
     def load(plan: LoadPlan, environment: Mapping[str, str]) -> LoadDriver:
         return Observed(inner(plan, environment), api, scaler)
 
-    traffic = session.traffic if options.kept else fresh_connections(session.traffic)
     where: dict[str, Any] = {
         **session.target.environment,
         "autoscaler": dataclasses.asdict(scaler),
-        "connections": "kept" if options.kept else "a new one for each request",
     }
     target = dataclasses.replace(session.target, environment=where)
-    return dataclasses.replace(session, load=load, traffic=traffic, target=target)
+    return dataclasses.replace(session, load=load, target=target)

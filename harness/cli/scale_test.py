@@ -32,10 +32,6 @@ PROFILE_OPTIONS = (
     click.option("--hpa", help="The autoscaler, where the service's name does not tell it."),
     click.option("--per-replica", type=RATE, help="What one replica shall carry (else measured)."),
     click.option(
-        "--kept-connections", "kept", is_flag=True,
-        help="Keep connections: through a Service, new pods then get no request of them.",
-    ),
-    click.option(
         "--from-here", is_flag=True, help="Load from this machine instead of from pods."
     ),
 )  # fmt: skip

@@ -269,8 +269,21 @@ def _relief(seen: ScalingTrace, limit: float | None) -> ScalingCheck:
         lambda s: f"The objectives broke {found.broke:.0f} s after the rise and held again at"
         f" {s:.0f} s",
         f"The objectives broke {found.broke:.0f} s after the rise and did not hold again within"
-        f" {found.waited:.0f} s",
+        f" {found.waited:.0f} s{_unreached(seen)}",
     )  # fmt: skip
+
+
+def _unreached(seen: ScalingTrace) -> str:
+    """A Service's address balances connections: the load's kept ones may never reach a new pod."""
+    if seen.needed is None or scaling.first_rise(seen.ready, seen.rise) is None:
+        return ""
+    enough = np.flatnonzero((seen.ready >= seen.needed)[seen.rise : seen.fall])
+    if not len(enough):
+        return ""
+    return (
+        " though enough pods were ready (the load keeps its connections, and a Service's address"
+        " balances connections, not requests: do new pods get any?)"
+    )
 
 
 def _provisioned(seen: ScalingTrace, limits: ScalingLimits) -> Iterator[ScalingCheck]:

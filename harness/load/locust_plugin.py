@@ -38,6 +38,9 @@ LEAD_S = 0.3
 DISTRIBUTED_LEAD_S = 2.0
 """How far ahead the common start is set: time for the news to reach every worker."""
 
+_NOTHING_DONE = {"type": "done", "slices": 0, "totals": {}, "conserved": False}
+"""The last words of a shard whose engine did not take the plan."""
+
 Emit = Callable[[dict[str, Any]], None]
 
 
@@ -114,12 +117,23 @@ class Plugin:
 
     def _begin(self, start_unix_ns: int, shard: int, shards: int, emit: Emit) -> None:
         plan = self.plan or plan_from_options(self.environment)
-        self.bridge = Bridge(
-            self.environment, plan, emit, shard=shard, shards=shards, start_unix_ns=start_unix_ns
-        )
         if isinstance(self.environment.runner, LocalRunner):
             self.emit(_start_message(start_unix_ns))
-        self.bridge.start()
+        try:
+            self.bridge = Bridge(
+                self.environment,
+                plan,
+                emit,
+                shard=shard,
+                shards=shards,
+                start_unix_ns=start_unix_ns,
+            )
+            self.bridge.start()
+        except Exception as problem:  # noqa: BLE001 - Locust would log it and wait for ever
+            emit({**_NOTHING_DONE, "worker": shard, "error": str(problem)})
+            if isinstance(self.environment.runner, WorkerRunner):
+                self.environment.runner.send_message(DONE, {"messages": self._take()})
+            return
         gevent.spawn(self._await_end)
 
     def _await_end(self) -> None:

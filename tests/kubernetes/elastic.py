@@ -20,6 +20,8 @@ async def work(self, path):
         pass
 
 service.Replica._delay = work
+# A Service balances connections: one that is kept would never reach a new pod.
+service.JSON.append(("connection", "close"))
 plan = json.loads(os.environ["PLAN"]) | {"id": os.environ["POD"]}
 asyncio.run(service.main(plan))
 """

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.autoscaling import ScaleOptions, fresh_connections, scale_profile
+from harness.autoscaling import ScaleOptions, scale_profile
 from harness.errors import ProfileError
 from harness.judge.scaling import ScalingLimits, ScalingVerdict, judge_scaling
 from harness.load.kubernetes.autoscaler import Autoscaler
@@ -173,13 +173,6 @@ def test_the_profile_rises_and_comes_back() -> None:
     assert profile.segments[-1].duration_s == 90
     with pytest.raises(ProfileError, match="below the peak"):
         scale_profile(ScaleOptions(peak=10, base=20), SCALER)
-
-
-def test_fresh_connections_keep_every_other_header() -> None:
-    """Each request closes its connection."""
-    traffic = synthetic.plan().traffic
-    for old, new in zip(traffic.requests, fresh_connections(traffic).requests, strict=True):
-        assert new.headers == (*old.headers, ("connection", "close"))
 
 
 def test_the_share_of_a_pod_is_what_the_metric_says() -> None:
