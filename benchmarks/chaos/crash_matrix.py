@@ -47,6 +47,10 @@ LAB_TTL_S = 3600.0
 TITLE = "7. Crash matrix: what remains after a kill"
 
 
+Members = set[tuple[int, str | None]]
+"""Processes of a lab: pid and start."""
+
+
 class Stream:
     """A lab of its own, with a state directory of its own, used until it is killed."""
 
@@ -58,7 +62,6 @@ class Stream:
         os.environ["XDG_STATE_HOME"] = str(directory / "state")
         self.service = load_catalog(project_root() / "services").service("memorai")
         self.lab: Lab | None = None
-        self.rules = ""
         self.host = host_rules()
 
     def ready_lab(self) -> Lab:
@@ -68,7 +71,6 @@ class Stream:
             self.lab.start((self.service,), ttl_s=LAB_TTL_S)
             self.lab.wait_ready()
             wait_steady(self.lab, self.service, self.lab.target(self.service, "global"))
-            self.rules = lab_rules(self.lab)
         return self.lab
 
     def kill_once(self, number: int) -> dict[str, Any] | None:
@@ -78,7 +80,10 @@ class Stream:
         victim = draw.choice([*VICTIMS])
         at = draw.uniform(0.0, LATEST_S)
         lab = self.ready_lab()
-        network = namespace.network_of(lab.pid or 0)
+        # By pid and start: the kernel gives the number of a namespace that ended to the next one.
+        members = {
+            (pid, begun(pid)) for pid in namespace.members(namespace.network_of(lab.pid or 0) or "")
+        }
         process = self._start(lab, experiment, number)
         time.sleep(at)
         killed = self._kill(victim, process, lab, number)
@@ -86,7 +91,7 @@ class Stream:
             process.kill()
         code = _wait(process)
         reaped = self._reap()
-        left = self._look(number, network, victim)
+        left = self._look(number, members, victim)
         if not killed:
             return None
         return {
@@ -128,10 +133,10 @@ class Stream:
             found = {"clean": False, "problem": done.stderr[-500:]}
         return found
 
-    def _look(self, number: int, network: str | None, victim: str) -> list[str]:
+    def _look(self, number: int, members: Members, victim: str) -> list[str]:
         """Everything that is still there, found by looking."""
         deadline = time.monotonic() + SETTLE_S
-        while (left := self._left(number, network, victim)) and time.monotonic() < deadline:
+        while (left := self._left(number, members, victim)) and time.monotonic() < deadline:
             time.sleep(0.2)
         if victim == "lab supervisor":
             self.lab = None
@@ -144,18 +149,18 @@ class Stream:
             self.lab = None
         return left
 
-    def _left(self, number: int, network: str | None, victim: str) -> list[str]:
+    def _left(self, number: int, members: Members, victim: str) -> list[str]:
         left = [f"process {pid}: {words[:80]}" for pid, words in marked(number)]
         left += [f"ledger: {path}" for path in self.directory.glob("state/**/*.json")]
         if host_rules() != self.host:
             left.append("the host's packet rules have changed")
         if victim == "lab supervisor":
-            return left + [f"process {pid} in the lab" for pid in namespace.members(network or "")]
+            alive = [pid for pid, since in members if since is not None and begun(pid) == since]
+            return left + [f"process {pid} of the lab" for pid in alive]
         if self.lab is None:
             return left
-        left += [f"stopped: {pid}" for pid in namespace.members(network or "") if stopped(pid)]
-        if lab_rules(self.lab) != self.rules:
-            left.append("packet rules in the lab's namespace")
+        left += [f"stopped: {pid}" for pid, _ in members if stopped(pid)]
+        left += [f"packet rule in the lab: {rule}" for rule in lab_rules(self.lab)]
         return left + [f"the lab says: {text}" for text in self.lab.leftovers()]
 
 
@@ -175,19 +180,31 @@ def marked(number: int) -> Iterator[tuple[int, str]]:
             yield int(entry.name), words
 
 
-def stopped(pid: int) -> bool:
-    """Whether the kernel says that a process is stopped."""
+def stat(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat after the name: state first; empty for one that is gone."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except OSError:
-        return False
-    return text.rpartition(")")[2].split()[0] in {"T", "t"}
+        return []
+    return text.rpartition(")")[2].split()
 
 
-def lab_rules(lab: Lab) -> str:
-    """The packet rules in the lab's namespace, as the kernel lists them, without counters."""
-    prefix = lab.exec_prefix
-    return _rules([*prefix, "nft", "--stateless", "list", "ruleset"])
+def begun(pid: int) -> str | None:
+    """When a process that lives began, in clock ticks: with its pid it names it for good."""
+    fields = stat(pid)
+    return fields[19] if fields and fields[0] not in {"Z", "X"} else None
+
+
+def stopped(pid: int) -> bool:
+    """Whether the kernel says that a process is stopped."""
+    return stat(pid)[:1] in (["T"], ["t"])
+
+
+def lab_rules(lab: Lab) -> list[str]:
+    """The rules in the lab's namespace that meet any packet, as the kernel lists them."""
+    listed = _rules([*lab.exec_prefix, "nft", "--stateless", "list", "ruleset"])
+    lines = [line.strip() for line in listed.splitlines()]
+    return [line for line in lines if line.startswith(("ip ", "tcp ", "meta "))]
 
 
 def host_rules() -> str:
@@ -201,8 +218,7 @@ def _rules(command: list[str]) -> str:
         command, capture_output=True, text=True, check=False, timeout=20,
         env={**os.environ, "PATH": path},
     )  # fmt: skip
-    lines = [line.strip() for line in done.stdout.splitlines()]
-    return "\n".join(line for line in lines if "harness" not in line or "table" not in line)
+    return done.stdout
 
 
 def _wait(process: subprocess.Popen[bytes]) -> int:

@@ -20,7 +20,7 @@ from harness.gameday.model import DIRECTORY, FILE
 from harness.judge.experiment import ExperimentVerdict, judge_experiment
 from harness.record.run import RunRecord
 from harness.record.storage import read_object
-from harness.units import format_duration
+from harness.units import NANOSECONDS, format_duration
 
 FAILOVER = ("fail-region", "isolate-region", "pause-edge", "kill-edge")
 """Kinds that end for the users when the front door gives the region up: its own word is truth."""
@@ -113,7 +113,7 @@ def cost(found: list[Measured]) -> str:
         lag, cpu = checks["generator lag"], checks["generator cpu"]
         before = each.record.histogram("lag")
         ok = "yes" if all(check.ok is not False for check in checks.values()) else "NO"
-        p99 = before.quantile(0.99) / 1e9 if before.count else 0.0
+        p99 = (before.quantile(0.99) or 0) / NANOSECONDS
         rows.append([each.name, format_duration(p99), lag.limit, cpu.measured, ok])
     valid = sum(row[-1] == "yes" for row in rows)
     return (
