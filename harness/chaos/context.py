@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -12,7 +14,8 @@ from typing import Any
 
 from harness.catalog import load_catalog
 from harness.catalog.model import Service
-from harness.chaos.ledger import Ledger, ledger_directory
+from harness.chaos.ledger import Ledger
+from harness.chaos.undo import undo_all
 from harness.errors import ExperimentError
 from harness.platform import attach
 from harness.platform.model import Platform
@@ -67,7 +70,11 @@ def current() -> Context:
 
 
 def _explored() -> Context:
-    """Plain `chaos run`: the one lab that `harness lab up` started, with a ledger of its own."""
+    """Plain `chaos run`: the one lab that `harness lab up` started, with a ledger of its own.
+
+    By default Chaos Toolkit leaves out its rollbacks after Ctrl-C; what the ledger still holds
+    is undone when this process ends.
+    """
     from harness.platform.lab import runtime  # noqa: PLC0415 - only here is it the lab
     from harness.platform.lab.platform import Lab  # noqa: PLC0415
 
@@ -79,7 +86,9 @@ def _explored() -> Context:
         )
     lab = up[0]
     name = next(place.service for place in lab.places if place.service)
-    ledger = ledger_directory() / f"chaos-{os.getpid()}"
-    ledger.mkdir(parents=True, exist_ok=True)
     service = load_catalog().service(name)
-    return Context(lab.handle(), name, str(ledger), service.health_path)
+    stack = ExitStack()
+    atexit.register(stack.close)
+    ledger = stack.enter_context(Ledger.open())
+    stack.callback(undo_all, lab, ledger)
+    return Context(lab.handle(), name, str(ledger.directory), service.health_path)

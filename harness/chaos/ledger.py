@@ -98,11 +98,13 @@ class Ledger:
 
         Raises RecordError for a file that cannot be read.
         """
-        found = [_entry(path) for path in self.directory.glob("*.json")]
+        found = [entry for path in self.directory.glob("*.json") if (entry := _entry(path))]
         return tuple(sorted(found, key=lambda entry: entry.wall_ns, reverse=True))
 
     def _write(self, entry: Entry) -> None:
         text = json.dumps({"schema": SCHEMA, **asdict(entry)}, indent=1, default=str)
+        with writing(self.directory):  # who undid the intent may have taken the directory along
+            self.directory.mkdir(parents=True, exist_ok=True)
         write_atomic(self._path(entry.fault_id), text + "\n")
 
     def _path(self, fault_id: str) -> Path:
@@ -121,8 +123,14 @@ def orphans() -> tuple[Ledger, ...]:
     return tuple(found)
 
 
-def _entry(path: Path) -> Entry:
-    stored = read_object(path)
+def _entry(path: Path) -> Entry | None:
+    """The entry of a file; None when another process has just undone and removed it."""
+    try:
+        stored = read_object(path)
+    except RecordError:
+        if not path.exists():
+            return None
+        raise
     if stored.get("schema") != SCHEMA:
         raise RecordError(f"{path}: schema {stored.get('schema')!r} is not known here", _REMEDY)
     try:

@@ -27,7 +27,7 @@ from harness.chaos.ledger import Ledger
 from harness.chaos.model import Experiment, ExperimentPlan
 from harness.chaos.observer import Observer
 from harness.chaos.plan import SLACK_S, WARMUP_S, check, plan_experiment
-from harness.chaos.undo import reap, undo_all
+from harness.chaos.undo import reap, undo_all, uninterrupted
 from harness.errors import ExperimentError, Interrupted, PlatformError
 from harness.load.driver import LoadProcess
 from harness.load.plan import LoadPlan
@@ -155,7 +155,8 @@ class ExperimentRun:
             try:
                 self._drive(plan)
             finally:
-                self._heal_rest()
+                with uninterrupted():
+                    self._heal_rest()
             if not state.interrupts:
                 self._audit("after", tuple(state.writes), SETTLE_S)
             self._tell_stages()
@@ -216,7 +217,7 @@ class ExperimentRun:
         self._state.aborted = reason
         self._event({"type": "chaos", "what": "abort", "detail": reason})
         chaos.close()
-        undo_all(self.session.platform, self._ledger, self._tell)
+        undo_all(self.session.platform, self._ledger, self._tell, intents=False)
 
     def _interrupt(self, load: LoadProcess, chaos: Child) -> None:
         self._state.interrupts += 1

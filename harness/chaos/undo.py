@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,9 +71,39 @@ def undo(platform: Platform, ledger: Ledger, entry: Entry, tell: Tell = _silent)
     return Undone(entry, proof, None)
 
 
-def undo_all(platform: Platform, ledger: Ledger, tell: Tell = _silent) -> tuple[Undone, ...]:
-    """Undo every fault of a ledger, the newest first."""
-    return tuple(undo(platform, ledger, entry, tell) for entry in ledger.entries())
+def undo_all(
+    platform: Platform, ledger: Ledger, tell: Tell = _silent, *, intents: bool = True
+) -> tuple[Undone, ...]:
+    """Undo every fault of a ledger, the newest first.
+
+    `intents` False leaves those that another process may be about to inject: an intent undone
+    before its act would leave the act unknown. They are undone when that process has ended.
+    """
+    found = [each for each in ledger.entries() if intents or each.state == "injected"]
+    return tuple(undo(platform, ledger, entry, tell) for entry in found)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C and SIGTERM back until what is inside has ended, then let them through.
+
+    Raises KeyboardInterrupt on leaving when one of them came.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: came.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if came:
+        raise KeyboardInterrupt
 
 
 def reap(platforms: Sequence[Platform]) -> Reaped:

@@ -8,17 +8,25 @@ import click
 
 
 @click.command("reap")
+@click.option(
+    "--platform",
+    "platforms",
+    multiple=True,
+    metavar="NAME",
+    help="Where to look for what is left (default: lab); may be given again.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
-def command(*, as_json: bool) -> int:
+def command(platforms: tuple[str, ...], *, as_json: bool) -> int:
     """Undo the faults of runs that are gone, then look for anything that is left of any fault.
 
+    Whatever they hit is undone where it was hit; --platform only says where to look afterwards.
     Exit code 0 when nothing remains, 1 when something does. Faults of runs that are still alive
     are theirs to undo and are not touched.
     """
     from harness.chaos.undo import reap
-    from harness.platform import Lab
+    from harness.platform import make_platform
 
-    found = reap((Lab(),))
+    found = reap([make_platform(name) for name in dict.fromkeys(platforms or ("lab",))])
     if as_json:
         body = {
             "clean": found.clean,

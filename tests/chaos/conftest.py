@@ -1,0 +1,124 @@
+"""A state directory of its own for every test, and a platform that only remembers."""
+
+# ruff: noqa: D102 - the protocol says what each method does
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.catalog import load_catalog, project_root
+from harness.catalog.model import Service
+from harness.chaos import undo
+from harness.errors import PlatformError
+from harness.platform.lab.namespace import isolation
+from harness.platform.model import (
+    Fault,
+    Heal,
+    Observation,
+    Proof,
+    Region,
+    Replica,
+    Target,
+    Through,
+)
+
+US, EU = "us-east-1", "eu-west-1"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip, with the reason, what needs a namespace where there is none."""
+    missing = isolation().missing
+    if missing is not None:
+        for item in items:
+            if item.get_closest_marker("lab"):
+                item.add_marker(pytest.mark.skip(reason=missing))
+
+
+class Remembering:
+    """Two regions of two replicas; a fault is in effect from its injection to its heal."""
+
+    name = "lab"
+
+    def __init__(self) -> None:
+        self.effects: list[str] = []
+        self.stubborn = False
+        self.broken = False
+
+    def provision(self, service: Service) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def target(self, service: Service, through: Through, region: str | None) -> Target:
+        return Target(service.name, ("http://127.0.0.1:1",), through, "nowhere")
+
+    def regions(self, service: Service) -> tuple[Region, ...]:
+        return (Region(US, "active"), Region(EU, "standby"))
+
+    def replicas(self, service: Service) -> tuple[Replica, ...]:
+        places = [(region, n) for region in (US, EU) for n in (0, 1)]
+        return tuple(Replica(f"m-{r}-{n}", service.name, r, "", "ready") for r, n in places)
+
+    def capabilities(self) -> Mapping[str, str | None]:
+        known = {"kill-replicas": None, "fail-region": None, "clock-jump": "no such clock here"}
+        return known | {"pause-replicas": None}
+
+    def resolve(self, service: Service, fault: Fault) -> tuple[str, ...]:
+        region = fault.arguments.get("region")
+        found = [each.id for each in self.replicas(service) if region in {None, each.region}]
+        if not found:
+            raise PlatformError(f"no replica in {region}", "name another")
+        return tuple(found)
+
+    def plan_heal(self, service: Service, fault: Fault, fault_id: str) -> Heal:
+        return Heal(fault_id, fault.kind, {"targets": list(self.resolve(service, fault))})
+
+    def inject(self, service: Service, fault: Fault, heal: Heal) -> None:
+        self.effects.append(heal.fault_id)
+
+    def heal(self, heal: Heal) -> None:
+        if self.broken:
+            raise PlatformError("the cluster does not answer", "mend it")
+        if heal.fault_id in self.effects and not self.stubborn:
+            self.effects.remove(heal.fault_id)
+
+    def proof(self, heal: Heal) -> Proof:
+        there = heal.fault_id in self.effects
+        return Proof(there, "it is there" if there else "it is gone")
+
+    def observe(self, service: Service) -> Observation:
+        return Observation({})
+
+    def handle(self) -> Mapping[str, Any]:
+        return {"platform": "remembering"}
+
+    def vantage(self, region: str) -> str | None:
+        return None
+
+    def leftovers(self) -> tuple[str, ...]:
+        return tuple(self.effects)
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A state directory of its own."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def platform(monkeypatch: pytest.MonkeyPatch) -> Remembering:
+    """The platform that every handle leads to."""
+    made = Remembering()
+    monkeypatch.setattr(undo, "attach", lambda handle: made)
+    monkeypatch.setattr(undo, "PROOF_S", 0.0)
+    return made
+
+
+@pytest.fixture(scope="session")
+def service() -> Service:
+    """The catalogue's memorai."""
+    return load_catalog(project_root() / "services").service("memorai")

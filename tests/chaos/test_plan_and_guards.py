@@ -1,0 +1,125 @@
+"""The plan refuses what is too wide and says what cannot be; the guards abort when they must."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from harness.catalog import project_root
+from harness.catalog.model import Service
+from harness.chaos.experiment import load_experiment
+from harness.chaos.guards import Watch
+from harness.chaos.model import BlastRadius, Experiment, Guards, Needs
+from harness.chaos.plan import check, plan_experiment
+from harness.errors import ExperimentError
+from harness.platform.model import Fault
+from tests.chaos.conftest import EU, US, Remembering
+
+
+@pytest.fixture
+def experiment() -> Experiment:
+    """The active one of two regions fails."""
+    return load_experiment("fail-region", project_root())
+
+
+def test_a_plan_names_exactly_what_it_would_hit(
+    experiment: Experiment, service: Service, platform: Remembering
+) -> None:
+    """And touches nothing; its cost is known before."""
+    plan = plan_experiment(experiment, service, platform)
+    check(plan)
+    assert plan.hits[0].targets == (f"m-{US}-0", f"m-{US}-1")
+    assert plan.share == 0.5
+    assert plan.budget_cost
+    assert platform.effects == []
+    assert [step.at_s for step in plan.timeline] == sorted(step.at_s for step in plan.timeline)
+
+
+def test_more_than_the_stated_share_is_refused(
+    experiment: Experiment, service: Service, platform: Remembering
+) -> None:
+    """Half of the replicas where a quarter is allowed."""
+    narrow = replace(experiment, blast_radius=BlastRadius(share=0.25))
+    with pytest.raises(ExperimentError, match="more than 25"):
+        check(plan_experiment(narrow, service, platform))
+
+
+def test_the_last_healthy_region_is_never_hit(
+    experiment: Experiment, service: Service, platform: Remembering
+) -> None:
+    """Not even where the share would allow it, unless the file says so."""
+    both = (Fault("fail-region", {"region": US}), Fault("fail-region", {"region": EU}))
+    wide = replace(experiment, faults=both, blast_radius=BlastRadius(share=1.0))
+    with pytest.raises(ExperimentError, match="last healthy region"):
+        check(plan_experiment(wide, service, platform))
+    allowed = replace(wide, blast_radius=BlastRadius(share=1.0, last_region=True))
+    check(plan_experiment(allowed, service, platform))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"faults": (Fault("clock-jump", {}),)}, "no such clock here"),
+        ({"faults": (Fault("flood", {}),)}, "does not know it"),
+        ({"needs": Needs(regions=3)}, "needs 3 regions, there are 2"),
+        ({"platforms": ("kubernetes",)}, "written for kubernetes"),
+    ],
+)
+def test_what_the_platform_cannot_carry_out_is_not_applicable(
+    experiment: Experiment,
+    service: Service,
+    platform: Remembering,
+    changes: dict[str, Any],
+    said: str,
+) -> None:
+    """With the reason, before anything runs."""
+    plan = plan_experiment(replace(experiment, **changes), service, platform)
+    assert said in plan.missing[0]
+    with pytest.raises(ExperimentError, match="not applicable"):
+        check(plan)
+
+
+def test_a_fault_that_matches_nothing_is_refused(
+    experiment: Experiment, service: Service, platform: Remembering
+) -> None:
+    """It would pass for a fault that was survived."""
+    nowhere = replace(experiment, faults=(Fault("kill-replicas", {"region": "mars"}),))
+    with pytest.raises(ExperimentError, match="no replica in mars"):
+        check(plan_experiment(nowhere, service, platform))
+
+
+def _seconds(watch: Watch, begin: int, count: int, failed: int) -> None:
+    for second in range(begin, begin + count):
+        watch.add({"axis": "done", "second": second, "failed": failed, "completed": 200 - failed})
+
+
+def test_a_guard_aborts_when_its_limit_is_broken_for_sure(service: Service) -> None:
+    """Within a few seconds of an outage; what came before the injection does not count."""
+    watch = Watch(Guards(error_ratio=0.5), service)
+    _seconds(watch, 0, 10, 0)
+    _seconds(watch, 10, 3, 190)
+    assert "95" in (watch.broken(10) or "")
+
+
+def test_a_guard_lets_a_fault_within_its_limit_be(service: Service) -> None:
+    """However often it looks."""
+    watch = Watch(Guards(error_ratio=0.5), service)
+    for second in range(60):
+        _seconds(watch, second, 1, 90)
+        assert watch.broken(0) is None
+
+
+def test_a_guard_of_the_error_budget_aborts(service: Service) -> None:
+    """The sentence names the share that is spent."""
+    watch = Watch(Guards(error_ratio=None, budget=0.0001), service)
+    _seconds(watch, 0, 20, 200)
+    assert "error budget" in (watch.broken(0) or "")
+
+
+def test_slices_by_due_time_say_nothing_of_now(service: Service) -> None:
+    """Only what has ended is known."""
+    watch = Watch(Guards(error_ratio=0.1), service)
+    watch.add({"axis": "due", "second": 3, "failed": 200, "completed": 0})
+    assert watch.broken(0) is None
