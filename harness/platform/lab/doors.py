@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from harness.platform.lab.edge import SERVED
 from harness.platform.lab.topology import GLOBAL, Place
 
-TIMEOUT_S = 0.2
+TIMEOUT_S = 0.5
 _ANSWERED = ("upstream_rq_2xx", "upstream_rq_3xx", "upstream_rq_4xx")
 _FILTER = f"route.{SERVED}.upstream_rq_[234]xx"
 
