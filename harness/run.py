@@ -62,6 +62,9 @@ class RunOptions:
     platform: str = "lab"
     target: str | None = None
     environment: str | None = None
+    namespace: str | None = None
+    context: str | None = None
+    kubeconfig: Path | None = None
     through: Through = "service"
     region: str | None = None
     replicas: int | None = None
@@ -182,6 +185,8 @@ def session(options: RunOptions, say: Say = lambda text: None) -> Iterator[Sessi
 def make_named_platform(options: RunOptions, service: Service, say: Say) -> Platform:
     """The platform that was named: a URL, an environment of the catalogue, or the lab."""
     url = options.target
+    if options.platform == "kubernetes":
+        return _cluster(options, service, say)
     if options.environment is not None:
         if url is not None:
             raise UsageError("--target and --environment exclude each other", "name one of them")
@@ -199,6 +204,29 @@ def make_named_platform(options: RunOptions, service: Service, say: Say) -> Plat
     }
     lab = LabOptions(**(usual | dict(options.lab)))
     return make_platform(options.platform, options=lab, progress=say)
+
+
+def _cluster(options: RunOptions, service: Service, say: Say) -> Platform:
+    """The namespace that was named, or that of the named environment, of a cluster."""
+    if options.behaviour:
+        raise UsageError("--behaviour is for the lab, not for a cluster", "leave it out")
+    namespace = options.namespace
+    if namespace is None and options.environment is not None:
+        namespace = _environment(options.environment, service).namespace
+    if namespace is None:
+        raise UsageError("no namespace was named", "add --namespace, e.g. codai-staging")
+    for environment in service.environments:
+        if environment.production and environment.namespace == namespace and not options.production:
+            raise UsageError(
+                f"{namespace} is production of {service.name}", "add --production if that is meant"
+            )
+    where = {
+        "namespace": namespace,
+        "context": options.context,
+        "kubeconfig": str(options.kubeconfig) if options.kubeconfig else None,
+        "url": options.target,
+    }
+    return make_platform("kubernetes", where=where, progress=say)
 
 
 def _behaviour(options: RunOptions) -> dict[str, Any]:

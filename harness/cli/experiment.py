@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import yaml
 
+from harness.cli.options import PLACE_OPTIONS
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -62,8 +63,7 @@ _SET = click.option(
 )
 _WHERE = (
     click.option("--service", default="memorai", show_default=True, help="Which service."),
-    click.option("--platform", default="lab", show_default=True, help="Where it runs."),
-    click.option("--region", help="Unused by experiments; they name their own.", hidden=True),
+    *PLACE_OPTIONS,
     click.option("--seed", type=int, help="Seed of the load and of what is drawn."),
     click.option("--production", is_flag=True, help="Confirm that production is meant."),
     click.option(
@@ -88,14 +88,7 @@ def where_options(command: Any) -> Any:
 
 
 def run_options_of(
-    service: str,
-    platform: str,
-    region: str | None,
-    seed: int | None,
-    mutants: tuple[str, ...],
-    results: Path | None,
-    *,
-    production: bool,
+    service: str, platform: str, mutants: tuple[str, ...] = (), **words: Any
 ) -> RunOptions:
     """The options of a run from the words of the command line."""
     from harness.run import RunOptions
@@ -103,13 +96,7 @@ def run_options_of(
     if mutants and platform != "lab":
         raise UsageError("--mutant is for the lab", "leave it out")
     return RunOptions(
-        service,
-        platform=platform,
-        region=region,
-        seed=seed,
-        production=production,
-        results=results,
-        lab={"mutants": mutants} if mutants else {},
+        service, platform=platform, lab={"mutants": mutants} if mutants else {}, **words
     )
 
 

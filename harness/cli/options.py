@@ -55,6 +55,24 @@ DURATION = _Parsed("duration", parse_duration)
 RATE = _Parsed("rate", parse_rate)
 RATIO = _Parsed("share", parse_ratio)
 
+PLACE_OPTIONS = (
+    click.option(
+        "--platform",
+        type=click.Choice(["lab", "kubernetes", "url"]),
+        default="lab",
+        show_default=True,
+        help="Where the service runs.",
+    ),
+    click.option("--namespace", help="Of the service on a cluster, e.g. codai-staging."),
+    click.option("--context", help="Of the kubeconfig (default: the current one)."),
+    click.option(
+        "--kubeconfig",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Default: KUBECONFIG, then ~/.kube/config.",
+    ),
+)
+"""Which deployment is meant, for every command that drives or breaks one."""
+
 RUN_OPTIONS = (
     click.option("--profile", default="perf", show_default=True, help="Load profile by name."),
     click.option("--rate", type=RATE, help="Arrival rate of the hold phase, e.g. 10k or 600/m."),
@@ -67,9 +85,7 @@ RUN_OPTIONS = (
         "--users", type=click.IntRange(min=1), help="Closed model instead: N users in a loop."
     ),
     click.option("--scenario", help="A file in scenarios/ instead of the service's own."),
-    click.option(
-        "--platform", default="lab", show_default=True, help="Where the service runs: lab."
-    ),
+    *PLACE_OPTIONS,
     click.option("--target", metavar="URL", help="Drive this URL instead of the lab."),
     click.option("--environment", help="Drive an environment named in the catalogue."),
     click.option("--production", is_flag=True, help="Confirm that production is meant."),

@@ -12,10 +12,11 @@ from harness.platform.lab.platform import Lab
 from harness.platform.model import Platform
 from harness.platform.url import Url
 
-PLATFORMS = ("lab", "url")
+PLATFORMS = ("lab", "kubernetes", "url")
 
 _ATTACH = {
     "lab": "harness.platform.lab.platform:Lab.from_handle",
+    "kubernetes": "harness.platform.kubernetes.platform:Kubernetes.from_handle",
     "url": "harness.platform.url:Url.from_handle",
 }
 """Platform's name -> what turns a handle of it into a platform, imported when it is needed."""
@@ -26,14 +27,19 @@ def make_platform(
     *,
     url: str | None = None,
     options: LabOptions | None = None,
+    where: Mapping[str, Any] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Platform:
-    """The platform of this name: `lab` takes `options`, `url` takes `url`.
+    """The platform of this name: `lab` takes `options`, `url` takes `url`, `kubernetes` `where`.
 
     Raises PlatformError for an unknown name or a missing URL.
     """
     if name == "lab":
         return Lab(options, progress)
+    if name == "kubernetes":
+        from harness.platform.kubernetes.platform import Kubernetes, Where  # noqa: PLC0415 - slow
+
+        return Kubernetes(Where(**(where or {})), progress)
     if name == "url":
         if url is None:
             raise PlatformError("the platform `url` needs a URL", "give --target http://host:port")

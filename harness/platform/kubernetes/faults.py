@@ -1,0 +1,384 @@
+"""What each fault means on a cluster: whom it hits, what its agents do, what the API undoes.
+
+A fault of nodes or packets is held by agents (`lease`); a fault of the desired state is an API
+call and its inverse. Both are resolved to a `Resolved` before anything is touched.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.catalog.model import Service
+from harness.errors import CapabilityMissing, PlatformError
+from harness.platform.kubernetes.access import Need
+from harness.platform.kubernetes.cluster import Cluster, Node, Pod
+from harness.platform.kubernetes.lease import Work
+from harness.platform.model import Fault
+
+READ: tuple[Need, ...] = (
+    ("", "pods", "list"),
+    ("", "nodes", "list"),
+    ("", "services", "get"),
+    ("apps", "deployments", "get"),
+    ("policy", "poddisruptionbudgets", "list"),
+)
+"""What a plan reads, whatever the fault."""
+
+LEASE: tuple[Need, ...] = (
+    ("", "configmaps", "create"),
+    ("", "configmaps", "get"),
+    ("", "configmaps", "list"),
+    ("", "configmaps", "patch"),
+    ("", "configmaps", "delete"),
+)
+"""What every fault's entry in the cluster takes."""
+
+AGENT: tuple[Need, ...] = (
+    ("", "pods", "create"),
+    ("", "pods", "get"),
+    ("", "pods", "deletecollection"),
+)
+
+AGENT_KINDS = (
+    "pause-replicas",
+    "fail-region",
+    "fail-zone",
+    "kill-node",
+    "isolate-region",
+    "partition-regions",
+    "partition-dependency",
+    "pause-database",
+    "dns-failure",
+    "cpu-pressure",
+    "memory-pressure",
+    "disk-pressure",
+)
+API_NEEDS: Mapping[str, tuple[Need, ...]] = {
+    "kill-replicas": (("", "pods", "delete"),),
+    "kill-database": (("", "pods", "delete"),),
+    "drain-node": (("", "nodes", "patch"), ("", "pods/eviction", "create")),
+    "scale": (("apps", "deployments", "patch"),),
+    "rolling-restart": (("apps", "deployments", "patch"),),
+    "bad-release": (("apps", "deployments", "patch"),),
+}
+KINDS = (*AGENT_KINDS, *API_NEEDS)
+
+NOT_HERE = {
+    "kill-edge": "a cluster's edge is its ingress controller: kill its pods by their own labels",
+    "pause-edge": "a cluster's edge is its ingress controller: kill its pods by their own labels",
+    "delay-requests": "it takes a mesh or an Envoy in front of the service, and there is none here",
+    "abort-requests": "it takes a mesh or an Envoy in front of the service, and there is none here",
+    "slow-replicas": "no means to slow a foreign process; see bad-release and cpu-pressure",
+    "reset-connections": "resets from outside a pod are not carried out here; see the partitions",
+    "delay-link": "it takes netem in the nodes' kernel, which is not asked for yet",
+    "lose-packets": "it takes netem in the nodes' kernel, which is not asked for yet",
+    "clock-jump": "Linux has no namespace for the wall clock",
+}
+
+
+def needs_of(kind: str) -> tuple[Need, ...]:
+    """Every permission that a fault of this kind uses in the service's namespace."""
+    own = AGENT if kind in AGENT_KINDS else API_NEEDS.get(kind, ())
+    return (*READ, *LEASE, *own)
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A fault with nothing left to decide: what is shown, what agents do, what the API changes."""
+
+    targets: tuple[str, ...]
+    works: tuple[Work, ...] = ()
+    change: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The cluster as it is now."""
+
+    cluster: Cluster
+    service: Service
+    nodes: Mapping[str, Node]
+    pods: Sequence[Pod]
+
+    def region(self, pod: Pod) -> str:
+        """The region of the pod's node."""
+        node = self.nodes.get(pod.node)
+        return node.region if node else "unknown"
+
+    def nodes_of(self, region: str, by: str = "region") -> list[Node]:
+        """The nodes of a region or zone; raises PlatformError where there is none."""
+        found = [node for node in self.nodes.values() if getattr(node, by) == region]
+        if not found:
+            known = ", ".join(sorted({getattr(node, by) for node in self.nodes.values()}))
+            raise PlatformError(f"no node in {by} {region!r}", f"there are {known}")
+        return found
+
+
+def resolve(fault: Fault, view: View) -> Resolved:
+    """Decide everything about a fault; raises PlatformError where nothing matches."""
+    if fault.kind in NOT_HERE:
+        raise CapabilityMissing(f"kubernetes: {fault.kind}", NOT_HERE[fault.kind])
+    if fault.kind not in _RESOLVERS:
+        raise PlatformError(f"kubernetes: no fault {fault.kind!r}", f"known: {', '.join(KINDS)}")
+    return _RESOLVERS[fault.kind](fault, view)
+
+
+# -- replicas ------------------------------------------------------------------------------------
+
+
+def _chosen(fault: Fault, view: View) -> list[Pod]:
+    """`region`, then `count` or `percent` (rounded up) of the ready pods, by the fault's seed."""
+    words = fault.arguments
+    region = words.get("region")
+    ready = [
+        pod
+        for pod in view.pods
+        if pod.ready and not pod.deleting and region in {None, view.region(pod)}
+    ]
+    count, percent = words.get("count"), words.get("percent")
+    if count is None:
+        count = len(ready) if percent is None else -(-len(ready) * float(percent) // 100)
+    if not 0 < int(count) <= len(ready):
+        raise PlatformError(
+            f"{fault.kind}: {int(count)} of {len(ready)} ready pods", "ask for 1 to all of them"
+        )
+    chance = random.Random(words.get("seed", 1))  # noqa: S311 - no secret
+    return sorted(chance.sample(ready, int(count)), key=lambda pod: pod.name)
+
+
+def _kill(fault: Fault, view: View) -> Resolved:
+    pods = _chosen(fault, view)
+    change = {"delete": {pod.name: pod.uid for pod in pods}}
+    return Resolved(tuple(pod.name for pod in pods), change=change)
+
+
+def _pause(fault: Fault, view: View) -> Resolved:
+    return _pausing(_chosen(fault, view))
+
+
+def _pausing(pods: Sequence[Pod]) -> Resolved:
+    works = [
+        Work(node, "pause-pods", {"uids": [pod.uid for pod in pods if pod.node == node]})
+        for node in sorted({pod.node for pod in pods})
+    ]
+    return Resolved(tuple(pod.name for pod in pods), tuple(works))
+
+
+def _dependency(fault: Fault, view: View, region: str | None) -> list[Pod]:
+    """The pods of a dependency: by component, of the service's own and of one region."""
+    component = str(fault.arguments.get("dependency", "database"))
+    found = [
+        pod
+        for pod in view.cluster.pods({"app.kubernetes.io/component": component})
+        if not pod.deleting
+        and view.service.name in str(pod.labels.get("app.kubernetes.io/name", ""))
+        and region in {None, view.region(pod)}
+    ]
+    if not found:
+        where = f" in {region}" if region else ""
+        raise PlatformError(
+            f"{fault.kind}: no pod with component {component}{where}",
+            "label the dependency's pods app.kubernetes.io/component, or name another",
+        )
+    return found
+
+
+def _kill_database(fault: Fault, view: View) -> Resolved:
+    pods = _dependency(fault, view, fault.arguments.get("region"))
+    change = {"delete": {pod.name: pod.uid for pod in pods}}
+    return Resolved(tuple(pod.name for pod in pods), change=change)
+
+
+def _pause_database(fault: Fault, view: View) -> Resolved:
+    return _pausing(_dependency(fault, view, fault.arguments.get("region")))
+
+
+# -- nodes, regions, packets ---------------------------------------------------------------------
+
+
+def _named(fault: Fault, key: str) -> str:
+    value = fault.arguments.get(key)
+    if not isinstance(value, str) or not value:
+        raise PlatformError(f"{fault.kind}: no {key} named", f"give {key}")
+    return value
+
+
+def _all_of(fault: Fault, view: View, nodes: Sequence[Node], action: str) -> Resolved:
+    """Every node at once; the pods on them are what the users lose."""
+    names = {node.name for node in nodes}
+    pods = [pod.name for pod in view.pods if pod.node in names]
+    works = tuple(Work(name, action, {}) for name in sorted(names))
+    return Resolved((*sorted(names), *pods), works)
+
+
+def _fail_region(fault: Fault, view: View) -> Resolved:
+    mode = str(fault.arguments.get("mode", "pause"))
+    actions = {"pause": "pause-node", "kill": "kill-node", "cut": "cut-node"}
+    if mode not in actions:
+        raise PlatformError(f"{fault.kind}: mode {mode!r}", "give pause, kill or cut")
+    by = "zone" if fault.kind == "fail-zone" else "region"
+    return _all_of(fault, view, view.nodes_of(_named(fault, by), by), actions[mode])
+
+
+def _kill_node(fault: Fault, view: View) -> Resolved:
+    name = fault.arguments.get("node")
+    if name is None:
+        region = _named(fault, "region")
+        name = min(node.name for node in view.nodes_of(region))
+    if name not in view.nodes:
+        raise PlatformError(f"{fault.kind}: no node {name!r}", f"there are {', '.join(view.nodes)}")
+    return _all_of(fault, view, [view.nodes[name]], "kill-node")
+
+
+def _isolate(fault: Fault, view: View) -> Resolved:
+    return _all_of(fault, view, view.nodes_of(_named(fault, "region")), "cut-node")
+
+
+def _networks(nodes: Sequence[Node]) -> list[str]:
+    return [part for node in nodes for part in (node.pods, node.address) if part]
+
+
+def _partition(fault: Fault, view: View) -> Resolved:
+    pair = fault.arguments.get("regions")
+    if not isinstance(pair, list | tuple) or len(set(pair)) != 2:  # noqa: PLR2004 - two ends
+        raise PlatformError(f"{fault.kind}: regions {pair!r}", "give two of them")
+    near, far = (view.nodes_of(str(each)) for each in pair)
+    pairs = [[a, b] for a in _networks(near) for b in _networks(far)]
+    works = tuple(Work(node.name, "cut-between", {"pairs": pairs}) for node in near)
+    return Resolved((f"{pair[0]}|{pair[1]}",), works)
+
+
+def _partition_dependency(fault: Fault, view: View) -> Resolved:
+    region = fault.arguments.get("region")
+    pods = [pod for pod in view.pods if pod.address and region in {None, view.region(pod)}]
+    others = _dependency(fault, view, region)
+    if not pods:
+        raise PlatformError(f"{fault.kind}: no pod of {view.service.name}", "name another region")
+    pairs = [[pod.address, other.address] for pod in pods for other in others]
+    nodes = sorted({pod.node for pod in pods})
+    works = tuple(Work(node, "cut-between", {"pairs": pairs}) for node in nodes)
+    return Resolved(tuple(f"{a.name}|{b.name}" for a in pods for b in others), works)
+
+
+def _names(fault: Fault, view: View) -> Resolved:
+    pods = _chosen(fault, view)
+    works = tuple(
+        Work(node, "cut-names", {"addresses": [p.address for p in pods if p.node == node]})
+        for node in sorted({pod.node for pod in pods})
+    )
+    return Resolved(tuple(pod.name for pod in pods), works)
+
+
+def _pressure(fault: Fault, view: View) -> Resolved:
+    pods = _chosen(fault, view)
+    words = fault.arguments
+    action = "burn"
+    arguments: dict[str, Any] = {"workers": int(words.get("workers", 2)), "megabytes": 0}
+    if fault.kind == "memory-pressure":
+        arguments = {"workers": 0, "megabytes": min(int(words.get("megabytes", 256)), 4096)}
+    if fault.kind == "disk-pressure":
+        action = "fill-disk"
+        arguments = {"path": "/tmp", "megabytes": min(int(words.get("megabytes", 512)), 65536)}  # noqa: S108 - the pod's own, on the node's disk
+    nodes = sorted({pod.node for pod in pods})
+    return Resolved(
+        tuple(pod.name for pod in pods), tuple(Work(node, action, arguments) for node in nodes)
+    )
+
+
+# -- desired state -------------------------------------------------------------------------------
+
+
+def _drain(fault: Fault, view: View) -> Resolved:
+    name = fault.arguments.get("node")
+    if name is None:
+        name = min(node.name for node in view.nodes_of(_named(fault, "region")))
+    node = view.nodes.get(name)
+    if node is None:
+        raise PlatformError(f"{fault.kind}: no node {name!r}", f"there are {', '.join(view.nodes)}")
+    pods = {pod.name: pod.uid for pod in view.pods if pod.node == name and not pod.deleting}
+    if not pods:
+        raise PlatformError(f"{fault.kind}: no pod of {view.service.name} on {name}", "another?")
+    change = {"cordon": name, "was": node.unschedulable, "evict": pods}
+    return Resolved((name, *pods), change=change)
+
+
+def _scale(fault: Fault, view: View) -> Resolved:
+    wanted = fault.arguments.get("replicas")
+    if not isinstance(wanted, int) or wanted < 0:
+        raise PlatformError(f"scale: replicas {wanted!r}", "give a whole number")
+    deployment = view.cluster.deployment(view.service.name)
+    change = {"scale": wanted, "was": deployment.spec.replicas}
+    return Resolved((view.service.name,), change=change)
+
+
+def _restart(fault: Fault, view: View) -> Resolved:
+    view.cluster.deployment(view.service.name)
+    return Resolved(tuple(pod.name for pod in view.pods), change={"restart": True})
+
+
+def _bad_release(fault: Fault, view: View) -> Resolved:
+    """Another image, or other variables of the first container; the old template is kept."""
+    deployment = view.cluster.deployment(view.service.name)
+    template = view.cluster.api.sanitize_for_serialization(deployment.spec.template)
+    container = template["spec"]["containers"][0]
+    words = fault.arguments
+    patch = _release(container, words)
+    if not patch:
+        raise PlatformError(
+            "bad-release: nothing that would make it worse", "give image or env (a mapping)"
+        )
+    was = {key: container.get(key) for key in patch}
+    return Resolved(
+        tuple(pod.name for pod in view.pods),
+        change={"release": patch, "was": was, "container": container["name"]},
+    )
+
+
+def _release(container: Mapping[str, Any], words: Mapping[str, Any]) -> dict[str, Any]:
+    """The changed fields of the container: `image`, `env`, or the reference service's own plan."""
+    import json  # noqa: PLC0415 - only here
+
+    env = {each["name"]: each for each in container.get("env") or ()}
+    if "image" in words:
+        return {"image": words["image"]}
+    if "env" in words:
+        changed = {name: {"name": name, "value": str(v)} for name, v in words["env"].items()}
+        return {"env": list({**env, **changed}.values())}
+    text = (env.get("PLAN") or {}).get("value")
+    if text is None:
+        return {}
+    plan = json.loads(text)
+    behaviour = plan.setdefault("behaviour", {})
+    worse = {
+        "error_ratio": words.get("error_ratio"),
+        "garbage_ratio": words.get("garbage_ratio"),
+        "latency_median_s": words.get("latency_s"),
+    }
+    behaviour.update({key: value for key, value in worse.items() if value})
+    changed = {**env, "PLAN": {"name": "PLAN", "value": json.dumps(plan)}}
+    return {"env": list(changed.values())}
+
+
+_RESOLVERS: Mapping[str, Callable[[Fault, View], Resolved]] = {
+    "kill-replicas": _kill,
+    "pause-replicas": _pause,
+    "kill-database": _kill_database,
+    "pause-database": _pause_database,
+    "fail-region": _fail_region,
+    "fail-zone": _fail_region,
+    "kill-node": _kill_node,
+    "isolate-region": _isolate,
+    "partition-regions": _partition,
+    "partition-dependency": _partition_dependency,
+    "dns-failure": _names,
+    "cpu-pressure": _pressure,
+    "memory-pressure": _pressure,
+    "disk-pressure": _pressure,
+    "drain-node": _drain,
+    "scale": _scale,
+    "rolling-restart": _restart,
+    "bad-release": _bad_release,
+}

@@ -1,0 +1,306 @@
+"""A Kubernetes cluster as a platform: pods by the catalogue's labels, regions by the nodes'."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from harness.catalog.model import Service
+from harness.errors import CapabilityMissing, PlatformError
+from harness.platform.kubernetes import changes, faults
+from harness.platform.kubernetes.access import check_context, require
+from harness.platform.kubernetes.cluster import (
+    ECOSYSTEM,
+    PART_OF,
+    Cluster,
+    Node,
+    Pod,
+    check_namespace,
+)
+from harness.platform.kubernetes.lease import Leases, Work
+from harness.platform.model import (
+    Fault,
+    Heal,
+    Health,
+    Observation,
+    Proof,
+    Region,
+    Replica,
+    Target,
+    Through,
+)
+
+IMAGE_VARIABLE = "HARNESS_IMAGE"
+IMAGE = "codai-harness:dev"
+"""The image of the agents: any with Python, nft, nsenter and this package (deploy/images)."""
+
+FRESH_S = 0.5
+"""How long a look at the cluster serves; it is asked five times a second."""
+
+NODES_S = 60.0
+"""How long the nodes' regions are taken for known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Which cluster, and where in it; None takes kubectl's own defaults."""
+
+    namespace: str
+    context: str | None = None
+    kubeconfig: str | None = None
+    url: str | None = None
+    """Where the service is reached; None: at its Service's cluster address."""
+
+
+class Kubernetes:
+    """One namespace of one cluster."""
+
+    name = "kubernetes"
+
+    def __init__(self, where: Where, progress: Callable[[str], None] | None = None) -> None:
+        check_namespace(where.namespace)
+        self._where = where
+        self._progress = progress or (lambda _: None)
+        self._cluster = Cluster(where.namespace, where.context, where.kubeconfig)
+        image = os.environ.get(IMAGE_VARIABLE) or IMAGE
+        self._leases = Leases(self._cluster, image)
+        self._seen: tuple[float, Observation] | None = None
+        self._kept_nodes: tuple[float, Mapping[str, Node]] | None = None
+
+    @classmethod
+    def from_handle(cls, handle: Mapping[str, Any]) -> Kubernetes:
+        """The platform of another process' `handle()`."""
+        return cls(Where(**handle["where"]))
+
+    def handle(self) -> Mapping[str, Any]:
+        """The names that lead back here; no credential is in them."""
+        return {"platform": self.name, "where": asdict(self._where)}
+
+    # -- what it is ----------------------------------------------------------------------------
+
+    @contextmanager
+    def provision(self, service: Service) -> Iterator[None]:
+        """Nothing is made: the service must be there, with a pod that is ready."""
+        check_context(self._cluster.api, self._where.namespace)
+        self._cluster.service(service.name)
+        replicas = self.replicas(service)
+        ready = sum(each.health == "ready" for each in replicas)
+        if not ready:
+            raise PlatformError(
+                f"{service.name}: {len(replicas)} pods in {self._where.namespace}, none ready",
+                "deploy it, or see kubectl describe pod",
+            )
+        self._progress(f"{ready} of {len(replicas)} pods of {service.name} are ready")
+        yield
+
+    def target(
+        self, service: Service, through: Through = "service", region: str | None = None
+    ) -> Target:
+        """The Service's address; with `region` the pods of that region, balanced over."""
+        if through == "edge" or (region is not None and through == "service"):
+            region = region or self._first_region(service)
+            pods = [
+                p for p in self._pods(service) if p.ready and p.address and self._in(p) == region
+            ]
+            if not pods:
+                raise PlatformError(
+                    f"{service.name}: no ready pod in {region}", "see `harness experiment plan`"
+                )
+            urls = tuple(f"http://{pod.address}:{service.port}" for pod in pods)
+            what = f"{len(urls)} pods of {service.name} in {region}"
+        else:
+            urls = (self._where.url or self._address(service),)
+            what = f"Service {service.name}"
+        return Target(
+            service=service.name,
+            urls=urls,
+            through=through,
+            description=f"kubernetes {self._where.namespace}: {what}",
+            environment=self._environment(service),
+        )
+
+    def _address(self, service: Service) -> str:
+        found = self._cluster.service(service.name)
+        ports = found.spec.ports or ()
+        port = ports[0].port if ports else service.port
+        if found.spec.cluster_ip in {None, "None"}:
+            raise PlatformError(
+                f"Service {service.name} is headless", "name a region, or give --target URL"
+            )
+        return f"http://{found.spec.cluster_ip}:{port}"
+
+    def _environment(self, service: Service) -> dict[str, Any]:
+        nodes = self._cluster.nodes()
+        return {
+            "platform": self.name,
+            "namespace": self._where.namespace,
+            "replicas": len(self._pods(service)),
+            "regions": sorted({node.region for node in nodes.values()}),
+            "nodes": len(nodes),
+        }
+
+    def regions(self, service: Service) -> tuple[Region, ...]:
+        """Regions of nodes that run a pod of the service, in the catalogue's order."""
+        present = {self._in(pod) for pod in self._pods(service)} - {"unknown"}
+        order = [*[r for r in service.regions if r in present], *sorted(present)]
+        names = list(dict.fromkeys(order))
+        roles = dict(zip(service.regions, service.region_roles, strict=False))
+        return tuple(Region(name, roles.get(name, "active")) for name in names)
+
+    def replicas(self, service: Service) -> tuple[Replica, ...]:
+        """Every pod of the service, ready or not."""
+        return tuple(
+            Replica(
+                id=pod.name,
+                service=service.name,
+                region=self._in(pod),
+                url=f"http://{pod.address}:{service.port}" if pod.address else "",
+                health=_health(pod),
+                restarts=pod.restarts,
+            )
+            for pod in self._pods(service)
+        )
+
+    def _pods(self, service: Service) -> list[Pod]:
+        labels = {"app.kubernetes.io/name": service.name, PART_OF: ECOSYSTEM}
+        return [pod for pod in self._cluster.pods(labels) if not pod.deleting]
+
+    def _in(self, pod: Pod) -> str:
+        node = self._nodes().get(pod.node)
+        return node.region if node else "unknown"
+
+    def _nodes(self) -> Mapping[str, Node]:
+        """Nodes hardly change their region: looked up once a minute."""
+        now = time.monotonic()
+        if self._kept_nodes is None or now - self._kept_nodes[0] > NODES_S:
+            self._kept_nodes = (now, self._cluster.nodes())
+        return self._kept_nodes[1]
+
+    def _first_region(self, service: Service) -> str:
+        found = self.regions(service)
+        if not found:
+            raise PlatformError(f"{service.name}: no pod in a labelled region", "label the nodes")
+        return found[0].name
+
+    def observe(self, service: Service) -> Observation:
+        """Pods by readiness, nodes by their condition; half a second old at most."""
+        now = time.monotonic()
+        if self._seen is None or now - self._seen[0] > FRESH_S:
+            health = {pod.name: str(_health(pod)) for pod in self._pods(service)}
+            for node in self._cluster.nodes().values():
+                health[f"node {node.name}"] = "Ready" if node.ready == "True" else "NotReady"
+            self._seen = (now, Observation(health))
+        return self._seen[1]
+
+    def notes(self, service: Service) -> tuple[str, ...]:
+        """What a plan should show besides: disruption budgets and the spread of the pods."""
+        pods = self._pods(service)
+        spread: dict[str, int] = {}
+        for pod in pods:
+            spread[self._in(pod)] = spread.get(self._in(pod), 0) + 1
+        where = ", ".join(f"{count} in {region}" for region, count in sorted(spread.items()))
+        found = [f"pods: {where or 'none'}"]
+        labels = pods[0].labels if pods else {}
+        for budget in self._cluster.budgets(labels):
+            allowed = budget.status.disruptions_allowed if budget.status else 0
+            found.append(f"disruption budget {budget.metadata.name}: {allowed} allowed now")
+        return tuple(found)
+
+    def vantage(self, region: str) -> str | None:
+        """None: the harness stands outside every region."""
+        return None
+
+    # -- faults --------------------------------------------------------------------------------
+
+    def capabilities(self) -> Mapping[str, str | None]:
+        """Fault kind -> None where it can be carried out, else why not."""
+        return {**dict.fromkeys(faults.KINDS), **faults.NOT_HERE}
+
+    def resolve(self, service: Service, fault: Fault) -> tuple[str, ...]:
+        """The pods, nodes and links that a fault would hit now."""
+        return self._resolve(service, fault).targets
+
+    def _resolve(self, service: Service, fault: Fault) -> faults.Resolved:
+        self._kept_nodes = None
+        view = faults.View(self._cluster, service, self._cluster.nodes(), self._pods(service))
+        return faults.resolve(fault, view)
+
+    def plan_heal(self, service: Service, fault: Fault, fault_id: str) -> Heal:
+        """Everything that undoes the fault; also kept in the cluster, with its lease."""
+        found = self._resolve(service, fault)
+        require(self._cluster.api, self._where.namespace, faults.needs_of(fault.kind))
+        return Heal(
+            fault_id,
+            fault.kind,
+            {
+                **fault.arguments,
+                "service": service.name,
+                "targets": list(found.targets),
+                "works": [asdict(work) for work in found.works],
+                "change": dict(found.change),
+                "lease": f"harness-{fault_id}"[:50].lower(),
+            },
+        )
+
+    def inject(self, service: Service, fault: Fault, heal: Heal) -> None:
+        """Carry out on exactly what the heal names."""
+        reason = self.capabilities().get(fault.kind, "the cluster's platform does not know it")
+        if reason is not None:
+            raise CapabilityMissing(f"kubernetes: {fault.kind}", reason)
+        words = heal.arguments
+        works = [Work(**work) for work in words["works"]]
+        self._leases.prepare(words["lease"], works, asdict(heal))
+        try:
+            if works:
+                self._leases.hold(words["lease"], [work.node for work in works])
+            if words["change"]:
+                changes.apply(self._cluster, service.name, words["change"])
+        except BaseException:
+            self.heal(heal)
+            raise
+
+    def heal(self, heal: Heal) -> None:
+        """Undo and return when undone; a lease that is gone leaves nothing to its agents."""
+        words = heal.arguments
+        if words["change"]:
+            changes.undo(self._cluster, words["service"], words["change"])
+        self._leases.release(words["lease"], [work["node"] for work in words["works"]])
+
+    def proof(self, heal: Heal) -> Proof:
+        """What the agents show, or the API server for a change of the desired state."""
+        words = heal.arguments
+        if words["works"]:
+            shown = self._leases.shown(words["lease"])
+            held = {n: t for n, (s, t) in shown.items() if s in {"in-effect", "remains"}}
+            if held:
+                return Proof(
+                    in_effect=True,
+                    statement="; ".join(f"{n}: {t}" for n, t in sorted(held.items())),
+                )
+            words_ = "; ".join(f"{n}: {t}" for n, (_, t) in sorted(shown.items()))
+            return Proof(in_effect=False, statement=words_ or "no agent holds it")
+        return changes.shows(self._cluster, words["service"], words["change"])
+
+    def orphaned_heals(self) -> tuple[Heal, ...]:
+        """Faults whose lease is in the cluster: any harness can undo them."""
+        import json  # noqa: PLC0415 - only here
+
+        return tuple(
+            Heal(**json.loads(data["heal"])) for _, data in self._leases.all() if "heal" in data
+        )
+
+    def leftovers(self) -> tuple[str, ...]:
+        """Leases, agents and cordons of ours that are still there."""
+        found = [f"lease {name}" for name, _ in self._leases.all()]
+        found += [f"agent pod {name}" for name in self._leases.agents()]
+        return (*found, *changes.cordoned_by_us(self._cluster))
+
+
+def _health(pod: Pod) -> Health:
+    if pod.ready:
+        return "ready"
+    return "starting" if pod.phase == "Pending" else "unready"

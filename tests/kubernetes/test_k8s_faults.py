@@ -1,0 +1,204 @@
+"""Each fault of a cluster shows, is undone from anywhere, and leaves nothing."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+
+from harness.catalog import load_catalog
+from harness.catalog.model import Service
+from harness.errors import CapabilityMissing, PlatformError
+from harness.platform import attach
+from harness.platform.kubernetes import rbac
+from harness.platform.kubernetes.platform import IMAGE_VARIABLE, Kubernetes, Where
+from harness.platform.model import Fault, Heal, Proof
+from tests.kubernetes.cluster.handle import Handle
+from tests.kubernetes.cluster.workload import Workload, apply_memorai, remove
+
+pytestmark = pytest.mark.kubernetes
+
+NAMESPACE = Workload().namespace
+
+
+@pytest.fixture(scope="module")
+def service() -> Service:
+    return load_catalog().service("memorai")
+
+
+@pytest.fixture(scope="module")
+def address(cluster: Handle) -> Iterator[str]:
+    """The sound service, shared by the tests here: each puts back what it broke."""
+    yield apply_memorai(cluster)
+    remove(cluster, NAMESPACE)
+
+
+@pytest.fixture
+def platform(
+    cluster: Handle, address: str, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Kubernetes]:
+    monkeypatch.setenv(IMAGE_VARIABLE, cluster.image)
+    text = yaml.safe_dump_all(rbac.agent_objects())
+    cluster.kubectl("apply", f"--namespace={NAMESPACE}", "-f", "-", stdin=text)
+    found = Kubernetes(Where(NAMESPACE, kubeconfig=str(cluster.kubeconfig)))
+    yield found
+    until(lambda: sum(r.health == "ready" for r in found.replicas(service)) >= 4, 90)
+    assert found.leftovers() == ()
+
+
+def until(holds: Callable[[], bool], within_s: float = 30.0) -> float:
+    began = time.monotonic()
+    while not holds():
+        assert time.monotonic() - began < within_s, "it did not come to hold"
+        time.sleep(0.2)
+    return time.monotonic() - began
+
+
+def answers(url: str, timeout_s: float = 1.0) -> bool:
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
+    try:
+        connection.request("GET", "/api/memory/recall/1")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def broken(platform: Kubernetes, service: Service, kind: str, **words: Any) -> Heal:
+    """The fault, injected and shown by the platform itself."""
+    fault = Fault(kind, words)
+    heal = platform.plan_heal(service, fault, f"{kind}-{time.time_ns() % 10**9}")
+    platform.inject(service, fault, heal)
+    proof = platform.proof(heal)
+    assert proof.in_effect, proof.statement
+    return heal
+
+
+def undone(platform: Kubernetes, heal: Heal, within_s: float = 60.0) -> None:
+    """Healed, twice, with proof."""
+    platform.heal(heal)
+    platform.heal(heal)
+    last: list[Proof] = []
+
+    def gone() -> bool:
+        last[:] = [platform.proof(heal)]
+        return not last[0].in_effect
+
+    until(gone, within_s)
+
+
+def test_a_killed_pod_is_replaced(platform: Kubernetes, service: Service) -> None:
+    heal = broken(platform, service, "kill-replicas", region="us-east-1", count=1)
+    (victim,) = heal.arguments["targets"]
+    until(lambda: victim not in {each.id for each in platform.replicas(service)})
+    undone(platform, heal)
+
+
+def test_paused_pods_hang_and_go_on(platform: Kubernetes, service: Service) -> None:
+    heal = broken(platform, service, "pause-replicas", region="us-east-1", count=1)
+    (victim,) = heal.arguments["targets"]
+    url = next(each.url for each in platform.replicas(service) if each.id == victim)
+    assert not answers(url)
+    undone(platform, heal)
+    until(lambda: answers(url))
+
+
+@pytest.mark.parametrize("mode", ["pause", "cut"])
+def test_a_failed_region_is_left_and_taken_again(
+    platform: Kubernetes, service: Service, address: str, mode: str
+) -> None:
+    """All nodes of the region at once; the kubelets cannot help, the agents undo it themselves."""
+    heal = broken(platform, service, "fail-region", region="us-east-1", mode=mode)
+    urls = [each.url for each in platform.replicas(service) if each.region == "us-east-1"]
+    assert urls
+    assert not any(answers(url) for url in urls)
+    until(lambda: platform.observe(service).health["node us-east-1a"] == "NotReady", 40)
+    until(lambda: all(answers(address) for _ in range(8)), 30)
+    undone(platform, heal)
+    until(lambda: platform.observe(service).health["node us-east-1a"] == "Ready", 60)
+
+
+def test_regions_apart_still_serve_their_users(platform: Kubernetes, service: Service) -> None:
+    heal = broken(platform, service, "partition-regions", regions=["us-east-1", "eu-west-1"])
+    urls = [each.url for each in platform.replicas(service)]
+    assert all(answers(url) for url in urls)
+    undone(platform, heal)
+
+
+def test_a_service_without_its_database_says_so(platform: Kubernetes, service: Service) -> None:
+    heal = broken(platform, service, "partition-dependency", region="us-east-1")
+    hit = {target.partition("|")[0] for target in heal.arguments["targets"]}
+    until(lambda: all(platform.observe(service).health[name] == "unready" for name in hit), 30)
+    undone(platform, heal)
+
+
+def test_a_drained_node_is_uncordoned(
+    platform: Kubernetes, service: Service, cluster: Handle
+) -> None:
+    heal = broken(platform, service, "drain-node", node="us-east-1b")
+    assert cluster.get("node", "us-east-1b")["spec"].get("unschedulable") is True
+    undone(platform, heal)
+    assert "unschedulable" not in cluster.get("node", "us-east-1b")["spec"]
+
+
+def test_a_bad_release_is_rolled_back(platform: Kubernetes, service: Service) -> None:
+    heal = broken(platform, service, "bad-release", error_ratio=0.5)
+    undone(platform, heal)
+
+
+def test_scale_and_pressure_are_put_back(platform: Kubernetes, service: Service) -> None:
+    undone(platform, broken(platform, service, "cpu-pressure", count=1, workers=1))
+    undone(platform, broken(platform, service, "scale", replicas=5))
+
+
+CRASH = """
+import json, os, signal, sys
+from harness.catalog import load_catalog
+from harness.platform import attach
+from harness.platform.model import Fault
+handle, words = json.loads(sys.argv[1]), json.loads(sys.argv[2])
+platform, service = attach(handle), load_catalog().service("memorai")
+fault = Fault("fail-region", words)
+heal = platform.plan_heal(service, fault, "crash")
+platform.inject(service, fault, heal)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_harness_that_dies_takes_its_fault_with_it(
+    platform: Kubernetes, service: Service
+) -> None:
+    """Nobody renews the lease: the agents undo the fault by themselves, and reaping tidies up."""
+    words = [json.dumps(dict(platform.handle())), json.dumps({"region": "eu-west-1"})]
+    done = subprocess.run(
+        [sys.executable, "-c", CRASH, *words], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == -9, done.stderr
+    assert platform.leftovers()
+    (heal,) = platform.orphaned_heals()
+    other = attach(platform.handle())
+    until(lambda: not other.proof(heal).in_effect, 45)
+    other.heal(Heal(**json.loads(json.dumps(asdict(heal)))))
+    assert other.leftovers() == ()
+
+
+def test_what_cannot_be_is_said_before_anything_is_touched(
+    platform: Kubernetes, service: Service
+) -> None:
+    with pytest.raises(CapabilityMissing, match="mesh"):
+        platform.plan_heal(service, Fault("delay-requests", {}), "x")
+    with pytest.raises(PlatformError, match="no node in region 'mars'"):
+        platform.plan_heal(service, Fault("fail-region", {"region": "mars"}), "x")
+    with pytest.raises(PlatformError, match="the cluster's own"):
+        Kubernetes(Where("kube-system"))
