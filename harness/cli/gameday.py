@@ -37,7 +37,12 @@ def _parameters(
     multiple=True,
     callback=_names,
     metavar="NAME[,NAME]",
-    help="Which experiments, in this order; may be given again (default: all).",
+    help="Which experiments, in this order; may be given again (default: all but the extended).",
+)
+@click.option(
+    "--extended",
+    is_flag=True,
+    help="Without names: also the experiments with the tag `extended` (some five minutes more).",
 )
 @click.option(
     "--set",
@@ -67,6 +72,7 @@ def _parameters(
 def command(
     *,
     experiments: tuple[str, ...],
+    extended: bool,
     parameters: dict[str, Any],
     repeat: int,
     accept: bool,
@@ -88,6 +94,7 @@ def command(
     options = GameDayOptions(
         run=run_options_of(mutants=mutants, **words),
         experiments=experiments,
+        extended=extended,
         repeat=repeat,
         mutants=mutants,
         parameters=parameters,

@@ -22,14 +22,16 @@ Word = Outcome | Literal["not applicable"]
 
 @dataclass(frozen=True, slots=True)
 class GameDayOptions:
-    """What to run: experiments by name (empty: all), on which deployment, how often each.
+    """What to run: experiments by name, on which deployment, how often each.
 
+    Without names all are run but those with the tag `extended`, unless `extended` is set.
     `parameters` override the experiments' own configuration; `retries` is how often an invalid
     measurement is made again.
     """
 
     run: RunOptions
     experiments: tuple[str, ...] = ()
+    extended: bool = False
     repeat: int = 1
     retries: int = 1
     mutants: tuple[str, ...] = ()

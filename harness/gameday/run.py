@@ -32,6 +32,9 @@ from harness.units import NANOSECONDS
 
 Message = dict[str, Any]
 
+EXTENDED = "extended"
+"""The tag of experiments whose lesson another one teaches too: a night has time for them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Listener:
@@ -120,11 +123,14 @@ class _Day:
 
 
 def chosen(options: GameDayOptions, root: Path) -> list[Experiment]:
-    """The experiments by name, each once, in the order given (all: by name).
+    """The experiments by name, each once, in the order given; without names see the options.
 
     Raises UsageError when there is none, ExperimentError for one that cannot be loaded.
     """
     names = tuple(dict.fromkeys(options.experiments)) or experiment_names(root)
+    if not options.experiments and not options.extended:
+        tags = {name: load_experiment(name, root).document.get("tags") or () for name in names}
+        names = tuple(name for name in names if EXTENDED not in tags[name])
     if not names:
         raise UsageError("experiments/ holds no experiment", "write one; see docs/gameday.md")
     parameters = options.parameters or {}
