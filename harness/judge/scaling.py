@@ -20,8 +20,12 @@ from harness.record.run import SCHEMA, RunRecord
 from harness.stats import scaling
 from harness.units import format_duration, format_rate
 
-SETTLED_S = 30
-"""Seconds of the peak after which the metrics' own window (15 to 30 s) holds nothing of before."""
+SETTLED_S = 20
+"""Seconds without a change of the pods after which the metric speaks of these pods only: a window
+of 10 to 15 s of the metrics server and a period of 15 s of the autoscaler, most of the time."""
+
+LEAST_SETTLED = 5
+"""Seconds at least from which a cost per request is told."""
 
 PROVOKED = 1.0 + scaling.HPA_TOLERANCE
 """Pressure (metric by target) above which an HPA must scale."""
@@ -113,22 +117,22 @@ def trace(record: RunRecord, per_replica: float | None = None) -> ScalingTrace:
         found = record.measurements("scaling", field)
         return scaling.on_grid([t for t, _ in found], [v for _, v in found], seconds)
 
-    rate = _scheduled(record, times)
-    source = "stated"
+    rate, ready, broken = _scheduled(record, times), seen("ready"), _broken(record)
+    source, tolerance = "stated", 1.0
     if per_replica is None:
         source = "measured at the autoscaler's target"
-        settled = slice(min(rise + SETTLED_S, fall), fall)
+        settled = _settled(ready) & ~broken & (times > rise) & (times < fall)
         done = record.series("done").completed.astype(np.float64)
         per_replica = _per_replica(seen("usage"), seen("share"), done, settled)
-    ready = seen("ready")
+        tolerance += scaling.HPA_TOLERANCE  # what is within it, the autoscaler leaves alone, too
     return ScalingTrace(
         rate=rate,
         p95=record.quantile_series(0.95),
-        broken=_broken(record),
+        broken=broken,
         ready=ready,
         desired=seen("desired"),
         pressure=seen("pressure"),
-        needed=None if per_replica is None else scaling.needed(rate, per_replica),
+        needed=None if per_replica is None else scaling.needed(rate, per_replica * tolerance),
         per_replica=per_replica,
         per_replica_from=source,
         rise=rise,
@@ -148,14 +152,26 @@ def _scheduled(record: RunRecord, times: Floats) -> Floats:
     return rate
 
 
-def _per_replica(usage: Floats, share: Floats, done: Floats, settled: slice) -> float | None:
-    """Requests/s of one replica at the target: its share of the metric by the metric a request."""
-    used, target = usage[settled], share[settled]
-    known = np.isfinite(used) & np.isfinite(target)
-    answered = float(done[settled].mean()) if known.any() else 0.0
-    if not answered or not (cost := float(np.median(used[known])) / answered):
+def _settled(ready: Floats) -> Any:
+    """bool[n]: the seconds before which the pods have been the same for SETTLED_S."""
+    settled = np.zeros(len(ready), np.bool_)
+    since = 0
+    for second in range(1, len(ready)):
+        since = since + 1 if ready[second] == ready[second - 1] else 0
+        settled[second] = since >= SETTLED_S
+    return settled
+
+
+def _per_replica(usage: Floats, share: Floats, done: Floats, settled: Any) -> float | None:
+    """Requests/s of one replica at the target: its share of the metric by the metric a request.
+
+    Only of seconds in which the objectives held: a service in trouble spends on refusals, too.
+    """
+    known = settled & np.isfinite(usage) & np.isfinite(share)
+    if known.sum() < LEAST_SETTLED or not (answered := float(done[known].mean())):
         return None
-    return float(np.median(target[known])) / cost
+    cost = float(np.median(usage[known])) / answered
+    return float(np.median(share[known])) / cost if cost else None
 
 
 def _broken(record: RunRecord) -> Any:
@@ -290,7 +306,7 @@ def _provisioned(seen: ScalingTrace, limits: ScalingLimits) -> Iterator[ScalingC
     found = None if seen.needed is None else scaling.provisioning(seen.ready, seen.needed)
     names = ("under-provisioned", "over-provisioned")
     if found is None or seen.per_replica is None:
-        why = "What one replica carries is unknown: give --per-replica."
+        why = "What one replica carries was never seen settled: give --per-replica."
         for name, limit in zip(names, (limits.under_pod_s, limits.over_pod_s), strict=True):
             word: Word | None = None if limit is None else "inconclusive"
             yield ScalingCheck(name, None, limit, "pod-seconds", word, why)
