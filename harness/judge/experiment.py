@@ -363,7 +363,8 @@ def _recovered(facts: _Facts) -> _Made:
     found, expect = facts.recovery, facts.expect
     if expect.recovery_s is None:
         return None, _recovery_words(found), "not asked", "No recovery time was asked for."
-    limit = f"{format_duration(expect.recovery_s)} from the {expect.recovery_from}"
+    since = "injection" if expect.recovery_from == "inject" else "heal"
+    limit = f"{format_duration(expect.recovery_s)} from the {since}"
     if found.impact is None:
         return "pass", "never away", limit, "It never left the band of before."
     if found.censored or found.recovery is None or found.low is None or found.high is None:
@@ -379,7 +380,7 @@ def _recovered(facts: _Facts) -> _Made:
     word: Word = "pass" if measured <= expect.recovery_s else "fail"
     return (
         word, words, limit,
-        f"9 of 10 seconds were in the band again {words} after the {expect.recovery_from}.",
+        f"9 of 10 seconds were in the band again {words} after the {since}.",
     )  # fmt: skip
 
 
