@@ -62,6 +62,7 @@ class LoadJobs:
         self._say = say
         self._core, self._batch = client.CoreV1Api(api), client.BatchV1Api(api)
         self.run = secrets.token_hex(4)
+        self._watch = PodWatch(self._core, options.namespace, manifests.labels(self.run))
         self._queue: queue.Queue[Message] = queue.Queue()
         self._closing = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -95,7 +96,6 @@ class LoadJobs:
             self._uid = job.metadata.uid
             for document in documents:
                 self._create_owned(document)
-        self._watch = PodWatch(self._core, options.namespace, manifests.labels(self.run))
         pod = self._await_address()
         self._master = pod.metadata.name
         self._follower = Follower(
