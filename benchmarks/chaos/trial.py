@@ -13,6 +13,7 @@ from pathlib import Path
 
 from harness.catalog import load_catalog, project_root
 from harness.chaos import run as chaos_run
+from harness.chaos import session as chaos_session
 from harness.chaos.experiment import load_experiment, shortened
 from harness.chaos.plan import plan_experiment
 from harness.chaos.undo import reap
@@ -26,7 +27,8 @@ HOLD_S = 1.5
 
 def main(handle: str, name: str, results: str) -> int:
     """Run the experiment; 0 when it came to its end, whatever its verdict would be."""
-    vars(chaos_run).update(WARMUP_S=0.5, SLACK_S=0.5, SETTLE_S=0.2)
+    vars(chaos_run).update(WARMUP_S=0.5, SETTLE_S=0.2)
+    vars(chaos_session).update(WARMUP_S=0.5, SLACK_S=0.5)
     root = project_root()
     service = load_catalog(root / "services").service("memorai")
     platform = attach(json.loads(handle))

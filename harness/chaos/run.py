@@ -11,9 +11,9 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,34 +26,22 @@ from harness.chaos.guards import Watch
 from harness.chaos.ledger import Ledger
 from harness.chaos.model import Experiment, ExperimentPlan
 from harness.chaos.observer import Observer
-from harness.chaos.plan import SLACK_S, WARMUP_S, check, plan_experiment
-from harness.chaos.undo import reap, undo_all, uninterrupted
-from harness.errors import ExperimentError, Interrupted, PlatformError
-from harness.load.driver import LoadProcess
-from harness.load.plan import LoadPlan
+from harness.chaos.places import doors_of, victims
+from harness.chaos.plan import WARMUP_S, check, plan_experiment
+from harness.chaos.session import load_plan
+from harness.chaos.undo import undo_all, uninterrupted
+from harness.errors import Interrupted
+from harness.load.driver import LoadDriver
 from harness.platform.model import Target
 from harness.record import RunRecord, RunWriter
 from harness.record.storage import write_atomic
-from harness.run import RunOptions, Say, Session, session
+from harness.run import Session
 from harness.traffic import scenario_environment
-from harness.traffic.model import LoadProfile, Segment, TrafficModel
 from harness.units import NANOSECONDS
-
-LAB_BEHAVIOUR: Mapping[str, Any] = {"latency_median_s": 0.02, "latency_p99_s": 0.06}
-"""How the lab answers in a game day: like a service that talks to a database (see harness.run)."""
 
 POLL_S = 0.05
 STEADY_LEAD_S = 0.5
 """Chaos Toolkit asks the steady state before its method: its start is that much early."""
-
-MOST_HANGING_S = 10
-"""Seconds of requests that may hang at one time: as long as a request's own timeout."""
-
-READY_PATH = "/ready"
-"""What every service answers on (facts of the platform): whether it may be sent requests."""
-
-MOST_VICTIMS = 12
-"""Doors of victims that are asked: the canary is to see, not to load."""
 
 AUDIT_S = 4.0
 """The audit of the surviving regions begins so long before the heal."""
@@ -65,24 +53,6 @@ SETTLE_S = 1.5
 """Replication's time between the last write and the audit of all of them."""
 
 Listen = Callable[[Message], None]
-
-
-def session_for(experiment: Experiment, options: RunOptions, say: Say = lambda text: None) -> Any:
-    """A session on a deployment that has what the experiment needs; the lab is started so."""
-    needs = experiment.needs
-    lab: dict[str, Any] = {}
-    if options.platform == "lab" and options.target is None and options.environment is None:
-        lab = {
-            "regions": needs.regions,
-            "replicas": needs.replicas,
-            "edges": needs.edges,
-            "replication": needs.replication,
-        }
-        options = replace(options, behaviour={**LAB_BEHAVIOUR, **options.behaviour})
-    options = replace(
-        options, through=experiment.load.through, profile="gate", lab=lab | dict(options.lab)
-    )
-    return session(options, say)
 
 
 @dataclass(slots=True)
@@ -115,19 +85,7 @@ class ExperimentRun:
         self._state = _State()
         self._watch = Watch(experiment.guards, ready.service)
         self._begin = WARMUP_S + experiment.timeline.before_s
-        self._plan = self.load_plan()
-
-    def load_plan(self) -> LoadPlan:
-        """The base load: its writes are logged, so that they can be read back."""
-        traffic = logged(self.session.traffic)
-        target = self.session.platform.target(
-            self.session.service, self.experiment.load.through, None
-        )
-        profile = profile_of(self.experiment, self.session.options.seed)
-        peak = max(segment.to_rate for segment in profile.segments)
-        # A crowd does not share a pool: what hangs must not keep the others from asking.
-        connections = max(MOST_HANGING_S * round(peak), 64)
-        return LoadPlan(target, traffic, profile, connections_per_target=connections)
+        self._plan = load_plan(ready, experiment)
 
     def run(self, plan: ExperimentPlan | None = None) -> RunRecord:
         """Carry the experiment out.
@@ -172,9 +130,8 @@ class ExperimentRun:
         target = self._plan.target
         context = self._context()
         with ExitStack() as stack:
-            load = stack.enter_context(
-                LoadProcess(self._plan, scenario_environment(self.session.service))
-            )
+            environment = scenario_environment(self.session.service)
+            load = stack.enter_context(self.session.load(self._plan, environment))
             stack.enter_context(
                 Observer(self.session.platform, self.session.service, self._ledger, self._inbox)
             )
@@ -190,7 +147,7 @@ class ExperimentRun:
                 chaos.wait(END_S)
             self._drain()
 
-    def _turn(self, load: LoadProcess, chaos: Child) -> None:
+    def _turn(self, load: LoadDriver, chaos: Child) -> None:
         for message in load.poll(POLL_S):
             self._hear_load(message)
         self._drain()
@@ -219,7 +176,7 @@ class ExperimentRun:
         chaos.close()
         undo_all(self.session.platform, self._ledger, self._tell, intents=False)
 
-    def _interrupt(self, load: LoadProcess, chaos: Child) -> None:
+    def _interrupt(self, load: LoadDriver, chaos: Child) -> None:
         self._state.interrupts += 1
         load.stop() if self._state.interrupts == 1 else load.kill()
         if not self._state.aborted:
@@ -292,7 +249,7 @@ class ExperimentRun:
     def _ledger_holds_more(self, message: Message) -> bool:
         return any(e.fault_id != message.get("fault_id") for e in self._ledger.entries())
 
-    def _tell(self, kind: str, **fields: Any) -> None:
+    def _tell(self, kind: str, /, **fields: Any) -> None:
         self._event({"type": kind, "monotonic_ns": time.monotonic_ns(), **fields})
 
     def _now(self) -> float | None:
@@ -315,10 +272,10 @@ class ExperimentRun:
         )
 
     def _canary(self, plan: ExperimentPlan, target: Target) -> Child:
-        doors = (*self.doors(), *self._victims(plan))
+        platform, service = self.session.platform, self.session.service
+        doors = (*self._doors, *victims(plan, self._doors, platform, service))
         audit = self.session.traffic.audit
-        path = self.session.service.health_path
-        canary = CanaryPlan(doors, path)
+        canary = CanaryPlan(doors, service.health_path)
         if audit is not None and audit.canary is not None:
             canary = CanaryPlan(doors, audit.canary, audit.expected)
         file = self._scratch / "canary.json"
@@ -345,49 +302,16 @@ class ExperimentRun:
             expected,
         )
 
-    def doors(self) -> tuple[Door, ...]:
-        """The front door and each region's own, as far as there are any."""
-        platform, service = self.session.platform, self.session.service
-        found = []
-        regions = [region.name for region in platform.regions(service)]
-        for where, region in [("global", None), *((name, name) for name in regions)]:
-            try:
-                target = platform.target(service, "global" if region is None else "edge", region)
-            except PlatformError:
-                continue
-            found.append(_door(where, target))
-        return tuple(found) or (_door("service", self._plan.target),)
-
-    def _victims(self, plan: ExperimentPlan) -> tuple[Door, ...]:
-        """Whom the faults would hit: redundancy hides their loss from the doors of the service.
-
-        Each replica that is named, or lives where the fault is; and each link that would be cut,
-        asked across it from the one side.
-        """
-        platform, service = self.session.platform, self.session.service
-        names = {part for hit in plan.hits for t in hit.targets for part in t.split("|")}
-        places = {hit.fault.arguments.get("region") for hit in plan.hits}
-        found = []
-        for each in platform.replicas(service):
-            if each.url and (each.id in names or each.region in places):
-                found.append(Door(each.id, each.url))
-                found.append(Door(f"{each.id} ready", each.url, path=READY_PATH))
-        doors = {door.where: door for door in self.doors()}
-        for target in (t for hit in plan.hits for t in hit.targets if "|" in t):
-            near, _, far = target.partition("|")
-            source = platform.vantage(near)
-            if source is not None and far in doors:
-                found.append(replace(doors[far], where=f"{near}>{far}", source=source))
-        return tuple(found[:MOST_VICTIMS])
+    @property
+    def _doors(self) -> tuple[Door, ...]:
+        return doors_of(self.session.platform, self.session.service, self._plan.target)
 
     # -- audit ---------------------------------------------------------------------------------
 
     def _audit_survivors(self, ids: tuple[str, ...]) -> None:
         """Beside the load: the doors of regions that answer, asked once."""
         names = {region.name for region in self.session.platform.regions(self.session.service)}
-        doors = [
-            d for d in self.doors() if d.where in names and self._state.open_doors.get(d.where)
-        ]
+        doors = [d for d in self._doors if d.where in names and self._state.open_doors.get(d.where)]
         child = self._reader("during", tuple(doors), ids, attempts=1)
         if child is not None:
             with child:
@@ -396,7 +320,7 @@ class ExperimentRun:
     def _audit(self, stage: str, ids: tuple[str, ...], settle_s: float) -> None:
         """After everything: every door, every id."""
         time.sleep(settle_s if ids else 0.0)
-        child = self._reader(stage, self.doors(), ids)
+        child = self._reader(stage, self._doors, ids)
         if child is None:
             return
         with child:
@@ -457,57 +381,3 @@ class ExperimentRun:
             self._writer.finish("failed", problem=state.problem)
         else:
             self._writer.finish("complete")
-
-
-@contextmanager
-def experiment_session(
-    experiment: Experiment, options: RunOptions, say: Say = lambda text: None
-) -> Iterator[Session]:
-    """Reap what earlier runs left, then a session that has what the experiment needs.
-
-    Raises ExperimentError when something is left that could not be undone.
-    """
-    with session_for(experiment, options, say) as ready:
-        found = reap((ready.platform,))
-        for done in found.undone:
-            say(f"undone: {done.entry.heal.kind} of a run that was killed")
-        if not found.clean:
-            problems = [each.problem for each in found.undone if each.problem]
-            what = [*problems, *found.leftovers, *found.unreadable][0]
-            raise ExperimentError(f"a fault of an earlier run remains: {what}", "harness reap")
-        yield ready
-
-
-def profile_of(experiment: Experiment, seed: int | None = None) -> LoadProfile:
-    """The base load over all stages, with the spike where one is asked for; open model."""
-    stages, load = experiment.timeline, experiment.load
-    hold = stages.before_s + stages.during_s + stages.after_s + SLACK_S
-    warm = Segment("warmup", WARMUP_S, load.rate / 2, load.rate)
-    pieces = [(hold, load.rate)]
-    if load.spike is not None:
-        lead = stages.before_s + load.spike.at_s
-        rest = hold - lead - load.spike.duration_s
-        pieces = [
-            (lead, load.rate),
-            (load.spike.duration_s, load.rate * load.spike.factor),
-            (rest, load.rate),
-        ]
-    holds = tuple(Segment("hold", seconds, rate, rate) for seconds, rate in pieces)
-    name = f"experiment {experiment.name}"
-    # Evenly spaced: what is looked for is a change, and Poisson's scatter would only hide it.
-    return LoadProfile(name, (warm, *holds), "constant", seed=1 if seed is None else seed)
-
-
-def logged(traffic: TrafficModel) -> TrafficModel:
-    """The traffic with the writes of its audit logged."""
-    if traffic.audit is None:
-        return traffic
-    requests = tuple(
-        replace(each, log=True) if each.name == traffic.audit.write else each
-        for each in traffic.requests
-    )
-    return replace(traffic, requests=requests)
-
-
-def _door(where: str, target: Target) -> Door:
-    return Door(where, target.urls[0], target.host, target.ca_file, target.verify)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from harness.chaos.ledger import Entry, Ledger, orphans
 from harness.errors import Gone, HarnessError
@@ -18,7 +18,13 @@ from harness.platform.model import Platform, Proof
 PROOF_S = 10.0
 """How long after a heal its proof may take: a released process must be seen running again."""
 
-Tell = Callable[..., None]
+
+class Tell(Protocol):
+    """Hears of what is done, in the words of the record's events."""
+
+    def __call__(self, kind: str, /, **fields: Any) -> None:
+        """One event."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +51,7 @@ class Reaped:
         return not failed and not self.leftovers and not self.unreadable
 
 
-def _silent(*_: Any, **__: Any) -> None:
+def _silent(kind: str, /, **_: Any) -> None:
     """Tell nobody."""
 
 

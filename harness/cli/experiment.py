@@ -147,7 +147,7 @@ def plan(name: str, parameters: dict[str, Any], *, as_json: bool, **words: Any) 
     from harness.catalog import project_root
     from harness.chaos.experiment import load_experiment
     from harness.chaos.plan import plan_experiment
-    from harness.chaos.run import session_for
+    from harness.chaos.session import session_for
 
     experiment = load_experiment(name, project_root(), parameters)
     with session_for(experiment, run_options_of(**words), _say) as ready:
@@ -170,7 +170,8 @@ def run(name: str, parameters: dict[str, Any], *, yes: bool, as_json: bool, **wo
     from harness.catalog import project_root
     from harness.chaos.experiment import load_experiment
     from harness.chaos.plan import check, plan_experiment
-    from harness.chaos.run import ExperimentRun, experiment_session
+    from harness.chaos.run import ExperimentRun
+    from harness.chaos.session import experiment_session
     from harness.judge.experiment import judge_experiment, write_experiment
     from harness.report.experiment_files import write_experiment_reports
 

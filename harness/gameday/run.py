@@ -19,7 +19,8 @@ from harness.catalog import project_root
 from harness.chaos.experiment import experiment_names, load_experiment
 from harness.chaos.model import Experiment, Needs
 from harness.chaos.plan import plan_experiment
-from harness.chaos.run import ExperimentRun, experiment_session
+from harness.chaos.run import ExperimentRun
+from harness.chaos.session import experiment_session
 from harness.errors import HarnessError, Interrupted, UsageError
 from harness.gameday.model import DIRECTORY, Entry, GameDay, GameDayOptions, entry_of, with_previous
 from harness.gameday.steady import wait_steady

@@ -189,7 +189,7 @@ def test_an_experiment_leaves_a_complete_record(place: Place) -> None:
     nothing_remains(place)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda each: each.name)
 def test_an_interrupt_heals(place: Place, number: signal.Signals) -> None:
     """Ctrl-C as SIGTERM: exit code 130, the fault is undone and proven so, the record says so."""
     process = place.experiment("fail-region", "--set", "hold_s=30")

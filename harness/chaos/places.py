@@ -1,0 +1,58 @@
+"""Where a service is asked during an experiment: its doors, and whom the faults would hit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from harness.catalog.model import Service
+from harness.chaos.doors import Door
+from harness.chaos.model import ExperimentPlan
+from harness.errors import PlatformError
+from harness.platform.model import Platform, Target
+
+READY_PATH = "/ready"
+"""What every service answers on (facts of the platform): whether it may be sent requests."""
+
+MOST_VICTIMS = 12
+"""Doors of victims that are asked: the canary is to see, not to load."""
+
+
+def doors_of(platform: Platform, service: Service, target: Target) -> tuple[Door, ...]:
+    """The front door and each region's own, as far as there are any; else the load's own."""
+    found = []
+    regions = [region.name for region in platform.regions(service)]
+    for where, region in [("global", None), *((name, name) for name in regions)]:
+        try:
+            door = platform.target(service, "global" if region is None else "edge", region)
+        except PlatformError:
+            continue
+        found.append(_door(where, door))
+    return tuple(found) or (_door("service", target),)
+
+
+def victims(
+    plan: ExperimentPlan, front: tuple[Door, ...], platform: Platform, service: Service
+) -> tuple[Door, ...]:
+    """Whom the faults would hit: redundancy hides their loss from the doors of the service.
+
+    Each replica that is named, or lives where the fault is; and each link that would be cut,
+    asked across it from the one side.
+    """
+    names = {part for hit in plan.hits for t in hit.targets for part in t.split("|")}
+    places = {hit.fault.arguments.get("region") for hit in plan.hits}
+    found = []
+    for each in platform.replicas(service):
+        if each.url and (each.id in names or each.region in places):
+            found.append(Door(each.id, each.url))
+            found.append(Door(f"{each.id} ready", each.url, path=READY_PATH))
+    doors = {door.where: door for door in front}
+    for target in (t for hit in plan.hits for t in hit.targets if "|" in t):
+        near, _, far = target.partition("|")
+        source = platform.vantage(near)
+        if source is not None and far in doors:
+            found.append(replace(doors[far], where=f"{near}>{far}", source=source))
+    return tuple(found[:MOST_VICTIMS])
+
+
+def _door(where: str, target: Target) -> Door:
+    return Door(where, target.urls[0], target.host, target.ca_file, target.verify)
