@@ -1,6 +1,6 @@
 """What one load worker costs: the figures that docs/scaling.md multiplies.
 
-`python -m benchmarks.worker_cost` prints two Markdown tables: the load child (Locust, the engine,
+`python -m benchmarks.worker_cost [requests] [reports]` prints two Markdown tables: the load child (Locust, the engine,
 the histograms, the stream) at several rates against nginx on the other core, and a master with
 several workers at a low rate, whose cost is that of reports, not of requests.
 """
@@ -8,9 +8,10 @@ several workers at a low rate, whose cost is that of reports, not of requests.
 from __future__ import annotations
 
 import statistics
+import sys
+import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from harness.traffic import LoadProfile, Request, Segment, TrafficModel
 
 RATES = (1_000, 5_000, 10_000, 20_000)
 WORKERS = (2, 4, 8)
+IDLE_RATE = 160
 ROUNDS = 3
 SECONDS = 10.0
 ENDPOINTS = 5
@@ -99,39 +101,48 @@ def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
-def main() -> None:
-    """Print both tables."""
-    import tempfile  # noqa: PLC0415
+def requests(url: str, source: Path) -> str:
+    """The load child at each rate."""
+    rows = []
+    for rate in RATES:
+        got = rounds(plan(url, rate, source))
+        done = max(got["completed"], 1.0)
+        rows.append((
+            f"{rate:,}/s", f"{done / SECONDS:,.0f}/s", f"{got['cpu_s'] / SECONDS:.2f}",
+            f"{got['cpu_s'] / done * 1e6:.0f} us", f"{got['rss'] / 2**20:.0f} MiB",
+            f"{got['bytes'] / done:.0f}", f"{got['line_bytes'] / SECONDS / 1024:.0f} KiB/s",
+            "yes" if got["conserved"] else "NO",
+        ))  # fmt: skip
+    head = ("offered", "completed", "cores", "CPU a request", "memory",
+            "body bytes a request", "stream", "conserved")  # fmt: skip
+    return table(head, rows)
 
+
+def reports(url: str, source: Path) -> str:
+    """A master with each number of workers that send almost nothing."""
+    rows = []
+    for workers in WORKERS:
+        got = rounds(plan(url, IDLE_RATE, source, workers=workers))
+        rows.append((
+            workers, f"{got['lines'] / SECONDS:.0f}/s", f"{got['cpu_s'] / SECONDS:.3f}",
+            f"{got['cpu_s'] / max(got['lines'], 1) * 1e6:.0f} us",
+            f"{got['rss'] / 2**20:.0f} MiB", f"{got['worker_rss'] / 2**20:.0f} MiB",
+            f"{got['line_bytes'] / SECONDS / 1024:.0f} KiB/s",
+        ))  # fmt: skip
+    head = ("workers", "slices", "master's cores", "CPU a slice", "master's memory",
+            "a worker's memory", "stream")  # fmt: skip
+    return table(head, rows)
+
+
+def main(words: Sequence[str]) -> None:
+    """Print the tables asked for, or both."""
+    made = {"requests": requests, "reports": reports}
     with tempfile.TemporaryDirectory() as directory, nginx(SERVER_CORE) as url:
         source = Path(directory) / "cost.py"
-        source.write_text(SCENARIO)
-        rows: list[tuple[Any, ...]] = []
-        for rate in RATES:
-            got = rounds(plan(url, rate, source))
-            done = max(got["completed"], 1.0)
-            rows.append((
-                f"{rate:,}/s", f"{done / SECONDS:,.0f}/s", f"{got['cpu_s'] / SECONDS:.2f}",
-                f"{got['cpu_s'] / done * 1e6:.0f} us", f"{got['rss'] / 2**20:.0f} MiB",
-                f"{got['bytes'] / done:.0f}", f"{got['line_bytes'] / SECONDS / 1024:.0f} KiB/s",
-                "yes" if got["conserved"] else "NO",
-            ))  # fmt: skip
-        head: Sequence[str] = ("offered", "completed", "cores", "CPU a request", "memory",
-                "bytes a request", "stream", "conserved")  # fmt: skip
-        print(table(head, rows))
-        rows = []
-        for workers in WORKERS:
-            got = rounds(replace(plan(url, 200, source, workers=workers)))
-            rows.append((
-                workers, f"{got['lines'] / SECONDS:.0f}/s", f"{got['cpu_s'] / SECONDS:.3f}",
-                f"{got['cpu_s'] / max(got['lines'], 1) * 1e6:.0f} us",
-                f"{got['rss'] / 2**20:.0f} MiB", f"{got['worker_rss'] / 2**20:.0f} MiB",
-                f"{got['line_bytes'] / SECONDS / 1024:.0f} KiB/s",
-            ))  # fmt: skip
-        head = ("workers", "slices", "master's cores", "CPU a slice", "master's memory",
-                "a worker's memory", "stream")  # fmt: skip
-        print("\n" + table(head, rows))
+        source.write_text(SCENARIO, encoding="utf-8")
+        for name in words or made:
+            print(made[name](url, source) + "\n", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
