@@ -1,8 +1,8 @@
 """What one load worker costs: the figures that docs/scaling.md multiplies.
 
-`python -m benchmarks.worker_cost [requests] [reports]` prints two Markdown tables: the load child (Locust, the engine,
-the histograms, the stream) at several rates against nginx on the other core, and a master with
-several workers at a low rate, whose cost is that of reports, not of requests.
+`python -m benchmarks.worker_cost [requests] [reports]` prints two Markdown tables: the load child
+(Locust, the engine, the histograms, the stream) at several rates against nginx on the other core,
+and a master with several workers at a low rate, whose cost is that of reports, not of requests.
 """
 
 from __future__ import annotations
