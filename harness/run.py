@@ -74,6 +74,7 @@ class RunOptions:
 
     workers: int = 1
     connections: int | None = None
+    max_in_flight: int | None = None
     production: bool = False
     results: Path | None = None
 
@@ -106,10 +107,13 @@ class Session:
 
     def plan(self, profile: LoadProfile) -> LoadPlan:
         """Everything the load child needs for one run with this profile."""
-        plan = LoadPlan(self.target, self.traffic, profile, workers=self.options.workers)
-        if self.options.connections is None:
-            return plan
-        return replace(plan, connections_per_target=self.options.connections)
+        options = self.options
+        plan = LoadPlan(self.target, self.traffic, profile, workers=options.workers)
+        return replace(
+            plan,
+            connections_per_target=options.connections or plan.connections_per_target,
+            max_in_flight=options.max_in_flight or plan.max_in_flight,
+        )
 
     def environment(self) -> dict[str, Any]:
         """The machine, the platform and the deployment, as a record keeps them."""

@@ -58,7 +58,12 @@ PLACE_OPTIONS = (
 LOAD_OPTIONS = (
     click.option("--scenario", help="A file in scenarios/ instead of the service's own."),
     click.option("--seed", type=int, help="Seed of the schedule and of every value drawn."),
-    click.option("--connections", type=click.IntRange(1, 65_000), help="Connections per address."),
+    click.option(
+        "--connections", type=click.IntRange(min=1), help="Connections of all workers together."
+    ),
+    click.option(
+        "--max-in-flight", type=click.IntRange(min=1), help="Bound of requests under way, of all."
+    ),
     click.option(
         "--results",
         type=click.Path(path_type=Path, file_okay=False),
