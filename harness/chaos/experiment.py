@@ -70,14 +70,20 @@ def experiment_names(root: Path) -> tuple[str, ...]:
 
 
 def load_experiment(
-    name: str, root: Path, parameters: Mapping[str, Any] | None = None
+    name: str,
+    root: Path,
+    parameters: Mapping[str, Any] | None = None,
+    platform: str = "lab",
 ) -> Experiment:
-    """The experiment of that name (or file), with `parameters` in place of its configuration's.
+    """The experiment of that name (or file), as it is on a platform.
 
-    Raises ExperimentError naming file, field and remedy.
+    `parameters` stand in place of its configuration's; what its extension says under
+    `elsewhere.PLATFORM` stands in place of the rest. Raises ExperimentError naming file, field and
+    remedy.
     """
     path = _find(name, root)
     document = _read(path)
+    _adapt(path, document, platform)
     _configure(path, document, parameters or {})
     _validate(path, document)
     extension = _extension(path, document)
@@ -138,6 +144,31 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise ExperimentError(f"{path}: not a mapping", "write a Chaos Toolkit experiment")
     return document
+
+
+def _adapt(path: Path, document: dict[str, Any], platform: str) -> None:
+    """Let the extension's part for a platform replace what it names, one level deep.
+
+    A cluster notices a dead node in tens of seconds, the lab in two: the same question has other
+    stages and other limits there. `configuration` in it replaces parameters of the document.
+    """
+    for extension in document.get("extensions") or ():
+        if not isinstance(extension, dict) or extension.get("name") != EXTENSION:
+            continue
+        elsewhere = extension.pop("elsewhere", None) or {}
+        changes = elsewhere.get(platform) if isinstance(elsewhere, dict) else None
+        if changes is None:
+            continue
+        if not isinstance(changes, dict):
+            raise ExperimentError(
+                f"{path}: extensions.{EXTENSION}.elsewhere.{platform} is {changes!r}",
+                "give a mapping of the fields that differ",
+            )
+        _configure(path, document, changes.pop("configuration", None) or {})
+        for key, value in changes.items():
+            known = extension.get(key)
+            both = isinstance(known, dict) and isinstance(value, dict)
+            extension[key] = {**known, **value} if both else value
 
 
 def _configure(path: Path, document: dict[str, Any], parameters: Mapping[str, Any]) -> None:

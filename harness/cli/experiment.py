@@ -149,7 +149,7 @@ def plan(name: str, parameters: dict[str, Any], *, as_json: bool, **words: Any) 
     from harness.chaos.plan import plan_experiment
     from harness.chaos.session import session_for
 
-    experiment = load_experiment(name, project_root(), parameters)
+    experiment = load_experiment(name, project_root(), parameters, words["platform"])
     with session_for(experiment, run_options_of(**words), _say) as ready:
         found = plan_experiment(experiment, ready.service, ready.platform)
     if as_json:
@@ -175,7 +175,7 @@ def run(name: str, parameters: dict[str, Any], *, yes: bool, as_json: bool, **wo
     from harness.judge.experiment import judge_experiment, write_experiment
     from harness.report.experiment_files import write_experiment_reports
 
-    experiment = load_experiment(name, project_root(), parameters)
+    experiment = load_experiment(name, project_root(), parameters, words["platform"])
     options = run_options_of(**words)
     with experiment_session(experiment, options, _say) as ready:
         found = plan_experiment(experiment, ready.service, ready.platform)

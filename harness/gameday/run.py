@@ -141,7 +141,7 @@ def chosen(options: GameDayOptions, root: Path) -> list[Experiment]:
         known = load_experiment(name, root).document.get("configuration") or {}
         own = {key: value for key, value in parameters.items() if key in known}
         unknown -= set(own)
-        found.append(load_experiment(name, root, own))
+        found.append(load_experiment(name, root, own, options.run.platform))
     if unknown:
         raise UsageError(
             f"no experiment has the parameter {', '.join(sorted(unknown))}",

@@ -188,7 +188,7 @@ def test_a_harness_that_dies_takes_its_fault_with_it(
     assert platform.leftovers()
     (heal,) = platform.orphaned_heals()
     other = attach(platform.handle())
-    until(lambda: not other.proof(heal).in_effect, 45)
+    until(lambda: not other.proof(heal).in_effect, 90)
     other.heal(Heal(**json.loads(json.dumps(asdict(heal)))))
     assert other.leftovers() == ()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.platform.kubernetes import rbac
+from harness.platform.kubernetes.faults import KINDS
 
 DIRECTORY = Path(__file__).parents[2] / "deploy" / "rbac"
 
@@ -16,7 +17,7 @@ def test_the_files_are_what_the_faults_declare() -> None:
 
 
 def test_no_role_may_read_secrets_or_reach_into_pods() -> None:
-    for kind in rbac.KINDS:
+    for kind in KINDS:
         for role in rbac.roles_of(kind):
             resources = {name for rule in role["rules"] for name in rule["resources"]}
             verbs = {verb for rule in role["rules"] for verb in rule["verbs"]}

@@ -58,7 +58,10 @@ def shows(cluster: Cluster, service: str, change: Mapping[str, Any]) -> Proof:
         cordoned = node is not None and node.unschedulable and not change["was"]
         return Proof(cordoned, f"{change['cordon']} is {'' if cordoned else 'not '}cordoned")
     if "delete" in change:
-        return _replaced(cluster, change["delete"])
+        pods = cluster.pods(change["labels"])
+        gone = set(change["delete"].values())
+        ready = sum(pod.ready and not pod.deleting and pod.uid not in gone for pod in pods)
+        return Proof(ready < change["ready"], f"{ready} of {change['ready']} pods are ready")
     deployment = cluster.deployment(service)
     if "scale" in change:
         now = deployment.spec.replicas
@@ -73,26 +76,6 @@ def shows(cluster: Cluster, service: str, change: Mapping[str, Any]) -> Proof:
     rolling = (status.updated_replicas or 0) < wanted or (status.replicas or 0) > wanted
     rolling = rolling or (status.available_replicas or 0) < wanted
     return Proof(rolling, f"{service} is {'' if rolling else 'not '}rolling")
-
-
-def _replaced(cluster: Cluster, deleted: Mapping[str, str]) -> Proof:
-    """A deleted pod is felt until as many as before are ready; none of the deleted is left."""
-    left = 0
-    for name, uid in deleted.items():
-        with telling(f"pod {name}"):
-            try:
-                pod = cluster.core.read_namespaced_pod(
-                    name, cluster.namespace, _request_timeout=TIMEOUT_S
-                )
-            except ApiException as problem:
-                if is_gone(problem):
-                    continue
-                raise
-        ready = any(
-            each.type == "Ready" and each.status == "True" for each in pod.status.conditions or ()
-        )
-        left += pod.metadata.uid == uid or not ready
-    return Proof(left > 0, f"{left} of {len(deleted)} deleted pods are not yet gone or replaced")
 
 
 def _delete(cluster: Cluster, name: str, uid: str) -> None:

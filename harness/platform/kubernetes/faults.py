@@ -150,9 +150,17 @@ def _chosen(fault: Fault, view: View) -> list[Pod]:
 
 
 def _kill(fault: Fault, view: View) -> Resolved:
-    pods = _chosen(fault, view)
-    change = {"delete": {pod.name: pod.uid for pod in pods}}
-    return Resolved(tuple(pod.name for pod in pods), change=change)
+    return _deleting(_chosen(fault, view), view.pods, ("app.kubernetes.io/name",))
+
+
+def _deleting(hit: Sequence[Pod], alike: Sequence[Pod], keys: Sequence[str]) -> Resolved:
+    """Felt for as long as fewer pods alike are ready than before."""
+    change = {
+        "delete": {pod.name: pod.uid for pod in hit},
+        "labels": {key: hit[0].labels[key] for key in keys},
+        "ready": sum(pod.ready and not pod.deleting for pod in alike),
+    }
+    return Resolved(tuple(pod.name for pod in hit), change=change)
 
 
 def _pause(fault: Fault, view: View) -> Resolved:
@@ -188,8 +196,8 @@ def _dependency(fault: Fault, view: View, region: str | None) -> list[Pod]:
 
 def _kill_database(fault: Fault, view: View) -> Resolved:
     pods = _dependency(fault, view, fault.arguments.get("region"))
-    change = {"delete": {pod.name: pod.uid for pod in pods}}
-    return Resolved(tuple(pod.name for pod in pods), change=change)
+    alike = [pod for pod in pods if pod.labels["app"] == pods[0].labels["app"]]
+    return _deleting(pods, alike, ("app",))
 
 
 def _pause_database(fault: Fault, view: View) -> Resolved:

@@ -186,9 +186,10 @@ class Leases:
             if not waiting:
                 return
             if time.monotonic() > deadline:
+                said = ": ".join(shown.get(waiting[0], ("it said nothing",)))
                 raise PlatformError(
                     f"the agent on {waiting[0]} was not {word} after {limit_s:g} s "
-                    f"({self._why(lease, waiting[0])})",
+                    f"({said}; {self._why(lease, waiting[0])})",
                     "see kubectl describe pod; it undoes itself when its lease is stale",
                 )
             time.sleep(POLL_S)
