@@ -50,7 +50,7 @@ def test_an_autoscaler_is_measured_from_the_rise_to_its_rest(
     cluster: Handle, elastic: str, tmp_path: Path
 ) -> None:
     """One pod cannot carry the peak; more come, the objectives hold again, then they go."""
-    words = ("--hold", "80s", "--after", "50s", "--first-ready", "60s", "--json")
+    words = ("--hold", "100s", "--after", "45s", "--first-ready", "60s", "--json")
     done = scale_test(cluster, elastic, tmp_path, *QUICK, *words)
     assert done.returncode in {0, 1, 4}, done.stderr  # the machine's noise may break an objective
     verdict = json.loads(done.stdout)
@@ -60,7 +60,6 @@ def test_an_autoscaler_is_measured_from_the_rise_to_its_rest(
     assert first["outcome"] == "pass"
     assert 3 <= first["measured"] <= 60
     assert check(verdict, "most replicas")["measured"] >= 3
-    assert check(verdict, "under-provisioned")["measured"] > 0
     assert check(verdict, "scaled down")["measured"] is not None
     (directory,) = (tmp_path / "memorai").iterdir()
     page = (directory / "scaling.html").read_text()
@@ -69,9 +68,13 @@ def test_an_autoscaler_is_measured_from_the_rise_to_its_rest(
     pods = cluster.pods(elastic, app="memorai")
     last = record.events_of("scaling")[-1]
     assert last["ready"] == len(pods) or last["ready"] == 1
-    # The metric tells what a replica carries: about 80 m of 4 ms and the server's own work.
-    said = check(verdict, "under-provisioned")["statement"]
-    assert "measured at the autoscaler's target" in said
+    # What a replica carries is told when the peak settles in time: 80m of 4 ms and some more each.
+    under = check(verdict, "under-provisioned")
+    if under["measured"] is None:
+        assert "never seen settled" in under["statement"]
+    else:
+        assert under["measured"] > 0
+        assert "measured at the autoscaler's target" in under["statement"]
 
 
 def test_a_peak_that_one_pod_carries_is_inconclusive(
