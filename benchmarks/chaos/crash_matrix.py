@@ -44,6 +44,9 @@ LATEST_S = 8.0
 END_S = 60.0
 SETTLE_S = 20.0
 LAB_TTL_S = 3600.0
+HEADER = (
+    "killed", "times", "a fault was on the ledger", "`reap` had to undo one", "nothing remained"
+)  # fmt: skip
 TITLE = "7. Crash matrix: what remains after a kill"
 
 
@@ -86,6 +89,7 @@ class Stream:
         }
         process = self._start(lab, experiment, number)
         time.sleep(at)
+        armed = any(self.directory.glob("state/**/*.json"))
         killed = self._kill(victim, process, lab, number)
         if not killed:
             process.kill()
@@ -96,6 +100,7 @@ class Stream:
             return None
         return {
             "kill": number, "experiment": experiment, "victim": victim, "at_s": round(at, 3),
+            "armed": armed,
             "cli": code, "undone": reaped.get("undone", []), "left": left,
         }  # fmt: skip
 
@@ -276,17 +281,13 @@ def report(directory: Path) -> str:
     clean = Counter(row["victim"] for row in found if not row["left"])
     healing = Counter(row["victim"] for row in found if row["undone"])
     total = Counter(row["victim"] for row in found)
-    lines = [[v, str(total[v]), str(healing[v]), f"{clean[v]} of {total[v]}"] for v in VICTIMS]
-    lines.append(
-        [
-            "all",
-            str(len(found)),
-            str(sum(healing.values())),
-            f"{sum(clean.values())} of {len(found)}",
-        ]
-    )
+    armed = Counter(row["victim"] for row in found if row.get("armed"))
+    counts = (total, armed, healing)
+    lines = [[v, *(str(c[v]) for c in counts), f"{clean[v]} of {total[v]}"] for v in VICTIMS]
+    sums = [str(sum(c.values())) for c in counts]
+    lines.append(["all", *sums, f"{sum(clean.values())} of {len(found)}"])
     names = sorted({row["experiment"] for row in found})
-    text = table(["killed", "times", "left a fault for `reap`", "nothing remained"], lines)
+    text = table(HEADER, lines)
     text += (
         f"\n\nAcross {len(names)} experiments, at moments drawn from 0 to {LATEST_S:g} s of a run"
         " cut to about that length. Looked at after one `harness reap`: processes of the run (by"

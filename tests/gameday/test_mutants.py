@@ -24,6 +24,7 @@ def hold(case: Case, root: Path) -> tuple[GameDay, dict[str, object]]:
         experiments=(case.experiment,),
         mutants=mutants,
         baselines=root / "baselines",
+        retries=2,  # a busy machine must not decide what a mutant is taken for
     )
     day, _ = run_gameday(options)
     run = day.entries[0].runs[-1]
