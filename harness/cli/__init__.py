@@ -28,6 +28,7 @@ COMMANDS = {
     "capacity": "harness.cli.capacity:command",
     "runs": "harness.cli.runs:runs",
     "show": "harness.cli.runs:show",
+    "export": "harness.cli.export:command",
     "services": "harness.cli.services:command",
     "scenarios": "harness.cli.scenarios:command",
     "load": "harness.cli.load:command",
