@@ -167,8 +167,9 @@ def _adapt(path: Path, document: dict[str, Any], platform: str) -> None:
         _configure(path, document, changes.pop("configuration", None) or {})
         for key, value in changes.items():
             known = extension.get(key)
-            both = isinstance(known, dict) and isinstance(value, dict)
-            extension[key] = {**known, **value} if both else value
+            if isinstance(known, dict) and isinstance(value, dict):
+                value = {**known, **value}  # noqa: PLW2901 - the merged one
+            extension[key] = value
 
 
 def _configure(path: Path, document: dict[str, Any], parameters: Mapping[str, Any]) -> None:

@@ -98,6 +98,12 @@ class RunRecord:
         return value if isinstance(value, dict) else None
 
     @property
+    def labels(self) -> dict[str, str]:
+        """What the run was marked with: a release, a commit, the experiment it was made for."""
+        value = self.meta.get("labels")
+        return value if isinstance(value, dict) else {}
+
+    @property
     def conserved(self) -> bool | None:
         """Whether the generator found offered = completed + failed + unfinished; None: no word."""
         value = self.meta.get("conserved")

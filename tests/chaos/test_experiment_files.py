@@ -29,7 +29,8 @@ def test_every_experiment_of_the_project_is_sound(name: str) -> None:
     assert len(found.incident) > 60
     assert stages.before_s >= 10
     assert stages.after_s >= 10
-    assert WARMUP_S + stages.before_s + stages.during_s + stages.after_s + SLACK_S < 50
+    if "lab" in found.platforms:
+        assert WARMUP_S + stages.before_s + stages.during_s + stages.after_s + SLACK_S < 50
     assert found.expect.recovery_s is not None or found.expect.error_ratio is not None
     heals = [each["provider"]["func"] for each in found.document["rollbacks"]]
     assert heals == ["heal"]
@@ -38,7 +39,12 @@ def test_every_experiment_of_the_project_is_sound(name: str) -> None:
 def test_there_are_at_least_fourteen_experiments() -> None:
     """And a whole game day of them keeps below 15 minutes of load."""
     assert len(NAMES) >= 14
-    stages = [load_experiment(name, ROOT).timeline for name in NAMES]
+    every = [load_experiment(name, ROOT) for name in NAMES]
+    stages = [
+        each.timeline
+        for each in every
+        if "lab" in each.platforms and "extended" not in each.document["tags"]
+    ]
     total = sum(each.before_s + each.during_s + each.after_s + 6 for each in stages)
     assert total < 15 * 60
 
