@@ -207,7 +207,7 @@ def _pod(
             "runAsGroup": NOBODY,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "affinity": _affinity(plan, options),
+        "affinity": _affinity(plan, options, run),
         "topologySpreadConstraints": [
             {
                 "maxSkew": 1,
@@ -251,8 +251,13 @@ def _pod(
     }
 
 
-def _affinity(plan: LoadPlan, options: JobOptions) -> dict[str, Any]:
-    """Not in the regions to be left alone; rather not beside what is loaded."""
+def _affinity(plan: LoadPlan, options: JobOptions, run: str) -> dict[str, Any]:
+    """Not in the regions to be left alone; rather not beside each other, nor beside the service.
+
+    The weights say which matters more; the spread constraints alone would weigh no more than the
+    service's pods.
+    """
+    apart = {"topologyKey": HOST, "labelSelector": {"matchLabels": {RUN: run}}}
     beside = {
         "topologyKey": HOST,
         "namespaceSelector": {},
@@ -261,7 +266,8 @@ def _affinity(plan: LoadPlan, options: JobOptions) -> dict[str, Any]:
     found: dict[str, Any] = {
         "podAntiAffinity": {
             "preferredDuringSchedulingIgnoredDuringExecution": [
-                {"weight": 50, "podAffinityTerm": beside}
+                {"weight": 100, "podAffinityTerm": apart},
+                {"weight": 20, "podAffinityTerm": beside},
             ]
         }
     }
