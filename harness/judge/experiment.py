@@ -305,7 +305,8 @@ def _proof(facts: _Facts) -> _Made:
     begun = f"{first.where} ({first.connection} connection: {first.how})"
     if effect.ended is None:
         open_ = next(each for each in effect.witnesses if each.ended is None)
-        word: Word = "fail" if effect.platform_ended is False else "inconclusive"
+        failing = effect.platform_ended and open_.how != "slow"
+        word: Word = "fail" if failing or effect.platform_ended is False else "inconclusive"
         return (
             word, "no end seen", "seen to end",
             f"The canary saw the fault begin at {begun}, but not end at {open_.where}.",
@@ -546,12 +547,16 @@ def _outcome(
     problem: str | None,
     facts: _Facts | None,
 ) -> tuple[Outcome, tuple[str, ...]]:
-    broken = [check for check in validity if check.ok is False]
+    broken = [c for c in validity if c.ok is False and not _only_unhealed(c, record)]
     told: list[tuple[Outcome, str]] = [(c.costs, c.reason) for c in broken]
     told += [("fail", f"Aborted: {e['detail']}.") for e in _aborts(record)]
     if problem is not None:
         told.append(("inconclusive", problem))
     unproven = [c for c in checks if c.name == "proof of effect" and c.outcome == "inconclusive"]
+    effect = facts.effect if facts is not None else None
+    begun = effect is not None and effect.began is not None and effect.platform_began is not False
+    if begun and effect is not None and effect.platform_ended:
+        unproven = []  # it was there and is undone: what does not come back is the service
     for check in checks:
         if check.outcome in {"fail", "inconclusive"}:
             # Without proof of effect no other check says anything about the fault.
@@ -564,6 +569,13 @@ def _outcome(
         return ordered[0][0], tuple(dict.fromkeys(text for _, text in ordered))
     passed = tuple(c.statement for c in checks if c.outcome == "pass")
     return ("pass", passed) if facts is not None else ("inconclusive", ("Nothing was judged.",))
+
+
+def _only_unhealed(check: ValidityCheck, record: RunRecord) -> bool:
+    """Whether a run counts as failed for its heal only: the load itself came to its end."""
+    unhealed = any(e["what"] == "heal_failed" for e in record.events_of("chaos"))
+    ends = record.events_of("end")
+    return check.name == "ended" and unhealed and bool(ends) and not ends[-1].get("errors")
 
 
 def _aborts(record: RunRecord) -> list[dict[str, Any]]:

@@ -32,6 +32,7 @@ class Story:
     platform_sees: bool = True
     healed: bool = True
     lost: int = 0
+    problem: str | None = None
     expect: dict[str, Any] = field(
         default_factory=lambda: {
             "recovery_s": 8, "fail_back_s": 8, "error_budget": 0.01, "lost_writes": 0,
@@ -59,7 +60,7 @@ def experiment(root: Path, story: Story | None = None) -> RunRecord:
     met = {"steady_state_met": True}
     journal = {"steady_states": {"before": met, "after": met, "during": [met]}}
     (writer.directory / "journal.json").write_text(json.dumps(journal))
-    return writer.finish("complete")
+    return writer.finish("complete" if story.healed else "failed", problem=story.problem)
 
 
 def _plan() -> LoadPlan:

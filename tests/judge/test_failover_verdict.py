@@ -64,8 +64,16 @@ def test_an_injection_without_effect_proves_nothing_even_where_the_users_suffere
 
 
 def test_a_heal_that_failed_fails_and_stops_the_day(tmp_path: Path) -> None:
-    verdict = judged(tmp_path, healed=False, canary_ends=False)
+    verdict = judged(tmp_path, healed=False, canary_ends=False, problem="f1 was not healed")
     assert (verdict.outcome, word(verdict, "undone"), verdict.healed) == ("fail", "fail", False)
+
+
+def test_doors_that_stay_broken_after_a_proven_heal_are_the_service_s_failure(
+    tmp_path: Path,
+) -> None:
+    verdict = judged(tmp_path, canary_ends=False, after_errors=0.2)
+    assert verdict.outcome == "fail"
+    assert word(verdict, "proof of effect") == "fail"
 
 
 def test_garbage_after_the_recovery_fails(tmp_path: Path) -> None:
