@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from harness.catalog.model import Service
@@ -18,16 +19,33 @@ MOST_VICTIMS = 12
 
 
 def doors_of(platform: Platform, service: Service, target: Target) -> tuple[Door, ...]:
-    """The front door and each region's own, as far as there are any; else the load's own."""
-    found = []
+    """The front door and the edge of each region that has one; else the load's own.
+
+    These last: whatever replica dies behind them, they can be asked before and after.
+    """
+    regions = [region.name for region in platform.regions(service) if region.edge_url]
+    found = _reachable(platform, service, [("global", None), *((name, name) for name in regions)])
+    return found or (_door("service", target),)
+
+
+def readers_of(platform: Platform, service: Service, target: Target) -> tuple[Door, ...]:
+    """Where writes are read back: the front door and each region, by a replica if need be."""
     regions = [region.name for region in platform.regions(service)]
-    for where, region in [("global", None), *((name, name) for name in regions)]:
+    found = _reachable(platform, service, [("global", None), *((name, name) for name in regions)])
+    return found or (_door("service", target),)
+
+
+def _reachable(
+    platform: Platform, service: Service, asked: Iterable[tuple[str, str | None]]
+) -> tuple[Door, ...]:
+    found = []
+    for where, region in asked:
         try:
             door = platform.target(service, "global" if region is None else "edge", region)
         except PlatformError:
             continue
         found.append(_door(where, door))
-    return tuple(found) or (_door("service", target),)
+    return tuple(found)
 
 
 def victims(

@@ -26,7 +26,7 @@ from harness.chaos.guards import Watch
 from harness.chaos.ledger import Ledger
 from harness.chaos.model import Experiment, ExperimentPlan
 from harness.chaos.observer import Observer
-from harness.chaos.places import doors_of, victims
+from harness.chaos.places import doors_of, readers_of, victims
 from harness.chaos.plan import WARMUP_S, check, plan_experiment
 from harness.chaos.session import load_plan
 from harness.chaos.undo import undo_all, uninterrupted
@@ -306,12 +306,16 @@ class ExperimentRun:
     def _doors(self) -> tuple[Door, ...]:
         return doors_of(self.session.platform, self.session.service, self._plan.target)
 
+    @property
+    def _readers(self) -> tuple[Door, ...]:
+        return readers_of(self.session.platform, self.session.service, self._plan.target)
+
     # -- audit ---------------------------------------------------------------------------------
 
     def _audit_survivors(self, ids: tuple[str, ...]) -> None:
         """Beside the load: the doors of regions that answer, asked once."""
-        names = {region.name for region in self.session.platform.regions(self.session.service)}
-        doors = [d for d in self._doors if d.where in names and self._state.open_doors.get(d.where)]
+        open_ = self._state.open_doors
+        doors = [d for d in self._readers if d.where != "global" and open_.get(d.where, True)]
         child = self._reader("during", tuple(doors), ids, attempts=1)
         if child is not None:
             with child:
@@ -320,7 +324,7 @@ class ExperimentRun:
     def _audit(self, stage: str, ids: tuple[str, ...], settle_s: float) -> None:
         """After everything: every door, every id."""
         time.sleep(settle_s if ids else 0.0)
-        child = self._reader(stage, self._doors, ids)
+        child = self._reader(stage, self._readers, ids)
         if child is None:
             return
         with child:

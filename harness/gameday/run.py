@@ -245,6 +245,9 @@ def _unfit(ready: Session, experiment: Experiment, entry: Entry, listener: Liste
     if left:
         return f"after {experiment.name} something remains: {left[0]}"
     problem = wait_steady(ready.platform, ready.service, ready.target)
+    if problem is None and (done := ready.platform.restore(ready.service)) is not None:
+        listener.say(done)
+        problem = wait_steady(ready.platform, ready.service, ready.target)
     if problem is not None:
         return f"the steady state did not come back after {experiment.name}: {problem}"
     listener.say("steady again")

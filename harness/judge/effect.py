@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -78,8 +78,13 @@ def effect_of(
     inject: float,
     heal: float,
     end: float,
+    replaced: Mapping[str, float] | None = None,
 ) -> Effect:
-    """Read the canary's answers and the platform's proofs around one fault."""
+    """Read the canary's answers and the platform's proofs around one fault.
+
+    `replaced` maps replicas that are gone for good to when they went: a door to one of them can
+    see a fault begin, and its end is the end of the replica.
+    """
     asked: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
     for event in canary:
         if isinstance(event.get("t"), (int, float)):
@@ -88,6 +93,13 @@ def effect_of(
         witness
         for (where, connection), answers in sorted(asked.items())
         if (witness := _witness(where, connection, answers, inject, heal, end)) is not None
+    ]
+    gone = replaced or {}
+    found = [
+        replace(each, ended=gone[each.where.partition(" ")[0]])
+        if each.ended is None and each.where.partition(" ")[0] in gone
+        else each
+        for each in found
     ]
     seen = [e for e in proofs if e.get("in_effect") is not None and isinstance(e.get("t"), float)]
     during = [e["in_effect"] for e in seen if e["t"] >= inject and e["t"] <= heal]

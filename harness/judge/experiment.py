@@ -185,6 +185,7 @@ def _facts(record: RunRecord, expect: Expectations, stages: Stages, targets: lis
         stages.inject,
         stages.heal,
         stages.end,
+        _replaced(record),
     )
     journal = record.directory / "journal.json"
     writes, lacking = _audit(record, stages)
@@ -200,6 +201,15 @@ def _facts(record: RunRecord, expect: Expectations, stages: Stages, targets: lis
         lacking=lacking,
         journal=read_object(journal) if journal.is_file() else {},
     )
+
+
+def _replaced(record: RunRecord) -> dict[str, float]:
+    """What the platform last said of a replica that is no more, and when."""
+    last: dict[str, tuple[float, object]] = {}
+    for event in record.events_of("health"):
+        if isinstance(event.get("t"), float):
+            last[str(event["id"])] = event["t"], event.get("now")
+    return {name: at for name, (at, word) in last.items() if word is None}
 
 
 def _audit(record: RunRecord, stages: Stages) -> tuple[LostWrites | None, dict[str, int]]:

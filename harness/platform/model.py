@@ -164,6 +164,13 @@ class Platform(Protocol):
         """An address of that region that a connection may come from; None: it has none to lend."""
         ...
 
+    def restore(self, service: Service) -> str | None:
+        """Put the service back into the shape that the next experiment needs, as an operator would.
+
+        What was done, in words; None where nothing had to be.
+        """
+        ...
+
     def leftovers(self) -> tuple[str, ...]:
         """What is still there of any fault, found by looking, in words for the user."""
         ...

@@ -127,6 +127,10 @@ class Url:
         """None: nothing is known of its network."""
         return None
 
+    def restore(self, service: Service) -> str | None:
+        """None: nothing moves here that would have to be moved back."""
+        return None
+
     def leftovers(self) -> tuple[str, ...]:
         """Nothing was broken, nothing is left."""
         return ()

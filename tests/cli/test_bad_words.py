@@ -26,7 +26,7 @@ CASES = [
     ("perf memorai --environment production", "add --production"),
     ("perf memorai --target http://a --environment staging", "exclude each other"),
     ("perf memorai --region mars", "the lab has no region 'mars'"),
-    ("perf memorai --platform mars", "no platform 'mars'"),
+    ("perf memorai --platform mars", "'mars' is not one of 'lab', 'kubernetes', 'url'"),
     ("perf memorai --workers 0", "not in the range"),
     ("perf memorai --seed=-1", "the seed is -1"),
     ("perf", "Missing argument 'SERVICE'"),

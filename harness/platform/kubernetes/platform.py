@@ -41,6 +41,9 @@ IMAGE = "codai-harness:dev"
 FRESH_S = 0.5
 """How long a look at the cluster serves; it is asked five times a second."""
 
+RESTORE_S = 90.0
+"""How long a restart that spreads the pods anew may take."""
+
 NODES_S = 60.0
 """How long the nodes' regions are taken for known."""
 
@@ -195,6 +198,27 @@ class Kubernetes:
                 health[f"node {node.name}"] = "Ready" if node.ready == "True" else "NotReady"
             self._seen = (now, Observation(health))
         return self._seen[1]
+
+    def restore(self, service: Service) -> str | None:
+        """Spread the pods anew when a region with sound nodes has none of them.
+
+        Evicted pods stay where they landed: the scheduler moves nothing back by itself, and the
+        next experiment on that region would hit nobody. A rolling restart is what an operator does.
+        """
+        self._kept_nodes = None
+        nodes = self._cluster.nodes().values()
+        sound = {n.region for n in nodes if n.ready == "True" and not n.unschedulable}
+        empty = sound - {self._in(pod) for pod in self._pods(service)} - {"unknown"}
+        if not empty:
+            return None
+        changes.apply(self._cluster, service.name, {"restart": True})
+        deadline = time.monotonic() + RESTORE_S
+        while changes.shows(self._cluster, service.name, {"restart": True}).in_effect:
+            if time.monotonic() > deadline:
+                break
+            time.sleep(1.0)
+        where = ", ".join(sorted(empty))
+        return f"restarted {service.name} one by one: no pod had come back to {where}"
 
     def notes(self, service: Service) -> tuple[str, ...]:
         """What a plan should show besides: disruption budgets and the spread of the pods."""

@@ -336,6 +336,10 @@ class Lab:
             return None
         return subnet(region).removesuffix(".0.0/16") + ".0.99"
 
+    def restore(self, service: Service) -> str | None:
+        """None: nothing moves here that would have to be moved back."""
+        return None
+
     def leftovers(self) -> tuple[str, ...]:
         """Faults in effect in this lab, and in any that was left running for exploring.
 

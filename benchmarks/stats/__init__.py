@@ -1,0 +1,1 @@
+"""The statistics by Monte Carlo, with fixed seeds: `python -m benchmarks.stats`."""
