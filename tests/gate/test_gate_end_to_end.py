@@ -1,4 +1,4 @@
-"""The gate on real load: an unchanged service passes, a slowed endpoint is found, a doubt priced."""
+"""The gate on real load: unchanged passes, a slowed endpoint is found, a doubt is priced."""
 
 from __future__ import annotations
 

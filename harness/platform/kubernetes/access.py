@@ -14,8 +14,11 @@ from kubernetes.client.exceptions import ApiException
 
 from harness.errors import PlatformError, UsageError
 
-TIMEOUT_S = (5.0, 20.0)
+TIMEOUT_S = (5.0, 10.0)
 """To connect, and between two bytes of an answer."""
+
+RETRIES = 1
+"""A request whose connection broke is asked once more; a server that hangs is not waited for."""
 
 Need = tuple[str, str, str]
 """API group, resource with its subresource, verb."""
@@ -44,22 +47,24 @@ def connect(context: str | None = None, kubeconfig: Path | None = None) -> clien
 
     Raises PlatformError where there is no usable configuration.
     """
+    settings = client.Configuration()
+    settings.retries = RETRIES
     try:
-        config.load_incluster_config() if _inside(context, kubeconfig) else None
         if _inside(context, kubeconfig):
-            return client.ApiClient()
-    except config.ConfigException:
-        pass
-    try:
-        return config.new_client_from_config(
-            str(kubeconfig) if kubeconfig else None, context=context
-        )
+            config.load_incluster_config(client_configuration=settings)
+        else:
+            config.load_kube_config(
+                str(kubeconfig) if kubeconfig else None,
+                context=context,
+                client_configuration=settings,
+            )
     except (config.ConfigException, OSError, ValueError, TypeError, KeyError) as problem:
         wanted = f"context {context!r}" if context else "the current context"
         raise PlatformError(
             f"kubeconfig: {wanted} cannot be used: {problem}",
             "set KUBECONFIG or --kubeconfig, and name one of `kubectl config get-contexts`",
         ) from None
+    return client.ApiClient(settings)
 
 
 def _inside(context: str | None, kubeconfig: Path | None) -> bool:
@@ -111,8 +116,9 @@ def telling(what: str) -> Iterator[None]:
             remedies.get(status, "see the message"),
         ) from None
     except (urllib3.exceptions.HTTPError, OSError) as problem:
+        reason = " ".join(str(getattr(problem, "reason", None) or problem).split())
         raise PlatformError(
-            f"{what}: the API server does not answer: {problem}", "check the cluster and the VPN"
+            f"{what}: the API server does not answer: {reason}", "check the cluster and the VPN"
         ) from None
 
 

@@ -1,0 +1,79 @@
+"""The gate's own test: rates with intervals that rest on independent gates, and a page."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.errors import UsageError
+from harness.gate import Policy, compare_runs
+from harness.gate.selftest import CANDIDATES, SelfTest, false_alarms, power, self_test
+from harness.report.gate import write_gate
+from harness.report.gate_plot import render_plot
+from harness.report.selftest import print_self_test, write_self_test
+from harness.run import RunOptions
+from tests.gate.made_runs import runs
+
+
+def found() -> SelfTest:
+    policy = Policy()
+    pool = runs(12, seed=1)
+    rates = (
+        false_alarms(pool, "memorai", policy),
+        power(pool, runs(CANDIDATES, seed=2, slow={"recall": 1.3}), 0.3, "memorai", policy),
+    )
+    return SelfTest("memorai", "recall", policy, 9, CANDIDATES, rates)
+
+
+def test_unchanged_runs_hardly_alarm_and_slowed_ones_do() -> None:
+    alarms, seen = found().rates
+    assert alarms.failed / alarms.gates < 0.05
+    assert seen.failed + seen.suspected == seen.gates == 1
+
+
+def test_splits_of_one_pool_are_not_counted_as_independent() -> None:
+    """Four hundred splits of twelve runs know as much as four gates do."""
+    alarms = found().rates[0]
+    assert alarms.trials == 12 // CANDIDATES
+    assert (alarms.fail_rate.high or 0) > 0.3
+
+
+def test_the_page_states_both_with_their_intervals(tmp_path: Path) -> None:
+    write_self_test(found(), tmp_path)
+    page = (tmp_path / "self-test.md").read_text()
+    assert "none (A/A)" in page
+    assert "30% on recall" in page
+    assert json.loads((tmp_path / "self-test.json").read_text())["rates"][0]["trials"] == 4
+    stream = io.StringIO()
+    print_self_test(found(), stream)
+    assert "A/A" in stream.getvalue()
+
+
+def test_a_self_test_of_too_few_runs_is_refused() -> None:
+    with pytest.raises(UsageError, match="give --runs 8 or more"):
+        self_test(RunOptions("memorai"), "recall", "/x", 3, Policy(), print)
+
+
+def test_the_plot_shows_both_sides_and_the_shift_function(tmp_path: Path) -> None:
+    sides = [runs(4, seed=seed, histograms=True) for seed in (1, 2)]
+    verdict = compare_runs("memorai", "memorai", sides[0], sides[1])
+    text = render_plot(verdict)
+    assert text is not None
+    assert text.rstrip().endswith("</svg>")
+    write_gate(verdict, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "gate.json",
+        "gate.md",
+        "gate.svg",
+        "gate.xml",
+    }
+
+
+def test_without_histograms_there_is_no_plot() -> None:
+    sides = [runs(3, seed=seed) for seed in (1, 2)]
+    verdict = compare_runs("memorai", "memorai", sides[0], sides[1])
+    assert render_plot(replace(verdict, before=verdict.before)) is None
