@@ -48,7 +48,6 @@ def plan_experiment(experiment: Experiment, service: Service, platform: Platform
     ready = [each for each in replicas if each.health == "ready"]
     share = len([each for each in ready if each.id in down]) / len(ready) if ready else 0.0
     refusals += _too_wide(experiment, hits, ready, down, share)
-    notes = [*getattr(platform, "notes", lambda _: ())(service)]
     return ExperimentPlan(
         experiment=experiment.name,
         service=service.name,
@@ -59,7 +58,7 @@ def plan_experiment(experiment: Experiment, service: Service, platform: Platform
         refusals=tuple(refusals),
         missing=tuple(missing),
         budget_cost=_cost(experiment, service, share),
-        notes=tuple(notes),
+        notes=platform.notes(service),
         handle=platform.handle(),
     )
 

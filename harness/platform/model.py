@@ -164,6 +164,10 @@ class Platform(Protocol):
         """An address of that region that a connection may come from; None: it has none to lend."""
         ...
 
+    def notes(self, service: Service) -> tuple[str, ...]:
+        """What a plan should show besides: disruption budgets, how the replicas are spread."""
+        ...
+
     def restore(self, service: Service) -> str | None:
         """Put the service back into the shape that the next experiment needs, as an operator would.
 

@@ -127,6 +127,10 @@ class Url:
         """None: nothing is known of its network."""
         return None
 
+    def notes(self, service: Service) -> tuple[str, ...]:
+        """Nothing: the plan's targets say it all."""
+        return ()
+
     def restore(self, service: Service) -> str | None:
         """None: nothing moves here that would have to be moved back."""
         return None

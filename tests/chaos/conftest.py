@@ -98,6 +98,12 @@ class Remembering:
     def vantage(self, region: str) -> str | None:
         return None
 
+    def restore(self, service: Service) -> str | None:
+        return None
+
+    def notes(self, service: Service) -> tuple[str, ...]:
+        return ()
+
     def leftovers(self) -> tuple[str, ...]:
         return tuple(self.effects)
 

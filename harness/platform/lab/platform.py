@@ -336,6 +336,10 @@ class Lab:
             return None
         return subnet(region).removesuffix(".0.0/16") + ".0.99"
 
+    def notes(self, service: Service) -> tuple[str, ...]:
+        """Nothing: the plan's targets say it all."""
+        return ()
+
     def restore(self, service: Service) -> str | None:
         """None: nothing moves here that would have to be moved back."""
         return None
