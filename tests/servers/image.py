@@ -17,7 +17,11 @@ SUITE = "bookworm"
 PACKAGES = ("gunicorn", "haproxy", "nginx")
 # Unpacked, not configured: no maintainer script runs, so the one user is made here.
 # The variant runs extract hooks only, and takes a newline in one for a file's name.
-USERS = 'echo root:x:0:0:root:/root:/bin/sh >"$1/etc/passwd"; echo root:x:0: >"$1/etc/group"'
+# Nor is base-files among them, whose directories the servers write to.
+USERS = (
+    'echo root:x:0:0:root:/root:/bin/sh >"$1/etc/passwd"; echo root:x:0: >"$1/etc/group"; '
+    'mkdir -p "$1/run" "$1/tmp" "$1/var/lib" "$1/var/log/nginx" "$1/root"'
+)
 BUILD_LIMIT_S = 150
 
 
