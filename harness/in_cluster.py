@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from harness.catalog import load_catalog, project_root
 from harness.catalog.model import Service
-from harness.errors import PlatformError, UsageError
+from harness.errors import PlatformError
 from harness.load.driver import LoadProcess
 from harness.load.kubernetes.driver import LoadJobs
-from harness.load.kubernetes.options import JobOptions, check_namespace
+from harness.load.kubernetes.options import JobOptions
 from harness.platform.kubernetes.access import TIMEOUT_S, check_context, connect, telling
+from harness.platform.kubernetes.cluster import check_namespace, refuse_production_names
 from harness.platform.model import Target
 from harness.platform.url import Url
 from harness.record import check_writable
@@ -25,8 +25,6 @@ from harness.traffic import load_model, to_engine
 
 if TYPE_CHECKING:
     from kubernetes import client
-
-_PRODUCTION = re.compile(r"(^|[-_./:@])prod(uction)?($|[-_./:@])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +79,8 @@ def cluster_session(
 
 def refuse_production(service: Service, place: Place, *, production: bool) -> None:
     """Raise UsageError where production is meant, by the catalogue or by its name, unsaid."""
-    if production:
-        return
-    listed = {each.namespace for each in service.environments if each.production}
-    spaces = [place.namespace, *([place.jobs.namespace] if place.jobs else [])]
-    for name in (*spaces, place.context or ""):
-        if name in listed or _PRODUCTION.search(name.lower()):
-            raise UsageError(
-                f"{name} is production of {service.name}", "add --production if that is meant"
-            )
+    names = (place.namespace, place.jobs.namespace if place.jobs else None, place.context)
+    refuse_production_names(service, names, production=production)
 
 
 def service_target(

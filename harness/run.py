@@ -219,11 +219,10 @@ def _cluster(options: RunOptions, service: Service, say: Say) -> Platform:
         namespace = _environment(options.environment, service).namespace
     if namespace is None:
         raise UsageError("no namespace was named", "add --namespace, e.g. codai-staging")
-    for environment in service.environments:
-        if environment.production and environment.namespace == namespace and not options.production:
-            raise UsageError(
-                f"{namespace} is production of {service.name}", "add --production if that is meant"
-            )
+    from harness.platform.kubernetes.cluster import refuse_production_names  # noqa: PLC0415 - slow
+
+    names = (namespace, options.context)
+    refuse_production_names(service, names, production=options.production)
     where = {
         "namespace": namespace,
         "context": options.context,

@@ -17,7 +17,7 @@ import yaml
 
 from harness.catalog import load_catalog
 from harness.catalog.model import Service
-from harness.errors import CapabilityMissing, PlatformError
+from harness.errors import CapabilityMissing, PlatformError, UsageError
 from harness.platform import attach
 from harness.platform.kubernetes import rbac
 from harness.platform.kubernetes.platform import IMAGE_VARIABLE, Kubernetes, Where
@@ -200,5 +200,5 @@ def test_what_cannot_be_is_said_before_anything_is_touched(
         platform.plan_heal(service, Fault("delay-requests", {}), "x")
     with pytest.raises(PlatformError, match="no node in region 'mars'"):
         platform.plan_heal(service, Fault("fail-region", {"region": "mars"}), "x")
-    with pytest.raises(PlatformError, match="the cluster's own"):
+    with pytest.raises(UsageError, match="belongs to the cluster"):
         Kubernetes(Where("kube-system"))

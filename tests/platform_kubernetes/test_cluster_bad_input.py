@@ -96,7 +96,7 @@ def test_an_expired_token(
 
 @pytest.mark.parametrize(
     ("namespace", "text"),
-    [("kube-system", "the cluster's own"), ("codai-production", "add --production")],
+    [("kube-system", "belongs to the cluster itself"), ("codai-production", "add --production")],
 )
 def test_namespaces_that_need_a_word_or_are_never_touched(
     namespace: str, text: str, capsys: pytest.CaptureFixture[str]

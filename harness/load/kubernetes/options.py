@@ -6,15 +6,9 @@ import re
 from dataclasses import dataclass
 
 from harness.errors import UsageError
-
-IMAGE = "codai-harness:dev"
-"""The image that deploy/images makes; a cluster with a registry names its own."""
-
-SYSTEM_NAMESPACES = ("kube-system", "kube-public", "kube-node-lease")
-"""Where no load generator has business; neither in any other namespace that begins with kube-."""
+from harness.platform.kubernetes.cluster import IMAGE, check_namespace
 
 MOST_WORKERS = 500
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _CPU = re.compile(r"\d+m|\d+(\.\d+)?")
 _MEMORY = re.compile(r"\d+(Ki|Mi|Gi)")
 
@@ -46,13 +40,3 @@ class JobOptions:
                 raise UsageError(
                     f"--worker-{name} {value!r} is no quantity", f"write it like {example}"
                 )
-
-
-def check_namespace(name: str) -> None:
-    """Raise UsageError for a namespace that cannot be or must not be loaded from."""
-    if not _NAME.fullmatch(name):
-        raise UsageError(f"namespace {name!r} is no name", "give one that `kubectl get ns` lists")
-    if name.startswith("kube-"):
-        raise UsageError(
-            f"namespace {name} belongs to the cluster itself", "name the service's own namespace"
-        )

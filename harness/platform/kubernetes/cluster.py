@@ -5,14 +5,16 @@ Every call has a deadline, and every refusal becomes one PlatformError with a re
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from kubernetes import client
 
-from harness.errors import PlatformError
+from harness.catalog.model import Service
+from harness.errors import UsageError
 from harness.platform.kubernetes.access import TIMEOUT_S, connect, telling
 
 REGION = "topology.kubernetes.io/region"
@@ -22,8 +24,11 @@ OURS = "codai-harness"
 PART_OF = "app.kubernetes.io/part-of"
 ECOSYSTEM = "codai-ecosystem"
 
-FORBIDDEN = frozenset({"kube-system", "kube-public", "kube-node-lease", "default"})
-"""Namespaces that no fault and no helper ever goes into."""
+IMAGE = "codai-harness:dev"
+"""The image that deploy/images makes; a cluster with a registry names its own."""
+
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_PRODUCTION = re.compile(r"(^|[-_./:@])prod(uction)?($|[-_./:@])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +138,28 @@ class Cluster:
         ]
 
 
-def check_namespace(namespace: str) -> None:
-    """Raise PlatformError for a namespace that belongs to the cluster itself."""
-    if namespace in FORBIDDEN or namespace.startswith("kube-"):
-        raise PlatformError(
-            f"namespace {namespace} is the cluster's own", "name the namespace of the service"
+def check_namespace(name: str) -> None:
+    """Raise UsageError for a namespace that cannot be or that is the cluster's own."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"namespace {name!r} is no name", "give one that `kubectl get ns` lists")
+    if name.startswith("kube-"):
+        raise UsageError(
+            f"namespace {name} belongs to the cluster itself", "name the service's own namespace"
         )
+
+
+def refuse_production_names(
+    service: Service, names: Iterable[str | None], *, production: bool
+) -> None:
+    """Raise UsageError where production is meant, by the catalogue or by a name, and unsaid."""
+    if production:
+        return
+    listed = {each.namespace for each in service.environments if each.production}
+    for name in names:
+        if name and (name in listed or _PRODUCTION.search(name.lower())):
+            raise UsageError(
+                f"{name} is production of {service.name}", "add --production if that is meant"
+            )
 
 
 def _selects(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:

@@ -15,6 +15,7 @@ from harness.platform.kubernetes import changes, faults
 from harness.platform.kubernetes.access import check_context, require
 from harness.platform.kubernetes.cluster import (
     ECOSYSTEM,
+    IMAGE,
     PART_OF,
     Cluster,
     Node,
@@ -35,9 +36,6 @@ from harness.platform.model import (
 )
 
 IMAGE_VARIABLE = "HARNESS_IMAGE"
-IMAGE = "codai-harness:dev"
-"""The image of the agents: any with Python, nft, nsenter and this package (deploy/images)."""
-
 FRESH_S = 0.5
 """How long a look at the cluster serves; it is asked five times a second."""
 
