@@ -26,9 +26,9 @@ class Case:
 
 CASES = (
     Case(None, "fail-region", "pass", "fail-back", "Traffic was back"),
-    Case("no-failover", "fail-region", "fail", "recovery", "in the band again"),
+    Case("no-failover", "fail-region", "fail", "recovery", "after the injection"),
     Case("no-fail-back", "fail-region", "fail", "fail-back", "had not come back"),
-    Case("slow-health-check", "fail-region", "fail", "recovery", "in the band again"),
+    Case("slow-health-check", "fail-region", "fail", "recovery", "after the injection"),
     Case("garbage", "kill-replica", "fail", "tail after", "of the requests failed"),
     Case("replication-stopped", "lose-region", "fail", "writes", "lost"),
     Case("inert-fault", "partition-regions", "inconclusive", "proof of effect", "no fault in"),
