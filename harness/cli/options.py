@@ -114,6 +114,9 @@ RUN_OPTIONS = (
     ),
     click.option("--connections", type=click.IntRange(1, 65_000), help="Connections per address."),
     click.option(
+        "--max-in-flight", type=click.IntRange(min=1), help="Bound of requests under way, of all."
+    ),
+    click.option(
         "--results",
         type=click.Path(path_type=Path, file_okay=False),
         help="Where records are kept (default: results/).",
