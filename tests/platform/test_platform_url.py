@@ -138,7 +138,7 @@ def test_platforms_are_made_by_name() -> None:
     assert make_platform("url", url="http://h").name == "url"
     with pytest.raises(PlatformError, match="give --target"):
         make_platform("url")
-    with pytest.raises(PlatformError, match="give one of lab, url"):
+    with pytest.raises(PlatformError, match="give one of lab, kubernetes, url"):
         make_platform("cloud")
 
 
