@@ -41,8 +41,15 @@ def test_a_game_day_ends_in_a_scorecard_and_leaves_nothing(
     day = json.loads(done.stdout)
     entries = {entry["experiment"]: entry for entry in day["entries"]}
     assert set(entries) == {"kill-replica", "partition-dependency"}
-    # A starved generator makes a run invalid, never a fault unproven or left behind.
-    assert {entry["outcome"] for entry in entries.values()} <= {"pass", "invalid"}, entries
+    # Four starved kubelets may be slow to recover, or the load late: the verdict is the machine's.
+    # That each was carried out, judged and undone is the platform's.
+    assert {entry["outcome"] for entry in entries.values()} <= {
+        "pass",
+        "fail",
+        "inconclusive",
+        "invalid",
+    }, entries
+    assert all(entry["runs"] for entry in entries.values())
     assert all(entry["healed"] for entry in entries.values())
     platform = Kubernetes(Where(namespace, kubeconfig=str(cluster.kubeconfig)))
     assert platform.leftovers() == ()
