@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from harness.catalog import load_catalog, project_root
 from harness.catalog.model import Service
-from harness.errors import PlatformError
 from harness.load.driver import LoadProcess
 from harness.load.kubernetes.driver import LoadJobs
 from harness.load.kubernetes.options import JobOptions
-from harness.platform.kubernetes.access import TIMEOUT_S, check_context, connect, telling
-from harness.platform.kubernetes.cluster import check_namespace, refuse_production_names
+from harness.platform.kubernetes.access import check_context
+from harness.platform.kubernetes.cluster import (
+    Cluster,
+    check_namespace,
+    refuse_production_names,
+)
 from harness.platform.model import Target
 from harness.platform.url import Url
 from harness.record import check_writable
@@ -64,10 +67,13 @@ def cluster_session(
     refuse_production(service, place, production=options.production)
     results = options.results or root / "results"
     check_writable(results)
-    api = connect(place.context, place.kubeconfig)
+    cluster = Cluster(
+        place.namespace, place.context, str(place.kubeconfig) if place.kubeconfig else None
+    )
+    api = cluster.api
     try:
         check_context(api, place.namespace)
-        target = service_target(api, service, place, options.target)
+        target = service_target(cluster, service, place, options.target)
         platform = _Named(target.urls[0])
         load: Any = LoadProcess
         if place.jobs is not None:
@@ -84,46 +90,26 @@ def refuse_production(service: Service, place: Place, *, production: bool) -> No
 
 
 def service_target(
-    api: client.ApiClient, service: Service, place: Place, url: str | None = None
+    cluster: Cluster, service: Service, place: Place, url: str | None = None
 ) -> Target:
     """The Service that bears the catalogue's name, at its cluster address, or the URL given.
 
-    Raises PlatformError where there is none, or where it has no address and no URL was given.
+    Not `Kubernetes.target`: that describes the nodes, which an account of load Jobs may not read.
     """
-    from kubernetes import client  # noqa: PLC0415 - half a second that `--help` need not pay
-
-    core = client.CoreV1Api(api)
+    load = "this machine" if place.jobs is None else f"Jobs in {place.jobs.namespace}"
     where: dict[str, Any] = {
         "platform": "kubernetes",
         "namespace": place.namespace,
         "context": place.context,
-        "load": "this machine" if place.jobs is None else f"Jobs in {place.jobs.namespace}",
+        "load": load,
     }
-    if url is not None:
-        return Target(
-            service.name,
-            (Url(url).url,),
-            "service",
-            f"{url} (as named), load from {where['load']}",
-            environment=where,
-        )
-    with telling(f"Service {service.name} in {place.namespace}"):
-        found = core.read_namespaced_service(
-            service.name, place.namespace, _request_timeout=TIMEOUT_S
-        )
-    address = found.spec.cluster_ip
-    if address in (None, "", "None"):
-        raise PlatformError(
-            f"Service {service.name} in {place.namespace} is headless: it has no address",
-            "name one: --target http://host:port",
-        )
-    ports = {each.port for each in found.spec.ports or ()}
-    port = service.port if service.port in ports or not ports else min(ports)
-    host = f"[{address}]" if ":" in address else address
+    if url is None:
+        address = cluster.address(service)
+        host = address.removeprefix("http://")
+        what = f"Service {place.namespace}/{service.name} at {host}"
+    else:
+        address = Url(url).url
+        what = f"{url} (as named)"
     return Target(
-        service.name,
-        (f"http://{host}:{port}",),
-        "service",
-        f"Service {place.namespace}/{service.name} at {host}:{port}, load from {where['load']}",
-        environment=where,
+        service.name, (address,), "service", f"{what}, load from {load}", environment=where
     )

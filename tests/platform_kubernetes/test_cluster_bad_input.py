@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
 from harness.cli import run
+from tests.platform_kubernetes.fake import kubeconfig
 
 PLAN = ("experiment", "plan", "kill-replica", "--platform", "kubernetes")
 
@@ -20,23 +20,6 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1, lines
     return lines[0]
-
-
-def kubeconfig(path: Path, server: str, word: str = "none") -> str:
-    """A kubeconfig of one context, `test`."""
-    path.write_text(
-        yaml.safe_dump(
-            {
-                "apiVersion": "v1",
-                "kind": "Config",
-                "clusters": [{"name": "c", "cluster": {"server": server}}],
-                "users": [{"name": "u", "user": {"token": word}}],
-                "contexts": [{"name": "test", "context": {"cluster": "c", "user": "u"}}],
-                "current-context": "test",
-            }
-        )
-    )
-    return str(path)
 
 
 def test_without_a_kubeconfig(
@@ -49,7 +32,7 @@ def test_without_a_kubeconfig(
 
 def test_an_unknown_context(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = kubeconfig(tmp_path / "k", "http://127.0.0.1:1")
-    words = ["--namespace", "codai-staging", "--kubeconfig", file, "--context", "mars"]
+    words = ["--namespace", "codai-staging", "--kubeconfig", str(file), "--context", "mars"]
     assert run([*PLAN, *words]) == 2
     assert "context 'mars' cannot be used" in said(capsys)
 
@@ -58,7 +41,7 @@ def test_an_api_server_that_is_not_there(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = kubeconfig(tmp_path / "k", "http://127.0.0.1:1")
-    assert run([*PLAN, "--namespace", "codai-staging", "--kubeconfig", file]) == 2
+    assert run([*PLAN, "--namespace", "codai-staging", "--kubeconfig", str(file)]) == 2
     assert "the API server does not answer" in said(capsys)
 
 
@@ -88,7 +71,7 @@ def test_an_expired_token(
 ) -> None:
     """And the token is not in the message."""
     file = kubeconfig(tmp_path / "k", refusing, "very-secret-token")
-    assert run([*PLAN, "--namespace", "codai-staging", "--kubeconfig", file]) == 2
+    assert run([*PLAN, "--namespace", "codai-staging", "--kubeconfig", str(file)]) == 2
     line = said(capsys)
     assert "log in again" in line
     assert "very-secret-token" not in line

@@ -14,7 +14,7 @@ from typing import Any
 from kubernetes import client
 
 from harness.catalog.model import Service
-from harness.errors import UsageError
+from harness.errors import PlatformError, UsageError
 from harness.platform.kubernetes.access import TIMEOUT_S, connect, telling
 
 REGION = "topology.kubernetes.io/region"
@@ -92,6 +92,11 @@ class Cluster:
         return client.PolicyV1Api(self.api)
 
     @cached_property
+    def coordination(self) -> client.CoordinationV1Api:
+        """Leases of the API server, see `exclusive`."""
+        return client.CoordinationV1Api(self.api)
+
+    @cached_property
     def scaling(self) -> client.AutoscalingV2Api:
         """Autoscalers."""
         return client.AutoscalingV2Api(self.api)
@@ -117,6 +122,23 @@ class Cluster:
             return self.core.read_namespaced_service(
                 name, self.namespace, _request_timeout=TIMEOUT_S
             )
+
+    def address(self, service: Service) -> str:
+        """The cluster address of the Service that bears the catalogue's name, as a URL.
+
+        Raises PlatformError where there is no such Service or where it has no address.
+        """
+        found = self.service(service.name)
+        address = found.spec.cluster_ip
+        if address in {None, "", "None"}:
+            raise PlatformError(
+                f"Service {service.name} in {self.namespace} is headless: it has no address",
+                "name one: --target http://host:port",
+            )
+        ports = {each.port for each in found.spec.ports or ()}
+        port = service.port if service.port in ports or not ports else min(ports)
+        host = f"[{address}]" if ":" in address else address
+        return f"http://{host}:{port}"
 
     def deployment(self, name: str) -> Any:
         """The Deployment object of that name."""

@@ -114,7 +114,7 @@ class Kubernetes:
             urls = tuple(f"http://{pod.address}:{service.port}" for pod in pods)
             what = f"{len(urls)} pods of {service.name} in {region}"
         else:
-            urls = (self._where.url or self._address(service),)
+            urls = (self._where.url or self._cluster.address(service),)
             what = f"Service {service.name}"
         return Target(
             service=service.name,
@@ -123,16 +123,6 @@ class Kubernetes:
             description=f"kubernetes {self._where.namespace}: {what}",
             environment=self._environment(service),
         )
-
-    def _address(self, service: Service) -> str:
-        found = self._cluster.service(service.name)
-        ports = found.spec.ports or ()
-        port = ports[0].port if ports else service.port
-        if found.spec.cluster_ip in {None, "None"}:
-            raise PlatformError(
-                f"Service {service.name} is headless", "name a region, or give --target URL"
-            )
-        return f"http://{found.spec.cluster_ip}:{port}"
 
     def _environment(self, service: Service) -> dict[str, Any]:
         nodes = self._cluster.nodes()
