@@ -46,11 +46,12 @@ def session_for(
 def experiment_session(
     experiment: Experiment, options: RunOptions, say: Say = lambda text: None
 ) -> Iterator[Session]:
-    """Reap what earlier runs left, then a session that has what the experiment needs.
+    """Reap what earlier runs left, then a session that has what the experiment needs, alone.
 
-    Raises ExperimentError when something is left that could not be undone.
+    Raises PlatformError when another run is breaking the same deployment, ExperimentError when
+    something is left that could not be undone.
     """
-    with session_for(experiment, options, say) as ready:
+    with session_for(experiment, options, say) as ready, ready.platform.exclusive():
         found = reap((ready.platform,))
         for done in found.undone:
             say(f"undone: {done.entry.heal.kind} of a run that was killed")

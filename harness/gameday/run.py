@@ -57,7 +57,7 @@ def run_gameday(options: GameDayOptions, listener: Listener | None = None) -> tu
     experiments = chosen(options, root)
     day = _Day(options, root, experiments, listener or Listener())
     try:
-        for group in grouped(experiments):
+        for group in grouped(experiments, options.run.platform):
             day.run(group)
             if day.stopped is not None:
                 break
@@ -150,13 +150,15 @@ def chosen(options: GameDayOptions, root: Path) -> list[Experiment]:
     return found
 
 
-def grouped(experiments: Sequence[Experiment]) -> Iterator[list[Experiment]]:
-    """Experiments that one deployment can serve: how it replicates is what they cannot share.
+def grouped(experiments: Sequence[Experiment], platform: str) -> Iterator[list[Experiment]]:
+    """Experiments that one deployment can serve: in the lab they cannot share how it replicates.
 
-    Each group's first experiment carries the needs of all, so that the deployment has them.
+    Each group's first experiment carries the needs of all, so that the deployment has them. What is
+    not the lab is as it is and serves all, held from the first to the last.
     """
-    for mode in ("async", "sync"):
-        group = [each for each in experiments if each.needs.replication == mode]
+    modes = [("async",), ("sync",)] if platform == "lab" else [("async", "sync")]
+    for shared in modes:
+        group = [each for each in experiments if each.needs.replication in shared]
         if not group:
             continue
         needs = Needs(

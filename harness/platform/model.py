@@ -113,6 +113,13 @@ class Platform(Protocol):
         """Make the service ready to be driven; undo what was made on leaving."""
         ...
 
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Keep every other run from breaking the same deployment for as long as it is held.
+
+        Raises PlatformError naming the run that holds it.
+        """
+        ...
+
     def target(self, service: Service, through: Through, region: str | None) -> Target:
         """The addresses to load."""
         ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -58,6 +58,10 @@ class Url:
         """Ask the health path once: any HTTP answer will do."""
         _reach(self.url + service.health_path, self._ca_file, verify=self._verify)
         yield
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Nothing can be broken here, so nobody has to be kept away."""
+        return nullcontext()
 
     def target(
         self, service: Service, through: Through = "service", region: str | None = None

@@ -52,6 +52,9 @@ class Remembering:
     def provision(self, service: Service) -> AbstractContextManager[None]:
         return nullcontext()
 
+    def exclusive(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
     def target(self, service: Service, through: Through, region: str | None) -> Target:
         return Target(service.name, ("http://127.0.0.1:1",), through, "nowhere")
 

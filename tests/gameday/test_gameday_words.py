@@ -72,12 +72,13 @@ def test_a_parameter_goes_to_every_experiment_that_has_it() -> None:
 
 def test_one_deployment_serves_all_experiments_of_one_replication() -> None:
     every = [load_experiment(name, ROOT) for name in experiment_names(ROOT)]
-    groups = list(grouped(every))
+    groups = list(grouped(every, "lab"))
     assert sum(map(len, groups)) == len(every)
     for group in groups:
         assert len({each.needs.replication for each in group}) == 1
         assert group[0].needs.regions == max(each.needs.regions for each in group)
     assert len(groups) == 2
+    assert [len(group) for group in grouped(every, "kubernetes")] == [len(every)]
 
 
 def test_progress_is_plain_lines_where_there_is_no_terminal(

@@ -72,7 +72,12 @@ def _inside(context: str | None, kubeconfig: Path | None) -> bool:
     return context is None and kubeconfig is None and token.is_file()
 
 
-def require(api: client.ApiClient, namespace: str, needs: tuple[Need, ...]) -> None:
+def require(
+    api: client.ApiClient,
+    namespace: str,
+    needs: tuple[Need, ...],
+    roles: str = "the Role in deploy/load/rbac.yaml",
+) -> None:
     """Ask the API server for every permission first.
 
     Raises PlatformError naming all that are missing, or a namespace that is not there.
@@ -94,7 +99,7 @@ def require(api: client.ApiClient, namespace: str, needs: tuple[Need, ...]) -> N
     if missing:
         raise PlatformError(
             f"namespace {namespace}: this account may not {', '.join(missing)}",
-            "bind it to the Role in deploy/load/rbac.yaml",
+            f"bind it to {roles}",
         )
 
 
@@ -106,7 +111,7 @@ def telling(what: str) -> Iterator[None]:
     except ApiException as problem:
         remedies = {
             401: "the credentials have expired or are wrong: log in again",
-            403: "bind the account to the Role in deploy/load/rbac.yaml",
+            403: "bind the account to the roles in deploy/rbac or, for load Jobs, deploy/load",
             404: "check the namespace and the name",
             409: "another run uses the same name: try again",
         }

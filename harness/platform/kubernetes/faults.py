@@ -36,6 +36,17 @@ LEASE: tuple[Need, ...] = (
 )
 """What every fault's entry in the cluster takes."""
 
+EXCLUSIVE: tuple[Need, ...] = (
+    ("coordination.k8s.io", "leases", "create"),
+    ("coordination.k8s.io", "leases", "get"),
+    ("coordination.k8s.io", "leases", "update"),
+    ("coordination.k8s.io", "leases", "delete"),
+)
+"""What keeps two runs from breaking one namespace."""
+
+BASE: tuple[Need, ...] = (*READ, *LEASE, *EXCLUSIVE)
+"""What every run takes, whatever it breaks."""
+
 AGENT: tuple[Need, ...] = (
     ("", "pods", "create"),
     ("", "pods", "get"),
@@ -80,9 +91,8 @@ NOT_HERE = {
 
 
 def needs_of(kind: str) -> tuple[Need, ...]:
-    """Every permission that a fault of this kind uses in the service's namespace."""
-    own = AGENT if kind in AGENT_KINDS else API_NEEDS.get(kind, ())
-    return (*READ, *LEASE, *own)
+    """What a fault of this kind takes besides BASE."""
+    return AGENT if kind in AGENT_KINDS else API_NEEDS.get(kind, ())
 
 
 @dataclass(frozen=True, slots=True)

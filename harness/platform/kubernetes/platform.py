@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ from harness.platform.kubernetes.cluster import (
     Pod,
     check_namespace,
 )
+from harness.platform.kubernetes.exclusive import exclusive
 from harness.platform.kubernetes.lease import Leases, Work
 from harness.platform.model import (
     Fault,
@@ -36,6 +38,7 @@ from harness.platform.model import (
 )
 
 IMAGE_VARIABLE = "HARNESS_IMAGE"
+ROLES = "the roles in deploy/rbac: base.yaml and the file of each fault that is allowed"
 FRESH_S = 0.5
 """How long a look at the cluster serves; it is asked five times a second."""
 
@@ -97,6 +100,10 @@ class Kubernetes:
             )
         self._progress(f"{ready} of {len(replicas)} pods of {service.name} are ready")
         yield
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Hold the namespace; a run whose namespace is taken over is interrupted, and heals."""
+        return exclusive(self._cluster, self._progress, _thread.interrupt_main)
 
     def target(
         self, service: Service, through: Through = "service", region: str | None = None
@@ -244,7 +251,8 @@ class Kubernetes:
     def plan_heal(self, service: Service, fault: Fault, fault_id: str) -> Heal:
         """Everything that undoes the fault; also kept in the cluster, with its lease."""
         found = self._resolve(service, fault)
-        require(self._cluster.api, self._where.namespace, faults.needs_of(fault.kind))
+        needs = (*faults.BASE, *faults.needs_of(fault.kind))
+        require(self._cluster.api, self._where.namespace, needs, ROLES)
         return Heal(
             fault_id,
             fault.kind,

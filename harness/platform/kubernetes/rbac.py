@@ -1,7 +1,8 @@
 """The roles that the harness needs, from what its faults declare: `python -m …rbac deploy/rbac`.
 
-One Role and, for what is not in a namespace, one ClusterRole for each kind of fault; a team binds
-those of the faults it allows. The agents have an account of their own.
+One Role and, for what is not in a namespace, one ClusterRole for what every run takes (`base`) and
+for each kind of fault; a team binds `base` and those of the faults it allows. The agents have an
+account of their own.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import yaml
 
 from harness.platform.kubernetes.access import Need
 from harness.platform.kubernetes.cluster import MANAGED, OURS
-from harness.platform.kubernetes.faults import KINDS, needs_of
+from harness.platform.kubernetes.faults import BASE, KINDS, needs_of
 from harness.platform.kubernetes.lease import AGENT_ACCOUNT
 
 CLUSTER_WIDE = frozenset({"nodes"})
@@ -34,14 +35,19 @@ def rules(needs: Sequence[Need]) -> list[dict[str, Any]]:
     ]
 
 
-def roles_of(kind: str) -> list[dict[str, Any]]:
+def roles_of(kind: str, needs: Sequence[Need] | None = None) -> list[dict[str, Any]]:
     """The Role and the ClusterRole of one kind of fault; the namespace is given at `apply`."""
-    needs = needs_of(kind)
+    needs = needs_of(kind) if needs is None else needs
     wide = [need for need in needs if need[1].partition("/")[0] in CLUSTER_WIDE]
     near = [need for need in needs if need not in wide]
     name = f"codai-harness-{kind}"
     made = [_object("Role", name, near)]
     return [*made, _object("ClusterRole", name, wide)] if wide else made
+
+
+def base_roles() -> list[dict[str, Any]]:
+    """What every run takes, whatever it breaks, and what `harness reap` looks with."""
+    return roles_of("base", BASE)
 
 
 def agent_objects() -> list[dict[str, Any]]:
@@ -67,7 +73,7 @@ def agent_objects() -> list[dict[str, Any]]:
 def files() -> dict[str, str]:
     """File name -> content."""
     made = {f"{kind}.yaml": _text(roles_of(kind)) for kind in KINDS}
-    return {"agent.yaml": _text(agent_objects()), **made}
+    return {"agent.yaml": _text(agent_objects()), "base.yaml": _text(base_roles()), **made}
 
 
 def _object(kind: str, name: str, needs: Sequence[Need]) -> dict[str, Any]:

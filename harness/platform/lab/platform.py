@@ -8,7 +8,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -197,6 +197,10 @@ class Lab:
         return {each["id"]: each for each in request(self.directory, "status")["units"]}
 
     # -- the platform's words ------------------------------------------------------------------
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        """A lab belongs to the run that made it."""
+        return nullcontext()
 
     def target(
         self, service: Service, through: Through = "service", region: str | None = None
