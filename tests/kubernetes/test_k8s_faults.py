@@ -13,17 +13,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-import yaml
 
 from harness.catalog import load_catalog
 from harness.catalog.model import Service
 from harness.errors import CapabilityMissing, PlatformError, UsageError
 from harness.platform import attach
-from harness.platform.kubernetes import rbac
 from harness.platform.kubernetes.platform import IMAGE_VARIABLE, Kubernetes, Where
 from harness.platform.model import Fault, Heal, Proof
 from tests.kubernetes.cluster.handle import Handle
 from tests.kubernetes.cluster.workload import Workload, apply_memorai, remove
+from tests.kubernetes.roles import apply_agents
 
 pytestmark = pytest.mark.kubernetes
 
@@ -47,8 +46,7 @@ def platform(
     cluster: Handle, address: str, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Kubernetes]:
     monkeypatch.setenv(IMAGE_VARIABLE, cluster.image)
-    text = yaml.safe_dump_all(rbac.agent_objects())
-    cluster.kubectl("apply", f"--namespace={NAMESPACE}", "-f", "-", stdin=text)
+    apply_agents(cluster, NAMESPACE)
     found = Kubernetes(Where(NAMESPACE, kubeconfig=str(cluster.kubeconfig)))
     yield found
     until(lambda: sum(r.health == "ready" for r in found.replicas(service)) >= 4, 90)
@@ -169,22 +167,61 @@ from harness.platform import attach
 from harness.platform.model import Fault
 handle, words = json.loads(sys.argv[1]), json.loads(sys.argv[2])
 platform, service = attach(handle), load_catalog().service("memorai")
-fault = Fault("fail-region", words)
+fault = Fault(words.pop("kind"), words)
 heal = platform.plan_heal(service, fault, "crash")
 platform.inject(service, fault, heal)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
+def crashed(platform: Kubernetes, **words: Any) -> None:
+    """A harness that injects this fault and is killed at once."""
+    told = [json.dumps(dict(platform.handle())), json.dumps(words)]
+    done = subprocess.run(
+        [sys.executable, "-c", CRASH, *told], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == -9, done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"kind": "scale", "replicas": 5},
+        {"kind": "bad-release", "env": {"ANOTHER": "1"}},
+        {"kind": "drain-node", "node": "us-east-1b"},
+    ],
+    ids=lambda words: str(words["kind"]),
+)
+def test_a_change_of_a_harness_that_died_is_undone_in_the_cluster(
+    platform: Kubernetes, service: Service, cluster: Handle, words: dict[str, Any]
+) -> None:
+    """By an agent with the narrow account of its kind; reaping only tidies up after it."""
+    before = spec_of(cluster)
+    crashed(platform, **words)
+    assert spec_of(cluster) != before
+    until(lambda: spec_of(cluster) == before, 60)
+    for heal in platform.orphaned_heals():
+        assert not platform.proof(heal).in_effect
+        platform.heal(heal)
+
+
+def spec_of(cluster: Handle) -> list[Any]:
+    """What the changes above change, and their marks."""
+    deployment = cluster.get("deployment", "memorai", f"--namespace={NAMESPACE}")
+    node = cluster.get("node", "us-east-1b")
+    return [
+        deployment["spec"]["replicas"],
+        deployment["spec"]["template"]["spec"]["containers"],
+        [key for key in deployment["metadata"]["labels"] if key.startswith("undo.")],
+        node["spec"].get("unschedulable"),
+    ]
+
+
 def test_a_harness_that_dies_takes_its_fault_with_it(
     platform: Kubernetes, service: Service
 ) -> None:
     """Nobody renews the lease: the agents undo the fault by themselves, and reaping tidies up."""
-    words = [json.dumps(dict(platform.handle())), json.dumps({"region": "eu-west-1"})]
-    done = subprocess.run(
-        [sys.executable, "-c", CRASH, *words], check=False, capture_output=True, text=True
-    )
-    assert done.returncode == -9, done.stderr
+    crashed(platform, kind="fail-region", region="eu-west-1")
     assert platform.leftovers()
     (heal,) = platform.orphaned_heals()
     other = attach(platform.handle())

@@ -9,11 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
-from harness.platform.kubernetes import rbac
 from harness.platform.kubernetes.platform import IMAGE_VARIABLE, Kubernetes, Where
 from tests.kubernetes.cluster.handle import Handle
+from tests.kubernetes.roles import apply_agents
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.slow]
 
@@ -22,8 +21,7 @@ def test_a_game_day_ends_in_a_scorecard_and_leaves_nothing(
     cluster: Handle, memorai: str, namespace: str, tmp_path: Path
 ) -> None:
     """Two experiments of the lab's files; four kubelets and the load share this machine's cores."""
-    text = yaml.safe_dump_all(rbac.agent_objects())
-    cluster.kubectl("apply", f"--namespace={namespace}", "-f", "-", stdin=text)
+    apply_agents(cluster, namespace)
     done = subprocess.run(
         [
             *(sys.executable, "-m", "harness", "gameday", "--platform", "kubernetes"),

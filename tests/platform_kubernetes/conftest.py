@@ -9,9 +9,10 @@ import pytest
 
 from harness.catalog import load_catalog
 from harness.catalog.model import Service
-from harness.platform.kubernetes import exclusive
+from harness.platform.kubernetes import exclusive, lease
 from harness.platform.kubernetes.platform import Kubernetes, Where
 from tests.platform_kubernetes.fake import NAMESPACE, FakeApi, kubeconfig, serving
+from tests.platform_kubernetes.kubelet import Kubelet
 
 
 @pytest.fixture
@@ -34,6 +35,7 @@ def platform(config: Path, monkeypatch: pytest.MonkeyPatch) -> Kubernetes:
     monkeypatch.setattr(exclusive, "DURATION_S", 1)
     monkeypatch.setattr(exclusive, "RENEW_S", 0.2)
     monkeypatch.setattr(exclusive, "POLL_S", 0.05)
+    monkeypatch.setattr(lease, "RENEW_S", 0.5)
     return Kubernetes(Where(NAMESPACE, kubeconfig=str(config)))
 
 
@@ -41,3 +43,13 @@ def platform(config: Path, monkeypatch: pytest.MonkeyPatch) -> Kubernetes:
 def service() -> Service:
     """The catalogue's memorai."""
     return load_catalog().service("memorai")
+
+
+@pytest.fixture
+def kubelet(api: FakeApi, tmp_path: Path) -> Iterator[Kubelet]:
+    """Runs the agents; a lease is stale after two seconds without a renewal."""
+    directory = tmp_path / "account"
+    directory.mkdir()
+    made = Kubelet(api, directory, stale_s=2.0)
+    yield made
+    made.stop()

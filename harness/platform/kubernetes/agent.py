@@ -1,11 +1,12 @@
-"""The harness' hand on a node: carries out one fault there, and undoes it by itself.
+"""The harness' hand in the cluster: carries out one fault on a node, and undoes it by itself.
 
 Run as `python -m harness.platform.kubernetes.agent` in a privileged pod with the node's processes
 and network (hostPID, hostNetwork), with AGENT_PLAN as JSON in its environment. The fault holds
 only while its lease does: the ConfigMap of the fault must exist, say `hold` and have been renewed
 lately. The agent looks at it twice a second over the API; when it is gone, is told `heal`, is
 stale, cannot be read for long, or the deadline is over, the agent undoes what it did and ends. So
-a fault needs no living kubelet to end, and no living harness either.
+a fault needs no living kubelet to end, and no living harness either. A change that the harness made
+by the API is undone in the same way (`put-back`) by an agent that has no rights on any node.
 
 Standard library only: it must start in a fraction of a second, on any image with Python.
 """
@@ -37,6 +38,9 @@ STALE_S = 20.0
 
 UNDO_S = 5.0
 """How long an undo is tried again where it still shows."""
+
+PUT_BACK_S = 300.0
+"""The same of an undo by the API: the server that it takes may be what is down."""
 
 AGENT_UID = 64321
 """The user whose packets a cut lets through: only the agent's own look at its lease."""
@@ -127,6 +131,45 @@ def has_table() -> bool:
     return TABLE in done.stdout
 
 
+# -- the API server --------------------------------------------------------------------------------
+
+
+class Api:
+    """The cluster's API server, asked with the pod's own account."""
+
+    def __init__(self) -> None:
+        host = os.environ["KUBERNETES_SERVICE_HOST"]
+        port = os.environ.get("KUBERNETES_SERVICE_PORT", "443")
+        self._address = os.environ.get("AGENT_API") or f"https://{host}:{port}"
+        self._token = (SERVICE_ACCOUNT / "token").read_text()
+        self._context = ssl.create_default_context(cafile=str(SERVICE_ACCOUNT / "ca.crt"))
+
+    def call(
+        self, method: str, path: str, body: Json | None = None, kind: str = "merge-patch"
+    ) -> Json | None:
+        """The answer, None where the object is gone; raises OSError with the server's words."""
+        request = urllib.request.Request(  # noqa: S310 - the cluster's own API server
+            self._address + path,
+            data=json.dumps(body).encode() if body is not None else None,
+            method=method,
+            headers={
+                "authorization": f"Bearer {self._token}",
+                "content-type": f"application/{kind}+json",
+            },
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=3, context=self._context) as answer:  # noqa: S310
+                found: Json = json.loads(answer.read())
+                return found
+        except urllib.error.HTTPError as problem:
+            if problem.code in {404, 410}:
+                return None
+            words = problem.read().decode(errors="replace")
+            with contextlib.suppress(ValueError, AttributeError):
+                words = str(json.loads(words).get("message"))
+            raise OSError(f"{method} {path}: {problem.code}: {words}") from None
+
+
 # -- actions: each gives (do, undo, shows) ---------------------------------------------------------
 
 
@@ -137,6 +180,13 @@ class Action:
     do: Callable[[], None]
     undo: Callable[[], None]
     shows: Callable[[], tuple[bool, str]]
+    check: Callable[[], None] = lambda: None
+    """Raises OSError where the undo will not be possible, before anything is done."""
+
+    foreign: bool = False
+    """Whether another does it: it is undone though this process never began it."""
+
+    undo_s: float = UNDO_S
 
 
 def pause(find: Callable[[], list[int]], what: str) -> Action:
@@ -274,6 +324,38 @@ def fill_disk(path: str, megabytes: int) -> Action:
     return Action(do, lambda: file.unlink(missing_ok=True), shows)
 
 
+def put_back(plan: Plan) -> Action:
+    """Undo a change that the harness makes by the API, where the change's mark still is."""
+    api, words = Api(), plan.arguments
+    kind, name, mark = words["kind"], words["name"], words["mark"]
+    space = f"/apis/apps/v1/namespaces/{plan.namespace}"
+    path = {"node": f"/api/v1/nodes/{name}", "deployment": f"{space}/deployments/{name}"}[kind]
+
+    def patch(query: str = "") -> None:
+        api.call("PATCH", path + query, words["patch"], "strategic-merge-patch")
+
+    def is_marked() -> bool:
+        found = api.call("GET", path) or {}
+        return mark in (found.get("metadata", {}).get("labels") or {})
+
+    def undo() -> None:
+        if is_marked():
+            patch()
+
+    def shows() -> tuple[bool, str]:
+        there = is_marked()
+        return there, f"{kind} {name} is {'changed' if there else 'as it was'}"
+
+    return Action(
+        do=lambda: None,
+        undo=undo,
+        shows=shows,
+        check=lambda: patch("?dryRun=All"),
+        foreign=True,
+        undo_s=PUT_BACK_S,
+    )
+
+
 def action_of(plan: Plan) -> Action:
     """The action that a plan names; raises ValueError for one that is not known."""
     words = plan.arguments
@@ -289,6 +371,7 @@ def action_of(plan: Plan) -> Action:
             lambda: name_rules(words["addresses"]), "their name resolution"
         ),
         "burn": lambda: burn(words.get("workers", 0), words.get("megabytes", 0), plan.node),
+        "put-back": lambda: put_back(plan),
         "fill-disk": lambda: fill_disk(words["path"], words["megabytes"]),
     }
     if plan.action not in made:
@@ -303,42 +386,20 @@ class Lease:
     """The fault's ConfigMap, read and written as AGENT_UID so that a cut lets it through."""
 
     def __init__(self, plan: Plan) -> None:
-        host = os.environ["KUBERNETES_SERVICE_HOST"]
-        port = os.environ.get("KUBERNETES_SERVICE_PORT", "443")
-        address = os.environ.get("AGENT_API") or f"https://{host}:{port}"
-        self._url = f"{address}/api/v1/namespaces/{plan.namespace}/configmaps/{plan.lease}"
-        self._token = (SERVICE_ACCOUNT / "token").read_text()
-        self._context = ssl.create_default_context(cafile=str(SERVICE_ACCOUNT / "ca.crt"))
+        self._api = Api()
+        self._path = f"/api/v1/namespaces/{plan.namespace}/configmaps/{plan.lease}"
         self._key = f"node-{plan.node}"
 
     def read(self) -> Json | None:
         """Its data; None when it is gone. Raises OSError when that cannot be told."""
-        try:
-            return dict(self._call("GET", None).get("data") or {})
-        except urllib.error.HTTPError as problem:
-            if problem.code in {404, 410}:
-                return None
-            raise
+        found = self._api.call("GET", self._path)
+        return None if found is None else dict(found.get("data") or {})
 
     def tell(self, state: str, statement: str) -> None:
         """Say what this node shows; a lease that is gone needs no word."""
         value = json.dumps({"state": state, "statement": statement, "at": time.time()})
         with contextlib.suppress(OSError):
-            self._call("PATCH", {"data": {self._key: value}})
-
-    def _call(self, method: str, body: Json | None) -> Json:
-        request = urllib.request.Request(  # noqa: S310 - the cluster's own API server
-            self._url,
-            data=json.dumps(body).encode() if body is not None else None,
-            method=method,
-            headers={
-                "authorization": f"Bearer {self._token}",
-                "content-type": "application/merge-patch+json",
-            },
-        )
-        with urllib.request.urlopen(request, timeout=3, context=self._context) as answer:  # noqa: S310
-            found: Json = json.loads(answer.read())
-            return found
+            self._api.call("PATCH", self._path, {"data": {self._key: value}})
 
 
 def look(lease: Lease, last_seen: float, deadline: float) -> tuple[str | None, float, str | None]:
@@ -420,28 +481,37 @@ def main() -> int:
             print(state, statement, file=tell, flush=True)
             sys.stderr.write(f"{plan.node}: {state}: {statement}\n")
 
-        say("ready", f"{plan.action} waits for its word")
-        return _hold(action, heard, say)
+        return _hold(plan, action, heard, say)
 
 
 def undo(action: Action) -> tuple[bool, str]:
-    """Undo, and look, until it does not show or a few seconds are over."""
-    until = time.monotonic() + UNDO_S
+    """Undo, and look, until it does not show or its time is over."""
+    until = time.monotonic() + action.undo_s
     while True:
-        action.undo()
-        shown, statement = action.shows()
+        try:
+            action.undo()
+            shown, statement = action.shows()
+        except OSError as problem:
+            shown, statement = True, str(problem)
         if not shown or time.monotonic() > until:
             return shown, statement
         time.sleep(0.1)
 
 
-def _hold(action: Action, heard: Any, say: Callable[[str, str], None]) -> int:
-    begun = False
+def _hold(plan: Plan, action: Action, heard: Any, say: Callable[[str, str], None]) -> int:
+    begun, failure = action.foreign, ""
+    shown, statement = False, "it never began"
     try:
+        told = False
+        try:
+            action.check()
+            say("ready", f"{plan.action} waits for its word")
+        except OSError as problem:
+            say("failed", str(problem))
         for line in heard:
             word = line.strip().partition(" ")[0]
-            if word == "go" and not begun:
-                begun = True
+            if word == "go" and not told:
+                begun = told = True
                 watch_parent(action.undo)
                 action.do()
                 shown, statement = action.shows()
@@ -449,14 +519,15 @@ def _hold(action: Action, heard: Any, say: Callable[[str, str], None]) -> int:
             elif word == "end":
                 break
     except (OSError, ValueError) as problem:
-        say("failed", str(problem))
+        failure = str(problem)
     finally:
         if begun:
             shown, statement = undo(action)
-            say("remains" if shown else "healed", statement)
+        if shown:
+            say("remains", statement)
         else:
-            say("healed", "it never began")
-    return 0
+            say("failed" if failure else "healed", failure or statement)
+    return int(shown)
 
 
 if __name__ == "__main__":

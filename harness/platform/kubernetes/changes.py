@@ -1,9 +1,18 @@
-"""Changes of the desired state, their inverses, and whether they show: by the API alone."""
+"""Changes of the desired state, their inverses, and whether they show: by the API alone.
+
+What a change leaves until it is undone (a cordon, a scale, a template) carries a mark: a label,
+and the fault's heal in an annotation, put there by the very patch that makes the change and taken
+away by the one that undoes it. So it can be found and undone from any machine, and only once. The
+label is what counts: a Deployment's annotations live on in its ReplicaSets, and `kubectl rollout
+undo` brings them back.
+"""
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,43 +21,101 @@ from kubernetes.client.exceptions import ApiException
 
 from harness.errors import PlatformError
 from harness.platform.kubernetes.access import TIMEOUT_S, is_gone, telling
-from harness.platform.kubernetes.cluster import MANAGED, OURS, Cluster
-from harness.platform.model import Proof
+from harness.platform.kubernetes.cluster import OURS, Cluster
+from harness.platform.model import Heal, Proof
 
 EVICT_S = 60.0
 """How long a drain asks again where a disruption budget says not now (429)."""
 
 TOO_MANY = 429
 RESTARTED = "kubectl.kubernetes.io/restartedAt"
-CORDONED = "harness.codai/cordoned"
+MARK = "undo.harness.codai/"
+"""Followed by the name of the fault's lease: two faults may change one Deployment."""
 
 
-def apply(cluster: Cluster, service: str, change: Mapping[str, Any]) -> None:
-    """Carry the change out; raises PlatformError where the API server or a budget refuses."""
+def inverse(service: str, change: Mapping[str, Any], lease: str) -> dict[str, Any] | None:
+    """The patch that puts back what was, as data for whoever carries it out.
+
+    None where Kubernetes restores by itself.
+    """
+    kind, name = "deployment", service
+    if "cordon" in change:
+        kind, name = "node", change["cordon"]
+        spec: dict[str, Any] = {} if change["was"] else {"unschedulable": None}
+    elif "scale" in change:
+        spec = {"replicas": change["was"]}
+    elif "release" in change:
+        spec = _release(change["container"], change["was"])
+    else:
+        return None
+    mark = f"{MARK}{lease}"
+    nothing = {mark: None}
+    patch = {"metadata": {"labels": nothing, "annotations": nothing}, "spec": spec}
+    return {"kind": kind, "name": name, "mark": mark, "patch": patch}
+
+
+def apply(
+    cluster: Cluster, service: str, change: Mapping[str, Any], heal: Heal | None = None
+) -> None:
+    """Carry the change out; raises PlatformError where the API server or a budget refuses.
+
+    `heal` is that of the fault whose change it is: what it leaves is marked with it.
+    """
+    marks = _marks(cluster, heal)
     if "delete" in change:
         for name, uid in change["delete"].items():
             _delete(cluster, name, uid)
     if "cordon" in change:
-        _cordon(cluster, change["cordon"], unschedulable=True)
+        _patch(cluster, "node", change["cordon"], {**marks, "spec": {"unschedulable": True}})
         for name in change["evict"]:
             _evict(cluster, name)
     if "scale" in change:
-        _patch(cluster, service, {"spec": {"replicas": change["scale"]}})
+        _patch(cluster, "deployment", service, {**marks, "spec": {"replicas": change["scale"]}})
     if "restart" in change:
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        _template(cluster, service, {"metadata": {"annotations": {RESTARTED: now}}})
+        template = {"metadata": {"annotations": {RESTARTED: now}}}
+        _patch(cluster, "deployment", service, {"spec": {"template": template}})
     if "release" in change:
-        _release(cluster, service, change["container"], change["release"])
+        spec = _release(change["container"], change["release"])
+        _patch(cluster, "deployment", service, {**marks, "spec": spec})
 
 
-def undo(cluster: Cluster, service: str, change: Mapping[str, Any]) -> None:
-    """Put back what was; idempotent. What Kubernetes restores by itself needs nothing."""
-    if "cordon" in change and not change["was"]:
-        _cordon(cluster, change["cordon"], unschedulable=False)
-    if "scale" in change:
-        _patch(cluster, service, {"spec": {"replicas": change["was"]}})
-    if "release" in change:
-        _release(cluster, service, change["container"], change["was"])
+def undo(cluster: Cluster, back: Mapping[str, Any]) -> None:
+    """Carry an `inverse` out where the fault's mark still is; idempotent."""
+    found = _read(cluster, back["kind"], back["name"])
+    if found is not None and back["mark"] in (found.metadata.labels or {}):
+        _patch(cluster, back["kind"], back["name"], back["patch"])
+
+
+def marked(cluster: Cluster) -> list[tuple[str, Heal]]:
+    """(what, the heal it is marked with) of everything that faults of this namespace left."""
+    with telling("nodes"):
+        nodes = cluster.core.list_node(_request_timeout=TIMEOUT_S).items
+    with telling(f"deployments of {cluster.namespace}"):
+        deployments = cluster.apps.list_namespaced_deployment(
+            cluster.namespace, _request_timeout=TIMEOUT_S
+        ).items
+    return [*_marked(cluster, "node", nodes), *_marked(cluster, "deployment", deployments)]
+
+
+def _marked(cluster: Cluster, kind: str, items: Sequence[Any]) -> list[tuple[str, Heal]]:
+    found = []
+    for item in items:
+        for key in item.metadata.labels or ():
+            if key.startswith(MARK):
+                note = json.loads(item.metadata.annotations[key])
+                if note["namespace"] == cluster.namespace:
+                    found.append((f"{kind} {item.metadata.name}", Heal(**note["heal"])))
+    return found
+
+
+def _marks(cluster: Cluster, heal: Heal | None) -> dict[str, Any]:
+    """Nodes belong to no namespace, so the mark names the run's own."""
+    back = heal.arguments.get("undo") if heal is not None else None
+    if heal is None or back is None:
+        return {}
+    note = json.dumps({"namespace": cluster.namespace, "heal": asdict(heal)})
+    return {"metadata": {"labels": {back["mark"]: OURS}, "annotations": {back["mark"]: note}}}
 
 
 def shows(cluster: Cluster, service: str, change: Mapping[str, Any]) -> Proof:
@@ -90,16 +157,6 @@ def _delete(cluster: Cluster, name: str, uid: str) -> None:
         )
 
 
-def _cordon(cluster: Cluster, name: str, *, unschedulable: bool) -> None:
-    mark = OURS if unschedulable else None
-    body = {
-        "metadata": {"annotations": {CORDONED: mark}},
-        "spec": {"unschedulable": unschedulable or None},
-    }
-    with telling(f"node {name}"):
-        cluster.core.patch_node(name, body, _request_timeout=TIMEOUT_S)
-
-
 def _evict(cluster: Cluster, name: str) -> None:
     """Evict as kubectl drain does: again and again while a budget says not now."""
     deadline = time.monotonic() + EVICT_S
@@ -125,28 +182,38 @@ def _evict(cluster: Cluster, name: str) -> None:
         time.sleep(1.0)
 
 
-def _patch(cluster: Cluster, service: str, body: Mapping[str, Any]) -> None:
-    with telling(f"deployment {service}"):
+def _read(cluster: Cluster, kind: str, name: str) -> Any:
+    """The node or Deployment; None when it is gone."""
+    with telling(f"{kind} {name}"):
+        try:
+            if kind == "node":
+                return cluster.core.read_node(name, _request_timeout=TIMEOUT_S)
+            return cluster.apps.read_namespaced_deployment(
+                name, cluster.namespace, _request_timeout=TIMEOUT_S
+            )
+        except ApiException as problem:
+            if is_gone(problem):
+                return None
+            raise
+
+
+def _patch(cluster: Cluster, kind: str, name: str, body: Mapping[str, Any]) -> None:
+    with telling(f"{kind} {name}"):
+        if kind == "node":
+            cluster.core.patch_node(name, dict(body), _request_timeout=TIMEOUT_S)
+            return
         cluster.apps.patch_namespaced_deployment(
-            service, cluster.namespace, dict(body), _request_timeout=TIMEOUT_S
+            name, cluster.namespace, dict(body), _request_timeout=TIMEOUT_S
         )
 
 
-def _template(cluster: Cluster, service: str, template: Mapping[str, Any]) -> None:
-    _patch(cluster, service, {"spec": {"template": dict(template)}})
+def _release(container: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The spec with exactly these fields of a container.
 
-
-def _release(cluster: Cluster, service: str, container: str, fields: Mapping[str, Any]) -> None:
-    _template(cluster, service, {"spec": {"containers": [{"name": container, **fields}]}})
-
-
-def cordoned_by_us(cluster: Cluster) -> list[str]:
-    """Nodes that carry our mark."""
-    with telling("nodes"):
-        found = cluster.core.list_node(_request_timeout=TIMEOUT_S)
-    marked = [
-        item.metadata.name
-        for item in found.items
-        if (item.metadata.annotations or {}).get(CORDONED) == OURS
-    ]
-    return [f"node {name} is cordoned ({MANAGED} {OURS})" for name in marked]
+    A list is replaced: merged by name, a variable that only the other release has would stay.
+    """
+    exact = {
+        key: [{"$patch": "replace"}, *value] if isinstance(value, list) else value
+        for key, value in fields.items()
+    }
+    return {"template": {"spec": {"containers": [{"name": container, **exact}]}}}

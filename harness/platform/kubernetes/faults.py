@@ -23,9 +23,10 @@ READ: tuple[Need, ...] = (
     ("", "nodes", "list"),
     ("", "services", "get"),
     ("apps", "deployments", "get"),
+    ("apps", "deployments", "list"),
     ("policy", "poddisruptionbudgets", "list"),
 )
-"""What a plan reads, whatever the fault."""
+"""What a plan reads and what a look for marks takes, whatever the fault."""
 
 LEASE: tuple[Need, ...] = (
     ("", "configmaps", "create"),
@@ -67,14 +68,23 @@ AGENT_KINDS = (
     "memory-pressure",
     "disk-pressure",
 )
+NODES: tuple[Need, ...] = (("", "nodes", "get"), ("", "nodes", "patch"))
+DEPLOYMENTS: tuple[Need, ...] = (("apps", "deployments", "get"), ("apps", "deployments", "patch"))
 API_NEEDS: Mapping[str, tuple[Need, ...]] = {
     "kill-replicas": (("", "pods", "delete"),),
     "kill-database": (("", "pods", "delete"),),
-    "drain-node": (("", "nodes", "patch"), ("", "pods/eviction", "create")),
-    "scale": (("apps", "deployments", "patch"),),
+    "drain-node": (*NODES, ("", "pods/eviction", "create"), *AGENT),
+    "scale": (*DEPLOYMENTS, *AGENT),
     "rolling-restart": (("apps", "deployments", "patch"),),
-    "bad-release": (("apps", "deployments", "patch"),),
+    "bad-release": (*DEPLOYMENTS, *AGENT),
 }
+UNDO_NEEDS: Mapping[str, tuple[Need, ...]] = {
+    "drain-node": NODES,
+    "scale": DEPLOYMENTS,
+    "bad-release": DEPLOYMENTS,
+}
+"""What the agent that undoes a change by the API takes besides its lease."""
+
 KINDS = (*AGENT_KINDS, *API_NEEDS)
 
 NOT_HERE = {

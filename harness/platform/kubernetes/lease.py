@@ -1,5 +1,8 @@
 """A fault's lease in the cluster and the agents that hold the fault while it is renewed.
 
+An agent on a node carries the fault out and undoes it. A change by the API is made by the harness;
+its one agent, anywhere in the cluster, only undoes it.
+
 The lease is a ConfigMap: `wish` (wait, hold, heal), `renewed` (Unix seconds), `heal` (the ledger's
 entry, so that any harness can undo it) and, per node, what its agent shows.
 """
@@ -18,6 +21,7 @@ from kubernetes.client.exceptions import ApiException
 
 from harness.errors import PlatformError
 from harness.platform.kubernetes.access import TIMEOUT_S, is_gone, quietly, telling
+from harness.platform.kubernetes.agent import AGENT_UID
 from harness.platform.kubernetes.cluster import MANAGED, OURS, Cluster
 
 KIND = "harness.codai/kind"
@@ -29,7 +33,11 @@ POLL_S = 0.25
 DEADLINE_S = 900.0
 """No fault holds longer than this, whatever happens to everybody else."""
 
+MODULE = "harness.platform.kubernetes.agent"
 AGENT_ACCOUNT = "codai-harness-agent"
+API = "api"
+"""In place of a node's name: the agent that undoes by the API, wherever it runs."""
+
 CAPABILITIES = ("SYS_ADMIN", "SYS_PTRACE", "NET_ADMIN", "KILL", "SETUID", "SETGID", "DAC_OVERRIDE")
 
 
@@ -40,6 +48,17 @@ class Work:
     node: str
     action: str
     arguments: Mapping[str, Any]
+    account: str = AGENT_ACCOUNT
+
+
+def undoing(kind: str, back: Mapping[str, Any]) -> Work:
+    """The work of the agent that carries a change's inverse out, with the kind's own account."""
+    return Work(API, "put-back", back, undo_account(kind))
+
+
+def undo_account(kind: str) -> str:
+    """The account of the agent that undoes faults of this kind."""
+    return f"codai-harness-undo-{kind}"
 
 
 class Leases:
@@ -88,13 +107,13 @@ class Leases:
         Raises PlatformError naming a node that does not say so.
         """
         if self.read(lease) is None:
-            self._remove(lease)
+            self._remove(lease, agents=bool(nodes))
             return
         self._patch(lease, {"wish": "heal"})
         told = set(self.shown(lease))
         waiting = [node for node in nodes if node in told or self._pod_runs(lease, node)]
-        self._await(lease, waiting, {"healed"}, HEALED_S, "healed")
-        self._remove(lease)
+        self._await(lease, waiting, {"healed", "failed"}, HEALED_S, "healed")
+        self._remove(lease, agents=bool(nodes))
 
     # -- looking ---------------------------------------------------------------------------------
 
@@ -190,7 +209,7 @@ class Leases:
                 raise PlatformError(
                     f"the agent on {waiting[0]} was not {word} after {limit_s:g} s "
                     f"({said}; {self._why(lease, waiting[0])})",
-                    "see kubectl describe pod; it undoes itself when its lease is stale",
+                    "see kubectl describe pod; it undoes the fault when its lease is stale",
                 )
             time.sleep(POLL_S)
 
@@ -211,16 +230,20 @@ class Leases:
     def _pod_runs(self, lease: str, node: str) -> bool:
         return _agent_name(lease, node) in self.agents()
 
-    def _remove(self, lease: str) -> None:
+    def _remove(self, lease: str, *, agents: bool) -> None:
+        """An account that may inject no fault with agents may not delete them either."""
         core, namespace = self._cluster.core, self._cluster.namespace
-        problem = quietly(
-            lambda: core.delete_collection_namespaced_pod(
-                namespace,
-                label_selector=f"{KIND}=agent,harness.codai/lease={lease}",
-                grace_period_seconds=0,
-                _request_timeout=TIMEOUT_S,
+        problem = None
+        if agents:
+            problem = quietly(
+                lambda: core.delete_collection_namespaced_pod(
+                    namespace,
+                    label_selector=f"{KIND}=agent,harness.codai/lease={lease}",
+                    grace_period_seconds=0,
+                    _request_timeout=TIMEOUT_S,
+                )
             )
-        ) or quietly(
+        problem = problem or quietly(
             lambda: core.delete_namespaced_config_map(lease, namespace, _request_timeout=TIMEOUT_S)
         )
         if problem is not None:
@@ -228,7 +251,7 @@ class Leases:
 
 
 def agent_pod(namespace: str, lease: str, work: Work, image: str) -> client.V1Pod:
-    """The pod of one agent: on its node whatever that is tainted with, never restarted."""
+    """The pod of one agent, with no more rights than its work takes."""
     plan = {
         "namespace": namespace,
         "lease": lease,
@@ -238,45 +261,80 @@ def agent_pod(namespace: str, lease: str, work: Work, image: str) -> client.V1Po
         "deadline_s": DEADLINE_S,
         "arguments": dict(work.arguments),
     }
-    container = client.V1Container(
-        name="agent",
-        image=image,
-        image_pull_policy="IfNotPresent",
-        command=["nsenter", "--target", "1", "--cgroup", "--", "python"],
-        args=["-m", "harness.platform.kubernetes.agent"],
-        env=[
-            client.V1EnvVar(
-                name="AGENT_UID",
-                value_from=client.V1EnvVarSource(
-                    field_ref=client.V1ObjectFieldSelector(field_path="metadata.uid")
-                ),
-            ),
-            client.V1EnvVar(name="AGENT_PLAN", value=json.dumps(plan)),
-        ],
-        security_context=client.V1SecurityContext(
-            run_as_user=0,
-            privileged=False,
-            capabilities=client.V1Capabilities(add=list(CAPABILITIES)),
-        ),
-        resources=client.V1ResourceRequirements(requests={"cpu": "10m", "memory": "32Mi"}),
-    )
+    uid = client.V1ObjectFieldSelector(field_path="metadata.uid")
+    pod, container = _by_the_api() if work.node == API else _on_the_node(work.node)
     return client.V1Pod(
         metadata=client.V1ObjectMeta(
             name=_agent_name(lease, work.node),
             labels={MANAGED: OURS, KIND: "agent", "harness.codai/lease": lease},
         ),
         spec=client.V1PodSpec(
-            node_name=work.node,
-            host_pid=True,
-            host_network=True,
-            restart_policy="Never",
-            service_account_name=AGENT_ACCOUNT,
+            service_account_name=work.account,
             active_deadline_seconds=int(DEADLINE_S) + 60,
             termination_grace_period_seconds=5,
-            tolerations=[client.V1Toleration(operator="Exists")],
-            containers=[container],
+            containers=[
+                client.V1Container(
+                    name="agent",
+                    image=image,
+                    image_pull_policy="IfNotPresent",
+                    env=[
+                        client.V1EnvVar(
+                            name="AGENT_UID", value_from=client.V1EnvVarSource(field_ref=uid)
+                        ),
+                        client.V1EnvVar(name="AGENT_PLAN", value=json.dumps(plan)),
+                    ],
+                    resources=client.V1ResourceRequirements(
+                        requests={"cpu": "10m", "memory": "32Mi"}
+                    ),
+                    **container,
+                )
+            ],
+            **pod,
         ),
     )
+
+
+def _on_the_node(node: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(pod, container): on its node whatever that is tainted with, never restarted."""
+    pod = {
+        "node_name": node,
+        "host_pid": True,
+        "host_network": True,
+        "restart_policy": "Never",
+        "tolerations": [client.V1Toleration(operator="Exists")],
+    }
+    container = {
+        "command": ["nsenter", "--target", "1", "--cgroup", "--", "python"],
+        "args": ["-m", MODULE],
+        "security_context": client.V1SecurityContext(
+            run_as_user=0,
+            privileged=False,
+            capabilities=client.V1Capabilities(add=list(CAPABILITIES)),
+        ),
+    }
+    return pod, container
+
+
+def _by_the_api() -> tuple[dict[str, Any], dict[str, Any]]:
+    """(pod, container): no rights on any node, started again when it ends without success."""
+    pod = {
+        "restart_policy": "OnFailure",
+        "security_context": client.V1PodSecurityContext(
+            run_as_non_root=True,
+            run_as_user=AGENT_UID,
+            run_as_group=AGENT_UID,
+            seccomp_profile=client.V1SeccompProfile(type="RuntimeDefault"),
+        ),
+    }
+    container = {
+        "command": ["python", "-m", MODULE],
+        "security_context": client.V1SecurityContext(
+            allow_privilege_escalation=False,
+            read_only_root_filesystem=True,
+            capabilities=client.V1Capabilities(drop=["ALL"]),
+        ),
+    }
+    return pod, container
 
 
 def _agent_name(lease: str, node: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +25,7 @@ from harness.platform.kubernetes.cluster import (
     check_namespace,
 )
 from harness.platform.kubernetes.exclusive import exclusive
-from harness.platform.kubernetes.lease import Leases, Work
+from harness.platform.kubernetes.lease import Leases, Work, undoing
 from harness.platform.model import (
     Fault,
     Heal,
@@ -251,6 +252,9 @@ class Kubernetes:
     def plan_heal(self, service: Service, fault: Fault, fault_id: str) -> Heal:
         """Everything that undoes the fault; also kept in the cluster, with its lease."""
         found = self._resolve(service, fault)
+        lease = f"harness-{fault_id}"[:50].lower()
+        back = changes.inverse(service.name, found.change, lease)
+        works = [*found.works, *([undoing(fault.kind, back)] if back else [])]
         needs = (*faults.BASE, *faults.needs_of(fault.kind))
         require(self._cluster.api, self._where.namespace, needs, ROLES)
         return Heal(
@@ -260,9 +264,10 @@ class Kubernetes:
                 **fault.arguments,
                 "service": service.name,
                 "targets": list(found.targets),
-                "works": [asdict(work) for work in found.works],
+                "works": [asdict(work) for work in works],
                 "change": dict(found.change),
-                "lease": f"harness-{fault_id}"[:50].lower(),
+                "undo": back,
+                "lease": lease,
             },
         )
 
@@ -275,10 +280,9 @@ class Kubernetes:
         works = [Work(**work) for work in words["works"]]
         self._leases.prepare(words["lease"], works, asdict(heal))
         try:
-            if works:
-                self._leases.hold(words["lease"], [work.node for work in works])
+            self._leases.hold(words["lease"], [work.node for work in works])
             if words["change"]:
-                changes.apply(self._cluster, service.name, words["change"])
+                changes.apply(self._cluster, service.name, words["change"], heal)
         except BaseException:
             self.heal(heal)
             raise
@@ -286,14 +290,14 @@ class Kubernetes:
     def heal(self, heal: Heal) -> None:
         """Undo and return when undone; a lease that is gone leaves nothing to its agents."""
         words = heal.arguments
-        if words["change"]:
-            changes.undo(self._cluster, words["service"], words["change"])
+        if words.get("undo"):
+            changes.undo(self._cluster, words["undo"])
         self._leases.release(words["lease"], [work["node"] for work in words["works"]])
 
     def proof(self, heal: Heal) -> Proof:
         """What the agents show, or the API server for a change of the desired state."""
         words = heal.arguments
-        if words["works"]:
+        if not words["change"]:
             shown = self._leases.shown(words["lease"])
             held = {n: t for n, (s, t) in shown.items() if s in {"in-effect", "remains"}}
             if held:
@@ -306,18 +310,18 @@ class Kubernetes:
         return changes.shows(self._cluster, words["service"], words["change"])
 
     def orphaned_heals(self) -> tuple[Heal, ...]:
-        """Faults whose lease is in the cluster: any harness can undo them."""
-        import json  # noqa: PLC0415 - only here
-
-        return tuple(
-            Heal(**json.loads(data["heal"])) for _, data in self._leases.all() if "heal" in data
-        )
+        """Faults that the cluster remembers, by a lease or by a mark: any harness can undo them."""
+        leases = [data for _, data in self._leases.all()]
+        kept = [Heal(**json.loads(data["heal"])) for data in leases if "heal" in data]
+        found = [*kept, *(heal for _, heal in changes.marked(self._cluster))]
+        return tuple({heal.fault_id: heal for heal in found}.values())
 
     def leftovers(self) -> tuple[str, ...]:
-        """Leases, agents and cordons of ours that are still there."""
+        """Leases, agents and marked changes of ours that are still there."""
         found = [f"lease {name}" for name, _ in self._leases.all()]
         found += [f"agent pod {name}" for name in self._leases.agents()]
-        return (*found, *changes.cordoned_by_us(self._cluster))
+        marked = changes.marked(self._cluster)
+        return (*found, *(f"{what} is changed by {heal.fault_id}" for what, heal in marked))
 
 
 def _health(pod: Pod) -> Health:

@@ -1,8 +1,8 @@
 """The roles that the harness needs, from what its faults declare: `python -m …rbac deploy/rbac`.
 
 One Role and, for what is not in a namespace, one ClusterRole for what every run takes (`base`) and
-for each kind of fault; a team binds `base` and those of the faults it allows. The agents have an
-account of their own.
+for each kind of fault; a team binds `base` and those of the faults it allows. The agents have
+accounts of their own: one for those on nodes, one for each kind that is undone by the API.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import yaml
 
 from harness.platform.kubernetes.access import Need
 from harness.platform.kubernetes.cluster import MANAGED, OURS
-from harness.platform.kubernetes.faults import BASE, KINDS, needs_of
-from harness.platform.kubernetes.lease import AGENT_ACCOUNT
+from harness.platform.kubernetes.faults import BASE, KINDS, UNDO_NEEDS, needs_of
+from harness.platform.kubernetes.lease import AGENT_ACCOUNT, undo_account
 
 CLUSTER_WIDE = frozenset({"nodes"})
 AGENT_NEEDS: tuple[Need, ...] = (("", "configmaps", "get"), ("", "configmaps", "patch"))
@@ -35,45 +35,59 @@ def rules(needs: Sequence[Need]) -> list[dict[str, Any]]:
     ]
 
 
-def roles_of(kind: str, needs: Sequence[Need] | None = None) -> list[dict[str, Any]]:
-    """The Role and the ClusterRole of one kind of fault; the namespace is given at `apply`."""
-    needs = needs_of(kind) if needs is None else needs
+def roles(name: str, needs: Sequence[Need]) -> list[dict[str, Any]]:
+    """The Role and the ClusterRole of these needs; the namespace is given at `apply`."""
     wide = [need for need in needs if need[1].partition("/")[0] in CLUSTER_WIDE]
     near = [need for need in needs if need not in wide]
-    name = f"codai-harness-{kind}"
     made = [_object("Role", name, near)]
     return [*made, _object("ClusterRole", name, wide)] if wide else made
 
 
 def base_roles() -> list[dict[str, Any]]:
     """What every run takes, whatever it breaks, and what `harness reap` looks with."""
-    return roles_of("base", BASE)
+    return roles("codai-harness-base", BASE)
+
+
+def roles_of(kind: str) -> list[dict[str, Any]]:
+    """What one kind of fault takes besides."""
+    return roles(f"codai-harness-{kind}", needs_of(kind))
 
 
 def agent_objects() -> list[dict[str, Any]]:
-    """The agents' account, their role and its binding: they read and answer their lease only."""
-    metadata = {"name": AGENT_ACCOUNT, "labels": {MANAGED: OURS}}
-    return [
-        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata},
-        _object("Role", AGENT_ACCOUNT, AGENT_NEEDS),
-        {
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "RoleBinding",
-            "metadata": metadata,
-            "roleRef": {
-                "apiGroup": "rbac.authorization.k8s.io",
-                "kind": "Role",
-                "name": AGENT_ACCOUNT,
-            },
-            "subjects": [{"kind": "ServiceAccount", "name": AGENT_ACCOUNT}],
-        },
-    ]
+    """The account of the agents on nodes: they read and answer their lease only."""
+    return _account(AGENT_ACCOUNT, AGENT_NEEDS)
+
+
+def undo_objects(kind: str) -> list[dict[str, Any]]:
+    """The account of the agent that undoes this kind by the API; nothing where none does.
+
+    A ClusterRole among them is bound by hand: its binding must name the namespace.
+    """
+    if kind not in UNDO_NEEDS:
+        return []
+    return _account(undo_account(kind), (*AGENT_NEEDS, *UNDO_NEEDS[kind]))
 
 
 def files() -> dict[str, str]:
     """File name -> content."""
-    made = {f"{kind}.yaml": _text(roles_of(kind)) for kind in KINDS}
+    made = {f"{kind}.yaml": _text([*roles_of(kind), *undo_objects(kind)]) for kind in KINDS}
     return {"agent.yaml": _text(agent_objects()), "base.yaml": _text(base_roles()), **made}
+
+
+def _account(name: str, needs: Sequence[Need]) -> list[dict[str, Any]]:
+    """A ServiceAccount, its roles, and the binding of the Role."""
+    metadata = {"name": name, "labels": {MANAGED: OURS}}
+    return [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata},
+        *roles(name, needs),
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "metadata": metadata,
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+            "subjects": [{"kind": "ServiceAccount", "name": name}],
+        },
+    ]
 
 
 def _object(kind: str, name: str, needs: Sequence[Need]) -> dict[str, Any]:

@@ -1,0 +1,65 @@
+"""What a node would do with an agent's pod: run it, as a process of this machine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import certifi
+
+from tests.platform_kubernetes.fake import FakeApi
+
+LAUNCH = """
+import os, pathlib, sys
+from harness.platform.kubernetes import agent
+agent.SERVICE_ACCOUNT, agent.AGENT_UID = pathlib.Path(sys.argv[1]), os.getuid()
+agent.STALE_S = float(sys.argv[2])
+sys.exit(agent.main())
+"""
+
+
+class Kubelet:
+    """Runs every pod that is made; takes a lease for stale after `stale_s`."""
+
+    def __init__(self, api: FakeApi, directory: Path, stale_s: float) -> None:
+        self._api = api
+        self._directory = directory
+        self._stale_s = stale_s
+        self._lock = threading.Lock()
+        self._ended = False
+        self.running: list[subprocess.Popen[bytes]] = []
+        (directory / "token").write_text("t")
+        (directory / "ca.crt").write_bytes(Path(certifi.where()).read_bytes())
+        api.kubelet = self.run
+
+    def run(self, pod: dict[str, Any]) -> None:
+        """Start its container, and again for as long as it fails."""
+        (container,) = pod["spec"]["containers"]
+        named = {each["name"]: each.get("value", "") for each in container["env"]}
+        words = [sys.executable, "-c", LAUNCH, str(self._directory), str(self._stale_s)]
+        environment = {
+            **os.environ,
+            **named,
+            "AGENT_API": self._api.url,
+            "KUBERNETES_SERVICE_HOST": "unused",
+        }
+        while True:
+            with self._lock:
+                if self._ended:
+                    return
+                process = subprocess.Popen(words, env=environment, stderr=subprocess.DEVNULL)
+                self.running.append(process)
+            if process.wait() == 0 or pod["spec"]["restartPolicy"] != "OnFailure":
+                return
+
+    def stop(self) -> None:
+        """Kill what still runs."""
+        with self._lock:
+            self._ended = True
+            for process in self.running:
+                process.kill()
+                process.wait()
