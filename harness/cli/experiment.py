@@ -25,21 +25,33 @@ def group() -> None:
 
 @group.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
-def list_(*, as_json: bool) -> None:
-    """Every experiment in experiments/ and what it breaks."""
+def list_(*, as_json: bool) -> int:
+    """Every experiment in experiments/ and what it breaks.
+
+    A file that is none is told on standard error; the exit code is 2 then.
+    """
     from harness.catalog import project_root
     from harness.chaos.experiment import experiment_names, load_experiment
+    from harness.errors import HarnessError
 
     root = project_root()
-    found = [load_experiment(name, root) for name in experiment_names(root)]
+    found = []
+    code = 0
+    for name in experiment_names(root):
+        try:
+            found.append(load_experiment(name, root))
+        except HarnessError as problem:
+            click.echo(f"harness: {problem}", err=True)
+            code = problem.exit_code
     if as_json:
         rows = [{"name": e.name, "title": e.title, "teaches": e.teaches} for e in found]
         click.echo(json.dumps(rows, indent=1))
-        return
+        return code
     width = max((len(each.name) for each in found), default=0)
     for each in found:
         faults = ", ".join(fault.kind for fault in each.faults)
         click.echo(f"{each.name:{width}}  {each.title} ({faults})")
+    return code
 
 
 def _set(ctx: click.Context, param: click.Parameter, words: tuple[str, ...]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import yaml
 from harness.catalog import project_root
 from harness.chaos.experiment import experiment_names, load_experiment
 from harness.chaos.plan import SLACK_S, WARMUP_S
+from harness.cli import run
 from harness.errors import ExperimentError
 
 ROOT = project_root()
@@ -47,6 +48,22 @@ def test_there_are_at_least_fourteen_experiments() -> None:
     ]
     total = sum(each.before_s + each.during_s + each.after_s + 6 for each in stages)
     assert total < 15 * 60
+
+
+def test_a_bad_file_is_told_and_the_good_ones_are_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("experiments", "services"):
+        (tmp_path / name).mkdir()
+    good = ROOT / "experiments" / "kill-replica.yaml"
+    (tmp_path / "experiments" / good.name).write_text(good.read_text())
+    (tmp_path / "experiments" / "bad.yaml").write_text("title: [")
+    monkeypatch.setenv("HARNESS_HOME", str(tmp_path))
+    assert run(["experiment", "list"]) == 2
+    told = capsys.readouterr()
+    assert told.out.startswith("kill-replica  ")
+    (line,) = told.err.strip().splitlines()
+    assert "bad.yaml" in line
 
 
 def test_a_parameter_takes_the_place_of_the_documents_own() -> None:
