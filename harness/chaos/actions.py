@@ -47,7 +47,7 @@ def heal() -> list[str]:
     """Undo every fault that this experiment has injected; nothing to undo is no failure."""
     context = current()
     undone = undo_all(context.platform, context.faults, tell)
-    failed = [f"{each.entry.fault_id}: {each.problem}" for each in undone if each.problem]
+    failed = [f"{each.heal.fault_id}: {each.problem}" for each in undone if each.problem]
     if failed:
         raise ActivityFailed("; ".join(failed))
-    return [each.entry.fault_id for each in undone]
+    return [each.heal.fault_id for each in undone]

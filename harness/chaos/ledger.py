@@ -98,8 +98,25 @@ class Ledger:
 
         Raises RecordError for a file that cannot be read.
         """
-        found = [entry for path in self.directory.glob("*.json") if (entry := _entry(path))]
-        return tuple(sorted(found, key=lambda entry: entry.wall_ns, reverse=True))
+        found, problems = self.read()
+        if problems:
+            raise problems[0]
+        return found
+
+    def read(self) -> tuple[tuple[Entry, ...], tuple[RecordError, ...]]:
+        """The entries as above, and what is wrong with each file that is none."""
+        found: list[Entry] = []
+        problems: list[RecordError] = []
+        for path in sorted(self.directory.glob("*.json")):
+            try:
+                entry = _entry(path)
+            except RecordError as problem:
+                problems.append(problem)
+                continue
+            if entry is not None:
+                found.append(entry)
+        found.sort(key=lambda entry: entry.wall_ns, reverse=True)
+        return tuple(found), tuple(problems)
 
     def _write(self, entry: Entry) -> None:
         text = json.dumps({"schema": SCHEMA, **asdict(entry)}, indent=1, default=str)

@@ -361,7 +361,7 @@ class ExperimentRun:
         """Whatever the method and the rollbacks did not undo."""
         for done in undo_all(self.session.platform, self._ledger, self._tell):
             if done.problem and self._state.problem is None:
-                self._state.problem = f"{done.entry.fault_id} was not healed: {done.problem}"
+                self._state.problem = f"{done.heal.fault_id} was not healed: {done.problem}"
 
     def _tell_stages(self) -> None:
         state = self._state

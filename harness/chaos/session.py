@@ -54,7 +54,7 @@ def experiment_session(
     with session_for(experiment, options, say) as ready, ready.platform.exclusive():
         found = reap((ready.platform,))
         for done in found.undone:
-            say(f"undone: {done.entry.heal.kind} of a run that was killed")
+            say(f"undone: {done.heal.kind} of a run that was killed")
         if not found.clean:
             problems = [each.problem for each in found.undone if each.problem]
             what = [*problems, *found.leftovers, *found.unreadable][0]

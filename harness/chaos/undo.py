@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from harness.chaos.ledger import Entry, Ledger, orphans
 from harness.errors import Gone, HarnessError
 from harness.platform import attach
-from harness.platform.model import Platform, Proof
+from harness.platform.model import Heal, Platform, Proof
 
 PROOF_S = 10.0
 """How long after a heal its proof may take: a released process must be seen running again."""
@@ -31,7 +31,7 @@ class Tell(Protocol):
 class Undone:
     """What became of one fault: `problem` None when it was healed and the proof seen."""
 
-    entry: Entry
+    heal: Heal
     proof: Proof | None
     problem: str | None
 
@@ -55,38 +55,49 @@ def _silent(kind: str, /, **_: Any) -> None:
     """Tell nobody."""
 
 
-def undo(platform: Platform, ledger: Ledger, entry: Entry, tell: Tell = _silent) -> Undone:
-    """Heal one fault, wait for the proof, and forget it when it is proven; never raises.
+def undo(platform: Platform, heal: Heal, tell: Tell = _silent) -> Undone:
+    """Heal one fault and wait for the proof; never raises.
 
     `tell(kind, **fields)` hears of it in the words of the record's events.
     """
-    told = {"fault_id": entry.fault_id, "kind": entry.heal.kind}
+    told = {"fault_id": heal.fault_id, "kind": heal.kind}
     tell("chaos", what="heal", **told)
     try:
-        platform.heal(entry.heal)
-        proof = _proof(platform, entry)
+        platform.heal(heal)
+        proof = _proof(platform, heal)
     except Exception as error:  # noqa: BLE001 - every other fault must still be undone
         tell("chaos", what="heal_failed", detail=str(error), **told)
-        return Undone(entry, None, str(error) or type(error).__name__)
-    tell("proof", fault_id=entry.fault_id, in_effect=proof.in_effect, statement=proof.statement)
+        return Undone(heal, None, str(error) or type(error).__name__)
+    tell("proof", fault_id=heal.fault_id, in_effect=proof.in_effect, statement=proof.statement)
     if proof.in_effect:
         tell("chaos", what="heal_failed", detail=proof.statement, **told)
-        return Undone(entry, proof, f"healed, but still in effect: {proof.statement}")
-    ledger.forget(entry.fault_id)
+        return Undone(heal, proof, f"healed, but still in effect: {proof.statement}")
     tell("chaos", what="healed", **told)
-    return Undone(entry, proof, None)
+    return Undone(heal, proof, None)
 
 
 def undo_all(
     platform: Platform, ledger: Ledger, tell: Tell = _silent, *, intents: bool = True
 ) -> tuple[Undone, ...]:
-    """Undo every fault of a ledger, the newest first.
+    """Undo every fault of a ledger, the newest first, and forget those that are proven undone.
 
     `intents` False leaves those that another process may be about to inject: an intent undone
     before its act would leave the act unknown. They are undone when that process has ended.
+    Raises RecordError for a file that cannot be read, when all the others are undone.
     """
-    found = [each for each in ledger.entries() if intents or each.state == "injected"]
-    return tuple(undo(platform, ledger, entry, tell) for entry in found)
+    entries, problems = ledger.read()
+    found = [each for each in entries if intents or each.state == "injected"]
+    undone = tuple(_forgotten(ledger, undo(platform, entry.heal, tell)) for entry in found)
+    if problems:
+        raise problems[0]
+    return undone
+
+
+def _forgotten(ledger: Ledger, done: Undone) -> Undone:
+    """What was not proven gone must be found by the next reap."""
+    if done.problem is None:
+        ledger.forget(done.heal.fault_id)
+    return done
 
 
 @contextmanager
@@ -115,37 +126,40 @@ def uninterrupted() -> Iterator[None]:
 def reap(platforms: Sequence[Platform]) -> Reaped:
     """Undo what killed harnesses left, then ask each platform what it still sees of any fault.
 
-    A fault whose lab or cluster is gone has gone with it. Raises nothing for one fault's sake:
-    what could not be undone stands in the result.
+    First what this user's ledgers hold, wherever it is, then what each platform itself remembers;
+    no other run may live on these platforms (`Platform.exclusive`). A fault whose lab or cluster
+    is gone has gone with it. Raises nothing for one fault's sake: what could not be undone stands
+    in the result.
     """
     undone: list[Undone] = []
     unreadable: list[str] = []
     for ledger in orphans():
-        try:
-            entries = ledger.entries()
-        except HarnessError as error:
-            unreadable.append(str(error))
-            continue
-        for entry in entries:
-            try:
-                platform = attach(entry.handle)
-            except Gone:
-                ledger.forget(entry.fault_id)
-                undone.append(Undone(entry, None, None))
-                continue
-            except HarnessError as error:
-                undone.append(Undone(entry, None, str(error)))
-                continue
-            undone.append(undo(platform, ledger, entry))
+        entries, problems = ledger.read()
+        unreadable += map(str, problems)
+        undone += [_forgotten(ledger, _undo_anywhere(entry)) for entry in entries]
         ledger.close()
-    left = tuple(text for platform in platforms for text in platform.leftovers())
-    return Reaped(tuple(undone), left, tuple(unreadable))
+    left: list[str] = []
+    for platform in platforms:
+        undone += [undo(platform, heal) for heal in platform.orphaned_heals()]
+        left += platform.leftovers()
+    return Reaped(tuple(undone), tuple(left), tuple(unreadable))
 
 
-def _proof(platform: Platform, entry: Entry) -> Proof:
+def _undo_anywhere(entry: Entry) -> Undone:
+    """Undo a fault where its own handle leads."""
+    try:
+        platform = attach(entry.handle)
+    except Gone:
+        return Undone(entry.heal, None, None)
+    except HarnessError as error:
+        return Undone(entry.heal, None, str(error))
+    return undo(platform, entry.heal)
+
+
+def _proof(platform: Platform, heal: Heal) -> Proof:
     deadline = time.monotonic() + PROOF_S
     while True:
-        proof = platform.proof(entry.heal)
+        proof = platform.proof(heal)
         if not proof.in_effect or time.monotonic() > deadline:
             return proof
         time.sleep(0.1)

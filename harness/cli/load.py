@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from harness.cli.options import DURATION, RATE
-
-F = TypeVar("F", bound=Callable[..., Any])
+from harness.cli.options import DURATION, RATE, with_options
 
 PLACE_OPTIONS = (
     click.option(
@@ -70,17 +67,6 @@ LOAD_OPTIONS = (
         help="Where records are kept (default: results/).",
     ),
 )
-
-
-def with_options(*options: Callable[[F], F]) -> Callable[[F], F]:
-    """Give a command these options, in this order in its help."""
-
-    def add(command: F) -> F:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return add
 
 
 def place_of(words: dict[str, Any], *, jobs: bool = True) -> Any:

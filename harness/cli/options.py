@@ -51,9 +51,31 @@ class _Object(click.ParamType[dict[str, Any]]):
         return found
 
 
+def with_options(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Give a command these options, in this order in its help."""
+
+    def add(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
 DURATION = _Parsed("duration", parse_duration)
 RATE = _Parsed("rate", parse_rate)
 RATIO = _Parsed("share", parse_ratio)
+
+CLUSTER_OPTIONS = (
+    click.option("--namespace", help="Of the service on a cluster, e.g. codai-staging."),
+    click.option("--context", help="Of the kubeconfig (default: the current one)."),
+    click.option(
+        "--kubeconfig",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Default: KUBECONFIG, then ~/.kube/config.",
+    ),
+)
+"""Which cluster is meant, and where in it."""
 
 PLACE_OPTIONS = (
     click.option(
@@ -63,13 +85,7 @@ PLACE_OPTIONS = (
         show_default=True,
         help="Where the service runs.",
     ),
-    click.option("--namespace", help="Of the service on a cluster, e.g. codai-staging."),
-    click.option("--context", help="Of the kubeconfig (default: the current one)."),
-    click.option(
-        "--kubeconfig",
-        type=click.Path(path_type=Path, dir_okay=False),
-        help="Default: KUBECONFIG, then ~/.kube/config.",
-    ),
+    *CLUSTER_OPTIONS,
 )
 """Which deployment is meant, for every command that drives or breaks one."""
 
@@ -126,6 +142,4 @@ RUN_OPTIONS = (
 
 def run_options(command: F) -> F:
     """Give a command the options of a run, as keyword arguments named like RunOptions' fields."""
-    for option in reversed(RUN_OPTIONS):
-        command = option(command)
-    return command
+    return with_options(*RUN_OPTIONS)(command)

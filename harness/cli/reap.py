@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+from harness.cli.options import CLUSTER_OPTIONS, with_options
+from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from harness.platform import Platform
 
 
 @click.command("reap")
@@ -15,23 +24,40 @@ import click
     metavar="NAME",
     help="Where to look for what is left (default: lab); may be given again.",
 )
+@with_options(*CLUSTER_OPTIONS)
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
-def command(platforms: tuple[str, ...], *, as_json: bool) -> int:
+def command(
+    platforms: tuple[str, ...],
+    namespace: str | None,
+    context: str | None,
+    kubeconfig: Path | None,
+    *,
+    as_json: bool,
+) -> int:
     """Undo the faults of runs that are gone, then look for anything that is left of any fault.
 
-    Whatever they hit is undone where it was hit; --platform only says where to look afterwards.
-    Exit code 0 when nothing remains, 1 when something does. Faults of runs that are still alive
-    are theirs to undo and are not touched.
+    Whatever this machine's runs hit is undone where it was hit. A cluster remembers its faults
+    itself: with --platform kubernetes those of any machine's runs are undone. Exit code 0 when
+    nothing remains, 1 when something does, 2 while a run is breaking things in that namespace:
+    faults of runs that are still alive are theirs to undo and are not touched.
     """
     from harness.chaos.undo import reap
-    from harness.platform import make_platform
 
-    found = reap([make_platform(name) for name in dict.fromkeys(platforms or ("lab",))])
+    named = tuple(dict.fromkeys(platforms or ("lab",)))
+    if "kubernetes" not in named and any((namespace, context, kubeconfig)):
+        raise UsageError(
+            "--namespace, --context and --kubeconfig are for a cluster", "add --platform kubernetes"
+        )
+    found_at = [_platform(name, namespace, context, kubeconfig) for name in named]
+    with ExitStack() as held:
+        for platform in found_at:
+            held.enter_context(platform.exclusive())
+        found = reap(found_at)
     if as_json:
         body = {
             "clean": found.clean,
             "undone": [
-                {"fault_id": e.entry.fault_id, "kind": e.entry.heal.kind, "problem": e.problem}
+                {"fault_id": e.heal.fault_id, "kind": e.heal.kind, "problem": e.problem}
                 for e in found.undone
             ],
             "leftovers": list(found.leftovers),
@@ -41,9 +67,26 @@ def command(platforms: tuple[str, ...], *, as_json: bool) -> int:
         return 0 if found.clean else 1
     for each in found.undone:
         word = "undone" if each.problem is None else f"NOT undone: {each.problem}"
-        click.echo(f"{each.entry.fault_id}: {word}")
+        click.echo(f"{each.heal.fault_id}: {word}")
     for left in (*found.leftovers, *found.unreadable):
         click.echo(f"remains: {left}")
     if found.clean:
         click.echo("nothing of any fault remains")
     return 0 if found.clean else 1
+
+
+def _platform(
+    name: str, namespace: str | None, context: str | None, kubeconfig: Path | None
+) -> Platform:
+    from harness.platform import make_platform
+
+    if name != "kubernetes":
+        return make_platform(name)
+    if namespace is None:
+        raise UsageError("no namespace was named", "add --namespace, e.g. codai-staging")
+    where = {
+        "namespace": namespace,
+        "context": context,
+        "kubeconfig": str(kubeconfig) if kubeconfig else None,
+    }
+    return make_platform(name, where=where, progress=lambda text: click.echo(text, err=True))

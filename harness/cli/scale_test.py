@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from harness.cli.load import LOAD_OPTIONS, PLACE_OPTIONS, place_of, with_options
-from harness.cli.options import DURATION, RATE
+from harness.cli.load import LOAD_OPTIONS, PLACE_OPTIONS, place_of
+from harness.cli.options import DURATION, RATE, with_options
 
 PROFILE_OPTIONS = (
     click.option("--rate", "peak", type=RATE, required=True, help="Arrival rate of the peak."),

@@ -182,6 +182,13 @@ class Platform(Protocol):
         """
         ...
 
+    def orphaned_heals(self) -> tuple[Heal, ...]:
+        """Faults of runs that are gone which the deployment itself remembers, on any machine.
+
+        Only for who holds it (`exclusive`): a living run's faults are among them.
+        """
+        ...
+
     def leftovers(self) -> tuple[str, ...]:
         """What is still there of any fault, found by looking, in words for the user."""
         ...

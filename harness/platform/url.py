@@ -139,6 +139,10 @@ class Url:
         """None: nothing moves here that would have to be moved back."""
         return None
 
+    def orphaned_heals(self) -> tuple[Heal, ...]:
+        """Nothing was broken, nothing is remembered."""
+        return ()
+
     def leftovers(self) -> tuple[str, ...]:
         """Nothing was broken, nothing is left."""
         return ()

@@ -46,6 +46,7 @@ class Remembering:
 
     def __init__(self) -> None:
         self.effects: list[str] = []
+        self.remembered: list[str] = []
         self.stubborn = False
         self.broken = False
 
@@ -106,6 +107,9 @@ class Remembering:
 
     def notes(self, service: Service) -> tuple[str, ...]:
         return ()
+
+    def orphaned_heals(self) -> tuple[Heal, ...]:
+        return tuple(Heal(each, "kill-replicas", {}) for each in self.remembered)
 
     def leftovers(self) -> tuple[str, ...]:
         return tuple(self.effects)

@@ -63,7 +63,7 @@ def test_reap_undoes_what_a_killed_run_left_and_forgets_it(platform: Remembering
     platform.effects = ["first", "second"]
     found = reap((platform,))
     assert found.clean
-    assert [each.entry.fault_id for each in found.undone] == ["second", "first"]
+    assert [each.heal.fault_id for each in found.undone] == ["second", "first"]
     assert platform.effects == []
     assert list(ledger_directory().iterdir()) == []
     assert reap((platform,)).undone == ()
@@ -109,6 +109,36 @@ def test_a_ledger_that_cannot_be_read_is_told_and_stays(platform: Remembering) -
     assert not found.clean
     assert "x.json" in found.unreadable[0]
     assert (directory / "x.json").exists()
+
+
+def test_an_entry_that_cannot_be_read_does_not_keep_its_neighbours(platform: Remembering) -> None:
+    """Neither when a killed run's ledger is reaped nor when a run undoes its own."""
+    process = owner()
+    process.kill()
+    process.wait()
+    (directory,) = ledger_directory().iterdir()
+    (directory / "0.json").write_text("{")
+    platform.effects = ["first", "second"]
+    found = reap((platform,))
+    assert [each.heal.fault_id for each in found.undone] == ["second", "first"]
+    assert platform.effects == []
+    assert not found.clean
+    assert [path.name for path in directory.iterdir()] == ["0.json"]
+    with Ledger.open() as ledger:
+        ledger.injected(ledger.intend(Heal("own", "kill-replicas", {}), {}))
+        (ledger.directory / "0.json").write_text("{")
+        platform.effects = ["own"]
+        with pytest.raises(RecordError, match=r"0\.json"):
+            undo_all(platform, ledger)
+        assert platform.effects == []
+
+
+def test_what_the_deployment_itself_remembers_is_undone_too(platform: Remembering) -> None:
+    """A run on another machine left it; no ledger here knows of it."""
+    platform.effects = platform.remembered = ["elsewhere"]
+    found = reap((platform,))
+    assert found.clean
+    assert [each.heal.fault_id for each in found.undone] == ["elsewhere"]
 
 
 def test_an_entry_of_another_schema_is_refused() -> None:

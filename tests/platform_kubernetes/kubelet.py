@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -18,8 +20,16 @@ import os, pathlib, sys
 from harness.platform.kubernetes import agent
 agent.SERVICE_ACCOUNT, agent.AGENT_UID = pathlib.Path(sys.argv[1]), os.getuid()
 agent.STALE_S = float(sys.argv[2])
+agent.watch_parent = lambda undo: None  # nothing in a container outlives its first process
 sys.exit(agent.main())
 """
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """The container's processes, all of them."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 class Kubelet:
@@ -51,7 +61,9 @@ class Kubelet:
             with self._lock:
                 if self._ended:
                     return
-                process = subprocess.Popen(words, env=environment, stderr=subprocess.DEVNULL)
+                process = subprocess.Popen(
+                    words, env=environment, stderr=subprocess.DEVNULL, start_new_session=True
+                )
                 self.running.append(process)
             if process.wait() == 0 or pod["spec"]["restartPolicy"] != "OnFailure":
                 return
@@ -61,5 +73,4 @@ class Kubelet:
         with self._lock:
             self._ended = True
             for process in self.running:
-                process.kill()
-                process.wait()
+                kill(process)

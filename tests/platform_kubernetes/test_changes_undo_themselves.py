@@ -14,7 +14,7 @@ from harness.platform.kubernetes.lease import Leases
 from harness.platform.kubernetes.platform import Kubernetes
 from harness.platform.model import Fault, Heal
 from tests.platform_kubernetes.fake import DEPLOYMENT, NODE, FakeApi
-from tests.platform_kubernetes.kubelet import Kubelet
+from tests.platform_kubernetes.kubelet import Kubelet, kill
 
 SCALE = Fault("scale", {"replicas": 5})
 DRAIN = Fault("drain-node", {"node": "us-east-1a"})
@@ -81,7 +81,7 @@ def test_a_living_harness_holds_its_change_and_heals_it(
     platform.heal(heal)
     assert state(api) == before
     assert platform.leftovers() == ()
-    until(lambda: all(each.poll() == 0 for each in kubelet.running))
+    until(lambda: all(each.poll() == 0 for each in kubelet.running))  # the lease is gone
 
 
 def test_an_agent_that_was_killed_meanwhile_undoes_the_change_when_it_runs_again(
@@ -95,10 +95,8 @@ def test_an_agent_that_was_killed_meanwhile_undoes_the_change_when_it_runs_again
     dead(monkeypatch)
     before = state(api)
     injected(platform, service, SCALE)
-    marked = api.get(DEPLOYMENT)
-    kubelet.running[0].kill()
+    kill(kubelet.running[0])
     until(lambda: len(kubelet.running) > 1)
-    api.put(DEPLOYMENT, marked)  # as where nothing in the pod outlives its first process
     until(lambda: state(api) == before)
 
 

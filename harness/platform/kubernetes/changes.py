@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,7 +21,8 @@ from kubernetes.client.exceptions import ApiException
 
 from harness.errors import PlatformError
 from harness.platform.kubernetes.access import TIMEOUT_S, is_gone, telling
-from harness.platform.kubernetes.cluster import OURS, Cluster
+from harness.platform.kubernetes.cluster import Cluster
+from harness.platform.kubernetes.lease import heal_of
 from harness.platform.model import Heal, Proof
 
 EVICT_S = 60.0
@@ -31,6 +32,15 @@ TOO_MANY = 429
 RESTARTED = "kubectl.kubernetes.io/restartedAt"
 MARK = "undo.harness.codai/"
 """Followed by the name of the fault's lease: two faults may change one Deployment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What a fault changed and has not been put back; `heal` None where it cannot be read."""
+
+    what: str
+    name: str
+    heal: Heal | None
 
 
 def inverse(service: str, change: Mapping[str, Any], lease: str) -> dict[str, Any] | None:
@@ -87,35 +97,33 @@ def undo(cluster: Cluster, back: Mapping[str, Any]) -> None:
         _patch(cluster, back["kind"], back["name"], back["patch"])
 
 
-def marked(cluster: Cluster) -> list[tuple[str, Heal]]:
-    """(what, the heal it is marked with) of everything that faults of this namespace left."""
+def marked(cluster: Cluster) -> list[Mark]:
+    """Everything that faults of this namespace changed and nobody has put back."""
     with telling("nodes"):
         nodes = cluster.core.list_node(_request_timeout=TIMEOUT_S).items
     with telling(f"deployments of {cluster.namespace}"):
         deployments = cluster.apps.list_namespaced_deployment(
             cluster.namespace, _request_timeout=TIMEOUT_S
         ).items
-    return [*_marked(cluster, "node", nodes), *_marked(cluster, "deployment", deployments)]
-
-
-def _marked(cluster: Cluster, kind: str, items: Sequence[Any]) -> list[tuple[str, Heal]]:
+    items = [("node", node) for node in nodes] + [("deployment", each) for each in deployments]
     found = []
-    for item in items:
-        for key in item.metadata.labels or ():
-            if key.startswith(MARK):
-                note = json.loads(item.metadata.annotations[key])
-                if note["namespace"] == cluster.namespace:
-                    found.append((f"{kind} {item.metadata.name}", Heal(**note["heal"])))
+    for kind, item in items:
+        labels, notes = item.metadata.labels or {}, item.metadata.annotations or {}
+        for key in labels:
+            if key.startswith(MARK) and labels[key] == cluster.namespace:
+                what, name = f"{kind} {item.metadata.name}", key.removeprefix(MARK)
+                found.append(Mark(what, name, heal_of(notes.get(key))))
     return found
 
 
 def _marks(cluster: Cluster, heal: Heal | None) -> dict[str, Any]:
-    """Nodes belong to no namespace, so the mark names the run's own."""
+    """Nodes belong to no namespace, so the label's value names the run's own."""
     back = heal.arguments.get("undo") if heal is not None else None
     if heal is None or back is None:
         return {}
-    note = json.dumps({"namespace": cluster.namespace, "heal": asdict(heal)})
-    return {"metadata": {"labels": {back["mark"]: OURS}, "annotations": {back["mark"]: note}}}
+    key = back["mark"]
+    note = json.dumps(asdict(heal))
+    return {"metadata": {"labels": {key: cluster.namespace}, "annotations": {key: note}}}
 
 
 def shows(cluster: Cluster, service: str, change: Mapping[str, Any]) -> Proof:

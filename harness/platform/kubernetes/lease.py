@@ -23,6 +23,7 @@ from harness.errors import PlatformError
 from harness.platform.kubernetes.access import TIMEOUT_S, is_gone, quietly, telling
 from harness.platform.kubernetes.agent import AGENT_UID
 from harness.platform.kubernetes.cluster import MANAGED, OURS, Cluster
+from harness.platform.model import Heal
 
 KIND = "harness.codai/kind"
 READY_S = 40.0
@@ -59,6 +60,14 @@ def undoing(kind: str, back: Mapping[str, Any]) -> Work:
 def undo_account(kind: str) -> str:
     """The account of the agent that undoes faults of this kind."""
     return f"codai-harness-undo-{kind}"
+
+
+def heal_of(text: str | None) -> Heal | None:
+    """The heal that a lease or a mark keeps; None for what is none: it is told as left over."""
+    try:
+        return Heal(**json.loads(text or ""))
+    except (ValueError, TypeError):
+        return None
 
 
 class Leases:
@@ -104,14 +113,16 @@ class Leases:
     def release(self, lease: str, nodes: Sequence[str]) -> None:
         """Tell the agents to undo, wait until each says so, remove them and the lease; idempotent.
 
-        Raises PlatformError naming a node that does not say so.
+        One that only undoes by the API has nothing left to do: the caller has done it. Raises
+        PlatformError naming a node that does not say so.
         """
         if self.read(lease) is None:
             self._remove(lease, agents=bool(nodes))
             return
         self._patch(lease, {"wish": "heal"})
         told = set(self.shown(lease))
-        waiting = [node for node in nodes if node in told or self._pod_runs(lease, node)]
+        held = [node for node in nodes if node != API]
+        waiting = [node for node in held if node in told or self._pod_runs(lease, node)]
         self._await(lease, waiting, {"healed", "failed"}, HEALED_S, "healed")
         self._remove(lease, agents=bool(nodes))
 

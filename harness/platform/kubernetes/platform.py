@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import _thread
-import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -25,7 +24,7 @@ from harness.platform.kubernetes.cluster import (
     check_namespace,
 )
 from harness.platform.kubernetes.exclusive import exclusive
-from harness.platform.kubernetes.lease import Leases, Work, undoing
+from harness.platform.kubernetes.lease import Leases, Work, heal_of, undoing
 from harness.platform.model import (
     Fault,
     Heal,
@@ -104,6 +103,7 @@ class Kubernetes:
 
     def exclusive(self) -> AbstractContextManager[None]:
         """Hold the namespace; a run whose namespace is taken over is interrupted, and heals."""
+        check_context(self._cluster.api, self._where.namespace)
         return exclusive(self._cluster, self._progress, _thread.interrupt_main)
 
     def target(
@@ -311,17 +311,16 @@ class Kubernetes:
 
     def orphaned_heals(self) -> tuple[Heal, ...]:
         """Faults that the cluster remembers, by a lease or by a mark: any harness can undo them."""
-        leases = [data for _, data in self._leases.all()]
-        kept = [Heal(**json.loads(data["heal"])) for data in leases if "heal" in data]
-        found = [*kept, *(heal for _, heal in changes.marked(self._cluster))]
-        return tuple({heal.fault_id: heal for heal in found}.values())
+        kept = [heal_of(data.get("heal")) for _, data in self._leases.all()]
+        found = [*kept, *(mark.heal for mark in changes.marked(self._cluster))]
+        return tuple({heal.fault_id: heal for heal in found if heal is not None}.values())
 
     def leftovers(self) -> tuple[str, ...]:
         """Leases, agents and marked changes of ours that are still there."""
         found = [f"lease {name}" for name, _ in self._leases.all()]
         found += [f"agent pod {name}" for name in self._leases.agents()]
         marked = changes.marked(self._cluster)
-        return (*found, *(f"{what} is changed by {heal.fault_id}" for what, heal in marked))
+        return (*found, *(f"{mark.what} is changed by {mark.name}" for mark in marked))
 
 
 def _health(pod: Pod) -> Health:

@@ -348,6 +348,10 @@ class Lab:
         """None: nothing moves here that would have to be moved back."""
         return None
 
+    def orphaned_heals(self) -> tuple[Heal, ...]:
+        """None: a lab is of this machine, and the ledger knows its faults."""
+        return ()
+
     def leftovers(self) -> tuple[str, ...]:
         """Faults in effect in this lab, and in any that was left running for exploring.
 
