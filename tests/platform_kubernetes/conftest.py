@@ -36,6 +36,7 @@ def platform(config: Path, monkeypatch: pytest.MonkeyPatch) -> Kubernetes:
     monkeypatch.setattr(exclusive, "RENEW_S", 0.2)
     monkeypatch.setattr(exclusive, "POLL_S", 0.05)
     monkeypatch.setattr(lease, "RENEW_S", 0.5)
+    monkeypatch.setattr(lease, "POLL_S", 0.05)
     return Kubernetes(Where(NAMESPACE, kubeconfig=str(config)))
 
 

@@ -47,12 +47,13 @@ LABELS = {
 class FakeApi:
     """Its objects, what was asked of it, and what it refuses.
 
+    `asked` holds (verb, resource) of every request by the token that made it.
     `denied` holds (verb, resource) that nobody may; `kubelet` hears of every pod that is made.
     """
 
     def __init__(self) -> None:
         self.objects: dict[str, Json] = {}
-        self.asked: list[tuple[str, str]] = []
+        self.asked: dict[str, set[tuple[str, str]]] = {}
         self.denied: set[tuple[str, str]] = set()
         self.kubelet: Callable[[Json], None] = lambda pod: None
         self.lock = threading.RLock()
@@ -79,18 +80,16 @@ class FakeApi:
             return [p.rpartition("/")[2] for p in self.objects if f"/{kind}/" in p]
 
     def answer(
-        self, method: str, path: str, query: Mapping[str, str], body: Any
+        self, token: str, method: str, path: str, query: Mapping[str, str], body: Any
     ) -> tuple[int, Json]:
         """Status and answer of one request."""
         with self.lock:
-            self.asked.append((method, path))
             if path == REVIEWS:
                 return 201, self._review(body)
-            verb = {"GET": "get", "POST": "create", "PUT": "update"}.get(method, method.lower())
-            kind = next(name for name in reversed(path.split("/")) if name in KINDS)
-            verb = "list" if verb == "get" and path.endswith(f"/{kind}") else verb
-            if (verb, kind) in self.denied:
-                return _problem(403, f"may not {verb} {kind}")
+            verb, resource = permission(method, path)
+            self.asked.setdefault(token, set()).add((verb, resource))
+            if (verb, resource) in self.denied:
+                return _problem(403, f"may not {verb} {resource}")
             return getattr(self, f"_{method.lower()}")(path, query, body)  # type: ignore[no-any-return]
 
     def _review(self, body: Json) -> Json:
@@ -146,14 +145,23 @@ class FakeApi:
             wanted = ((body or {}).get("preconditions") or {}).get("resourceVersion")
             if wanted not in {None, self.objects[path]["metadata"]["resourceVersion"]}:
                 return _problem(409, "the object has been modified")
-        gone = [path] if path in self.objects else self._selected(path, query)
-        for each in gone:
+        if path in self.objects:
+            was = self.objects.pop(path)
+            return 200, was if "/pods/" in path else {"status": "Success"}
+        if path.rpartition("/")[2] not in KINDS:
+            return _problem(404, f"{path} is not there")
+        for each in self._selected(path, query):
             del self.objects[each]
-        return (
-            (200, {"status": "Success"})
-            if gone or "labelSelector" in query
-            else _problem(404, path)
-        )
+        return 200, {"status": "Success"}
+
+
+def permission(method: str, path: str) -> tuple[str, str]:
+    """The verb and the resource that a request takes, as a role names them."""
+    kind = next(name for name in reversed(path.split("/")) if name in KINDS)
+    verb = {"GET": "get", "POST": "create", "PUT": "update"}.get(method, method.lower())
+    if path.endswith(f"/{kind}"):
+        verb = {"get": "list", "delete": "deletecollection"}.get(verb, verb)
+    return verb, {"eviction": "pods/eviction"}.get(kind, kind)
 
 
 def merged(was: Any, patch: Any) -> Any:
@@ -195,7 +203,8 @@ def serving() -> Iterator[FakeApi]:
             size = int(self.headers.get("content-length") or 0)
             body = json.loads(self.rfile.read(size)) if size else None
             query = {key: value[0] for key, value in parse_qs(parts.query).items()}
-            code, answer = api.answer(self.command, parts.path, query, body)
+            token = self.headers["authorization"].removeprefix("Bearer ")
+            code, answer = api.answer(token, self.command, parts.path, query, body)
             text = json.dumps(answer).encode()
             self.send_response(code)
             self.send_header("content-type", "application/json")

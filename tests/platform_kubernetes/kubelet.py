@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ import certifi
 
 from tests.platform_kubernetes.fake import FakeApi
 
+TOKEN = "agent"
 LAUNCH = """
 import os, pathlib, sys
 from harness.platform.kubernetes import agent
@@ -42,7 +46,7 @@ class Kubelet:
         self._lock = threading.Lock()
         self._ended = False
         self.running: list[subprocess.Popen[bytes]] = []
-        (directory / "token").write_text("t")
+        (directory / "token").write_text(TOKEN)
         (directory / "ca.crt").write_bytes(Path(certifi.where()).read_bytes())
         api.kubelet = self.run
 
@@ -74,3 +78,20 @@ class Kubelet:
             self._ended = True
             for process in self.running:
                 kill(process)
+
+
+def doomed(api: FakeApi) -> Callable[[dict[str, Any]], None]:
+    """A kubelet whose agents say that they are there and die: none of them undoes anything."""
+
+    def run(pod: dict[str, Any]) -> None:
+        (plan,) = [e["value"] for e in pod["spec"]["containers"][0]["env"] if "value" in e]
+        words = json.loads(plan)
+        lease = f"/api/v1/namespaces/{words['namespace']}/configmaps/{words['lease']}"
+        for state, wish in (("ready", "wait"), ("no-effect", "hold")):
+            while (found := api.get(lease))["data"]["wish"] != wish:
+                time.sleep(0.02)
+            told = {"state": state, "statement": "as if", "at": 0}
+            found["data"][f"node-{words['node']}"] = json.dumps(told)
+            api.put(lease, found)
+
+    return run

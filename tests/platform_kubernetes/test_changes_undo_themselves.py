@@ -16,6 +16,8 @@ from harness.platform.model import Fault, Heal
 from tests.platform_kubernetes.fake import DEPLOYMENT, NODE, FakeApi
 from tests.platform_kubernetes.kubelet import Kubelet, kill
 
+pytestmark = pytest.mark.slow
+
 SCALE = Fault("scale", {"replicas": 5})
 DRAIN = Fault("drain-node", {"node": "us-east-1a"})
 RELEASE = Fault("bad-release", {"env": {"MODE": "wild", "EXTRA": 1}})

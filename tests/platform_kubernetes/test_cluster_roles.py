@@ -1,11 +1,22 @@
-"""The roles in deploy/rbac are those that the faults declare."""
+"""The roles in deploy/rbac are those that the faults declare, and what they declare is enough."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
+import pytest
+
+from harness.catalog.model import Service
+from harness.chaos import undo
+from harness.chaos.undo import reap
 from harness.platform.kubernetes import rbac
-from harness.platform.kubernetes.faults import KINDS
+from harness.platform.kubernetes.access import Need
+from harness.platform.kubernetes.faults import BASE, KINDS, UNDO_NEEDS, needs_of
+from harness.platform.kubernetes.platform import Kubernetes
+from harness.platform.model import Fault
+from tests.platform_kubernetes.fake import FakeApi
+from tests.platform_kubernetes.kubelet import TOKEN, Kubelet
 
 DIRECTORY = Path(__file__).parents[2] / "deploy" / "rbac"
 
@@ -17,9 +28,53 @@ def test_the_files_are_what_the_faults_declare() -> None:
 
 
 def test_no_role_may_read_secrets_or_reach_into_pods() -> None:
-    for kind in KINDS:
-        for role in rbac.roles_of(kind):
-            resources = {name for rule in role["rules"] for name in rule["resources"]}
-            verbs = {verb for rule in role["rules"] for verb in rule["verbs"]}
-            assert not resources & {"secrets", "pods/exec", "serviceaccounts", "roles"}
-            assert "*" not in resources | verbs
+    accounts = [each for kind in KINDS for each in rbac.undo_objects(kind) if "rules" in each]
+    for role in [
+        *rbac.base_roles(),
+        *(r for kind in KINDS for r in rbac.roles_of(kind)),
+        *accounts,
+    ]:
+        resources = {name for rule in role["rules"] for name in rule["resources"]}
+        verbs = {verb for rule in role["rules"] for verb in rule["verbs"]}
+        assert not resources & {"secrets", "pods/exec", "serviceaccounts", "roles"}
+        assert "*" not in resources | verbs
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("kill-replicas", {"count": 1}),
+        Fault("drain-node", {"node": "us-east-1a"}),
+        Fault("scale", {"replicas": 5}),
+        Fault("bad-release", {"image": "bad:2"}),
+        Fault("rolling-restart"),
+    ],
+    ids=lambda fault: fault.kind,
+)
+def test_a_fault_by_the_api_asks_for_no_more_than_it_declares(
+    platform: Kubernetes,
+    service: Service,
+    api: FakeApi,
+    kubelet: Kubelet,
+    fault: Fault,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """From the hold of the namespace to the reaping; neither does the agent that undoes it."""
+    monkeypatch.setattr(undo, "PROOF_S", 0.0)  # nothing here brings a deleted pod back
+    with platform.exclusive():
+        heal = platform.plan_heal(service, fault, f"{fault.kind}-1")
+        platform.inject(service, fault, heal)
+        platform.observe(service)
+        platform.proof(heal)
+        reap((platform,))
+    own = {(verb, kind) for verb, kind in api.asked["none"] if kind != "namespaces"}
+    assert own <= names((*BASE, *needs_of(fault.kind)))
+    unused = names(needs_of(fault.kind)) - own - {("get", "pods")}  # asked where an agent fails
+    assert not unused
+    agents = names((*rbac.AGENT_NEEDS, *UNDO_NEEDS.get(fault.kind, ())))
+    assert api.asked.get(TOKEN, set()) <= agents
+
+
+def names(needs: Iterable[Need]) -> set[tuple[str, str]]:
+    """(verb, resource) of each."""
+    return {(verb, resource) for _, resource, verb in needs}

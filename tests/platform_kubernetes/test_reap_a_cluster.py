@@ -14,7 +14,7 @@ from harness.platform.kubernetes.lease import Leases
 from harness.platform.kubernetes.platform import Kubernetes
 from harness.platform.model import Fault, Heal
 from tests.platform_kubernetes.fake import DEPLOYMENT, NAMESPACE, NODE, FakeApi
-from tests.platform_kubernetes.kubelet import Kubelet
+from tests.platform_kubernetes.kubelet import doomed
 
 CHANGES = (
     Fault("scale", {"replicas": 5}),
@@ -25,14 +25,14 @@ CHANGES = (
 
 @pytest.fixture
 def left(
-    platform: Kubernetes, service: Service, kubelet: Kubelet, monkeypatch: pytest.MonkeyPatch
+    platform: Kubernetes, service: Service, api: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> list[Heal]:
     """Three changes of a run on another machine, dead since, whose agents have died as well."""
     monkeypatch.setattr(Leases, "_renew", lambda self, lease: None)
+    api.kubelet = doomed(api)
     heals = [platform.plan_heal(service, fault, f"{fault.kind}-1") for fault in CHANGES]
     for fault, heal in zip(CHANGES, heals, strict=True):
         platform.inject(service, fault, heal)
-    kubelet.stop()
     return heals
 
 
