@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,6 +17,7 @@ import pytest
 
 from harness.catalog import load_catalog
 from harness.catalog.model import Service
+from harness.cli import run
 from harness.errors import CapabilityMissing, PlatformError, UsageError
 from harness.platform import attach
 from harness.platform.kubernetes.platform import IMAGE_VARIABLE, Kubernetes, Where
@@ -203,6 +205,33 @@ def test_a_change_of_a_harness_that_died_is_undone_in_the_cluster(
     for heal in platform.orphaned_heals():
         assert not platform.proof(heal).in_effect
         platform.heal(heal)
+
+
+def test_a_second_run_on_the_namespace_is_refused_and_the_next_is_not(
+    platform: Kubernetes,
+) -> None:
+    other = attach(platform.handle())
+    with (
+        platform.exclusive(),
+        pytest.raises(PlatformError, match="has been breaking things here"),
+        other.exclusive(),
+    ):
+        pass
+    with other.exclusive():
+        pass
+
+
+def test_another_machine_reaps_what_a_dead_harness_left(
+    platform: Kubernetes, cluster: Handle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With no ledger of it, by the cluster's own memory, before the agents would."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    before = spec_of(cluster)
+    crashed(platform, kind="scale", replicas=5)
+    where = ["--namespace", NAMESPACE, "--kubeconfig", str(cluster.kubeconfig)]
+    assert run(["reap", "--platform", "kubernetes", *where]) == 0
+    assert spec_of(cluster) == before
+    assert platform.leftovers() == ()
 
 
 def spec_of(cluster: Handle) -> list[Any]:
