@@ -11,19 +11,26 @@ from typing import Any
 
 import numpy as np
 
-from harness.record.distribution import Floats
+from harness.record.distribution import Counts, Floats
 from harness.record.run import RunRecord
-from harness.stats.burn import firing
+from harness.stats.burn import BurnAlert, firing
 from harness.stats.recovery import Recovery, recovery
 
 UNHEALTHY = frozenset({"failed", "unready", "NotReady", "not ready", "Unknown", "removed"})
 """What a platform's own health check says of what it has given up."""
+
+LATENCY_TOLERANCE = 0.25
+"""What a second's latency may exceed that of before: the p95 of 200 requests, an experiment's
+second, scatters by 7 %; with the 10 % of long series one sound failover in 23 was called late."""
 
 STEADY = 5
 """Answers in a row from the first region again that make a fail-back."""
 
 BURN_WINDOW_S, BURN_RATE = 5.0, 14.4
 """The alert rule shown: the SRE workbook's fast burn rate, on a window that fits an experiment."""
+
+LATENCY_BURN_RATE = 6.0
+"""The workbook's other rate that pages: a p95's budget cannot burn faster than 20 times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +103,9 @@ def recovery_of(record: RunRecord, stages: Stages, q: float = 0.95) -> Recovery:
         "errors": due.lost[begin:end] / offered,
         "throughput": np.minimum(done.completed[begin:end].astype(float), offered),
     }
-    return recovery(seconds, series, stages.inject, stages.heal)
+    return recovery(
+        seconds, series, stages.inject, stages.heal, latency_tolerance=LATENCY_TOLERANCE
+    )
 
 
 def backlog_of(record: RunRecord, stages: Stages) -> Backlog:
@@ -196,19 +205,34 @@ def _detected(record: RunRecord, stages: Stages) -> float | None:
 
 
 def _alerted(record: RunRecord, stages: Stages) -> float | None:
-    """The end of the first window in which the error budget burnt as fast as a page needs."""
-    from harness.stats.burn import BurnAlert  # noqa: PLC0415 - only here
+    """The end of the first window in which a budget burnt as fast as a page needs.
 
-    objective = next(
-        (1 - o.threshold for o in record.service.objectives if o.indicator == "error_ratio"), None
-    )
-    if objective is None:
-        return None
-    rule = (BurnAlert(BURN_WINDOW_S, 1.0, BURN_RATE, 0.0, "page"),)
+    Failed requests burn the error budget; those that failed or took longer than the objective
+    of their quantile burn its budget (5 % for a p95).
+    """
     series = record.series("due")
-    for second in range(int(stages.inject), min(int(stages.end), series.seconds)):
-        begin = max(0, second + 1 - int(BURN_WINDOW_S))
-        window = slice(begin, second + 1)
-        if firing(series.lost[window], series.offered[window], objective, rule):
+    fired = []
+    for objective in record.service.objectives:
+        if objective.indicator == "error_ratio":
+            bad, wanted, rate = series.lost, 1 - objective.threshold, BURN_RATE
+        elif objective.indicator == "latency" and objective.quantile is not None:
+            late = [
+                0 if each is None else each.above(objective.threshold)
+                for each in record.distributions("response")
+            ]
+            bad, wanted, rate = series.lost + np.array(late), objective.quantile, LATENCY_BURN_RATE
+        else:
+            continue
+        fired.append(_first_alert(bad, series.offered, wanted, rate, stages))
+    return min((t for t in fired if t is not None), default=None)
+
+
+def _first_alert(
+    bad: Counts, offered: Counts, objective: float, rate: float, stages: Stages
+) -> float | None:
+    rule = (BurnAlert(BURN_WINDOW_S, 1.0, rate, 0.0, "page"),)
+    for second in range(int(stages.inject), min(int(stages.end), len(offered))):
+        window = slice(max(0, second + 1 - int(BURN_WINDOW_S)), second + 1)
+        if firing(bad[window], offered[window], objective, rule):
             return float(second + 1)
     return None

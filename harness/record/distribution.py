@@ -69,6 +69,10 @@ class Distribution:
         """Seconds; None of nothing."""
         return float(self.values[-1]) if self.count else None
 
+    def above(self, limit: float) -> int:
+        """How many values exceed `limit` seconds, to the width of a bucket."""
+        return int(self.counts[np.searchsorted(self.values, limit, side="right") :].sum())
+
     def quantile(self, q: float) -> float | None:
         """The smallest value that at least a share `q` does not exceed, in seconds.
 

@@ -2,9 +2,9 @@
 
 A second is in band when every metric given is: latency and errors at most max(97.5 % quantile of
 the seconds before the fault, their median + 10 %), throughput mirrored; for latency the quantile
-is at least Student's prediction limit, which a short baseline needs. Recovery is the first
-second in band from which 9 of 10 seconds are. A single bad second as bad as the outage itself is
-the outage, not chance, and recovery starts after it.
+is at least Student's prediction limit, which a short baseline needs, and its tolerance can be
+chosen. Recovery is the first second in band from which 9 of 10 seconds are. A single bad second
+as bad as the outage itself is the outage, not chance, and recovery starts after it.
 """
 
 from __future__ import annotations
@@ -82,8 +82,13 @@ def recovery(
     series: Mapping[str, ArrayLike],
     inject: float,
     heal: float | None = None,
+    *,
+    latency_tolerance: float = TOLERANCE,
 ) -> Recovery:
     """Impact, detection and recovery of a fault injected at `inject`, on t's clock in seconds.
+
+    `latency_tolerance` is the ratio by which a second's latency may always exceed the median of
+    before.
 
     `t` and each of `series` ("latency", "errors", "throughput"), shape (seconds,), any order.
     NaN is unknown (no request completed, say) and never in band; so is a missing second. Raises
@@ -105,7 +110,9 @@ def recovery(
         )
     if heal is not None and heal < inject:
         raise DataError(f"heal at {heal:g} is before inject at {inject:g}", "swap them")
-    bands = tuple(_band(name, values[:start]) for name, values in columns.items())
+    bands = tuple(
+        _band(name, values[:start], latency_tolerance) for name, values in columns.items()
+    )
     excess = _excess(columns, bands)
     bad = excess > 1
     first = _impact(excess, start)
@@ -189,7 +196,7 @@ def _gridded(t: ArrayLike, series: Mapping[str, ArrayLike]) -> tuple[Floats, dic
     return np.asarray(grid, dtype=np.float64), columns
 
 
-def _band(metric: str, before: Floats) -> Band:
+def _band(metric: str, before: Floats, latency_tolerance: float) -> Band:
     known = before[np.isfinite(before)]
     if len(known) < LEAST_BASELINE:
         raise DataError(
@@ -197,7 +204,7 @@ def _band(metric: str, before: Floats) -> Band:
             f"the band needs {LEAST_BASELINE} or more",
         )
     typical = float(np.median(known))
-    room = TOLERANCE * abs(typical)
+    room = (latency_tolerance if metric == "latency" else TOLERANCE) * abs(typical)
     if HIGHER_IS_WORSE[metric]:
         limit = max(float(np.quantile(known, 1 - TAIL)), typical + room)
         return Band(metric, typical, max(limit, _predicted(metric, known)))

@@ -144,3 +144,11 @@ def test_the_verdict_is_stored_and_drawn(tmp_path: Path) -> None:
     assert svg is not None
     for text in ("injected", "failed over", "us-east-1", "answered/s"):
         assert text in svg
+
+
+def test_slowness_alone_is_noticed_by_the_latency_budget(tmp_path: Path) -> None:
+    made = {"slow": lambda second: 15.0 if INJECT <= second < HEAL else 1.0}
+    verdict = judged(tmp_path, outage=(INJECT, INJECT), made=made)
+    marks = verdict.milestones
+    assert marks is not None
+    assert marks.alerted == pytest.approx(INJECT + 3, abs=2)
