@@ -42,6 +42,9 @@ UNDO_S = 5.0
 PUT_BACK_S = 300.0
 """The same of an undo by the API: the server that it takes may be what is down."""
 
+LAST_WORDS_S = 8.0
+"""How long an agent that is done waits for its word to reach the API server."""
+
 AGENT_UID = 64321
 """The user whose packets a cut lets through: only the agent's own look at its lease."""
 
@@ -424,11 +427,12 @@ def look(lease: Lease, last_seen: float, deadline: float) -> tuple[str | None, f
 
 def watch_parent(undo: Callable[[], None]) -> None:
     """A process of its own that undoes the fault should the agent be killed."""
-    read, write = os.pipe()
+    read, _write = os.pipe()
     if os.fork():
         os.close(read)  # the write end closes with us, however we end
         return
-    os.close(write)
+    os.closerange(3, read)
+    os.closerange(read + 1, 256)  # nobody else waits for the end of what it holds
     os.setsid()
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     while os.read(read, 1):
@@ -450,7 +454,7 @@ def speak(plan: Plan, commands: Any, answers: Any) -> None:
     teller = threading.Thread(target=tell_all)
     teller.start()
     deadline, seen, told = time.time() + plan.deadline_s, time.time(), False
-    while True:
+    while teller.is_alive():
         why, seen, wish = look(lease, seen, deadline)
         if why is not None:
             print(f"end {why}", file=answers, flush=True)
@@ -467,7 +471,8 @@ def main() -> int:
     plan = Plan(**json.loads(os.environ["AGENT_PLAN"]))
     action = action_of(plan)
     to_child, from_child = os.pipe(), os.pipe()
-    if not os.fork():
+    speaker = os.fork()
+    if not speaker:
         os.close(to_child[1])
         os.close(from_child[0])
         with os.fdopen(to_child[0]) as commands, os.fdopen(from_child[1], "w") as answers:
@@ -475,13 +480,23 @@ def main() -> int:
         os._exit(0)
     os.close(to_child[0])
     os.close(from_child[1])
-    with os.fdopen(to_child[1], "w") as tell, os.fdopen(from_child[0]) as heard:
+    try:
+        with os.fdopen(to_child[1], "w") as tell, os.fdopen(from_child[0]) as heard:
 
-        def say(state: str, statement: str) -> None:
-            print(state, statement, file=tell, flush=True)
-            sys.stderr.write(f"{plan.node}: {state}: {statement}\n")
+            def say(state: str, statement: str) -> None:
+                print(state, statement, file=tell, flush=True)
+                sys.stderr.write(f"{plan.node}: {state}: {statement}\n")
 
-        return _hold(plan, action, heard, say)
+            return _hold(plan, action, heard, say)
+    finally:
+        await_end(speaker)
+
+
+def await_end(child: int) -> None:
+    """Wait for what it still has to say: the runtime kills it when the agent has ended."""
+    until = time.monotonic() + LAST_WORDS_S
+    while time.monotonic() < until and os.waitpid(child, os.WNOHANG) == (0, 0):
+        time.sleep(0.02)
 
 
 def undo(action: Action) -> tuple[bool, str]:
