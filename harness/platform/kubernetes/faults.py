@@ -322,7 +322,9 @@ def _pressure(fault: Fault, view: View) -> Resolved:
 def _drain(fault: Fault, view: View) -> Resolved:
     name = fault.arguments.get("node")
     if name is None:
-        name = min(node.name for node in view.nodes_of(_named(fault, "region")))
+        names = {node.name for node in view.nodes_of(_named(fault, "region"))}
+        used = names & {pod.node for pod in view.pods if not pod.deleting}
+        name = min(used or names)
     node = view.nodes.get(name)
     if node is None:
         raise PlatformError(f"{fault.kind}: no node {name!r}", f"there are {', '.join(view.nodes)}")
