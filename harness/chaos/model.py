@@ -144,7 +144,8 @@ class ExperimentPlan:
     """Everything known before anything is touched.
 
     `refusals` are reasons for which it may not run (blast radius, permissions); `missing` are
-    reasons for which this platform cannot carry it out (then it is *not applicable*).
+    reasons for which this platform cannot carry it out (then it is *not applicable*);
+    `weaknesses` are what the service lacks to survive it, seen without trying (it *fails*).
     `budget_cost` is the predicted share of the 30-day error budget, None when unknown.
     """
 
@@ -156,6 +157,7 @@ class ExperimentPlan:
     timeline: tuple[Step, ...]
     refusals: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    weaknesses: tuple[str, ...] = ()
     budget_cost: float | None = None
     notes: tuple[str, ...] = ()
     handle: Mapping[str, Any] = field(default_factory=dict)

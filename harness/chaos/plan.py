@@ -27,7 +27,8 @@ def plan_experiment(experiment: Experiment, service: Service, platform: Platform
     """
     replicas = platform.replicas(service)
     capable = platform.capabilities()
-    missing = _needs(experiment, service, platform)
+    weak = _weaknesses(experiment, service, platform)
+    missing = _needs(experiment, service, platform, weak)
     refusals: list[str] = []
     hits: list[Hit] = []
     for fault in experiment.faults:
@@ -57,6 +58,7 @@ def plan_experiment(experiment: Experiment, service: Service, platform: Platform
         timeline=timeline(experiment),
         refusals=tuple(refusals),
         missing=tuple(missing),
+        weaknesses=() if missing else weak,
         budget_cost=_cost(experiment, service, share),
         notes=platform.notes(service),
         handle=platform.handle(),
@@ -92,6 +94,11 @@ def check(plan: ExperimentPlan) -> None:
             f"{plan.experiment}: not applicable on {plan.platform}: {plan.missing[0]}",
             "see `harness experiment plan`",
         )
+    if plan.weaknesses:
+        raise ExperimentError(
+            f"{plan.experiment}: {plan.service} fails as it is: {plan.weaknesses[0]}",
+            "mend it; nothing was touched",
+        )
     if plan.refusals:
         raise ExperimentError(
             f"{plan.experiment}: refused: {plan.refusals[0]}",
@@ -103,13 +110,20 @@ def _words(fault: Fault) -> str:
     return " ".join(f"{key}={value}" for key, value in fault.arguments.items())
 
 
-def _needs(experiment: Experiment, service: Service, platform: Platform) -> list[str]:
-    """What the deployment lacks for the experiment."""
+def _weaknesses(experiment: Experiment, service: Service, platform: Platform) -> tuple[str, ...]:
+    found = [each for fault in experiment.faults for each in platform.weaknesses(service, fault)]
+    return tuple(dict.fromkeys(found))
+
+
+def _needs(
+    experiment: Experiment, service: Service, platform: Platform, weak: Sequence[str]
+) -> list[str]:
+    """What the deployment lacks for the experiment, but for what is its own weakness."""
     missing = []
     regions = len(platform.regions(service))
     if platform.name not in experiment.platforms:
         missing.append(f"it is written for {', '.join(experiment.platforms)}")
-    if regions < experiment.needs.regions:
+    if regions < experiment.needs.regions and not weak:
         missing.append(f"it needs {experiment.needs.regions} regions, there are {regions}")
     return missing
 

@@ -152,7 +152,8 @@ def show(name: str, parameters: dict[str, Any]) -> None:
 def plan(name: str, parameters: dict[str, Any], *, as_json: bool, **words: Any) -> int:
     """Resolve NAME against what runs and print exactly what it would hit; nothing is touched.
 
-    Exit code 0 when it may run, 1 when it is refused, 3 when this platform cannot carry it out.
+    Exit code 0 when it may run, 1 when it is refused or the service fails as it is, 3 when this
+    platform cannot carry it out.
     """
     from dataclasses import asdict
 
@@ -168,7 +169,7 @@ def plan(name: str, parameters: dict[str, Any], *, as_json: bool, **words: Any) 
         click.echo(json.dumps(asdict(found), indent=1, default=str))
     else:
         print_plan(experiment, found)
-    return 3 if found.missing else 1 if found.refusals else 0
+    return 3 if found.missing else 1 if found.refusals or found.weaknesses else 0
 
 
 @group.command("run")
@@ -238,6 +239,8 @@ def print_plan(experiment: Experiment, plan: ExperimentPlan) -> None:
         click.echo(f"  {step.at_s:6.1f} s  {step.what}")
     for text in plan.missing:
         click.echo(f"  not applicable here: {text}")
+    for text in plan.weaknesses:
+        click.echo(f"  fails as it is: {text}")
     for text in plan.refusals:
         click.echo(f"  refused: {text}")
 

@@ -186,6 +186,9 @@ def _one(
         plan = plan_experiment(experiment, ready.service, ready.platform)
         if plan.missing:
             return Entry(experiment.name, experiment.title, "not applicable", plan.missing)
+        if plan.weaknesses:
+            reasons = tuple(f"It fails as it is: {each}." for each in plan.weaknesses)
+            return Entry(experiment.name, experiment.title, "fail", reasons)
         if plan.refusals:
             reasons = tuple(f"Refused: {reason}" for reason in plan.refusals)
             return Entry(experiment.name, experiment.title, "inconclusive", reasons)

@@ -171,6 +171,10 @@ class Platform(Protocol):
         """An address of that region that a connection may come from; None: it has none to lend."""
         ...
 
+    def weaknesses(self, service: Service, fault: Fault) -> tuple[str, ...]:
+        """What the service lacks to survive the fault, seen without trying: it fails as it is."""
+        ...
+
     def notes(self, service: Service) -> tuple[str, ...]:
         """What a plan should show besides: disruption budgets, how the replicas are spread."""
         ...

@@ -131,6 +131,10 @@ class Url:
         """None: nothing is known of its network."""
         return None
 
+    def weaknesses(self, service: Service, fault: Fault) -> tuple[str, ...]:
+        """None: a URL does not tell."""
+        return ()
+
     def notes(self, service: Service) -> tuple[str, ...]:
         """Nothing: the plan's targets say it all."""
         return ()

@@ -105,6 +105,9 @@ class Remembering:
     def restore(self, service: Service) -> str | None:
         return None
 
+    def weaknesses(self, service: Service, fault: Fault) -> tuple[str, ...]:
+        return ()
+
     def notes(self, service: Service) -> tuple[str, ...]:
         return ()
 

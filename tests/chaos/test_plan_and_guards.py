@@ -81,6 +81,21 @@ def test_what_the_platform_cannot_carry_out_is_not_applicable(
         check(plan)
 
 
+def test_what_a_service_lacks_to_survive_it_fails_without_a_fault(
+    experiment: Experiment,
+    service: Service,
+    platform: Remembering,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Too few regions of its own are then no excuse."""
+    alone = "no ready pod in eu-west-1, where it should run"
+    monkeypatch.setattr(Remembering, "weaknesses", lambda *_: (alone,))
+    plan = plan_experiment(replace(experiment, needs=Needs(regions=3)), service, platform)
+    assert (plan.weaknesses, plan.missing) == ((alone,), ())
+    with pytest.raises(ExperimentError, match="fails as it is: no ready pod in eu-west-1"):
+        check(plan)
+
+
 def test_a_fault_that_matches_nothing_is_refused(
     experiment: Experiment, service: Service, platform: Remembering
 ) -> None:

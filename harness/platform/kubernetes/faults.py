@@ -87,6 +87,13 @@ UNDO_NEEDS: Mapping[str, tuple[Need, ...]] = {
 
 KINDS = (*AGENT_KINDS, *API_NEEDS)
 
+OF_REGIONS = frozenset({"fail-region", "isolate-region", "partition-regions"})
+"""Faults that a service survives only where it runs in more than one region."""
+
+RESTORE: tuple[Need, ...] = (("apps", "deployments", "patch"),)
+MOVING = frozenset({"fail-region", "fail-zone", "isolate-region", "kill-node", "drain-node"})
+"""Faults after which pods may have left a region for good: a restart spreads them anew."""
+
 NOT_HERE = {
     "kill-edge": "a cluster's edge is its ingress controller: kill its pods by their own labels",
     "pause-edge": "a cluster's edge is its ingress controller: kill its pods by their own labels",
@@ -101,8 +108,9 @@ NOT_HERE = {
 
 
 def needs_of(kind: str) -> tuple[Need, ...]:
-    """What a fault of this kind takes besides BASE."""
-    return AGENT if kind in AGENT_KINDS else API_NEEDS.get(kind, ())
+    """What a fault of this kind and its aftermath take besides BASE."""
+    own = AGENT if kind in AGENT_KINDS else API_NEEDS.get(kind, ())
+    return (*own, *(RESTORE if kind in MOVING else ()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -202,9 +202,7 @@ class Kubernetes:
         next experiment on that region would hit nobody. A rolling restart is what an operator does.
         """
         self._kept_nodes = None
-        nodes = self._cluster.nodes().values()
-        sound = {n.region for n in nodes if n.ready == "True" and not n.unschedulable}
-        empty = sound - {self._in(pod) for pod in self._pods(service)} - {"unknown"}
+        empty = self._sound_regions() - {self._in(pod) for pod in self._pods(service)} - {"unknown"}
         if not empty:
             return None
         changes.apply(self._cluster, service.name, {"restart": True})
@@ -216,6 +214,30 @@ class Kubernetes:
         where = ", ".join(sorted(empty))
         return f"restarted {service.name} one by one: no pod had come back to {where}"
 
+    def weaknesses(self, service: Service, fault: Fault) -> tuple[str, ...]:
+        """Regions it should run in and does not; budgets that allow no drain of sound pods."""
+        if fault.kind in faults.OF_REGIONS:
+            pods = {self._in(pod) for pod in self._pods(service) if pod.ready}
+            empty = [r for r in service.regions if r in self._sound_regions() and r not in pods]
+            return (f"no ready pod in {', '.join(empty)}, where it should run",) if empty else ()
+        if fault.kind != "drain-node":
+            return ()
+        return tuple(
+            f"disruption budget {each.metadata.name} allows no eviction, though all pods are ready"
+            for each in self._budgets(service)
+            if each.status
+            and not each.status.disruptions_allowed
+            and each.status.current_healthy >= max(each.status.expected_pods, 1)
+        )
+
+    def _sound_regions(self) -> set[str]:
+        nodes = self._nodes().values()
+        return {n.region for n in nodes if n.ready == "True" and not n.unschedulable}
+
+    def _budgets(self, service: Service) -> list[Any]:
+        pods = self._pods(service)
+        return self._cluster.budgets(pods[0].labels if pods else {})
+
     def notes(self, service: Service) -> tuple[str, ...]:
         """What a plan should show besides: disruption budgets and the spread of the pods."""
         pods = self._pods(service)
@@ -224,8 +246,7 @@ class Kubernetes:
             spread[self._in(pod)] = spread.get(self._in(pod), 0) + 1
         where = ", ".join(f"{count} in {region}" for region, count in sorted(spread.items()))
         found = [f"pods: {where or 'none'}"]
-        labels = pods[0].labels if pods else {}
-        for budget in self._cluster.budgets(labels):
+        for budget in self._budgets(service):
             allowed = budget.status.disruptions_allowed if budget.status else 0
             found.append(f"disruption budget {budget.metadata.name}: {allowed} allowed now")
         return tuple(found)

@@ -340,6 +340,10 @@ class Lab:
             return None
         return subnet(region).removesuffix(".0.0/16") + ".0.99"
 
+    def weaknesses(self, service: Service, fault: Fault) -> tuple[str, ...]:
+        """None: what the lab runs is what was asked of it."""
+        return ()
+
     def notes(self, service: Service) -> tuple[str, ...]:
         """Nothing: the plan's targets say it all."""
         return ()
