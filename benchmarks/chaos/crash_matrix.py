@@ -93,7 +93,7 @@ class Stream:
         killed = self._kill(victim, process, lab, number)
         if not killed:
             process.kill()
-        code = _wait(process)
+        code = wait(process)
         reaped = self._reap()
         left = self._look(number, members, victim)
         if not killed:
@@ -226,7 +226,8 @@ def _rules(command: list[str]) -> str:
     return done.stdout
 
 
-def _wait(process: subprocess.Popen[bytes]) -> int:
+def wait(process: subprocess.Popen[bytes]) -> int:
+    """Its exit code; -1 when it had to be killed."""
     try:
         return process.wait(END_S)
     except subprocess.TimeoutExpired:

@@ -1,4 +1,4 @@
-"""One experiment on a lab that is there already, its stages cut to seconds: something to kill.
+"""One experiment on what is there already, its stages cut to seconds: something to kill.
 
 `python -m benchmarks.chaos.trial HANDLE EXPERIMENT RESULTS` is what `harness experiment run` does
 from the reaping of old faults to the record, in the same processes.
@@ -32,18 +32,19 @@ def main(handle: str, name: str, results: str) -> int:
     root = project_root()
     service = load_catalog(root / "services").service("memorai")
     platform = attach(json.loads(handle))
-    plain = load_experiment(name, root)
+    plain = load_experiment(name, root, {}, platform.name)
     holds = {key: HOLD_S for key in plain.document["configuration"] if key == "hold_s"}
-    experiment = shortened(load_experiment(name, root, holds), 1.0, 1.0)
+    experiment = shortened(load_experiment(name, root, holds, platform.name), 1.0, 1.0)
     experiment = replace(experiment, load=replace(experiment.load, rate=RATE, spike=None))
     options = RunOptions(service.name, through="global")
     target = platform.target(service, "global", None)
     model = load_model(service, None, root)
     ready = Session(options, service, model, platform, target, root, Path(results))
-    reap((platform,))
-    plan = plan_experiment(experiment, service, platform)
-    print("running", flush=True)
-    chaos_run.ExperimentRun(ready, experiment).run(plan)
+    with platform.exclusive():
+        reap((platform,))
+        plan = plan_experiment(experiment, service, platform)
+        print("running", flush=True)
+        chaos_run.ExperimentRun(ready, experiment).run(plan)
     return 0
 
 
