@@ -7,6 +7,7 @@ search or a comparison can make several runs against one deployment.
 
 from __future__ import annotations
 
+import queue
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from harness.load.plan import LoadPlan
 from harness.platform import Behaviour, LabOptions, make_platform
 from harness.platform.lab.options import REGIONS
 from harness.platform.model import Platform, Target, Through
+from harness.platform.watcher import Watcher
 from harness.record import RunRecord, RunWriter, capture_environment, check_writable
 from harness.report import write_reports
 from harness.traffic import load_model, resolve_profile, scenario_environment, to_engine
@@ -284,9 +286,14 @@ def _load(
     """
     interrupts = 0
     problem: str | None = None
-    with session.load(plan, scenario_environment(session.service)) as child:
+    told: queue.SimpleQueue[Message] = queue.SimpleQueue()
+    with (
+        Watcher(session.platform, session.service, told.put),
+        session.load(plan, scenario_environment(session.service)) as child,
+    ):
         while not child.ended:
             try:
+                _keep_told(told, writer)
                 for message in child.poll(POLL_S):
                     if message["type"] == "child_died":
                         problem = f"the load child ended by itself: {message['stderr'] or 'mute'}"
@@ -296,6 +303,7 @@ def _load(
             except KeyboardInterrupt:
                 interrupts += 1
                 child.stop() if interrupts <= MOST_INTERRUPTS else child.kill()
+    _keep_told(told, writer)
     if interrupts:
         writer.finish("interrupted")
     elif problem is not None:
@@ -303,3 +311,11 @@ def _load(
     else:
         writer.finish("complete")
     return bool(interrupts)
+
+
+def _keep_told(told: queue.SimpleQueue[Message], writer: RunWriter) -> None:
+    """Put into the record what the platform has told."""
+    while not told.empty():
+        message = told.get()
+        del message["monotonic_ns"]  # the writer tells the time on the load's clock
+        writer.event(message.pop("type"), **message)

@@ -33,6 +33,7 @@ from harness.chaos.undo import undo_all, uninterrupted
 from harness.errors import Interrupted
 from harness.load.driver import LoadDriver
 from harness.platform.model import Target
+from harness.platform.watcher import Watcher
 from harness.record import RunRecord, RunWriter
 from harness.record.storage import write_atomic
 from harness.run import Session
@@ -135,6 +136,8 @@ class ExperimentRun:
             stack.enter_context(
                 Observer(self.session.platform, self.session.service, self._ledger, self._inbox)
             )
+            watcher = Watcher(self.session.platform, self.session.service, self._inbox.put)
+            stack.enter_context(watcher)
             stack.enter_context(self._canary(plan, target))
             chaos = stack.enter_context(self._chaos(context))
             while not load.ended:

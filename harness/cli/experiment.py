@@ -187,6 +187,7 @@ def run(name: str, parameters: dict[str, Any], *, yes: bool, as_json: bool, **wo
     from harness.chaos.session import experiment_session
     from harness.judge.experiment import judge_experiment, write_experiment
     from harness.report.experiment_files import write_experiment_reports
+    from harness.report.files import beside
 
     experiment = load_experiment(name, project_root(), parameters, words["platform"])
     options = run_options_of(**words)
@@ -202,7 +203,7 @@ def run(name: str, parameters: dict[str, Any], *, yes: bool, as_json: bool, **wo
         write_experiment(verdict, record.directory)
         write_experiment_reports(record, verdict)
     if as_json:
-        click.echo(json.dumps(verdict.as_dict(), indent=1, default=str))
+        click.echo(json.dumps(verdict.as_dict() | beside(record), indent=1, default=str))
     else:
         _print_verdict(verdict, record.directory)
     return verdict.exit_code

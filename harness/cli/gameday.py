@@ -89,7 +89,7 @@ def command(
     """
     from harness.gameday import GameDayOptions, run_gameday
     from harness.gameday.run import Listener
-    from harness.report.gameday import print_gameday
+    from harness.report.gameday import print_gameday, runs_of
 
     options = GameDayOptions(
         run=run_options_of(mutants=mutants, **words),
@@ -106,7 +106,8 @@ def command(
     listener = Listener(progress.say, progress.begin, progress.hear, progress.end)
     day, directory = run_gameday(options, listener)
     if as_json:
-        click.echo(json.dumps(day.as_dict(), indent=1, default=str))
+        shown = day.as_dict() | {"runs": runs_of(day, directory.parents[1])}
+        click.echo(json.dumps(shown, indent=1, default=str))
     else:
         print_gameday(day, sys.stdout)
         click.echo(f"report  {directory / 'report.html'}")

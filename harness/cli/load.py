@@ -106,7 +106,7 @@ def command(service: str, *, as_json: bool, quiet: bool, **words: Any) -> int:
     and the verdict says which part of the schedule is unknown.
     """
     from harness.in_cluster import cluster_session
-    from harness.report import LiveDisplay, print_report
+    from harness.report import LiveDisplay, beside, print_report
     from harness.run import RunOptions
 
     def say(text: str) -> None:
@@ -125,7 +125,8 @@ def command(service: str, *, as_json: bool, quiet: bool, **words: Any) -> int:
             with LiveDisplay(ready.plan(profile), sys.stderr) as live:
                 outcome = ready.run(profile, live.update)
     if as_json:
-        click.echo(json.dumps(outcome.verdict.as_dict(), indent=1))
+        shown = outcome.verdict.as_dict() | beside(outcome.record)
+        click.echo(json.dumps(shown, indent=1))
     else:
         print_report(outcome.record, outcome.verdict, sys.stdout)
     return outcome.verdict.exit_code

@@ -21,7 +21,7 @@ def command(service: str, *, as_json: bool, quiet: bool, **words: Any) -> int:
 
     Without --target the embedded lab is started for the run and ended with it.
     """
-    from harness.report import LiveDisplay, print_report
+    from harness.report import LiveDisplay, beside, print_report
     from harness.run import RunOptions, session
 
     def say(text: str) -> None:
@@ -36,7 +36,8 @@ def command(service: str, *, as_json: bool, quiet: bool, **words: Any) -> int:
             with LiveDisplay(ready.plan(profile), sys.stderr) as live:
                 outcome = ready.run(profile, live.update)
     if as_json:
-        click.echo(json.dumps(outcome.verdict.as_dict(), indent=1))
+        shown = outcome.verdict.as_dict() | beside(outcome.record)
+        click.echo(json.dumps(shown, indent=1))
     else:
         print_report(outcome.record, outcome.verdict, sys.stdout)
     return outcome.verdict.exit_code

@@ -52,7 +52,7 @@ def show(run: str, root: Path, *, as_json: bool, html: bool) -> None:
     """Show a stored RUN: its id, a unique prefix, a path, `latest` or `SERVICE/latest`."""
     from harness.judge import judge, load_verdict
     from harness.record import RunRecord, find_run
-    from harness.report import print_report, write_reports
+    from harness.report import beside, print_report, write_reports
 
     record = RunRecord.load(find_run(root, run))
     verdict = load_verdict(record.directory / "verdict.json") or judge(record)
@@ -64,7 +64,8 @@ def show(run: str, root: Path, *, as_json: bool, html: bool) -> None:
         if sys.stdout.isatty():
             webbrowser.open(page.resolve().as_uri())
     elif as_json:
-        print(json.dumps(verdict.as_dict() | {"record": str(record.directory)}, indent=1))
+        shown = verdict.as_dict() | beside(record) | {"record": str(record.directory)}
+        print(json.dumps(shown, indent=1))
     else:
         print_report(record, verdict, sys.stdout)
 

@@ -6,7 +6,7 @@ words only, so that one experiment file serves every platform.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -103,6 +103,10 @@ class Observation:
     served: Mapping[str, int] | None = None
 
 
+News = Callable[[], Sequence[dict[str, Any]]]
+"""Gives, each time it is called, what is new since the last: events of a record."""
+
+
 @runtime_checkable
 class Platform(Protocol):
     """A place where services run. Each method raises PlatformError with a remedy."""
@@ -158,6 +162,10 @@ class Platform(Protocol):
 
     def observe(self, service: Service) -> Observation:
         """The platform's own health checks and counters; cheap enough for five times a second."""
+        ...
+
+    def news(self, service: Service) -> News | None:
+        """What it tells of the service besides, once a second; None: nothing."""
         ...
 
     def handle(self) -> Mapping[str, Any]:

@@ -12,6 +12,7 @@ from harness.errors import CapabilityMissing, PlatformError
 from harness.platform.model import (
     Fault,
     Heal,
+    News,
     Observation,
     Proof,
     Region,
@@ -115,6 +116,10 @@ class Url:
     def observe(self, service: Service) -> Observation:
         """Nothing: a URL does not tell."""
         return Observation({})
+
+    def news(self, service: Service) -> News | None:
+        """None: a URL does not tell."""
+        return None
 
     def handle(self) -> Mapping[str, Any]:
         """All that was given."""

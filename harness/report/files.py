@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from harness.judge.model import Verdict
 from harness.record.run import RunRecord
 from harness.record.storage import write_atomic
+from harness.report.happened import told_in
 from harness.report.junit import render_junit
 from harness.report.markdown import render_markdown
 
@@ -23,6 +25,11 @@ def write_reports(record: RunRecord, verdict: Verdict, directory: Path) -> None:
     write_atomic(directory / "junit.xml", render_junit(record, verdict))
     write_atomic(directory / "summary.md", render_markdown(record, verdict))
     write_atomic(directory / "report.html", render_html(record, verdict))
+
+
+def beside(record: RunRecord) -> dict[str, Any]:
+    """What `--json` shows beside a verdict: it was told during the run, and judges nothing."""
+    return {"happened": list(told_in(record))}
 
 
 def render_json(verdict: Verdict) -> str:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import suppress
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 from xml.etree import ElementTree as ET
 
 from rich.table import Table
 from rich.text import Text
 
+from harness.errors import HarnessError
 from harness.gameday.model import FILE, Entry, GameDay, Word
+from harness.record.run import RunRecord
 from harness.record.storage import write_atomic
 from harness.report.experiment import after
+from harness.report.files import beside
 from harness.report.junit import clean
 from harness.report.terminal import COLOURS, make_console
 from harness.units import format_duration, format_ratio
@@ -100,6 +104,15 @@ def reasons(day: GameDay) -> list[str]:
     ]
     if day.skipped:
         found.append(f"Not run: {', '.join(day.skipped)}.")
+    return found
+
+
+def runs_of(day: GameDay, runs: Path) -> dict[str, Any]:
+    """What was told during each run of the day, by the run's id; of those that can be read."""
+    found = {}
+    for run in (run for entry in day.entries for run in entry.runs):
+        with suppress(HarnessError):
+            found[run] = beside(RunRecord.load(runs / run))
     return found
 
 

@@ -16,6 +16,7 @@ from harness.record.storage import read_object
 from harness.report import gameday as words
 from harness.report.experiment import HEADER, check_row, milestone_rows
 from harness.report.experiment_charts import timeline_chart
+from harness.report.happened import Happened, happened
 from harness.report.html import PAGE, own_ids
 from harness.units import NANOSECONDS, format_duration
 
@@ -31,6 +32,7 @@ class Part:
     milestones: list[tuple[str, str, str]]
     writes: list[tuple[str, str]]
     chart: Markup | None
+    happened: Happened | None = None
 
 
 def render_html(day: GameDay, runs: Path) -> str:
@@ -71,6 +73,7 @@ def _part(entry: Entry, runs: Path, number: int) -> Part:
         _writes(verdict),
         # The SVG is ours: what others named is escaped by matplotlib.
         None if svg is None else Markup(own_ids(svg, f"g{number}-")),  # noqa: S704
+        happened(record),
     )
 
 

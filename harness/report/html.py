@@ -10,6 +10,7 @@ from markupsafe import Markup
 from harness.judge.model import Verdict
 from harness.record.run import RunRecord
 from harness.report import charts, facts
+from harness.report.happened import happened
 from harness.units import NANOSECONDS
 
 PAGE = jinja2.Environment(
@@ -39,6 +40,7 @@ def render_html(record: RunRecord, verdict: Verdict) -> str:
         phases=record.plan.profile.phases(),
         duration=facts.duration,
         charts=_charts(record),
+        happened=happened(record),
     )
 
 

@@ -19,6 +19,7 @@ from harness.platform.lab.namespace import isolation
 from harness.platform.model import (
     Fault,
     Heal,
+    News,
     Observation,
     Proof,
     Region,
@@ -95,6 +96,9 @@ class Remembering:
 
     def observe(self, service: Service) -> Observation:
         return Observation({})
+
+    def news(self, service: Service) -> News | None:
+        return None
 
     def handle(self) -> Mapping[str, Any]:
         return {"platform": "remembering"}

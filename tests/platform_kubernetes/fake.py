@@ -36,6 +36,7 @@ KINDS = {
     "leases",
     "poddisruptionbudgets",
     "eviction",
+    "events",
 }
 LABELS = {
     "app": "memorai",
@@ -48,7 +49,8 @@ class FakeApi:
     """Its objects, what was asked of it, and what it refuses.
 
     `asked` holds (verb, resource) of every request by the token that made it.
-    `denied` holds (verb, resource) that nobody may; `kubelet` hears of every pod that is made.
+    `denied` holds (verb, resource or path) that nobody may; `kubelet` hears of every pod that is
+    made.
     """
 
     def __init__(self) -> None:
@@ -88,7 +90,7 @@ class FakeApi:
                 return 201, self._review(body)
             verb, resource = permission(method, path)
             self.asked.setdefault(token, set()).add((verb, resource))
-            if (verb, resource) in self.denied:
+            if {(verb, resource), (verb, path)} & self.denied:
                 return _problem(403, f"may not {verb} {resource}")
             return getattr(self, f"_{method.lower()}")(path, query, body)  # type: ignore[no-any-return]
 

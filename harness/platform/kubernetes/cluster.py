@@ -5,6 +5,7 @@ Every call has a deadline, and every refusal becomes one PlatformError with a re
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from kubernetes import client
+from kubernetes.client.exceptions import ApiException
 
 from harness.catalog.model import Service
 from harness.errors import PlatformError, UsageError
@@ -26,6 +28,8 @@ ECOSYSTEM = "codai-ecosystem"
 
 IMAGE = "codai-harness:dev"
 """The image that deploy/images makes; a cluster with a registry names its own."""
+
+FORBIDDEN = 403
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _PRODUCTION = re.compile(r"(^|[-_./:@])prod(uction)?($|[-_./:@])")
@@ -146,6 +150,27 @@ class Cluster:
             return self.apps.read_namespaced_deployment(
                 name, self.namespace, _request_timeout=TIMEOUT_S
             )
+
+    def events(self, namespace: str | None = None, fields: str = "") -> list[dict[str, Any]] | None:
+        """Kubernetes' events as they came, cached ones; None where another namespace is barred.
+
+        Not made into the client's objects: a busy namespace has thousands.
+        """
+        where = namespace or self.namespace
+        with telling(f"events of {where}"):
+            try:
+                answer = self.core.list_namespaced_event(
+                    where,
+                    field_selector=fields,
+                    resource_version="0",
+                    _preload_content=False,
+                    _request_timeout=TIMEOUT_S,
+                )
+            except ApiException as problem:
+                if namespace is not None and problem.status == FORBIDDEN:
+                    return None
+                raise
+            return list(json.loads(answer.data).get("items") or ())
 
     def budgets(self, labels: Mapping[str, str]) -> list[Any]:
         """The disruption budgets that select pods with these labels."""

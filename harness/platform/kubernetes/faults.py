@@ -22,11 +22,12 @@ READ: tuple[Need, ...] = (
     ("", "pods", "list"),
     ("", "nodes", "list"),
     ("", "services", "get"),
+    ("", "events", "list"),
     ("apps", "deployments", "get"),
     ("apps", "deployments", "list"),
     ("policy", "poddisruptionbudgets", "list"),
 )
-"""What a plan reads and what a look for marks takes, whatever the fault."""
+"""What a plan, a run's timeline and a look for marks read, whatever the fault."""
 
 LEASE: tuple[Need, ...] = (
     ("", "configmaps", "create"),

@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.catalog.model import Service
 from harness.errors import CapabilityMissing, PlatformError
-from harness.platform.kubernetes import changes, faults
+from harness.platform.kubernetes import changes, faults, news
 from harness.platform.kubernetes.access import check_context, require
 from harness.platform.kubernetes.cluster import (
     ECOSYSTEM,
@@ -29,6 +29,7 @@ from harness.platform.model import (
     Fault,
     Heal,
     Health,
+    News,
     Observation,
     Proof,
     Region,
@@ -165,8 +166,7 @@ class Kubernetes:
         )
 
     def _pods(self, service: Service) -> list[Pod]:
-        labels = {"app.kubernetes.io/name": service.name, PART_OF: ECOSYSTEM}
-        return [pod for pod in self._cluster.pods(labels) if not pod.deleting]
+        return [pod for pod in self._cluster.pods(_labels(service)) if not pod.deleting]
 
     def _in(self, pod: Pod) -> str:
         node = self._nodes().get(pod.node)
@@ -194,6 +194,10 @@ class Kubernetes:
                 health[f"node {node.name}"] = "Ready" if node.ready == "True" else "NotReady"
             self._seen = (now, Observation(health))
         return self._seen[1]
+
+    def news(self, service: Service) -> News | None:
+        """Changes of the service's pods, and the cluster's own events of them and of the nodes."""
+        return news.News(self._cluster, service.name, _labels(service)).look
 
     def restore(self, service: Service) -> str | None:
         """Spread the pods anew when a region with sound nodes has none of them.
@@ -342,6 +346,10 @@ class Kubernetes:
         found += [f"agent pod {name}" for name in self._leases.agents()]
         marked = changes.marked(self._cluster)
         return (*found, *(f"{mark.what} is changed by {mark.name}" for mark in marked))
+
+
+def _labels(service: Service) -> dict[str, str]:
+    return {"app.kubernetes.io/name": service.name, PART_OF: ECOSYSTEM}
 
 
 def _health(pod: Pod) -> Health:

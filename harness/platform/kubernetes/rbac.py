@@ -18,6 +18,7 @@ from harness.platform.kubernetes.access import Need
 from harness.platform.kubernetes.cluster import MANAGED, OURS
 from harness.platform.kubernetes.faults import BASE, KINDS, UNDO_NEEDS, needs_of
 from harness.platform.kubernetes.lease import AGENT_ACCOUNT, undo_account
+from harness.platform.kubernetes.news import NODE_NEEDS, NODES_NAMESPACE
 
 CLUSTER_WIDE = frozenset({"nodes"})
 AGENT_NEEDS: tuple[Need, ...] = (("", "configmaps", "get"), ("", "configmaps", "patch"))
@@ -48,6 +49,12 @@ def base_roles() -> list[dict[str, Any]]:
     return roles("codai-harness-base", BASE)
 
 
+def node_event_roles() -> list[dict[str, Any]]:
+    """What shows the events of nodes in a run's timeline; a run goes on without it."""
+    (role,) = roles("codai-harness-node-events", NODE_NEEDS)
+    return [{**role, "metadata": {**role["metadata"], "namespace": NODES_NAMESPACE}}]
+
+
 def roles_of(kind: str) -> list[dict[str, Any]]:
     """What one kind of fault takes besides."""
     return roles(f"codai-harness-{kind}", needs_of(kind))
@@ -71,7 +78,12 @@ def undo_objects(kind: str) -> list[dict[str, Any]]:
 def files() -> dict[str, str]:
     """File name -> content."""
     made = {f"{kind}.yaml": _text([*roles_of(kind), *undo_objects(kind)]) for kind in KINDS}
-    return {"agent.yaml": _text(agent_objects()), "base.yaml": _text(base_roles()), **made}
+    return {
+        "agent.yaml": _text(agent_objects()),
+        "base.yaml": _text(base_roles()),
+        "node-events.yaml": _text(node_event_roles()),
+        **made,
+    }
 
 
 def _account(name: str, needs: Sequence[Need]) -> list[dict[str, Any]]:

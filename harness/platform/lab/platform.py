@@ -26,6 +26,7 @@ from harness.platform.model import (
     Fault,
     Heal,
     Health,
+    News,
     Observation,
     Proof,
     Region,
@@ -329,6 +330,10 @@ class Lab:
         """Health by the supervisor and by each edge's own checks; requests served per region."""
         seen = request(self.directory, "observe", service=service.name)
         return Observation(seen["health"], seen["served"] or None)
+
+    def news(self, service: Service) -> News | None:
+        """None: its health checks say it all."""
+        return None
 
     def handle(self) -> Mapping[str, Any]:
         """The directory of the running lab."""

@@ -1,0 +1,220 @@
+"""A run's record holds what the cluster did meanwhile: its pods' changes and its own events."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness._engine import NullServer
+from harness.catalog.model import Service
+from harness.cli import run
+from harness.platform.kubernetes.platform import Kubernetes
+from harness.platform.model import News
+from harness.record import RunRecord
+from tests.platform_kubernetes.fake import LABELS, NAMESPACE, FakeApi
+
+PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
+EVENTS = f"/api/v1/namespaces/{NAMESPACE}/events"
+NODE_EVENTS = "/api/v1/namespaces/default/events"
+POD = "memorai-us-east-1a"
+
+
+@pytest.fixture
+def look(platform: Kubernetes, service: Service) -> News:
+    """The cluster's news after a first look."""
+    found = platform.news(service)
+    assert found is not None
+    assert not found()
+    return found
+
+
+def put_event(api: FakeApi, path: str, about: str, reason: str, **fields: Any) -> None:
+    """An event of `Kind/name`, as the cluster's own controllers write one."""
+    kind, _, name = about.partition("/")
+    body = {
+        "metadata": {"uid": f"uid-{about}-{reason}", "creationTimestamp": "2026-11-25T10:00:00Z"},
+        "involvedObject": {"kind": kind, "name": name},
+        "reason": reason,
+        "type": "Warning",
+        "message": f"{reason} of\n {name}",
+        "count": 1,
+        "firstTimestamp": "2026-11-25T10:00:00Z",
+        "lastTimestamp": "2026-11-25T10:00:00Z",
+        **fields,
+    }
+    api.put(f"{path}/{kind}-{name}-{reason}".lower(), body)
+
+
+def set_pod(api: FakeApi, name: str, *, ready: bool, restarts: int = 0, **metadata: Any) -> None:
+    """A pod of the service in this state."""
+    body: dict[str, Any] = {
+        "metadata": {"labels": LABELS, "uid": f"uid-{name}", **metadata},
+        "spec": {"nodeName": "us-east-1a", "containers": [{"name": "memorai"}]},
+        "status": {
+            "phase": "Running",
+            "conditions": [{"type": "Ready", "status": str(ready)}],
+            "containerStatuses": [
+                {
+                    "name": "memorai",
+                    "image": "good:1",
+                    "imageID": "",
+                    "ready": ready,
+                    "restartCount": restarts,
+                }
+            ],
+        },
+    }
+    api.put(f"{PODS}/{name}", body)
+
+
+def test_each_change_of_a_pod_is_told_once(look: News, api: FakeApi) -> None:
+    """Unready and restarted, ready again, ending, gone; and one that is new."""
+    uid = f"uid-{POD.removeprefix('memorai-')}"
+    heard = []
+    states: tuple[dict[str, Any], ...] = (
+        {"ready": False, "restarts": 1},
+        {"ready": True, "restarts": 1},
+        {"ready": True, "restarts": 1, "deletionTimestamp": "2026-11-25T10:00:00Z"},
+    )
+    for state in states:
+        set_pod(api, POD, uid=uid, **state)
+        heard += [(each["pod"], each["what"]) for each in (*look(), *look())]
+    del api.objects[f"{PODS}/{POD}"]
+    set_pod(api, "memorai-new", ready=False)
+    heard += [(each["pod"], each["what"]) for each in look()]
+    whats = ("restarted", "unready", "ready", "deleting")
+    both = [("memorai-new", "added"), (POD, "deleted")]
+    assert heard == [*((POD, what) for what in whats), *both]
+
+
+def test_events_of_the_services_own_objects_and_of_nodes_are_told(look: News, api: FakeApi) -> None:
+    """With reason, object, message, count and times; of nobody else's."""
+    put_event(api, EVENTS, f"Pod/{POD}", "Unhealthy", count=3)
+    put_event(api, EVENTS, "Deployment/memorai", "ScalingReplicaSet")
+    put_event(api, EVENTS, "ReplicaSet/memorai-7d4b9", "FailedCreate")
+    put_event(api, EVENTS, "Pod/logai-1", "Unhealthy")
+    put_event(api, EVENTS, "Deployment/logai", "ScalingReplicaSet")
+    put_event(api, NODE_EVENTS, "Node/us-east-1a", "NodeNotReady")
+    told = {each["object"]: each for each in look()}
+    assert set(told) == {
+        f"Pod/{POD}",
+        "Deployment/memorai",
+        "ReplicaSet/memorai-7d4b9",
+        "Node/us-east-1a",
+    }
+    assert told[f"Pod/{POD}"] == {
+        "type": "platform_event",
+        "level": "Warning",
+        "object": f"Pod/{POD}",
+        "reason": "Unhealthy",
+        "message": f"Unhealthy of {POD}",
+        "count": 3,
+        "first": "2026-11-25T10:00:00Z",
+        "last": "2026-11-25T10:00:00Z",
+    }
+
+
+def test_an_event_is_told_again_only_when_it_happened_again(
+    platform: Kubernetes, service: Service, api: FakeApi
+) -> None:
+    """What was there before the run is no news."""
+    put_event(api, EVENTS, f"Pod/{POD}", "Unhealthy")
+    look = platform.news(service)
+    assert look is not None
+    assert not look()
+    assert not look()
+    put_event(api, EVENTS, f"Pod/{POD}", "Unhealthy", count=2, lastTimestamp="2026-11-25T10:00:09Z")
+    (again,) = look()
+    assert (again["count"], again["last"]) == (2, "2026-11-25T10:00:09Z")
+    assert not look()
+
+
+def test_events_of_a_pod_that_came_and_went_between_are_told_with_its_successor(
+    look: News, api: FakeApi
+) -> None:
+    """The scheduler's own form: a time and no count."""
+    set_pod(api, "memorai-new", ready=True)
+    put_event(
+        api, EVENTS, "Pod/memorai-new", "Scheduled",
+        count=None, firstTimestamp=None, lastTimestamp=None,
+        eventTime="2026-11-25T10:00:01.5Z",
+    )  # fmt: skip
+    (event,) = [each for each in look() if each["type"] == "platform_event"]
+    assert (event["count"], event["first"]) == (1, "2026-11-25T10:00:01.5Z")
+
+
+def test_who_may_not_see_the_nodes_events_is_told_once_and_sees_the_rest(
+    platform: Kubernetes, service: Service, api: FakeApi
+) -> None:
+    api.denied.add(("list", NODE_EVENTS))
+    look = platform.news(service)
+    assert look is not None
+    (first,) = look()
+    assert (first["type"], first["ok"]) == ("platform_view", False)
+    put_event(api, EVENTS, f"Pod/{POD}", "Unhealthy")
+    assert [each["reason"] for each in look()] == ["Unhealthy"]
+
+
+def test_an_api_server_that_refuses_is_told_once_and_that_it_answers_again(
+    look: News, api: FakeApi
+) -> None:
+    api.denied.add(("list", "pods"))
+    (lost,) = look()
+    assert lost["ok"] is False
+    assert "403" in lost["reason"]
+    assert not look()
+    api.denied.clear()
+    assert [each["ok"] for each in look()] == [True]
+
+
+@pytest.fixture
+def null_server() -> Iterator[str]:
+    server = NullServer()
+    yield f"http://127.0.0.1:{server.port}"
+    server.stop()
+
+
+def test_a_performance_run_has_it_in_its_record_its_page_and_its_json(
+    api: FakeApi,
+    config: Path,
+    null_server: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The pod restarts while the load runs."""
+    ended = threading.Event()
+
+    def disturb() -> None:
+        while not list(tmp_path.glob("memorai/*/slices.jsonl")) and not ended.wait(0.05):
+            pass
+        time.sleep(2.0)
+        set_pod(api, POD, uid="uid-us-east-1a", ready=True, restarts=1)
+        put_event(api, EVENTS, f"Pod/{POD}", "<BackOff>")
+
+    thread = threading.Thread(target=disturb, daemon=True)
+    thread.start()
+    code = run(
+        [
+            *("perf", "memorai", "--platform", "kubernetes", "--namespace", NAMESPACE),
+            *("--kubeconfig", str(config), "--target", null_server, "--profile", "smoke"),
+            *("--rate", "20", "--duration", "5s", "--quiet", "--json"),
+            *("--results", str(tmp_path)),
+        ]
+    )
+    ended.set()
+    thread.join()
+    assert code in {0, 1, 3, 4}
+    shown = json.loads(capsys.readouterr().out)["happened"]
+    assert [each.get("what") or each["reason"] for each in shown] == ["restarted", "<BackOff>"]
+    (directory,) = (tmp_path / "memorai").iterdir()
+    (event,) = RunRecord.load(directory).events_of("platform_event")
+    assert event["t"] > 0
+    page = (directory / "report.html").read_text()
+    assert "What the platform did" in page
+    assert "&lt;BackOff&gt;" in page
