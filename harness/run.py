@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from harness import prometheus
 from harness.catalog import load_catalog, project_root
 from harness.catalog.model import Environment, Service
 from harness.errors import Interrupted, UsageError
@@ -25,6 +26,7 @@ from harness.platform import Behaviour, LabOptions, make_platform
 from harness.platform.lab.options import REGIONS
 from harness.platform.model import Platform, Target, Through
 from harness.platform.watcher import Watcher
+from harness.prometheus import Prometheus
 from harness.record import RunRecord, RunWriter, capture_environment, check_writable
 from harness.report import write_reports
 from harness.traffic import load_model, resolve_profile, scenario_environment, to_engine
@@ -78,6 +80,9 @@ class RunOptions:
     connections: int | None = None
     max_in_flight: int | None = None
     production: bool = False
+    prometheus: str | None = None
+    """Where a Prometheus is asked, after each run, what the service says of itself."""
+
     results: Path | None = None
 
 
@@ -102,6 +107,8 @@ class Session:
     results: Path
     load: Callable[[LoadPlan, Mapping[str, str]], LoadDriver] = LoadProcess
     """What drives the load: a child on this machine unless another is given."""
+
+    prometheus: Prometheus | None = None
 
     def profile(self, rate: float | None = None, duration_s: float | None = None) -> LoadProfile:
         """The profile asked for, with this run's own rate and hold where given."""
@@ -148,6 +155,8 @@ class Session:
         ) as writer:
             interrupted = _load(self, plan, writer, listen)
         record = RunRecord.load(writer.directory)
+        if not interrupted:
+            prometheus.keep(self.prometheus, record)
         verdict = judge(record, self.service)
         write_reports(record, verdict, writer.directory)
         if interrupted:
@@ -178,6 +187,7 @@ def session(options: RunOptions, say: Say = lambda text: None) -> Iterator[Sessi
     root = project_root()
     service = load_catalog(root / "services").service(options.service)
     traffic = load_model(service, options.scenario, root)
+    server = Prometheus.at(options.prometheus)
     # A profile that cannot be, or does not go with the traffic, is told before anything starts.
     to_engine(traffic, make_profile(options))
     platform = make_named_platform(options, service, say)
@@ -185,7 +195,7 @@ def session(options: RunOptions, say: Say = lambda text: None) -> Iterator[Sessi
     check_writable(results)
     with platform.provision(service):
         target = platform.target(service, options.through, options.region)
-        yield Session(options, service, traffic, platform, target, root, results)
+        yield Session(options, service, traffic, platform, target, root, results, prometheus=server)
 
 
 def make_named_platform(options: RunOptions, service: Service, say: Say) -> Platform:

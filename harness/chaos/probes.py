@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 
 from harness.chaos.context import current
+from harness.errors import ExperimentError
 from harness.platform.model import Through
+from harness.prometheus import Prometheus
 
-__all__ = ["answers", "replicas_ready"]
+__all__ = ["answers", "prometheus", "replicas_ready"]
 
 TIMEOUT_S = 2.0
 _ASK = Path(__file__).with_name("ask.py")
@@ -46,3 +48,11 @@ def replicas_ready(least: int = 1, region: str | None = None) -> bool:
         if replica.health == "ready" and region in {None, replica.region}
     ]
     return len(ready) >= least
+
+
+def prometheus(query: str) -> float:
+    """What an instant query of the run's Prometheus gives now, for a `range` of tolerance."""
+    server = Prometheus.of_environment()
+    if server is None:
+        raise ExperimentError(f"no Prometheus to ask {query!r}", "name one: --prometheus URL")
+    return server.value(query)

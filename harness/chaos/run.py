@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness import prometheus
 from harness.chaos.audit import AuditPlan
 from harness.chaos.canary import CanaryPlan
 from harness.chaos.children import END_S, Child, Inbox, Message
@@ -122,7 +123,9 @@ class ExperimentRun:
             self._finish()
         if state.interrupts:
             raise Interrupted(f"everything is healed; the partial record is in {writer.directory}")
-        return RunRecord.load(writer.directory)
+        record = RunRecord.load(writer.directory)
+        prometheus.keep(self.session.prometheus, record)
+        return record
 
     # -- the loop ------------------------------------------------------------------------------
 
@@ -269,7 +272,11 @@ class ExperimentRun:
             "harness.chaos.child",
             [str(document), str(self._writer.directory / "journal.json")],
             self._inbox,
-            environment={**os.environ, VARIABLE: str(file)},
+            environment={
+                **os.environ,
+                VARIABLE: str(file),
+                prometheus.URL_VARIABLE: self.session.options.prometheus or "",
+            },
             log=self._scratch / "chaos.log",
             grace_s=END_S,
         )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import yaml
 
-from harness.cli.options import PLACE_OPTIONS
+from harness.cli.options import PLACE_OPTIONS, PROMETHEUS_OPTION
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -176,6 +176,7 @@ def plan(name: str, parameters: dict[str, Any], *, as_json: bool, **words: Any) 
 @click.argument("name")
 @_SET
 @where_options
+@PROMETHEUS_OPTION
 @click.option("--yes", is_flag=True, help="Do not ask before a platform other than the lab is hit.")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON on stdout.")
 def run(name: str, parameters: dict[str, Any], *, yes: bool, as_json: bool, **words: Any) -> int:

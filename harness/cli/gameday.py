@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.experiment import run_options_of, where_options
+from harness.cli.options import PROMETHEUS_OPTION
 
 if TYPE_CHECKING:
     from harness.chaos.model import Experiment
@@ -32,6 +33,7 @@ def _parameters(
 
 @click.command("gameday")
 @where_options
+@PROMETHEUS_OPTION
 @click.option(
     "--experiments",
     multiple=True,

@@ -89,6 +89,13 @@ PLACE_OPTIONS = (
 )
 """Which deployment is meant, for every command that drives or breaks one."""
 
+PROMETHEUS_OPTION = click.option(
+    "--prometheus",
+    metavar="URL",
+    help="Ask it after the run what the service says of itself; never judged. A bearer token is"
+    " taken from HARNESS_PROMETHEUS_TOKEN.",
+)
+
 RUN_OPTIONS = (
     click.option("--profile", default="perf", show_default=True, help="Load profile by name."),
     click.option("--rate", type=RATE, help="Arrival rate of the hold phase, e.g. 10k or 600/m."),

@@ -12,6 +12,7 @@ from harness.record.storage import write_atomic
 from harness.report.happened import told_in
 from harness.report.junit import render_junit
 from harness.report.markdown import render_markdown
+from harness.report.own_word import own_word
 
 
 def write_reports(record: RunRecord, verdict: Verdict, directory: Path) -> None:
@@ -29,7 +30,11 @@ def write_reports(record: RunRecord, verdict: Verdict, directory: Path) -> None:
 
 def beside(record: RunRecord) -> dict[str, Any]:
     """What `--json` shows beside a verdict: it was told during the run, and judges nothing."""
-    return {"happened": list(told_in(record))}
+    told = own_word(record)
+    return {
+        "happened": list(told_in(record)),
+        "prometheus": None if told is None else told.as_dict(),
+    }
 
 
 def render_json(verdict: Verdict) -> str:

@@ -18,6 +18,8 @@ from harness.report.experiment import HEADER, check_row, milestone_rows
 from harness.report.experiment_charts import timeline_chart
 from harness.report.happened import Happened, happened
 from harness.report.html import PAGE, own_ids
+from harness.report.own_word import HEADER as OWN_WORD_HEADER
+from harness.report.own_word import OwnWord, own_word
 from harness.units import NANOSECONDS, format_duration
 
 
@@ -33,6 +35,7 @@ class Part:
     writes: list[tuple[str, str]]
     chart: Markup | None
     happened: Happened | None = None
+    own_word: OwnWord | None = None
 
 
 def render_html(day: GameDay, runs: Path) -> str:
@@ -49,6 +52,7 @@ def render_html(day: GameDay, runs: Path) -> str:
         rows=[(entry, words.cells(entry)) for entry in day.entries],
         parts=parts,
         check_header=HEADER,
+        own_word_header=OWN_WORD_HEADER,
     )
 
 
@@ -74,6 +78,7 @@ def _part(entry: Entry, runs: Path, number: int) -> Part:
         # The SVG is ours: what others named is escaped by matplotlib.
         None if svg is None else Markup(own_ids(svg, f"g{number}-")),  # noqa: S704
         happened(record),
+        own_word(record),
     )
 
 

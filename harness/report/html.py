@@ -11,6 +11,7 @@ from harness.judge.model import Verdict
 from harness.record.run import RunRecord
 from harness.report import charts, facts
 from harness.report.happened import happened
+from harness.report.own_word import HEADER, own_word
 from harness.units import NANOSECONDS
 
 PAGE = jinja2.Environment(
@@ -41,6 +42,8 @@ def render_html(record: RunRecord, verdict: Verdict) -> str:
         duration=facts.duration,
         charts=_charts(record),
         happened=happened(record),
+        own_word=own_word(record),
+        own_word_header=HEADER,
     )
 
 

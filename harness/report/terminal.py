@@ -13,6 +13,7 @@ from harness.judge.model import Verdict
 from harness.record.find import RunSummary
 from harness.record.run import RunRecord
 from harness.report import facts
+from harness.report.own_word import HEADER, OwnWord, own_word
 
 COLOURS = {
     "pass": "green",
@@ -48,9 +49,22 @@ def print_report(
     if record.endpoints:
         console.print(_endpoints(record, console.width))
         console.print()
+    if (told := own_word(record)) is not None:
+        _print_own_word(console, told)
     for name, text in _lines(record, verdict):
         line = Text(f"{name:<10}", style="dim")
         console.print(line.append(text, style="none"))
+
+
+def _print_own_word(console: Console, told: OwnWord) -> None:
+    if told.rows:
+        table = _table(HEADER, HEADER[1:])
+        for row in told.rows:
+            table.add_row(row.name, row.own_text, row.measured_text)
+        console.print(table)
+    for note in told.notes:
+        _item(console, f"{note}.")
+    console.print()
 
 
 def print_runs(runs: Iterable[RunSummary], stream: TextIO, *, width: int | None = None) -> None:

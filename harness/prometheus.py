@@ -1,0 +1,281 @@
+"""What a Prometheus says of a service over a run: kept beside the harness's own figures.
+
+It is never asked before a verdict and never used for one. Whatever goes wrong with it is one
+sentence in `prometheus.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Self
+from urllib.parse import unquote, urlsplit
+
+from harness.errors import HarnessError, UsageError
+from harness.record.redact import redact
+from harness.record.run import RunRecord, check_schema
+from harness.record.storage import read_object, write_atomic
+from harness.units import NANOSECONDS
+
+FILE = "prometheus.json"
+SCHEMA = 1
+TOKEN_VARIABLE = "HARNESS_PROMETHEUS_TOKEN"  # noqa: S105 - a name
+URL_VARIABLE = "HARNESS_PROMETHEUS_URL"
+"""How a child of an experiment learns it: the file of its context would outlive a kill."""
+
+CONNECT_S, ANSWER_S = 5.0, 10.0
+LIMIT_S = 30.0
+"""For all questions together: the run is over, and somebody waits for its verdict."""
+
+WINDOWS_S = (15, 60)
+"""Over which rates are taken: the first with an answer for half of the run, as scrapes allow."""
+
+STEPS_S = (1, 5)
+MOST_POINTS = 10_000
+MOST_WORDS = 200
+"""Points and letters of one answer: Prometheus itself refuses more than 11,000 points."""
+
+OK, UNAUTHORIZED, FORBIDDEN = 200, 401, 403
+
+_HASH = "[bcdfghjklmnpqrstvwxz2456789]"
+"""The letters of which Kubernetes makes a pod's name: no other service's name looks like it."""
+
+QUANTILES: Mapping[str, float] = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
+OF_REQUESTS: Mapping[str, str] = {
+    "error_ratio": (
+        '(sum(rate(http_requests_total{{{by},status=~"5.."}}[{window}s]))'
+        ' or sum(rate(http_requests_total{{{by},code=~"5.."}}[{window}s])) or vector(0))'
+        " / sum(rate(http_requests_total{{{by}}}[{window}s]))"
+    ),
+    **{
+        name: f"histogram_quantile({q}, sum by (le)"
+        " (rate(http_request_duration_seconds_bucket{{{by}}}[{window}s])))"
+        for name, q in QUANTILES.items()
+    },
+}
+OF_PODS: Mapping[str, str] = {
+    "restarts": "sum(kube_pod_container_status_restarts_total{{{by}}})",
+    "cpu": (
+        'sum(rate(container_cpu_usage_seconds_total{{{by},container!="",container!="POD"}}'
+        "[{window}s]))"
+    ),
+}
+REQUEST_RATE = "sum(rate(http_requests_total{{{by}}}[{window}s]))"
+
+Points = list[tuple[float, float]]
+
+
+class PrometheusError(HarnessError):
+    """It did not give an answer."""
+
+
+@dataclass(frozen=True)
+class Prometheus:
+    """One server. `url` has no credentials; they are in no `repr` either."""
+
+    url: str
+    credentials: tuple[str, str] | None = field(default=None, repr=False)
+    token: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def at(cls, url: str | None) -> Self | None:
+        """The server at a URL with the token of the environment; None for no URL.
+
+        Raises UsageError for what is no URL or no token.
+        """
+        if url is None:
+            return None
+        remedy = "write it like http://prometheus.monitoring:9090"
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            raise UsageError("--prometheus is no URL", remedy) from None
+        if parts.scheme not in {"http", "https"} or not host or parts.query or parts.fragment:
+            raise UsageError("--prometheus is no address of a server", remedy)
+        name = f"[{host}]" if ":" in host else host
+        bare = f"{parts.scheme}://{name}{f':{port}' if port else ''}{parts.path.rstrip('/')}"
+        token = os.environ.get(TOKEN_VARIABLE, "").strip() or None
+        if token and not (token.isascii() and token.isprintable()):
+            raise UsageError(f"{TOKEN_VARIABLE} holds what no header takes", "set it anew")
+        user = (unquote(parts.username or ""), unquote(parts.password or ""))
+        return cls(bare, user if any(user) and not token else None, token)
+
+    @classmethod
+    def of_environment(cls) -> Self | None:
+        """The server that an experiment's own process was started with."""
+        return cls.at(os.environ.get(URL_VARIABLE) or None)
+
+    def value(self, query: str) -> float:
+        """What an instant query gives now. Raises PrometheusError, also for no single number."""
+        found = self._ask("query", {"query": query}, "value")
+        if not found:
+            raise PrometheusError(f"Prometheus has no single number for {query!r}")
+        return found[0][1]
+
+    def range(self, query: str, start: float, end: float, step_s: int) -> Points:
+        """(Unix time, number) of the one series that a query gives; what is no number left out.
+
+        Raises PrometheusError.
+        """
+        words = {"query": query, "start": f"{start:.3f}", "end": f"{end:.3f}", "step": f"{step_s}"}
+        return self._ask("query_range", words, "values")
+
+    def _ask(self, what: str, words: Mapping[str, str], key: str) -> Points:
+        import ssl  # noqa: PLC0415 - only who asks pays for it
+
+        import httpx  # noqa: PLC0415
+
+        try:
+            answer = httpx.get(
+                f"{self.url}/api/v1/{what}",
+                params=dict(words),
+                headers={"authorization": f"Bearer {self.token}"} if self.token else {},
+                auth=self.credentials,
+                timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S),
+                verify=ssl.create_default_context(),
+                trust_env=False,
+            )
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as problem:
+            why = _line(str(problem)) or type(problem).__name__
+            raise PrometheusError(f"Prometheus at {self.url} does not answer: {why}") from None
+        if answer.status_code in {UNAUTHORIZED, FORBIDDEN}:
+            raise PrometheusError(
+                f"Prometheus at {self.url} refuses ({answer.status_code}): check {TOKEN_VARIABLE}"
+            )
+        try:
+            body = answer.json()
+            if answer.status_code != OK or body["status"] != "success":
+                said = _line(str(body.get("error") or body["status"]))
+                raise PrometheusError(
+                    f"Prometheus at {self.url} refuses the query ({answer.status_code}): {said}"
+                )
+            series = body["data"]["result"]
+            if len(series) != 1:
+                return []
+            points = [series[0][key]] if key == "value" else series[0][key]
+            numbers = [(float(at), float(number)) for at, number in points]
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise PrometheusError(
+                f"what answers at {self.url} ({answer.status_code}) is no Prometheus"
+            ) from None
+        return [(at, number) for at, number in numbers if math.isfinite(number)]
+
+
+def keep(server: Prometheus | None, record: RunRecord) -> None:
+    """Ask for the record's time and store the answer, or why there is none, beside it.
+
+    Raises RecordError when the disk does not take it.
+    """
+    if server is not None and record.start_wall_ns is not None:
+        found = asked(server, record, record.start_wall_ns / NANOSECONDS)
+        text = json.dumps(redact(found), indent=1, allow_nan=False)
+        write_atomic(record.directory / FILE, text + "\n")
+
+
+def kept(record: RunRecord) -> dict[str, Any] | None:
+    """What `keep` stored; None where nobody was asked. Raises RecordError for a damaged file."""
+    path = record.directory / FILE
+    if not path.is_file():
+        return None
+    found = read_object(path)
+    check_schema(path, found)
+    return found
+
+
+def asked(server: Prometheus, record: RunRecord, start: float) -> dict[str, Any]:
+    """Every figure as a series over the run; `t` counts from its start, as in the record."""
+    length = record.plan.profile.duration_s
+    least, most = STEPS_S
+    step = max(least, min(most, math.ceil(length / 300)), math.ceil(length / MOST_POINTS))
+    ask = partial(server.range, start=start, end=start + length, step_s=step)
+    target = record.environment.get("target") or {}
+    name, namespace = record.service.name, target.get("namespace")
+    series: dict[str, Any] = {}
+    notes: list[str] = []
+    until = time.monotonic() + LIMIT_S
+    window = max(WINDOWS_S)
+    try:
+        by, window, points = _requests(ask, name, namespace, round(length / step), until)
+        queries = _queries(by, name, namespace, window)
+        if points:
+            series["request_rate"] = (REQUEST_RATE.format(by=by, window=window), points)
+        else:
+            notes.append(f"Prometheus has no http_requests_total of {name} for this run")
+            queries = {figure: queries[figure] for figure in OF_PODS}
+        for figure, query in queries.items():
+            _check_time(until)
+            if points := ask(query):
+                series[figure] = (query, points)
+        if lacking := [figure for figure in queries if figure not in series]:
+            notes.append(f"Prometheus has nothing of {name} for: {', '.join(lacking)}")
+    except PrometheusError as problem:
+        notes.append(str(problem))
+    return {
+        "schema": SCHEMA,
+        "url": server.url,
+        "step_s": step,
+        "window_s": window,
+        "series": {
+            figure: {"query": query, "points": [(round(at - start, 3), n) for at, n in points]}
+            for figure, (query, points) in series.items()
+        },
+        "notes": notes,
+    }
+
+
+def _requests(
+    ask: partial[Points], name: str, namespace: str | None, steps: int, until: float
+) -> tuple[str, int, Points]:
+    """By which labels and over which window the service's requests are counted, and their rate."""
+    best: tuple[str, int, Points] = ("", max(WINDOWS_S), [])
+    for by in _by(name, namespace):
+        for window in WINDOWS_S:
+            _check_time(until)
+            points = ask(REQUEST_RATE.format(by=by, window=window))
+            if len(points) > len(best[2]):
+                best = (by, window, points)
+            if len(points) > steps / 2:
+                return best
+        if best[2]:
+            return best
+    return best
+
+
+def _queries(by: str, name: str, namespace: str | None, window: int) -> dict[str, str]:
+    """Figure -> what is asked for it."""
+    pods = _in(namespace) + _pods(name)
+    return {
+        **{figure: query.format(by=by, window=window) for figure, query in OF_REQUESTS.items()},
+        **{figure: query.format(by=pods, window=window) for figure, query in OF_PODS.items()},
+    }
+
+
+def _by(name: str, namespace: str | None) -> Iterator[str]:
+    """The conventions by which a service's series are labelled, the platform's own first."""
+    for labels in (f'service="{name}"', f'app="{name}"', f'job=~"(.+/)?{name}"', _pods(name)):
+        yield _in(namespace) + labels
+
+
+def _in(namespace: str | None) -> str:
+    """Never another namespace's series; those without the label are taken for this one's."""
+    return f'namespace=~"{namespace}|",' if namespace else ""
+
+
+def _pods(name: str) -> str:
+    """The pods of a Deployment or a StatefulSet of that name."""
+    return f'pod=~"{name}-({_HASH}{{1,10}}-{_HASH}{{5}}|[0-9]+)"'
+
+
+def _check_time(until: float) -> None:
+    if time.monotonic() > until:
+        raise PrometheusError(f"Prometheus took longer than {LIMIT_S:g} s: the rest was not asked")
+
+
+def _line(text: str) -> str:
+    return str(redact(" ".join(text.split())))[:MOST_WORDS]
