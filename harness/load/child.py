@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import ctypes
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -39,6 +41,9 @@ than the others'. What is measured contains the message's way, so it errs on the
 GRACE_S = 15.0
 """How long after its planned end a run may take to report before it is given up."""
 
+HEARTBEAT_POLL_S = 0.5
+"""How often a container looks for its owner's heartbeat."""
+
 _PR_SET_PDEATHSIG = 1
 
 
@@ -49,6 +54,10 @@ def main(words: Sequence[str]) -> NoReturn:
     parser.add_argument("--master-port", type=int, help="be a worker of this master")
     parser.add_argument("--master-host", help="where that master is, if not on this machine")
     parser.add_argument("--serve", type=int, metavar="PORT", help="await workers from elsewhere")
+    parser.add_argument(
+        "--heartbeat", type=Path, metavar="FILE", help="end when its content stops changing"
+    )
+    parser.add_argument("--stale", type=float, default=30.0, metavar="SECONDS", help="for so long")
     options = parser.parse_args(words)
     if options.master_host is None and options.serve is None:
         die_with_parent()  # in a container nobody holds our standard input
@@ -58,7 +67,10 @@ def main(words: Sequence[str]) -> NoReturn:
         if options.master_port is not None:
             _Worker(plan, options.master_host, options.master_port).run()
         else:
-            _Child(plan, options.plan, options.serve).run()
+            child = _Child(plan, options.plan, options.serve)
+            if options.heartbeat is not None:
+                gevent.spawn(child.watch, options.heartbeat, options.stale)
+            child.run()
     except HarnessError as problem:
         print(f"harness.load: {problem}", file=sys.stderr)  # noqa: T201 - its error channel
         code = problem.exit_code
@@ -119,6 +131,7 @@ class _Child:
         os.dup2(2, 1)  # whatever a scenario prints must not stand between our lines
         self._workers: list[subprocess.Popen[bytes]] = []
         self._interrupts = 0
+        self._unheard: list[str] = []
         self._plugin: Plugin | None = None
 
     def emit(self, message: dict[str, Any]) -> None:
@@ -150,7 +163,7 @@ class _Child:
             raise HarnessError("the load never began", "see the messages above")
         end = plugin.assembly.end()
         if self._serve is not None:
-            end["errors"] += _skewed(plugin)
+            end["errors"] += [*_skewed(plugin), *self._unheard]
         self.emit(end)
         for worker in self._workers:
             worker.kill()
@@ -209,6 +222,23 @@ class _Child:
                     plugin.assembly.lose(shard, f"{client} is gone: it ended, or is out of reach")
             elif plugin.pids.get(client) in dead:
                 plugin.assembly.lose(shard, "its process ended")
+
+    def watch(self, heartbeat: Path, stale_s: float) -> None:
+        """Stop, as after a signal, when the file has said the same for so long.
+
+        By this machine's own clock: what is in the file is no time.
+        """
+        last, changed = b"", time.monotonic()
+        while time.monotonic() - changed < stale_s:
+            gevent.sleep(HEARTBEAT_POLL_S)
+            with contextlib.suppress(OSError):
+                now = heartbeat.read_bytes()
+                if now != last:
+                    last, changed = now, time.monotonic()
+        why = f"the load ended early: its owner was not heard of for {stale_s:g} s"
+        self._unheard.append(why)
+        print(f"harness.load: {why}", file=sys.stderr, flush=True)  # noqa: T201 - its error channel
+        self._on_signal()
 
     def _on_signal(self, *_: Any) -> None:
         self._interrupts += 1

@@ -178,16 +178,31 @@ def test_ctrl_c_drains_and_leaves_nothing(cluster: Handle, load: Load, tmp_path:
     cluster.until("nothing left", lambda: not left(cluster), 30)
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_killed_command_leaves_jobs_that_end_and_go_by_themselves(
-    cluster: Handle, load: Load, tmp_path: Path
+    cluster: Handle, load: Load, tmp_path: Path, workers: str
 ) -> None:
-    """The profile ends them, their TTL removes them; nobody has to reap."""
-    process = load("--rate", "40", "--duration", "5s", "--ttl", "3s")
+    """Long before their profile would: nobody renews the heartbeat; their TTL removes them."""
+    process = load("--rate", "40", "--duration", "10m", "--ttl", "3s", "--workers", workers)
     slices_until(tmp_path, 2)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert left(cluster)
-    cluster.until("nothing left", lambda: not left(cluster), 60)
+    cluster.until("nothing left", lambda: not left(cluster), 90)
+
+
+def test_a_living_command_keeps_its_load_beyond_the_time_of_a_lost_heartbeat(
+    cluster: Handle, load: Load, tmp_path: Path
+) -> None:
+    """The kubelet shows each renewal to the master in time."""
+    process = load("--rate", "20", "--duration", "50s")
+    out, err = process.communicate(timeout=180)
+    assert process.returncode in {0, 1, 3, 4}, (out, err)
+    record = record_in(tmp_path)
+    assert record.conserved is True
+    assert not [text for event in record.events_of("end") for text in event["errors"]]
+    due = record.series("due")
+    assert int(due.offered[40:].sum()) > 0, "arrivals after second 40"
 
 
 def test_what_the_account_may_not_do_is_told_before_anything_is_made(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -139,6 +141,45 @@ def test_the_owners_death_ends_the_child_and_its_workers(
     owner.wait()
     _, alive = psutil.wait_procs(family, timeout=10)
     assert not alive
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_load_in_a_container_ends_when_its_owner_is_not_heard_of(
+    plan: LoadPlan, tmp_path: Path, workers: int
+) -> None:
+    """It goes on while the heartbeat changes, then drains and says why it ended early."""
+    profile = replace(plan.profile, segments=(replace(plan.profile.segments[0], duration_s=600.0),))
+    file, beat = tmp_path / "plan.json", tmp_path / "beat"
+    file.write_bytes(plan_json(replace(plan, profile=profile, workers=workers)))
+    beat.write_text("")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    load = [sys.executable, "-m", "harness.load", str(file)]
+    words = ["--serve", port, "--heartbeat", str(beat), "--stale", "4"]
+    children = [subprocess.Popen([*load, *words], stdout=subprocess.PIPE, text=True)]
+    for _ in range(workers if workers > 1 else 0):
+        to = ["--master-host", "127.0.0.1", "--master-port", port]
+        children.append(subprocess.Popen([*load, *to], text=True))
+    try:
+        master = children[0]
+        assert master.stdout is not None
+        ticks, last = 0, time.monotonic()
+        for line in master.stdout:
+            message = json.loads(line)
+            if message["type"] == "tick" and ticks < 7:
+                ticks, last = ticks + 1, time.monotonic()
+                beat.write_text(str(ticks))
+        assert ticks == 7, "longer than it waits for a beat"
+        assert time.monotonic() - last < 30
+        assert message["type"] == "end"
+        assert message["conserved"] is True
+        assert message["errors"] == ["the load ended early: its owner was not heard of for 4 s"]
+        for child in children:
+            child.wait(30)
+    finally:
+        for child in children:
+            child.kill()
 
 
 def test_journeys_are_counted_by_the_engine_like_everything_else(journey_plan: LoadPlan) -> None:

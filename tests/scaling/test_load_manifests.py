@@ -69,6 +69,20 @@ def test_the_cluster_ends_and_clears_the_jobs_by_itself(plan: LoadPlan) -> None:
     assert (worker["backoffLimitPerIndex"], worker["completions"]) == (0, 3)
 
 
+def test_the_master_sees_its_owners_heartbeat_without_a_token(plan: LoadPlan) -> None:
+    """An annotation as a file, whole and not by a subPath, which would never be renewed."""
+    spec = pod(manifests.master_job(plan, OPTIONS, "r1", {}))
+    (volume,) = [each for each in spec["volumes"] if "downwardAPI" in each]
+    (item,) = volume["downwardAPI"]["items"]
+    assert item["fieldRef"]["fieldPath"] == f"metadata.annotations['{manifests.HEARTBEAT}']"
+    (container,) = spec["containers"]
+    (mount,) = [each for each in container["volumeMounts"] if each["name"] == volume["name"]]
+    assert "subPath" not in mount
+    command = container["command"]
+    assert command[command.index("--heartbeat") + 1] == f"{mount['mountPath']}/{item['path']}"
+    assert manifests.STALE_S >= 5 * manifests.BEAT_S, "a beat or two may be lost"
+
+
 def test_pods_are_spread_and_keep_away_from_the_region_that_is_broken(plan: LoadPlan) -> None:
     """Over nodes and zones; never in a region named; rather not beside the service."""
     spec = pod(manifests.worker_job(plan, OPTIONS, "r1", {}, "198.18.0.9"))

@@ -41,8 +41,8 @@ Message = dict[str, Any]
 class LoadJobs:
     """One run's Jobs, from start to end; a context manager that leaves none behind.
 
-    Has the methods of `harness.load.driver.LoadProcess`. If this process is killed, the Jobs end
-    with their profile (at the latest by their deadline) and are removed by their TTL.
+    Has the methods of `harness.load.driver.LoadProcess`. If this process is killed, its heartbeat
+    stops: the load ends within half a minute, and the Jobs are removed by their TTL.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class LoadJobs:
             workers = manifests.worker_job(plan, options, self.run, self._env, address)
             with telling("load workers"):
                 self._create_owned(workers)
-        for target in (self._read, self._look):
+        for target in (self._read, self._look, self._beat):
             thread = threading.Thread(target=target, name=target.__name__, daemon=True)
             self._threads.append(thread)
             thread.start()
@@ -192,6 +192,19 @@ class LoadJobs:
         while not self._closing.wait(1.0):
             for change in self._watch.changes():
                 self._queue.put(change)
+
+    def _beat(self) -> None:
+        """Renew the heartbeat that keeps the master going; a beat that fails is made up for."""
+        number = 0
+        while not self._closing.is_set():
+            number += 1
+            body = {"metadata": {"annotations": {manifests.HEARTBEAT: str(number)}}}
+            quietly(
+                lambda body=body: self._core.patch_namespaced_pod(  # type: ignore[misc]
+                    self._master, self._options.namespace, body, _request_timeout=TIMEOUT_S
+                )
+            )
+            self._closing.wait(manifests.BEAT_S)
 
     # -- the end --------------------------------------------------------------------------------
 

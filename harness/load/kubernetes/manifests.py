@@ -30,6 +30,12 @@ PORT = 5557
 """Locust's own port for workers."""
 
 PLAN_PATH, SCENARIO_PATH = "/run/load/plan", "/run/load/scenario"
+HEARTBEAT, HEARTBEAT_PATH, HEARTBEAT_FILE = "codai-harness/heartbeat", "/run/load/owner", "beat"
+"""An annotation of the master's pod that its owner renews, and where the pod sees it."""
+
+BEAT_S, STALE_S = 5.0, 30
+"""How often it is renewed, and after how long without a change the load ends by itself."""
+
 CONTAINER = "load"
 NOBODY = 65534
 MOST_BYTES = 1_000_000
@@ -56,8 +62,18 @@ def master_job(plan: LoadPlan, options: JobOptions, run: str, env: Mapping[str, 
 
     With one worker it is the worker as well.
     """
-    arguments = ["--serve", str(PORT)]
-    return _job(plan, options, run, "master", arguments, env)
+    beat = f"{HEARTBEAT_PATH}/{HEARTBEAT_FILE}"
+    arguments = ["--serve", str(PORT), "--heartbeat", beat, "--stale", str(STALE_S)]
+    job = _job(plan, options, run, "master", arguments, env)
+    spec = job["spec"]["template"]["spec"]
+    # By way of the kubelet, which rewrites the file within a second or two of a change of the pod:
+    # so the pod needs no token, and no way to the API server.
+    field = {"fieldPath": f"metadata.annotations['{HEARTBEAT}']"}
+    item = {"path": HEARTBEAT_FILE, "fieldRef": field}
+    spec["volumes"].append({"name": "heartbeat", "downwardAPI": {"items": [item]}})
+    mount = {"name": "heartbeat", "mountPath": HEARTBEAT_PATH, "readOnly": True}
+    spec["containers"][0]["volumeMounts"].append(mount)
+    return job
 
 
 def worker_job(

@@ -29,6 +29,7 @@ LOAD_NEEDS: tuple[Need, ...] = (
     ("", "secrets", "create"),
     ("", "configmaps", "create"),
     ("", "pods", "list"),
+    ("", "pods", "patch"),
     ("", "pods", "delete"),
     ("", "pods/log", "get"),
 )
