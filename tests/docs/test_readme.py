@@ -1,4 +1,4 @@
-"""The README's commands exist and its links lead somewhere."""
+"""The commands of the README and of docs/kubernetes.md exist, and the README's links lead on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from harness.cli import COMMANDS, cli
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMAND_LINES = re.findall(r"^\$ (.+?)(?:\s{2,}#.*)?$", README, re.MULTILINE)
+KUBERNETES = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+COMMAND = re.compile(r"^\$ (.+?)(?:\s{2,}#.*)?$", re.MULTILINE)
+COMMAND_LINES = [*COMMAND.findall(README), *COMMAND.findall(KUBERNETES)]
 
 
 def _known_options(command: click.Command) -> set[str]:
@@ -23,7 +25,7 @@ def _known_options(command: click.Command) -> set[str]:
 
 
 @pytest.mark.parametrize("line", [line for line in COMMAND_LINES if line.startswith("harness ")])
-def test_every_harness_command_in_the_readme_parses(line: str) -> None:
+def test_every_documented_harness_command_parses(line: str) -> None:
     """Each word after `harness` is a command, and each option one of its options."""
     words = shlex.split(line)[1:]
     command = cli.get_command(click.Context(cli), words[0])
@@ -50,6 +52,15 @@ def test_every_target_is_documented_by_make_help() -> None:
     assert phony is not None
     for target in phony[1].split():
         assert re.search(rf"^{target}:.*## \S", makefile, re.MULTILINE), target
+
+
+def test_every_file_that_the_page_of_kubernetes_applies_is_there() -> None:
+    """And every role that it binds is in one of them."""
+    names = re.findall(r"deploy/\S+\.yaml", KUBERNETES)
+    assert names
+    text = "".join((ROOT / name).read_text(encoding="utf-8") for name in names)
+    for role in re.findall(r"role (codai-harness-[a-z-]+)", KUBERNETES):
+        assert f"name: {role}" in text or role.endswith("-"), role
 
 
 def test_links_in_the_readme_lead_to_files() -> None:
