@@ -49,6 +49,9 @@ def test_a_game_day_ends_in_a_scorecard_and_leaves_nothing(
     }, entries
     assert all(entry["runs"] for entry in entries.values())
     assert all(entry["healed"] for entry in entries.values())
+    told = day["runs"][entries["kill-replica"]["runs"][0]]["happened"]
+    assert {"deleted", "added", "ready"} <= {each.get("what") for each in told}
+    assert {"SuccessfulCreate", "Started"} <= {each.get("reason") for each in told}
     platform = Kubernetes(Where(namespace, kubeconfig=str(cluster.kubeconfig)))
     assert platform.leftovers() == ()
 
