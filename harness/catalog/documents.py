@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StrictFloat, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictFloat, model_validator
 
 from harness.catalog.model import Indicator, Objective, RegionRole, Tier
 
 QUANTILE = "harness.codai/quantile"
 """Annotation of a latency indicator: which quantile it promises."""
 
-Finite = Annotated[StrictFloat, FiniteFloat]
+Finite = Annotated[StrictFloat, Field(allow_inf_nan=False)]
 Share = Annotated[Finite, Field(gt=0, lt=1)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=63)]
 Path = Annotated[str, Field(pattern=r"^/([^\s?#{}]|\{[a-zA-Z_][a-zA-Z0-9_]*\})*$", max_length=1024)]

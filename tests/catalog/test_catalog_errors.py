@@ -91,6 +91,8 @@ def test_the_good_file_is_accepted(tmp_path: Path) -> None:
         ("tier: foundation", "tier: foundation\n  colour: red", "spec.colour: unknown field"),
         ("value: 0.1,", "value: -0.1,", "spec.objectives.0.value: "),
         ("value: 0.1,", "value: .nan,", "spec.objectives.0.value: "),
+        ("value: 0.1,", "value: .inf,", "spec.objectives.0.value: "),
+        ("value: 0.1,", f"value: {'9' * 400},", "spec.objectives.0.value: "),
         ("value: 0.1,", "value: 0,", "spec.objectives.0.value: "),
         ("value: 0.1,", "valu: 0.1,", "spec.objectives.0.valu: unknown field"),
         ("value: 0.1, ", "", "objectives.0 of latency needs op lt and a value"),
