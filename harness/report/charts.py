@@ -91,7 +91,7 @@ def percentile_chart(record: RunRecord) -> str | None:
 
 def latency_chart(record: RunRecord) -> str | None:
     """p50, p95 and p99 of each second's requests, by when they were due."""
-    if not record.seconds:
+    if not np.isfinite(record.quantile_series(0.5)).any():
         return None
     with drawing(3.2) as (figure, render):
         axes = figure.subplots()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import warnings
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -68,6 +69,15 @@ def test_all_files_are_written(found: RunRecord, verdict: Verdict, tmp_path: Pat
     write_reports(found, verdict, tmp_path)
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"verdict.json", "report.html", "junit.xml", "summary.md"}
+
+
+def test_a_run_without_one_answer_draws_no_latency_and_no_warning(tmp_path: Path) -> None:
+    """A warning of the plotting library would stand on the user's terminal."""
+    nothing = record(tmp_path, Made(failures=lambda s, e, n: {"status_5xx": n}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        page = render_html(nothing, judge(nothing))
+    assert "No request was answered" in page
 
 
 def test_a_directory_that_takes_no_files_is_one_line(
