@@ -23,6 +23,9 @@ from harness.platform.model import (
 
 TIMEOUT_S = 5.0
 NO_FAULTS = "a plain URL gives no hold on what is behind it; use the lab or a cluster"
+TRUST = "set SSL_CERT_FILE to a PEM file with its CA"
+"""Both the probe here and the engine take the CAs of the system from there."""
+
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -171,8 +174,8 @@ def _checked(url: str) -> str:
         raise PlatformError(f"target {url!r}: no host in it", remedy)
     if port == 0:
         raise PlatformError(f"target {url!r}: port 0", remedy)
-    if parts.username or parts.query or parts.fragment:
-        raise PlatformError(f"target {url!r}: user, query or fragment in it", remedy)
+    if parts.username or parts.query or parts.fragment:  # not repeated: a password may be in it
+        raise PlatformError(f"target {host}: user, query or fragment in the URL", remedy)
     return url.rstrip("/")
 
 
@@ -188,13 +191,15 @@ def _reach(url: str, ca_file: str | None, *, verify: bool) -> None:
         raise PlatformError(f"CA file {ca_file}: {problem}", "give a PEM file") from None
     failures: tuple[tuple[type[Exception], Callable[[str], bool], str, str], ...] = (
         (httpx.ConnectError, _is_resolution, "the name does not resolve", "check its spelling"),
-        (httpx.ConnectError, _is_certificate, "the certificate does not verify", "give its CA"),
+        (httpx.ConnectError, _is_certificate, "the certificate does not verify", TRUST),
         (httpx.ConnectError, _any, "nothing accepts connections there", "start the service"),
         (httpx.TimeoutException, _any, f"no answer within {TIMEOUT_S:g} s", "check the address"),
         (httpx.HTTPError, _any, "what answers there does not speak HTTP", "check the port"),
     )
     try:
-        httpx.get(url, timeout=TIMEOUT_S, verify=context, trust_env=False)
+        # The body is left unread: it may be of any length.
+        with httpx.stream("GET", url, timeout=TIMEOUT_S, verify=context, trust_env=False):
+            pass
     except (httpx.HTTPError, httpx.InvalidURL) as problem:
         for kind, holds, what, remedy in failures:
             if isinstance(problem, kind) and holds(str(problem)):

@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 
 from harness import _engine
+from harness.errors import PlatformError
+from harness.platform import Url
 from tests.engine.conftest import Peer, Pki, make_plan, run_plan, then_close
+from tests.record.synthetic import service
 
 Start = Callable[[Callable[[socket.socket, Peer], None]], Peer]
 
@@ -121,6 +124,18 @@ def test_a_certificate_of_another_authority_is_a_tls_failure(
     outcome = run_plan(make_plan(granian["https1"], rate=30, tls={"ca_file": str(pki.other_ca)}))
     assert outcome.errors == {"tls": 9}
     assert outcome.conserved()
+
+
+def test_an_own_authority_is_trusted_as_the_refusal_says(
+    granian: dict[str, str], pki: Pki, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the probe of a URL and by the engine alike."""
+    url = Url(granian["https1"])
+    with pytest.raises(PlatformError, match="set SSL_CERT_FILE"), url.provision(service()):
+        pass
+    monkeypatch.setenv("SSL_CERT_FILE", str(pki.ca))
+    with url.provision(service()):
+        assert run_plan(make_plan(granian["https1"], rate=30)).errors == {}
 
 
 def test_a_certificate_for_another_name_is_a_tls_failure(granian: dict[str, str], pki: Pki) -> None:

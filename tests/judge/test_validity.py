@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,18 @@ def test_a_sound_run_holds_every_check(tmp_path: Path) -> None:
     checks = check_validity(record(tmp_path))
     assert [check.name for check in checks if check.ok is not True] == []
     assert len({check.name for check in checks}) == 11
+
+
+def test_requests_under_way_when_a_harness_was_killed_are_no_defect_of_it(tmp_path: Path) -> None:
+    """The last second of the record knows when they were due and not yet when they were done."""
+    found = record(tmp_path, Made(stop_at=12, end=None))
+    path = found.directory / "slices.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    kept = [row for row in rows if (row["second"], row["axis"]) != (11, "done")]
+    assert len(kept) < len(rows)
+    path.write_text("".join(json.dumps(row) + "\n" for row in kept))
+    check = _check(RunRecord.load(found.directory), "conserved")
+    assert check.ok, check.reason
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -108,6 +109,36 @@ def test_a_server_that_speaks_no_http_is_told(memorai: Service) -> None:
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
         with pytest.raises(PlatformError, match="does not speak HTTP"), Url(url).provision(memorai):
             pass
+
+
+def test_a_password_in_a_url_is_not_repeated() -> None:
+    """The refusal stands in the log of whoever runs it."""
+    with pytest.raises(PlatformError, match="user, query or fragment") as refused:
+        Url("http://admin:hunter2@host")
+    assert "hunter2" not in str(refused.value)
+
+
+def test_a_body_without_end_is_left_unread(memorai: Service) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        left: list[bool] = []
+
+        def speak() -> None:
+            line, _ = server.accept()
+            line.recv(4096)
+            line.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10000000000\r\n\r\n")
+            try:
+                for _ in range(300):  # never too slow for a timeout, and not done before 3 s
+                    line.sendall(b"x" * 1000)
+                    time.sleep(0.01)
+            except OSError:
+                left.append(True)
+            line.close()
+
+        speaking = threading.Thread(target=speak, daemon=True)
+        speaking.start()
+        with Url(f"http://127.0.0.1:{server.getsockname()[1]}").provision(memorai):
+            speaking.join(10)
+    assert left == [True]
 
 
 def test_an_unreadable_ca_file_is_told(memorai: Service) -> None:
