@@ -36,6 +36,9 @@ EXIT_CODES = {"regression": 1, "inconclusive": 3}
 Runs = dict[str, dict[str, list[float]]]
 """Values by metric and run, in order of appearance."""
 
+LARGEST = 1e150
+"""A larger number has no square, and no variance."""
+
 CSV_FILE = click.Path(path_type=Path)
 
 
@@ -146,6 +149,8 @@ def changepoints(series: Path, alpha: float, min_effect: float, as_json: bool) -
     """
     from harness.stats.changepoints import change_points
 
+    if not 0 < alpha < 1:
+        raise DataError(f"--alpha is {alpha:g}", "give a share strictly between 0 and 1")
     index, values, labels = read_series(series)
     with naming(series):
         points = change_points(values, alpha, min_effect)
@@ -365,7 +370,7 @@ def _number(path: Path, line: int, column: str, text: str) -> float:
         number = float(text)
     except ValueError:
         _refuse(path, line, f"{column} {text.strip()[:40]!r} is not a number", "mend the row")
-    if not math.isfinite(number):
+    if not abs(number) <= LARGEST:  # false for NaN, too
         _refuse(path, line, f"{column} is {text.strip()[:40]}", "leave the row out or mend it")
     return number
 

@@ -66,6 +66,9 @@ MOST_POINTS = 4000
 LEAST_VARIANCE = 1e-9
 """Of scores, whose variance is 1: below it is rounding."""
 
+ROUNDING = 1e-12
+"""What is smaller than this share of the levels is an error of arithmetic, not noise."""
+
 MAD = 1.4826
 """Standard deviations per median absolute deviation of a normal."""
 
@@ -207,7 +210,9 @@ def _rescored(y: Floats, steps: Indices) -> Floats:
     fitted = level(_tamed(y), steps)
     rest: Floats = np.subtract(y, fitted)
     scale = MAD * float(np.median(np.abs(rest - np.median(rest))))
-    rescored: Floats = np.add(fitted / scale, _scores(rest)) if scale > 0 else y
+    if scale <= ROUNDING * float(np.abs(fitted).max()):  # nothing is left between the steps
+        return y
+    rescored: Floats = np.add(fitted / scale, _scores(rest))
     return rescored
 
 

@@ -52,6 +52,14 @@ def test_clear_steps_are_found_where_they_are(kind: str) -> None:
     assert false <= 5
 
 
+@pytest.mark.parametrize(("low", "high"), [(5.0, 6.0), (0.1, 0.3), (1e-320, 2e-320), (-7.0, 0.7)])
+def test_a_step_between_constants_is_one_step(low: float, high: float) -> None:
+    """The rounding of their mean is no noise for further steps to stand out of."""
+    for before in (10, 33, 50):
+        x = [low] * before + [high] * 50
+        assert [point.index for point in change_points(x)] == [before]
+
+
 def test_a_step_is_told_with_its_size_its_place_and_its_confidence() -> None:
     x = 100 + np.random.default_rng(3).standard_normal(100)
     x[60:] *= 1.1

@@ -98,6 +98,7 @@ def test_a_script_can_ask_for_the_verdict_as_exit_code(tmp_path: Path) -> None:
         (b"run,value\n1,nan\n", "line 2: value is nan"),
         (b"run,value\n1,2\n2,-inf\n", "line 3: value is -inf"),
         (b"run,value\n1,1e999\n", "line 2: value is 1e999"),
+        (b"run,value\n1,1e308\n2,-1e308\n", "line 2: value is 1e308"),
         (b"run,value\n1,\n", "line 2: value '' is not a number"),
         (b"run,value\n1,ten\n", "line 2: value 'ten' is not a number"),
         (b"run,value\n,1\n", "line 2: run is empty"),
@@ -144,6 +145,12 @@ def test_change_points_carry_index_and_label(tmp_path: Path) -> None:
 def test_an_unchanged_series_is_an_empty_list(tmp_path: Path) -> None:
     path = csv(tmp_path / "s.csv", "index,value\na,1\nb,1\n")
     assert run("changepoints", path) == []
+
+
+def test_a_level_that_cannot_be_is_named_as_the_option(tmp_path: Path) -> None:
+    path = csv(tmp_path / "s.csv", "index,value\n1,1\n")
+    with pytest.raises(DataError, match=r"^--alpha is 0"):
+        run("changepoints", path, "--alpha", "0")
 
 
 def test_an_index_that_comes_twice_is_refused(tmp_path: Path) -> None:
