@@ -15,7 +15,7 @@ from harness.baseline.measure import conditions_of, measure
 from harness.baseline.model import SCHEMA, AcceptedRun, Baseline, Conditions
 from harness.errors import BaselineError
 from harness.judge import judge
-from harness.record import RunRecord, write_atomic
+from harness.record import RunRecord, make_directory, write_atomic
 
 _BASELINES = TypeAdapter(tuple[Baseline, ...])
 
@@ -65,10 +65,10 @@ class BaselineStore:
 
     def all(self, service: str | None = None) -> tuple[Baseline, ...]:
         """Every baseline, or those of one service, by name."""
-        pattern = f"{service or '*'}/*.json"
         return tuple(
             group
-            for path in sorted(self.root.glob(pattern))
+            for path in sorted(self.root.glob("*/*.json"))
+            if service in {None, path.parent.name}
             for group in self.load(path.parent.name, path.stem)
         )
 
@@ -156,7 +156,7 @@ class BaselineStore:
             path.unlink(missing_ok=True)
             return
         groups.sort(key=lambda group: dataclasses.astuple(group.conditions))
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(path.parent)
         document = {
             "schema": SCHEMA,
             "baselines": [dataclasses.asdict(group) for group in groups],

@@ -118,12 +118,8 @@ def list_(service: str | None, *, baselines: Path | None, as_json: bool) -> None
 def show(service: str, *, baselines: Path | None) -> None:
     """Show the accepted runs of SERVICE, quantiles in milliseconds."""
     from harness.baseline import TOTAL
-    from harness.errors import BaselineError
 
-    found = _store(baselines).all(service)
-    if not found:
-        raise BaselineError(f"{service} has no baseline", "harness baseline list names them")
-    for one in found:
+    for one in _all(_store(baselines), service):
         click.echo(f"{one.service} {one.scenario}: {_where(one)}")
         for run in one.runs:
             quantiles = run.endpoints[TOTAL].quantiles
@@ -152,7 +148,7 @@ def drop(service: str, run: str, *, baselines: Path | None, reason: str) -> None
 def prune(service: str, *, baselines: Path | None, keep: int) -> None:
     """Keep only the latest runs of each baseline of SERVICE."""
     store = _store(baselines)
-    for one in store.all(service):
+    for one in _all(store, service):
         kept = store.prune(one, keep) if len(one.runs) > keep else one
         click.echo(f"{kept.service} {kept.scenario}: {len(kept.runs)} accepted runs")
 
@@ -173,6 +169,15 @@ def _store(directory: Path | None) -> BaselineStore:
     from harness.catalog import project_root
 
     return BaselineStore(directory or project_root() / "baselines")
+
+
+def _all(store: BaselineStore, service: str) -> tuple[Baseline, ...]:
+    from harness.errors import BaselineError
+
+    found = store.all(service)
+    if not found:
+        raise BaselineError(f"{service} has no baseline", "harness baseline list names them")
+    return found
 
 
 def _short(one: Baseline) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +15,7 @@ import click
 from harness.cli.options import DURATION, RATIO, run_options
 
 if TYPE_CHECKING:
+    from harness.gate import Policy
     from harness.gate.run import GateOptions
 
 
@@ -108,7 +110,6 @@ def command(
     from harness.baseline import BaselineStore
     from harness.catalog import load_catalog, project_root
     from harness.errors import UsageError
-    from harness.gate import Policy
     from harness.gate.run import (
         GateOptions,
         Invalid,
@@ -117,14 +118,15 @@ def command(
         gate_runs,
         invalid_verdict,
     )
-    from harness.record import RunRecord, find_run
+    from harness.record import RunRecord, check_writable, find_run
     from harness.report.gate import print_gate, write_gate
     from harness.run import RunOptions
 
-    if not 0 < alpha < 0.5:  # noqa: PLR2004 - a level above a coin's
-        raise UsageError(f"--alpha is {alpha:g}", "take a level between 0 and 50 %")
-    if not (false_alarms > 0 and gates_per_month > 0):
-        raise UsageError("the false-alarm budget must be positive", "e.g. --false-alarms 1")
+    policy = _policy(margin, alpha, false_alarms, gates_per_month)
+    if runs and (interleave is not None or settle_s > 0):
+        raise UsageError(
+            "--interleave and --settle make runs, and RUNs are named", "leave one of them out"
+        )
 
     def say(text: str) -> None:
         click.echo(text, err=True)
@@ -132,10 +134,11 @@ def command(
     root = project_root()
     load_catalog(root / "services").service(service)
     results = words["results"] or root / "results"
-    policy = Policy(margin, alpha, false_alarms, gates_per_month)
     options = GateOptions(RunOptions(service, **words), count, settle_s / 60, interleave, policy)
     store = BaselineStore(baselines or root / "baselines")
     target = output or results / service / "gate"
+    if not runs:  # minutes of load should not end in a report that cannot be kept
+        check_writable(target)
     if self_test_:
         return _self_test(options, target, say, as_json=as_json)
     try:
@@ -154,6 +157,19 @@ def command(
     else:
         print_gate(verdict, sys.stdout)
     return verdict.exit_code
+
+
+def _policy(margin: float, alpha: float, false_alarms: float, gates_per_month: float) -> Policy:
+    """What the gate decides by; raises UsageError for a level or a budget that cannot be."""
+    from harness.errors import UsageError
+    from harness.gate import Policy
+
+    if not 0 < alpha < 0.5:  # noqa: PLR2004 - a level above a coin's
+        raise UsageError(f"--alpha is {alpha:g}", "take a level between 0 and 50 %")
+    for name, value in (("false-alarms", false_alarms), ("gates-per-month", gates_per_month)):
+        if not 0 < value < math.inf:
+            raise UsageError(f"--{name} is {value:g}", "take a number above 0")
+    return Policy(margin, alpha, false_alarms, gates_per_month)
 
 
 def _self_test(

@@ -12,12 +12,20 @@ from typing import Any
 
 import click
 
+
+def _results() -> Path:
+    """Where a run keeps its record, from whichever directory of the project it is asked for."""
+    from harness.catalog import project_root
+
+    return project_root() / "results"
+
+
 _ROOT = click.option(
     "--results",
     "root",
     type=click.Path(path_type=Path),
-    default=Path("results"),
-    show_default=True,
+    default=_results,
+    show_default="results/",
     help="Where the runs are kept.",
 )
 _JSON = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
@@ -50,10 +58,13 @@ def runs(service: str | None, root: Path, *, as_json: bool) -> None:
 @click.option("--html", is_flag=True, help="Print the path of the HTML report and open it.")
 def show(run: str, root: Path, *, as_json: bool, html: bool) -> None:
     """Show a stored RUN: its id, a unique prefix, a path, `latest` or `SERVICE/latest`."""
+    from harness.errors import UsageError
     from harness.judge import judge, load_verdict
     from harness.record import RunRecord, find_run
     from harness.report import beside, print_report, write_reports
 
+    if html and as_json:
+        raise UsageError("--html and --json exclude each other", "name one of them")
     record = RunRecord.load(find_run(root, run))
     verdict = load_verdict(record.directory / "verdict.json") or judge(record)
     if html:

@@ -22,7 +22,7 @@ from harness.errors import BaselineError
 from harness.judge.experiment import Check, ExperimentVerdict
 from harness.record.distribution import Distribution
 from harness.record.run import RunRecord
-from harness.record.storage import write_atomic
+from harness.record.storage import make_directory, write_atomic
 from harness.stats.recovery import log_rank
 from harness.stats.runs import difference
 from harness.units import format_duration, format_ratio
@@ -193,6 +193,6 @@ class FaultedStore:
         """Add runs, each once."""
         kept = {run.id: run for run in (*self.load(service, experiment), *runs)}
         path = self.path(service, experiment)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(path.parent)
         body = {"schema": SCHEMA, "runs": [asdict(run) for _, run in sorted(kept.items())]}
         write_atomic(path, json.dumps(body, indent=1, sort_keys=True) + "\n")

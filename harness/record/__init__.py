@@ -5,7 +5,7 @@ from harness.record.environment import capture_environment
 from harness.record.find import RunSummary, find_run, list_runs
 from harness.record.run import SCHEMA, RunRecord
 from harness.record.series import Series
-from harness.record.storage import check_writable, write_atomic
+from harness.record.storage import check_writable, make_directory, write_atomic
 from harness.record.writer import RunWriter
 
 __all__ = [
@@ -19,5 +19,6 @@ __all__ = [
     "check_writable",
     "find_run",
     "list_runs",
+    "make_directory",
     "write_atomic",
 ]

@@ -15,11 +15,11 @@ from typing import Any
 from harness.errors import RecordError
 
 _REMEDIES = {
-    errno.ENOSPC: "free some space or point --results elsewhere",
-    errno.EDQUOT: "raise the quota or point --results elsewhere",
-    errno.EACCES: "make it writable for this user or point --results elsewhere",
-    errno.EPERM: "make it writable for this user or point --results elsewhere",
-    errno.EROFS: "it is on a read-only file system: point --results elsewhere",
+    errno.ENOSPC: "free some space or name another place",
+    errno.EDQUOT: "raise the quota or name another place",
+    errno.EACCES: "make it writable for this user or name another place",
+    errno.EPERM: "make it writable for this user or name another place",
+    errno.EROFS: "it is on a read-only file system: name another place",
     errno.ENOTDIR: "a file stands where a directory is needed: move it away",
     errno.EEXIST: "a file stands where a directory is needed: move it away",
 }
@@ -32,18 +32,21 @@ def writing(directory: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
-        remedy = _REMEDIES.get(
-            error.errno or 0, "check the file system or point --results elsewhere"
-        )
-        raise RecordError(f"{directory}: cannot write the run record: {reason}", remedy) from None
+        remedy = _REMEDIES.get(error.errno or 0, "check the file system or name another place")
+        raise RecordError(f"{directory}: cannot write here: {reason}", remedy) from None
+
+
+def make_directory(directory: Path) -> None:
+    """Make it, with those above it, if missing; raises RecordError where that cannot be."""
+    with writing(directory):
+        directory.mkdir(parents=True, exist_ok=True)
 
 
 def check_writable(directory: Path) -> None:
     """Raise RecordError unless files can be made in the directory; it is made if missing."""
-    with writing(directory):
-        directory.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=directory) as probe:
-            probe.write(b"x")
+    make_directory(directory)
+    with writing(directory), tempfile.TemporaryFile(dir=directory) as probe:
+        probe.write(b"x")
 
 
 def write_atomic(path: Path, text: str) -> None:

@@ -15,7 +15,7 @@ from rich.text import Text
 from harness.errors import HarnessError
 from harness.gameday.model import FILE, Entry, GameDay, Word
 from harness.record.run import RunRecord
-from harness.record.storage import write_atomic
+from harness.record.storage import make_directory, write_atomic
 from harness.report.experiment import after
 from harness.report.files import beside
 from harness.report.junit import clean
@@ -191,7 +191,7 @@ def write_gameday(day: GameDay, runs: Path, directory: Path) -> None:
     """
     from harness.report.gameday_html import render_html  # noqa: PLC0415 - matplotlib is slow
 
-    directory.mkdir(parents=True, exist_ok=True)
+    make_directory(directory)
     write_atomic(directory / FILE, json.dumps(day.as_dict(), indent=1, default=str) + "\n")
     write_atomic(directory / "junit.xml", render_junit(day))
     write_atomic(directory / "summary.md", render_markdown(day))

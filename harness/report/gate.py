@@ -12,7 +12,7 @@ from rich.text import Text
 
 from harness.baseline.model import TOTAL
 from harness.gate.model import GateVerdict, Row
-from harness.record import write_atomic
+from harness.record import make_directory, write_atomic
 from harness.report.gate_plot import render_plot
 from harness.report.junit import clean
 from harness.report.terminal import COLOURS, make_console
@@ -143,7 +143,7 @@ def render_junit(verdict: GateVerdict) -> str:
 
 def write_gate(verdict: GateVerdict, directory: Path) -> None:
     """gate.json, gate.xml (JUnit), gate.md and gate.svg in `directory`, each atomically."""
-    directory.mkdir(parents=True, exist_ok=True)
+    make_directory(directory)
     write_atomic(directory / "gate.json", json.dumps(verdict.as_dict(), indent=1) + "\n")
     write_atomic(directory / "gate.xml", render_junit(verdict))
     write_atomic(directory / "gate.md", render_markdown(verdict))

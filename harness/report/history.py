@@ -15,6 +15,7 @@ from rich.table import Table
 from harness.baseline.history import Change, History
 from harness.baseline.model import TOTAL
 from harness.errors import UsageError
+from harness.record.storage import make_directory, writing
 from harness.report.terminal import make_console
 from harness.units import format_duration, format_rate, format_ratio
 
@@ -73,8 +74,9 @@ def write_plot(found: History, path: Path) -> None:
     figure.suptitle(
         f"{found.service} {found.scenario}, {found.conditions.profile.split()[0]}", color=INK
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, metadata={"Date": None} if kind == "svg" else None, dpi=120)
+    make_directory(path.parent)
+    with writing(path.parent):
+        figure.savefig(path, metadata={"Date": None} if kind == "svg" else None, dpi=120)
 
 
 def place(change: Change) -> str:

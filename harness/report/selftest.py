@@ -9,7 +9,7 @@ from typing import TextIO
 from rich.table import Table
 
 from harness.gate.selftest import SelfTest
-from harness.record import write_atomic
+from harness.record import make_directory, write_atomic
 from harness.report.terminal import make_console
 from harness.stats.interval import Interval
 from harness.units import format_ratio
@@ -63,7 +63,7 @@ def print_self_test(found: SelfTest, stream: TextIO) -> None:
 
 def write_self_test(found: SelfTest, directory: Path) -> None:
     """self-test.json and self-test.md in `directory`, each atomically."""
-    directory.mkdir(parents=True, exist_ok=True)
+    make_directory(directory)
     text = [
         "# The gate's own test", "", *lines(found), "",
         "| " + " | ".join(HEADER) + " |", "|" + "---|" * len(HEADER),

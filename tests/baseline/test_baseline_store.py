@@ -10,7 +10,7 @@ import pytest
 
 from harness.baseline import TOTAL, BaselineStore, conditions, conditions_of, measure
 from harness.baseline.model import SCHEMA
-from harness.errors import BaselineError
+from harness.errors import BaselineError, RecordError
 from harness.record import RunRecord
 from tests.record.synthetic import Made, plan, record
 
@@ -53,6 +53,14 @@ def test_the_file_is_sorted_and_the_same_for_the_same_runs(
     for one in reversed(made):
         store.accept([one])
     assert path.read_text() == first
+
+
+def test_a_file_where_the_directory_belongs_is_one_line(
+    store: BaselineStore, made: list[RunRecord]
+) -> None:
+    store.root.write_text("a file")
+    with pytest.raises(RecordError, match="cannot write here"):
+        store.accept(made[:1])
 
 
 def test_a_run_is_accepted_once(store: BaselineStore, made: list[RunRecord]) -> None:

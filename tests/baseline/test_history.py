@@ -20,7 +20,7 @@ from harness.baseline import (
 )
 from harness.cli.baseline import group as baseline_command
 from harness.cli.history import command
-from harness.errors import BaselineError, UsageError
+from harness.errors import BaselineError, RecordError, UsageError
 from harness.report.history import write_plot
 from tests.gate.made_runs import runs
 from tests.record.synthetic import Made, record
@@ -75,6 +75,8 @@ def test_the_plot_is_written_in_the_format_of_its_name(tmp_path: Path, suffix: s
     assert (b"<?xml" in head) if suffix == "svg" else head.startswith(b"\x89PNG")
     with pytest.raises(UsageError, match="no plot format"):
         write_plot(of([]), tmp_path / "trend.exe")
+    with pytest.raises(RecordError, match="cannot write here"):
+        write_plot(of([]), path / "trend.svg")
 
 
 def test_the_command_lists_changes_and_a_cut_begins_the_baseline_there(tmp_path: Path) -> None:

@@ -35,6 +35,12 @@ CASES = [
     ("gate memorai no-such-run", "no run 'no-such-run'"),
     ("gate memorai --alpha 60%", "between 0 and 50 %"),
     ("gate memorai --interleave http://127.0.0.1:1", "needs both sides"),
+    ("gate memorai --false-alarms inf", "--false-alarms is inf"),
+    ("gate memorai latest --settle 1m", "leave one of them out"),
+    ("gate memorai latest --interleave http://127.0.0.1:1", "leave one of them out"),
+    ("show latest --html --json", "exclude each other"),
+    ("baseline show /etc", "/etc has no baseline"),
+    ("baseline prune no-such-service", "has no baseline"),
     ("show no-such-run", "no run 'no-such-run'"),
     ("services nope", "no service 'nope'"),
     ("no-such-command", "No such command"),
@@ -70,7 +76,7 @@ def test_results_that_cannot_be_written_are_told_before_anything_starts(
     blocked.write_text("a file")
     assert run(["perf", "memorai", "--results", str(blocked / "below")]) == 2
     said = capsys.readouterr().err
-    assert "cannot write the run record" in said
+    assert "cannot write here" in said
     assert "processes" not in said
 
 

@@ -50,6 +50,16 @@ def test_runs_in_a_place_without_any_says_how_to_make_one(tmp_path: Path) -> Non
     assert "make perf" in result.output
 
 
+def test_runs_are_found_from_every_directory_of_the_project(
+    found: RunRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where `harness perf` leaves them, not below wherever one happens to be."""
+    (tmp_path / "services" / "below").mkdir(parents=True)
+    (tmp_path / "results").symlink_to(_root(found))
+    monkeypatch.chdir(tmp_path / "services" / "below")
+    assert found.id in CliRunner().invoke(runs, []).output
+
+
 def test_show_prints_the_stored_verdict(found: RunRecord) -> None:
     result = CliRunner().invoke(show, ["--results", _root(found)])
     assert result.exit_code == 0
