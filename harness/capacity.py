@@ -56,9 +56,9 @@ class Step:
 class CapacityResult:
     """The answer: the capacity lies in [low, high) requests/s.
 
-    `low` None: not even the lowest rate tried held. `high` None: nothing tried missed, the
-    search ended for the reason in `limit`. `law` is None where the steps do not support a fit,
-    and `law_reason` says why.
+    `low` None: not even the lowest rate tried held. `high` None: nothing tried was seen to miss
+    (what could not be measured is not), the search ended for the reason in `limit`. `law` is
+    None where the steps do not support a fit, and `law_reason` says why.
     """
 
     service: str
@@ -110,9 +110,10 @@ def find_capacity(
         else:
             high = rate
     law, reason = _law(steps)
-    return CapacityResult(
-        session.service.name, low, high, _limit(steps, high), tuple(steps), law, reason
-    )
+    limit = _limit(steps, high)
+    if not _missed(steps, high):  # what could not be measured is no fault of the service
+        high = None
+    return CapacityResult(session.service.name, low, high, limit, tuple(steps), law, reason)
 
 
 def _bracket(attempt: Callable[[float], Step], search: Search) -> tuple[float | None, float | None]:
@@ -193,6 +194,12 @@ KEEPS_UP = 0.99
 
 def _asked(objective: Objective) -> bool:
     return objective.indicator in {"latency", "error_ratio"}
+
+
+def _missed(steps: list[Step], rate: float | None) -> bool:
+    """Whether the last word on a rate is that the service missed an objective at it."""
+    words = [step.outcome for step in steps if step.rate == rate]
+    return words[-1:] == ["missed"]
 
 
 def _limit(steps: list[Step], high: float | None) -> str:

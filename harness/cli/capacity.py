@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.options import DURATION, RATE, RATIO, run_options
+from harness.cli.options import DURATION, RATE, RATIO, deployment_options
 
 if TYPE_CHECKING:
     from harness.capacity import CapacityResult, Step
@@ -18,7 +18,7 @@ LEAST_HOLD_S = 5.0
 
 @click.command("capacity")
 @click.argument("service")
-@run_options
+@deployment_options
 @click.option("--start", type=RATE, default="500", show_default=True, help="The first rate.")
 @click.option("--most", type=RATE, default="100k", show_default=True, help="Never beyond this.")
 @click.option("--hold", "hold_s", type=DURATION, default="10s", show_default=True, help="Per step.")
@@ -73,13 +73,19 @@ def _line(step: Step) -> str:
     )
 
 
+def _between(low: str | None, high: str | None) -> str:
+    if low is None:
+        return "unknown: no rate held, none was seen to miss" if high is None else f"below {high}"
+    return f"{low} or more" if high is None else f"{low}, below {high}"
+
+
 def _summary(result: CapacityResult) -> str:
     from harness.units import format_rate
 
-    low = "less than the first rate" if result.low is None else format_rate(result.low)
-    high = "at least that" if result.high is None else f"below {format_rate(result.high)}"
+    low = None if result.low is None else format_rate(result.low)
+    high = None if result.high is None else format_rate(result.high)
     lines = [
-        f"{result.service}: capacity {low}, {high}",
+        f"{result.service}: capacity {_between(low, high)}",
         f"limit: {result.limit}",
     ]
     if result.law is None:

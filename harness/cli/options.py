@@ -96,7 +96,7 @@ PROMETHEUS_OPTION = click.option(
     " taken from HARNESS_PROMETHEUS_TOKEN.",
 )
 
-RUN_OPTIONS = (
+ARRIVAL_OPTIONS = (
     click.option("--profile", default="perf", show_default=True, help="Load profile by name."),
     click.option("--rate", type=RATE, help="Arrival rate of the hold phase, e.g. 10k or 600/m."),
     click.option("--duration", "duration_s", type=DURATION, help="Length of the hold phase."),
@@ -107,6 +107,10 @@ RUN_OPTIONS = (
     click.option(
         "--users", type=click.IntRange(min=1), help="Closed model instead: N users in a loop."
     ),
+)
+"""When requests are due, for every command that does not choose that itself."""
+
+DEPLOYMENT_OPTIONS = (
     click.option("--scenario", help="A file in scenarios/ instead of the service's own."),
     *PLACE_OPTIONS,
     click.option("--target", metavar="URL", help="Drive this URL instead of the lab."),
@@ -147,6 +151,11 @@ RUN_OPTIONS = (
 )
 
 
+def deployment_options(command: F) -> F:
+    """Give a command what says where a run goes and how, all but its arrivals."""
+    return with_options(*DEPLOYMENT_OPTIONS)(command)
+
+
 def run_options(command: F) -> F:
     """Give a command the options of a run, as keyword arguments named like RunOptions' fields."""
-    return with_options(*RUN_OPTIONS)(command)
+    return with_options(*ARRIVAL_OPTIONS, *DEPLOYMENT_OPTIONS)(command)

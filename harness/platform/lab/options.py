@@ -76,6 +76,10 @@ class Behaviour:
         if not isinstance(document, Mapping):
             raise PlatformError(f"behaviour: {document!r}", "give a JSON object")
         values = dict(document)
+        if unknown := values.keys() - set(cls.__slots__):
+            raise PlatformError(
+                f"behaviour: no field {min(unknown)!r}", f"known are {', '.join(cls.__slots__)}"
+            )
         try:
             values["slow"] = {
                 path: Slowdown(**each) for path, each in values.get("slow", {}).items()
