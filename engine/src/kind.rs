@@ -72,4 +72,18 @@ impl Kind {
             _ => Self::Unreachable,
         }
     }
+
+    /// What an error of an open stream means.
+    pub fn of_stream(error: &io::Error) -> Self {
+        if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
+            return Self::Tls;
+        }
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => Self::Eof,
+            io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::Other => {
+                Self::Protocol
+            }
+            _ => Self::Reset,
+        }
+    }
 }

@@ -6,10 +6,10 @@
 mod alarm;
 mod check;
 mod clock;
-mod exchange;
 mod feed;
 mod hist;
-mod hub;
+mod http1;
+mod http2;
 mod kind;
 mod net;
 mod nullserver;

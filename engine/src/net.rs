@@ -26,19 +26,6 @@ pub enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// A stream as hyper wants it, which also tells how much has been read.
-pub struct Io {
-    stream: Stream,
-    read: Rc<Cell<u64>>,
-}
-
-impl Io {
-    pub fn new(stream: Stream) -> (Self, Rc<Cell<u64>>) {
-        let read = Rc::new(Cell::new(0));
-        (Self { stream, read: Rc::clone(&read) }, read)
-    }
-}
-
 macro_rules! each {
     ($stream:expr, $inner:ident => $call:expr) => {
         match $stream {
@@ -52,6 +39,40 @@ macro_rules! each {
             }
         }
     };
+}
+
+impl Stream {
+    /// Reads into `buffer`; 0 at the end of the stream.
+    pub fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut target = ReadBuf::new(buffer);
+        let result = each!(self, inner => inner.poll_read(cx, &mut target));
+        result.map_ok(|()| target.filled().len())
+    }
+
+    pub fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        each!(self, inner => inner.poll_write(cx, bytes))
+    }
+
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, inner => inner.poll_flush(cx))
+    }
+}
+
+/// A stream as hyper wants it, which also tells how much has been read.
+pub struct Io {
+    stream: Stream,
+    read: Rc<Cell<u64>>,
+}
+
+impl Io {
+    pub fn new(stream: Stream) -> (Self, Rc<Cell<u64>>) {
+        let read = Rc::new(Cell::new(0));
+        (Self { stream, read: Rc::clone(&read) }, read)
+    }
 }
 
 impl hyper::rt::Read for Io {
@@ -77,9 +98,9 @@ impl hyper::rt::Write for Io {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        buf: &[u8],
+        bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        each!(&mut self.stream, inner => inner.poll_write(cx, buf))
+        self.stream.poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
@@ -98,7 +119,7 @@ impl hyper::rt::Write for Io {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(&mut self.stream, inner => inner.poll_flush(cx))
+        self.stream.poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

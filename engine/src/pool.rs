@@ -1,14 +1,14 @@
 //! Connections: a bounded number for each target, taken in turn; whoever finds none free waits.
 
-use crate::exchange::{Ended, Outgoing, complete, kind_of};
-use crate::hub::{Hub, Side};
+use crate::http1::Exchange;
+use crate::http2::{Outgoing, complete, kind_of};
 use crate::kind::Kind;
-use crate::net::{Io, open};
-use crate::worker::{Job, Worker};
+use crate::net::{Io, Stream, open};
+use crate::worker::{Ended, Job, Worker};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Body;
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::http2;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -42,10 +42,9 @@ struct Target {
 }
 
 /// Where an idle HTTP/1.1 connection awaits its next request.
-#[derive(Default)]
 struct Slot {
     job: RefCell<Option<Job>>,
-    waker: RefCell<Option<Waker>>,
+    waker: RefCell<Waker>,
     dead: Cell<bool>,
 }
 
@@ -174,9 +173,7 @@ fn give(worker: &Rc<Worker>, target: usize, job: Job) -> Option<Job> {
             continue;
         }
         *slot.job.borrow_mut() = Some(job);
-        if let Some(waker) = slot.waker.borrow_mut().take() {
-            waker.wake();
-        }
+        slot.waker.borrow().wake_by_ref();
         return None;
     }
     if state.open >= worker.pool.limit {
@@ -194,28 +191,17 @@ async fn connect(
     target: usize,
     turn: usize,
     deadline: u64,
-) -> Result<(Io, Rc<Cell<u64>>), Kind> {
+) -> Result<Stream, Kind> {
     let run = &worker.run;
     let left = Duration::from_nanos(deadline.saturating_sub(run.now()));
     let patience = left.min(run.plan.connect_timeout);
     let opening = open(&run.plan, run.tls.as_ref(), &run.plan.targets[target], turn - 1);
     match timeout(patience, opening).await {
-        Ok(Ok(stream)) => Ok(Io::new(stream)),
+        Ok(Ok(stream)) => Ok(stream),
         Ok(Err(kind)) => Err(kind),
         Err(_) if left < run.plan.connect_timeout => Err(Kind::Timeout),
         Err(_) => Err(Kind::ConnectTimeout),
     }
-}
-
-/// Renders a request and notes when it is sent.
-fn prepare(worker: &Worker, target: usize, job: &mut Job) -> Option<Outgoing> {
-    let plan = &worker.run.plan;
-    let prepared = &worker.prepared[job.endpoint * plan.targets.len() + target];
-    let request =
-        prepared.render(&plan.requests[job.endpoint], &plan.targets[target], &job.values)?;
-    job.bytes_out = request.body().size_hint().exact().unwrap_or(0);
-    job.sent = Some(worker.run.now());
-    Some(request)
 }
 
 /// A timer that is moved only when it has to be: the deadlines of one connection mostly grow.
@@ -257,16 +243,11 @@ impl Deadline<'_> {
     }
 }
 
-/// One HTTP/1.1 connection from its making to its end, with every request that it carries. The
-/// protocol and the requests are driven by one task: nothing is handed over.
+/// One HTTP/1.1 connection from its making to its end, with every request that it carries.
 async fn serve(worker: Rc<Worker>, target: usize, turn: usize, mut job: Job) {
-    let opened = async {
-        let (io, read) = connect(&worker, target, turn, job.deadline).await?;
-        let made = http1::Builder::new().writev(false).handshake::<_, Full<Bytes>>(io).await;
-        made.map(|made| (made, read)).map_err(|error| kind_of(&error, false))
-    };
-    let ((mut sender, driver), read) = match opened.await {
-        Ok(opened) => opened,
+    // In a box: what making a connection takes is not held for its life.
+    let mut stream = match Box::pin(connect(&worker, target, turn, job.deadline)).await {
+        Ok(stream) => stream,
         Err(kind) => {
             job.end(Ended::failed(kind, worker.run.now()));
             worker.pool.release(&worker, target);
@@ -274,106 +255,56 @@ async fn serve(worker: Rc<Worker>, target: usize, turn: usize, mut job: Job) {
         }
     };
     job.connects = 1;
-    let slot = Rc::new(Slot::default());
-    let mut driver = pin!(driver);
-    let mut gone = false;
-    let hub = Hub::new();
+    let plan = &worker.run.plan;
+    let now = || worker.run.now();
+    let slot = Rc::new(Slot {
+        job: RefCell::default(),
+        waker: RefCell::new(poll_fn(|cx| Poll::Ready(cx.waker().clone())).await),
+        dead: Cell::new(false),
+    });
+    let mut text = String::new();
     let mut deadline = Deadline { timer: pin!(sleep_until(Instant::now())), at: 0, armed: false };
     loop {
-        let limit = worker.run.plan.max_body_bytes;
+        let message = &worker.messages[job.endpoint * plan.targets.len() + target];
+        let written = message.write(job.template(), &plan.targets[target], &job.values, &mut text);
+        let Some(body) = written else {
+            job.end(Ended::failed(Kind::Local, now()));
+            break;
+        };
+        job.bytes_out = body;
+        job.sent = Some(now());
         deadline.set(&worker, job.deadline);
-        let ended = match prepare(&worker, target, &mut job) {
-            None => Ended::failed(Kind::Local, worker.run.now()),
-            Some(request) => {
-                let before = read.get();
-                let response = sender.send_request(request);
-                let exchange = complete(
-                    response,
-                    job.template(),
-                    &job.values,
-                    limit,
-                    || read.get() > before,
-                    || worker.run.now(),
-                );
-                let mut exchange = pin!(exchange);
-                hub.rouse(Side::Asking);
-                poll_fn(|cx| {
-                    hub.poll(cx, |side, cx| match side {
-                        Side::Asking => match exchange.as_mut().poll(cx) {
-                            Poll::Ready(ended) => Poll::Ready(ended),
-                            Poll::Pending => deadline
-                                .poll(&worker, cx)
-                                .map(|()| Ended::failed(Kind::Timeout, worker.run.now())),
-                        },
-                        Side::Moving => {
-                            if !gone && driver.as_mut().poll(cx).is_ready() {
-                                gone = true;
-                                hub.rouse(Side::Asking);
-                            }
-                            Poll::Pending
-                        }
-                    })
-                })
-                .await
+        let mut exchange = Exchange::new(job.template(), &job.values, &text, plan.max_body_bytes);
+        let (ended, reusable) = poll_fn(|cx| {
+            let mut scratch = worker.scratch.borrow_mut();
+            match exchange.poll(&mut stream, cx, &mut scratch, now) {
+                Poll::Ready(result) => Poll::Ready(result),
+                Poll::Pending => deadline
+                    .poll(&worker, cx)
+                    .map(|()| (Ended::failed(Kind::Timeout, now()), false)),
             }
-        };
-        let whole = ended.whole;
+        })
+        .await;
         job.end(ended);
-        if gone || !whole {
+        if !reusable {
             break;
         }
-        hub.rouse(Side::Moving);
-        let ready = poll_fn(|cx| {
-            hub.poll(cx, |side, cx| match side {
-                Side::Asking => match sender.poll_ready(cx) {
-                    Poll::Ready(result) => Poll::Ready(result.is_ok()),
-                    Poll::Pending => deadline.poll(&worker, cx).map(|()| false),
-                },
-                Side::Moving => {
-                    gone = driver.as_mut().poll(cx).is_ready();
-                    if gone || sender.is_ready() {
-                        return Poll::Ready(!gone);
-                    }
-                    hub.rouse(Side::Asking);
-                    Poll::Pending
-                }
-            })
-        });
-        if !ready.await {
-            break;
-        }
-        let next = match worker.pool.take(&worker) {
-            Some(job) => Some(job),
-            None => {
-                worker.pool.targets[target].borrow_mut().idle.push_back(Rc::clone(&slot));
-                hub.rouse(Side::Asking);
-                hub.rouse(Side::Moving);
-                poll_fn(|cx| {
-                    hub.poll(cx, |side, cx| match side {
-                        Side::Asking => {
-                            *slot.waker.borrow_mut() = Some(cx.waker().clone());
-                            if slot.job.borrow().is_some() {
-                                hub.rouse(Side::Moving);
-                            }
-                            Poll::Pending
-                        }
-                        // The connection first: one that is closed takes no request.
-                        Side::Moving => {
-                            gone = driver.as_mut().poll(cx).is_ready();
-                            if gone {
-                                return Poll::Ready(None);
-                            }
-                            slot.job
-                                .borrow_mut()
-                                .take()
-                                .map_or(Poll::Pending, |job| Poll::Ready(Some(job)))
-                        }
-                    })
-                })
-                .await
+        let mut listed = false;
+        let next = poll_fn(|cx| {
+            // The connection first: one that is closed, or speaks unasked, takes no request.
+            if stream.poll_read(cx, &mut worker.scratch.borrow_mut()).is_ready() {
+                return Poll::Ready(None);
             }
-        };
-        match next {
+            if !listed {
+                if let Some(job) = worker.pool.take(&worker) {
+                    return Poll::Ready(Some(job));
+                }
+                worker.pool.targets[target].borrow_mut().idle.push_back(Rc::clone(&slot));
+                listed = true;
+            }
+            slot.job.borrow_mut().take().map_or(Poll::Pending, |job| Poll::Ready(Some(job)))
+        });
+        match next.await {
             Some(next) => job = next,
             None => break,
         }
@@ -434,9 +365,9 @@ async fn multiplex(
     deadline: u64,
 ) {
     let opened = async {
-        let (io, read) = connect(&worker, target, turn, deadline).await?;
+        let (io, read) = Io::new(connect(&worker, target, turn, deadline).await?);
         let made = http2::Builder::new(Here).handshake::<_, Full<Bytes>>(io).await;
-        made.map(|made| (made, read)).map_err(|error| kind_of(&error, false))
+        made.map(|made| (made, read)).map_err(|error| kind_of(&error))
     };
     match opened.await {
         Err(kind) => {
@@ -469,6 +400,17 @@ fn forget(worker: &Worker, target: usize, connection: &Rc<Multiplexed>) {
     state.multiplexed.retain(|other| !Rc::ptr_eq(other, connection));
 }
 
+/// Renders a request for HTTP/2 and notes when it is sent.
+fn prepare(worker: &Worker, target: usize, job: &mut Job) -> Option<Outgoing> {
+    let plan = &worker.run.plan;
+    let prepared = &worker.prepared[job.endpoint * plan.targets.len() + target];
+    let request =
+        prepared.render(&plan.requests[job.endpoint], &plan.targets[target], &job.values)?;
+    job.bytes_out = request.body().size_hint().exact().unwrap_or(0);
+    job.sent = Some(worker.run.now());
+    Some(request)
+}
+
 /// One stream's worth of an HTTP/2 connection: a request, and then those that wait.
 async fn stream(worker: Rc<Worker>, target: usize, connection: Rc<Multiplexed>, mut job: Job) {
     let read = Rc::clone(&connection.read.borrow());
@@ -481,15 +423,10 @@ async fn stream(worker: Rc<Worker>, target: usize, connection: Rc<Multiplexed>, 
         let before = read.get();
         let limit = worker.run.plan.max_body_bytes;
         let left = Duration::from_nanos(job.deadline.saturating_sub(worker.run.now()));
-        let exchange = complete(
-            sender.send_request(request),
-            job.template(),
-            &job.values,
-            limit,
-            // A broken HTTP/2 connection is never half a head.
-            || false,
-            || worker.run.now(),
-        );
+        let exchange =
+            complete(sender.send_request(request), job.template(), &job.values, limit, || {
+                worker.run.now()
+            });
         let ended = timeout(left, exchange).await.unwrap_or_else(|_| {
             // A connection on which nothing at all has come since is not trusted with more.
             if read.get() == before {

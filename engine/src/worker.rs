@@ -1,14 +1,15 @@
 //! One engine thread: it paces its share of the schedule and owns its connections.
 
 use crate::alarm::Alarm;
-use crate::exchange::{Ended, Prepared};
+use crate::http1::Message;
+use crate::http2::Prepared;
 use crate::kind::Kind;
 use crate::plan::{Arrivals, Errand, Request};
 use crate::pool::{Pool, submit};
 use crate::run::{Entry, Order, Run};
 use crate::schedule::Schedule;
 use crate::slices::{Outcome, Recorder, SECOND};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
@@ -23,12 +24,17 @@ use tokio::time::{sleep, timeout};
 const SWEEP: Duration = Duration::from_millis(10);
 /// So many arrivals in a row let the connections have their turn.
 const BURST: u32 = 64;
+const SCRATCH: usize = 64 << 10;
 
 pub struct Worker {
     pub run: Arc<Run>,
     pub pool: Pool,
-    /// Request index * targets + target.
+    /// Of HTTP/1.1; at request index * targets + target.
+    pub messages: Vec<Message>,
+    /// Of HTTP/2, at the same places.
     pub prepared: Vec<Prepared>,
+    /// Where the bytes of every HTTP/1.1 connection are read to.
+    pub scratch: RefCell<Box<[u8]>>,
     recorder: Arc<Mutex<Recorder>>,
     thread: usize,
     open: Cell<u64>,
@@ -52,22 +58,40 @@ pub struct Job {
     ended: bool,
 }
 
+/// How a response came out.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ended {
+    pub error: Option<Kind>,
+    pub status: u16,
+    pub bytes_in: u64,
+    /// When the head was there, in the caller's clock.
+    pub first: Option<u64>,
+    /// When the body was complete.
+    pub done: u64,
+}
+
+impl Ended {
+    pub fn failed(error: Kind, now: u64) -> Self {
+        Self { error: Some(error), done: now, ..Self::default() }
+    }
+}
+
 impl Worker {
     fn new(run: Arc<Run>, thread: usize) -> Self {
         let plan = &run.plan;
-        let prepared = plan
-            .requests
-            .iter()
-            .flat_map(|request| {
-                plan.targets.iter().map(|target| Prepared::new(plan, request, target))
-            })
-            .collect();
+        let pairs = || {
+            plan.requests
+                .iter()
+                .flat_map(|request| plan.targets.iter().map(move |target| (request, target)))
+        };
         let threads = plan.threads as usize;
         let extra = usize::from(thread < plan.connections_per_target % threads);
         let limit = plan.connections_per_target / threads + extra;
         Self {
             pool: Pool::new(plan.targets.len(), limit, thread),
-            prepared,
+            messages: pairs().map(|(request, target)| Message::new(request, target)).collect(),
+            prepared: pairs().map(|(request, target)| Prepared::new(request, target)).collect(),
+            scratch: RefCell::new(vec![0; SCRATCH].into()),
             recorder: Arc::clone(&run.recorders[thread]),
             run,
             thread,

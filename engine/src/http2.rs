@@ -1,11 +1,10 @@
-//! One request and its response over a connection that exists.
+//! One request and its response over an HTTP/2 connection that exists.
 
 use crate::check::{Check, judge};
 use crate::kind::Kind;
-use crate::plan::Request as Template;
-use crate::plan::{Plan, TargetUrl};
+use crate::plan::{Request as Template, TargetUrl};
+use crate::worker::Ended;
 use bytes::Bytes;
-use http::header::HOST;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Request, Response, Uri};
 use http_body_util::{BodyExt, Full};
@@ -22,30 +21,20 @@ pub struct Prepared {
     headers: HeaderMap,
     body: Option<Bytes>,
     scheme: Scheme,
-    /// Only HTTP/2 says it in the URI.
     authority: Option<Authority>,
 }
 
 impl Prepared {
-    pub fn new(plan: &Plan, template: &Template, target: &TargetUrl) -> Self {
-        let mut headers = template.headers.clone();
-        let own_host =
-            headers.contains_key(HOST) || template.dynamic.iter().any(|h| h.name == HOST);
-        if !plan.http2
-            && !own_host
-            && let Ok(value) = HeaderValue::from_str(&target.authority)
-        {
-            headers.insert(HOST, value);
-        }
+    pub fn new(template: &Template, target: &TargetUrl) -> Self {
         let mut prepared = Self {
             uri: None,
-            headers,
+            headers: template.headers.clone(),
             body: template
                 .body
                 .as_ref()
                 .and_then(|body| body.fixed().map(|text| Bytes::copy_from_slice(text.as_bytes()))),
             scheme: if target.tls { Scheme::HTTPS } else { Scheme::HTTP },
-            authority: if plan.http2 { target.authority.parse().ok() } else { None },
+            authority: target.authority.parse().ok(),
         };
         if template.path.fixed().is_some() {
             prepared.uri = prepared.address(template, target, &[]);
@@ -104,39 +93,17 @@ impl Prepared {
     }
 }
 
-/// How a response came out.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Ended {
-    pub error: Option<Kind>,
-    pub status: u16,
-    pub bytes_in: u64,
-    /// When the head was there, in the caller's clock.
-    pub first: Option<u64>,
-    /// When the body was complete.
-    pub done: u64,
-    /// Whether the response was read to its end, so that the connection may be used again.
-    pub whole: bool,
-}
-
-impl Ended {
-    pub fn failed(error: Kind, now: u64) -> Self {
-        Self { error: Some(error), done: now, ..Self::default() }
-    }
-}
-
-/// Awaits the head, reads the body up to the limit, and judges. `heard` tells whether anything has
-/// been read from the peer since the request was sent.
+/// Awaits the head, reads the body up to the limit, and judges.
 pub async fn complete(
     response: impl Future<Output = hyper::Result<Response<Incoming>>>,
     template: &Template,
     values: &[String],
     limit: u64,
-    heard: impl Fn() -> bool,
     now: impl Fn() -> u64,
 ) -> Ended {
     let response = match response.await {
         Ok(response) => response,
-        Err(error) => return Ended::failed(kind_of(&error, heard()), now()),
+        Err(error) => return Ended::failed(kind_of(&error), now()),
     };
     let status = response.status().as_u16();
     let mut ended = Ended { status, first: Some(now()), ..Ended::default() };
@@ -157,33 +124,32 @@ pub async fn complete(
                 }
             }
             Some(Err(error)) => {
-                return Ended { error: Some(kind_of(&error, false)), done: now(), ..ended };
+                return Ended { error: Some(kind_of(&error)), done: now(), ..ended };
             }
         }
     }
     // The clock stops before the checks: their cost is not the server's.
     ended.done = now();
-    ended.whole = true;
     ended.error = judge(&template.checks, status, &kept, values);
     ended
 }
 
-/// What hyper's error means. `heard`: part of a response had come.
-pub fn kind_of(error: &hyper::Error, heard: bool) -> Kind {
+/// What hyper's error means.
+pub fn kind_of(error: &hyper::Error) -> Kind {
     if error.is_parse() || error.is_user() {
         return Kind::Protocol;
     }
     if error.is_incomplete_message() {
-        return if heard { Kind::Protocol } else { Kind::Eof };
+        return Kind::Eof;
     }
     let mut source = error.source();
     while let Some(cause) = source {
         if let Some(io) = cause.downcast_ref::<io::Error>() {
-            return of_stream(io);
+            return Kind::of_stream(io);
         }
         if let Some(h2) = cause.downcast_ref::<h2::Error>() {
             return match h2.get_io() {
-                Some(io) => of_stream(io),
+                Some(io) => Kind::of_stream(io),
                 None if h2.is_remote() => Kind::Reset,
                 None => Kind::Protocol,
             };
@@ -191,17 +157,4 @@ pub fn kind_of(error: &hyper::Error, heard: bool) -> Kind {
         source = cause.source();
     }
     if error.is_canceled() || error.is_closed() { Kind::Eof } else { Kind::Protocol }
-}
-
-fn of_stream(error: &io::Error) -> Kind {
-    if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
-        return Kind::Tls;
-    }
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof => Kind::Eof,
-        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::Other => {
-            Kind::Protocol
-        }
-        _ => Kind::Reset,
-    }
 }
