@@ -16,7 +16,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-use tokio::task::spawn_local;
+use tokio::task::{spawn_local, unconstrained};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 /// Streams at once on one HTTP/2 connection; servers usually allow as many or more.
@@ -231,7 +231,9 @@ impl Deadline<'_> {
         if self.armed && !self.timer.is_elapsed() {
             return Poll::Pending;
         }
-        while self.timer.as_mut().poll(cx).is_ready() {
+        // Unconstrained: an answer that never pauses uses up what a task may do in one turn, and
+        // must not put its own timeout off with it.
+        while pin!(unconstrained(self.timer.as_mut())).poll(cx).is_ready() {
             if worker.run.now() >= self.at {
                 self.armed = false;
                 return Poll::Ready(());

@@ -196,6 +196,22 @@ def test_a_server_that_closes_after_each_answer_loses_nothing(peer: Start) -> No
     assert outcome.conserved()
 
 
+def test_an_answer_given_before_the_whole_request_was_read_counts(peer: Start) -> None:
+    """A refusal of a large body comes while the body is still on its way out."""
+
+    def refuse(connection: socket.socket, peer: Peer) -> None:
+        peer.read_head(connection)
+        connection.sendall(b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n")
+        peer.stopped.wait(5)
+
+    large = [{"name": "one", "method": "POST", "path": "/", "body": "x" * 8_000_000}]
+    outcome = run_plan(make_plan(peer(refuse).url, rate=10, requests=large))
+    assert outcome.errors == {"status_4xx": 3}
+    # What is still being written keeps a connection from being used again.
+    assert outcome.total("connects") == 3
+    assert outcome.conserved()
+
+
 def test_idle_connections_that_the_server_closed_are_not_used(peer: Start) -> None:
     """Nothing is sent on a connection that is known to be closed: no request fails for it."""
 
