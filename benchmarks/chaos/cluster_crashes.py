@@ -9,7 +9,6 @@ nodes themselves are looked at.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import random
@@ -24,7 +23,7 @@ from typing import Any
 
 import yaml
 
-from benchmarks.chaos.crash_matrix import MARK, marked, rows, stat, wait
+from benchmarks.chaos.crash_matrix import MARK, collect, marked, options_of, rows, stat, wait
 from benchmarks.run import machine, table, write
 from harness.catalog import load_catalog, project_root
 from harness.chaos.experiment import experiment_names, load_experiment
@@ -226,30 +225,13 @@ def report(log: Path) -> str:
 
 
 def main() -> int:
-    """Make kills until there are enough, or until the time is up."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--for", dest="for_s", type=float, default=1e9, help="seconds at most")
-    parser.add_argument("--directory", type=Path, default=Path("results/cluster-crashes"))
-    parser.add_argument("--report", action="store_true", help="write RESULTS.md from what is there")
-    options = parser.parse_args()
-    directory: Path = options.directory.absolute()
-    log = directory / "kills.jsonl"
+    """Make the kills, or the report of those that were made."""
+    options = options_of(__doc__, 50, "results/cluster-crashes")
+    log = options.directory / "kills.jsonl"
     if options.report:
         write(TITLE, f"{machine()}\n\n{report(log)}")
         return 0
-    stream = Stream(directory)
-    done = {row["kill"] for row in rows(log)}
-    deadline = time.monotonic() + options.for_s
-    number = max([-1, *done]) + 1
-    while len(done) < options.kills and time.monotonic() < deadline:
-        found = stream.kill_once(number)
-        if found is not None:
-            done.add(number)
-            with log.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(found) + "\n")
-            print(json.dumps(found), flush=True)
-        number += 1
+    collect(Stream(options.directory).kill_once, log, options)
     return 0
 
 

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -236,33 +236,45 @@ def wait(process: subprocess.Popen[bytes]) -> int:
         return -1
 
 
-def main() -> int:
-    """Make kills until there are enough, or until the time is up."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=200)
+def options_of(description: str | None, kills: int, directory: str) -> argparse.Namespace:
+    """The command line of a matrix."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--kills", type=int, default=kills)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--for", dest="for_s", type=float, default=1e9, help="seconds at most")
-    parser.add_argument("--directory", type=Path, default=Path("results/crash-matrix"))
+    parser.add_argument("--directory", type=Path, default=Path(directory))
     parser.add_argument("--report", action="store_true", help="write RESULTS.md from what is there")
-    options = parser.parse_args()
-    directory: Path = options.directory.absolute()
-    log = directory / "kills.jsonl"
-    if options.report:
-        write(TITLE, f"{machine()}\n\n{report(directory)}")
-        return 0
-    stream = Stream(directory)
+    found = parser.parse_args()
+    found.directory = found.directory.absolute()
+    return found
+
+
+def collect(
+    kill_once: Callable[[int], dict[str, Any] | None], log: Path, options: argparse.Namespace
+) -> None:
+    """Make kills until there are enough, or until the time is up; one line of the log each."""
     done = {row["kill"] for row in rows(log)}
     deadline = time.monotonic() + options.for_s
     number = max([options.first - 1, *done]) + 1
+    while len(done) < options.kills and time.monotonic() < deadline:
+        found = kill_once(number)
+        if found is not None:
+            done.add(number)
+            with log.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(found) + "\n")
+            print(json.dumps(found), flush=True)
+        number += 1
+
+
+def main() -> int:
+    """Make the kills, or the report of those that were made."""
+    options = options_of(__doc__, 200, "results/crash-matrix")
+    if options.report:
+        write(TITLE, f"{machine()}\n\n{report(options.directory)}")
+        return 0
+    stream = Stream(options.directory)
     try:
-        while len(done) < options.kills and time.monotonic() < deadline:
-            found = stream.kill_once(number)
-            if found is not None:
-                done.add(number)
-                with log.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(found) + "\n")
-                print(json.dumps(found), flush=True)
-            number += 1
+        collect(stream.kill_once, options.directory / "kills.jsonl", options)
     finally:
         if stream.lab is not None:
             stream.lab.stop()
