@@ -6,7 +6,10 @@ Each command lives in a module of its own and imports what it needs when it runs
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import importlib
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -36,6 +39,12 @@ COMMANDS = {
     "lab": "harness.cli.lab:group",
     "stats": "harness.cli.stats:group",
 }
+
+
+READER_LEFT = 128 + signal.SIGPIPE
+"""The exit code after `harness runs | head`, as of every other tool; never one of a verdict."""
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class _Commands(click.Group):
@@ -71,6 +80,8 @@ def run(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         result = cli.main(args=argv, standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.ClickException as problem:
@@ -86,10 +97,25 @@ def run(argv: Sequence[str] | None = None) -> int:
     except HarnessError as problem:
         click.echo(f"harness: {problem}", err=True)
         return problem.exit_code
-    except BrokenPipeError:  # `harness runs | head`
-        sys.stderr.close()
-        return 0
+    except (OSError, SystemExit) as problem:
+        return _without_output(problem)
     return result if isinstance(result, int) else 0
+
+
+def _without_output(problem: OSError | SystemExit) -> int:
+    """The exit code where standard output takes no more; raises again what is another matter.
+
+    A SystemExit is what click and rich make of a broken pipe.
+    """
+    full = isinstance(problem, OSError) and problem.errno in NO_ROOM
+    if not full and not isinstance(problem, (BrokenPipeError, SystemExit)):
+        raise problem
+    with contextlib.suppress(OSError, ValueError):  # else Python fails on it on the way out
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if not full:
+        return READER_LEFT
+    click.echo("harness: cannot print: No space left on device; free some space", err=True)
+    return HarnessError.exit_code
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:

@@ -1,0 +1,41 @@
+"""Where the output goes: an exit code of a verdict is never made of a pipe or a full disk."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.record.synthetic import record
+
+
+@pytest.mark.parametrize("words", ["services", "show latest", "show latest --json"])
+def test_a_reader_that_leaves_ends_the_command_without_a_word(tmp_path: Path, words: str) -> None:
+    """Click and rich would say 1 of it, which is the word for a failed objective."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = _ended(tmp_path, words, writer)
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (141, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this platform")
+@pytest.mark.parametrize("words", ["services", "show latest", "show latest --json"])
+def test_a_full_disk_under_the_output_is_one_line(tmp_path: Path, words: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        ended = _ended(tmp_path, words, full.fileno())
+    assert ended.returncode == 2
+    assert ended.stderr == "harness: cannot print: No space left on device; free some space\n"
+
+
+def _ended(root: Path, words: str, output: int) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "harness", *words.split()]
+    if "show" in words:
+        record(root)
+        command += ["--results", str(root)]
+    return subprocess.run(
+        command, stdout=output, stderr=subprocess.PIPE, text=True, check=False, timeout=60
+    )
