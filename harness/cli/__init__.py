@@ -78,6 +78,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 def run(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code and never lets a user's error out."""
     signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not ignored, as by nohup
+        signal.signal(signal.SIGINT, _interrupt)
     try:
         result = cli.main(args=argv, standalone_mode=False)
         if sys.stdout is not None:
@@ -118,6 +120,14 @@ def _without_output(problem: OSError | SystemExit) -> int:
     return HarnessError.exit_code
 
 
+class _Interrupt(KeyboardInterrupt):
+    """Ctrl-C, of a kind that Python takes for handled once it is.
+
+    A bare KeyboardInterrupt out of an `exec`, as every dataclass is made with, ends the process
+    by the signal instead of with our exit code, though it was caught.
+    """
+
+
 def _interrupt(signum: int, frame: FrameType | None) -> None:
     """Treat SIGTERM as Ctrl-C, so that both clean up alike."""
-    raise KeyboardInterrupt
+    raise _Interrupt

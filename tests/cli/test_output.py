@@ -1,4 +1,4 @@
-"""Where the output goes: an exit code of a verdict is never made of a pipe or a full disk."""
+"""How a command ends: an exit code of a verdict is never made of a pipe, a full disk or Ctrl-C."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.record.synthetic import record
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("words", ["services", "show latest", "show latest --json"])
@@ -39,3 +41,19 @@ def _ended(root: Path, words: str, output: int) -> subprocess.CompletedProcess[s
     return subprocess.run(
         command, stdout=output, stderr=subprocess.PIPE, text=True, check=False, timeout=60
     )
+
+
+def test_ctrl_c_while_python_makes_a_class_is_our_exit_code_too(tmp_path: Path) -> None:
+    """A caught interrupt out of an `exec` would else end `python -m` by the signal."""
+    (tmp_path / "struck.py").write_text(
+        "import sys; from harness import cli\n"
+        "strike = 'import os, signal; os.kill(os.getpid(), signal.SIGINT)'\n"
+        "cli.cli.main = lambda **words: exec(strike)\n"
+        "sys.exit(cli.run([]))\n"
+    )
+    command = [sys.executable, "-m", "struck"]
+    where = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)])}
+    ended = subprocess.run(
+        command, env=where, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (ended.returncode, ended.stderr) == (130, "harness: interrupted\n")
