@@ -24,6 +24,7 @@ from harness.judge.failover import (
     milestones_of,
     recovery_of,
     stages_of,
+    unfelt_s,
 )
 from harness.judge.lost_writes import LostWrites, lost_writes, reads_of, writes_of
 from harness.judge.model import EXIT_CODES, PRIORITY, Outcome, ValidityCheck
@@ -416,7 +417,7 @@ def _tail(facts: _Facts) -> _Made:
     words = f"p99 {format_duration(after)}, errors {format_ratio(errors)}"
     told = f"After it the p99 was {format_duration(after)}, before it {format_duration(before)}; "
     told += f"{format_ratio(errors)} of the requests failed."
-    bad = after > TAIL_TIMES * before or errors > ERRORS_AFTER
+    bad = after > TAIL_TIMES * max(before, unfelt_s(record)) or errors > ERRORS_AFTER
     return ("fail" if bad else "pass"), words, limit, told
 
 

@@ -23,6 +23,10 @@ LATENCY_TOLERANCE = 0.25
 """What a second's latency may exceed that of before: the p95 of 200 requests, an experiment's
 second, scatters by 7 %; with the 10 % of long series one sound failover in 23 was called late."""
 
+UNFELT = 0.1
+"""Latencies below this share of the latency objective are all alike: from 1 ms to 3 ms of 100 ms
+nobody is worse off, and no promise is nearer to being broken."""
+
 STEADY = 5
 """Answers in a row from the first region again that make a fail-back."""
 
@@ -91,7 +95,8 @@ def stages_of(record: RunRecord) -> Stages | None:
 def recovery_of(record: RunRecord, stages: Stages, q: float = 0.95) -> Recovery:
     """Recovery by errors, throughput and one quantile of the latency together (9 of 10 seconds).
 
-    Latency and errors by when requests were due, throughput by when they ended. Raises DataError
+    Latency and errors by when requests were due, throughput by when they ended; latencies below
+    `unfelt_s` count as that. Raises DataError
     where the stage before is shorter than ten seconds.
     """
     begin, end = int(np.ceil(stages.before)), int(stages.end)
@@ -99,13 +104,19 @@ def recovery_of(record: RunRecord, stages: Stages, q: float = 0.95) -> Recovery:
     due, done = record.series("due"), record.series("done")
     offered = np.maximum(due.offered[begin:end], 1)
     series = {
-        "latency": record.quantile_series(q)[begin:end],
+        "latency": np.maximum(record.quantile_series(q)[begin:end], unfelt_s(record)),
         "errors": due.lost[begin:end] / offered,
         "throughput": np.minimum(done.completed[begin:end].astype(float), offered),
     }
     return recovery(
         seconds, series, stages.inject, stages.heal, latency_tolerance=LATENCY_TOLERANCE
     )
+
+
+def unfelt_s(record: RunRecord) -> float:
+    """The latency below which nothing is told apart, s; 0 where the service promises none."""
+    limits = [o.threshold for o in record.service.objectives if o.indicator == "latency"]
+    return UNFELT * min(limits, default=0.0)
 
 
 def backlog_of(record: RunRecord, stages: Stages) -> Backlog:

@@ -152,3 +152,9 @@ def test_slowness_alone_is_noticed_by_the_latency_budget(tmp_path: Path) -> None
     marks = verdict.milestones
     assert marks is not None
     assert marks.alerted == pytest.approx(INJECT + 3, abs=2)
+
+
+def test_three_milliseconds_of_a_hundred_are_no_worse_than_one(tmp_path: Path) -> None:
+    made = {"median_s": 0.001, "slow": lambda second: 1.0 if second < INJECT else 3.0}
+    verdict = judged(tmp_path, made=made)
+    assert (word(verdict, "recovery"), word(verdict, "tail after")) == ("pass", "pass")
