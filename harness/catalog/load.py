@@ -13,6 +13,9 @@ from harness.catalog.model import Environment, Objective, Route, Service
 from harness.catalog.yaml_documents import read_documents
 from harness.errors import CatalogError
 
+PRODUCTION = frozenset({"production", "prod"})
+"""Environments that are production whether their file says so or not."""
+
 
 def project_root() -> Path:
     """HARNESS_HOME, else the nearest directory upwards with `services/`, else the installation's.
@@ -123,7 +126,9 @@ def _service(
         routes=tuple(Route(item.path, tuple(item.methods), item.name) for item in spec.routes),
         regions=tuple(spec.regions),
         environments=tuple(
-            Environment(e.name, e.baseUrl, e.namespace, e.production) for e in spec.environments
+            # A forgotten word must not open production: its name says enough.
+            Environment(e.name, e.baseUrl, e.namespace, e.production or e.name in PRODUCTION)
+            for e in spec.environments
         ),
         objectives=objectives,
         primary=spec.primaryMetric,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness.catalog import Catalog, Objective, load_catalog
+from harness.catalog import Catalog, Objective, load_catalog, read_service
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -172,3 +172,11 @@ def test_latency_and_errors_have_ceilings_and_the_others_floors() -> None:
         "error_ratio": True,
         "availability": False,
     }
+
+
+def test_an_environment_called_production_is_production_unsaid(tmp_path: Path) -> None:
+    text = (ROOT / "services" / "memorai.yaml").read_text()
+    path = tmp_path / "memorai.yaml"
+    path.write_text(text.replace("production: true", "production: false"))
+    marked = {each.name for each in read_service(path).environments if each.production}
+    assert marked == {"production"}
