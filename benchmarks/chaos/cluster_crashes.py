@@ -23,7 +23,16 @@ from typing import Any
 
 import yaml
 
-from benchmarks.chaos.crash_matrix import MARK, collect, marked, options_of, rows, stat, wait
+from benchmarks.chaos.crash_matrix import (
+    MARK,
+    collect,
+    kill_when_seen,
+    marked,
+    options_of,
+    rows,
+    stat,
+    wait,
+)
 from benchmarks.run import machine, table, write
 from harness.catalog import load_catalog, project_root
 from harness.chaos.experiment import experiment_names, load_experiment
@@ -111,14 +120,7 @@ class Stream:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             return alive
-        while process.poll() is None:
-            for pid, words in marked(number):
-                if VICTIMS[victim] in words.split("\0"):
-                    with suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
-                        return True
-            time.sleep(0.02)
-        return False
+        return kill_when_seen(process, number, VICTIMS[victim])
 
     def _reap(self, machine_: str) -> dict[str, Any]:
         until = time.monotonic() + LEASE_S

@@ -118,14 +118,7 @@ class Stream:
         if victim == "lab supervisor":
             os.kill(lab.pid or 0, signal.SIGKILL)
             return process.poll() is None
-        while process.poll() is None:
-            for pid, words in marked(number):
-                if VICTIMS[victim] in words.split("\0"):
-                    with suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
-                        return True
-            time.sleep(0.02)
-        return False
+        return kill_when_seen(process, number, VICTIMS[victim])
 
     def _reap(self) -> dict[str, Any]:
         done = subprocess.run(
@@ -167,6 +160,18 @@ class Stream:
         left += [f"stopped: {pid}" for pid, _ in members if stopped(pid)]
         left += [f"packet rule in the lab: {rule}" for rule in lab_rules(self.lab)]
         return left + [f"the lab says: {text}" for text in self.lab.leftovers()]
+
+
+def kill_when_seen(process: subprocess.Popen[bytes], number: int, module: str) -> bool:
+    """Kill the trial's process of a module as soon as it is there; False when the trial ended."""
+    while process.poll() is None:
+        for pid, words in marked(number):
+            if module in words.split("\0"):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                    return True
+        time.sleep(0.02)
+    return False
 
 
 def marked(number: int) -> Iterator[tuple[int, str]]:
