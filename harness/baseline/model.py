@@ -16,6 +16,13 @@ QUANTILES: Mapping[str, float] = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 """The latencies that are compared; more would only add tests that answer one another."""
 
 
+_SAME_NAME = {
+    "profile": "the same profile with another rate, duration or shape",
+    "traffic": "the same scenario, which sends other requests by now",
+}
+"""What a difference of digests behind one name means."""
+
+
 @dataclass(frozen=True, slots=True)
 class Conditions:
     """What must be equal before two runs may be compared at all.
@@ -33,11 +40,15 @@ class Conditions:
 
     def differences(self, other: Conditions) -> tuple[str, ...]:
         """One phrase for each field that differs, `machine: 4 x … here, 2 x … there`."""
-        return tuple(
-            f"{item.name}: {getattr(self, item.name)} here, {getattr(other, item.name)} there"
-            for item in fields(self)
-            if getattr(self, item.name) != getattr(other, item.name)
-        )
+        found = []
+        for item in fields(self):
+            here, there = getattr(self, item.name), getattr(other, item.name)
+            if here == there:
+                continue
+            name, digest = here.partition(" ")[::2]
+            why = _SAME_NAME.get(item.name) if digest and there.startswith(f"{name} ") else None
+            found.append(f"{item.name}: {here} here, {there} there{f' ({why})' if why else ''}")
+        return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)

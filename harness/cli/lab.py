@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -94,9 +95,13 @@ def up(
 
 
 @group.command("status")
-def status() -> None:
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+def status(*, as_json: bool) -> None:
     """Every lab of yours that runs, and each of its processes."""
     labs = _labs()
+    if as_json:
+        click.echo(json.dumps([_document(lab) for lab in labs], indent=1))
+        return
     if not labs:
         click.echo("no lab is running")
     for lab in labs:
@@ -105,9 +110,26 @@ def status() -> None:
         _table(lab)
         if lab.options.mutants:
             click.echo(f"  broken on purpose: {', '.join(lab.options.mutants)}")
-        for left in lab.leftovers():
-            if left.startswith(lab.directory.name):
-                click.echo(f"  fault in effect: {left.partition(': ')[2]}")
+        for left in _in_effect(lab):
+            click.echo(f"  fault in effect: {left}")
+
+
+def _in_effect(lab: Lab) -> list[str]:
+    """The faults that this lab shows, in words."""
+    name = lab.directory.name
+    return [each.partition(": ")[2] for each in lab.leftovers() if each.startswith(name)]
+
+
+def _document(lab: Lab) -> dict[str, Any]:
+    urls = {place.id: place.url for place in lab.places}
+    return {
+        "name": lab.directory.name,
+        "explored": lab.detached,
+        "supervisor": lab.pid,
+        "mutants": list(lab.options.mutants),
+        "faults": _in_effect(lab),
+        "processes": [{**state, "url": urls.get(name)} for name, state in lab.health().items()],
+    }
 
 
 @group.command("faults")

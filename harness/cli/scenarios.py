@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 from typing import TYPE_CHECKING
 
 import click
@@ -14,15 +15,24 @@ if TYPE_CHECKING:
 
 
 @click.command("scenarios")
-def command() -> None:
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+def command(*, as_json: bool) -> None:
     """List the scenarios (what is sent) and the load profiles (when)."""
     from harness.catalog import project_root
     from harness.traffic import NAMED, scenario_names
 
     root = project_root()
+    sent = {n: _summary(root / "scenarios" / f"{n}.py", n) for n in scenario_names(root)}
+    if as_json:
+        profiles = {
+            name: {"rate": rate, "hold_s": hold, "spacing": spacing, "asks": question}
+            for name, (_, rate, hold, spacing, question) in NAMED.items()
+        }
+        click.echo(json.dumps({"scenarios": sent, "profiles": profiles}, indent=1))
+        return
     click.echo("scenarios: what is sent; a service takes its own, or crud")
-    for name in scenario_names(root):
-        click.echo(f"  {name:<12}{_summary(root / 'scenarios' / f'{name}.py', name)}")
+    for name, summary in sent.items():
+        click.echo(f"  {name:<12}{summary}")
     click.echo("\nprofiles: when; --rate and --duration override")
     for name, (_, rate, hold, _, question) in NAMED.items():
         usual = f"{format_rate(rate)} for {format_duration(hold)}"

@@ -109,7 +109,7 @@ def test_a_run_of_another_profile_is_refused(
 ) -> None:
     store.accept(made[:1])
     other = record(tmp_path, Made(plan=plan(rate=300.0)))
-    with pytest.raises(BaselineError, match="profile: perf"):
+    with pytest.raises(BaselineError, match=r"profile: perf.*same profile with another rate"):
         store.matching(other)
     with pytest.raises(BaselineError, match="other conditions than the runs before it: profile"):
         store.accept([made[1], other])

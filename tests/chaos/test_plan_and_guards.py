@@ -14,7 +14,7 @@ from harness.chaos.guards import Watch
 from harness.chaos.model import BlastRadius, Experiment, Guards, Needs
 from harness.chaos.plan import check, plan_experiment
 from harness.errors import ExperimentError
-from harness.platform.model import Fault
+from harness.platform.model import Fault, Heal
 from tests.chaos.conftest import EU, US, Remembering
 
 
@@ -94,6 +94,23 @@ def test_what_a_service_lacks_to_survive_it_fails_without_a_fault(
     assert (plan.weaknesses, plan.missing) == ((alone,), ())
     with pytest.raises(ExperimentError, match="fails as it is: no ready pod in eu-west-1"):
         check(plan)
+
+
+def test_a_plan_says_what_is_not_as_the_file_asks_and_what_the_canary_cannot_see(
+    experiment: Experiment,
+    service: Service,
+    platform: Remembering,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Before anything runs, and not as an inconclusive run afterwards."""
+    told = {"targets": [], "notes": ["hold is not kept"]}
+    monkeypatch.setattr(Remembering, "plan_heal", lambda *_: Heal("f", "fail-region", told))
+    cut = Fault("fail-region", {"regions": ["us-east-1", "eu-west-1"]})
+    plan = plan_experiment(replace(experiment, faults=(cut,)), service, platform)
+    assert plan.notes[0] == "hold is not kept"
+    assert "no door of the canary leads across us-east-1|eu-west-1" in plan.notes[1]
+    monkeypatch.setattr(Remembering, "vantage", lambda *_: "127.10.0.99")
+    assert len(plan_experiment(replace(experiment, faults=(cut,)), service, platform).notes) == 1
 
 
 def test_a_fault_that_matches_nothing_is_refused(

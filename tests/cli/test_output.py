@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -57,3 +58,20 @@ def test_ctrl_c_while_python_makes_a_class_is_our_exit_code_too(tmp_path: Path) 
         command, env=where, capture_output=True, text=True, check=False, timeout=60
     )
     assert (ended.returncode, ended.stderr) == (130, "harness: interrupted\n")
+
+
+def test_ctrl_c_before_the_command_is_imported_is_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("raise KeyboardInterrupt\n")
+    where = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    command = [sys.executable, "-m", "harness", "--help"]
+    ended = subprocess.run(
+        command, env=where, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (ended.returncode, ended.stderr) == (130, "")
+
+
+def test_scenarios_and_profiles_can_be_read_by_a_program() -> None:
+    command = [sys.executable, "-m", "harness", "scenarios", "--json"]
+    told = json.loads(subprocess.run(command, capture_output=True, check=True, timeout=60).stdout)
+    assert "memorai" in told["scenarios"]
+    assert told["profiles"]["perf"]["rate"] == 10_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -39,6 +40,9 @@ def test_up_status_exec_logs_down() -> None:
         with pytest.raises(HarnessError, match="up already"):
             run("up")
         assert "explored" in run("status")
+        (told,) = json.loads(run("status", "--json"))
+        assert (told["explored"], told["faults"], told["mutants"]) == (True, [], [])
+        assert told["processes"][0]["health"] == "ready"
         assert run("logs", "supervisor") == ""
         with pytest.raises(HarnessError, match="no log of 'x'"):
             run("logs", "x")

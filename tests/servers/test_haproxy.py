@@ -34,7 +34,8 @@ def test_a_backend_killed_behind_a_health_checking_balancer_fails_until_it_is_fo
     """As many requests fail as HAProxy counts errors, and none once it has marked the server down.
 
     On a reused client connection HAProxy does not send the 503 that it counts, but closes (so that
-    the client may retry; issue 2375 of haproxy/haproxy): that is `eof` here.
+    the client may retry; issue 2375 of haproxy/haproxy): that is `eof` here. What it was sending on
+    a kept connection to the server at the moment of its death it closes without counting.
     """
     with (
         nginx(image, network=network) as a,
@@ -48,7 +49,9 @@ def test_a_backend_killed_behind_a_health_checking_balancer_fails_until_it_is_fo
     assert int(counters["FRONTEND"]["req_tot"]) == totals.offered == 2000
     assert set(totals.errors) <= {"status_5xx", "eof", "reset"}
     assert int(back["hrsp_2xx"]) == totals.completed
-    assert int(back["econ"]) + int(back["eresp"]) == totals.failed > 0
+    uncounted = totals.failed - int(back["econ"]) - int(back["eresp"])
+    assert 0 <= uncounted <= 3
+    assert totals.failed > 3
     # The dead server may have logged what it could no longer deliver, or died before one line.
     assert -1 <= sum(answered) - totals.completed <= totals.failed
     assert counters["b"]["status"].startswith("DOWN")

@@ -88,6 +88,44 @@ UNDO_NEEDS: Mapping[str, tuple[Need, ...]] = {
 
 KINDS = (*AGENT_KINDS, *API_NEEDS)
 
+_OF_PODS = ("region", "count", "percent", "seed")
+TAKES: Mapping[str, tuple[str, ...]] = {
+    "kill-replicas": _OF_PODS,
+    "pause-replicas": _OF_PODS,
+    "kill-database": ("region", "dependency"),
+    "pause-database": ("region", "dependency"),
+    "fail-region": ("region", "mode"),
+    "fail-zone": ("zone", "mode"),
+    "kill-node": ("node", "region"),
+    "isolate-region": ("region",),
+    "partition-regions": ("regions",),
+    "partition-dependency": ("region", "dependency"),
+    "dns-failure": _OF_PODS,
+    "cpu-pressure": (*_OF_PODS, "workers"),
+    "memory-pressure": (*_OF_PODS, "megabytes"),
+    "disk-pressure": (*_OF_PODS, "megabytes"),
+    "drain-node": ("node", "region"),
+    "scale": ("replicas",),
+    "rolling-restart": (),
+    "bad-release": ("image", "env", "latency_s", "error_ratio", "garbage_ratio"),
+}
+"""The arguments of each kind."""
+
+_WHOLE = "a Deployment is rolled out as a whole"
+_FOR_S = "it holds until the heal, or until the lease of this harness runs out"
+OTHERWISE: Mapping[str, Mapping[str, str]] = {
+    "kill-replicas": {"hold": "its controller starts another pod at once"},
+    "kill-database": {"hold": "its controller starts the pod again at once"},
+    "partition-dependency": dict.fromkeys(
+        ("count", "percent", "seed"), "every pod of the region is cut off"
+    ),
+    "cpu-pressure": {"for_s": _FOR_S},
+    "memory-pressure": {"for_s": _FOR_S},
+    "rolling-restart": dict.fromkeys((*_OF_PODS, "grace_s"), _WHOLE),
+    "bad-release": dict.fromkeys((*_OF_PODS, "grace_s"), _WHOLE),
+}
+"""Arguments of the lab's faults that mean nothing here, with what happens instead."""
+
 OF_REGIONS = frozenset({"fail-region", "isolate-region", "partition-regions"})
 """Faults that a service survives only where it runs in more than one region."""
 
@@ -152,7 +190,22 @@ def resolve(fault: Fault, view: View) -> Resolved:
         raise CapabilityMissing(f"kubernetes: {fault.kind}", NOT_HERE[fault.kind])
     if fault.kind not in _RESOLVERS:
         raise PlatformError(f"kubernetes: no fault {fault.kind!r}", f"known: {', '.join(KINDS)}")
+    takes = TAKES[fault.kind]
+    for name in fault.arguments:
+        if name not in takes and name not in OTHERWISE.get(fault.kind, {}):
+            known = ", ".join(takes) or "none"
+            raise PlatformError(f"{fault.kind}: no argument {name!r}", f"it takes {known}")
     return _RESOLVERS[fault.kind](fault, view)
+
+
+def otherwise(fault: Fault) -> tuple[str, ...]:
+    """What of the fault is not as on the lab, in words for its plan."""
+    told = OTHERWISE.get(fault.kind, {})
+    return tuple(
+        f"{fault.kind}: {name}={fault.arguments[name]} is not kept: {told[name]}"
+        for name in told
+        if fault.arguments.get(name) not in (None, False)
+    )
 
 
 # -- replicas ------------------------------------------------------------------------------------

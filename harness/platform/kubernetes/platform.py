@@ -293,6 +293,7 @@ class Kubernetes:
                 "change": dict(found.change),
                 "undo": back,
                 "lease": lease,
+                "notes": list(faults.otherwise(fault)),
             },
         )
 

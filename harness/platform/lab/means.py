@@ -24,6 +24,8 @@ NOWHERE = ("127.201.0.0/16", "127.202.0.0/16")
 """Subnets in which nobody lives: what an inert partition cuts apart."""
 POLL_S = 0.02
 PATIENCE_S = 10.0
+JUST_S = 2.0
+"""How long a kill shows after the restart that follows it: a busy machine's look comes late."""
 RESTART_S = 20.0
 """How long one replica may take to be drained, restarted and ready."""
 
@@ -98,9 +100,17 @@ class Processes:
         done.ask("resume", ids=list(done.targets))
 
     def left(self, done: Done) -> list[str]:
-        """Targets that do not run, or are stopped."""
-        states = process_states(done.lab)
-        return [f"{each} is {states[each]}" for each in done.targets if states[each] != "running"]
+        """Targets that do not run, are stopped, or were killed a moment ago and run again."""
+        units = request(done.lab.runtime, "status")["units"]
+        killed = {unit["id"]: unit["killed_ago_s"] for unit in units}
+        states, left = process_states(done.lab), []
+        for each in done.targets:
+            ago_s = killed[each]
+            if states[each] != "running":
+                left.append(f"{each} is {states[each]}")
+            elif ago_s is not None and ago_s < JUST_S:
+                left.append(f"{each} was killed {ago_s:.1f} s ago and runs again")
+        return left
 
 
 def process_states(lab: Running) -> dict[str, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import astuple
 from typing import Any, ClassVar
@@ -96,7 +97,7 @@ class Orders:
     async def _kill(self, request: Message) -> None:
         for unit in self._named(request):
             unit.held, unit.paused = bool(request["hold"]), False
-            unit.ready = False
+            unit.ready, unit.killed_at = False, time.monotonic()
             unit.kill()
 
     async def _pause(self, request: Message) -> None:
@@ -109,7 +110,7 @@ class Orders:
         for unit in self._named(request):
             if unit.paused:
                 self._came_back(unit)
-            unit.held, unit.paused = False, False
+            unit.held, unit.paused, unit.killed_at = False, False, None
             unit.release.set()
             unit.signal(signal.SIGCONT)
 

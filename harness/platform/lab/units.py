@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import signal
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,8 @@ class Unit:
     """One process that is kept running, and what is known of it.
 
     `overlays` are changes of a replica's behaviour by what asked for them (a fault's id); later
-    ones win. `applied` is the behaviour the process was last given.
+    ones win. `applied` is the behaviour the process was last given. `killed_at` is when a fault
+    killed it, until that fault is healed.
     """
 
     id: str
@@ -46,6 +48,7 @@ class Unit:
     backoff_s: float = FIRST_BACKOFF_S
     started_at: float = 0.0
     last_exit: int | None = None
+    killed_at: float | None = None
     release: asyncio.Event = field(default_factory=asyncio.Event)
     overlays: dict[str, Message] = field(default_factory=dict)
     applied: Message | None = None
@@ -80,6 +83,7 @@ class Unit:
             "restarts": self.restarts,
             "last_exit": self.last_exit,
             "held": self.held,
+            "killed_ago_s": time.monotonic() - self.killed_at if self.killed_at else None,
         }
 
     def command(self) -> list[str]:
