@@ -100,6 +100,16 @@ def test_a_bad_peer_is_counted_by_kind(peer: Start, handler: Handler, kind: str)
     assert outcome.histogram("response").count == 0
 
 
+def test_an_answer_that_never_pauses_does_not_put_off_its_timeout(peer: Start) -> None:
+    """There is always more to read: the deadline must be looked at between reads."""
+    began = time.monotonic()
+    plan = make_plan(peer(endless_body).url, rate=10, requests=QUICK, max_body_bytes=10**12)
+    outcome = run_plan(plan)
+    assert outcome.errors == {"timeout": 3}
+    assert outcome.conserved()
+    assert time.monotonic() - began < 5.0
+
+
 def test_a_dead_port_is_refused(dead_port: int) -> None:
     outcome = run_plan(make_plan(f"http://127.0.0.1:{dead_port}"))
     assert outcome.errors == {"refused": 30}

@@ -188,3 +188,14 @@ def test_a_service_without_routes_has_the_generic_ones() -> None:
     router = Router("id", [])
     assert router.find("/api/v1/id") == ("/api/v1/id", None)
     assert router.find("/api/v1/id/7") == ("/api/v1/id", "7")
+
+
+def test_a_replica_that_is_not_ready_ends_its_established_connections(
+    behave: httpx.Client,
+) -> None:
+    """Who balances connections and not requests would else leave it none of its old ones."""
+    assert "connection" not in behave.get("/api/memory/1").headers
+    behave.put("/__lab/behaviour", json=Behaviour(ready=False).document()).raise_for_status()
+    assert behave.get("/ready").status_code == 503
+    answer = behave.get("/api/memory/1")
+    assert (answer.status_code, answer.headers["connection"]) == (200, "close")

@@ -116,6 +116,7 @@ _FOR_S = "it holds until the heal, or until the lease of this harness runs out"
 OTHERWISE: Mapping[str, Mapping[str, str]] = {
     "kill-replicas": {"hold": "its controller starts another pod at once"},
     "kill-database": {"hold": "its controller starts the pod again at once"},
+    "pause-database": {"hold": "it hangs until the heal"},
     "partition-dependency": dict.fromkeys(
         ("count", "percent", "seed"), "every pod of the region is cut off"
     ),

@@ -26,6 +26,10 @@ from harness.platform.lab.store import Store, Unavailable, quoted
 from harness.platform.lab.tether import end_with_owner
 
 JSON = [("content-type", "application/json")]
+LEAVING = [*JSON, ("connection", "close")]
+"""Headers of a replica that is not ready: it is taken out of new connections only, so it ends the
+established ones itself. Without that, a pool would go on with it until its database is back."""
+
 TEXT = [("content-type", "text/plain; version=0.0.4")]
 BEHAVIOUR_PATH = "/__lab/behaviour"
 
@@ -84,6 +88,11 @@ class Replica:
             BEHAVIOUR_PATH: self._behave,
         }
 
+    @property
+    def ready(self) -> bool:
+        """Whether it should be sent requests."""
+        return self.store.loaded and self.mood.behaviour.ready
+
     async def __rsgi__(self, scope: Any, proto: Any) -> None:
         """Answer one request and count it."""
         inner = self._inner.get(scope.path)
@@ -98,7 +107,7 @@ class Replica:
                 if self.mood.delays:
                     await self._delay(scope.path)
                 status, body = self.mood.falsify(*await self._serve(scope, proto))
-            proto.response_bytes(status, JSON, body)
+            proto.response_bytes(status, JSON if self.ready else LEAVING, body)
             self.metrics.count(status, time.perf_counter() - began)
         finally:
             self.metrics.in_flight -= 1
@@ -171,7 +180,7 @@ class Replica:
 
     async def _ready(self, scope: Any, proto: Any) -> None:
         await self._slow_health()
-        ready = self.store.loaded and self.mood.behaviour.ready
+        ready = self.ready
         body = b'{"ready":' + (b"true" if ready else b"false") + self._item_tail
         proto.response_bytes(200 if ready else 503, JSON, body)
 
