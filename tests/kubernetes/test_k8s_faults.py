@@ -136,6 +136,24 @@ def test_regions_apart_still_serve_their_users(platform: Kubernetes, service: Se
     undone(platform, heal)
 
 
+def test_connections_to_some_pods_are_reset(platform: Kubernetes, service: Service) -> None:
+    heal = broken(platform, service, "reset-connections", region="us-east-1", share=1.0)
+    urls = {each.id: each.url for each in platform.replicas(service)}
+    hit = {name: answers(url) for name, url in urls.items() if name in heal.arguments["targets"]}
+    assert hit
+    assert not any(hit.values())
+    assert all(answers(url) for name, url in urls.items() if name not in hit)
+    undone(platform, heal)
+    assert all(answers(url) for url in urls.values())
+
+
+def test_a_share_of_packets_between_regions_is_lost(platform: Kubernetes, service: Service) -> None:
+    regions = ["us-east-1", "eu-west-1"]
+    heal = broken(platform, service, "lose-packets", regions=regions, share=0.3)
+    assert all(answers(each.url) for each in platform.replicas(service))
+    undone(platform, heal)
+
+
 def test_a_service_without_its_database_says_so(platform: Kubernetes, service: Service) -> None:
     heal = broken(platform, service, "partition-dependency", region="us-east-1")
     hit = {target.partition("|")[0] for target in heal.arguments["targets"]}

@@ -50,6 +50,8 @@ AGENT_UID = 64321
 
 MARK = 0x5F17
 TABLE = "codai_harness"
+PARTS = 10_000
+"""A share of packets is drawn in ten-thousandths."""
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 RUNTIME_NAMES = frozenset({"kubelet", "containerd", "crio", "dockerd", "kube-proxy"})
 
@@ -235,8 +237,8 @@ def kill_node(own_uid: str, node: str) -> Action:
     return Action(do, lambda: send([*runtime, *of_node()[0]], signal.SIGCONT), shows)
 
 
-def packets(rules: Callable[[], str], what: str) -> Action:
-    """Drop packets by rules of our own table; established connections included."""
+def packets(rules: Callable[[], str], what: str, verb: str = "dropped") -> Action:
+    """Drop or reset packets by rules of our own table; established connections included."""
 
     def undo() -> None:
         nft(f"add table inet {TABLE}\ndelete table inet {TABLE}\n")
@@ -247,7 +249,7 @@ def packets(rules: Callable[[], str], what: str) -> Action:
 
     def shows() -> tuple[bool, str]:
         there = has_table()
-        return there, f"{what} {'is' if there else 'is not'} dropped"
+        return there, f"{what} {'is' if there else 'is not'} {verb}"
 
     return Action(do, undo, shows)
 
@@ -264,15 +266,31 @@ ct mark {MARK} accept; }}
 """
 
 
-def between_rules(pairs: Sequence[Sequence[str]], ports: str = "") -> str:
-    """Drop between each pair of addresses or subnets, either way, on every hook."""
-    ways = [way for a, b in pairs for way in ((a, b), (b, a))]
-    drops = "\n".join(f"ip saddr {a} ip daddr {b} {ports} counter drop" for a, b in ways)
+def drawn(share: float) -> str:
+    """The words of a rule that let it meet this share of the packets, drawn one by one."""
+    return f"numgen random mod {PARTS} < {max(1, round(share * PARTS))}" if share < 1.0 else ""
+
+
+def everywhere(rules: str) -> str:
+    """A table with these rules on every hook that a packet may pass here."""
     chains = "\n".join(
-        f"chain {hook} {{ type filter hook {hook} priority -100; policy accept;\n{drops}\n}}"
+        f"chain {hook} {{ type filter hook {hook} priority -100; policy accept;\n{rules}\n}}"
         for hook in ("input", "output", "forward")
     )
     return f"table inet {TABLE} {{\n{chains}\n}}\n"
+
+
+def between_rules(pairs: Sequence[Sequence[str]], share: float = 1.0) -> str:
+    """Drop between each pair of addresses or subnets, either way, on every hook."""
+    ways = [way for a, b in pairs for way in ((a, b), (b, a))]
+    drops = (f"ip saddr {a} ip daddr {b} {drawn(share)} counter drop" for a, b in ways)
+    return everywhere("\n".join(drops))
+
+
+def reset_rules(addresses: Sequence[str], port: int, share: float) -> str:
+    """Answer a share of what is sent to this port of these pods by a reset."""
+    meets = f"tcp dport {port} {drawn(share)} counter reject with tcp reset"
+    return everywhere("\n".join(f"ip daddr {address} {meets}" for address in addresses))
 
 
 def name_rules(addresses: Sequence[str]) -> str:
@@ -368,7 +386,13 @@ def action_of(plan: Plan) -> Action:
         "pause-pods": lambda: pause(lambda: pod_processes(words["uids"]), "the pods"),
         "cut-node": lambda: packets(cut_rules, f"everything of {plan.node}"),
         "cut-between": lambda: packets(
-            lambda: between_rules(words["pairs"]), "traffic between them"
+            lambda: between_rules(words["pairs"], words.get("share", 1.0)),
+            "traffic between them",
+        ),
+        "reset": lambda: packets(
+            lambda: reset_rules(words["addresses"], words["port"], words["share"]),
+            "what is sent to them",
+            "answered by a reset",
         ),
         "cut-names": lambda: packets(
             lambda: name_rules(words["addresses"]), "their name resolution"

@@ -63,6 +63,8 @@ AGENT_KINDS = (
     "isolate-region",
     "partition-regions",
     "partition-dependency",
+    "lose-packets",
+    "reset-connections",
     "pause-database",
     "dns-failure",
     "cpu-pressure",
@@ -100,6 +102,8 @@ TAKES: Mapping[str, tuple[str, ...]] = {
     "isolate-region": ("region",),
     "partition-regions": ("regions",),
     "partition-dependency": ("region", "dependency"),
+    "lose-packets": ("regions", "share"),
+    "reset-connections": (*_OF_PODS, "share", "port"),
     "dns-failure": _OF_PODS,
     "cpu-pressure": (*_OF_PODS, "workers"),
     "memory-pressure": (*_OF_PODS, "megabytes"),
@@ -140,9 +144,7 @@ NOT_HERE = {
     "delay-requests": "it takes a mesh or an Envoy in front of the service, and there is none here",
     "abort-requests": "it takes a mesh or an Envoy in front of the service, and there is none here",
     "slow-replicas": "no means to slow a foreign process; see bad-release and cpu-pressure",
-    "reset-connections": "resets from outside a pod are not carried out here; see the partitions",
     "delay-link": "it takes netem in the nodes' kernel, which is not asked for yet",
-    "lose-packets": "it takes netem in the nodes' kernel, which is not asked for yet",
     "clock-jump": "Linux has no namespace for the wall clock",
 }
 
@@ -332,13 +334,22 @@ def _networks(nodes: Sequence[Node]) -> list[str]:
     return [part for node in nodes for part in (node.pods, node.address) if part]
 
 
+def _share(fault: Fault) -> float:
+    share = fault.arguments.get("share", 1.0)
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
+        raise PlatformError(f"{fault.kind}: share {share!r}", "give more than 0, up to 1")
+    return float(share)
+
+
 def _partition(fault: Fault, view: View) -> Resolved:
+    """Cut two regions apart, or lose a share of the packets between them."""
+    share = _share(fault)
     pair = fault.arguments.get("regions")
     if not isinstance(pair, list | tuple) or len(set(pair)) != 2:  # noqa: PLR2004 - two ends
         raise PlatformError(f"{fault.kind}: regions {pair!r}", "give two of them")
     near, far = (view.nodes_of(str(each)) for each in pair)
     pairs = [[a, b] for a in _networks(near) for b in _networks(far)]
-    works = tuple(Work(node.name, "cut-between", {"pairs": pairs}) for node in near)
+    works = tuple(Work(node.name, "cut-between", {"pairs": pairs, "share": share}) for node in near)
     return Resolved((f"{pair[0]}|{pair[1]}",), works)
 
 
@@ -354,13 +365,24 @@ def _partition_dependency(fault: Fault, view: View) -> Resolved:
     return Resolved(tuple(f"{a.name}|{b.name}" for a in pods for b in others), works)
 
 
-def _names(fault: Fault, view: View) -> Resolved:
-    pods = _chosen(fault, view)
+def _at_pods(pods: Sequence[Pod], action: str, **words: Any) -> Resolved:
+    """An action on the nodes of these pods, on their addresses."""
     works = tuple(
-        Work(node, "cut-names", {"addresses": [p.address for p in pods if p.node == node]})
+        Work(node, action, {"addresses": [p.address for p in pods if p.node == node], **words})
         for node in sorted({pod.node for pod in pods})
     )
     return Resolved(tuple(pod.name for pod in pods), works)
+
+
+def _names(fault: Fault, view: View) -> Resolved:
+    return _at_pods(_chosen(fault, view), "cut-names")
+
+
+def _reset(fault: Fault, view: View) -> Resolved:
+    port = fault.arguments.get("port", view.service.port)
+    if isinstance(port, bool) or not isinstance(port, int) or not 0 < port < 65536:  # noqa: PLR2004 - TCP's
+        raise PlatformError(f"{fault.kind}: port {port!r}", "give the port that the pods listen on")
+    return _at_pods(_chosen(fault, view), "reset", port=port, share=_share(fault))
 
 
 def _pressure(fault: Fault, view: View) -> Resolved:
@@ -466,6 +488,8 @@ _RESOLVERS: Mapping[str, Callable[[Fault, View], Resolved]] = {
     "isolate-region": _isolate,
     "partition-regions": _partition,
     "partition-dependency": _partition_dependency,
+    "lose-packets": _partition,
+    "reset-connections": _reset,
     "dns-failure": _names,
     "cpu-pressure": _pressure,
     "memory-pressure": _pressure,
