@@ -28,7 +28,8 @@ from harness.platform.lab.tether import end_with_owner
 JSON = [("content-type", "application/json")]
 LEAVING = [*JSON, ("connection", "close")]
 """Headers of a replica that is not ready: it is taken out of new connections only, so it ends the
-established ones itself. Without that, a pool would go on with it until its database is back."""
+established ones itself. Without that, a pool would go on with it until its database is back.
+A plan with `leaves` false stands for a service that does not."""
 
 TEXT = [("content-type", "text/plain; version=0.0.4")]
 BEHAVIOUR_PATH = "/__lab/behaviour"
@@ -72,6 +73,7 @@ class Replica:
         self.region: str = plan["region"]
         self.store = store
         self.sync: bool = plan["replication"] == "sync"
+        self.leaves: bool = plan.get("leaves", True)
         self.router = Router(self.name, plan["routes"])
         self.metrics = Metrics(self.name)
         self.mood = Mood(Behaviour.parse(plan["behaviour"]), self.id)
@@ -107,7 +109,8 @@ class Replica:
                 if self.mood.delays:
                     await self._delay(scope.path)
                 status, body = self.mood.falsify(*await self._serve(scope, proto))
-            proto.response_bytes(status, JSON if self.ready else LEAVING, body)
+            stays = self.ready or not self.leaves
+            proto.response_bytes(status, JSON if stays else LEAVING, body)
             self.metrics.count(status, time.perf_counter() - began)
         finally:
             self.metrics.in_flight -= 1

@@ -41,7 +41,8 @@ class Workload:
 
     `spread` False: all pods in the first region (without constraints the scheduler may spread them
     by luck). `disruptible` False: a budget that no drain can satisfy. `honest_probe` False: ready
-    from the start and whatever happens. `starved`: the region that has no room for a replica.
+    from the start and whatever happens, and its connections are kept. `starved`: the region that
+    has no room for a replica.
     """
 
     service: str = "memorai"
@@ -282,6 +283,7 @@ def _container(cluster: Handle, wanted: Workload, regions: dict[str, str]) -> di
     plan = {
         "service": wanted.service,
         "replication": wanted.replication,
+        "leaves": wanted.honest_probe,
         "routes": _routes(wanted.service),
         "behaviour": dict(wanted.behaviour),
         "health_path": "/health",
