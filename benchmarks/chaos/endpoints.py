@@ -20,9 +20,10 @@ from pathlib import Path
 from kubernetes import client, watch
 
 from benchmarks.run import machine, table, write
+from harness.catalog import load_catalog
 from harness.judge.experiment import judge_experiment
 from harness.platform.kubernetes.access import connect
-from harness.platform.kubernetes.platform import IMAGE_VARIABLE
+from harness.platform.kubernetes.platform import IMAGE_VARIABLE, Kubernetes, Where
 from harness.record.run import RunRecord
 from tests.kubernetes.cluster import handle, keeper
 from tests.kubernetes.cluster.workload import Workload, apply_memorai
@@ -90,8 +91,12 @@ def main() -> int:
     options = parser.parse_args()
     status = keeper.running()[-1]
     cluster, namespace = handle.of_status(status), Workload().namespace
-    apply_memorai(cluster)
+    # With a connection for each request users feel what the endpoints are; a pool would soon hold
+    # connections to sound pods only, and recover before the slices change.
+    apply_memorai(cluster, Workload(closes="always"))
     apply_agents(cluster, namespace)
+    platform = Kubernetes(Where(namespace, kubeconfig=str(cluster.kubeconfig)))
+    service = load_catalog().service(Workload().service)
     endpoints = Watch(cluster.kubeconfig, namespace, Workload().service)
     lines, errors = [], []
     for number in range(options.rounds):
@@ -117,6 +122,7 @@ def main() -> int:
                 lines.append([name, f"{truth:.2f} s", f"{told:.2f} s", f"{errors[-1]:+.2f} s"])
                 print(lines[-1], flush=True)
             time.sleep(20)
+            platform.restore(service)
     middle = statistics.median(map(abs, errors)) if errors else float("nan")
     worst = max(map(abs, errors), default=float("nan"))
     text = (

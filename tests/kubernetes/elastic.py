@@ -20,8 +20,6 @@ async def work(self, path):
         pass
 
 service.Replica._delay = work
-# A Service balances connections: one that is kept would never reach a new pod.
-service.JSON.append(("connection", "close"))
 plan = json.loads(os.environ["PLAN"]) | {"id": os.environ["POD"]}
 asyncio.run(service.main(plan))
 """
@@ -44,6 +42,8 @@ def apply_elastic(
         "health_path": "/health",
         "listen": ["0.0.0.0", PORT],
         "database": None,
+        # A Service balances connections: one that is kept would never reach a new pod.
+        "closes": "always",
     }
     pod_name = {"fieldRef": {"fieldPath": "metadata.name"}}
     amount = {"cpu": "200m", "memory": "96Mi"}

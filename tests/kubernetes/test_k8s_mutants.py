@@ -64,7 +64,7 @@ def test_a_budget_that_forbids_everything_fails_before_a_node_is_drained(cluster
 def test_a_readiness_probe_that_lies_keeps_a_lost_dependency_with_the_users(
     cluster: Handle, tmp_path: Path
 ) -> None:
-    apply_memorai(cluster, Workload(honest_probe=False))
+    apply_memorai(cluster, Workload(honest_probe=False, closes="never"))
     apply_agents(cluster, NAMESPACE)
     done = subprocess.run(
         [

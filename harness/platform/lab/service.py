@@ -16,7 +16,7 @@ import re
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from typing import Any, Literal
 
 from harness.errors import PlatformError
 from harness.platform.lab.metrics import Metrics
@@ -27,9 +27,11 @@ from harness.platform.lab.tether import end_with_owner
 
 JSON = [("content-type", "application/json")]
 LEAVING = [*JSON, ("connection", "close")]
-"""Headers of a replica that is not ready: it is taken out of new connections only, so it ends the
-established ones itself. Without that, a pool would go on with it until its database is back.
-A plan with `leaves` false stands for a service that does not."""
+
+Closes = Literal["never", "unready", "always"]
+"""When a replica ends the connection with its answer. One that is not ready is taken out of new
+connections only: unless it ends the established ones, a pool goes on with it. `always` lets a load
+feel at once what becomes of new connections."""
 
 TEXT = [("content-type", "text/plain; version=0.0.4")]
 BEHAVIOUR_PATH = "/__lab/behaviour"
@@ -73,7 +75,7 @@ class Replica:
         self.region: str = plan["region"]
         self.store = store
         self.sync: bool = plan["replication"] == "sync"
-        self.leaves: bool = plan.get("leaves", True)
+        self.closes: Closes = plan.get("closes", "unready")
         self.router = Router(self.name, plan["routes"])
         self.metrics = Metrics(self.name)
         self.mood = Mood(Behaviour.parse(plan["behaviour"]), self.id)
@@ -109,8 +111,8 @@ class Replica:
                 if self.mood.delays:
                     await self._delay(scope.path)
                 status, body = self.mood.falsify(*await self._serve(scope, proto))
-            stays = self.ready or not self.leaves
-            proto.response_bytes(status, JSON if stays else LEAVING, body)
+            closes = self.closes == "always" or (self.closes == "unready" and not self.ready)
+            proto.response_bytes(status, LEAVING if closes else JSON, body)
             self.metrics.count(status, time.perf_counter() - began)
         finally:
             self.metrics.in_flight -= 1

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.catalog import load_catalog
+from harness.platform.lab.service import Closes
 from tests.kubernetes.cluster.handle import REGION, Handle
 
 HOST = "kubernetes.io/hostname"
@@ -41,8 +42,8 @@ class Workload:
 
     `spread` False: all pods in the first region (without constraints the scheduler may spread them
     by luck). `disruptible` False: a budget that no drain can satisfy. `honest_probe` False: ready
-    from the start and whatever happens, and its connections are kept. `starved`: the region that
-    has no room for a replica.
+    from the start and whatever happens. `starved`: the region that has no room for a replica.
+    `closes`: when a pod ends a client's connection.
     """
 
     service: str = "memorai"
@@ -61,6 +62,7 @@ class Workload:
     spread: bool = True
     disruptible: bool = True
     honest_probe: bool = True
+    closes: Closes = "unready"
     starved: str | None = None
 
     def labels(self, name: str, component: str) -> dict[str, str]:
@@ -283,7 +285,7 @@ def _container(cluster: Handle, wanted: Workload, regions: dict[str, str]) -> di
     plan = {
         "service": wanted.service,
         "replication": wanted.replication,
-        "leaves": wanted.honest_probe,
+        "closes": wanted.closes,
         "routes": _routes(wanted.service),
         "behaviour": dict(wanted.behaviour),
         "health_path": "/health",
