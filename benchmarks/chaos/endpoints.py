@@ -127,7 +127,9 @@ def main() -> int:
     worst = max(map(abs, errors), default=float("nan"))
     text = (
         f"Median absolute error {middle:.2f} s (worst {worst:.2f} s, n = {len(errors)}). The"
-        " harness tells recovery in whole seconds of requests' due times.\n\n"
+        " harness tells recovery in whole seconds of requests' due times. Where a region is cut"
+        " off, users fail on after the slices are right: likely new connections whose source port"
+        " meets the connection tracking of a lost attempt, and are sent to the dead pod.\n\n"
     )
     write(TITLE, f"{machine()}\n\n{text}{table(['experiment', 'truth', 'told', 'error'], lines)}")
     return 0
