@@ -36,6 +36,10 @@ BLIND_S = 20.0
 STALE_S = 20.0
 """How old a lease's last renewal may be: a harness that lives renews it every few seconds."""
 
+STOP_S = 5.0
+"""How long a stop is waited for; a process that waits for its disk may take longer, and is counted
+when it has stopped."""
+
 UNDO_S = 5.0
 """How long an undo is tried again where it still shows."""
 
@@ -105,12 +109,16 @@ def node_processes(own_uid: str) -> list[int]:
     ]
 
 
+def state(pid: int) -> str:
+    """The kernel's letter for what a process does; X where there is none."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return "X"
+
+
 def is_stopped(pid: int) -> bool:
     """Whether a process is stopped by a signal."""
-    with contextlib.suppress(OSError):
-        text = Path(f"/proc/{pid}/stat").read_text()
-        return text.rpartition(")")[2].split()[0] in {"T", "t"}
-    return False
+    return state(pid) in {"T", "t"}
 
 
 def send(pids: Sequence[int], number: signal.Signals) -> None:
@@ -194,6 +202,14 @@ class Action:
     undo_s: float = UNDO_S
 
 
+def stop(pids: Sequence[int]) -> None:
+    """Stop processes and wait for it: on a busy node a signal takes until they run next."""
+    send(pids, signal.SIGSTOP)
+    until = time.monotonic() + STOP_S
+    while time.monotonic() < until and not all(state(pid) in {"T", "t", "X", "Z"} for pid in pids):
+        time.sleep(0.01)
+
+
 def pause(find: Callable[[], list[int]], what: str) -> Action:
     """Stop processes, also those that appear while it holds; continue all that are stopped."""
     held: set[int] = set()
@@ -203,7 +219,7 @@ def pause(find: Callable[[], list[int]], what: str) -> Action:
         if not pids:
             raise OSError(f"no process of {what} on this node")
         held.update(pids)
-        send(pids, signal.SIGSTOP)
+        stop(pids)
 
     def undo() -> None:
         send([*held, *find()], signal.SIGCONT)
@@ -227,7 +243,7 @@ def kill_node(own_uid: str, node: str) -> Action:
     def do() -> None:
         agents, pods = of_node()
         runtime.update(agents)
-        send(agents, signal.SIGSTOP)
+        stop(agents)
         send(pods, signal.SIGKILL)
 
     def shows() -> tuple[bool, str]:

@@ -24,6 +24,7 @@ NOWHERE = ("127.201.0.0/16", "127.202.0.0/16")
 """Subnets in which nobody lives: what an inert partition cuts apart."""
 POLL_S = 0.02
 PATIENCE_S = 10.0
+STOP_S = 2.0
 JUST_S = 2.0
 """How long a kill shows after the restart that follows it: a busy machine's look comes late."""
 RESTART_S = 20.0
@@ -91,6 +92,8 @@ class Processes:
         whole = done.kind == "fail-region"
         if done.values.get("mode") == "pause" or done.kind.startswith("pause-"):
             done.ask("pause", ids=list(done.targets))
+            # On a busy machine a signal takes until the process runs next.
+            wait_until(lambda: len(self.left(done)) == len(done.targets), STOP_S)
         else:
             hold = whole or bool(done.values.get("hold"))
             done.ask("kill", ids=list(done.targets), hold=hold)
