@@ -25,6 +25,7 @@ NOWHERE = ("127.201.0.0/16", "127.202.0.0/16")
 POLL_S = 0.02
 PATIENCE_S = 10.0
 STOP_S = 2.0
+"""How long a stop is waited for."""
 JUST_S = 2.0
 """How long a kill shows after the restart that follows it: a busy machine's look comes late."""
 RESTART_S = 20.0
