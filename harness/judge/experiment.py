@@ -446,12 +446,17 @@ def _fail_back(facts: _Facts) -> _Made:
 
 
 def _detection(facts: _Facts) -> _Made:
+    """Who noticed it, and how fast; what ended by itself before anybody had to is not judged."""
     marks = facts.milestones
     told = [t for t in (marks.detected, marks.alerted) if t is not None]
     limit = f"< {format_duration(RESPONSE_S)}"
     if not told:
-        word: Word | None = None if facts.recovery.impact is None else "inconclusive"
-        return word, "not seen", limit, "Neither a health check nor the alert rule noticed it."
+        quiet = "Neither a health check nor the alert rule noticed it"
+        if facts.recovery.impact is None:
+            return None, "not seen", limit, f"{quiet}."
+        if facts.recovery.recovery is not None and facts.recovery.recovery < RESPONSE_S:
+            return None, "not seen", limit, f"{quiet}, and it ended by itself."
+        return "inconclusive", "not seen", limit, f"{quiet}."
     took = max(min(told) - marks.injected, 0.0)
     who = "a health check" if min(told) == marks.detected else "the burn-rate alert"
     return (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -144,6 +145,21 @@ def test_the_verdict_is_stored_and_drawn(tmp_path: Path) -> None:
     assert svg is not None
     for text in ("injected", "failed over", "us-east-1", "answered/s"):
         assert text in svg
+
+
+@pytest.mark.parametrize(
+    ("recovery_s", "said"), [(4.0, None), (400.0, "inconclusive"), (None, "inconclusive")]
+)
+def test_what_nobody_noticed_is_a_doubt_unless_it_ended_by_itself_in_time(
+    recovery_s: float | None, said: str | None
+) -> None:
+    """An alert that is silent over half a dozen slow answers does its work."""
+    facts = SimpleNamespace(
+        milestones=SimpleNamespace(detected=None, alerted=None, injected=14.0),
+        recovery=SimpleNamespace(impact=15.0, recovery=recovery_s),
+    )
+    outcome, *_ = judging._detection(facts)  # type: ignore[arg-type]
+    assert outcome == said
 
 
 def test_slowness_alone_is_noticed_by_the_latency_budget(tmp_path: Path) -> None:
