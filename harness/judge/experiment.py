@@ -205,12 +205,15 @@ def _facts(record: RunRecord, expect: Expectations, stages: Stages, targets: lis
 
 
 def _replaced(record: RunRecord) -> dict[str, float]:
-    """What the platform last said of a replica that is no more, and when."""
+    """When a replica went for good, or left its address: the door to it leads nowhere since."""
     last: dict[str, tuple[float, object]] = {}
     for event in record.events_of("health"):
         if isinstance(event.get("t"), float):
             last[str(event["id"])] = event["t"], event.get("now")
-    return {name: at for name, (at, word) in last.items() if word is None}
+    gone = {name: at for name, (at, word) in last.items() if word is None}
+    moves = [e for e in record.events_of("service_pod") if e.get("what") == "moved"]
+    moved = {str(e["pod"]): e["t"] for e in reversed(moves) if isinstance(e.get("t"), float)}
+    return moved | gone
 
 
 def _audit(record: RunRecord, stages: Stages) -> tuple[LostWrites | None, dict[str, int]]:

@@ -13,7 +13,7 @@ from harness.judge import experiment as judging
 from harness.judge.experiment import ExperimentVerdict, judge_experiment, write_experiment
 from harness.record.storage import read_object
 from harness.report.experiment_charts import timeline_chart
-from tests.judge.made_experiment import END, HEAL, INJECT, Story, experiment
+from tests.judge.made_experiment import END, HEAL, INJECT, US, Story, experiment
 
 SOUND = Story()
 
@@ -75,6 +75,13 @@ def test_doors_that_stay_broken_after_a_proven_heal_are_the_service_s_failure(
     verdict = judged(tmp_path, canary_ends=False, after_errors=0.2)
     assert verdict.outcome == "fail"
     assert word(verdict, "proof of effect") == "fail"
+
+
+def test_a_door_to_a_replica_that_moved_to_another_address_has_ended(tmp_path: Path) -> None:
+    """After its node's death a pod keeps its name: who asks its old address hears nobody."""
+    moved = {"type": "service_pod", "t": HEAL + 2.0, "pod": US, "what": "moved"}
+    verdict = judged(tmp_path, canary_ends=False, extra=(moved,))
+    assert word(verdict, "proof of effect") == "pass"
 
 
 def test_garbage_after_the_recovery_fails(tmp_path: Path) -> None:

@@ -51,13 +51,22 @@ def put_event(api: FakeApi, path: str, about: str, reason: str, **fields: Any) -
     api.put(f"{path}/{kind}-{name}-{reason}".lower(), body)
 
 
-def set_pod(api: FakeApi, name: str, *, ready: bool, restarts: int = 0, **metadata: Any) -> None:
+def set_pod(
+    api: FakeApi,
+    name: str,
+    *,
+    ready: bool,
+    restarts: int = 0,
+    address: str | None = None,
+    **metadata: Any,
+) -> None:
     """A pod of the service in this state."""
     body: dict[str, Any] = {
         "metadata": {"labels": LABELS, "uid": f"uid-{name}", **metadata},
         "spec": {"nodeName": "us-east-1a", "containers": [{"name": "memorai"}]},
         "status": {
             "phase": "Running",
+            "podIP": address,
             "conditions": [{"type": "Ready", "status": str(ready)}],
             "containerStatuses": [
                 {
@@ -91,6 +100,15 @@ def test_each_change_of_a_pod_is_told_once(look: News, api: FakeApi) -> None:
     whats = ("restarted", "unready", "ready", "deleting")
     both = [("memorai-new", "added"), (POD, "deleted")]
     assert heard == [*((POD, what) for what in whats), *both]
+
+
+def test_a_pod_that_comes_back_under_another_address_has_moved(look: News, api: FakeApi) -> None:
+    """As after its node's death; while it has none it is nowhere, and has not moved."""
+    heard = []
+    for address in ("10.0.0.1", None, "10.0.0.1", None, "10.0.0.2"):
+        set_pod(api, "memorai-one", ready=True, address=address)
+        heard += [each["what"] for each in (*look(), *look()) if each["pod"] == "memorai-one"]
+    assert heard == ["added", "ready", "moved"]
 
 
 def test_events_of_the_services_own_objects_and_of_nodes_are_told(look: News, api: FakeApi) -> None:

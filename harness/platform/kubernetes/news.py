@@ -36,6 +36,7 @@ class News:
         self._service = service
         self._labels = labels
         self._pods: dict[str, Pod] | None = None
+        self._addresses: dict[str, str] = {}
         self._names: set[str] = set()
         self._told: dict[str, tuple[Any, ...]] | None = None
         self._nodes = True
@@ -62,14 +63,27 @@ class News:
         now = {pod.uid: pod for pod in self._cluster.pods(self._labels)}
         before, self._pods = self._pods, now
         self._names |= {pod.name for pod in now.values()}
+        moved = [uid for uid, pod in now.items() if self._moved(pod)]
         if before is None:
             return []
         pods = {**before, **now}
-        return [
+        found = [
             {"type": POD, "pod": pods[uid].name, "node": pods[uid].node, **change}
             for uid in sorted(pods, key=lambda uid: pods[uid].name)
             for change in _changes(before.get(uid), now.get(uid))
         ]
+        return found + [
+            {"type": POD, "pod": pods[uid].name, "node": pods[uid].node, "what": "moved"}
+            for uid in moved
+        ]
+
+    def _moved(self, pod: Pod) -> bool:
+        """Whether it came back under another address, as after its node's death."""
+        if not pod.address:
+            return False
+        was = self._addresses.get(pod.uid)
+        self._addresses[pod.uid] = pod.address
+        return was not in (None, pod.address)
 
     def _events(self) -> list[Json]:
         items = self._cluster.events()
