@@ -63,27 +63,23 @@ class News:
         now = {pod.uid: pod for pod in self._cluster.pods(self._labels)}
         before, self._pods = self._pods, now
         self._names |= {pod.name for pod in now.values()}
-        moved = [uid for uid, pod in now.items() if self._moved(pod)]
-        if before is None:
-            return []
-        pods = {**before, **now}
+        was = before or {}
+        pods = {**was, **now}
         found = [
             {"type": POD, "pod": pods[uid].name, "node": pods[uid].node, **change}
             for uid in sorted(pods, key=lambda uid: pods[uid].name)
-            for change in _changes(before.get(uid), now.get(uid))
+            for change in (*_changes(was.get(uid), now.get(uid)), *self._moves(now.get(uid)))
         ]
-        return found + [
-            {"type": POD, "pod": pods[uid].name, "node": pods[uid].node, "what": "moved"}
-            for uid in moved
-        ]
+        return [] if before is None else found
 
-    def _moved(self, pod: Pod) -> bool:
+    def _moves(self, pod: Pod | None) -> Iterator[Json]:
         """Whether it came back under another address, as after its node's death."""
-        if not pod.address:
-            return False
+        if pod is None or not pod.address:
+            return
         was = self._addresses.get(pod.uid)
         self._addresses[pod.uid] = pod.address
-        return was not in (None, pod.address)
+        if was not in (None, pod.address):
+            yield {"what": "moved"}
 
     def _events(self) -> list[Json]:
         items = self._cluster.events()

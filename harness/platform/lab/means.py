@@ -107,7 +107,7 @@ class Processes:
         """Targets that do not run, are stopped, or were killed a moment ago and run again."""
         units = request(done.lab.runtime, "status")["units"]
         killed = {unit["id"]: unit["killed_ago_s"] for unit in units}
-        states, left = process_states(done.lab), []
+        states, left = states_of(done.lab, units), []
         for each in done.targets:
             ago_s = killed[each]
             if states[each] != "running":
@@ -119,9 +119,14 @@ class Processes:
 
 def process_states(lab: Running) -> dict[str, str]:
     """Each process by its id: `running`, `stopped` (the kernel's word) or `down`."""
+    return states_of(lab, request(lab.runtime, "status")["units"])
+
+
+def states_of(lab: Running, units: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The same of units that the supervisor has just told of."""
     pids = namespace.host_pids(lab.network) if lab.network and lab.plan["isolated"] else None
     found = {}
-    for unit in request(lab.runtime, "status")["units"]:
+    for unit in units:
         inner = unit["pid"]
         pid = inner if pids is None or inner is None else pids.get(inner)
         if pid is None or unit["held"]:
