@@ -2,8 +2,9 @@
 
 `python -m deploy.images.local ARCHIVE` writes an OCI archive. The content is what `Dockerfile`
 describes: Python with the packages of `packages.txt`, the harness and its engine, and the few tools
-that a fault's helper pod needs (`nft`, `nsenter`, `ip`, `kill`, a shell). The interpreter, the
-packages, the tools and the libraries that they load are copied from here, so they fit each other.
+that a fault's helper pod needs (`nft`, `iptables`, `nsenter`, `ip`, `kill`, a shell). The
+interpreter, the packages, the tools and the libraries that they load are copied from here, so they
+fit each other.
 Two layers: one that changes with the dependencies, one with the project's own files.
 """
 
@@ -36,7 +37,10 @@ TOOLS = (
     *("tee", "timeout", "true", "false", "test", "readlink", "ln", "cp", "mv", "df", "du", "sync"),
     *("grep", "sed", "awk", "find", "xargs", "nsenter", "unshare", "mount", "umount", "nft", "ip"),
     *("tc", "ss", "ps", "pgrep", "kill", "sysctl", "hostname", "getent"),
+    *("iptables", "iptables-restore", "ip6tables", "ip6tables-restore"),
 )
+EXTENSIONS = "usr/lib/*/xtables/libxt_NFQUEUE.so"
+"""What iptables opens by its name when a rule says so."""
 UNUSED = ("test", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3", "site-packages")
 USERS = {
     "etc/passwd": "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/tmp:/bin/false\n",
@@ -153,6 +157,9 @@ def _base(tree: Path) -> None:
     for tool, path in _tools().items():
         place = "usr/sbin" if "sbin" in path.parts else "usr/bin"
         shutil.copy2(path.resolve(), tree / place / tool)
+    for extension in Path("/").glob(EXTENSIONS):
+        (tree / extension.relative_to("/").parent).mkdir(parents=True, exist_ok=True)
+        shutil.copy2(extension, tree / extension.relative_to("/"))
     _copy_libraries(tree)
     compile_all = [sys.executable, "-m", "compileall", "-q", "-j", "0"]
     modes = ["--invalidation-mode", "unchecked-hash", "-s", str(tree), "-p", "/"]

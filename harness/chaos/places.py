@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 from harness.catalog.model import Service
@@ -48,13 +49,10 @@ def _reachable(
     return tuple(found)
 
 
-def victims(
-    plan: ExperimentPlan, front: tuple[Door, ...], platform: Platform, service: Service
-) -> tuple[Door, ...]:
+def victims(plan: ExperimentPlan, platform: Platform, service: Service) -> tuple[Door, ...]:
     """Whom the faults would hit: redundancy hides their loss from the doors of the service.
 
-    Each replica that is named, or lives where the fault is; and each link that would be cut,
-    asked across it from the one side.
+    Each replica that is named, or lives where the fault is.
     """
     names = {part for hit in plan.hits for t in hit.targets for part in t.split("|")}
     places = {hit.fault.arguments.get("region") for hit in plan.hits}
@@ -63,13 +61,27 @@ def victims(
         if each.url and (each.id in names or each.region in places):
             found.append(Door(each.id, each.url))
             found.append(Door(f"{each.id} ready", each.url, path=READY_PATH))
-    doors = {door.where: door for door in front}
-    for target in (t for hit in plan.hits for t in hit.targets if "|" in t):
-        near, _, far = target.partition("|")
-        source = platform.vantage(near)
-        if source is not None and far in doors:
-            found.append(replace(doors[far], where=f"{near}>{far}", source=source))
     return tuple(found[:MOST_VICTIMS])
+
+
+@contextmanager
+def crossings(
+    plan: ExperimentPlan, platform: Platform, service: Service
+) -> Iterator[tuple[Door, ...]]:
+    """A door across each link between places that the faults would cut, asked from the one side.
+
+    Users may not need the link at all: then nothing else sees the cut.
+    """
+    links = {target for hit in plan.hits for target in hit.targets if "|" in target}
+    with ExitStack() as stack:
+        found = []
+        for link in sorted(links):
+            near, _, far = link.partition("|")
+            crossing = stack.enter_context(platform.crossing(service, near, far))
+            if crossing is not None:
+                door = _door(f"{near}>{far}", crossing.target)
+                found.append(replace(door, source=crossing.source))
+        yield tuple(found)
 
 
 def _door(where: str, target: Target) -> Door:

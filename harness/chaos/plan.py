@@ -60,22 +60,23 @@ def plan_experiment(experiment: Experiment, service: Service, platform: Platform
         missing=tuple(missing),
         weaknesses=() if missing else weak,
         budget_cost=_cost(experiment, service, share),
-        notes=(*platform.notes(service), *_notes(hits, platform)),
+        notes=(*platform.notes(service), *_notes(hits, ready)),
         handle=platform.handle(),
     )
 
 
-def _notes(hits: Sequence[Hit], platform: Platform) -> tuple[str, ...]:
+def _notes(hits: Sequence[Hit], ready: Sequence[Replica]) -> tuple[str, ...]:
     """What is not as the file says, and which cut the canary has no door across."""
     found = [str(note) for hit in hits if hit.heal for note in hit.heal.arguments.get("notes", ())]
-    regions = [hit.fault.arguments.get("regions") for hit in hits]
+    pairs = [pair for hit in hits if (pair := hit.fault.arguments.get("regions"))]
+    served = {each.region for each in ready}
     return (
         *found,
         *(
-            f"no door of the canary leads across {one}|{other}: "
+            f"no door of the canary leads across {one}|{other}, for nothing in {other} is ready: "
             "where users feel nothing, the run stays inconclusive"
-            for one, other in filter(None, regions)
-            if platform.vantage(str(one)) is None
+            for one, other in pairs
+            if other not in served
         ),
     )
 

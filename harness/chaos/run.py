@@ -27,7 +27,7 @@ from harness.chaos.guards import Watch
 from harness.chaos.ledger import Ledger
 from harness.chaos.model import Experiment, ExperimentPlan
 from harness.chaos.observer import Observer
-from harness.chaos.places import doors_of, readers_of, victims
+from harness.chaos.places import crossings, doors_of, readers_of, victims
 from harness.chaos.plan import WARMUP_S, check, plan_experiment
 from harness.chaos.session import load_plan
 from harness.chaos.undo import undo_all, uninterrupted
@@ -134,14 +134,13 @@ class ExperimentRun:
         target = self._plan.target
         context = self._context()
         with ExitStack() as stack:
-            environment = scenario_environment(self.session.service)
+            platform, service = self.session.platform, self.session.service
+            across = stack.enter_context(crossings(plan, platform, service))
+            environment = scenario_environment(service)
             load = stack.enter_context(self.session.load(self._plan, environment))
-            stack.enter_context(
-                Observer(self.session.platform, self.session.service, self._ledger, self._inbox)
-            )
-            watcher = Watcher(self.session.platform, self.session.service, self._inbox.put)
-            stack.enter_context(watcher)
-            stack.enter_context(self._canary(plan, target))
+            stack.enter_context(Observer(platform, service, self._ledger, self._inbox))
+            stack.enter_context(Watcher(platform, service, self._inbox.put))
+            stack.enter_context(self._canary(plan, target, across))
             chaos = stack.enter_context(self._chaos(context))
             while not load.ended:
                 try:
@@ -281,9 +280,9 @@ class ExperimentRun:
             grace_s=END_S,
         )
 
-    def _canary(self, plan: ExperimentPlan, target: Target) -> Child:
+    def _canary(self, plan: ExperimentPlan, target: Target, across: tuple[Door, ...]) -> Child:
         platform, service = self.session.platform, self.session.service
-        doors = (*self._doors, *victims(plan, self._doors, platform, service))
+        doors = (*self._doors, *across, *victims(plan, platform, service))
         audit = self.session.traffic.audit
         canary = CanaryPlan(doors, service.health_path)
         if audit is not None and audit.canary is not None:

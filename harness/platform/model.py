@@ -62,6 +62,17 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class Crossing:
+    """A target whose connections cross from one region to another.
+
+    `source` is the address that they must come from; None: any will do.
+    """
+
+    target: Target
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Fault:
     """A fault in the platform's words, not yet resolved: `kill-replicas`, `fail-region`."""
 
@@ -175,8 +186,13 @@ class Platform(Protocol):
         """
         ...
 
-    def vantage(self, region: str) -> str | None:
-        """An address of that region that a connection may come from; None: it has none to lend."""
+    def crossing(
+        self, service: Service, near: str, far: str
+    ) -> AbstractContextManager[Crossing | None]:
+        """A way to ask the service in the region `far` from `near`; None: there is none.
+
+        It shows what a cut between the two does, which users may never feel.
+        """
         ...
 
     def weaknesses(self, service: Service, fault: Fault) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from harness.catalog.model import Service
 from harness.errors import CapabilityMissing, PlatformError
 from harness.platform.model import (
+    Crossing,
     Fault,
     Heal,
     News,
@@ -135,9 +136,11 @@ class Url:
             "http2": self._http2,
         }
 
-    def vantage(self, region: str) -> str | None:
+    def crossing(
+        self, service: Service, near: str, far: str
+    ) -> AbstractContextManager[Crossing | None]:
         """None: nothing is known of its network."""
-        return None
+        return nullcontext()
 
     def weaknesses(self, service: Service, fault: Fault) -> tuple[str, ...]:
         """None: a URL does not tell."""

@@ -17,6 +17,7 @@ from harness.chaos import undo
 from harness.errors import PlatformError
 from harness.platform.lab.namespace import isolation
 from harness.platform.model import (
+    Crossing,
     Fault,
     Heal,
     News,
@@ -103,8 +104,10 @@ class Remembering:
     def handle(self) -> Mapping[str, Any]:
         return {"platform": "remembering"}
 
-    def vantage(self, region: str) -> str | None:
-        return None
+    def crossing(
+        self, service: Service, near: str, far: str
+    ) -> AbstractContextManager[Crossing | None]:
+        return nullcontext()
 
     def restore(self, service: Service) -> str | None:
         return None

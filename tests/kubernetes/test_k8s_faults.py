@@ -29,6 +29,7 @@ from tests.kubernetes.roles import apply_agents
 pytestmark = pytest.mark.kubernetes
 
 NAMESPACE = Workload().namespace
+REGIONS = ["us-east-1", "eu-west-1"]
 
 
 @pytest.fixture(scope="module")
@@ -132,10 +133,38 @@ def test_a_failed_region_is_left_and_taken_again(
 
 
 def test_regions_apart_still_serve_their_users(platform: Kubernetes, service: Service) -> None:
-    heal = broken(platform, service, "partition-regions", regions=["us-east-1", "eu-west-1"])
-    urls = [each.url for each in platform.replicas(service)]
-    assert all(answers(url) for url in urls)
-    undone(platform, heal)
+    """Only the door from the one to the other shows that they are apart."""
+    with platform.crossing(service, *REGIONS) as door:
+        assert door is not None
+        (across,) = door.target.urls
+        until(lambda: answers(across))
+        heal = broken(platform, service, "partition-regions", regions=REGIONS)
+        assert all(answers(each.url) for each in platform.replicas(service))
+        assert not answers(across)
+        undone(platform, heal)
+        until(lambda: answers(across))
+
+
+def test_a_long_way_between_regions_is_as_long_as_was_asked(
+    platform: Kubernetes, service: Service
+) -> None:
+    """Each packet waits: to connect takes a round trip, to be answered another."""
+
+    def seconds(url: str) -> float:
+        began = time.monotonic()
+        assert answers(url, 5.0)
+        return time.monotonic() - began
+
+    with platform.crossing(service, *REGIONS) as door:
+        assert door is not None
+        (across,) = door.target.urls
+        until(lambda: answers(across))
+        heal = broken(platform, service, "delay-link", regions=REGIONS, delay_s=0.15)
+        assert min(seconds(across) for _ in range(3)) >= 4 * 0.15
+        assert all(seconds(each.url) < 4 * 0.15 for each in platform.replicas(service))
+        assert "packets so far" in platform.proof(heal).statement
+        undone(platform, heal)
+        assert min(seconds(across) for _ in range(3)) < 4 * 0.15
 
 
 def test_connections_to_some_pods_are_reset(platform: Kubernetes, service: Service) -> None:
@@ -150,8 +179,7 @@ def test_connections_to_some_pods_are_reset(platform: Kubernetes, service: Servi
 
 
 def test_a_share_of_packets_between_regions_is_lost(platform: Kubernetes, service: Service) -> None:
-    regions = ["us-east-1", "eu-west-1"]
-    heal = broken(platform, service, "lose-packets", regions=regions, share=0.3)
+    heal = broken(platform, service, "lose-packets", regions=REGIONS, share=0.3)
     assert all(answers(each.url) for each in platform.replicas(service))
     undone(platform, heal)
 
@@ -180,6 +208,35 @@ def test_a_bad_release_is_rolled_back(platform: Kubernetes, service: Service) ->
 def test_scale_and_pressure_are_put_back(platform: Kubernetes, service: Service) -> None:
     undone(platform, broken(platform, service, "cpu-pressure", count=1, workers=1))
     undone(platform, broken(platform, service, "scale", replicas=5))
+
+
+@pytest.fixture
+def meshed(cluster: Handle, platform: Kubernetes) -> Iterator[None]:
+    """The service with an Envoy in front of every pod, and plain again afterwards."""
+    if cluster.status is None:
+        pytest.skip("a user's cluster has no image with an Envoy")
+    apply_memorai(cluster, Workload(envoy=True))
+    yield
+    apply_memorai(cluster)
+
+
+def test_a_share_of_the_requests_waits_or_fails_in_the_mesh(
+    platform: Kubernetes, service: Service, meshed: None
+) -> None:
+    """In the Envoys of one region; the others, and the pods themselves, know nothing of it."""
+    urls = {each.id: each.url for each in platform.replicas(service)}
+    until(lambda: all(answers(url) for url in urls.values()))
+    for kind, words in (
+        ("abort-requests", {"status": 429}),
+        ("delay-requests", {"delay_s": 2.0}),  # longer than it is waited for
+    ):
+        heal = broken(platform, service, kind, edge="us-east-1", share=1.0, **words)
+        hit = heal.arguments["targets"]
+        assert hit
+        assert {name for name, url in urls.items() if not answers(url)} == set(hit)
+        assert "Envoys inject it" in platform.proof(heal).statement
+        undone(platform, heal)
+        assert all(answers(url) for url in urls.values())
 
 
 CRASH = """
@@ -282,7 +339,7 @@ def test_a_harness_that_dies_takes_its_fault_with_it(
 def test_what_cannot_be_is_said_before_anything_is_touched(
     platform: Kubernetes, service: Service
 ) -> None:
-    with pytest.raises(CapabilityMissing, match="mesh"):
+    with pytest.raises(CapabilityMissing, match="4 of 4 pods have none"):
         platform.plan_heal(service, Fault("delay-requests", {}), "x")
     with pytest.raises(PlatformError, match="no node in region 'mars'"):
         platform.plan_heal(service, Fault("fail-region", {"region": "mars"}), "x")

@@ -29,6 +29,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.platform.envoy import ADMIN_PORTS, Admin
+from harness.platform.kubernetes import delay
+from harness.platform.kubernetes.delay import family
+from harness.platform.kubernetes.relay import Relay
+
 POLL_S = 0.5
 BLIND_S = 20.0
 """How long the lease may be unreadable before the fault is undone all the same."""
@@ -296,29 +301,89 @@ def everywhere(rules: str) -> str:
     return f"table inet {TABLE} {{\n{chains}\n}}\n"
 
 
-def between_rules(pairs: Sequence[Sequence[str]], share: float = 1.0) -> str:
-    """Drop between each pair of addresses or subnets, either way, on every hook."""
-    ways = [way for a, b in pairs for way in ((a, b), (b, a))]
-    drops = (f"ip saddr {a} ip daddr {b} {drawn(share)} counter drop" for a, b in ways)
-    return everywhere("\n".join(drops))
+def between_rules(near: Sequence[str], far: Sequence[str], share: float = 1.0) -> str:
+    """Drop between addresses or subnets of one side and of the other, either way, on every hook."""
+    rules = []
+    for word in ("ip", "ip6"):
+        a, b = (", ".join(each for each in side if family(each) == word) for side in (near, far))
+        if a and b:
+            met = f"{drawn(share)} counter drop"
+            rules.append(f"{word} saddr {{ {a} }} {word} daddr {{ {b} }} {met}")
+            rules.append(f"{word} saddr {{ {b} }} {word} daddr {{ {a} }} {met}")
+    return everywhere("\n".join(rules))
 
 
 def reset_rules(addresses: Sequence[str], port: int, share: float) -> str:
     """Answer a share of what is sent to this port of these pods by a reset."""
     meets = f"tcp dport {port} {drawn(share)} counter reject with tcp reset"
-    return everywhere("\n".join(f"ip daddr {address} {meets}" for address in addresses))
+    return everywhere("\n".join(f"{family(each)} daddr {each} {meets}" for each in addresses))
 
 
 def name_rules(addresses: Sequence[str]) -> str:
     """Drop every question of these pods to a name server."""
     drops = "\n".join(
-        f"ip saddr {address} {kind} dport 53 counter drop"
+        f"{family(address)} saddr {address} {kind} dport 53 counter drop"
         for address in addresses
         for kind in ("udp", "tcp")
     )
     chain = "chain forward { type filter hook forward priority -300; policy accept;"
     early = "chain early { type filter hook prerouting priority -300; policy accept;"
     return f"table inet {TABLE} {{\n{chain}\n{drops}\n}}\n{early}\n{drops}\n}}\n}}\n"
+
+
+def delaying(near: Sequence[str], far: Sequence[str], delay_s: float) -> Action:
+    """Let every packet between two sides wait, either way."""
+    holders: list[delay.Holder] = []
+
+    def undo() -> None:
+        delay.remove_rules()
+        while holders:
+            holders.pop().close()
+
+    def do() -> None:
+        undo()
+        holders.append(delay.Holder(delay_s))
+        delay.add_rules(near, far)
+
+    def shows() -> tuple[bool, str]:
+        count = delay.handed_over()
+        if count is None:
+            return delay.has_rules(), "nothing between them waits"
+        return True, f"what goes between them waits {delay_s:g} s each way: {count} packets so far"
+
+    return Action(do, undo, shows, check=lambda: delay.Holder(delay_s).close())
+
+
+def envoy(uids: Sequence[str], values: dict[str, str], port: int | None) -> Action:
+    """Set what the fault filters of the pods' Envoys do; one that is new has forgotten it."""
+    ports = ADMIN_PORTS if port is None else (port,)
+
+    def admins() -> list[Admin]:
+        found = {pid for pid, name, _ in processes() if name == "envoy"}
+        return [Admin(pid, ports) for pid in pod_processes(uids) if pid in found]
+
+    def check() -> None:
+        asked = admins()
+        if not asked:
+            raise OSError("no process envoy in the pods on this node")
+        for each in asked:
+            each.check(values)
+
+    def do() -> None:
+        for each in admins():
+            each.set(values)
+
+    def undo() -> None:
+        for each in admins():
+            each.set(dict.fromkeys(values, ""))
+
+    def shows() -> tuple[bool, str]:
+        asked = admins()
+        count = sum(values.items() <= each.values().items() for each in asked)
+        injected = sum(each.injected() for each in asked)
+        return count > 0, f"{count} Envoys inject it: {injected} times so far"
+
+    return Action(do, undo, shows, check)
 
 
 def burn(workers: int, megabytes: int, what: str) -> Action:
@@ -359,6 +424,28 @@ def fill_disk(path: str, megabytes: int) -> Action:
         return there, f"{file} {'takes' if there else 'does not take'} {megabytes} MB"
 
     return Action(do, lambda: file.unlink(missing_ok=True), shows)
+
+
+def relay(host: str, port: int) -> Action:
+    """A way from this pod's network to an address, for whoever connects."""
+    servers: list[Relay] = []
+
+    def do() -> None:
+        servers.append(Relay((host, port)))
+        threading.Thread(target=servers[0].serve_forever, daemon=True).start()
+
+    def undo() -> None:
+        while servers:
+            server = servers.pop()
+            server.shutdown()
+            server.server_close()
+
+    def shows() -> tuple[bool, str]:
+        return bool(
+            servers
+        ), f"{host}:{port} {'can' if servers else 'cannot'} be reached through it"
+
+    return Action(do, undo, shows)
 
 
 def put_back(plan: Plan) -> Action:
@@ -402,7 +489,7 @@ def action_of(plan: Plan) -> Action:
         "pause-pods": lambda: pause(lambda: pod_processes(words["uids"]), "the pods"),
         "cut-node": lambda: packets(cut_rules, f"everything of {plan.node}"),
         "cut-between": lambda: packets(
-            lambda: between_rules(words["pairs"], words.get("share", 1.0)),
+            lambda: between_rules(words["near"], words["far"], words.get("share", 1.0)),
             "traffic between them",
         ),
         "reset": lambda: packets(
@@ -413,8 +500,11 @@ def action_of(plan: Plan) -> Action:
         "cut-names": lambda: packets(
             lambda: name_rules(words["addresses"]), "their name resolution"
         ),
+        "delay": lambda: delaying(words["near"], words["far"], words["delay_s"]),
+        "envoy": lambda: envoy(words["uids"], words["values"], words.get("admin_port")),
         "burn": lambda: burn(words.get("workers", 0), words.get("megabytes", 0), plan.node),
         "put-back": lambda: put_back(plan),
+        "relay": lambda: relay(words["host"], words["port"]),
         "fill-disk": lambda: fill_disk(words["path"], words["megabytes"]),
     }
     if plan.action not in made:

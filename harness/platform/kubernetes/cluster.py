@@ -29,6 +29,9 @@ ECOSYSTEM = "codai-ecosystem"
 IMAGE = "codai-harness:dev"
 """The image that deploy/images makes; a cluster with a registry names its own."""
 
+ENVOYS = ("envoy", "istio-proxy", "consul-dataplane")
+"""Names and images of containers that are, or start, an Envoy."""
+
 FORBIDDEN = 403
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -61,6 +64,8 @@ class Pod:
     phase: str
     restarts: int
     deleting: bool
+    envoy: bool = False
+    """Whether one of its containers is an Envoy, by its name or image."""
 
 
 class Cluster:
@@ -242,4 +247,15 @@ def _pod(item: Any) -> Pod:
         phase=item.status.phase or "Unknown",
         restarts=sum(each.restart_count for each in statuses),
         deleting=item.metadata.deletion_timestamp is not None,
+        envoy=any(_is_envoy(each) for each in _containers(item)),
     )
+
+
+def _containers(item: Any) -> list[Any]:
+    """The containers that run beside each other; a sidecar may stand among the first ones."""
+    before = [c for c in item.spec.init_containers or () if c.restart_policy == "Always"]
+    return [*before, *item.spec.containers]
+
+
+def _is_envoy(container: Any) -> bool:
+    return any(word in f"{container.name} {container.image}" for word in ENVOYS)

@@ -9,10 +9,12 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from harness.catalog.model import Service
 from harness.errors import CapabilityMissing, PlatformError
+from harness.platform import envoy
 from harness.platform.kubernetes.access import Need
 from harness.platform.kubernetes.cluster import Cluster, Node, Pod
 from harness.platform.kubernetes.lease import Work
@@ -64,7 +66,10 @@ AGENT_KINDS = (
     "partition-regions",
     "partition-dependency",
     "lose-packets",
+    "delay-link",
     "reset-connections",
+    "delay-requests",
+    "abort-requests",
     "pause-database",
     "dns-failure",
     "cpu-pressure",
@@ -90,6 +95,12 @@ UNDO_NEEDS: Mapping[str, tuple[Need, ...]] = {
 
 KINDS = (*AGENT_KINDS, *API_NEEDS)
 
+MOST_DELAY_S = 10.0
+"""Of a link: beyond it connections break, which is another fault."""
+
+EVERYWHERE = "global"
+"""The edge that is no region's."""
+
 _OF_PODS = ("region", "count", "percent", "seed")
 TAKES: Mapping[str, tuple[str, ...]] = {
     "kill-replicas": _OF_PODS,
@@ -103,7 +114,10 @@ TAKES: Mapping[str, tuple[str, ...]] = {
     "partition-regions": ("regions",),
     "partition-dependency": ("region", "dependency"),
     "lose-packets": ("regions", "share"),
+    "delay-link": ("regions", "delay_s"),
     "reset-connections": (*_OF_PODS, "share", "port"),
+    "delay-requests": (*_OF_PODS, "edge", "share", "delay_s", "admin_port"),
+    "abort-requests": (*_OF_PODS, "edge", "share", "status", "admin_port"),
     "dns-failure": _OF_PODS,
     "cpu-pressure": (*_OF_PODS, "workers"),
     "memory-pressure": (*_OF_PODS, "megabytes"),
@@ -141,10 +155,7 @@ MOVING = frozenset({"fail-region", "fail-zone", "isolate-region", "kill-node", "
 NOT_HERE = {
     "kill-edge": "a cluster's edge is its ingress controller: kill its pods by their own labels",
     "pause-edge": "a cluster's edge is its ingress controller: kill its pods by their own labels",
-    "delay-requests": "it takes a mesh or an Envoy in front of the service, and there is none here",
-    "abort-requests": "it takes a mesh or an Envoy in front of the service, and there is none here",
     "slow-replicas": "no means to slow a foreign process; see bad-release and cpu-pressure",
-    "delay-link": "it takes netem in the nodes' kernel, which is not asked for yet",
     "clock-jump": "Linux has no namespace for the wall clock",
 }
 
@@ -330,27 +341,56 @@ def _isolate(fault: Fault, view: View) -> Resolved:
     return _all_of(fault, view, view.nodes_of(_named(fault, "region")), "cut-node")
 
 
-def _networks(nodes: Sequence[Node]) -> list[str]:
-    return [part for node in nodes for part in (node.pods, node.address) if part]
+def _networks(view: View, nodes: Sequence[Node]) -> list[str]:
+    """The subnets of the nodes' pods, the nodes' own addresses, and pods that are in neither.
+
+    A network plug-in may take no heed of the subnets that the nodes are said to have: then the
+    pods of this namespace are cut by their addresses, as they are now.
+    """
+    known = [part for node in nodes for part in (node.pods, node.address) if part]
+    within = [ip_network(part) for part in known]
+    names = {node.name for node in nodes}
+    found = {p.address for p in view.cluster.pods({}) if p.address and p.node in names}
+    alone = [each for each in found if not any(ip_address(each) in part for part in within)]
+    return [*known, *sorted(alone)]
+
+
+def _number(fault: Fault, name: str, default: float | None, low: float, high: float) -> float:
+    """An argument above `low`, up to `high`; raises PlatformError for any other."""
+    value = fault.arguments.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low < value <= high:
+        raise PlatformError(
+            f"{fault.kind}: {name} {value!r}", f"give more than {low:g}, up to {high:g}"
+        )
+    return float(value)
 
 
 def _share(fault: Fault) -> float:
-    share = fault.arguments.get("share", 1.0)
-    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
-        raise PlatformError(f"{fault.kind}: share {share!r}", "give more than 0, up to 1")
-    return float(share)
+    return _number(fault, "share", 1.0, 0.0, 1.0)
 
 
 def _partition(fault: Fault, view: View) -> Resolved:
     """Cut two regions apart, or lose a share of the packets between them."""
-    share = _share(fault)
+    return _between_regions(fault, view, "cut-between", share=_share(fault))
+
+
+def _delay_link(fault: Fault, view: View) -> Resolved:
+    delay_s = _number(fault, "delay_s", 0.05, 0.0, MOST_DELAY_S)
+    return _between_regions(fault, view, "delay", delay_s=delay_s)
+
+
+def _between_regions(fault: Fault, view: View, action: str, **words: Any) -> Resolved:
+    """An action on all that passes between two regions, done by the nodes of the first."""
     pair = fault.arguments.get("regions")
-    if not isinstance(pair, list | tuple) or len(set(pair)) != 2:  # noqa: PLR2004 - two ends
+    if not isinstance(pair, list | tuple) or len(set(map(str, pair))) != 2:  # noqa: PLR2004 - two ends
         raise PlatformError(f"{fault.kind}: regions {pair!r}", "give two of them")
     near, far = (view.nodes_of(str(each)) for each in pair)
-    pairs = [[a, b] for a in _networks(near) for b in _networks(far)]
-    works = tuple(Work(node.name, "cut-between", {"pairs": pairs, "share": share}) for node in near)
-    return Resolved((f"{pair[0]}|{pair[1]}",), works)
+    other = _networks(view, far)
+    works = (
+        Work(node.name, action, {"near": _networks(view, [node]), "far": other, **words})
+        for node in near
+    )
+    return Resolved((f"{pair[0]}|{pair[1]}",), tuple(works))
 
 
 def _partition_dependency(fault: Fault, view: View) -> Resolved:
@@ -359,9 +399,15 @@ def _partition_dependency(fault: Fault, view: View) -> Resolved:
     others = _dependency(fault, view, region)
     if not pods:
         raise PlatformError(f"{fault.kind}: no pod of {view.service.name}", "name another region")
-    pairs = [[pod.address, other.address] for pod in pods for other in others]
-    nodes = sorted({pod.node for pod in pods})
-    works = tuple(Work(node, "cut-between", {"pairs": pairs}) for node in nodes)
+    far = sorted({other.address for other in others if other.address})
+    works = tuple(
+        Work(
+            node,
+            "cut-between",
+            {"near": [p.address for p in pods if p.node == node], "far": far},
+        )
+        for node in sorted({pod.node for pod in pods})
+    )
     return Resolved(tuple(f"{a.name}|{b.name}" for a in pods for b in others), works)
 
 
@@ -383,6 +429,50 @@ def _reset(fault: Fault, view: View) -> Resolved:
     if isinstance(port, bool) or not isinstance(port, int) or not 0 < port < 65536:  # noqa: PLR2004 - TCP's
         raise PlatformError(f"{fault.kind}: port {port!r}", "give the port that the pods listen on")
     return _at_pods(_chosen(fault, view), "reset", port=port, share=_share(fault))
+
+
+def _delay_requests(fault: Fault, view: View) -> Resolved:
+    delay_s = _number(fault, "delay_s", 1.0, 0.0, 60.0)
+    return _at_envoys(fault, view, envoy.delaying(_share(fault), delay_s))
+
+
+def _abort_requests(fault: Fault, view: View) -> Resolved:
+    status = fault.arguments.get("status", 503)
+    if isinstance(status, bool) or not isinstance(status, int) or not 400 <= status <= 599:  # noqa: PLR2004 - HTTP's
+        raise PlatformError(f"{fault.kind}: status {status!r}", "give a whole number 400 to 599")
+    return _at_envoys(fault, view, envoy.aborting(_share(fault), status))
+
+
+def _at_envoys(fault: Fault, view: View, values: Mapping[str, str]) -> Resolved:
+    """The pods' own Envoys are their edge; `edge` names the region that they are of, as `region`.
+
+    Raises CapabilityMissing where none of the chosen pods has one.
+    """
+    words = {name: value for name, value in fault.arguments.items() if name != "edge"}
+    edge = fault.arguments.get("edge")
+    if edge not in {None, EVERYWHERE}:
+        words["region"] = edge
+    pods = _chosen(Fault(fault.kind, words), view)
+    if not all(pod.envoy for pod in pods):
+        without = sum(not pod.envoy for pod in pods)
+        raise CapabilityMissing(
+            f"kubernetes: {fault.kind}",
+            f"it takes an Envoy beside the service, and {without} of {len(pods)} pods have none",
+        )
+    port = fault.arguments.get("admin_port")
+    works = tuple(
+        Work(
+            node,
+            "envoy",
+            {
+                "uids": [pod.uid for pod in pods if pod.node == node],
+                "values": dict(values),
+                "admin_port": port,
+            },
+        )
+        for node in sorted({pod.node for pod in pods})
+    )
+    return Resolved(tuple(pod.name for pod in pods), works)
 
 
 def _pressure(fault: Fault, view: View) -> Resolved:
@@ -489,7 +579,10 @@ _RESOLVERS: Mapping[str, Callable[[Fault, View], Resolved]] = {
     "partition-regions": _partition,
     "partition-dependency": _partition_dependency,
     "lose-packets": _partition,
+    "delay-link": _delay_link,
     "reset-connections": _reset,
+    "delay-requests": _delay_requests,
+    "abort-requests": _abort_requests,
     "dns-failure": _names,
     "cpu-pressure": _pressure,
     "memory-pressure": _pressure,

@@ -34,6 +34,9 @@ POLL_S = 0.25
 DEADLINE_S = 900.0
 """No fault holds longer than this, whatever happens to everybody else."""
 
+RELAY = "relay"
+"""The action of an agent that has neither the node's processes nor its network, but a pod's."""
+
 MODULE = "harness.platform.kubernetes.agent"
 AGENT_ACCOUNT = "codai-harness-agent"
 API = "api"
@@ -149,6 +152,17 @@ class Leases:
                 told = json.loads(value)
                 found[key.removeprefix("node-")] = (told["state"], told["statement"])
         return found
+
+    def address(self, lease: str, node: str) -> str:
+        """The address of an agent's pod; raises PlatformError where it has none."""
+        name = _agent_name(lease, node)
+        with telling(f"agent on {node}"):
+            pod = self._cluster.core.read_namespaced_pod(
+                name, self._cluster.namespace, _request_timeout=TIMEOUT_S
+            )
+        if not pod.status.pod_ip:
+            raise PlatformError(f"{name} has no address", "see kubectl describe pod")
+        return str(pod.status.pod_ip)
 
     def all(self) -> list[tuple[str, dict[str, str]]]:
         """(name, data) of every lease of the namespace."""
@@ -273,7 +287,7 @@ def agent_pod(namespace: str, lease: str, work: Work, image: str) -> client.V1Po
         "arguments": dict(work.arguments),
     }
     uid = client.V1ObjectFieldSelector(field_path="metadata.uid")
-    pod, container = _by_the_api() if work.node == API else _on_the_node(work.node)
+    pod, container = _place(work)
     return client.V1Pod(
         metadata=client.V1ObjectMeta(
             name=_agent_name(lease, work.node),
@@ -305,6 +319,15 @@ def agent_pod(namespace: str, lease: str, work: Work, image: str) -> client.V1Po
     )
 
 
+def _place(work: Work) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(pod, container) as the work needs them."""
+    if work.node == API:
+        return _unprivileged(restart_policy="OnFailure")
+    if work.action == RELAY:
+        return _unprivileged(node_name=work.node, restart_policy="Never")
+    return _on_the_node(work.node)
+
+
 def _on_the_node(node: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """(pod, container): on its node whatever that is tainted with, never restarted."""
     pod = {
@@ -326,10 +349,10 @@ def _on_the_node(node: str) -> tuple[dict[str, Any], dict[str, Any]]:
     return pod, container
 
 
-def _by_the_api() -> tuple[dict[str, Any], dict[str, Any]]:
-    """(pod, container): no rights on any node, started again when it ends without success."""
+def _unprivileged(**words: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(pod, container): no rights on any node."""
     pod = {
-        "restart_policy": "OnFailure",
+        **words,
         "security_context": client.V1PodSecurityContext(
             run_as_non_root=True,
             run_as_user=AGENT_UID,

@@ -24,8 +24,10 @@ from harness.platform.kubernetes.cluster import (
     check_namespace,
 )
 from harness.platform.kubernetes.exclusive import exclusive
-from harness.platform.kubernetes.lease import Leases, Work, heal_of, undoing
+from harness.platform.kubernetes.lease import RELAY, Leases, Work, heal_of, undoing
+from harness.platform.kubernetes.relay import PORT as RELAY_PORT
 from harness.platform.model import (
+    Crossing,
     Fault,
     Heal,
     Health,
@@ -255,9 +257,32 @@ class Kubernetes:
             found.append(f"disruption budget {budget.metadata.name}: {allowed} allowed now")
         return tuple(found)
 
-    def vantage(self, region: str) -> str | None:
-        """None: the harness stands outside every region."""
-        return None
+    @contextmanager
+    def crossing(self, service: Service, near: str, far: str) -> Iterator[Crossing | None]:
+        """Through a pod of the near region to a ready one of the far; None: there is no such.
+
+        It has a lease, as a fault has: it ends with this process, and is reaped as one.
+        """
+        nodes = [n for n in self._nodes().values() if n.region == near and n.ready == "True"]
+        pods = [p for p in self._pods(service) if p.ready and p.address and self._in(p) == far]
+        if not nodes or not pods:
+            yield None
+            return
+        node = min(each.name for each in nodes)
+        work = Work(node, RELAY, {"host": pods[0].address, "port": service.port})
+        lease = f"harness-crossing-{time.time_ns():x}"
+        held = {"works": [asdict(work)], "change": {}, "targets": [f"{near}|{far}"], "lease": lease}
+        self._leases.prepare(lease, [work], asdict(Heal(lease, "crossing", held)))
+        try:
+            self._leases.hold(lease, [node])
+            url = f"http://{self._leases.address(lease, node)}:{RELAY_PORT}"
+            where = f"kubernetes {self._where.namespace}: {near} to {far}"
+            yield Crossing(Target(service.name, (url,), "service", where))
+        finally:
+            try:
+                self._leases.release(lease, [node])
+            except PlatformError as problem:
+                self._progress(f"{problem}; it ends by itself")
 
     # -- faults --------------------------------------------------------------------------------
 

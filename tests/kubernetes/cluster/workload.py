@@ -14,6 +14,7 @@ from typing import Any
 
 from harness.catalog import load_catalog
 from harness.platform.lab.service import Closes
+from tests.kubernetes.cluster import sidecar
 from tests.kubernetes.cluster.handle import REGION, Handle
 
 HOST = "kubernetes.io/hostname"
@@ -43,7 +44,8 @@ class Workload:
     `spread` False: all pods in the first region (without constraints the scheduler may spread them
     by luck). `disruptible` False: a budget that no drain can satisfy. `honest_probe` False: ready
     from the start and whatever happens. `starved`: the region that has no room for a replica.
-    `closes`: when a pod ends a client's connection.
+    `closes`: when a pod ends a client's connection. `envoy`: requests come in through an Envoy
+    beside the service, as in a mesh; Kubernetes' probes go past it.
     """
 
     service: str = "memorai"
@@ -64,6 +66,12 @@ class Workload:
     honest_probe: bool = True
     closes: Closes = "unready"
     starved: str | None = None
+    envoy: bool = False
+
+    @property
+    def own_port(self) -> int:
+        """Where the service itself listens."""
+        return self.port + 1000 if self.envoy else self.port
 
     def labels(self, name: str, component: str) -> dict[str, str]:
         """The labels that every object of Codai has."""
@@ -277,7 +285,10 @@ def _pod(cluster: Handle, wanted: Workload, regions: dict[str, str]) -> dict[str
         "tolerations": _staying(wanted.evict_after_s),
         # The service does not act on SIGTERM: it serves while it leaves the endpoints.
         "terminationGracePeriodSeconds": 3,
-        "containers": [_container(cluster, wanted, regions)],
+        "containers": [
+            _container(cluster, wanted, regions),
+            *([sidecar.container(wanted.port, wanted.own_port)] if wanted.envoy else []),
+        ],
     }
 
 
@@ -289,14 +300,14 @@ def _container(cluster: Handle, wanted: Workload, regions: dict[str, str]) -> di
         "routes": _routes(wanted.service),
         "behaviour": dict(wanted.behaviour),
         "health_path": "/health",
-        "listen": ["0.0.0.0", wanted.port],
+        "listen": ["0.0.0.0", wanted.own_port],
         "database": [f"{wanted.service}-database-", DATABASE_PORT] if wanted.database else None,
     }
 
     def downward(path: str) -> dict[str, Any]:
         return {"fieldRef": {"fieldPath": path}}
 
-    asks = {"httpGet": {"path": "/ready", "port": wanted.port}}
+    asks = {"httpGet": {"path": "/ready", "port": wanted.own_port}}
     lies = {"exec": {"command": ["true"]}}
     probe = asks if wanted.honest_probe else lies
     return {
@@ -311,7 +322,7 @@ def _container(cluster: Handle, wanted: Workload, regions: dict[str, str]) -> di
             {"name": "POD", "valueFrom": downward("metadata.name")},
             {"name": "NODE", "valueFrom": downward("spec.nodeName")},
         ],
-        "ports": [{"name": "http", "containerPort": wanted.port}],
+        "ports": [{"name": "service", "containerPort": wanted.own_port}],
         "readinessProbe": {**probe, "periodSeconds": 1, "failureThreshold": 2},
         "resources": {"requests": {"cpu": f"{wanted.cpu_millis}m", "memory": "64Mi"}},
     }
