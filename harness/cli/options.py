@@ -121,7 +121,7 @@ DEPLOYMENT_OPTIONS = (
         type=click.Choice(["service", "edge", "global"]),
         default="service",
         show_default=True,
-        help="The service itself, its region's edge, or the global front door.",
+        help="The service itself, its region's edge, or the front door (a cluster's Ingress).",
     ),
     click.option("--region", help="Region to drive (default: the first)."),
     click.option(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,16 +36,16 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Handle]:
 
 @pytest.fixture
 def namespace(cluster: Handle) -> Iterator[str]:
-    """`codai-staging`, removed after the test with all that is in it."""
-    name = Workload().namespace
+    """A name of its own, removed after the test with all that is in it."""
+    name = f"{Workload().namespace}-{secrets.token_hex(3)}"
     yield name
-    remove(cluster, name)
+    remove(cluster, name, wait=False)
 
 
 @pytest.fixture
 def memorai(cluster: Handle, namespace: str) -> str:
     """The sound service; the address at which this host reaches it."""
-    return apply_memorai(cluster)
+    return apply_memorai(cluster, Workload(namespace=namespace))
 
 
 @pytest.fixture

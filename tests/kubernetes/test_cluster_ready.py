@@ -11,7 +11,6 @@ import pytest
 
 from tests.kubernetes.cluster import cgroups
 from tests.kubernetes.cluster.handle import Handle
-from tests.kubernetes.cluster.workload import Workload, apply_memorai
 
 pytestmark = pytest.mark.kubernetes
 
@@ -112,67 +111,6 @@ def test_a_paused_region_leaves_the_endpoints_and_comes_back(
     cluster.until("the region is back", lambda: ready() >= 4, 60)
 
 
-def test_a_deployment_without_spread_is_in_one_region(cluster: Handle, namespace: str) -> None:
-    """The mutant that loses everything with its region."""
-    apply_memorai(cluster, Workload(spread=False))
-    assert regions_of(cluster, namespace) == {"us-east-1": 4}
-
-
-def test_a_budget_that_forbids_everything_allows_no_eviction(
-    cluster: Handle, namespace: str
-) -> None:
-    """The mutant that no drain can get past."""
-    apply_memorai(cluster, Workload(disruptible=False))
-
-    def settled() -> bool:
-        budget = cluster.get("pdb", "memorai", f"--namespace={namespace}")
-        return bool(budget.get("status", {}).get("currentHealthy") == 4)
-
-    cluster.until("the budget counts the pods", settled)
-    node = cluster.pods(namespace, app="memorai")[0]["spec"]["nodeName"]
-    words = ("drain", node, "--ignore-daemonsets", "--pod-selector=app=memorai", "--timeout=3s")
-    try:
-        assert cluster.try_kubectl(*words) is None
-    finally:
-        cluster.kubectl("uncordon", node)
-    assert len(cluster.pods(namespace, app="memorai")) == 4
-
-
-def test_a_lying_probe_calls_a_pod_ready_that_cannot_serve(cluster: Handle, namespace: str) -> None:
-    """The mutant is ready while its service refuses; the honest one is not."""
-    told = {"ready": False}
-    apply_memorai(cluster, Workload(honest_probe=False, behaviour=told))
-    pods = cluster.pods(namespace, app="memorai")
-    address = pods[0]["status"]["podIP"]
-    cluster.until("it answers", lambda: _status(f"http://{address}:3001/ready") == 503, 20)
-    assert all(each["status"]["containerStatuses"][0]["ready"] for each in pods)
-
-
-def _status(url: str) -> int:
-    try:
-        return httpx.get(url, timeout=2).status_code
-    except httpx.TransportError:
-        return 0
-
-
-def test_a_starved_region_has_no_room_for_a_replica(cluster: Handle, namespace: str) -> None:
-    """The mutant whose second region cannot take over."""
-    apply_memorai(cluster, Workload(starved="eu-west-1"))
-    words = (f"--namespace={namespace}", "deployment/memorai", "--timeout=60s")
-    cluster.kubectl("rollout", "status", *words)
-    assert regions_of(cluster, namespace) == {"us-east-1": 4}
-    cluster.kubectl("cordon", "--selector=topology.kubernetes.io/region=us-east-1")
-    try:
-        cluster.kubectl(
-            "delete", "pod", f"--namespace={namespace}", "-lapp=memorai", "--wait=false"
-        )
-        cluster.until("new pods", lambda: len(cluster.pods(namespace, app="memorai")) == 4)
-        time.sleep(2)
-        assert not regions_of(cluster, namespace)
-    finally:
-        cluster.kubectl("uncordon", "--selector=topology.kubernetes.io/region=us-east-1")
-
-
 def test_the_image_has_what_load_workers_and_fault_helpers_need(
     cluster: Handle, namespace: str, project: Path
 ) -> None:
@@ -181,6 +119,7 @@ def test_the_image_has_what_load_workers_and_fault_helpers_need(
     script = (
         "set -e; python -m harness --help >/dev/null; locust --version; "
         "python -c 'import harness._engine, kubernetes, numpy'; nft --version; nsenter --version; "
+        "iptables --version; "
         "ls /app/scenarios/memorai.py; kill -0 1; ip -V; tc -V"
     )
     words = (f"--namespace={namespace}", "--restart=Never", f"--image={cluster.image}")

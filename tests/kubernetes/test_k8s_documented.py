@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from harness.platform.kubernetes.platform import IMAGE_VARIABLE
+from harness.record.storage import read_object
 from tests.kubernetes.cluster.handle import Handle
+from tests.kubernetes.cluster.workload import remove
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.slow]
 
@@ -25,6 +27,8 @@ to measure (4): that each was carried out is the page's part."""
 VERDICTS = {0, 1, 3, 4}
 CODES = {"baseline": {0, 4}}
 LIMIT_S = 400
+NAMESPACE = "codai-staging"
+"""The page's own."""
 
 
 def commands(page: str) -> list[str]:
@@ -43,8 +47,9 @@ def allowed(command: str, before: dict[str, int]) -> set[int]:
 
 
 @pytest.fixture
-def place(cluster: Handle, namespace: str, project: Path, tmp_path: Path) -> Iterator[Path]:
+def place(cluster: Handle, project: Path, tmp_path: Path) -> Iterator[Path]:
     """A checkout whose results are its own, with a kubeconfig that may be changed."""
+    remove(cluster, NAMESPACE)
     for name in ("deploy", "services", "scenarios", "experiments"):
         (tmp_path / name).symlink_to(project / name)
     programs = tmp_path / "bin"
@@ -55,8 +60,8 @@ def place(cluster: Handle, namespace: str, project: Path, tmp_path: Path) -> Ite
     harness.chmod(0o755)
     words = ("config", "view", "--minify", "--raw", "--flatten")
     (tmp_path / "kubeconfig").write_text(cluster.kubectl(*words))
-    cluster.try_kubectl("delete", "namespace", namespace, "--ignore-not-found")
     yield tmp_path
+    remove(cluster, NAMESPACE, wait=False)
     for wide in ("clusterrolebinding", "clusterrole"):
         cluster.try_kubectl("delete", wide, "codai-harness-base", "--ignore-not-found")
     for near in ("rolebinding", "role"):
@@ -95,3 +100,7 @@ def test_every_command_of_the_page_does_what_it_says(
         assert "Traceback" not in said
         codes[command.split()[1]] = done.returncode
     assert {"perf", "gate", "gameday", "reap", "experiment"} <= set(codes)
+    runs = [read_object(path) for path in (place / "results" / "memorai").glob("*/run.json")]
+    assert len(runs) > 4
+    assert all(run["conserved"] for run in runs)
+    assert all(run["totals"]["completed"] > 1000 for run in runs)

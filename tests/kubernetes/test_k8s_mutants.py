@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +17,15 @@ from harness.chaos.model import ExperimentPlan
 from harness.chaos.plan import plan_experiment
 from harness.platform.kubernetes.platform import IMAGE_VARIABLE, Kubernetes, Where
 from tests.kubernetes.cluster.handle import Handle
-from tests.kubernetes.cluster.workload import Workload, apply_memorai, remove
+from tests.kubernetes.cluster.workload import Workload, apply_memorai
 from tests.kubernetes.roles import apply_agents
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.slow]
 
-NAMESPACE = Workload().namespace
 
-
-@pytest.fixture(autouse=True)
-def clean(cluster: Handle) -> Iterator[None]:
-    yield
-    remove(cluster, NAMESPACE)
-
-
-def planned(cluster: Handle, experiment: str, **broken: Any) -> ExperimentPlan:
-    apply_memorai(cluster, Workload(**broken))
-    platform = Kubernetes(Where(NAMESPACE, kubeconfig=str(cluster.kubeconfig)))
+def planned(cluster: Handle, namespace: str, experiment: str, **broken: Any) -> ExperimentPlan:
+    apply_memorai(cluster, Workload(namespace=namespace, **broken))
+    platform = Kubernetes(Where(namespace, kubeconfig=str(cluster.kubeconfig)))
     service = load_catalog().service("memorai")
 
     def serves() -> bool:
@@ -47,29 +38,32 @@ def planned(cluster: Handle, experiment: str, **broken: Any) -> ExperimentPlan:
 
 @pytest.mark.parametrize("broken", [{"spread": False}, {"starved": "eu-west-1"}])
 def test_a_service_in_one_region_of_two_fails_before_the_region_does(
-    cluster: Handle, broken: dict[str, Any]
+    cluster: Handle, namespace: str, broken: dict[str, Any]
 ) -> None:
     """All pods in one region by choice, or because the other has no room."""
-    plan = planned(cluster, "fail-region", **broken)
+    plan = planned(cluster, namespace, "fail-region", **broken)
     assert plan.weaknesses == ("no ready pod in eu-west-1, where it should run",)
     assert plan.missing == ()
 
 
-def test_a_budget_that_forbids_everything_fails_before_a_node_is_drained(cluster: Handle) -> None:
-    plan = planned(cluster, "drain-node", disruptible=False)
+def test_a_budget_that_forbids_everything_fails_before_a_node_is_drained(
+    cluster: Handle, namespace: str
+) -> None:
+    plan = planned(cluster, namespace, "drain-node", disruptible=False)
     (weakness,) = plan.weaknesses
     assert "allows no eviction, though all pods are ready" in weakness
 
 
 def test_a_readiness_probe_that_lies_keeps_a_lost_dependency_with_the_users(
-    cluster: Handle, tmp_path: Path
+    cluster: Handle, namespace: str, tmp_path: Path
 ) -> None:
-    apply_memorai(cluster, Workload(honest_probe=False, closes="never"))
-    apply_agents(cluster, NAMESPACE)
+    broken = Workload(namespace=namespace, honest_probe=False, closes="never")
+    apply_memorai(cluster, broken)
+    apply_agents(cluster, namespace)
     done = subprocess.run(
         [
             *(sys.executable, "-m", "harness", "experiment", "run", "partition-dependency"),
-            *("--platform", "kubernetes", "--namespace", NAMESPACE, "--yes", "--json"),
+            *("--platform", "kubernetes", "--namespace", namespace, "--yes", "--json"),
             *("--kubeconfig", str(cluster.kubeconfig), "--results", str(tmp_path)),
         ],
         env={**os.environ, IMAGE_VARIABLE: cluster.image},

@@ -58,7 +58,7 @@ def place(cluster: Handle) -> Iterator[str]:
         apply_team(cluster, NAMESPACE, kind)
     yield NAMESPACE
     remove_team(cluster, NAMESPACE)
-    remove(cluster, NAMESPACE)
+    remove(cluster, NAMESPACE, wait=False)
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,7 @@ def place(cluster: Handle) -> Iterator[str]:
     small = Workload(namespace=NAMESPACE, replicas=2, most_replicas=2, database=False, available=1)
     apply_memorai(cluster, small)
     yield NAMESPACE
-    remove(cluster, NAMESPACE)
+    remove(cluster, NAMESPACE, wait=False)
 
 
 @pytest.fixture
@@ -39,10 +39,12 @@ def load(cluster: Handle, place: str, tmp_path: Path) -> Iterator[Load]:
     """Start `harness load memorai` with these words."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(*words: str, kubeconfig: Path | None = None) -> subprocess.Popen[str]:
+    def start(
+        *words: str, kubeconfig: Path | None = None, results: Path = tmp_path
+    ) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "harness", "load", "memorai", "--quiet"]
         where = ["--namespace", place, "--kubeconfig", str(kubeconfig or cluster.kubeconfig)]
-        small = ["--worker-cpu", "100m", "--image", cluster.image, "--results", str(tmp_path / "r")]
+        small = ["--worker-cpu", "100m", "--image", cluster.image, "--results", str(results / "r")]
         process = subprocess.Popen(
             [*command, *where, *small, *words],
             stdout=subprocess.PIPE,
@@ -178,31 +180,30 @@ def test_ctrl_c_drains_and_leaves_nothing(cluster: Handle, load: Load, tmp_path:
     cluster.until("nothing left", lambda: not left(cluster), 30)
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_killed_command_leaves_jobs_that_end_and_go_by_themselves(
-    cluster: Handle, load: Load, tmp_path: Path, workers: str
-) -> None:
-    """Long before their profile would: nobody renews the heartbeat; their TTL removes them."""
-    process = load("--rate", "40", "--duration", "10m", "--ttl", "3s", "--workers", workers)
-    slices_until(tmp_path, 2)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    assert left(cluster)
-    cluster.until("nothing left", lambda: not left(cluster), 90)
-
-
-def test_a_living_command_keeps_its_load_beyond_the_time_of_a_lost_heartbeat(
+def test_killed_commands_leave_jobs_that_end_and_go_by_themselves_and_a_living_one_goes_on(
     cluster: Handle, load: Load, tmp_path: Path
 ) -> None:
-    """The kubelet shows each renewal to the master in time."""
-    process = load("--rate", "20", "--duration", "50s")
-    out, err = process.communicate(timeout=180)
-    assert process.returncode in {0, 1, 3, 4}, (out, err)
-    record = record_in(tmp_path)
+    """Nobody renews the heartbeats of the dead, and the kubelet shows the living one's in time.
+
+    The load of the dead ends long before its profile would, and its TTL removes it.
+    """
+    living = load("--rate", "20", "--duration", "50s", results=tmp_path / "living")
+    for workers in ("1", "2"):
+        place = tmp_path / workers
+        words = ("--rate", "40", "--duration", "10m", "--ttl", "3s", "--workers", workers)
+        process = load(*words, results=place)
+        slices_until(place, 2)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    assert left(cluster)
+    out, err = living.communicate(timeout=180)
+    assert living.returncode in {0, 1, 3, 4}, (out, err)
+    record = record_in(tmp_path / "living")
     assert record.conserved is True
     assert not [text for event in record.events_of("end") for text in event["errors"]]
     due = record.series("due")
     assert int(due.offered[40:].sum()) > 0, "arrivals after second 40"
+    cluster.until("nothing left", lambda: not left(cluster), 90)
 
 
 def test_what_the_account_may_not_do_is_told_before_anything_is_made(

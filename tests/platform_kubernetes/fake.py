@@ -31,6 +31,7 @@ KINDS = {
     "nodes",
     "pods",
     "services",
+    "ingresses",
     "configmaps",
     "deployments",
     "leases",

@@ -106,6 +106,11 @@ class Cluster:
         return client.CoordinationV1Api(self.api)
 
     @cached_property
+    def networking(self) -> client.NetworkingV1Api:
+        """Ingresses."""
+        return client.NetworkingV1Api(self.api)
+
+    @cached_property
     def scaling(self) -> client.AutoscalingV2Api:
         """Autoscalers."""
         return client.AutoscalingV2Api(self.api)
@@ -144,10 +149,20 @@ class Cluster:
                 f"Service {service.name} in {self.namespace} is headless: it has no address",
                 "name one: --target http://host:port",
             )
-        ports = {each.port for each in found.spec.ports or ()}
-        port = service.port if service.port in ports or not ports else min(ports)
         host = f"[{address}]" if ":" in address else address
-        return f"http://{host}:{port}"
+        return f"http://{host}:{_port(found, service)}"
+
+    def port(self, service: Service) -> int:
+        """The port of the Service: the catalogue's, or its least where it has another."""
+        return _port(self.service(service.name), service)
+
+    def ingresses(self) -> list[Any]:
+        """The Ingress objects of the namespace."""
+        with telling(f"ingresses of {self.namespace}"):
+            found = self.networking.list_namespaced_ingress(
+                self.namespace, _request_timeout=TIMEOUT_S
+            )
+        return list(found.items)
 
     def deployment(self, name: str) -> Any:
         """The Deployment object of that name."""
@@ -212,6 +227,11 @@ def refuse_production_names(
             raise UsageError(
                 f"{name} is production of {service.name}", "add --production if that is meant"
             )
+
+
+def _port(found: Any, service: Service) -> int:
+    ports = {int(each.port) for each in found.spec.ports or ()}
+    return service.port if service.port in ports or not ports else min(ports)
 
 
 def _selects(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:

@@ -28,6 +28,7 @@ READ: tuple[Need, ...] = (
     ("apps", "deployments", "get"),
     ("apps", "deployments", "list"),
     ("policy", "poddisruptionbudgets", "list"),
+    ("networking.k8s.io", "ingresses", "list"),
 )
 """What a plan, a run's timeline and a look for marks read, whatever the fault."""
 

@@ -23,6 +23,7 @@ from harness.platform.kubernetes.cluster import (
     Pod,
     check_namespace,
 )
+from harness.platform.kubernetes.entrance import Entrance, entrance
 from harness.platform.kubernetes.exclusive import exclusive
 from harness.platform.kubernetes.lease import RELAY, Leases, Work, heal_of, undoing
 from harness.platform.kubernetes.relay import PORT as RELAY_PORT
@@ -112,7 +113,11 @@ class Kubernetes:
     def target(
         self, service: Service, through: Through = "service", region: str | None = None
     ) -> Target:
-        """The Service's address; with `region` the pods of that region, balanced over."""
+        """The Service's address; through `global` the users' entrance, with `region` its pods.
+
+        What the user named is taken for both of the first.
+        """
+        host = None
         if through == "edge" or (region is not None and through == "service"):
             region = region or self._first_region(service)
             pods = [
@@ -125,15 +130,23 @@ class Kubernetes:
             urls = tuple(f"http://{pod.address}:{service.port}" for pod in pods)
             what = f"{len(urls)} pods of {service.name} in {region}"
         else:
-            urls = (self._where.url or self._cluster.address(service),)
-            what = f"Service {service.name}"
+            found = self._entrance(service, through)
+            urls, host, what = (found.url,), found.host, found.what
         return Target(
             service=service.name,
             urls=urls,
             through=through,
+            host=host,
             description=f"kubernetes {self._where.namespace}: {what}",
             environment=self._environment(service),
         )
+
+    def _entrance(self, service: Service, through: Through) -> Entrance:
+        if self._where.url:
+            return Entrance(self._where.url, None, f"{service.name} at the named URL")
+        if through == "global":
+            return entrance(self._cluster, service)
+        return Entrance(self._cluster.address(service), None, f"Service {service.name}")
 
     def _environment(self, service: Service) -> dict[str, Any]:
         nodes = self._cluster.nodes()

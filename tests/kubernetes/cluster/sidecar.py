@@ -1,4 +1,4 @@
-"""An Envoy beside the service, as a mesh puts it: requests come in through it."""
+"""An Envoy that requests come in through: beside the service, as in a mesh, or before it."""
 
 from __future__ import annotations
 
@@ -11,21 +11,23 @@ ADMIN_PORT = 15000
 _TYPES = "type.googleapis.com/envoy.extensions.filters"
 
 
-def container(port: int, upstream: int) -> dict[str, Any]:
-    """The container that takes requests at `port` and hands them to the pod's own `upstream`."""
+def container(
+    port: int, upstream: int, host: str = "127.0.0.1", domain: str = "*"
+) -> dict[str, Any]:
+    """The container that takes requests for `domain` at `port` and hands them to the upstream."""
     return {
         "name": "envoy",
         "image": ENVOY_IMAGE,
         "imagePullPolicy": "IfNotPresent",
         "command": ["envoy", "--concurrency", "1", "--disable-hot-restart", "--log-level", "warn"],
-        "args": ["--config-yaml", json.dumps(_bootstrap(port, upstream))],
+        "args": ["--config-yaml", json.dumps(_bootstrap(port, upstream, host, domain))],
         "ports": [{"name": "http", "containerPort": port}],
         "readinessProbe": {"tcpSocket": {"port": port}, "periodSeconds": 1},
         "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}},
     }
 
 
-def _bootstrap(port: int, upstream: int) -> dict[str, Any]:
+def _bootstrap(port: int, upstream: int, host: str, domain: str) -> dict[str, Any]:
     never = {"numerator": 0}
     fault = {
         "@type": f"{_TYPES}.http.fault.v3.HTTPFault",
@@ -39,7 +41,7 @@ def _bootstrap(port: int, upstream: int) -> dict[str, Any]:
             "virtual_hosts": [
                 {
                     "name": "service",
-                    "domains": ["*"],
+                    "domains": [domain],
                     "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "service"}}],
                 }
             ]
@@ -67,15 +69,11 @@ def _bootstrap(port: int, upstream: int) -> dict[str, Any]:
             "clusters": [
                 {
                     "name": "service",
-                    "type": "STATIC",
+                    "type": "STRICT_DNS",
                     "load_assignment": {
                         "cluster_name": "service",
                         "endpoints": [
-                            {
-                                "lb_endpoints": [
-                                    {"endpoint": {"address": _at("127.0.0.1", upstream)}}
-                                ]
-                            }
+                            {"lb_endpoints": [{"endpoint": {"address": _at(host, upstream)}}]}
                         ],
                     },
                 }

@@ -110,17 +110,18 @@ def apply_memorai(cluster: Handle, workload: Workload | None = None, *, wait: bo
     return f"http://{found['spec']['clusterIP']}:{wanted.port}"
 
 
-def remove(cluster: Handle, namespace: str = "codai-staging") -> None:
-    """Delete the namespace with all that is in it, and wait until it is gone."""
+def remove(cluster: Handle, namespace: str = "codai-staging", *, wait: bool = True) -> None:
+    """Delete the namespace with all that is in it, and wait until it is gone, if that matters."""
     words = ("namespace", namespace, "--ignore-not-found", "--wait=false")
     cluster.kubectl("delete", *words)
     pods = ("pods", "--all", f"--namespace={namespace}", "--grace-period=0", "--force")
     cluster.try_kubectl("delete", *pods, "--wait=false")
-    cluster.until(
-        f"namespace {namespace} gone",
-        lambda: not cluster.get("namespace", namespace),
-        REMOVE_LIMIT_S,
-    )
+    if wait:
+        cluster.until(
+            f"namespace {namespace} gone",
+            lambda: not cluster.get("namespace", namespace),
+            REMOVE_LIMIT_S,
+        )
 
 
 def _wait(cluster: Handle, wanted: Workload, what: str) -> None:

@@ -1,0 +1,95 @@
+"""Where users come in: an Ingress that leads to the service, its load balancer, or its Service.
+
+An Ingress is reached by its own host name where that can be resolved from here, else by the
+address in its status, with the name in the Host header.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from harness.catalog.model import Service
+from harness.platform.kubernetes.cluster import Cluster
+
+
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """The address users take, the Host header that it needs, and what it is."""
+
+    url: str
+    host: str | None
+    what: str
+
+
+class _Way(NamedTuple):
+    """Which host and path an Ingress leads to which Service."""
+
+    host: str | None
+    path: str
+    to: str | None
+
+
+def entrance(cluster: Cluster, service: Service) -> Entrance:
+    """The front door of the service as this namespace has it.
+
+    Raises PlatformError where there is no Service, or one without any address.
+    """
+    for ingress in sorted(cluster.ingresses(), key=lambda each: str(each.metadata.name)):
+        found = _of_ingress(ingress, service)
+        if found is not None:
+            return found
+    balanced = _status_address(cluster.service(service.name))
+    if balanced is not None:
+        port = cluster.port(service)
+        return Entrance(f"http://{balanced}:{port}", None, f"load balancer of {service.name}")
+    return Entrance(cluster.address(service), None, f"Service {service.name}")
+
+
+def _of_ingress(ingress: Any, service: Service) -> Entrance | None:
+    """None where it does not lead all of the service's routes to it, or has no address yet."""
+    ways = [way for way in _ways(ingress) if way.to == service.name and _all(service, way.path)]
+    if not ways:
+        return None
+    host = ways[0].host.replace("*", service.name) if ways[0].host else None
+    secured = {name for each in ingress.spec.tls or () for name in each.hosts or ()}
+    scheme = "https" if ways[0].host in secured else "http"
+    what = f"Ingress {ingress.metadata.name}"
+    if host is not None and _resolves(host):
+        return Entrance(f"{scheme}://{host}", None, what)
+    address = _status_address(ingress)
+    return None if address is None else Entrance(f"{scheme}://{address}", host, what)
+
+
+def _ways(ingress: Any) -> Iterator[_Way]:
+    for rule in ingress.spec.rules or ():
+        for each in rule.http.paths if rule.http else ():
+            yield _Way(rule.host, each.path or "/", _name(each.backend))
+    yield _Way(None, "/", _name(ingress.spec.default_backend))
+
+
+def _name(backend: Any) -> str | None:
+    return backend.service.name if backend and backend.service else None
+
+
+def _all(service: Service, path: str) -> bool:
+    prefix = path.rstrip("/*")
+    return all(route.path.startswith(prefix) for route in service.routes)
+
+
+def _status_address(item: Any) -> str | None:
+    balancer = item.status.load_balancer if item.status else None
+    for each in (balancer.ingress if balancer else None) or ():
+        address = each.hostname or each.ip
+        if address:
+            return f"[{address}]" if ":" in address else str(address)
+    return None
+
+
+def _resolves(host: str) -> bool:
+    try:
+        return bool(socket.getaddrinfo(host, None))
+    except OSError:
+        return False
