@@ -37,6 +37,7 @@ from benchmarks.run import machine, table, write
 from harness.catalog import load_catalog, project_root
 from harness.chaos.experiment import experiment_names, load_experiment
 from harness.platform.kubernetes.agent import TABLE
+from harness.platform.kubernetes.delay import CHAIN
 from harness.platform.kubernetes.faults import NOT_HERE
 from harness.platform.kubernetes.platform import IMAGE_VARIABLE, Kubernetes, Where
 from tests.kubernetes.cluster import handle, keeper
@@ -71,8 +72,9 @@ class Stream:
         self.cluster = handle.of_status(status)
         self.nodes = status.nodes
         os.environ[IMAGE_VARIABLE] = status.image
-        self.namespace = Workload().namespace
-        apply_memorai(self.cluster)
+        meshed = Workload(envoy=True)
+        self.namespace = meshed.namespace
+        apply_memorai(self.cluster, meshed)
         apply_agents(self.cluster, self.namespace)
         self.service = load_catalog().service("memorai")
         self.kubeconfig = str(self.cluster.kubeconfig)
@@ -194,11 +196,11 @@ def stopped_below(cgroup: str) -> list[int]:
 def tables_of(pid: int) -> list[str]:
     """Our packet rules in a node's network."""
     done = subprocess.run(
-        ["nsenter", f"--target={pid}", "--net", "nft", "list", "tables"],
+        ["nsenter", f"--target={pid}", "--net", "nft", "list", "chains"],
         capture_output=True, text=True, check=False, timeout=20,
         env={**os.environ, "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"},
     )  # fmt: skip
-    return [line for line in done.stdout.splitlines() if TABLE in line]
+    return [line for line in done.stdout.splitlines() if TABLE in line or CHAIN in line]
 
 
 def report(log: Path) -> str:

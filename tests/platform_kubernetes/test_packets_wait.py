@@ -9,12 +9,14 @@ import sys
 import pytest
 
 from harness.platform.kubernetes import delay
-from harness.platform.kubernetes.agent import between_rules
+from harness.platform.kubernetes.agent import between_chains
 
+MARK = "0000beef"
 SCRIPT = """
 import os, signal, socket, statistics, subprocess, sys, threading, time
 from harness.platform.kubernetes import delay
 
+MARK = "0000beef"
 subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 server = socket.create_server(("127.0.0.2", 9000))
 
@@ -39,18 +41,18 @@ def round_trip():
 sound = round_trip()
 holder = os.fork()
 if not holder:
-    delay.Holder(0.02)
-    delay.add_rules(["127.0.0.0/31"], ["127.0.0.2"])
+    delay.Holder(0.02, MARK)
+    delay.add_rules(["127.0.0.0/31"], ["127.0.0.2"], MARK)
     signal.pause()
-while not delay.has_rules():
+while not delay.has_rules(MARK):
     time.sleep(0.05)
-delayed, count = round_trip(), delay.handed_over()
+delayed, count = round_trip(), delay.handed_over(MARK)
 os.kill(holder, signal.SIGKILL)
 os.waitpid(holder, 0)
-left = delay.has_rules()
+left = delay.has_rules(MARK)
 after = round_trip()
-delay.remove_rules()
-print(sound, delayed, count, left, after, delay.has_rules(), delay.handed_over())
+delay.remove_rules(MARK)
+print(sound, delayed, count, left, after, delay.has_rules(MARK), delay.handed_over(MARK))
 """
 
 
@@ -76,7 +78,7 @@ def test_a_holder_that_is_killed_holds_nothing_any_more() -> None:
 
 
 def test_rules_name_both_ways_and_never_mix_kinds_of_addresses() -> None:
-    text = delay.rules(["10.0.0.1", "fd00::1"], ["10.1.0.0/16"], "ip")
+    text = delay.rules(["10.0.0.1", "fd00::1"], ["10.1.0.0/16"], "ip", MARK)
     assert text.count("-s 10.0.0.1 -d 10.1.0.0/16") == 1
     assert text.count("-s 10.1.0.0/16 -d 10.0.0.1") == 1
     assert "fd00" not in text
@@ -87,6 +89,6 @@ def test_a_cut_of_large_regions_is_two_rules_a_hook() -> None:
     """However many nodes there are: each packet meets them all."""
     near = ["10.0.0.1", "10.244.0.0/24"]
     far = [f"10.{n}.0.0/16" for n in range(50, 150)]
-    text = between_rules(near, [*far, "fd00::/64"])
+    text = between_chains(near, [*far, "fd00::/64"])
     assert text.count("counter drop") == 2 * 3
     assert "ip6" not in text

@@ -24,6 +24,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,8 @@ AGENT_UID = 64321
 
 MARK = 0x5F17
 TABLE = "codai_harness"
+"""The first part of the name of a fault's own table."""
+
 PARTS = 10_000
 """A share of packets is drawn in ten-thousandths."""
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -143,10 +146,15 @@ def nft(script: str) -> str:
     return done.stdout
 
 
-def has_table() -> bool:
-    """Whether our table is in the node's network."""
+def has_table(name: str) -> bool:
+    """Whether a table is in the node's network."""
     done = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=False)
-    return TABLE in done.stdout
+    return name in done.stdout.split()
+
+
+def mark_of(lease: str) -> str:
+    """Eight digits that tell a fault's rules from those of another on the same node."""
+    return f"{zlib.crc32(lease.encode()):08x}"
 
 
 # -- the API server --------------------------------------------------------------------------------
@@ -258,33 +266,32 @@ def kill_node(own_uid: str, node: str) -> Action:
     return Action(do, lambda: send([*runtime, *of_node()[0]], signal.SIGCONT), shows)
 
 
-def packets(rules: Callable[[], str], what: str, verb: str = "dropped") -> Action:
-    """Drop or reset packets by rules of our own table; established connections included."""
+def packets(mark: str, chains: Callable[[], str], what: str, verb: str = "dropped") -> Action:
+    """Drop or reset packets by rules of a table of its own; established connections included."""
+    table = f"{TABLE}_{mark}"
 
     def undo() -> None:
-        nft(f"add table inet {TABLE}\ndelete table inet {TABLE}\n")
+        nft(f"add table inet {table}\ndelete table inet {table}\n")
 
     def do() -> None:
         undo()
-        nft(rules())
+        nft(f"table inet {table} {{\n{chains()}\n}}\n")
 
     def shows() -> tuple[bool, str]:
-        there = has_table()
+        there = has_table(table)
         return there, f"{what} {'is' if there else 'is not'} {verb}"
 
     return Action(do, undo, shows)
 
 
-def cut_rules() -> str:
+def cut_chains() -> str:
     """Nothing in, out or through but loopback and the agent's own look at its lease."""
     allow = f"meta skuid {AGENT_UID} meta mark set {MARK} ct mark set {MARK} accept"
-    return f"""table inet {TABLE} {{
-  chain out {{ type filter hook output priority -150; policy drop; oifname "lo" accept; {allow}; }}
-  chain into {{ type filter hook input priority -100; policy drop; iifname "lo" accept; \
-ct mark {MARK} accept; }}
-  chain through {{ type filter hook forward priority -100; policy drop; }}
-}}
-"""
+    return f"""chain out {{ type filter hook output priority -150; policy drop;
+oifname "lo" accept; {allow}; }}
+chain into {{ type filter hook input priority -100; policy drop;
+iifname "lo" accept; ct mark {MARK} accept; }}
+chain through {{ type filter hook forward priority -100; policy drop; }}"""
 
 
 def drawn(share: float) -> str:
@@ -293,15 +300,14 @@ def drawn(share: float) -> str:
 
 
 def everywhere(rules: str) -> str:
-    """A table with these rules on every hook that a packet may pass here."""
-    chains = "\n".join(
+    """Chains with these rules on every hook that a packet may pass here."""
+    return "\n".join(
         f"chain {hook} {{ type filter hook {hook} priority -100; policy accept;\n{rules}\n}}"
         for hook in ("input", "output", "forward")
     )
-    return f"table inet {TABLE} {{\n{chains}\n}}\n"
 
 
-def between_rules(near: Sequence[str], far: Sequence[str], share: float = 1.0) -> str:
+def between_chains(near: Sequence[str], far: Sequence[str], share: float = 1.0) -> str:
     """Drop between addresses or subnets of one side and of the other, either way, on every hook."""
     rules = []
     for word in ("ip", "ip6"):
@@ -313,13 +319,13 @@ def between_rules(near: Sequence[str], far: Sequence[str], share: float = 1.0) -
     return everywhere("\n".join(rules))
 
 
-def reset_rules(addresses: Sequence[str], port: int, share: float) -> str:
+def reset_chains(addresses: Sequence[str], port: int, share: float) -> str:
     """Answer a share of what is sent to this port of these pods by a reset."""
     meets = f"tcp dport {port} {drawn(share)} counter reject with tcp reset"
     return everywhere("\n".join(f"{family(each)} daddr {each} {meets}" for each in addresses))
 
 
-def name_rules(addresses: Sequence[str]) -> str:
+def name_chains(addresses: Sequence[str]) -> str:
     """Drop every question of these pods to a name server."""
     drops = "\n".join(
         f"{family(address)} saddr {address} {kind} dport 53 counter drop"
@@ -328,30 +334,30 @@ def name_rules(addresses: Sequence[str]) -> str:
     )
     chain = "chain forward { type filter hook forward priority -300; policy accept;"
     early = "chain early { type filter hook prerouting priority -300; policy accept;"
-    return f"table inet {TABLE} {{\n{chain}\n{drops}\n}}\n{early}\n{drops}\n}}\n}}\n"
+    return f"{chain}\n{drops}\n}}\n{early}\n{drops}\n}}"
 
 
-def delaying(near: Sequence[str], far: Sequence[str], delay_s: float) -> Action:
+def delaying(mark: str, near: Sequence[str], far: Sequence[str], delay_s: float) -> Action:
     """Let every packet between two sides wait, either way."""
     holders: list[delay.Holder] = []
 
     def undo() -> None:
-        delay.remove_rules()
+        delay.remove_rules(mark)
         while holders:
             holders.pop().close()
 
     def do() -> None:
         undo()
-        holders.append(delay.Holder(delay_s))
-        delay.add_rules(near, far)
+        holders.append(delay.Holder(delay_s, mark))
+        delay.add_rules(near, far, mark)
 
     def shows() -> tuple[bool, str]:
-        count = delay.handed_over()
+        count = delay.handed_over(mark)
         if count is None:
-            return delay.has_rules(), "nothing between them waits"
+            return delay.has_rules(mark), "nothing between them waits"
         return True, f"what goes between them waits {delay_s:g} s each way: {count} packets so far"
 
-    return Action(do, undo, shows, check=lambda: delay.Holder(delay_s).close())
+    return Action(do, undo, shows, check=lambda: delay.Holder(delay_s, mark).close())
 
 
 def envoy(uids: Sequence[str], values: dict[str, str], port: int | None) -> Action:
@@ -482,25 +488,27 @@ def put_back(plan: Plan) -> Action:
 
 def action_of(plan: Plan) -> Action:
     """The action that a plan names; raises ValueError for one that is not known."""
-    words = plan.arguments
+    words, mark = plan.arguments, mark_of(plan.lease)
     made: dict[str, Callable[[], Action]] = {
         "pause-node": lambda: pause(lambda: node_processes(plan.own_uid), plan.node),
         "kill-node": lambda: kill_node(plan.own_uid, plan.node),
         "pause-pods": lambda: pause(lambda: pod_processes(words["uids"]), "the pods"),
-        "cut-node": lambda: packets(cut_rules, f"everything of {plan.node}"),
+        "cut-node": lambda: packets(mark, cut_chains, f"everything of {plan.node}"),
         "cut-between": lambda: packets(
-            lambda: between_rules(words["near"], words["far"], words.get("share", 1.0)),
+            mark,
+            lambda: between_chains(words["near"], words["far"], words.get("share", 1.0)),
             "traffic between them",
         ),
         "reset": lambda: packets(
-            lambda: reset_rules(words["addresses"], words["port"], words["share"]),
+            mark,
+            lambda: reset_chains(words["addresses"], words["port"], words["share"]),
             "what is sent to them",
             "answered by a reset",
         ),
         "cut-names": lambda: packets(
-            lambda: name_rules(words["addresses"]), "their name resolution"
+            mark, lambda: name_chains(words["addresses"]), "their name resolution"
         ),
-        "delay": lambda: delaying(words["near"], words["far"], words["delay_s"]),
+        "delay": lambda: delaying(mark, words["near"], words["far"], words["delay_s"]),
         "envoy": lambda: envoy(words["uids"], words["values"], words.get("admin_port")),
         "burn": lambda: burn(words.get("workers", 0), words.get("megabytes", 0), plan.node),
         "put-back": lambda: put_back(plan),

@@ -20,11 +20,12 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-CHAIN = "CODAI_HARNESS"
+CHAIN = "CODAI-HARNESS"
+"""The first part of the name of a link's own chain."""
+
 HOOKS = ("INPUT", "POSTROUTING")
 """A packet that a node takes, sends or forwards passes one of them, once."""
 
-QUEUE = 24385
 PROGRAMS = {"ip": "iptables", "ip6": "ip6tables"}
 BOUND = Path("/proc/self/net/netfilter/nfnetlink_queue")
 
@@ -43,7 +44,17 @@ def family(address: str) -> str:
     return "ip6" if ":" in address else "ip"
 
 
-def rules(near: Sequence[str], far: Sequence[str], of: str) -> str:
+def chain(mark: str) -> str:
+    """The name of a link's chain; `mark` is eight hexadecimal digits, another for each link."""
+    return f"{CHAIN}-{mark}"
+
+
+def queue(mark: str) -> int:
+    """The number of a link's queue: the kernel has 65,536 of them, the first are other people's."""
+    return 1024 + int(mark, 16) % (65_536 - 1024)
+
+
+def rules(near: Sequence[str], far: Sequence[str], of: str, mark: str) -> str:
     """What `iptables-restore` reads: every packet between them, either way, is handed over."""
     ways = [
         (source, target)
@@ -52,36 +63,38 @@ def rules(near: Sequence[str], far: Sequence[str], of: str) -> str:
         if family(a) == family(b) == of
         for source, target in ((a, b), (b, a))
     ]
-    taken = f"-j NFQUEUE --queue-num {QUEUE} --queue-bypass"
-    lines = [f"-A {CHAIN} -s {source} -d {target} {taken}" for source, target in ways]
-    hooks = [f"-I {hook} -j {CHAIN}" for hook in HOOKS]
-    return "\n".join(["*mangle", f":{CHAIN} - [0:0]", *lines, *hooks, "COMMIT", ""])
+    taken = f"-j NFQUEUE --queue-num {queue(mark)} --queue-bypass"
+    own = chain(mark)
+    lines = [f"-A {own} -s {source} -d {target} {taken}" for source, target in ways]
+    hooks = [f"-I {hook} -j {own}" for hook in HOOKS]
+    return "\n".join(["*mangle", f":{own} - [0:0]", *lines, *hooks, "COMMIT", ""])
 
 
-def add_rules(near: Sequence[str], far: Sequence[str]) -> None:
+def add_rules(near: Sequence[str], far: Sequence[str], mark: str) -> None:
     """Hand packets between them over; raises OSError with the words of iptables."""
     for of in {family(a) for a in near} & {family(b) for b in far}:
         command = [f"{PROGRAMS[of]}-restore", "--noflush", "--wait", "5"]
         done = subprocess.run(
-            command, input=rules(near, far, of), capture_output=True, text=True, check=False
+            command, input=rules(near, far, of, mark), capture_output=True, text=True, check=False
         )
         if done.returncode:
             raise OSError(f"{command[0]}: {done.stderr.strip()}")
 
 
-def remove_rules() -> None:
-    """Take every rule of ours away; idempotent."""
+def remove_rules(mark: str) -> None:
+    """Take the link's rules away; idempotent."""
+    own = chain(mark)
     for program in PROGRAMS.values():
         for hook in HOOKS:
-            while _run(program, "-D", hook, "-j", CHAIN):
+            while _run(program, "-D", hook, "-j", own):
                 continue
-        if _run(program, "-F", CHAIN):
-            _run(program, "-X", CHAIN)
+        if _run(program, "-F", own):
+            _run(program, "-X", own)
 
 
-def has_rules() -> bool:
-    """Whether our chain is in the node's network."""
-    return any(_run(program, "-S", CHAIN) for program in PROGRAMS.values())
+def has_rules(mark: str) -> bool:
+    """Whether the link's chain is in the node's network."""
+    return any(_run(program, "-S", chain(mark)) for program in PROGRAMS.values())
 
 
 def _run(program: str, *words: str) -> bool:
@@ -91,11 +104,11 @@ def _run(program: str, *words: str) -> bool:
     return False
 
 
-def handed_over() -> int | None:
+def handed_over(mark: str) -> int | None:
     """How many packets were handed over so far; None where nobody takes them."""
     for line in BOUND.read_text().splitlines():
         fields = line.split()
-        if fields[0] == str(QUEUE):
+        if fields[0] == str(queue(mark)):
             return int(fields[7])
     return None
 
@@ -106,8 +119,9 @@ class Holder:
     In order, so that nothing overtakes. Raises OSError where the kernel gives no queue.
     """
 
-    def __init__(self, delay_s: float) -> None:
+    def __init__(self, delay_s: float, mark: str) -> None:
         self._delay_s = delay_s
+        self._queue = queue(mark)
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER)
         with contextlib.suppress(OSError):
             self._socket.setsockopt(socket.SOL_SOCKET, _RCVBUFFORCE, _BUFFER_BYTES)
@@ -131,7 +145,7 @@ class Holder:
         self._socket.close()
 
     def _tell(self, kind: int, attributes: bytes) -> None:
-        self._socket.send(_message(kind, _REQUEST | _ACK, attributes))
+        self._socket.send(self._message(kind, _REQUEST | _ACK, attributes))
         for found, body in _messages(self._socket.recv(1 << 16)):
             if found == _ERROR:
                 code = -struct.unpack_from("=i", body)[0]
@@ -159,17 +173,16 @@ class Holder:
         if last is not None:
             verdict = _attribute(2, struct.pack("!II", _ACCEPT, last))
             with contextlib.suppress(OSError):  # it was let go by the kernel itself
-                self._socket.send(_message(_BATCH, _REQUEST, verdict))
+                self._socket.send(self._message(_BATCH, _REQUEST, verdict))
+
+    def _message(self, kind: int, flags: int, attributes: bytes) -> bytes:
+        body = struct.pack("!BBH", socket.AF_UNSPEC, 0, self._queue) + attributes
+        return struct.pack("=IHHII", 16 + len(body), kind, flags, 0, 0) + body
 
 
 def _attribute(kind: int, value: bytes) -> bytes:
     size = 4 + len(value)
     return struct.pack("=HH", size, kind) + value + bytes(-size % 4)
-
-
-def _message(kind: int, flags: int, attributes: bytes) -> bytes:
-    body = struct.pack("!BBH", socket.AF_UNSPEC, 0, QUEUE) + attributes
-    return struct.pack("=IHHII", 16 + len(body), kind, flags, 0, 0) + body
 
 
 def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:

@@ -154,15 +154,22 @@ class Leases:
         return found
 
     def address(self, lease: str, node: str) -> str:
-        """The address of an agent's pod; raises PlatformError where it has none."""
+        """The address of an agent's pod, which may speak before its kubelet has told it.
+
+        Raises PlatformError where it gets none.
+        """
         name = _agent_name(lease, node)
-        with telling(f"agent on {node}"):
-            pod = self._cluster.core.read_namespaced_pod(
-                name, self._cluster.namespace, _request_timeout=TIMEOUT_S
-            )
-        if not pod.status.pod_ip:
-            raise PlatformError(f"{name} has no address", "see kubectl describe pod")
-        return str(pod.status.pod_ip)
+        deadline = time.monotonic() + READY_S
+        while True:
+            with telling(f"agent on {node}"):
+                pod = self._cluster.core.read_namespaced_pod(
+                    name, self._cluster.namespace, _request_timeout=TIMEOUT_S
+                )
+            if pod.status.pod_ip:
+                return str(pod.status.pod_ip)
+            if time.monotonic() > deadline:
+                raise PlatformError(f"{name} has no address", "see kubectl describe pod")
+            time.sleep(POLL_S)
 
     def all(self) -> list[tuple[str, dict[str, str]]]:
         """(name, data) of every lease of the namespace."""
