@@ -1,21 +1,25 @@
-"""One GET by a fresh connection: `ask.py URL TIMEOUT TEXT`; exit code 0 for a right answer.
+"""One GET by a fresh connection: `ask.py DOOR PATH TIMEOUT TEXT`; exit code 0 for a right answer.
 
-Run by path and isolated, with the standard library only, so that it starts in milliseconds.
+Run by path and isolated, with the standard library and its neighbour only, so that it starts in
+milliseconds.
 """
 
+import json
 import sys
-import urllib.request
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from doors import Door, ask  # type: ignore[import-not-found]
 
 
-def main(url: str, timeout_s: float, expected: str) -> int:
+def main(door: str, path: str, timeout_s: float, expected: str) -> int:
     """0 when the answer is 2xx and holds the text."""
-    try:
-        with urllib.request.urlopen(url, timeout=timeout_s) as answer:  # noqa: S310 - as named
-            body = answer.read(1 << 20).decode(errors="replace")
-    except (OSError, ValueError):
-        return 1
-    return 0 if expected in body else 1
+    asked = Door(**json.loads(door))
+    answer = ask(asked.connect(timeout_s), asked, path, {"accept": "application/json"})
+    right = answer.status is not None and 200 <= answer.status < 300  # noqa: PLR2004 - success
+    return 0 if right and expected in answer.body.decode(errors="replace") else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], float(sys.argv[2]), sys.argv[3]))
+    sys.exit(main(sys.argv[1], sys.argv[2], float(sys.argv[3]), sys.argv[4]))

@@ -21,7 +21,8 @@ class Door:
     """Where to ask: `where` is its name in the record, `url` its base.
 
     `path` and `expected` stand in for what the others are asked; `source` is the address that the
-    connection comes from, for a link that only some can see cut.
+    connection comes from, for a link that only some can see cut; `server_name` whom a TLS server
+    must be, where it is not the URL's host.
     """
 
     where: str
@@ -32,6 +33,7 @@ class Door:
     path: str | None = None
     expected: str | None = None
     source: str | None = None
+    server_name: str | None = None
 
     def connect(self, timeout_s: float) -> http.client.HTTPConnection:
         """A connection that is not open yet."""
@@ -44,9 +46,19 @@ class Door:
         if not self.verify:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
-        return http.client.HTTPSConnection(
-            host, port, timeout=timeout_s, source_address=source, context=context
-        )
+        made = _Secured(host, port, timeout=timeout_s, source_address=source, context=context)
+        made.server_name = self.server_name or host
+        return made
+
+
+class _Secured(http.client.HTTPSConnection):
+    """A connection to an address whose server has a name of its own."""
+
+    server_name: str
+
+    def connect(self) -> None:
+        http.client.HTTPConnection.connect(self)
+        self.sock = self._context.wrap_socket(self.sock, server_hostname=self.server_name)  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,14 +26,14 @@ def doors_of(platform: Platform, service: Service, target: Target) -> tuple[Door
     """
     regions = [region.name for region in platform.regions(service) if region.edge_url]
     found = _reachable(platform, service, [("global", None), *((name, name) for name in regions)])
-    return found or (_door("service", target),)
+    return found or (door_of("service", target),)
 
 
 def readers_of(platform: Platform, service: Service, target: Target) -> tuple[Door, ...]:
     """Where writes are read back: the front door and each region, by a replica if need be."""
     regions = [region.name for region in platform.regions(service)]
     found = _reachable(platform, service, [("global", None), *((name, name) for name in regions)])
-    return found or (_door("service", target),)
+    return found or (door_of("service", target),)
 
 
 def _reachable(
@@ -45,7 +45,7 @@ def _reachable(
             door = platform.target(service, "global" if region is None else "edge", region)
         except PlatformError:
             continue
-        found.append(_door(where, door))
+        found.append(door_of(where, door))
     return tuple(found)
 
 
@@ -79,10 +79,18 @@ def crossings(
             near, _, far = link.partition("|")
             crossing = stack.enter_context(platform.crossing(service, near, far))
             if crossing is not None:
-                door = _door(f"{near}>{far}", crossing.target)
+                door = door_of(f"{near}>{far}", crossing.target)
                 found.append(replace(door, source=crossing.source))
         yield tuple(found)
 
 
-def _door(where: str, target: Target) -> Door:
-    return Door(where, target.urls[0], target.host, target.ca_file, target.verify)
+def door_of(where: str, target: Target) -> Door:
+    """The first of the target's addresses, as the canary asks it."""
+    return Door(
+        where,
+        target.urls[0],
+        target.host,
+        target.ca_file,
+        target.verify,
+        server_name=target.server_name,
+    )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 from harness.chaos.context import current
+from harness.chaos.places import door_of
 from harness.errors import ExperimentError
 from harness.platform.model import Through
 from harness.prometheus import Prometheus
@@ -24,11 +27,11 @@ def answers(through: Through = "global", region: str | None = None) -> bool:
     """
     context = current()
     target = context.platform.target(context.entry, through, region)
-    url = target.urls[0] + context.path
-    command = [*target.exec_prefix, sys.executable, "-I", str(_ASK), url, str(TIMEOUT_S)]
+    door = json.dumps(asdict(door_of(through, target)))
+    command = [*target.exec_prefix, sys.executable, "-I", str(_ASK), door, context.path]
     try:
         done = subprocess.run(
-            [*command, context.expected or ""],
+            [*command, str(TIMEOUT_S), context.expected or ""],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=2 * TIMEOUT_S,

@@ -27,7 +27,11 @@ def to_engine_plan(
         "http2": target.http2,
         "connections_per_target": max(1, plan.connections_per_target // shards),
         "connect_timeout_s": plan.connect_timeout_s,
-        "tls": {"ca_file": target.ca_file, "verify": target.verify, "server_name": None},
+        "tls": {
+            "ca_file": target.ca_file,
+            "verify": target.verify,
+            "server_name": target.server_name,
+        },
         "max_in_flight": max(1, plan.max_in_flight // shards),
         "drain_s": plan.drain_s,
         "bind": target.bind,

@@ -45,7 +45,8 @@ class Target:
 
     `urls` are the addresses it balances over. `exec_prefix` is put before a command so that the
     process starts where the target can be reached (the lab's network namespace). `description`
-    stands in the report. `environment` describes the place (kernel, replicas, versions).
+    stands in the report. `environment` describes the place (kernel, replicas, versions). `host` is
+    the Host header, `server_name` whom a TLS server must be, where it is not the URL's host.
     """
 
     service: str
@@ -57,6 +58,7 @@ class Target:
     http2: bool = False
     ca_file: str | None = None
     verify: bool = True
+    server_name: str | None = None
     bind: str | None = None
     environment: Mapping[str, Any] = field(default_factory=dict)
 

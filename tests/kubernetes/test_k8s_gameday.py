@@ -7,73 +7,70 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.platform.kubernetes.platform import IMAGE_VARIABLE, Kubernetes, Where
 from tests.kubernetes.cluster.handle import Handle
+from tests.kubernetes.cluster.workload import Workload, apply_memorai
 from tests.kubernetes.roles import apply_agents
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.slow]
 
+DAY = (
+    "kill-replica",
+    "pause-replica",
+    "drain-node",
+    "partition-dependency",
+    "kill-database",
+    "partition-regions",
+    "slow-link",
+    "rolling-restart",
+    "bad-release",
+    "fail-region",
+    "isolate-region",
+)
+"""One of each family of faults; those that are left out take another quarter of an hour."""
 
-def test_a_game_day_ends_in_a_scorecard_and_leaves_nothing(
-    cluster: Handle, memorai: str, namespace: str, tmp_path: Path
+MOST_UNDECIDED = 1
+"""Four kubelets, the load and the harness share this machine's cores: one may end in doubt."""
+
+REALISTIC = {"latency_median_s": 0.02, "latency_p99_s": 0.06}
+"""Two milliseconds would be told from one: on a busy machine that is noise."""
+
+
+def test_a_sound_service_passes_a_game_day_that_leaves_nothing(
+    cluster: Handle, namespace: str, tmp_path: Path
 ) -> None:
-    """Two experiments of the lab's files; four kubelets and the load share this machine's cores."""
+    """Ten of eleven experiments at least, each carried out, judged and undone."""
+    apply_memorai(cluster, Workload(namespace=namespace, behaviour=REALISTIC))
     apply_agents(cluster, namespace)
     done = subprocess.run(
         [
             *(sys.executable, "-m", "harness", "gameday", "--platform", "kubernetes"),
             *("--namespace", namespace, "--kubeconfig", str(cluster.kubeconfig), "--yes"),
-            *("--experiments", "kill-replica,partition-dependency", "--json"),
-            *("--results", str(tmp_path)),
+            *("--experiments", ",".join(DAY), "--json", "--results", str(tmp_path)),
         ],
         env={**os.environ, IMAGE_VARIABLE: cluster.image},
         capture_output=True,
         text=True,
-        timeout=400,
+        timeout=1200,
         check=False,
     )
     assert done.stdout, done.stderr
     day = json.loads(done.stdout)
-    entries = {entry["experiment"]: entry for entry in day["entries"]}
-    assert set(entries) == {"kill-replica", "partition-dependency"}
-    # Four starved kubelets may be slow to recover, or the load late: the verdict is the machine's.
-    # That each was carried out, judged and undone is the platform's.
-    assert {entry["outcome"] for entry in entries.values()} <= {
-        "pass",
-        "fail",
-        "inconclusive",
-        "invalid",
-    }, entries
-    assert all(entry["runs"] for entry in entries.values())
-    assert all(entry["healed"] for entry in entries.values())
+    entries: dict[str, Any] = {entry["experiment"]: entry for entry in day["entries"]}
+    assert set(entries) == set(DAY)
+    assert all(entry["runs"] and entry["healed"] for entry in entries.values()), entries
     told = day["runs"][entries["kill-replica"]["runs"][0]]["happened"]
     assert {"deleted", "added", "ready"} <= {each.get("what") for each in told}
     assert {"SuccessfulCreate", "Started"} <= {each.get("reason") for each in told}
     platform = Kubernetes(Where(namespace, kubeconfig=str(cluster.kubeconfig)))
     assert platform.leftovers() == ()
-
-
-def test_a_performance_run_drives_the_service_in_the_cluster(
-    cluster: Handle, memorai: str, namespace: str, tmp_path: Path
-) -> None:
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "harness", "perf", "memorai", "--platform", "kubernetes"),
-            *("--namespace", namespace, "--kubeconfig", str(cluster.kubeconfig)),
-            *("--rate", "100", "--duration", "12s", "--quiet", "--json"),
-            *("--results", str(tmp_path)),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    verdict = json.loads(done.stdout)
-    assert verdict["outcome"] in {"pass", "fail", "inconclusive", "invalid"}, done.stderr
-    (record,) = (tmp_path / "memorai").iterdir()
-    run = json.loads((record / "run.json").read_text())
-    assert run["conserved"] is True
-    assert run["totals"]["completed"] > 1000
+    short = {
+        name: (entry["outcome"], entry["reasons"][:1])
+        for name, entry in entries.items()
+        if entry["outcome"] != "pass"
+    }
+    assert len(short) <= MOST_UNDECIDED, short

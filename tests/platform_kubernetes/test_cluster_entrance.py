@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from harness.catalog.model import Service
-from harness.platform.kubernetes import entrance
 from harness.platform.kubernetes.platform import Kubernetes, Where
 from tests.platform_kubernetes.fake import NAMESPACE, SERVICE, FakeApi
 
@@ -26,17 +25,10 @@ def ingress(host: str | None, path: str = "/", to: str = "memorai", **more: Any)
     }
 
 
-@pytest.fixture(autouse=True)
-def names(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only one name can be resolved."""
-    monkeypatch.setattr(entrance, "_resolves", lambda name: name == "known.example")
-
-
 @pytest.mark.parametrize(
     ("made", "url", "host"),
     [
         (ingress("memorai.example"), "http://192.0.2.7", "memorai.example"),
-        (ingress("known.example"), "http://known.example", None),
         (ingress("*.example"), "http://192.0.2.7", "memorai.example"),
         (ingress(None), "http://192.0.2.7", None),
         (
@@ -44,10 +36,15 @@ def names(monkeypatch: pytest.MonkeyPatch) -> None:
             "https://192.0.2.7",
             "memorai.example",
         ),
+        (
+            ingress("memorai.example", tls=[{"hosts": ["*.example"]}]),
+            "https://192.0.2.7",
+            "memorai.example",
+        ),
         (ingress("memorai.example", path="/api"), "http://192.0.2.7", "memorai.example"),
     ],
 )
-def test_an_ingress_is_reached_by_its_name_or_by_its_address_with_the_name(
+def test_an_ingress_is_reached_by_its_own_address_with_its_hosts_name(
     platform: Kubernetes,
     service: Service,
     api: FakeApi,
@@ -57,7 +54,7 @@ def test_an_ingress_is_reached_by_its_name_or_by_its_address_with_the_name(
 ) -> None:
     api.put(INGRESS, made)
     found = platform.target(service, "global")
-    assert (found.urls, found.host) == ((url,), host)
+    assert (found.urls, found.host, found.server_name) == ((url,), host, host)
     assert "Ingress front" in found.description
 
 

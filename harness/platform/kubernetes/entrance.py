@@ -1,12 +1,11 @@
 """Where users come in: an Ingress that leads to the service, its load balancer, or its Service.
 
-An Ingress is reached by its own host name where that can be resolved from here, else by the
-address in its status, with the name in the Host header.
+An Ingress is reached by the address in its own status, with its host's name in the Host header and
+as whom a TLS server must be: in DNS the same name may lead to another cluster.
 """
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -51,16 +50,22 @@ def entrance(cluster: Cluster, service: Service) -> Entrance:
 def _of_ingress(ingress: Any, service: Service) -> Entrance | None:
     """None where it does not lead all of the service's routes to it, or has no address yet."""
     ways = [way for way in _ways(ingress) if way.to == service.name and _all(service, way.path)]
-    if not ways:
+    address = _status_address(ingress)
+    if not ways or address is None:
         return None
     host = ways[0].host.replace("*", service.name) if ways[0].host else None
-    secured = {name for each in ingress.spec.tls or () for name in each.hosts or ()}
-    scheme = "https" if ways[0].host in secured else "http"
-    what = f"Ingress {ingress.metadata.name}"
-    if host is not None and _resolves(host):
-        return Entrance(f"{scheme}://{host}", None, what)
-    address = _status_address(ingress)
-    return None if address is None else Entrance(f"{scheme}://{address}", host, what)
+    scheme = "https" if _is_secured(ingress, ways[0].host) else "http"
+    return Entrance(f"{scheme}://{address}", host, f"Ingress {ingress.metadata.name}")
+
+
+def _is_secured(ingress: Any, host: str | None) -> bool:
+    """Whether TLS is named for the host, for a wildcard above it, or for every host."""
+    for each in ingress.spec.tls or ():
+        names = each.hosts or ()
+        above = "*." + host.partition(".")[2] if host else None
+        if not names or host in names or above in names:
+            return True
+    return False
 
 
 def _ways(ingress: Any) -> Iterator[_Way]:
@@ -86,10 +91,3 @@ def _status_address(item: Any) -> str | None:
         if address:
             return f"[{address}]" if ":" in address else str(address)
     return None
-
-
-def _resolves(host: str) -> bool:
-    try:
-        return bool(socket.getaddrinfo(host, None))
-    except OSError:
-        return False

@@ -137,6 +137,7 @@ class Kubernetes:
             urls=urls,
             through=through,
             host=host,
+            server_name=host,
             description=f"kubernetes {self._where.namespace}: {what}",
             environment=self._environment(service),
         )
