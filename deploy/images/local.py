@@ -39,7 +39,7 @@ TOOLS = (
     *("tc", "ss", "ps", "pgrep", "kill", "sysctl", "hostname", "getent"),
     *("iptables", "iptables-restore", "ip6tables", "ip6tables-restore"),
 )
-EXTENSIONS = "usr/lib/*/xtables/libxt_NFQUEUE.so"
+EXTENSIONS = ("NFQUEUE", "standard", "udp")
 """What iptables opens by its name when a rule says so."""
 UNUSED = ("test", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3", "site-packages")
 USERS = {
@@ -157,13 +157,17 @@ def _base(tree: Path) -> None:
     for tool, path in _tools().items():
         place = "usr/sbin" if "sbin" in path.parts else "usr/bin"
         shutil.copy2(path.resolve(), tree / place / tool)
-    for extension in Path("/").glob(EXTENSIONS):
+    for extension in _extensions():
         (tree / extension.relative_to("/").parent).mkdir(parents=True, exist_ok=True)
         shutil.copy2(extension, tree / extension.relative_to("/"))
     _copy_libraries(tree)
     compile_all = [sys.executable, "-m", "compileall", "-q", "-j", "0"]
     modes = ["--invalidation-mode", "unchecked-hash", "-s", str(tree), "-p", "/"]
     subprocess.run([*compile_all, *modes, str(library)], check=False, capture_output=True)
+
+
+def _extensions() -> list[Path]:
+    return [p for name in EXTENSIONS for p in Path("/").glob(f"usr/lib/*/xtables/libxt_{name}.so")]
 
 
 def _copy_packages(target: Path) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,8 @@ from harness.catalog.model import Service
 from harness.cli import run
 from harness.errors import CapabilityMissing, PlatformError, UsageError
 from harness.platform import attach
+from harness.platform.kubernetes.agent import TABLE
+from harness.platform.kubernetes.delay import CHAIN
 from harness.platform.kubernetes.platform import IMAGE_VARIABLE, Kubernetes, Where
 from harness.platform.model import Fault, Heal, Proof
 from tests.kubernetes.cluster.handle import Handle
@@ -293,6 +298,50 @@ def test_what_harnesses_that_died_have_broken_is_undone_in_the_cluster(
     assert other.leftovers() == ()
 
 
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("pause-replicas", {"region": "us-east-1", "count": 1}),
+        ("partition-dependency", {"region": "us-east-1"}),
+        ("delay-link", {"regions": REGIONS, "delay_s": 0.1}),
+    ],
+)
+def test_what_killed_agents_leave_is_undone_by_others(
+    platform: Kubernetes, service: Service, cluster: Handle, kind: str, words: dict[str, Any]
+) -> None:
+    """All their processes at once, the watcher too: nobody on the node is left to undo it."""
+    heal = broken(platform, service, kind, **words)
+    kill_agents(cluster)
+    platform.heal(heal)
+    assert not platform.proof(heal).in_effect
+    for node in cluster.own().nodes:
+        assert rules_of(node.pid) == []
+    until(lambda: all(answers(each.url) for each in platform.replicas(service)))
+
+
+def kill_agents(cluster: Handle) -> None:
+    """Every process of an agent, by its command line, on the fixture's own nodes."""
+    cluster.own()
+    killed = 0
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if b"harness.platform.kubernetes.agent" in place.read_bytes():
+                os.kill(int(place.parent.name), signal.SIGKILL)
+                killed += 1
+    assert killed, "no agent was there to be killed"
+
+
+def rules_of(pid: int) -> list[str]:
+    """Our packet rules in the network of a process."""
+    listed = subprocess.run(
+        ["nsenter", f"--target={pid}", "--net", "nft", "list", "chains"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    return [line for line in listed.splitlines() if TABLE in line or CHAIN in line]
+
+
 def test_a_second_run_on_the_namespace_is_refused_and_the_next_is_not(
     platform: Kubernetes,
 ) -> None:
@@ -341,3 +390,16 @@ def test_what_cannot_be_is_said_before_anything_is_touched(
         platform.plan_heal(service, Fault("fail-region", {"region": "mars"}), "x")
     with pytest.raises(UsageError, match="belongs to the cluster"):
         Kubernetes(Where("kube-system"))
+
+
+def test_a_namespace_that_keeps_agents_out_is_named_with_what_lets_them_in(
+    platform: Kubernetes, service: Service, cluster: Handle
+) -> None:
+    """Before anything is touched: the API server is asked without making them."""
+    label = "pod-security.kubernetes.io/enforce"
+    cluster.kubectl("label", "namespace", NAMESPACE, f"{label}=baseline")
+    try:
+        with pytest.raises(PlatformError, match="enforce=privileged"):
+            platform.plan_heal(service, Fault("pause-replicas", {"count": 1}), "x")
+    finally:
+        cluster.kubectl("label", "namespace", NAMESPACE, f"{label}-")

@@ -124,6 +124,10 @@ class FakeApi:
         target = f"{path}/{body['metadata']['name']}"
         if target in self.objects:
             return _problem(409, f"{target} is there already")
+        if query.get("dryRun"):
+            return 201, body
+        if path.endswith("/pods"):
+            body["status"] = {"phase": "Running"}
         made = self.put(target, body)
         if path.endswith("/pods"):
             threading.Thread(target=self.kubelet, args=(copy.deepcopy(made),), daemon=True).start()

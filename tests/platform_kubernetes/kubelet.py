@@ -16,7 +16,7 @@ from typing import Any
 
 import certifi
 
-from tests.platform_kubernetes.fake import FakeApi
+from tests.platform_kubernetes.fake import NAMESPACE, FakeApi
 
 TOKEN = "agent"
 LAUNCH = """
@@ -53,7 +53,9 @@ class Kubelet:
     def run(self, pod: dict[str, Any]) -> None:
         """Start its container, and again for as long as it fails."""
         (container,) = pod["spec"]["containers"]
-        named = {each["name"]: each.get("value", "") for each in container["env"]}
+        named = {
+            each["name"]: each.get("value", "").replace("$$", "$") for each in container["env"]
+        }
         words = [sys.executable, "-c", LAUNCH, str(self._directory), str(self._stale_s)]
         environment = {
             **os.environ,
@@ -70,7 +72,13 @@ class Kubelet:
                 )
                 self.running.append(process)
             if process.wait() == 0 or pod["spec"]["restartPolicy"] != "OnFailure":
+                self._tell(pod, "Failed" if process.returncode else "Succeeded")
                 return
+
+    def _tell(self, pod: dict[str, Any], phase: str) -> None:
+        path = f"/api/v1/namespaces/{NAMESPACE}/pods/{pod['metadata']['name']}"
+        with self._api.lock, contextlib.suppress(KeyError):
+            self._api.objects[path]["status"] = {"phase": phase}
 
     def stop(self) -> None:
         """Kill what still runs."""

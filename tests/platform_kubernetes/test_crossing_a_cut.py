@@ -82,6 +82,7 @@ def test_a_door_of_a_run_that_died_is_reaped_like_a_fault(
     """Its lease says what it is, so that any harness can end it."""
     monkeypatch.setattr(Leases, "_await", lambda *_: None)
     monkeypatch.setattr(Leases, "address", lambda *_: "10.0.0.9")
+    monkeypatch.setattr(Leases, "_living", lambda *_: set())
     with platform.crossing(service, "us-east-1", "us-east-1") as door:
         assert door is not None
         assert door.target.urls == ("http://10.0.0.9:7070",)

@@ -98,7 +98,7 @@ def test_a_network_without_an_envoy_says_so(envoy: int) -> None:
 
 
 def view(*, with_envoy: bool) -> View:
-    node = Node("a", "us-east-1", "us-east-1a", "10.0.0.1", None, "True", unschedulable=False)
+    node = Node("a", "us-east-1", "us-east-1a", ("10.0.0.1",), (), "True", unschedulable=False)
     pods = [
         Pod(
             f"m-{n}",
@@ -140,6 +140,9 @@ def test_without_an_envoy_an_http_fault_is_not_applicable() -> None:
         ("abort-requests", {"edge": "mars"}, "0 of 0 ready pods"),
         ("delay-link", {"regions": ["a", "b"], "delay_s": "long"}, "delay_s 'long'"),
         ("delay-link", {"regions": ["us-east-1"]}, "give two of them"),
+        ("kill-replicas", {"count": "two"}, "count='two'"),
+        ("kill-replicas", {"region": ["us-east-1"]}, "region="),
+        ("cpu-pressure", {"count": 1, "workers": "many"}, "workers='many'"),
     ],
 )
 def test_arguments_that_cannot_be_are_named(kind: str, words: dict[str, object], says: str) -> None:

@@ -77,6 +77,57 @@ def test_a_holder_that_is_killed_holds_nothing_any_more() -> None:
     assert (remains, taken) == ("False", "None")
 
 
+EXPIRES = """
+import socket, subprocess, time
+from harness.platform.kubernetes import agent
+
+agent.ALIVE_S = 2
+subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+server = socket.create_server(("127.0.0.2", 9000))
+
+def reaches():
+    try:
+        socket.create_connection(("127.0.0.2", 9000), 0.3).close()
+    except TimeoutError:
+        return False
+    return True
+
+chains = lambda: agent.between_chains(["127.0.0.1"], ["127.0.0.2"])
+cut = agent.packets("0000beef", chains, "it")
+told = [reaches()]
+cut.do()
+told.append(reaches())
+for _ in range(4):
+    cut.keep()
+    time.sleep(1)
+told += [reaches(), cut.shows()[0]]
+time.sleep(2.5)
+told += [reaches(), cut.shows()[0]]
+cut.undo()
+told.append(cut.shows()[0])
+print(*told)
+"""
+
+
+@pytest.mark.lab
+@pytest.mark.skipif(os.geteuid() != 0, reason="a network namespace of its own takes root")
+def test_a_cut_ends_by_itself_when_its_agent_says_nothing_any_more() -> None:
+    """The kernel takes away what its rules ask for, though the rules are still there."""
+    done = subprocess.run(
+        ["unshare", "--net", sys.executable, "-c", EXPIRES],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    before, cut, kept, shown, expired, left, undone = done.stdout.split()
+    assert (before, cut) == ("True", "False")
+    assert (kept, shown) == ("False", "True"), "renewed"
+    assert (expired, left) == ("True", "True")
+    assert undone == "False"
+
+
 def test_rules_name_both_ways_and_never_mix_kinds_of_addresses() -> None:
     text = delay.rules(["10.0.0.1", "fd00::1"], ["10.1.0.0/16"], "ip", MARK)
     assert text.count("-s 10.0.0.1 -d 10.1.0.0/16") == 1

@@ -104,6 +104,15 @@ def require(
         )
 
 
+ADMISSION = {
+    "PodSecurity": "label the namespace pod-security.kubernetes.io/enforce=privileged: agents need "
+    "the node's processes and network",
+    "security context constraint": "let the agents' accounts use the constraints `privileged` and, "
+    "for those without rights on nodes, `nonroot-v2`",
+}
+"""What else than a role keeps a pod out, by a word of the API server's, and its remedy."""
+
+
 @contextmanager
 def telling(what: str) -> Iterator[None]:
     """Turn what the API server and the way to it say into one PlatformError with a remedy."""
@@ -116,10 +125,12 @@ def telling(what: str) -> Iterator[None]:
             404: "check the namespace and the name",
             409: "another run uses the same name: try again",
         }
-        status = int(problem.status or 0)
+        status, message = int(problem.status or 0), _message(problem)
+        remedy = remedies.get(status, "see the message")
+        for word, other in ADMISSION.items():
+            remedy = other if word in message else remedy
         raise PlatformError(
-            f"{what}: the API server refused ({status}): {_message(problem)}",
-            remedies.get(status, "see the message"),
+            f"{what}: the API server refused ({status}): {message}", remedy
         ) from None
     except (urllib3.exceptions.HTTPError, OSError) as problem:
         reason = " ".join(str(getattr(problem, "reason", None) or problem).split())

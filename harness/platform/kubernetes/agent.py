@@ -5,8 +5,10 @@ and network (hostPID, hostNetwork), with AGENT_PLAN as JSON in its environment. 
 only while its lease does: the ConfigMap of the fault must exist, say `hold` and have been renewed
 lately. The agent looks at it twice a second over the API; when it is gone, is told `heal`, is
 stale, cannot be read for long, or the deadline is over, the agent undoes what it did and ends. So
-a fault needs no living kubelet to end, and no living harness either. A change that the harness made
-by the API is undone in the same way (`put-back`) by an agent that has no rights on any node.
+a fault needs no living kubelet to end, and no living harness either. Nor a living agent: packet
+rules hold only while the agent goes on saying so to the kernel, and a plan with `undo` makes an
+agent of the next one that undoes what a dead one left. A change that the harness made by the API is
+undone in the same way (`put-back`) by an agent that has no rights on any node.
 
 Standard library only: it must start in a fraction of a second, on any image with Python.
 """
@@ -32,7 +34,7 @@ from typing import Any
 
 from harness.platform.envoy import ADMIN_PORTS, Admin
 from harness.platform.kubernetes import delay
-from harness.platform.kubernetes.delay import family
+from harness.platform.kubernetes.delay import TUNNELS, family
 from harness.platform.kubernetes.relay import Relay
 
 POLL_S = 0.5
@@ -52,8 +54,20 @@ UNDO_S = 5.0
 PUT_BACK_S = 300.0
 """The same of an undo by the API: the server that it takes may be what is down."""
 
-LAST_WORDS_S = 8.0
+ENVOY_UNDO_S = 45.0
+"""The same of an Envoy, which may be busy; a process that has ended has forgotten it."""
+
+LAST_WORDS_S = 16.0
 """How long an agent that is done waits for its word to reach the API server."""
+
+ALIVE_S = 20
+"""How long packet rules hold without a word of their agent: the kernel ends them by itself."""
+
+LOOK_S = 2.0
+"""How often an agent says that its fault holds on, and looks whether it still does."""
+
+TELL_S = 6.0
+"""How often it tells what has changed in its words only, such as how many packets it met."""
 
 AGENT_UID = 64321
 """The user whose packets a cut lets through: only the agent's own look at its lease."""
@@ -62,10 +76,27 @@ MARK = 0x5F17
 TABLE = "codai_harness"
 """The first part of the name of a fault's own table."""
 
+OWN = f"meta skuid {AGENT_UID} meta mark set {MARK} ct mark set {MARK} accept"
+"""The rule that lets an agent's own look at its lease out."""
+
+ALIVE = "meta nfproto @alive"
+"""What a rule asks for that is to hold only while its agent lives."""
+
 PARTS = 10_000
 """A share of packets is drawn in ten-thousandths."""
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-RUNTIME_NAMES = frozenset({"kubelet", "containerd", "crio", "dockerd", "kube-proxy"})
+RUNTIME_NAMES = frozenset(
+    {
+        "kubelet",
+        "containerd",
+        "crio",
+        "dockerd",
+        "kube-proxy",
+        "k3s-agent",
+        "k3s-server",
+        "kubelite",
+    }
+)
 
 Json = dict[str, Any]
 
@@ -81,6 +112,8 @@ class Plan:
     own_uid: str
     deadline_s: float
     arguments: Json
+    undo: bool = False
+    """Whether another agent did it and is dead: there is only something to undo."""
 
 
 # -- the node ------------------------------------------------------------------------------------
@@ -213,6 +246,9 @@ class Action:
     """Whether another does it: it is undone though this process never began it."""
 
     undo_s: float = UNDO_S
+    begun: bool = False
+    keep: Callable[[], None] = lambda: None
+    """Says to whoever would end it by itself that it holds on."""
 
 
 def stop(pids: Sequence[int]) -> None:
@@ -224,7 +260,7 @@ def stop(pids: Sequence[int]) -> None:
 
 
 def pause(find: Callable[[], list[int]], what: str) -> Action:
-    """Stop processes, also those that appear while it holds; continue all that are stopped."""
+    """Stop the processes that are there; continue these and what is there then."""
     held: set[int] = set()
 
     def do() -> None:
@@ -235,7 +271,8 @@ def pause(find: Callable[[], list[int]], what: str) -> Action:
         stop(pids)
 
     def undo() -> None:
-        send([*held, *find()], signal.SIGCONT)
+        held.update(find())
+        send([*held], signal.SIGCONT)
 
     def shows() -> tuple[bool, str]:
         stopped = [pid for pid in held if is_stopped(pid)]
@@ -263,35 +300,60 @@ def kill_node(own_uid: str, node: str) -> Action:
         stopped = [pid for pid in runtime if is_stopped(pid)]
         return bool(stopped), f"{len(stopped)} agents of {node} are stopped, its pods were killed"
 
-    return Action(do, lambda: send([*runtime, *of_node()[0]], signal.SIGCONT), shows)
+    def undo() -> None:
+        runtime.update(of_node()[0])
+        send([*runtime], signal.SIGCONT)
+
+    return Action(do, undo, shows)
 
 
 def packets(mark: str, chains: Callable[[], str], what: str, verb: str = "dropped") -> Action:
-    """Drop or reset packets by rules of a table of its own; established connections included."""
+    """Drop or reset packets by rules of a table of its own; established connections included.
+
+    Its rules ask for an element of the set `alive`, which the kernel takes away when nobody renews
+    it: they meet nothing then.
+    """
     table = f"{TABLE}_{mark}"
+    lives = f"{{ ipv4 timeout {ALIVE_S}s, ipv6 timeout {ALIVE_S}s }}"
 
     def undo() -> None:
         nft(f"add table inet {table}\ndelete table inet {table}\n")
 
     def do() -> None:
         undo()
-        nft(f"table inet {table} {{\n{chains()}\n}}\n")
+        alive = f"set alive {{ typeof meta nfproto; flags timeout; elements = {lives} }}"
+        nft(f"table inet {table} {{\n{alive}\n{chains()}\n}}\n")
+
+    def keep() -> None:
+        nft(f"flush set inet {table} alive\nadd element inet {table} alive {lives}\n")
 
     def shows() -> tuple[bool, str]:
-        there = has_table(table)
-        return there, f"{what} {'is' if there else 'is not'} {verb}"
+        if not has_table(table):
+            return False, f"{what} is not {verb}"
+        return True, f"{what} is {verb}: {met(table)} packets so far"
 
-    return Action(do, undo, shows)
+    return Action(do, undo, shows, keep=keep)
 
 
 def cut_chains() -> str:
-    """Nothing in, out or through but loopback and the agent's own look at its lease."""
-    allow = f"meta skuid {AGENT_UID} meta mark set {MARK} ct mark set {MARK} accept"
-    return f"""chain out {{ type filter hook output priority -150; policy drop;
-oifname "lo" accept; {allow}; }}
-chain into {{ type filter hook input priority -100; policy drop;
-iifname "lo" accept; ct mark {MARK} accept; }}
-chain through {{ type filter hook forward priority -100; policy drop; }}"""
+    """Nothing in, out or through but loopback, neighbour discovery and the agent's own look."""
+    neighbours = "icmpv6 type { 133, 134, 135, 136 } accept"
+    return f"""chain out {{ type filter hook output priority -150; policy accept;
+oifname "lo" accept; {neighbours}; {OWN}; {ALIVE} counter drop; }}
+chain into {{ type filter hook input priority -100; policy accept;
+iifname "lo" accept; {neighbours}; ct mark {MARK} accept; {ALIVE} counter drop; }}
+chain through {{ type filter hook forward priority -100; policy accept; {ALIVE} counter drop; }}"""
+
+
+def met(table: str) -> int:
+    """How many packets the rules of a table have met."""
+    words = ["nft", "-j", "list", "table", "inet", table]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise OSError(f"nft: {done.stderr.strip()}")
+    rules = [each["rule"] for each in json.loads(done.stdout)["nftables"] if "rule" in each]
+    counters = [part["counter"] for rule in rules for part in rule["expr"] if "counter" in part]
+    return sum(int(counter["packets"]) for counter in counters)
 
 
 def drawn(share: float) -> str:
@@ -300,35 +362,43 @@ def drawn(share: float) -> str:
 
 
 def everywhere(rules: str) -> str:
-    """Chains with these rules on every hook that a packet may pass here."""
+    """Chains with these rules on every hook that a packet may pass here, but for our own look."""
+    own = {"output": OWN, "input": f"ct mark {MARK} accept", "forward": ""}
     return "\n".join(
-        f"chain {hook} {{ type filter hook {hook} priority -100; policy accept;\n{rules}\n}}"
-        for hook in ("input", "output", "forward")
+        f"chain {hook} {{ type filter hook {hook} priority -100; policy accept;\n"
+        f"{free}\n{rules}\n}}"
+        for hook, free in own.items()
     )
 
 
 def between_chains(near: Sequence[str], far: Sequence[str], share: float = 1.0) -> str:
     """Drop between addresses or subnets of one side and of the other, either way, on every hook."""
-    rules = []
+    rules = [] if share == 1.0 else [tunnels_pass()]
     for word in ("ip", "ip6"):
         a, b = (", ".join(each for each in side if family(each) == word) for side in (near, far))
         if a and b:
-            met = f"{drawn(share)} counter drop"
-            rules.append(f"{word} saddr {{ {a} }} {word} daddr {{ {b} }} {met}")
-            rules.append(f"{word} saddr {{ {b} }} {word} daddr {{ {a} }} {met}")
+            drop = f"{ALIVE} {drawn(share)} counter drop"
+            rules.append(f"{word} saddr {{ {a} }} {word} daddr {{ {b} }} {drop}")
+            rules.append(f"{word} saddr {{ {b} }} {word} daddr {{ {a} }} {drop}")
     return everywhere("\n".join(rules))
+
+
+def tunnels_pass() -> str:
+    """Rules that let pass what has been met, or will be, without its wrapping."""
+    ports, protocols = (", ".join(map(str, numbers)) for numbers in TUNNELS.values())
+    return f"udp dport {{ {ports} }} accept\nmeta l4proto {{ {protocols} }} accept"
 
 
 def reset_chains(addresses: Sequence[str], port: int, share: float) -> str:
     """Answer a share of what is sent to this port of these pods by a reset."""
-    meets = f"tcp dport {port} {drawn(share)} counter reject with tcp reset"
+    meets = f"tcp dport {port} {ALIVE} {drawn(share)} counter reject with tcp reset"
     return everywhere("\n".join(f"{family(each)} daddr {each} {meets}" for each in addresses))
 
 
 def name_chains(addresses: Sequence[str]) -> str:
     """Drop every question of these pods to a name server."""
     drops = "\n".join(
-        f"{family(address)} saddr {address} {kind} dport 53 counter drop"
+        f"{family(address)} saddr {address} {kind} dport 53 {ALIVE} counter drop"
         for address in addresses
         for kind in ("udp", "tcp")
     )
@@ -360,36 +430,49 @@ def delaying(mark: str, near: Sequence[str], far: Sequence[str], delay_s: float)
     return Action(do, undo, shows, check=lambda: delay.Holder(delay_s, mark).close())
 
 
-def envoy(uids: Sequence[str], values: dict[str, str], port: int | None) -> Action:
-    """Set what the fault filters of the pods' Envoys do; one that is new has forgotten it."""
-    ports = ADMIN_PORTS if port is None else (port,)
+class Envoys:
+    """What the fault filters of the pods' Envoys do; one that is new has forgotten it."""
 
-    def admins() -> list[Admin]:
+    def __init__(self, uids: Sequence[str], values: dict[str, str], port: int | None) -> None:
+        self._uids = uids
+        self._values = values
+        self._ports = ADMIN_PORTS if port is None else (port,)
+
+    def action(self) -> Action:
+        """Set the values, and take them away."""
+        return Action(self._do, self._undo, self._shows, self._check, undo_s=ENVOY_UNDO_S)
+
+    def _pids(self) -> list[int]:
         found = {pid for pid, name, _ in processes() if name == "envoy"}
-        return [Admin(pid, ports) for pid in pod_processes(uids) if pid in found]
+        return [pid for pid in pod_processes(self._uids) if pid in found]
 
-    def check() -> None:
-        asked = admins()
-        if not asked:
+    def _check(self) -> None:
+        if not self._pids():
             raise OSError("no process envoy in the pods on this node")
-        for each in asked:
-            each.check(values)
+        for pid in self._pids():
+            Admin(pid, self._ports).check(self._values)
 
-    def do() -> None:
-        for each in admins():
-            each.set(values)
+    def _do(self) -> None:
+        for pid in self._pids():
+            Admin(pid, self._ports).set(self._values)
 
-    def undo() -> None:
-        for each in admins():
-            each.set(dict.fromkeys(values, ""))
+    def _undo(self) -> None:
+        """Each by itself: one that does not answer keeps no other from being asked."""
+        problems = []
+        for pid in self._pids():
+            try:
+                Admin(pid, self._ports).set(dict.fromkeys(self._values, ""))
+            except OSError as problem:
+                if state(pid) not in {"X", "Z"}:
+                    problems.append(problem)
+        if problems:
+            raise problems[0]
 
-    def shows() -> tuple[bool, str]:
-        asked = admins()
-        count = sum(values.items() <= each.values().items() for each in asked)
+    def _shows(self) -> tuple[bool, str]:
+        asked = [Admin(pid, self._ports) for pid in self._pids()]
+        count = sum(self._values.items() <= each.values().items() for each in asked)
         injected = sum(each.injected() for each in asked)
         return count > 0, f"{count} Envoys inject it: {injected} times so far"
-
-    return Action(do, undo, shows, check)
 
 
 def burn(workers: int, megabytes: int, what: str) -> Action:
@@ -509,7 +592,7 @@ def action_of(plan: Plan) -> Action:
             mark, lambda: name_chains(words["addresses"]), "their name resolution"
         ),
         "delay": lambda: delaying(mark, words["near"], words["far"], words["delay_s"]),
-        "envoy": lambda: envoy(words["uids"], words["values"], words.get("admin_port")),
+        "envoy": lambda: Envoys(words["uids"], words["values"], words.get("admin_port")).action(),
         "burn": lambda: burn(words.get("workers", 0), words.get("megabytes", 0), plan.node),
         "put-back": lambda: put_back(plan),
         "relay": lambda: relay(words["host"], words["port"]),
@@ -536,31 +619,46 @@ class Lease:
         found = self._api.call("GET", self._path)
         return None if found is None else dict(found.get("data") or {})
 
-    def tell(self, state: str, statement: str) -> None:
-        """Say what this node shows; a lease that is gone needs no word."""
+    def tell(self, state: str, statement: str) -> bool:
+        """Say what this node shows; whether it was heard. A lease that is gone needs no word."""
         value = json.dumps({"state": state, "statement": statement, "at": time.time()})
-        with contextlib.suppress(OSError):
+        try:
             self._api.call("PATCH", self._path, {"data": {self._key: value}})
+        except OSError:
+            return False
+        return True
 
 
-def look(lease: Lease, last_seen: float, deadline: float) -> tuple[str | None, float, str | None]:
-    """(why the fault must end now or None, when the lease was last readable, its wish)."""
-    now = time.time()
-    if now > deadline:
-        return "its deadline is over", last_seen, None
-    try:
-        data = lease.read()
-    except OSError:
-        blind = now - last_seen > BLIND_S
-        return ("its lease could not be read for long" if blind else None), last_seen, None
-    if data is None:
-        return "its lease is gone", now, None
-    wish = data.get("wish")
-    if wish == "heal":
-        return "it was told to", now, wish
-    if now - float(data.get("renewed", 0)) > STALE_S:
-        return "its lease is stale: the harness is gone", now, wish
-    return None, now, wish
+class Watch:
+    """Whether the fault must end; times are this node's own, never compared with another's."""
+
+    def __init__(self, lease: Lease, deadline_s: float, blind_s: float = BLIND_S) -> None:
+        self._lease = lease
+        self._blind_s = blind_s
+        self._seen = self._changed = time.monotonic()
+        self._deadline = self._seen + deadline_s
+        self._renewed: object = None
+
+    def look(self) -> tuple[str | None, str | None]:
+        """(why it must end now or None, what its lease wishes or None)."""
+        now = time.monotonic()
+        if now > self._deadline:
+            return "its deadline is over", None
+        try:
+            data = self._lease.read()
+        except OSError:
+            blind = now - self._seen > self._blind_s
+            return ("its lease could not be read for long" if blind else None), None
+        self._seen = now
+        if data is None:
+            return "its lease is gone", None
+        if data.get("renewed") != self._renewed:
+            self._renewed, self._changed = data.get("renewed"), now
+        if data.get("wish") == "heal":
+            return "it was told to", "heal"
+        if now - self._changed > STALE_S:
+            return "its lease is stale: the harness is gone", None
+        return None, data.get("wish")
 
 
 def watch_parent(undo: Callable[[], None]) -> None:
@@ -587,26 +685,33 @@ def speak(plan: Plan, commands: Any, answers: Any) -> None:
     def tell_all() -> None:
         for line in commands:
             state, _, statement = line.rstrip("\n").partition(" ")
-            lease.tell(state, statement)
+            until = time.monotonic() + LAST_WORDS_S
+            while not lease.tell(state, statement) and time.monotonic() < until:
+                time.sleep(POLL_S)
 
     teller = threading.Thread(target=tell_all)
     teller.start()
-    deadline, seen, told = time.time() + plan.deadline_s, time.time(), False
+    harmless = plan.action == "relay"
+    watch = Watch(lease, plan.deadline_s, plan.deadline_s if harmless else BLIND_S)
+    told, looked = False, 0.0
     while teller.is_alive():
-        why, seen, wish = look(lease, seen, deadline)
+        why, wish = watch.look()
         if why is not None:
             print(f"end {why}", file=answers, flush=True)
             break
         if wish == "hold" and not told:
             told = True
             print("go", file=answers, flush=True)
+        if told and time.monotonic() - looked > LOOK_S:
+            looked = time.monotonic()
+            print("look", file=answers, flush=True)
         time.sleep(POLL_S)
     teller.join()
 
 
 def main() -> int:
     """Wait for the word, do it, hold it while the lease holds, undo it, prove it."""
-    plan = Plan(**json.loads(os.environ["AGENT_PLAN"]))
+    plan = Plan(own_uid=os.environ["AGENT_UID"], **json.loads(os.environ["AGENT_PLAN"]))
     action = action_of(plan)
     to_child, from_child = os.pipe(), os.pipe()
     speaker = os.fork()
@@ -622,7 +727,7 @@ def main() -> int:
         with os.fdopen(to_child[1], "w") as tell, os.fdopen(from_child[0]) as heard:
 
             def say(state: str, statement: str) -> None:
-                print(state, statement, file=tell, flush=True)
+                print(state, " ".join(statement.split()), file=tell, flush=True)
                 sys.stderr.write(f"{plan.node}: {state}: {statement}\n")
 
             return _hold(plan, action, heard, say)
@@ -652,35 +757,54 @@ def undo(action: Action) -> tuple[bool, str]:
 
 
 def _hold(plan: Plan, action: Action, heard: Any, say: Callable[[str, str], None]) -> int:
-    begun, failure = action.foreign, ""
+    begun, failure = action.foreign or plan.undo, ""
     shown, statement = False, "it never began"
     try:
-        told = False
-        try:
-            action.check()
-            say("ready", f"{plan.action} waits for its word")
-        except OSError as problem:
-            say("failed", str(problem))
-        for line in heard:
-            word = line.strip().partition(" ")[0]
-            if word == "go" and not told:
-                begun = told = True
-                watch_parent(action.undo)
-                action.do()
-                shown, statement = action.shows()
-                say("in-effect" if shown else "no-effect", statement)
-            elif word == "end":
-                break
+        if not plan.undo:
+            _until_the_end(plan, action, heard, say)
     except (OSError, ValueError) as problem:
         failure = str(problem)
     finally:
-        if begun:
+        if begun or action.begun:
             shown, statement = undo(action)
         if shown:
             say("remains", statement)
         else:
             say("failed" if failure else "healed", failure or statement)
     return int(shown)
+
+
+def _until_the_end(plan: Plan, action: Action, heard: Any, say: Callable[[str, str], None]) -> None:
+    """Do it when the word comes, and look at it until the end is said."""
+    told, at = ("", ""), 0.0
+    try:
+        action.check()
+        say("ready", f"{plan.action} waits for its word")
+    except OSError as problem:
+        say("failed", str(problem))
+    for line in heard:
+        word = line.strip().partition(" ")[0]
+        if word == "end":
+            return
+        if word == "go":
+            action.begun = True
+            watch_parent(action.undo)
+            action.do()
+            told, at = _seen(action), time.monotonic()
+            say(*told)
+        elif not action.foreign:
+            with contextlib.suppress(OSError, ValueError):  # the next look may tell
+                action.keep()
+                now = _seen(action)
+                if now[0] != told[0] or (now != told and time.monotonic() - at > TELL_S):
+                    told, at = now, time.monotonic()
+                    say(*told)
+
+
+def _seen(action: Action) -> tuple[str, str]:
+    """What is said of what it shows now."""
+    shown, statement = action.shows()
+    return "in-effect" if shown else "no-effect", statement
 
 
 if __name__ == "__main__":

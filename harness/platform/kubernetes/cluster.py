@@ -40,13 +40,13 @@ _PRODUCTION = re.compile(r"(^|[-_./:@])prod(uction)?($|[-_./:@])")
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node: its region and zone (`unknown` without the label), addresses, pod subnet."""
+    """A node: its region and zone (`unknown` without the label), addresses, subnets of its pods."""
 
     name: str
     region: str
     zone: str
-    address: str
-    pods: str | None
+    addresses: tuple[str, ...]
+    subnets: tuple[str, ...]
     ready: str
     unschedulable: bool
 
@@ -149,8 +149,7 @@ class Cluster:
                 f"Service {service.name} in {self.namespace} is headless: it has no address",
                 "name one: --target http://host:port",
             )
-        host = f"[{address}]" if ":" in address else address
-        return f"http://{host}:{_port(found, service)}"
+        return base_url(address, _port(found, service))
 
     def port(self, service: Service) -> int:
         """The port of the Service: the catalogue's, or its least where it has another."""
@@ -205,6 +204,13 @@ class Cluster:
         ]
 
 
+def base_url(address: str | None, port: int) -> str:
+    """Where an address is asked, an IPv6 one in brackets; empty where there is none yet."""
+    if not address:
+        return ""
+    return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
+
+
 def check_namespace(name: str) -> None:
     """Raise UsageError for a namespace that cannot be or that is the cluster's own."""
     if not _NAME.fullmatch(name):
@@ -247,8 +253,8 @@ def _node(item: Any) -> Node:
         name=item.metadata.name,
         region=labels.get(REGION, "unknown"),
         zone=labels.get(ZONE, "unknown"),
-        address=internal[0] if internal else "",
-        pods=item.spec.pod_cidr,
+        addresses=tuple(internal),
+        subnets=tuple(item.spec.pod_cidrs or filter(None, [item.spec.pod_cidr])),
         ready=ready[0] if ready else "Unknown",
         unschedulable=bool(item.spec.unschedulable),
     )

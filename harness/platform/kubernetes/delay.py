@@ -26,6 +26,10 @@ CHAIN = "CODAI-HARNESS"
 HOOKS = ("INPUT", "POSTROUTING")
 """A packet that a node takes, sends or forwards passes one of them, once."""
 
+TUNNELS = {"udp": (4789, 8472, 6081, 51820, 51821), "protocols": (4, 41, 47)}
+"""What carries pods' packets between nodes on an overlay (VXLAN, Geneve, WireGuard; IPIP, GRE):
+what is drawn or held by pods' addresses must not be so again by their nodes'."""
+
 PROGRAMS = {"ip": "iptables", "ip6": "ip6tables"}
 BOUND = Path("/proc/self/net/netfilter/nfnetlink_queue")
 
@@ -66,6 +70,9 @@ def rules(near: Sequence[str], far: Sequence[str], of: str, mark: str) -> str:
     taken = f"-j NFQUEUE --queue-num {queue(mark)} --queue-bypass"
     own = chain(mark)
     lines = [f"-A {own} -s {source} -d {target} {taken}" for source, target in ways]
+    udp = [f"-A {own} -p udp --dport {port} -j RETURN" for port in TUNNELS["udp"]]
+    others = [f"-A {own} -p {number} -j RETURN" for number in TUNNELS["protocols"]]
+    lines = [*udp, *others, *lines]
     hooks = [f"-I {hook} -j {own}" for hook in HOOKS]
     return "\n".join(["*mangle", f":{own} - [0:0]", *lines, *hooks, "COMMIT", ""])
 

@@ -96,11 +96,14 @@ UNDO_NEEDS: Mapping[str, tuple[Need, ...]] = {
 
 KINDS = (*AGENT_KINDS, *API_NEEDS)
 
-MOST_DELAY_S = 10.0
-"""Of a link: beyond it connections break, which is another fault."""
+MOST_DELAY_S = 1.0
+"""Of a link, each way: beyond it the agents could not look at their lease across it in time."""
 
 EVERYWHERE = "global"
 """The edge that is no region's."""
+
+ALIKE = ("app", "app.kubernetes.io/name", "app.kubernetes.io/instance")
+"""Labels that the pods of one database share, as far as they have them."""
 
 _OF_PODS = ("region", "count", "percent", "seed")
 TAKES: Mapping[str, tuple[str, ...]] = {
@@ -210,7 +213,14 @@ def resolve(fault: Fault, view: View) -> Resolved:
         if name not in takes and name not in OTHERWISE.get(fault.kind, {}):
             known = ", ".join(takes) or "none"
             raise PlatformError(f"{fault.kind}: no argument {name!r}", f"it takes {known}")
-    return _RESOLVERS[fault.kind](fault, view)
+    try:
+        return _RESOLVERS[fault.kind](fault, view)
+    except (TypeError, ValueError, KeyError, AttributeError) as problem:
+        given = ", ".join(f"{name}={value!r}" for name, value in fault.arguments.items())
+        raise PlatformError(
+            f"{fault.kind}: it cannot be carried out with {given or 'no argument'}: {problem}",
+            "see `harness experiment plan` and docs/kubernetes.md",
+        ) from None
 
 
 def otherwise(fault: Fault) -> tuple[str, ...]:
@@ -293,8 +303,10 @@ def _dependency(fault: Fault, view: View, region: str | None) -> list[Pod]:
 
 def _kill_database(fault: Fault, view: View) -> Resolved:
     pods = _dependency(fault, view, fault.arguments.get("region"))
-    alike = [pod for pod in pods if pod.labels["app"] == pods[0].labels["app"]]
-    return _deleting(pods, alike, ("app",))
+    keys = [key for key in ALIKE if key in pods[0].labels]
+    same = {key: pods[0].labels[key] for key in keys}
+    alike = [pod for pod in pods if same.items() <= pod.labels.items()]
+    return _deleting(alike, alike, keys)
 
 
 def _pause_database(fault: Fault, view: View) -> Resolved:
@@ -343,17 +355,21 @@ def _isolate(fault: Fault, view: View) -> Resolved:
 
 
 def _networks(view: View, nodes: Sequence[Node]) -> list[str]:
-    """The subnets of the nodes' pods, the nodes' own addresses, and pods that are in neither.
+    """The nodes' own addresses, and the subnets of their pods.
 
     A network plug-in may take no heed of the subnets that the nodes are said to have: then the
-    pods of this namespace are cut by their addresses, as they are now.
+    pods of this namespace are met by their addresses, as they are now.
     """
-    known = [part for node in nodes for part in (node.pods, node.address) if part]
-    within = [ip_network(part) for part in known]
-    names = {node.name for node in nodes}
-    found = {p.address for p in view.cluster.pods({}) if p.address and p.node in names}
-    alone = [each for each in found if not any(ip_address(each) in part for part in within)]
-    return [*known, *sorted(alone)]
+    found: list[str] = []
+    for node in nodes:
+        pods = [p.address for p in view.cluster.pods({}) if p.address and p.node == node.name]
+        kept = all(any(_within(each, net) for net in node.subnets) for each in pods)
+        found += [*node.addresses, *(node.subnets if kept else pods)]
+    return sorted(dict.fromkeys(found))
+
+
+def _within(address: str, subnet: str) -> bool:
+    return ip_address(address) in ip_network(subnet)
 
 
 def _number(fault: Fault, name: str, default: float | None, low: float, high: float) -> float:

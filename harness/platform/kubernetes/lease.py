@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,7 @@ from harness.platform.kubernetes.cluster import MANAGED, OURS, Cluster
 from harness.platform.model import Heal
 
 KIND = "harness.codai/kind"
+OF_LEASE = "harness.codai/lease"
 READY_S = 40.0
 EFFECT_S = 15.0
 HEALED_S = 60.0
@@ -85,21 +87,22 @@ class Leases:
     def prepare(self, lease: str, works: Sequence[Work], heal: Mapping[str, Any]) -> None:
         """Write the lease, start an agent on every node, wait until all of them are ready.
 
-        Raises PlatformError naming the node whose agent is not; everything is taken back then.
+        The lease is renewed from now on, for as long as this process lives. Raises PlatformError
+        naming the node whose agent is not ready; everything is taken back then.
         """
         self._create(lease, heal)
+        threading.Thread(target=self._renew, args=(lease,), daemon=True).start()
         try:
             for work in works:
                 self._start(lease, work)
             self._await(lease, [w.node for w in works], {"ready"}, READY_S, "ready")
         except BaseException:
-            self.release(lease, [work.node for work in works])
+            self.release(lease, works)
             raise
 
     def hold(self, lease: str, nodes: Sequence[str]) -> None:
-        """Give all agents the word at once, and renew the lease as long as this process lives."""
+        """Give all agents the word at once."""
         self._patch(lease, {"wish": "hold", "renewed": str(time.time())})
-        threading.Thread(target=self._renew, args=(lease,), daemon=True).start()
         self._await(lease, nodes, {"in-effect", "no-effect"}, EFFECT_S, "in effect")
 
     def _renew(self, lease: str) -> None:
@@ -107,27 +110,91 @@ class Leases:
             time.sleep(RENEW_S)
             try:
                 data = self.read(lease)
-                if data is None or data.get("wish") != "hold":
+                if data is None or data.get("wish") == "heal":
                     return
                 self._patch(lease, {"renewed": str(time.time())})
             except PlatformError:
                 continue
 
-    def release(self, lease: str, nodes: Sequence[str]) -> None:
+    def release(self, lease: str, works: Sequence[Work]) -> None:
         """Tell the agents to undo, wait until each says so, remove them and the lease; idempotent.
 
-        One that only undoes by the API has nothing left to do: the caller has done it. Raises
-        PlatformError naming a node that does not say so.
+        Where an agent is dead, another one undoes what it did. One that only undoes by the API has
+        nothing left to do: the caller has done it. Raises PlatformError naming a node where it is
+        not undone.
         """
-        if self.read(lease) is None:
-            self._remove(lease, agents=bool(nodes))
-            return
-        self._patch(lease, {"wish": "heal"})
-        told = set(self.shown(lease))
-        held = [node for node in nodes if node != API]
-        waiting = [node for node in held if node in told or self._pod_runs(lease, node)]
-        self._await(lease, waiting, {"healed", "failed"}, HEALED_S, "healed")
-        self._remove(lease, agents=bool(nodes))
+        data = self.read(lease)
+        if data is not None:
+            self._patch(lease, {"wish": "heal"})
+            if data.get("wish") != "wait":  # else no agent has begun
+                self._await_undone(lease, [work for work in works if work.node != API])
+        self._remove(lease, agents=bool(works))
+
+    def _await_undone(self, lease: str, works: Sequence[Work]) -> None:
+        deadline = time.monotonic() + HEALED_S
+        again: set[str] = set()
+        while True:
+            problem = None
+            try:
+                waiting = self._not_undone(lease, works, again)
+            except PlatformError as failed:
+                waiting, problem = list(works), failed
+            if not waiting:
+                return
+            if time.monotonic() > deadline:
+                raise problem or self._late(lease, waiting[0].node, "healed", HEALED_S)
+            time.sleep(POLL_S)
+
+    def _not_undone(self, lease: str, works: Sequence[Work], again: set[str]) -> list[Work]:
+        """Where it is not; a dead agent's node gets another that undoes, once."""
+        shown = self.shown(lease)
+        waiting = [
+            work for work in works if shown.get(work.node, ("", ""))[0] not in {"healed", "failed"}
+        ]
+        if not waiting:
+            return []
+        alive, nodes = self._living(lease), self._cluster.nodes()
+        left = []
+        for work in waiting:
+            if work.node not in nodes:
+                continue  # what it was is gone with it
+            dead = _agent_name(lease, work.node) not in alive
+            if dead and work.action == RELAY:
+                continue
+            if dead and work.node not in again:
+                again.add(work.node)
+                self._start(lease, work, undo=True)
+            left.append(work)
+        return left
+
+    def _living(self, lease: str) -> set[str]:
+        """The names of the lease's pods whose container has not ended."""
+        with telling("agents"):
+            found = self._cluster.core.list_namespaced_pod(
+                self._cluster.namespace,
+                label_selector=f"{KIND}=agent,{OF_LEASE}={lease}",
+                _request_timeout=TIMEOUT_S,
+            )
+        return {
+            item.metadata.name
+            for item in found.items
+            if item.status.phase not in {"Failed", "Succeeded"}
+            and not any(
+                each.state and each.state.terminated
+                for each in item.status.container_statuses or ()
+            )
+        }
+
+    def rehearse(self, works: Sequence[Work]) -> None:
+        """Ask the API server whether it would take the agents' pods; raises PlatformError."""
+        for work in {work.action: work for work in works}.values():
+            with telling(f"agent on {work.node}"):
+                self._cluster.core.create_namespaced_pod(
+                    self._cluster.namespace,
+                    agent_pod(self._cluster.namespace, "harness-rehearsal", work, self._image),
+                    dry_run="All",
+                    _request_timeout=TIMEOUT_S,
+                )
 
     # -- looking ---------------------------------------------------------------------------------
 
@@ -216,11 +283,11 @@ class Leases:
                 if not is_gone(problem):
                     raise
 
-    def _start(self, lease: str, work: Work) -> None:
+    def _start(self, lease: str, work: Work, *, undo: bool = False) -> None:
         with telling(f"agent on {work.node}"):
             self._cluster.core.create_namespaced_pod(
                 self._cluster.namespace,
-                agent_pod(self._cluster.namespace, lease, work, self._image),
+                agent_pod(self._cluster.namespace, lease, work, self._image, undo=undo),
                 _request_timeout=TIMEOUT_S,
             )
 
@@ -229,21 +296,30 @@ class Leases:
     ) -> None:
         deadline = time.monotonic() + limit_s
         while True:
-            shown = self.shown(lease)
+            try:
+                shown = self.shown(lease)
+            except PlatformError:  # part of the API may be what has just been broken
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(POLL_S)
+                continue
             failed = [f"{n}: {t}" for n, (s, t) in shown.items() if s in {"failed", "remains"}]
-            if failed and "healed" not in states:
+            if failed:
                 raise PlatformError(f"agent on {failed[0]}", "see the pod's log")
             waiting = [node for node in nodes if shown.get(node, ("", ""))[0] not in states]
             if not waiting:
                 return
             if time.monotonic() > deadline:
-                said = ": ".join(shown.get(waiting[0], ("it said nothing",)))
-                raise PlatformError(
-                    f"the agent on {waiting[0]} was not {word} after {limit_s:g} s "
-                    f"({said}; {self._why(lease, waiting[0])})",
-                    "see kubectl describe pod; it undoes the fault when its lease is stale",
-                )
+                raise self._late(lease, waiting[0], word, limit_s)
             time.sleep(POLL_S)
+
+    def _late(self, lease: str, node: str, word: str, limit_s: float) -> PlatformError:
+        said = ": ".join(self.shown(lease).get(node, ("it said nothing",)))
+        return PlatformError(
+            f"the agent on {node} was not {word} after {limit_s:g} s "
+            f"({said}; {self._why(lease, node)})",
+            "see kubectl describe pod; it undoes the fault when its lease is stale",
+        )
 
     def _why(self, lease: str, node: str) -> str:
         with telling("agent"):
@@ -259,9 +335,6 @@ class Leases:
                 return f"{state.reason}: {state.message or ''}".strip()
         return str(pod.status.phase)
 
-    def _pod_runs(self, lease: str, node: str) -> bool:
-        return _agent_name(lease, node) in self.agents()
-
     def _remove(self, lease: str, *, agents: bool) -> None:
         """An account that may inject no fault with agents may not delete them either."""
         core, namespace = self._cluster.core, self._cluster.namespace
@@ -270,7 +343,7 @@ class Leases:
             problem = quietly(
                 lambda: core.delete_collection_namespaced_pod(
                     namespace,
-                    label_selector=f"{KIND}=agent,harness.codai/lease={lease}",
+                    label_selector=f"{KIND}=agent,{OF_LEASE}={lease}",
                     grace_period_seconds=0,
                     _request_timeout=TIMEOUT_S,
                 )
@@ -282,26 +355,33 @@ class Leases:
             raise PlatformError(f"lease {lease}: {problem}", "harness reap --platform kubernetes")
 
 
-def agent_pod(namespace: str, lease: str, work: Work, image: str) -> client.V1Pod:
-    """The pod of one agent, with no more rights than its work takes."""
+def agent_pod(
+    namespace: str, lease: str, work: Work, image: str, *, undo: bool = False
+) -> client.V1Pod:
+    """The pod of one agent, with no more rights than its work takes.
+
+    With `undo` it is the second there: it undoes what the first, which is dead, has done.
+    """
     plan = {
         "namespace": namespace,
         "lease": lease,
         "node": work.node,
         "action": work.action,
-        "own_uid": "$(AGENT_UID)",
         "deadline_s": DEADLINE_S,
         "arguments": dict(work.arguments),
+        "undo": undo,
     }
+    text = json.dumps(plan).replace("$", "$$")  # a kubelet would put variables in their place
     uid = client.V1ObjectFieldSelector(field_path="metadata.uid")
     pod, container = _place(work)
     return client.V1Pod(
         metadata=client.V1ObjectMeta(
-            name=_agent_name(lease, work.node),
-            labels={MANAGED: OURS, KIND: "agent", "harness.codai/lease": lease},
+            name=_agent_name(lease, work.node) + ("-undo" if undo else ""),
+            labels={MANAGED: OURS, KIND: "agent", OF_LEASE: lease},
         ),
         spec=client.V1PodSpec(
             service_account_name=work.account,
+            enable_service_links=False,
             active_deadline_seconds=int(DEADLINE_S) + 60,
             termination_grace_period_seconds=5,
             containers=[
@@ -313,7 +393,7 @@ def agent_pod(namespace: str, lease: str, work: Work, image: str) -> client.V1Po
                         client.V1EnvVar(
                             name="AGENT_UID", value_from=client.V1EnvVarSource(field_ref=uid)
                         ),
-                        client.V1EnvVar(name="AGENT_PLAN", value=json.dumps(plan)),
+                        client.V1EnvVar(name="AGENT_PLAN", value=text),
                     ],
                     resources=client.V1ResourceRequirements(
                         requests={"cpu": "10m", "memory": "32Mi"}
@@ -350,6 +430,8 @@ def _on_the_node(node: str) -> tuple[dict[str, Any], dict[str, Any]]:
         "security_context": client.V1SecurityContext(
             run_as_user=0,
             privileged=False,
+            app_armor_profile=client.V1AppArmorProfile(type="Unconfined"),
+            seccomp_profile=client.V1SeccompProfile(type="Unconfined"),
             capabilities=client.V1Capabilities(add=list(CAPABILITIES)),
         ),
     }
@@ -379,4 +461,5 @@ def _unprivileged(**words: Any) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _agent_name(lease: str, node: str) -> str:
-    return f"{lease}-{node}"[:63].rstrip("-.")
+    """Nodes of one pool may have long names that differ in their last letters."""
+    return f"{lease}-{zlib.crc32(node.encode()):08x}"

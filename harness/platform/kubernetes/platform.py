@@ -21,6 +21,7 @@ from harness.platform.kubernetes.cluster import (
     Cluster,
     Node,
     Pod,
+    base_url,
     check_namespace,
 )
 from harness.platform.kubernetes.entrance import Entrance, entrance
@@ -127,7 +128,7 @@ class Kubernetes:
                 raise PlatformError(
                     f"{service.name}: no ready pod in {region}", "see `harness experiment plan`"
                 )
-            urls = tuple(f"http://{pod.address}:{service.port}" for pod in pods)
+            urls = tuple(base_url(pod.address, service.port) for pod in pods)
             what = f"{len(urls)} pods of {service.name} in {region}"
         else:
             found = self._entrance(service, through)
@@ -174,7 +175,7 @@ class Kubernetes:
                 id=pod.name,
                 service=service.name,
                 region=self._in(pod),
-                url=f"http://{pod.address}:{service.port}" if pod.address else "",
+                url=base_url(pod.address, service.port),
                 health=_health(pod),
                 restarts=pod.restarts,
             )
@@ -286,15 +287,20 @@ class Kubernetes:
         work = Work(node, RELAY, {"host": pods[0].address, "port": service.port})
         lease = f"harness-crossing-{time.time_ns():x}"
         held = {"works": [asdict(work)], "change": {}, "targets": [f"{near}|{far}"], "lease": lease}
-        self._leases.prepare(lease, [work], asdict(Heal(lease, "crossing", held)))
+        try:
+            self._leases.prepare(lease, [work], asdict(Heal(lease, "crossing", held)))
+        except PlatformError as problem:
+            self._progress(f"no door of the canary across {near}|{far}: {problem}")
+            yield None
+            return
         try:
             self._leases.hold(lease, [node])
-            url = f"http://{self._leases.address(lease, node)}:{RELAY_PORT}"
+            url = base_url(self._leases.address(lease, node), RELAY_PORT)
             where = f"kubernetes {self._where.namespace}: {near} to {far}"
             yield Crossing(Target(service.name, (url,), "service", where))
         finally:
             try:
-                self._leases.release(lease, [node])
+                self._leases.release(lease, [work])
             except PlatformError as problem:
                 self._progress(f"{problem}; it ends by itself")
 
@@ -321,6 +327,7 @@ class Kubernetes:
         works = [*found.works, *([undoing(fault.kind, back)] if back else [])]
         needs = (*faults.BASE, *faults.needs_of(fault.kind))
         require(self._cluster.api, self._where.namespace, needs, ROLES)
+        self._leases.rehearse(works)
         return Heal(
             fault_id,
             fault.kind,
@@ -357,7 +364,7 @@ class Kubernetes:
         words = heal.arguments
         if words.get("undo"):
             changes.undo(self._cluster, words["undo"])
-        self._leases.release(words["lease"], [work["node"] for work in words["works"]])
+        self._leases.release(words["lease"], [Work(**work) for work in words["works"]])
 
     def proof(self, heal: Heal) -> Proof:
         """What the agents show, or the API server for a change of the desired state."""

@@ -27,7 +27,12 @@ class Relay(socketserver.ThreadingTCPServer):
 
     def __init__(self, target: tuple[str, int], port: int = PORT) -> None:
         self.target = target
-        super().__init__(("", port), _Passing)
+        super().__init__(("", port), _Passing, bind_and_activate=False)
+        self.socket.close()
+        both = socket.has_dualstack_ipv6()
+        kind = socket.AF_INET6 if both else socket.AF_INET
+        self.socket = socket.create_server(("", port), family=kind, dualstack_ipv6=both)
+        self.server_address = self.socket.getsockname()
 
 
 class _Passing(socketserver.BaseRequestHandler):
