@@ -36,9 +36,9 @@ from benchmarks.chaos.crash_matrix import (
 from benchmarks.run import machine, table, write
 from harness.catalog import load_catalog, project_root
 from harness.chaos.experiment import experiment_names, load_experiment
-from harness.platform.kubernetes.agent import TABLE
 from harness.platform.kubernetes.delay import CHAIN
 from harness.platform.kubernetes.faults import NOT_HERE
+from harness.platform.kubernetes.packets import TABLE
 from harness.platform.kubernetes.platform import IMAGE_VARIABLE, Kubernetes, Where
 from tests.kubernetes.cluster import handle, keeper
 from tests.kubernetes.cluster.workload import Workload, apply_memorai

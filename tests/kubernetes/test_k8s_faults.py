@@ -23,8 +23,8 @@ from harness.catalog.model import Service
 from harness.cli import run
 from harness.errors import CapabilityMissing, PlatformError, UsageError
 from harness.platform import attach
-from harness.platform.kubernetes.agent import TABLE
 from harness.platform.kubernetes.delay import CHAIN
+from harness.platform.kubernetes.packets import TABLE
 from harness.platform.kubernetes.platform import IMAGE_VARIABLE, Kubernetes, Where
 from harness.platform.model import Fault, Heal, Proof
 from tests.kubernetes.cluster.handle import Handle

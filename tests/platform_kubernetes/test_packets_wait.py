@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from harness.platform.kubernetes import delay
-from harness.platform.kubernetes.agent import between_chains
+from harness.platform.kubernetes.packets import between_chains
 
 MARK = "0000beef"
 SCRIPT = """
@@ -79,9 +79,9 @@ def test_a_holder_that_is_killed_holds_nothing_any_more() -> None:
 
 EXPIRES = """
 import socket, subprocess, time
-from harness.platform.kubernetes import agent
+from harness.platform.kubernetes import actions, packets
 
-agent.ALIVE_S = 2
+actions.ALIVE_S = 2
 subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 server = socket.create_server(("127.0.0.2", 9000))
 
@@ -92,8 +92,8 @@ def reaches():
         return False
     return True
 
-chains = lambda: agent.between_chains(["127.0.0.1"], ["127.0.0.2"])
-cut = agent.packets("0000beef", chains, "it")
+chains = lambda: packets.between_chains(["127.0.0.1"], ["127.0.0.2"])
+cut = actions.packets("0000beef", chains, "it")
 told = [reaches()]
 cut.do()
 told.append(reaches())

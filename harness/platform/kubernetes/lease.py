@@ -22,8 +22,8 @@ from kubernetes.client.exceptions import ApiException
 
 from harness.errors import PlatformError
 from harness.platform.kubernetes.access import TIMEOUT_S, is_gone, quietly, telling
-from harness.platform.kubernetes.agent import AGENT_UID
 from harness.platform.kubernetes.cluster import MANAGED, OURS, Cluster
+from harness.platform.kubernetes.packets import AGENT_UID
 from harness.platform.model import Heal
 
 KIND = "harness.codai/kind"
