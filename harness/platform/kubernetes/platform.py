@@ -286,23 +286,34 @@ class Kubernetes:
         node = min(each.name for each in nodes)
         work = Work(node, RELAY, {"host": pods[0].address, "port": service.port})
         lease = f"harness-crossing-{time.time_ns():x}"
-        held = {"works": [asdict(work)], "change": {}, "targets": [f"{near}|{far}"], "lease": lease}
         try:
-            self._leases.prepare(lease, [work], asdict(Heal(lease, "crossing", held)))
+            url = self._open(lease, work, f"{near}|{far}")
         except PlatformError as problem:
             self._progress(f"no door of the canary across {near}|{far}: {problem}")
             yield None
             return
         try:
-            self._leases.hold(lease, [node])
-            url = base_url(self._leases.address(lease, node), RELAY_PORT)
             where = f"kubernetes {self._where.namespace}: {near} to {far}"
             yield Crossing(Target(service.name, (url,), "service", where))
         finally:
-            try:
-                self._leases.release(lease, [work])
-            except PlatformError as problem:
-                self._progress(f"{problem}; it ends by itself")
+            self._close(lease, work)
+
+    def _open(self, lease: str, work: Work, link: str) -> str:
+        """Start a relay; the URL at which it is asked."""
+        held = {"works": [asdict(work)], "change": {}, "targets": [link], "lease": lease}
+        self._leases.prepare(lease, [work], asdict(Heal(lease, "crossing", held)))
+        try:
+            self._leases.hold(lease, [work.node])
+            return base_url(self._leases.address(lease, work.node), RELAY_PORT)
+        except BaseException:
+            self._close(lease, work)
+            raise
+
+    def _close(self, lease: str, work: Work) -> None:
+        try:
+            self._leases.release(lease, [work])
+        except PlatformError as problem:
+            self._progress(f"{problem}; it ends by itself")
 
     # -- faults --------------------------------------------------------------------------------
 
