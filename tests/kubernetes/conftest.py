@@ -14,6 +14,13 @@ from tests.kubernetes.cluster.handle import Handle
 from tests.kubernetes.cluster.requirements import missing
 from tests.kubernetes.cluster.workload import Workload, apply_memorai, remove
 
+LONGEST = "test_scale_test.py"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first: beside it another worker does all the rest."""
+    items.sort(key=lambda item: item.path.name != LONGEST)
+
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Handle]:

@@ -319,14 +319,32 @@ def test_what_killed_agents_leave_is_undone_by_others(
     until(lambda: all(answers(each.url) for each in platform.replicas(service)))
 
 
-def kill_agents(cluster: Handle) -> None:
-    """Every process of an agent, by its command line, on the fixture's own nodes."""
+def test_a_node_that_stands_still_is_set_going_when_its_agents_container_is_killed(
+    platform: Kubernetes, service: Service, cluster: Handle
+) -> None:
+    """No other agent could start there: its kubelet stands still too. The watcher has left it."""
+    heal = broken(platform, service, "fail-region", region="eu-west-1")
+    kill_agents(cluster, all_of_it=False)
+    urls = [each.url for each in platform.replicas(service) if each.region == "eu-west-1"]
+    until(lambda: all(answers(url) for url in urls), 20)
+    platform.heal(heal)
+
+
+def kill_agents(cluster: Handle, *, all_of_it: bool = True) -> None:
+    """Every process of an agent on the fixture's own nodes, or the first of each container only.
+
+    With the first the runtime ends what else is in its container.
+    """
     cluster.own()
     killed = 0
-    for place in Path("/proc").glob("[0-9]*/cmdline"):
+    for place in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if b"harness.platform.kubernetes.agent" in place.read_bytes():
-                os.kill(int(place.parent.name), signal.SIGKILL)
+            if b"harness.platform.kubernetes.agent" not in (place / "cmdline").read_bytes():
+                continue
+            parent = (place / "stat").read_text().rpartition(")")[2].split()[1]
+            first = b"containerd-shim" in Path(f"/proc/{parent}/cmdline").read_bytes()
+            if all_of_it or first:
+                os.kill(int(place.name), signal.SIGKILL)
                 killed += 1
     assert killed, "no agent was there to be killed"
 

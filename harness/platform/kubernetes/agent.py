@@ -253,8 +253,24 @@ class Watch:
         return None, data.get("wish")
 
 
+def leave_container() -> None:
+    """Go to the cgroup of the node's first process: a runtime kills all that is in a container's.
+
+    Where that cannot be (no rights on the node), nothing is moved.
+    """
+    root = Path("/proc/1/root/sys/fs/cgroup")
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/1/cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            mounted = root / controllers.removeprefix("name=")
+            for place in (mounted / path.lstrip("/"), mounted):
+                with contextlib.suppress(OSError):
+                    (place / "cgroup.procs").write_text(str(os.getpid()))
+                    break
+
+
 def watch_parent(undo: Callable[[], None]) -> None:
-    """A process of its own that undoes the fault should the agent be killed."""
+    """A process of its own that undoes the fault should the agent be killed, container and all."""
     read, _write = os.pipe()
     if os.fork():
         os.close(read)  # the write end closes with us, however we end
@@ -262,6 +278,7 @@ def watch_parent(undo: Callable[[], None]) -> None:
     os.closerange(3, read)
     os.closerange(read + 1, 256)  # nobody else waits for the end of what it holds
     os.setsid()
+    leave_container()
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     while os.read(read, 1):
         continue

@@ -10,6 +10,7 @@ entry, so that any harness can undo it) and, per node, what its agent shows.
 from __future__ import annotations
 
 import json
+import secrets
 import threading
 import time
 import zlib
@@ -158,7 +159,7 @@ class Leases:
         for work in waiting:
             if work.node not in nodes:
                 continue  # what it was is gone with it
-            dead = _agent_name(lease, work.node) not in alive
+            dead = not any(name.startswith(_agent_name(lease, work.node)) for name in alive)
             if dead and work.action == RELAY:
                 continue
             if dead and work.node not in again:
@@ -376,7 +377,7 @@ def agent_pod(
     pod, container = _place(work)
     return client.V1Pod(
         metadata=client.V1ObjectMeta(
-            name=_agent_name(lease, work.node) + ("-undo" if undo else ""),
+            name=_agent_name(lease, work.node) + (f"-{secrets.token_hex(3)}" if undo else ""),
             labels={MANAGED: OURS, KIND: "agent", OF_LEASE: lease},
         ),
         spec=client.V1PodSpec(
