@@ -324,6 +324,7 @@ def test_a_node_that_stands_still_is_set_going_when_its_agents_container_is_kill
 ) -> None:
     """No other agent could start there: its kubelet stands still too. The watcher has left it."""
     heal = broken(platform, service, "fail-region", region="eu-west-1")
+    assert any(not in_a_pod(place) for place in agents())
     kill_agents(cluster, all_of_it=False)
     urls = [each.url for each in platform.replicas(service) if each.region == "eu-west-1"]
     until(lambda: all(answers(url) for url in urls), 20)
@@ -337,16 +338,27 @@ def kill_agents(cluster: Handle, *, all_of_it: bool = True) -> None:
     """
     cluster.own()
     killed = 0
-    for place in Path("/proc").glob("[0-9]*"):
+    for place in agents():
         with suppress(OSError):
-            if b"harness.platform.kubernetes.agent" not in (place / "cmdline").read_bytes():
-                continue
             parent = (place / "stat").read_text().rpartition(")")[2].split()[1]
             first = b"containerd-shim" in Path(f"/proc/{parent}/cmdline").read_bytes()
             if all_of_it or first:
                 os.kill(int(place.name), signal.SIGKILL)
                 killed += 1
     assert killed, "no agent was there to be killed"
+
+
+def agents() -> Iterator[Path]:
+    """The entries in /proc of every process of an agent."""
+    for place in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if b"harness.platform.kubernetes.agent" in (place / "cmdline").read_bytes():
+                yield place
+
+
+def in_a_pod(place: Path) -> bool:
+    """Whether a process is in a pod's cgroup in every hierarchy."""
+    return all("kubepods" in line for line in (place / "cgroup").read_text().splitlines())
 
 
 def rules_of(pid: int) -> list[str]:
