@@ -337,15 +337,16 @@ def kill_agents(cluster: Handle, *, all_of_it: bool = True) -> None:
     With the first the runtime ends what else is in its container.
     """
     cluster.own()
-    killed = 0
-    for place in agents():
-        with suppress(OSError):
-            parent = (place / "stat").read_text().rpartition(")")[2].split()[1]
-            first = b"containerd-shim" in Path(f"/proc/{parent}/cmdline").read_bytes()
-            if all_of_it or first:
-                os.kill(int(place.name), signal.SIGKILL)
-                killed += 1
-    assert killed, "no agent was there to be killed"
+    found = [place for place in agents() if all_of_it or is_first(place)]
+    assert found, "no agent was there to be killed"
+    for place in found:
+        os.kill(int(place.name), signal.SIGKILL)
+
+
+def is_first(place: Path) -> bool:
+    """Whether a process is its container's first."""
+    parent = (place / "stat").read_text().rpartition(")")[2].split()[1]
+    return b"containerd-shim" in Path(f"/proc/{parent}/cmdline").read_bytes()
 
 
 def agents() -> Iterator[Path]:

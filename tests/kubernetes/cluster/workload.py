@@ -92,6 +92,11 @@ def apply_memorai(cluster: Handle, workload: Workload | None = None, *, wait: bo
     wanted = workload or Workload()
     regions = cluster.regions()
     names = sorted(set(regions.values()), reverse=True)
+    cluster.until(
+        f"an old namespace {wanted.namespace} gone",
+        lambda: "deletionTimestamp" not in _namespace(cluster, wanted.namespace),
+        REMOVE_LIMIT_S,
+    )
     kind = {"apiVersion": "v1", "kind": "Namespace"}
     cluster.apply([{**kind, "metadata": {"name": wanted.namespace}}])
     if wanted.starved:
@@ -108,6 +113,11 @@ def apply_memorai(cluster: Handle, workload: Workload | None = None, *, wait: bo
             _wait(cluster, wanted, f"deployment/{wanted.service}")
     found = cluster.get("service", wanted.service, f"--namespace={wanted.namespace}")
     return f"http://{found['spec']['clusterIP']}:{wanted.port}"
+
+
+def _namespace(cluster: Handle, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = cluster.get("namespace", name).get("metadata", {})
+    return found
 
 
 def remove(cluster: Handle, namespace: str = "codai-staging", *, wait: bool = True) -> None:
