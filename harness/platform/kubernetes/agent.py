@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.platform.kubernetes.actions import (
+    UNDO_S,
     Action,
     Envoys,
     burn,
@@ -282,7 +283,13 @@ def watch_parent(undo: Callable[[], None]) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     while os.read(read, 1):
         continue
-    undo()
+    until = time.monotonic() + UNDO_S
+    while time.monotonic() < until:
+        try:
+            undo()
+            break
+        except OSError:
+            time.sleep(0.1)
     os._exit(0)
 
 
