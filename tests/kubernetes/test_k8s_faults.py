@@ -324,7 +324,7 @@ def test_a_node_that_stands_still_is_set_going_when_its_agents_container_is_kill
 ) -> None:
     """No other agent could start there: its kubelet stands still too. The watcher has left it."""
     heal = broken(platform, service, "fail-region", region="eu-west-1")
-    assert any(not in_a_pod(place) for place in agents())
+    assert any(not in_a_pod(place) for place in agents(cluster))
     kill_agents(cluster, all_of_it=False)
     urls = [each.url for each in platform.replicas(service) if each.region == "eu-west-1"]
     until(lambda: all(answers(url) for url in urls), 20)
@@ -336,8 +336,7 @@ def kill_agents(cluster: Handle, *, all_of_it: bool = True) -> None:
 
     With the first the runtime ends what else is in its container.
     """
-    cluster.own()
-    found = [place for place in agents() if all_of_it or is_first(place)]
+    found = [place for place in agents(cluster) if all_of_it or is_first(place)]
     assert found, "no agent was there to be killed"
     for place in found:
         os.kill(int(place.name), signal.SIGKILL)
@@ -349,11 +348,14 @@ def is_first(place: Path) -> bool:
     return b"containerd-shim" in Path(f"/proc/{parent}/cmdline").read_bytes()
 
 
-def agents() -> Iterator[Path]:
-    """The entries in /proc of every process of an agent."""
+def agents(cluster: Handle) -> Iterator[Path]:
+    """The entries in /proc of every process of an agent on this cluster's nodes, and no other's."""
+    nodes = [f"/{node.cgroup.strip('/')}/" for node in cluster.own().nodes]
     for place in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if b"harness.platform.kubernetes.agent" in (place / "cmdline").read_bytes():
+            where = (place / "cgroup").read_text()
+            words = (place / "cmdline").read_bytes()
+            if b"kubernetes.agent" in words and any(node in where for node in nodes):
                 yield place
 
 
