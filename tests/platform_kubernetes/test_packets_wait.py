@@ -56,19 +56,24 @@ print(sound, delayed, count, left, after, delay.has_rules(MARK), delay.handed_ov
 """
 
 
-@pytest.mark.lab
-@pytest.mark.skipif(os.geteuid() != 0, reason="a network namespace of its own takes root")
-def test_a_holder_that_is_killed_holds_nothing_any_more() -> None:
-    """The rules that it leaves let everything pass, until they are taken away."""
+def alone(script: str) -> list[str]:
+    """The words that a script prints, run in a network of its own."""
     done = subprocess.run(
-        ["unshare", "--net", sys.executable, "-c", SCRIPT],
+        ["unshare", "--net", sys.executable, "-c", script],
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    sound, delayed, count, left, after, remains, taken = done.stdout.split()
+    return done.stdout.split()
+
+
+@pytest.mark.lab
+@pytest.mark.skipif(os.geteuid() != 0, reason="a network namespace of its own takes root")
+def test_a_holder_that_is_killed_holds_nothing_any_more() -> None:
+    """The rules that it leaves let everything pass, until they are taken away."""
+    sound, delayed, count, left, after, remains, taken = alone(SCRIPT)
     # On a loopback every packet leaves and comes in on the same node: it is held twice.
     assert float(delayed) >= 4 * 0.02 > float(sound)
     assert int(count) > 10
@@ -113,15 +118,7 @@ print(*told)
 @pytest.mark.skipif(os.geteuid() != 0, reason="a network namespace of its own takes root")
 def test_a_cut_ends_by_itself_when_its_agent_says_nothing_any_more() -> None:
     """The kernel takes away what its rules ask for, though the rules are still there."""
-    done = subprocess.run(
-        ["unshare", "--net", sys.executable, "-c", EXPIRES],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    before, cut, kept, shown, expired, left, undone = done.stdout.split()
+    before, cut, kept, shown, expired, left, undone = alone(EXPIRES)
     assert (before, cut) == ("True", "False")
     assert (kept, shown) == ("False", "True"), "renewed"
     assert (expired, left) == ("True", "True")

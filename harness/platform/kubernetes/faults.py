@@ -354,7 +354,7 @@ def _isolate(fault: Fault, view: View) -> Resolved:
     return _all_of(fault, view, view.nodes_of(_named(fault, "region")), "cut-node")
 
 
-def _networks(view: View, nodes: Sequence[Node]) -> list[str]:
+def _networks(everybody: Sequence[Pod], nodes: Sequence[Node]) -> list[str]:
     """The nodes' own addresses, and the subnets of their pods.
 
     A network plug-in may take no heed of the subnets that the nodes are said to have: then the
@@ -362,7 +362,7 @@ def _networks(view: View, nodes: Sequence[Node]) -> list[str]:
     """
     found: list[str] = []
     for node in nodes:
-        pods = [p.address for p in view.cluster.pods({}) if p.address and p.node == node.name]
+        pods = [p.address for p in everybody if p.address and p.node == node.name]
         kept = all(any(_within(each, net) for net in node.subnets) for each in pods)
         found += [*node.addresses, *(node.subnets if kept else pods)]
     return sorted(dict.fromkeys(found))
@@ -402,9 +402,10 @@ def _between_regions(fault: Fault, view: View, action: str, **words: Any) -> Res
     if not isinstance(pair, list | tuple) or len(set(map(str, pair))) != 2:  # noqa: PLR2004 - two ends
         raise PlatformError(f"{fault.kind}: regions {pair!r}", "give two of them")
     near, far = (view.nodes_of(str(each)) for each in pair)
-    other = _networks(view, far)
+    everybody = view.cluster.pods({})
+    other = _networks(everybody, far)
     works = (
-        Work(node.name, action, {"near": _networks(view, [node]), "far": other, **words})
+        Work(node.name, action, {"near": _networks(everybody, [node]), "far": other, **words})
         for node in near
     )
     return Resolved((f"{pair[0]}|{pair[1]}",), tuple(works))
