@@ -23,6 +23,8 @@ pytestmark = pytest.mark.kubernetes
 NAMESPACE = "load-jobs-test"
 ROLE = Path(__file__).parents[2] / "deploy" / "load" / "rbac.yaml"
 Load = Callable[..., "subprocess.Popen[str]"]
+VERDICTS = {0, 1, 3, 4}
+"""Exit codes: this machine may be too busy for the service or for its measurement."""
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +129,7 @@ def test_workers_in_pods_make_a_whole_record_with_the_shipped_roles_alone(
         for role in ("worker", "master"):
             nodes |= {pod["spec"]["nodeName"] for pod in load_pods(cluster, role)}
         time.sleep(1.0)
-    assert process.returncode in {0, 3, 4}, process.communicate()  # this machine may be too busy
+    assert process.returncode in VERDICTS, process.communicate()
     record = record_in(tmp_path)
     assert record.status == "complete"
     assert record.conserved is True
@@ -197,7 +199,7 @@ def test_killed_commands_leave_jobs_that_end_and_go_by_themselves_and_a_living_o
         process.wait()
     assert left(cluster)
     out, err = living.communicate(timeout=180)
-    assert living.returncode in {0, 1, 3, 4}, (out, err)
+    assert living.returncode in VERDICTS, (out, err)
     record = record_in(tmp_path / "living")
     assert record.conserved is True
     assert not [text for event in record.events_of("end") for text in event["errors"]]
