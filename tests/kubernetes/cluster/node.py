@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from tests.kubernetes.cluster import proxy
@@ -51,7 +50,7 @@ class Node(Machine):
         topology: Topology,
         place: Place,
         directory: Path,
-        programs: Mapping[str, Path],
+        programs: Path,
         kubeconfigs: tuple[Path, Path],
         authority: Path,
         serves: Path,
@@ -66,7 +65,7 @@ class Node(Machine):
         up = f"[ -e {serves} ]"
         self.unit("kubelet", self._kubelet(kubelet, authority), after=f"[ -S {SOCKET} ] && {up}")
         settings = proxy.configuration(directory, proxies, topology)
-        self.unit("kube-proxy", proxy.command(programs["kube"], settings, place.name), after=up)
+        self.unit("kube-proxy", proxy.command(programs, settings, place.name), after=up)
 
     def _containerd(self) -> Path:
         """Write the configurations of containerd and of the pods' network.
@@ -125,7 +124,7 @@ class Node(Machine):
             },
         )
         return [
-            str(self.programs["kube"] / "kubelet"),
+            str(self.programs / "kubelet"),
             f"--config={config}",
             f"--kubeconfig={kubeconfig}",
             f"--hostname-override={self.name}",
