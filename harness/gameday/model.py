@@ -25,8 +25,8 @@ class GameDayOptions:
     """What to run: experiments by name, on which deployment, how often each.
 
     Without names all are run but those with the tag `extended`, unless `extended` is set.
-    `parameters` override the experiments' own configuration; `retries` is how often an invalid
-    measurement is made again.
+    `parameters` override the experiments' own configuration; `retries` is how often a measurement
+    that is invalid, or in doubt for this machine's own delays, is made again.
     """
 
     run: RunOptions

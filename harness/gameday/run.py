@@ -206,16 +206,16 @@ def _one(
 def _repeated(
     ready: Session, experiment: Experiment, options: GameDayOptions, listener: Listener
 ) -> list[tuple[RunRecord, ExperimentVerdict]]:
-    """Every repetition's record and verdict; an invalid measurement is made again."""
+    """Every repetition's record and verdict; what this machine spoilt is measured again."""
     found = []
     for _ in range(options.repeat):
         for attempt in range(options.retries + 1):
             record = ExperimentRun(ready, experiment, listener.hear).run()
             verdict = judge_experiment(record)
             write_experiment(verdict, record.directory)
-            if verdict.outcome != "invalid" or not verdict.healed or attempt == options.retries:
+            if not verdict.unmeasured or not verdict.healed or attempt == options.retries:
                 break
-            listener.say(f"invalid, again: {verdict.reasons[0]}")
+            listener.say(f"{verdict.outcome}, again: {verdict.reasons[0]}")
         found.append((record, verdict))
         if not verdict.healed:
             break

@@ -104,11 +104,11 @@ def effect_of(
     seen = [e for e in proofs if e.get("in_effect") is not None and isinstance(e.get("t"), float)]
     during = [e["in_effect"] for e in seen if e["t"] >= inject and e["t"] <= heal]
     after = [e["in_effect"] for e in seen if e["t"] >= heal - 1e-3]
-    return Effect(
-        tuple(found),
-        any(during) if during else None,
-        not after[-1] if after else None,
-    )
+    undone = not after[-1] if after else None
+    if undone and any(each.ended is not None for each in found):
+        # Slow at the end, at one door: others saw it end, and the tail is judged by the load.
+        found = [each for each in found if each.ended is not None or each.how != "slow"]
+    return Effect(tuple(found), any(during) if during else None, undone)
 
 
 def _witness(

@@ -7,7 +7,8 @@ was not seen to begin and to end proves nothing (inconclusive); then each expect
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,13 +23,14 @@ from harness.judge.failover import (
     Stages,
     backlog_of,
     milestones_of,
+    own_delay_of,
     recovery_of,
     stages_of,
     unfelt_s,
 )
 from harness.judge.lost_writes import LostWrites, lost_writes, reads_of, writes_of
 from harness.judge.model import EXIT_CODES, PRIORITY, Outcome, ValidityCheck
-from harness.judge.validity import check_validity
+from harness.judge.validity import LAG_SHARE, check_validity
 from harness.record.run import RunRecord
 from harness.record.storage import read_object, write_atomic
 from harness.stats.burn import budget
@@ -58,18 +60,23 @@ SETTLED_S = 3.0
 """Left out after the recovery before the tail is looked at."""
 
 Word = Literal["pass", "fail", "inconclusive"]
-_Made = tuple[Word | None, str, str, str]
+_Made = tuple[Word | Literal["noisy"] | None, str, str, str]
+"""Outcome, measured, limit, statement. `noisy`: it failed, unless this machine itself was late."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing judged; `outcome` None: it was not asked for, or there was nothing to judge."""
+    """One thing judged; `outcome` None: it was not asked for, or there was nothing to judge.
+
+    `noisy`: it is in doubt only since this machine itself was late.
+    """
 
     name: str
     outcome: Word | None
     measured: str
     limit: str
     statement: str
+    noisy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +109,12 @@ class ExperimentVerdict:
         """0 pass, 1 fail, 3 inconclusive, 4 invalid."""
         return EXIT_CODES[self.outcome]
 
+    @property
+    def unmeasured(self) -> bool:
+        """Whether this machine decided and not the service: it can be measured again."""
+        noisy = any(check.noisy for check in self.checks)
+        return self.outcome == "invalid" or (self.outcome == "inconclusive" and noisy)
+
     def as_dict(self) -> dict[str, Any]:
         """experiment.json: `schema`, `exit_code` and every field by its name."""
         return {"schema": SCHEMA, "exit_code": self.exit_code, **asdict(self)}
@@ -117,6 +130,9 @@ class _Facts:
     effect: Effect
     milestones: Milestones
     recovery: Recovery
+    at_best: Recovery
+    """The same if all that this machine may have added to a latency was its own."""
+
     backlog: Backlog
     writes: LostWrites | None
     lacking: Mapping[str, int]
@@ -197,6 +213,7 @@ def _facts(record: RunRecord, expect: Expectations, stages: Stages, targets: lis
         effect=effect,
         milestones=milestones_of(record, stages, found, backlog, targets),
         recovery=found,
+        at_best=recovery_of(record, stages, own_delay=own_delay_of(record)),
         backlog=backlog,
         writes=writes,
         lacking=lacking,
@@ -286,6 +303,11 @@ def _guarded(name: str, check: Callable[[_Facts], _Made], facts: _Facts) -> Chec
             "",
             f"The check crashed: {type(error).__name__}: {error}.",
         )
+    if outcome == "noisy":
+        told = (
+            f"{statement.removesuffix('.')}, or this machine itself was late: free it, run again."
+        )
+        return Check(name, "inconclusive", measured, limit, told, noisy=True)
     return Check(name, outcome, measured, limit, statement)
 
 
@@ -366,6 +388,11 @@ def _impact(facts: _Facts) -> _Made:
         if facts.expect.impact:
             told = "No user felt a fault that must be felt: it did not do what it stands for."
         return word, "none", limit, told
+    if facts.at_best.impact is None:
+        if facts.expect.impact:
+            return "noisy", format_duration(found.impact), limit, "Users felt it."
+        told = "Seconds left the band of before; this machine's own lateness would explain them."
+        return None, format_duration(found.impact), limit, told
     ratio = _ratio(facts.record, facts.stages.inject, facts.stages.heal)
     failed = f"{format_ratio(ratio)} of the requests failed during it" if ratio else "none failed"
     return (
@@ -375,11 +402,20 @@ def _impact(facts: _Facts) -> _Made:
 
 
 def _recovered(facts: _Facts) -> _Made:
-    found, expect = facts.recovery, facts.expect
-    if expect.recovery_s is None:
-        return None, _recovery_words(found), "not asked", "No recovery time was asked for."
+    """In time, too late, or, where only the machine's own delays make the difference, unknown."""
+    if facts.expect.recovery_s is None:
+        words = _recovery_words(facts.recovery)
+        return None, words, "not asked", "No recovery time was asked for."
+    made = _in_time(facts, facts.recovery, facts.expect.recovery_s)
+    if made[0] == "fail" and _in_time(facts, facts.at_best, facts.expect.recovery_s)[0] == "pass":
+        return "noisy", *made[1:]
+    return made
+
+
+def _in_time(facts: _Facts, found: Recovery, within_s: float) -> _Made:
+    expect = facts.expect
     since = "injection" if expect.recovery_from == "inject" else "heal"
-    limit = f"{format_duration(expect.recovery_s)} from the {since}"
+    limit = f"{format_duration(within_s)} from the {since}"
     if found.impact is None:
         return "pass", "never away", limit, "It never left the band of before."
     if found.censored or found.recovery is None or found.low is None or found.high is None:
@@ -392,7 +428,7 @@ def _recovered(facts: _Facts) -> _Made:
     measured = max(found.recovery - shift, 0.0)
     low, high = max(found.low - shift, 0.0), max(found.high - shift, 0.0)
     words = f"{format_duration(measured)} ({low:.0f} to {high:.0f} s)"
-    word: Word = "pass" if measured <= expect.recovery_s else "fail"
+    word: Word = "pass" if measured <= within_s else "fail"
     return (
         word, words, limit,
         f"9 of 10 seconds were in the band again {words} after the {since}.",
@@ -412,22 +448,37 @@ def _tail(facts: _Facts) -> _Made:
     limit = f"{TAIL_TIMES:g} times before, errors <= {format_ratio(ERRORS_AFTER)}"
     if stages.end - since < SETTLED_S:
         return "inconclusive", "too short", limit, "Too little was left after it to see the tail."
-    before = _p99(record, stages.before, stages.inject)
-    after = _p99(record, since, stages.end)
+    before = _p99(record, _whole(stages.before, stages.inject))
+    late = _whole(since, min(stages.end, record.seconds))
+    after = _p99(record, late)
     errors = _ratio(record, since, stages.end) or 0.0
     if before is None or after is None:
         return "inconclusive", "unknown", limit, "No request tells of the tail."
     words = f"p99 {format_duration(after)}, errors {format_ratio(errors)}"
     told = f"After it the p99 was {format_duration(after)}, before it {format_duration(before)}; "
     told += f"{format_ratio(errors)} of the requests failed."
-    bad = after > TAIL_TIMES * max(before, unfelt_s(record)) or errors > ERRORS_AFTER
-    return ("fail" if bad else "pass"), words, limit, told
+    most = TAIL_TIMES * max(before, unfelt_s(record))
+    if errors > ERRORS_AFTER:
+        return "fail", words, limit, told
+    if after <= most:
+        return "pass", words, limit, told
+    own = own_delay_of(record)
+    quiet = _p99(record, [second for second in late if own[second] <= LAG_SHARE * before])
+    if quiet is None or quiet <= most:
+        return "noisy", words, limit, told
+    return "fail", words, limit, told
 
 
-def _p99(record: RunRecord, begin: float, end: float) -> float | None:
+def _whole(begin: float, end: float) -> Sequence[int]:
+    """The seconds that lie wholly between the two."""
+    return range(math.ceil(begin), int(end))
+
+
+def _p99(record: RunRecord, seconds: Sequence[int]) -> float | None:
     from harness.record.distribution import Distribution, stack  # noqa: PLC0415 - numpy's price
 
-    seconds = range(int(begin + 0.999), min(int(end), record.seconds))
+    if not seconds:
+        return None
     parts = record.distributions("response")
     values, counts = stack([parts[second] for second in seconds])
     return Distribution(values, counts.sum(axis=0)).quantile(0.99)

@@ -15,6 +15,7 @@ from harness.record.distribution import Counts, Floats
 from harness.record.run import RunRecord
 from harness.stats.burn import BurnAlert, firing
 from harness.stats.recovery import Recovery, recovery
+from harness.units import NANOSECONDS
 
 UNHEALTHY = frozenset({"failed", "unready", "NotReady", "not ready", "Unknown", "removed"})
 """What a platform's own health check says of what it has given up."""
@@ -92,25 +93,45 @@ def stages_of(record: RunRecord) -> Stages | None:
     )
 
 
-def recovery_of(record: RunRecord, stages: Stages, q: float = 0.95) -> Recovery:
+def recovery_of(
+    record: RunRecord, stages: Stages, q: float = 0.95, *, own_delay: Floats | None = None
+) -> Recovery:
     """Recovery by errors, throughput and one quantile of the latency together (9 of 10 seconds).
 
     Latency and errors by when requests were due, throughput by when they ended; latencies below
-    `unfelt_s` count as that. Raises DataError
-    where the stage before is shorter than ten seconds.
+    `unfelt_s` count as that. `own_delay`, seconds, shape (seconds,), is taken off the latencies
+    after the injection. Raises DataError where the stage before is shorter than ten seconds.
     """
     begin, end = int(np.ceil(stages.before)), int(stages.end)
     seconds = np.arange(begin, end)
     due, done = record.series("due"), record.series("done")
     offered = np.maximum(due.offered[begin:end], 1)
+    latency = record.quantile_series(q)[begin:end].copy()
+    if own_delay is not None:
+        since = int(stages.inject) - begin
+        latency[since:] -= own_delay[begin + since : end]
     series = {
-        "latency": np.maximum(record.quantile_series(q)[begin:end], unfelt_s(record)),
+        "latency": np.maximum(latency, unfelt_s(record)),
         "errors": due.lost[begin:end] / offered,
         "throughput": np.minimum(done.completed[begin:end].astype(float), offered),
     }
     return recovery(
         seconds, series, stages.inject, stages.heal, latency_tolerance=LATENCY_TOLERANCE
     )
+
+
+def own_delay_of(record: RunRecord) -> Floats:
+    """What this machine itself may have added to a second's latencies, s; shape (seconds,).
+
+    The greater of the generator's lag (p95) and the slowest answer of the null server beside it.
+    A latency that this explains may be the service's, or not: nobody can know.
+    """
+    found = np.nan_to_num(record.quantile_series(0.95, "lag"))
+    for event in record.events_of("probe"):
+        second, worst = event.get("second"), event.get("max_ns")
+        if isinstance(second, int) and 0 <= second < len(found) and worst is not None:
+            found[second] = max(found[second], worst / NANOSECONDS)
+    return found
 
 
 def unfelt_s(record: RunRecord) -> float:

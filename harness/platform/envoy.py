@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 ADMIN_PORTS = (15000, 9901, 19000)
 """Where Envoy's administration is looked for: Istio's port, Envoy's own example, Consul's."""
@@ -44,8 +44,11 @@ def aborting(share: float, status: int) -> dict[str, str]:
 
 
 def _percent(share: float) -> str:
-    """Envoy takes whole percents; it shall be one at least."""
-    return str(max(1, round(100 * share)))
+    """A whole percent as a number, which every Envoy takes; else its FractionalPercent."""
+    millionths = max(1, round(1_000_000 * share))
+    if millionths % 10_000 == 0:
+        return str(millionths // 10_000)
+    return json.dumps({"numerator": millionths, "denominator": "MILLION"}, separators=(",", ":"))
 
 
 def within(pid: int, ask: Callable[[], Found]) -> Found:
@@ -75,7 +78,8 @@ class Admin:
 
     def set(self, values: Mapping[str, str]) -> None:
         """Set runtime keys; an empty value takes the key away."""
-        self._ask("POST", f"/runtime_modify?{urlencode(values)}")
+        words = urlencode(values, quote_via=quote)  # Envoy takes a plus sign for itself
+        self._ask("POST", f"/runtime_modify?{words}")
 
     def values(self) -> dict[str, str]:
         """The runtime keys that are set, by whatever layer."""

@@ -181,3 +181,47 @@ def test_three_milliseconds_of_a_hundred_are_no_worse_than_one(tmp_path: Path) -
     made = {"median_s": 0.001, "slow": lambda second: 1.0 if second < INJECT else 3.0}
     verdict = judged(tmp_path, made=made)
     assert (word(verdict, "recovery"), word(verdict, "tail after")) == ("pass", "pass")
+
+
+@pytest.mark.parametrize(("seconds", "check"), [((25, 40), "recovery"), ((45, END), "tail after")])
+def test_lateness_that_the_machine_itself_may_have_made_is_a_doubt_and_no_failure(
+    tmp_path: Path, seconds: tuple[int, int], check: str
+) -> None:
+    """Where the null server beside the load was as late, nobody knows whose the delay was."""
+    begin, end = seconds
+
+    def late(second: int) -> float:
+        return 8.0 if begin <= second < end else 1.0
+
+    def probe(second: int, worst_s: float) -> dict[str, object]:
+        worst = int(worst_s * 1e9)
+        return {"type": "probe", "t": second + 1.0, "second": second, "max_ns": worst}
+
+    noisy = tuple(probe(second, 0.15) for second in range(begin, end))
+    quiet = tuple(probe(second, 0.001) for second in range(begin, end))
+    for name, extra, said in (("noisy", noisy, "inconclusive"), ("quiet", quiet, "fail")):
+        verdict = judged(tmp_path / name, made={"slow": late}, extra=extra)
+        assert (verdict.outcome, word(verdict, check)) == (said, said), verdict.reasons
+        assert verdict.unmeasured is (name == "noisy")
+
+
+def test_errors_are_a_failure_on_a_noisy_machine_too(tmp_path: Path) -> None:
+    noise = tuple(
+        {"type": "probe", "t": second + 1.0, "second": second, "max_ns": 10**9}
+        for second in range(INJECT, END)
+    )
+    verdict = judged(tmp_path, outage=(INJECT, HEAL + 1), extra=noise)
+    assert word(verdict, "recovery") == "fail"
+
+
+def test_a_door_that_is_merely_slow_at_the_end_is_no_doubt_where_another_saw_the_end(
+    tmp_path: Path,
+) -> None:
+    slow = tuple(
+        {"type": "canary", "t": t / 5 + 0.01, "where": "memorai-eu-west-1-0", "connection": "new",
+         "ok": True, "error": None, "region": "eu-west-1",
+         "latency_s": 0.05 if t / 5 >= INJECT else 0.01}
+        for t in range(20, END * 5)
+    )  # fmt: skip
+    verdict = judged(tmp_path, extra=slow)
+    assert verdict.outcome == "pass", verdict.reasons

@@ -16,7 +16,7 @@ from harness.record.storage import read_object
 from tests.kubernetes.cluster.handle import Handle
 from tests.kubernetes.cluster.workload import remove
 
-pytestmark = [pytest.mark.kubernetes, pytest.mark.slow]
+pytestmark = pytest.mark.kubernetes
 
 BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"^\$ (.+)$", re.MULTILINE)

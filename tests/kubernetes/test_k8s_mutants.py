@@ -20,7 +20,7 @@ from tests.kubernetes.cluster.handle import Handle
 from tests.kubernetes.cluster.workload import Workload, apply_memorai
 from tests.kubernetes.roles import apply_agents
 
-pytestmark = [pytest.mark.kubernetes, pytest.mark.slow]
+pytestmark = pytest.mark.kubernetes
 
 
 def planned(cluster: Handle, namespace: str, experiment: str, **broken: Any) -> ExperimentPlan:
@@ -54,6 +54,7 @@ def test_a_budget_that_forbids_everything_fails_before_a_node_is_drained(
     assert "allows no eviction, though all pods are ready" in weakness
 
 
+@pytest.mark.slow
 def test_a_readiness_probe_that_lies_keeps_a_lost_dependency_with_the_users(
     cluster: Handle, namespace: str, tmp_path: Path
 ) -> None:

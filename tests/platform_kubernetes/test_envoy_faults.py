@@ -90,6 +90,18 @@ def test_requests_wait_and_are_refused_until_the_keys_are_taken_away(envoy: int)
 
 
 @pytest.mark.lab
+def test_a_share_below_one_percent_is_not_rounded_up_to_it(envoy: int) -> None:
+    """Of 2,000 requests 1 % would be 20: six or fewer come one time in 4,000."""
+    admin, values = Admin(envoy), aborting(0.0005, 429)
+    admin.set(values)
+    before = admin.injected()
+    assert sum(asked(envoy)[0] == 429 for _ in range(2000)) == admin.injected() - before <= 6
+    admin.set(aborting(0.125, 429))
+    assert 25 <= sum(asked(envoy)[0] == 429 for _ in range(400)) <= 80
+    admin.set(dict.fromkeys(values, ""))
+
+
+@pytest.mark.lab
 def test_a_network_without_an_envoy_says_so(envoy: int) -> None:
     with pytest.raises(OSError, match="no Envoy administration on 9: name admin_port"):
         Admin(envoy, [9])
