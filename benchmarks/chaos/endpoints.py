@@ -128,8 +128,11 @@ def main() -> int:
     text = (
         f"Median absolute error {middle:.2f} s (worst {worst:.2f} s, n = {len(errors)}). The"
         " harness tells recovery in whole seconds of requests' due times. Where a region is cut"
-        " off, users fail on after the slices are right: likely new connections whose source port"
-        " meets the connection tracking of a lost attempt, and are sent to the dead pod.\n\n"
+        " off, these users fail on after the slices are right: the entry's connection tracking"
+        " keeps an unanswered attempt for two minutes (`conntrack -L` shows it), and a connection"
+        " that comes from the same address and port in that time is sent to the same cut pod. 200"
+        " new connections a second from one address come round to their ports that soon; users"
+        " with addresses of their own do not.\n\n"
     )
     write(TITLE, f"{machine()}\n\n{text}{table(['experiment', 'truth', 'told', 'error'], lines)}")
     return 0
