@@ -30,7 +30,7 @@ DAYS = {
         "bad-release",
     ),
 }
-"""One of each family of faults, for two clusters side by side; the rest take as long again."""
+"""One of each family of faults, in two days, so that a second try need not repeat both."""
 
 MOST_UNDECIDED = 1
 """Of each day: the kubelets, the load and the harness share this machine's cores."""

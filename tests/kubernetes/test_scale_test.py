@@ -50,9 +50,10 @@ def test_an_autoscaler_is_measured_from_the_rise_to_its_rest(
     cluster: Handle, elastic: str, tmp_path: Path
 ) -> None:
     """One pod cannot carry the peak; more come, the objectives hold again, then they go."""
-    words = ("--hold", "90s", "--after", "40s", "--first-ready", "60s", "--json")
+    words = ("--hold", "90s", "--after", "60s", "--first-ready", "60s", "--json")
     done = scale_test(cluster, elastic, tmp_path, *QUICK, *words)
-    assert done.returncode in {0, 1, 4}, done.stderr  # the machine's noise may break an objective
+    # The machine's noise may break an objective.
+    assert done.returncode in {0, 1, 3, 4}, done.stderr
     verdict = json.loads(done.stdout)
     assert check(verdict, "scaled up")["outcome"] == "pass", verdict["reasons"]
     assert check(verdict, "scaled up")["measured"] > 1.1
