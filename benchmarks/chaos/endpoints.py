@@ -127,12 +127,8 @@ def main() -> int:
     worst = max(map(abs, errors), default=float("nan"))
     text = (
         f"Median absolute error {middle:.2f} s (worst {worst:.2f} s, n = {len(errors)}). The"
-        " harness tells recovery in whole seconds of requests' due times. Where a region is cut"
-        " off, these users fail on after the slices are right: the entry's connection tracking"
-        " keeps an unanswered attempt for two minutes (`conntrack -L` shows it), and a connection"
-        " that comes from the same address and port in that time is sent to the same cut pod. 200"
-        " new connections a second from one address come round to their ports that soon; users"
-        " with addresses of their own do not.\n\n"
+        " harness tells recovery in whole seconds of requests' due times. Its clients have one"
+        " address and a connection for each request (docs/kubernetes.md says what they meet).\n\n"
     )
     write(TITLE, f"{machine()}\n\n{text}{table(['experiment', 'truth', 'told', 'error'], lines)}")
     return 0

@@ -213,9 +213,9 @@ def _repeated(
             record = ExperimentRun(ready, experiment, listener.hear).run()
             verdict = judge_experiment(record)
             write_experiment(verdict, record.directory)
-            if not verdict.unmeasured or not verdict.healed or attempt == options.retries:
+            if verdict.spoilt is None or not verdict.healed or attempt == options.retries:
                 break
-            listener.say(f"{verdict.outcome}, again: {verdict.reasons[0]}")
+            listener.say(f"{verdict.outcome}, again: {verdict.spoilt}")
         found.append((record, verdict))
         if not verdict.healed:
             break

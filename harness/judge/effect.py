@@ -94,6 +94,7 @@ def effect_of(
         for (where, connection), answers in sorted(asked.items())
         if (witness := _witness(where, connection, answers, inject, heal, end)) is not None
     ]
+    seen_to_end = any(each.ended is not None for each in found)
     gone = replaced or {}
     found = [
         replace(each, ended=gone[each.where.partition(" ")[0]])
@@ -105,8 +106,8 @@ def effect_of(
     during = [e["in_effect"] for e in seen if e["t"] >= inject and e["t"] <= heal]
     after = [e["in_effect"] for e in seen if e["t"] >= heal - 1e-3]
     undone = not after[-1] if after else None
-    if undone and any(each.ended is not None for each in found):
-        # Slow at the end, at one door: others saw it end, and the tail is judged by the load.
+    if undone and seen_to_end:
+        # Slow at the end, at one door: another saw it end, and the tail is judged by the load.
         found = [each for each in found if each.ended is not None or each.how != "slow"]
     return Effect(tuple(found), any(during) if during else None, undone)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -110,10 +110,12 @@ class ExperimentVerdict:
         return EXIT_CODES[self.outcome]
 
     @property
-    def unmeasured(self) -> bool:
-        """Whether this machine decided and not the service: it can be measured again."""
-        noisy = any(check.noisy for check in self.checks)
-        return self.outcome == "invalid" or (self.outcome == "inconclusive" and noisy)
+    def spoilt(self) -> str | None:
+        """Why it should be measured again: this machine, not the service, decided; else None."""
+        if self.outcome == "invalid":
+            return self.reasons[0]
+        noisy = (check.statement for check in self.checks if check.noisy)
+        return next(noisy, None) if self.outcome == "inconclusive" else None
 
     def as_dict(self) -> dict[str, Any]:
         """experiment.json: `schema`, `exit_code` and every field by its name."""
@@ -213,7 +215,7 @@ def _facts(record: RunRecord, expect: Expectations, stages: Stages, targets: lis
         effect=effect,
         milestones=milestones_of(record, stages, found, backlog, targets),
         recovery=found,
-        at_best=recovery_of(record, stages, own_delay=own_delay_of(record)),
+        at_best=recovery_of(record, stages, own_delay=own_delay_of(record, stages, 0.95)),
         backlog=backlog,
         writes=writes,
         lacking=lacking,
@@ -402,20 +404,11 @@ def _impact(facts: _Facts) -> _Made:
 
 
 def _recovered(facts: _Facts) -> _Made:
-    """In time, too late, or, where only the machine's own delays make the difference, unknown."""
-    if facts.expect.recovery_s is None:
-        words = _recovery_words(facts.recovery)
-        return None, words, "not asked", "No recovery time was asked for."
-    made = _in_time(facts, facts.recovery, facts.expect.recovery_s)
-    if made[0] == "fail" and _in_time(facts, facts.at_best, facts.expect.recovery_s)[0] == "pass":
-        return "noisy", *made[1:]
-    return made
-
-
-def _in_time(facts: _Facts, found: Recovery, within_s: float) -> _Made:
-    expect = facts.expect
+    found, expect = facts.recovery, facts.expect
+    if expect.recovery_s is None:
+        return None, _recovery_words(found), "not asked", "No recovery time was asked for."
     since = "injection" if expect.recovery_from == "inject" else "heal"
-    limit = f"{format_duration(within_s)} from the {since}"
+    limit = f"{format_duration(expect.recovery_s)} from the {since}"
     if found.impact is None:
         return "pass", "never away", limit, "It never left the band of before."
     if found.censored or found.recovery is None or found.low is None or found.high is None:
@@ -428,7 +421,7 @@ def _in_time(facts: _Facts, found: Recovery, within_s: float) -> _Made:
     measured = max(found.recovery - shift, 0.0)
     low, high = max(found.low - shift, 0.0), max(found.high - shift, 0.0)
     words = f"{format_duration(measured)} ({low:.0f} to {high:.0f} s)"
-    word: Word = "pass" if measured <= within_s else "fail"
+    word: Word = "pass" if measured <= expect.recovery_s else "fail"
     return (
         word, words, limit,
         f"9 of 10 seconds were in the band again {words} after the {since}.",
@@ -443,11 +436,13 @@ def _recovery_words(found: Recovery) -> str:
 
 def _tail(facts: _Facts) -> _Made:
     """Whether it came back at p99 and without errors, not in the median only."""
-    stages, found, record = facts.stages, facts.recovery, facts.record
-    since = max(stages.heal, stages.inject + (found.recovery or 0.0)) + SETTLED_S
+    stages, record = facts.stages, facts.record
+    since = _settled(facts, facts.recovery)
     limit = f"{TAIL_TIMES:g} times before, errors <= {format_ratio(ERRORS_AFTER)}"
     if stages.end - since < SETTLED_S:
-        return "inconclusive", "too short", limit, "Too little was left after it to see the tail."
+        enough = stages.end - _settled(facts, facts.at_best) >= SETTLED_S
+        word: Literal["noisy", "inconclusive"] = "noisy" if enough else "inconclusive"
+        return word, "too short", limit, "Too little was left after it to see the tail."
     before = _p99(record, _whole(stages.before, stages.inject))
     late = _whole(since, min(stages.end, record.seconds))
     after = _p99(record, late)
@@ -462,11 +457,18 @@ def _tail(facts: _Facts) -> _Made:
         return "fail", words, limit, told
     if after <= most:
         return "pass", words, limit, told
-    own = own_delay_of(record)
-    quiet = _p99(record, [second for second in late if own[second] <= LAG_SHARE * before])
-    if quiet is None or quiet <= most:
-        return "noisy", words, limit, told
-    return "fail", words, limit, told
+    own = own_delay_of(record, stages, 0.99)
+    floor = LAG_SHARE * max(before, unfelt_s(record))
+    quiet = _p99(record, [second for second in late if own[second] <= floor])
+    explained = after - max(own[second] for second in late) <= most
+    noisy = explained and (quiet is None or quiet <= most)
+    return ("noisy" if noisy else "fail"), words, limit, told
+
+
+def _settled(facts: _Facts, found: Recovery) -> float:
+    """When the tail begins."""
+    back = facts.stages.inject + (found.recovery or 0.0)
+    return max(facts.stages.heal, back) + SETTLED_S
 
 
 def _whole(begin: float, end: float) -> Sequence[int]:
@@ -594,13 +596,26 @@ def _backlog(facts: _Facts) -> _Made:
     )  # fmt: skip
 
 
+def _or_noise(check: Callable[[_Facts], _Made]) -> Callable[[_Facts], _Made]:
+    """The check, in doubt where only this machine's own delays keep it from passing."""
+
+    def checked(facts: _Facts) -> _Made:
+        made = check(facts)
+        if made[0] in {"pass", None}:
+            return made
+        at_best = check(replace(facts, recovery=facts.at_best))
+        return ("noisy", *made[1:]) if at_best[0] in {"pass", None} else made
+
+    return checked
+
+
 _CHECKS: tuple[tuple[str, Callable[[_Facts], _Made]], ...] = (
     ("proof of effect", _proof),
     ("steady state", _steady),
     ("impact", _impact),
-    ("detection", _detection),
-    ("recovery", _recovered),
-    ("recovery objectives", _objectives),
+    ("detection", _or_noise(_detection)),
+    ("recovery", _or_noise(_recovered)),
+    ("recovery objectives", _or_noise(_objectives)),
     ("tail after", _tail),
     ("fail-back", _fail_back),
     ("error budget", _budget),

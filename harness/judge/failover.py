@@ -24,6 +24,9 @@ LATENCY_TOLERANCE = 0.25
 """What a second's latency may exceed that of before: the p95 of 200 requests, an experiment's
 second, scatters by 7 %; with the 10 % of long series one sound failover in 23 was called late."""
 
+USUAL = 0.975
+"""The quantile of the seconds before the fault that is usual, as in their band."""
+
 UNFELT = 0.1
 """Latencies below this share of the latency objective are all alike: from 1 ms to 3 ms of 100 ms
 nobody is worse off, and no promise is nearer to being broken."""
@@ -99,8 +102,8 @@ def recovery_of(
     """Recovery by errors, throughput and one quantile of the latency together (9 of 10 seconds).
 
     Latency and errors by when requests were due, throughput by when they ended; latencies below
-    `unfelt_s` count as that. `own_delay`, seconds, shape (seconds,), is taken off the latencies
-    after the injection. Raises DataError where the stage before is shorter than ten seconds.
+    `unfelt_s` count as that. `own_delay` (`own_delay_of`) is taken off the latencies after the
+    injection. Raises DataError where the stage before is shorter than ten seconds.
     """
     begin, end = int(np.ceil(stages.before)), int(stages.end)
     seconds = np.arange(begin, end)
@@ -120,18 +123,25 @@ def recovery_of(
     )
 
 
-def own_delay_of(record: RunRecord) -> Floats:
-    """What this machine itself may have added to a second's latencies, s; shape (seconds,).
+def own_delay_of(record: RunRecord, stages: Stages, q: float) -> Floats:
+    """What this machine may have added to a quantile of each second's latency, s; (seconds,).
 
-    The greater of the generator's lag (p95) and the slowest answer of the null server beside it.
-    A latency that this explains may be the service's, or not: nobody can know.
+    The greater of the generator's lag and what the null server beside it took, at that quantile,
+    less what was usual before the fault (that is in the band). A latency that this explains may be
+    the service's, or not: nobody can know.
     """
-    found = np.nan_to_num(record.quantile_series(0.95, "lag"))
+    found = np.nan_to_num(record.quantile_series(q, "lag"))
     for event in record.events_of("probe"):
-        second, worst = event.get("second"), event.get("max_ns")
-        if isinstance(second, int) and 0 <= second < len(found) and worst is not None:
-            found[second] = max(found[second], worst / NANOSECONDS)
-    return found
+        second, nanoseconds = event.get("second"), event.get(f"p{q * 100:g}_ns")
+        if isinstance(second, int) and isinstance(nanoseconds, (int, float)):
+            delay = nanoseconds / NANOSECONDS
+            # The second of an answer; those it was due in come before.
+            due = slice(max(int(second - delay), 0), second + 1)
+            found[due] = np.maximum(found[due], delay)
+    usual = found[int(np.ceil(stages.before)) : int(stages.inject)]
+    return (
+        np.maximum(found - np.quantile(usual, USUAL), 0.0) if len(usual) else np.zeros(len(found))
+    )
 
 
 def unfelt_s(record: RunRecord) -> float:

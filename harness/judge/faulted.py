@@ -63,7 +63,7 @@ _RUNS = TypeAdapter(tuple[FaultedRun, ...])
 def faulted_run(record: RunRecord, verdict: ExperimentVerdict) -> FaultedRun | None:
     """The figures of a valid, proven run; None when there is nothing to compare."""
     stages, found = verdict.stages, verdict.recovery
-    if stages is None or found is None or verdict.outcome == "invalid":
+    if stages is None or found is None or verdict.spoilt is not None:
         return None
     if verdict.effect is None or not verdict.effect.proven:
         return None

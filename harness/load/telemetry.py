@@ -114,6 +114,7 @@ class Probe:
                         "type": "probe",
                         "second": piece["second"],
                         "p50_ns": histogram.quantile(0.5),
+                        "p95_ns": histogram.quantile(0.95),
                         "p99_ns": histogram.quantile(0.99),
                         "max_ns": histogram.max,
                     }

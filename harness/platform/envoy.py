@@ -77,9 +77,12 @@ class Admin:
         self._port = within(pid, lambda: _listening(ports))
 
     def set(self, values: Mapping[str, str]) -> None:
-        """Set runtime keys; an empty value takes the key away."""
+        """Set runtime keys; an empty value takes the key away. OSError when one was not taken."""
         words = urlencode(values, quote_via=quote)  # Envoy takes a plus sign for itself
         self._ask("POST", f"/runtime_modify?{words}")
+        found = self.values()
+        if any(value and found.get(name) != value for name, value in values.items()):
+            raise OSError("the Envoy takes whole percents only: it is an old one")
 
     def values(self) -> dict[str, str]:
         """The runtime keys that are set, by whatever layer."""

@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from harness.errors import RecordError
 from harness.judge import experiment as judging
 from harness.judge.experiment import ExperimentVerdict, judge_experiment, write_experiment
+from harness.judge.faulted import faulted_run
 from harness.record.storage import read_object
 from harness.report.experiment_charts import timeline_chart
-from tests.judge.made_experiment import END, HEAL, INJECT, US, Story, experiment
+from tests.judge.made_experiment import END, HEAL, INJECT, US, Event, Story, experiment
 
 SOUND = Story()
 
@@ -183,33 +185,48 @@ def test_three_milliseconds_of_a_hundred_are_no_worse_than_one(tmp_path: Path) -
     assert (word(verdict, "recovery"), word(verdict, "tail after")) == ("pass", "pass")
 
 
+def probes(seconds: range, worst_s: float) -> tuple[Event, ...]:
+    """The null server's answers, all as slow as that."""
+    told = dict.fromkeys(("p50_ns", "p95_ns", "p99_ns", "max_ns"), int(worst_s * 1e9))
+    return tuple({"type": "probe", "t": each + 1.0, "second": each, **told} for each in seconds)
+
+
+def slow_in(begin: int, end: int, times: float) -> dict[str, Any]:
+    return {"slow": lambda second: times if begin <= second < end else 1.0}
+
+
 @pytest.mark.parametrize(("seconds", "check"), [((25, 40), "recovery"), ((45, END), "tail after")])
 def test_lateness_that_the_machine_itself_may_have_made_is_a_doubt_and_no_failure(
     tmp_path: Path, seconds: tuple[int, int], check: str
 ) -> None:
     """Where the null server beside the load was as late, nobody knows whose the delay was."""
-    begin, end = seconds
-
-    def late(second: int) -> float:
-        return 8.0 if begin <= second < end else 1.0
-
-    def probe(second: int, worst_s: float) -> dict[str, object]:
-        worst = int(worst_s * 1e9)
-        return {"type": "probe", "t": second + 1.0, "second": second, "max_ns": worst}
-
-    noisy = tuple(probe(second, 0.15) for second in range(begin, end))
-    quiet = tuple(probe(second, 0.001) for second in range(begin, end))
-    for name, extra, said in (("noisy", noisy, "inconclusive"), ("quiet", quiet, "fail")):
-        verdict = judged(tmp_path / name, made={"slow": late}, extra=extra)
+    for delay_s, said in ((0.15, "inconclusive"), (0.001, "fail")):
+        story = replace(SOUND, made=slow_in(*seconds, 8.0), extra=probes(range(*seconds), delay_s))
+        record = experiment(tmp_path / said, story)
+        verdict = judge_experiment(record)
         assert (verdict.outcome, word(verdict, check)) == (said, said), verdict.reasons
-        assert verdict.unmeasured is (name == "noisy")
+        spoilt = said == "inconclusive"
+        assert (verdict.spoilt is not None) is spoilt
+        assert (faulted_run(record, verdict) is None) is spoilt, "nor compared with stored runs"
+
+
+@pytest.mark.parametrize(
+    ("made", "noise"),
+    [
+        ({"median_s": 0.004, **slow_in(HEAL, END, 100.0)}, probes(range(HEAL, END), 0.001)),
+        ({"median_s": 0.03, **slow_in(INJECT, END, 2.0)}, probes(range(END), 0.04)),
+    ],
+    ids=["a fast service by far more", "a machine that was as late before the fault"],
+)
+def test_noise_that_does_not_explain_a_slowness_excuses_none(
+    tmp_path: Path, made: dict[str, Any], noise: tuple[Event, ...]
+) -> None:
+    verdict = judged(tmp_path, made=made, extra=noise)
+    assert word(verdict, "tail after") == "fail", verdict.reasons
 
 
 def test_errors_are_a_failure_on_a_noisy_machine_too(tmp_path: Path) -> None:
-    noise = tuple(
-        {"type": "probe", "t": second + 1.0, "second": second, "max_ns": 10**9}
-        for second in range(INJECT, END)
-    )
+    noise = probes(range(INJECT, END), 1.0)
     verdict = judged(tmp_path, outage=(INJECT, HEAL + 1), extra=noise)
     assert word(verdict, "recovery") == "fail"
 

@@ -93,12 +93,27 @@ def test_requests_wait_and_are_refused_until_the_keys_are_taken_away(envoy: int)
 def test_a_share_below_one_percent_is_not_rounded_up_to_it(envoy: int) -> None:
     """Of 2,000 requests 1 % would be 20: six or fewer come one time in 4,000."""
     admin, values = Admin(envoy), aborting(0.0005, 429)
-    admin.set(values)
-    before = admin.injected()
-    assert sum(asked(envoy)[0] == 429 for _ in range(2000)) == admin.injected() - before <= 6
-    admin.set(aborting(0.125, 429))
-    assert 25 <= sum(asked(envoy)[0] == 429 for _ in range(400)) <= 80
-    admin.set(dict.fromkeys(values, ""))
+    try:
+        admin.set(values)
+        assert values.items() <= admin.values().items()
+        before = admin.injected()
+        assert sum(asked(envoy)[0] == 429 for _ in range(2000)) == admin.injected() - before <= 6
+        admin.set(aborting(0.125, 429))
+        assert 25 <= sum(asked(envoy)[0] == 429 for _ in range(400)) <= 80
+    finally:
+        admin.set(dict.fromkeys(values, ""))
+
+
+def test_an_envoy_that_does_not_take_a_part_of_a_percent_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Old ones keep the words of the address as they are."""
+    admin, asked = object.__new__(Admin), list[str]()
+    monkeypatch.setattr(admin, "_ask", lambda method, path: asked.append(path))
+    monkeypatch.setattr(admin, "values", lambda: {"fault.http.abort.abort_percent": "%7B"})
+    with pytest.raises(OSError, match="whole percents only"):
+        admin.set(aborting(0.001, 503))
+    assert len(asked) == 1
 
 
 @pytest.mark.lab

@@ -2,9 +2,9 @@
 
 Each is a `main` package in `go/<name>/`. All are built as one module, so that what they share (most
 of Kubernetes' libraries) is compiled once. It takes over the requirements that the modules were
-tested with, at build time from their own files: Kubernetes' first, and where two differ the newer.
-The cache holds one directory per choice of versions, source and Go release; it appears by a rename,
-complete or not at all.
+tested with, at build time from their own files; where two differ Go takes the newer, but
+Kubernetes' own libraries are those of its version for all. The cache holds one directory per choice
+of versions, source, recipe and Go release; it appears by a rename, complete or not at all.
 """
 
 from __future__ import annotations
@@ -100,8 +100,8 @@ def key() -> str:
     """The programs' directory name in the cache: equal for equal ingredients."""
     told = [_go_version(), platform.machine(), *_flags(), *map("@".join, MODULES.items())]
     digest = hashlib.sha256("\n".join(told).encode())
-    for file in sorted(SOURCES.glob("*/*.go")):
-        digest.update(file.read_bytes())
+    for file in (Path(__file__), *sorted(SOURCES.glob("*/*.go"))):
+        digest.update(file.name.encode() + file.parent.name.encode() + file.read_bytes())
     return f"programs-{digest.hexdigest()[:12]}"
 
 
