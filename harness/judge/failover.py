@@ -139,9 +139,7 @@ def own_delay_of(record: RunRecord, stages: Stages, q: float) -> Floats:
             due = slice(max(int(second - delay), 0), second + 1)
             found[due] = np.maximum(found[due], delay)
     usual = found[int(np.ceil(stages.before)) : int(stages.inject)]
-    return (
-        np.maximum(found - np.quantile(usual, USUAL), 0.0) if len(usual) else np.zeros(len(found))
-    )
+    return np.maximum(found - np.quantile(usual, USUAL), 0.0)
 
 
 def unfelt_s(record: RunRecord) -> float:

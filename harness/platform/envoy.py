@@ -43,6 +43,11 @@ def aborting(share: float, status: int) -> dict[str, str]:
     }
 
 
+def modifying(values: Mapping[str, str]) -> str:
+    """The administration's path that sets these runtime keys; an empty value takes one away."""
+    return f"/runtime_modify?{urlencode(values, quote_via=quote)}"  # a plus sign is no space here
+
+
 def _percent(share: float) -> str:
     """A whole percent as a number, which every Envoy takes; else its FractionalPercent."""
     millionths = max(1, round(1_000_000 * share))
@@ -78,10 +83,9 @@ class Admin:
 
     def set(self, values: Mapping[str, str]) -> None:
         """Set runtime keys; an empty value takes the key away. OSError when one was not taken."""
-        words = urlencode(values, quote_via=quote)  # Envoy takes a plus sign for itself
-        self._ask("POST", f"/runtime_modify?{words}")
-        found = self.values()
-        if any(value and found.get(name) != value for name, value in values.items()):
+        self._ask("POST", modifying(values))
+        wanted = {name: value for name, value in values.items() if value}
+        if wanted and not wanted.items() <= self.values().items():
             raise OSError("the Envoy takes whole percents only: it is an old one")
 
     def values(self) -> dict[str, str]:

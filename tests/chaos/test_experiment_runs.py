@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from harness.catalog import project_root
+from tests.verdicts import VERDICTS
 
 ROOT = project_root()
 MARK = "HARNESS_TEST_PLACE"
@@ -160,7 +161,7 @@ def kinds(events: list[Event]) -> set[str]:
 def test_an_experiment_leaves_a_complete_record(place: Place) -> None:
     """Every event that a verdict needs, the journal, the plan and the verdict itself."""
     code = place.experiment("fail-region", "--set", "hold_s=6", "--set", "mode=kill").wait(120)
-    assert code in {0, 1, 3, 4}, place.output
+    assert code in VERDICTS, place.output
     events = place.events()
     said = {"plan", "inject", "injected", "heal", "healed", "end"}
     assert {f"chaos {what}" for what in said} <= kinds(events)

@@ -15,6 +15,7 @@ from harness.platform.kubernetes.platform import IMAGE_VARIABLE
 from harness.record.storage import read_object
 from tests.kubernetes.cluster.handle import Handle
 from tests.kubernetes.cluster.workload import remove
+from tests.verdicts import VERDICTS
 
 pytestmark = pytest.mark.kubernetes
 
@@ -24,7 +25,6 @@ MEASURED = {"perf", "baseline", "gate", "gameday"}
 """Commands whose exit code is a verdict. Four starved kubelets may be slow, or the machine too busy
 to measure (4): that each was carried out is the page's part."""
 
-VERDICTS = {0, 1, 3, 4}
 CODES = {"baseline": {0, 4}}
 LIMIT_S = 400
 NAMESPACE = "codai-staging"

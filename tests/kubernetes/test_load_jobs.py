@@ -17,14 +17,13 @@ import pytest
 from harness.record import RunRecord
 from tests.kubernetes.cluster.handle import Handle
 from tests.kubernetes.cluster.workload import Workload, apply_memorai, remove
+from tests.verdicts import VERDICTS
 
 pytestmark = pytest.mark.kubernetes
 
 NAMESPACE = "load-jobs-test"
 ROLE = Path(__file__).parents[2] / "deploy" / "load" / "rbac.yaml"
 Load = Callable[..., "subprocess.Popen[str]"]
-VERDICTS = {0, 1, 3, 4}
-"""Exit codes: this machine may be too busy for the service or for its measurement."""
 
 
 @pytest.fixture(scope="module")

