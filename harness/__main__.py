@@ -2,13 +2,18 @@
 
 import sys
 
+from harness.process import open_streams, report_defect
+
 
 def main() -> None:
     """Run the command line; Ctrl-C before it is even imported is no traceback either."""
+    open_streams()
     try:
         from harness.cli import main as command  # noqa: PLC0415
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:  # noqa: BLE001 - an import that fails must not look like a verdict
+        sys.exit(report_defect(error))
     command()
 
 

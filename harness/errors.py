@@ -12,10 +12,29 @@ HarnessError                 exit code 2, one line, no traceback
 ├── BaselineError            baselines/: refused or missing
 ├── DataError                a data file handed in for analysis
 └── ExperimentError          experiments/*.yaml
-Interrupted                  Ctrl-C or SIGTERM; exit code 130, after cleaning up
+Interrupted                  Ctrl-C, SIGTERM or a closed terminal; exit code 130, after cleaning up
+
+Everything else that is raised is a defect of the harness: exit code 70.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+
+DEFECT = 70
+"""EX_SOFTWARE of sysexits.h."""
+
+EXIT_CODES: Mapping[int, str] = {
+    0: "pass, or done",
+    1: "fail: it was judged, and what it was judged against was missed",
+    2: "usage: the input or the surroundings do not allow it; the message names the remedy",
+    3: "inconclusive: judged, but too little is known",
+    4: "invalid: the measurement cannot be trusted",
+    DEFECT: "a defect of the harness: please report it with the file that the message names",
+    130: "interrupted by Ctrl-C, SIGTERM or a closed terminal, after cleaning up",
+    141: "the reader of standard output went away",
+}
+"""Of every command: what its exit code means."""
 
 
 class HarnessError(Exception):

@@ -23,6 +23,10 @@ _SECONDS = {
     "d": 86400.0,
 }
 _RATE = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<factor>[kKmM])?(?:/(?P<unit>s|m|min|h))?")
+_UNITS = (("s", 1.0), ("ms", 1e3), ("us", 1e6), ("ns", 1e9))
+LONGEST_DAYS = 999
+"""Longer than any run, and than anything that was measured: a number beyond it says nothing."""
+
 _FACTOR = {"": 1.0, "k": 1e3, "m": 1e6}
 _PER = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
@@ -69,19 +73,61 @@ def parse_ratio(text: str) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """Three significant digits and the unit that suits: `350 us`, `12.3 ms`, `1.25 s`, `4m 05s`."""
+    """Three significant digits and the unit that suits: `350 us`, `1.25 s`, `4m 05s`, `2d 03h`.
+
+    Beyond LONGEST_DAYS it says only that; what is no number is `?`, infinity `never`.
+    """
     if not math.isfinite(seconds):
         return "never" if seconds > 0 else "?"
-    size = abs(seconds)
+    size = float(f"{abs(seconds):.3g}")
+    sign = "-" if seconds < 0 else ""
+    if size < 1e-9:  # noqa: PLR2004 - below a nanosecond, which is below every clock
+        return "0 s"
     if size >= 60:  # noqa: PLR2004 - a minute
-        minutes, rest = divmod(round(size), 60)
-        hours, minutes = divmod(minutes, 60)
-        sign = "-" if seconds < 0 else ""
-        return f"{sign}{hours}h {minutes:02d}m" if hours else f"{sign}{minutes}m {rest:02d}s"
-    for unit, factor in (("s", 1.0), ("ms", 1e3), ("us", 1e6)):
-        if size * factor >= 1 or unit == "us":
-            return f"{_digits(seconds * factor)} {unit}"
-    raise AssertionError
+        return sign + _long_duration(round(abs(seconds)))
+    unit, factor = next((unit, factor) for unit, factor in _UNITS if size * factor >= 1 - 1e-9)
+    return f"{sign}{_digits(size * factor)} {unit}"
+
+
+def _long_duration(seconds: int) -> str:
+    """Two units from a minute on."""
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    days, odd_hours = divmod(hours, 24)
+    if days > LONGEST_DAYS:
+        return f"over {LONGEST_DAYS} days"
+    if days:
+        return f"{days}d {odd_hours:02d}h"
+    return f"{hours}h {minutes:02d}m" if hours else f"{minutes}m {rest:02d}s"
+
+
+def format_interval(low: float, high: float, estimate: float | None = None) -> str:
+    """`4 to 5 s`, in whole seconds, widened where rounding would leave the estimate outside."""
+    low, high = max(low, 0.0), max(high, 0.0)
+    if estimate is not None:
+        low, high = min(low, estimate), max(high, estimate)
+    return f"{math.floor(low + 1e-9):,} to {math.ceil(high - 1e-9):,} s"
+
+
+def counted(number: float, noun: str, plural: str | None = None) -> str:
+    """`1 slice`, `2,000 slices`: the number and its noun, which agree."""
+    text = f"{number:,}" if isinstance(number, int) else f"{number:g}"
+    return f"{text} {noun if number == 1 else plural or noun + 's'}"
+
+
+def one_line(text: str, most: int = 1_000) -> str:
+    """Text from elsewhere for one line of a terminal: no control characters, at most so long.
+
+    What is too long loses its middle: a message begins with its subject and ends with the remedy.
+    """
+    text = " ".join((text if len(text) <= 4 * most else _cut(text, 4 * most)).split())
+    text = "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+    return text if len(text) <= most else _cut(text, most)
+
+
+def _cut(text: str, most: int) -> str:
+    half = (most - 3) // 2
+    return f"{text[:half]} … {text[-half:]}"
 
 
 def format_rate(rate: float) -> str:

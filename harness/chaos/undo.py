@@ -102,7 +102,7 @@ def _forgotten(ledger: Ledger, done: Undone) -> Undone:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Hold Ctrl-C and SIGTERM back until what is inside has ended, then let them through.
+    """Hold Ctrl-C, SIGTERM and SIGHUP back until what is inside has ended, then let them through.
 
     Raises KeyboardInterrupt on leaving when one of them came.
     """
@@ -112,7 +112,8 @@ def uninterrupted() -> Iterator[None]:
     came: list[int] = []
     before = {
         number: signal.signal(number, lambda number, _: came.append(number))
-        for number in (signal.SIGINT, signal.SIGTERM)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN
     }
     try:
         yield

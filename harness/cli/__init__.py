@@ -9,16 +9,16 @@ from __future__ import annotations
 import contextlib
 import errno
 import importlib
-import os
 import signal
 import sys
 from collections.abc import Sequence
-from types import FrameType
 
 import click
 
 from harness import __version__
-from harness.errors import HarnessError, Interrupted
+from harness.errors import EXIT_CODES, HarnessError, Interrupted
+from harness.process import handle_signals, report_defect, silence
+from harness.units import one_line
 
 COMMANDS = {
     "perf": "harness.cli.perf:command",
@@ -46,6 +46,14 @@ READER_LEFT = 128 + signal.SIGPIPE
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
+REFUSED = frozenset(
+    {
+        errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR,
+        errno.EISDIR, errno.EMFILE, errno.ENFILE,
+    }
+)  # fmt: skip
+"""What a path or a limit of the user's can cause, wherever it was met."""
+
 
 class _Commands(click.Group):
     """A group whose commands are imported when they are asked for."""
@@ -61,13 +69,17 @@ class _Commands(click.Group):
         return command
 
 
-@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+_CODES = "\n".join(f"{code:5}  {meaning}" for code, meaning in EXIT_CODES.items())
+
+
+@click.command(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=f"\b\nExit codes:\n{_CODES}",
+)
 @click.version_option(__version__, prog_name="harness")
 def cli() -> None:
-    """Load, chaos and performance testing that refuses to report what it cannot know.
-
-    Exit codes: 0 pass, 1 fail, 2 usage, 3 inconclusive, 4 invalid, 130 interrupted.
-    """
+    """Load, chaos and performance testing that refuses to report what it cannot know."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -76,58 +88,58 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def run(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code and never lets a user's error out."""
-    signal.signal(signal.SIGTERM, _interrupt)
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not ignored, as by nohup
-        signal.signal(signal.SIGINT, _interrupt)
+    """Run the command line; returns the exit code (see EXIT_CODES) and lets nothing out."""
+    handle_signals()
+    result: object
     try:
         result = cli.main(args=argv, standalone_mode=False)
         if sys.stdout is not None:
             sys.stdout.flush()
     except click.exceptions.Exit as stop:
-        return stop.exit_code
+        result = stop.exit_code
     except click.ClickException as problem:
-        context = getattr(problem, "ctx", None)
-        where = context.command_path if context else "harness"
-        text = problem.format_message().rstrip(".")
-        click.echo(f"harness: {text}; see: {where} --help", err=True)
-        return HarnessError.exit_code
+        result = _misused(problem)
     except (Interrupted, KeyboardInterrupt, click.Abort) as stop:
-        detail = f"; {stop}" if str(stop) else ""
-        click.echo(f"harness: interrupted{detail}", err=True)
-        return Interrupted.exit_code
+        _say(f"interrupted; {stop}" if str(stop) else "interrupted")
+        result = Interrupted.exit_code
     except HarnessError as problem:
-        click.echo(f"harness: {problem}", err=True)
-        return problem.exit_code
-    except (OSError, SystemExit) as problem:
-        return _without_output(problem)
+        _say(str(problem))
+        result = problem.exit_code
+    except (BrokenPipeError, SystemExit):  # the latter is what click and rich make of the former
+        _drop_output()
+        result = READER_LEFT
+    except OSError as problem:
+        result = _refused(problem)
+    except Exception as error:  # noqa: BLE001 - a crash must not look like a verdict
+        result = report_defect(error)
     return result if isinstance(result, int) else 0
 
 
-def _without_output(problem: OSError | SystemExit) -> int:
-    """The exit code where standard output takes no more; raises again what is another matter.
-
-    A SystemExit is what click and rich make of a broken pipe.
-    """
-    full = isinstance(problem, OSError) and problem.errno in NO_ROOM
-    if not full and not isinstance(problem, (BrokenPipeError, SystemExit)):
-        raise problem
-    with contextlib.suppress(OSError, ValueError):  # else Python fails on it on the way out
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    if not full:
-        return READER_LEFT
-    click.echo("harness: cannot print: No space left on device; free some space", err=True)
+def _misused(problem: click.ClickException) -> int:
+    context = getattr(problem, "ctx", None)
+    where = context.command_path if context else "harness"
+    _say(f"{problem.format_message().rstrip('.')}; see: {where} --help")
     return HarnessError.exit_code
 
 
-class _Interrupt(KeyboardInterrupt):
-    """Ctrl-C, of a kind that Python takes for handled once it is.
+def _refused(problem: OSError) -> int:
+    """The exit code where the operating system says no: to a full disk under the output, a path."""
+    if problem.errno in NO_ROOM:
+        _drop_output()
+        _say("cannot print: No space left on device; free some space")
+        return HarnessError.exit_code
+    if problem.errno not in REFUSED:
+        return report_defect(problem)
+    what = f"{problem.filename}: " if problem.filename else ""
+    _say(f"{what}{problem.strerror}; check the path and its permissions")
+    return HarnessError.exit_code
 
-    A bare KeyboardInterrupt out of an `exec`, as every dataclass is made with, ends the process
-    by the signal instead of with our exit code, though it was caught.
-    """
+
+def _say(text: str) -> None:
+    click.echo(f"harness: {one_line(text)}", err=True)
 
 
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    """Treat SIGTERM as Ctrl-C, so that both clean up alike."""
-    raise _Interrupt
+def _drop_output() -> None:
+    """What is still buffered goes nowhere; else Python fails on it on the way out."""
+    with contextlib.suppress(OSError, ValueError):
+        silence(sys.stdout.fileno())

@@ -152,8 +152,8 @@ def show(name: str, parameters: dict[str, Any]) -> None:
 def plan(name: str, parameters: dict[str, Any], *, as_json: bool, **words: Any) -> int:
     """Resolve NAME against what runs and print exactly what it would hit; nothing is touched.
 
-    Exit code 0 when it may run, 1 when it is refused or the service fails as it is, 3 when this
-    platform cannot carry it out.
+    Exit code 0 when it may run, 1 when the service fails as it is, 2 when it is refused, 3 when
+    this platform cannot carry it out.
     """
     from dataclasses import asdict
 
@@ -169,7 +169,7 @@ def plan(name: str, parameters: dict[str, Any], *, as_json: bool, **words: Any) 
         click.echo(json.dumps(asdict(found), indent=1, default=str))
     else:
         print_plan(experiment, found)
-    return 3 if found.missing else 1 if found.refusals or found.weaknesses else 0
+    return 3 if found.missing else 2 if found.refusals else 1 if found.weaknesses else 0
 
 
 @group.command("run")

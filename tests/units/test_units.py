@@ -9,9 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.units import (
+    counted,
     format_duration,
+    format_interval,
     format_rate,
     format_ratio,
+    one_line,
     parse_duration,
     parse_rate,
     parse_ratio,
@@ -71,3 +74,49 @@ def test_formats_have_the_digits_a_reader_needs() -> None:
     assert format_rate(2.5) == "2.50/s"
     assert format_ratio(0.00013) == "0.013 %"
     assert format_ratio(0) == "0 %"
+
+
+def test_long_durations_are_days_and_never_longer_than_anything_measured() -> None:
+    assert format_duration(26 * 3600) == "1d 02h"
+    assert format_duration(2_346_811_289 * 3600) == "over 999 days"
+    assert format_duration(-90) == "-1m 30s"
+
+
+def test_a_duration_is_rounded_before_its_unit_is_chosen() -> None:
+    assert format_duration(0.99996) == "1.00 s"
+    assert format_duration(59.96) == "1m 00s"
+    assert format_duration(0.00099999) == "1.00 ms"
+
+
+def test_what_is_shorter_than_a_clock_can_tell_is_zero() -> None:
+    assert format_duration(0) == "0 s"
+    assert format_duration(2.6e-14) == "0 s"
+    assert format_duration(2.6e-8) == "26.0 ns"
+
+
+@given(st.floats(0, 1e5), st.floats(0, 1e5), st.floats(0, 1e5))
+def test_a_shown_interval_holds_its_estimate(low: float, high: float, estimate: float) -> None:
+    shown = format_interval(min(low, high), max(low, high), estimate)
+    first, last = (float(part.replace(",", "")) for part in shown.removesuffix(" s").split(" to "))
+    assert first <= estimate + 1e-8
+    assert estimate <= last + 1e-8
+
+
+def test_numbers_and_nouns_agree() -> None:
+    assert counted(1, "slice") == "1 slice"
+    assert counted(0, "slice") == "0 slices"
+    assert counted(2_000, "reply", "replies") == "2,000 replies"
+    assert counted(1.5, "hour") == "1.5 hours"
+
+
+@given(st.text(), st.integers(20, 200))
+def test_foreign_text_becomes_one_short_printable_line(text: str, most: int) -> None:
+    shown = one_line(text * 3, most)
+    assert len(shown) <= most
+    assert shown.isprintable()
+
+
+def test_a_line_that_is_too_long_keeps_its_subject_and_its_remedy() -> None:
+    shown = one_line(f"file.yaml: {'x' * 10_000}; write less", 60)
+    assert shown.startswith("file.yaml: ")
+    assert shown.endswith("; write less")
