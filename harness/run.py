@@ -20,6 +20,7 @@ from harness.catalog import load_catalog, project_root
 from harness.catalog.model import Environment, Service
 from harness.errors import Interrupted, UsageError
 from harness.judge import Verdict, judge
+from harness.load.connections import connections_for
 from harness.load.driver import LoadDriver, LoadProcess
 from harness.load.plan import LoadPlan
 from harness.platform import Behaviour, LabOptions, make_platform
@@ -120,8 +121,18 @@ class Session:
         plan = LoadPlan(self.target, self.traffic, profile, workers=options.workers)
         return replace(
             plan,
-            connections_per_target=options.connections or plan.connections_per_target,
+            connections_per_target=options.connections or self._connections(profile),
             max_in_flight=options.max_in_flight or plan.max_in_flight,
+        )
+
+    def _connections(self, profile: LoadProfile) -> int:
+        """As many as a service that meets its objectives can fill at this load."""
+        return connections_for(
+            self.service.objectives,
+            self.traffic,
+            profile,
+            addresses=len(self.target.urls),
+            workers=self.options.workers,
         )
 
     def environment(self) -> dict[str, Any]:

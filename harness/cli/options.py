@@ -139,7 +139,11 @@ DEPLOYMENT_OPTIONS = (
         show_default=True,
         help="Load worker processes.",
     ),
-    click.option("--connections", type=click.IntRange(1, 65_000), help="Connections per address."),
+    click.option(
+        "--connections",
+        type=click.IntRange(1, 65_000),
+        help="Connections per address (default: what the rate and the objectives need).",
+    ),
     click.option(
         "--max-in-flight", type=click.IntRange(min=1), help="Bound of requests under way, of all."
     ),

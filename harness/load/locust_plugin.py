@@ -20,6 +20,7 @@ from locust.stats import CSV_STATS_INTERVAL_SEC
 
 from harness.load.assembly import Assembly
 from harness.load.bridge import Bridge
+from harness.load.connections import connections_for
 from harness.load.plan import LoadPlan
 from harness.load.telemetry import seconds_from_now, unix_now_ns
 from harness.platform.model import Target
@@ -194,7 +195,8 @@ def plan_from_options(environment: Environment) -> LoadPlan:
         seed=options.harness_seed,
     )
     target = Target(model.service, (host,), "service", f"locust --host {host}")
-    return LoadPlan(target=target, traffic=model, profile=profile, probe=False)
+    connections = connections_for((), model, profile)
+    return LoadPlan(target, model, profile, connections_per_target=connections, probe=False)
 
 
 def _add_arguments(parser: Any) -> None:

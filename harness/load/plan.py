@@ -8,20 +8,24 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from harness.errors import RecordError
+from harness.load.connections import MOST_CONNECTIONS
 from harness.platform.model import Target
 from harness.traffic.model import LoadProfile, TrafficModel
 
 
 @dataclass(frozen=True, slots=True)
 class LoadPlan:
-    """A target, a traffic model and a load profile, with the generator's own bounds."""
+    """A target, a traffic model and a load profile, with the generator's own bounds.
+
+    Connections are opened as they are needed, so their bound costs nothing until it is reached.
+    """
 
     target: Target
     traffic: TrafficModel
     profile: LoadProfile
     workers: int = 1
     threads: int = 1
-    connections_per_target: int = 64
+    connections_per_target: int = MOST_CONNECTIONS
     max_in_flight: int = 20_000
     connect_timeout_s: float = 5.0
     drain_s: float = 10.0

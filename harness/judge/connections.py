@@ -1,0 +1,114 @@
+"""Whether requests waited for a connection because the generator had too few of them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from harness.judge.model import ValidityCheck
+from harness.load.connections import STREAMS, longest_mean, needed_connections, timeout_of
+from harness.record.run import RunRecord
+from harness.units import format_duration
+
+WAIT_SHARE = 0.10
+"""Of a latency quantile that may be a wait for a connection: as for the generator's lag."""
+
+WAIT_FLOOR_S = 0.001
+"""Waits below this never count, as for the generator's lag."""
+
+QUANTILES = (0.50, 0.95, 0.99)
+
+
+def check_connections(record: RunRecord) -> ValidityCheck:
+    """Requests found a free connection, or it was the service that kept all of them busy.
+
+    A wait is the service's when the connections were as many as a service that meets its latency
+    objectives can fill, or when the time from the first byte sent to the last received misses
+    them by itself. Any other wait is the generator's, and hides what the service would have done
+    with the requests that waited. In a closed loop the users' number is the load: a wait there is
+    the generator's whenever the connections are fewer than the users.
+    """
+    profile = record.plan.profile
+    allowed = _allowed(record)
+    limit = f"{allowed:,} connections"
+    seconds = record.seconds_of("hold")
+    offered = int(record.series("due").offered[seconds].sum())
+    if not offered:
+        return ValidityCheck(
+            "connections", ok=None, measured="nothing was due", limit=limit,
+            reason="No request was due in the hold.",
+        )  # fmt: skip
+    worst = _worst_wait(record)
+    if worst is None or not _filled(record, allowed):
+        closed = (
+            f" Closed loop: {profile.users} users wait for their answers, so a slow service is"
+            " asked for less; these figures do not hold for an arrival rate."
+        )
+        return ValidityCheck(
+            "connections", ok=True, measured="always one free", limit=limit,
+            reason="No request waited for a free connection."
+            + (closed if profile.model == "closed" else ""),
+        )  # fmt: skip
+    q, wait, whole = worst
+    measured = f"p{q * 100:g} wait {format_duration(wait)} of {format_duration(whole)}"
+    needed = _needed(record, offered / len(seconds))
+    if allowed >= needed or _slow_by_itself(record):
+        return ValidityCheck(
+            "connections", ok=True, measured=measured, limit=limit,
+            reason=f"The service kept all {allowed:,} connections busy; the wait for one is its.",
+        )  # fmt: skip
+    return ValidityCheck(
+        "connections", ok=False, measured=measured, limit=limit,
+        reason=(
+            f"Requests waited {format_duration(wait)} (p{q * 100:g}) for one of the generator's"
+            f" {allowed:,} connections; this load needs up to {needed:,}."
+        ),
+        remedy=f"give --connections {needed} or leave it out, or lower the rate",
+    )  # fmt: skip
+
+
+def _allowed(record: RunRecord) -> int:
+    """Requests that could be under way at once."""
+    plan = record.plan
+    streams = STREAMS if plan.target.http2 else 1
+    return plan.connections_per_target * len(plan.target.urls) * streams
+
+
+def _needed(record: RunRecord, rate: float) -> int:
+    profile, traffic = record.plan.profile, record.plan.traffic
+    if profile.model == "closed":
+        return profile.users
+    return needed_connections(rate, longest_mean(record.service.objectives, timeout_of(traffic)))
+
+
+def _worst_wait(record: RunRecord) -> tuple[float, float, float] | None:
+    """(quantile, wait, response) where the wait is more than a small part, the highest first."""
+    wait, response = record.distribution("wait"), record.distribution("response")
+    for q in reversed(QUANTILES):
+        own, whole = wait.quantile(q) or 0.0, response.quantile(q) or 0.0
+        if own > WAIT_FLOOR_S and own > WAIT_SHARE * whole:
+            return q, own, whole
+    return None
+
+
+def _filled(record: RunRecord, allowed: int) -> bool:
+    """Whether every connection was taken at some time: more requests under way than connections.
+
+    Without it a wait is the making of a connection, which is the service's.
+    """
+    spans = [(b, e) for name, b, e in record.plan.profile.phases() if name == "hold"]
+    under_way = [
+        count
+        for time, count in record.measurements("tick", "in_flight")
+        if any(begin <= time <= end for begin, end in spans)
+    ]
+    return bool(np.any(np.asarray(under_way) >= allowed))
+
+
+def _slow_by_itself(record: RunRecord) -> bool:
+    """Whether the requests that had a connection miss a latency objective already."""
+    service = record.distribution("service")
+    return any(
+        (service.quantile(o.quantile) or 0.0) >= o.threshold
+        for o in record.service.objectives
+        if o.indicator == "latency" and o.quantile
+    )
