@@ -85,6 +85,8 @@ class RunOptions:
     """Where a Prometheus is asked, after each run, what the service says of itself."""
 
     results: Path | None = None
+    service_commit: str | None = None
+    """The revision of the service under test; the record's own commit is the project's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,10 @@ class Session:
             workers=self.options.workers,
         )
 
+    def _labels(self) -> dict[str, str]:
+        commit = self.options.service_commit
+        return {} if commit is None else {"service_commit": commit}
+
     def environment(self) -> dict[str, Any]:
         """The machine, the platform and the deployment, as a record keeps them."""
         return {
@@ -162,7 +168,7 @@ class Session:
             plan,
             self.environment(),
             command=tuple(sys.argv),
-            labels=dict(labels or {}),
+            labels=self._labels() | dict(labels or {}),
         ) as writer:
             interrupted = _load(self, plan, writer, listen)
         record = RunRecord.load(writer.directory)

@@ -72,11 +72,10 @@ def measure(record: RunRecord) -> AcceptedRun:
     completed = record.series("done").completed[seconds].sum()
     return AcceptedRun(
         id=record.id,
-        created=datetime.fromtimestamp(record.meta["created_unix_ns"] / NANOSECONDS, UTC).isoformat(
-            timespec="seconds"
-        ),
-        commit=_commit(record),
-        label=record.meta.get("labels", {}).get("label"),
+        created=_created(record),
+        commit=commit_of(record),
+        label=record.labels.get("label"),
+        service_commit=record.labels.get("service_commit"),
         seed=record.plan.profile.seed,
         hold_s=float(len(seconds)),
         throughput=float(completed) / len(seconds),
@@ -85,6 +84,16 @@ def measure(record: RunRecord) -> AcceptedRun:
             for name in (TOTAL, *record.endpoints)
         },
     )
+
+
+def _created(record: RunRecord) -> str:
+    try:
+        moment = datetime.fromtimestamp(record.meta["created_unix_ns"] / NANOSECONDS, UTC)
+    except (KeyError, TypeError, ValueError, OverflowError, OSError):
+        raise BaselineError(
+            f"{record.directory / 'run.json'}: created_unix_ns is no time", "the record is damaged"
+        ) from None
+    return moment.isoformat(timespec="seconds")
 
 
 def _figures(record: RunRecord, endpoint: str | None) -> EndpointFigures:
@@ -129,8 +138,9 @@ def _words(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def _commit(record: RunRecord) -> str | None:
-    found = record.meta.get("labels", {}).get("commit") or record.environment.get("commit")
+def commit_of(record: RunRecord) -> str | None:
+    """The project's commit that a run was made with, `-dirty` behind it where files differed."""
+    found = record.labels.get("commit") or record.environment.get("commit")
     return str(found) if found else None
 
 

@@ -73,6 +73,14 @@ class EndpointFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class Acceptance:
+    """Who accepted a run, and when (UTC, ISO 8601)."""
+
+    by: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
 class AcceptedRun:
     """One run as the baseline keeps it; `throughput` is completed requests/s in the hold."""
 
@@ -84,6 +92,13 @@ class AcceptedRun:
     hold_s: float
     throughput: float
     endpoints: Mapping[str, EndpointFigures]
+    service_commit: str | None = None
+    """Of the service under test; `commit` is that of the project with the scenarios."""
+
+    outcome: str | None = None
+    """The run's own verdict when it was accepted."""
+
+    acceptance: Acceptance | None = None
 
     def values(self, metric: str, endpoint: str) -> float | None:
         """The value of `p50`…`p99` (seconds), `error_ratio` or `throughput`; None if unknown."""

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
+from harness.baseline.document import check_name, parse_baselines
+from harness.baseline.files import locked, read_text, write_groups
+from harness.baseline.levels import kept_level
 from harness.baseline.measure import conditions_of, measure
-from harness.baseline.model import SCHEMA, AcceptedRun, Baseline, Conditions
+from harness.baseline.model import Acceptance, AcceptedRun, Baseline, Conditions
 from harness.errors import BaselineError
-from harness.judge import judge
-from harness.record import RunRecord, make_directory, write_atomic
-
-_BASELINES = TypeAdapter(tuple[Baseline, ...])
+from harness.judge import Verdict, judge
+from harness.record import RunRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +29,12 @@ class BaselineStore:
     root: Path
 
     def path(self, service: str, scenario: str) -> Path:
-        """The file of one service and scenario."""
+        """The file of one service and scenario.
+
+        Raises BaselineError for a name that is no file's, whoever gave it.
+        """
+        check_name("service", service, str(self.root))
+        check_name("scenario", scenario, str(self.root))
         return self.root / service / f"{scenario}.json"
 
     def load(self, service: str, scenario: str) -> tuple[Baseline, ...]:
@@ -42,35 +45,38 @@ class BaselineStore:
         path = self.path(service, scenario)
         if not path.is_file():
             return ()
-        try:
-            document = json.loads(path.read_text(encoding="utf-8"))
-            schema = document["schema"]
-            groups = document["baselines"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise BaselineError(
-                f"{path}: not a baseline file ({error})", "restore it from version control"
-            ) from None
-        if schema != SCHEMA:
-            raise BaselineError(
-                f"{path}: schema {schema!r}, this harness knows {SCHEMA}", "update the harness"
-            )
-        try:
-            return _BASELINES.validate_python(groups)
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"])
-            raise BaselineError(
-                f"{path}: {field}: {first['msg']}", "restore it from version control"
-            ) from None
+        groups = parse_baselines(read_text(path), str(path))
+        for group in groups:
+            if (group.service, group.scenario) != (service, scenario):
+                raise BaselineError(
+                    f"{path}: it holds a baseline of {group.service}/{group.scenario}",
+                    "move it to the file of that name, or restore it from version control",
+                )
+        return groups
 
     def all(self, service: str | None = None) -> tuple[Baseline, ...]:
-        """Every baseline, or those of one service, by name."""
-        return tuple(
-            group
-            for path in sorted(self.root.glob("*/*.json"))
-            if service in {None, path.parent.name}
-            for group in self.load(path.parent.name, path.stem)
-        )
+        """Every baseline, or those of one service, by name.
+
+        Raises BaselineError for the first file that is damaged; `scan` gives the others as well.
+        """
+        found, damaged = self.scan(service)
+        if damaged:
+            raise damaged[0]
+        return found
+
+    def scan(
+        self, service: str | None = None
+    ) -> tuple[tuple[Baseline, ...], tuple[BaselineError, ...]]:
+        """The same, and what is wrong with each file that cannot be read."""
+        found: list[Baseline] = []
+        damaged: list[BaselineError] = []
+        for path in sorted(self.root.glob("*/*.json")):
+            if service in {None, path.parent.name}:
+                try:
+                    found += self.load(path.parent.name, path.stem)
+                except BaselineError as error:
+                    damaged.append(error)
+        return tuple(found), tuple(damaged)
 
     def matching(self, record: RunRecord) -> Baseline:
         """The group a run may be compared with.
@@ -102,27 +108,41 @@ class BaselineStore:
         )
 
     def accept(
-        self, records: Sequence[RunRecord], *, new: bool = False, label: str | None = None
+        self,
+        records: Sequence[RunRecord],
+        *,
+        new: bool = False,
+        even_failed: bool = False,
+        label: str | None = None,
+        acceptance: Acceptance | None = None,
     ) -> Baseline:
         """Add runs to the group of their conditions; `new` may start one.
 
-        Raises BaselineError for an invalid, partial or failed run, one that is there already,
-        and one whose conditions no group has (unless `new`). Nothing is written then.
+        Raises BaselineError for a run that is invalid, partial, failed or inconclusive (unless
+        `even_failed`), one that is there already, and one whose conditions no group has (unless
+        `new`). Nothing is written then.
         """
-        group: Baseline | None = None
-        for record in records:
-            refuse_unfit(record)
-            group = self._group(record, group, new=new)
-            if any(run.id == record.id for run in group.runs):
-                raise BaselineError(f"{record.id} is in the baseline already", "leave it out")
-            accepted = measure(record)
-            if label is not None:
-                accepted = replace(accepted, label=label)
-            runs = sorted((*group.runs, accepted), key=lambda run: run.id)
-            group = replace(group, runs=tuple(runs))
-        if group is None:
+        if not records:
             raise BaselineError("no run was named", "name one: harness baseline accept latest")
-        self.save(group)
+        service, scenario = records[0].service.name, records[0].plan.traffic.scenario
+        path = self.path(service, scenario)
+        entries = [_entry(one, label, acceptance, even_failed=even_failed) for one in records]
+        with locked(path.parent):
+            group: Baseline | None = None
+            for record, entry in zip(records, entries, strict=True):
+                if record.service.name != service:
+                    raise BaselineError(
+                        f"{record.id} is a run of {record.service.name}, the first of {service}",
+                        "accept them separately",
+                    )
+                group = self._group(record, group, new=new)
+                if any(run.id == record.id for run in group.runs):
+                    raise BaselineError(f"{record.id} is in the baseline already", "leave it out")
+                runs = sorted((*group.runs, entry), key=lambda run: run.id)
+                group = replace(group, runs=tuple(runs))
+            if group is None:
+                raise AssertionError  # there is a record
+            self._replace(group)
         return group
 
     def _group(self, record: RunRecord, group: Baseline | None, *, new: bool) -> Baseline:
@@ -144,67 +164,99 @@ class BaselineStore:
 
     def save(self, baseline: Baseline) -> None:
         """Replace the group of the same conditions, or add it; an empty group is removed."""
-        groups = [
+        with locked(self.path(baseline.service, baseline.scenario).parent):
+            self._replace(baseline)
+
+    def _replace(self, baseline: Baseline) -> None:
+        path = self.path(baseline.service, baseline.scenario)
+        others = [
             group
             for group in self.load(baseline.service, baseline.scenario)
             if group.conditions != baseline.conditions
         ]
-        if baseline.runs:
-            groups.append(baseline)
-        path = self.path(baseline.service, baseline.scenario)
-        if not groups:
-            path.unlink(missing_ok=True)
-            return
-        groups.sort(key=lambda group: dataclasses.astuple(group.conditions))
-        make_directory(path.parent)
-        document = {
-            "schema": SCHEMA,
-            "baselines": [dataclasses.asdict(group) for group in groups],
-        }
-        write_atomic(path, json.dumps(document, indent=1, sort_keys=True, default=_plain) + "\n")
+        write_groups(path, [*others, baseline])
 
     def drop(self, service: str, run_id: str, reason: str) -> Baseline:
         """Take one run out, with the reason kept in the file.
 
         Raises BaselineError when no baseline of the service has it.
         """
-        group = self._having(service, run_id)
-        return self._keep(group, [r for r in group.runs if r.id != run_id], reason, run_id)
+        with self._changing(service):
+            group = self._having(service, run_id)
+            kept = [run for run in group.runs if run.id != run_id]
+            return self._keep(group, kept, {"reason": reason, "run": run_id})
 
     def prune(self, baseline: Baseline, keep: int) -> Baseline:
         """Keep only the latest `keep` runs of a group."""
-        return self._keep(baseline, list(baseline.runs[-keep:]), f"pruned to {keep}", None)
+        with self._changing(baseline.service):
+            now = self.load(baseline.service, baseline.scenario)
+            group = next((g for g in now if g.conditions == baseline.conditions), baseline)
+            if len(group.runs) <= keep:
+                return group
+            note = {"reason": f"pruned to {keep}", "run": None}
+            return self._keep(group, group.runs[-keep:], note | kept_level(group.runs[:-keep]))
 
     def cut(self, service: str, run_id: str, reason: str) -> Baseline:
         """Begin the baseline anew at an accepted change point; older runs leave it.
 
-        Raises BaselineError when no baseline of the service has the run, or it is the first.
+        The level that they had stays in the file. Raises BaselineError when no baseline of the
+        service has the run, or it is the first.
         """
-        group = self._having(service, run_id)
-        kept = [run for run in group.runs if run.id >= run_id]
-        if len(kept) == len(group.runs):
-            raise BaselineError(f"{run_id} is the first run already", "there is nothing to cut off")
-        return self._keep(group, kept, reason, run_id)
+        with self._changing(service):
+            group = self._having(service, run_id)
+            kept = [run for run in group.runs if run.id >= run_id]
+            if len(kept) == len(group.runs):
+                raise BaselineError(
+                    f"{run_id} is the first run already", "there is nothing to cut off"
+                )
+            note = {"reason": reason, "run": run_id}
+            return self._keep(group, kept, note | kept_level(group.runs[: -len(kept)]))
+
+    def _changing(self, service: str) -> AbstractContextManager[None]:
+        check_name("service", service, str(self.root))
+        return locked(self.root / service)
 
     def _having(self, service: str, run_id: str) -> Baseline:
-        for group in self.all(service):
+        found, damaged = self.scan(service)
+        for group in found:
             if any(run.id == run_id for run in group.runs):
                 return group
+        if damaged:
+            raise damaged[0]
         raise BaselineError(
             f"{service} has no accepted run {run_id}", f"see: harness baseline show {service}"
         )
 
     def _keep(
-        self, group: Baseline, runs: list[AcceptedRun], reason: str, run: str | None
+        self, group: Baseline, runs: Iterable[AcceptedRun], note: Mapping[str, Any]
     ) -> Baseline:
-        note = {"reason": reason, "run": run, "left": len(runs), "had": len(group.runs)}
-        changed = replace(group, runs=tuple(runs), notes=(*group.notes, note))
-        self.save(changed)
+        kept = tuple(runs)
+        whole = dict(note) | {"left": len(kept), "had": len(group.runs)}
+        changed = replace(group, runs=kept, notes=(*group.notes, whole))
+        self._replace(changed)
         return changed
 
 
-def refuse_unfit(record: RunRecord) -> None:
-    """Raise BaselineError unless the run is complete and its measurement can be trusted."""
+def _entry(
+    record: RunRecord, label: str | None, acceptance: Acceptance | None, *, even_failed: bool
+) -> AcceptedRun:
+    """What the baseline keeps of a run; raises BaselineError for one that may not be in it."""
+    verdict = refuse_unfit(record)
+    if verdict.outcome != "pass" and not even_failed:
+        why = f": {verdict.reasons[0]}" if verdict.reasons else ""
+        raise BaselineError(
+            f"{record.id} did not pass ({verdict.outcome}){why}",
+            "mend the cause and run again, or accept it knowingly with --even-failed",
+        )
+    entry = replace(measure(record), outcome=verdict.outcome, acceptance=acceptance)
+    return entry if label is None else replace(entry, label=label)
+
+
+def refuse_unfit(record: RunRecord) -> Verdict:
+    """The verdict on a run that is complete and whose measurement can be trusted.
+
+    Raises BaselineError for any other.
+    """
     if record.status != "complete":
         raise BaselineError(
             f"{record.id} is {record.status}", "only a complete run can become a baseline"
@@ -215,6 +267,7 @@ def refuse_unfit(record: RunRecord) -> None:
             f"{record.id} is invalid: {verdict.reasons[0] if verdict.reasons else 'no reason'}",
             "an invalid run cannot become a baseline; mend the cause and run again",
         )
+    return verdict
 
 
 def same_conditions(records: Sequence[RunRecord]) -> Conditions:
@@ -231,7 +284,3 @@ def same_conditions(records: Sequence[RunRecord]) -> Conditions:
                 "compare runs of one machine, profile and mix",
             )
     return first
-
-
-def _plain(value: Any) -> Any:
-    return dict(value)

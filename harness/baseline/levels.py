@@ -1,0 +1,123 @@
+"""How the level of today stands to those accepted before: small steps add up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from harness.baseline.model import QUANTILES, TOTAL, AcceptedRun, Baseline
+from harness.stats.compare import compare_metric
+
+BLOCK = 5
+"""Runs that make one level: as many as a baseline should have before it is compared with."""
+
+LEAST = 3
+"""Fewer runs at the end join the level before them: two have hardly a scatter."""
+
+ALPHA = 0.05
+KEPT = (*QUANTILES, "error_ratio", "throughput")
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """Accepted runs that follow one another, the first of the day `since`, the last of `until`.
+
+    `values`, oldest first, are in the metric's unit.
+    """
+
+    since: str
+    until: str
+    values: tuple[float, ...]
+
+    @property
+    def value(self) -> float:
+        """The median."""
+        return float(np.median(self.values))
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Today's level against an earlier one; `shift`, `low` and `high` are relative."""
+
+    name: str
+    level: Level
+    now: float
+    shift: float
+    low: float
+    high: float
+    beyond_chance: bool
+
+    def sentence(self, what: str) -> str:
+        """`p95 of all endpoints: +18.2 % [+15.1 %, +21.4 %] since 2026-03-02 (...)`."""
+        return (
+            f"{what}: {self.shift:+.1%} [{self.low:+.1%}, {self.high:+.1%}] against the "
+            f"{self.name} accepted level, {len(self.level.values)} runs since {self.level.since}"
+        )
+
+
+def kept_level(runs: Iterable[AcceptedRun]) -> dict[str, Any]:
+    """What a note keeps of accepted runs that leave a baseline in good order."""
+    figures = [
+        {"run": run.id, "created": run.created} | {name: run.values(name, TOTAL) for name in KEPT}
+        for run in runs
+    ]
+    return {"figures": figures}
+
+
+def accepted_series(baseline: Baseline, metric: str) -> tuple[tuple[str, float], ...]:
+    """(created, value) of all endpoints together, of every run that was ever accepted.
+
+    Runs that a cut or a prune took out are among them; dropped ones, which were wrong, are not.
+    """
+    found = {run.id: (run.created, run.values(metric, TOTAL)) for run in baseline.runs}
+    for note in baseline.notes:
+        for kept in note.get("figures", ()):
+            if isinstance(kept, Mapping):
+                found.setdefault(str(kept.get("run")), (str(kept["created"]), kept.get(metric)))
+    known = ((at, float(value)) for at, value in found.values() if value is not None)
+    return tuple(sorted(known))
+
+
+def levels(series: Sequence[tuple[str, float]]) -> tuple[Level, ...]:
+    """The series in blocks of five, the last with what is left; none below three runs."""
+    if len(series) < LEAST:
+        return ()
+    edges = list(range(0, len(series), BLOCK))
+    if len(series) - edges[-1] < LEAST and len(edges) > 1:
+        edges.pop()
+    parts = [series[a:b] for a, b in zip(edges, [*edges[1:], len(series)], strict=True)]
+    return tuple(
+        Level(part[0][0][:10], part[-1][0][:10], tuple(value for _, value in part))
+        for part in parts
+    )
+
+
+def gaps(
+    before: Sequence[Level], now: Sequence[float], *, lower_is_better: bool = True
+) -> tuple[Gap, ...]:
+    """Today against the oldest and the best level, the same one only once.
+
+    The best of k levels is the luckiest of them too, so each interval has the confidence
+    1 - 2 alpha / k (Bonferroni). Values must be positive; none else gives any gap.
+    """
+    if not before or not now or min(*now, *(v for each in before for v in each.values)) <= 0:
+        return ()
+    pick = min if lower_is_better else max
+    wanted = {"oldest": before[0], "best": pick(before, key=lambda level: level.value)}
+    if wanted["oldest"] is wanted["best"]:
+        wanted = {"oldest and best": before[0]}
+    found = []
+    for name, level in wanted.items():
+        seen = compare_metric(
+            level.values, now, 0.0, ALPHA / len(before), lower_is_better=lower_is_better
+        )
+        if seen.low is None or seen.high is None:
+            continue
+        worse = seen.low > 0 if lower_is_better else seen.high < 0
+        found.append(
+            Gap(name, level, float(np.median(now)), seen.shift, seen.low, seen.high, worse)
+        )
+    return tuple(found)
