@@ -31,6 +31,7 @@ COMMANDS = {
     "capacity": "harness.cli.capacity:command",
     "runs": "harness.cli.runs:runs",
     "show": "harness.cli.runs:show",
+    "judge": "harness.cli.judge:command",
     "export": "harness.cli.export:command",
     "services": "harness.cli.services:command",
     "scenarios": "harness.cli.scenarios:command",

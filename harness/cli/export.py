@@ -17,10 +17,10 @@ def command(run: str, root: Path) -> None:
 
     RUN is an id, a unique prefix, a path, `latest` or `SERVICE/latest`.
     """
-    from harness.judge import judge, load_verdict
+    from harness.judge.stored import judge_anew, stored_verdict
     from harness.record import RunRecord, find_run
     from harness.report.openmetrics import render_openmetrics
 
     record = RunRecord.load(find_run(root, run))
-    verdict = load_verdict(record.directory / "verdict.json") or judge(record)
+    verdict = stored_verdict(record.directory) or judge_anew(record)
     click.echo(render_openmetrics(record, verdict), nl=False)

@@ -57,28 +57,31 @@ def runs(service: str | None, root: Path, *, as_json: bool) -> None:
 @_JSON
 @click.option("--html", is_flag=True, help="Print the path of the HTML report and open it.")
 def show(run: str, root: Path, *, as_json: bool, html: bool) -> None:
-    """Show a stored RUN: its id, a unique prefix, a path, `latest` or `SERVICE/latest`."""
+    """Show a stored RUN: its id, a unique prefix, a path, `latest` or `SERVICE/latest`.
+
+    It repeats the verdict that was reached then; `harness judge RUN` judges the run anew.
+    """
     from harness.errors import UsageError
-    from harness.judge import judge, load_verdict
+    from harness.judge.stored import judge_anew, stored_verdict
     from harness.record import RunRecord, find_run
-    from harness.report import beside, print_report, write_reports
+    from harness.report.record import page_of, print_record, record_json
 
     if html and as_json:
         raise UsageError("--html and --json exclude each other", "name one of them")
     record = RunRecord.load(find_run(root, run))
-    verdict = load_verdict(record.directory / "verdict.json") or judge(record)
+    verdict = stored_verdict(record.directory)
+    if verdict is None:
+        verdict = judge_anew(record)
+        click.echo(f"{record.id} has no verdict; judged now, not stored", err=True)
     if html:
-        page = record.directory / "report.html"
-        if not page.is_file():
-            write_reports(record, verdict, record.directory)
-        print(page.resolve())
+        page = page_of(record, verdict).resolve()
+        print(page)
         if sys.stdout.isatty():
-            webbrowser.open(page.resolve().as_uri())
+            webbrowser.open(page.as_uri())
     elif as_json:
-        shown = verdict.as_dict() | beside(record) | {"record": str(record.directory)}
-        print(json.dumps(shown, indent=1))
+        print(json.dumps(record_json(record, verdict), indent=1, default=str))
     else:
-        print_report(record, verdict, sys.stdout)
+        print_record(record, verdict, sys.stdout)
 
 
 def _plain(value: Any) -> str:

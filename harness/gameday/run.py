@@ -7,6 +7,7 @@ experiment that does not heal: what follows would be judged on a broken deployme
 
 from __future__ import annotations
 
+import itertools
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -200,26 +201,42 @@ def _one(
     entry = entry_of(
         experiment.title, tuple(verdict for _, verdict in pairs), time.monotonic() - clock
     )
-    return _against(ready, options, entry, pairs)
+    try:
+        entry = _against(ready, options, entry, pairs)
+    finally:
+        _keep_verdicts(entry, pairs)
+    return entry
 
 
 def _repeated(
     ready: Session, experiment: Experiment, options: GameDayOptions, listener: Listener
 ) -> list[tuple[RunRecord, ExperimentVerdict]]:
-    """Every repetition's record and verdict; what this machine spoilt is measured again."""
-    found = []
-    for _ in range(options.repeat):
-        for attempt in range(options.retries + 1):
-            record = ExperimentRun(ready, experiment, listener.hear).run()
-            verdict = judge_experiment(record)
-            write_experiment(verdict, record.directory)
-            if verdict.spoilt is None or not verdict.healed or attempt == options.retries:
+    """Every repetition's record and verdict, which the caller stores once it is compared."""
+    found: list[tuple[RunRecord, ExperimentVerdict]] = []
+    try:
+        for _ in range(options.repeat):
+            found.append(_measured(ready, experiment, options, listener))
+            if not found[-1][1].healed:
                 break
-            listener.say(f"{verdict.outcome}, again: {verdict.spoilt}")
-        found.append((record, verdict))
-        if not verdict.healed:
-            break
+    except BaseException:  # an interruption too: what was measured until then is judged
+        for record, verdict in found:
+            write_experiment(verdict, record.directory)
+        raise
     return found
+
+
+def _measured(
+    ready: Session, experiment: Experiment, options: GameDayOptions, listener: Listener
+) -> tuple[RunRecord, ExperimentVerdict]:
+    """One run and its verdict; what this machine spoilt is measured again."""
+    for attempt in itertools.count():
+        record = ExperimentRun(ready, experiment, listener.hear).run()
+        verdict = judge_experiment(record)
+        if verdict.spoilt is None or not verdict.healed or attempt == options.retries:
+            break
+        write_experiment(verdict, record.directory)
+        listener.say(f"{verdict.outcome}, again: {verdict.spoilt}")
+    return record, verdict
 
 
 def _against(
@@ -238,6 +255,19 @@ def _against(
     if options.accept and entry.outcome == "pass":
         store.accept(ready.service.name, entry.experiment, fresh)
     return replace(entry, against=checks)
+
+
+def _keep_verdicts(entry: Entry, pairs: Sequence[tuple[RunRecord, ExperimentVerdict]]) -> None:
+    """Each record's verdict, with the comparison: the record says what the scorecard says of it."""
+    failed = tuple(check.statement for check in entry.against if check.outcome == "fail")
+    for record, verdict in pairs:
+        outcome, reasons = verdict.outcome, verdict.reasons
+        if failed and outcome in {"pass", "inconclusive"}:
+            outcome, reasons = "fail", (*failed, *reasons)
+        whole = replace(
+            verdict, outcome=outcome, reasons=reasons, checks=(*verdict.checks, *entry.against)
+        )
+        write_experiment(whole, record.directory)
 
 
 def _unfit(ready: Session, experiment: Experiment, entry: Entry, listener: Listener) -> str | None:

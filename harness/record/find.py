@@ -14,6 +14,9 @@ from harness.record.storage import is_held, read_object
 
 _MOST_NAMED = 5
 
+VERDICT_FILES = ("experiment.json", "scaling.json", "verdict.json")
+"""Where a record's verdict stands: the first that is there is the record's only one."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
@@ -108,7 +111,7 @@ def _summary(directory: Path) -> RunSummary:
         profile=_text(meta, "plan", "profile", "name"),
         created=datetime.fromtimestamp(created / 1e9, UTC) if isinstance(created, int) else None,
         status="partial" if state == "running" and not is_held(directory) else state,
-        outcome=_outcome(directory / "verdict.json"),
+        outcome=_outcome(directory),
         problem=None,
         directory=directory,
     )
@@ -120,8 +123,9 @@ def _text(value: Any, *keys: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _outcome(path: Path) -> str | None:
+def _outcome(directory: Path) -> str | None:
+    path = next((path for name in VERDICT_FILES if (path := directory / name).is_file()), None)
     try:
-        return _text(read_object(path), "outcome")
+        return _text(read_object(path), "outcome") if path is not None else None
     except RecordError:
         return None

@@ -1,7 +1,7 @@
 """A run and its verdict for people and machines: terminal, HTML, JSON, JUnit, Markdown."""
 
-from harness.report.files import beside, write_reports
+from harness.report.files import beside, write_pages, write_reports
 from harness.report.live import LiveDisplay
 from harness.report.terminal import print_report, print_runs
 
-__all__ = ["LiveDisplay", "beside", "print_report", "print_runs", "write_reports"]
+__all__ = ["LiveDisplay", "beside", "print_report", "print_runs", "write_pages", "write_reports"]

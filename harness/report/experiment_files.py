@@ -12,7 +12,7 @@ from harness.report.gameday import render_junit, render_markdown
 def write_experiment_reports(record: RunRecord, verdict: ExperimentVerdict) -> None:
     """A game day of one experiment, written into the record's directory.
 
-    Raises RecordError when the disk does not take it.
+    The page repeats the verdict that is stored there. Raises RecordError when the disk is full.
     """
     from harness.report.gameday_html import render_html  # noqa: PLC0415 - matplotlib is slow
 

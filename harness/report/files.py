@@ -20,9 +20,17 @@ def write_reports(record: RunRecord, verdict: Verdict, directory: Path) -> None:
 
     Raises RecordError when the disk does not take them.
     """
+    write_atomic(directory / "verdict.json", render_json(verdict))
+    write_pages(record, verdict, directory)
+
+
+def write_pages(record: RunRecord, verdict: Verdict, directory: Path) -> None:
+    """Write junit.xml, summary.md and report.html, which repeat a verdict.
+
+    Raises RecordError when the disk does not take them.
+    """
     from harness.report.html import render_html  # noqa: PLC0415 - matplotlib takes half a second
 
-    write_atomic(directory / "verdict.json", render_json(verdict))
     write_atomic(directory / "junit.xml", render_junit(record, verdict))
     write_atomic(directory / "summary.md", render_markdown(record, verdict))
     write_atomic(directory / "report.html", render_html(record, verdict))

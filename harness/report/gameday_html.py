@@ -11,6 +11,7 @@ from markupsafe import Markup
 from harness.errors import HarnessError
 from harness.gameday.model import Entry, GameDay
 from harness.judge.experiment import ExperimentVerdict, judge_experiment
+from harness.judge.stored import stored_verdict
 from harness.record.run import RunRecord
 from harness.record.storage import read_object
 from harness.report import gameday as words
@@ -62,12 +63,15 @@ def _part(entry: Entry, runs: Path, number: int) -> Part:
         return Part(entry, "", "", [], [], [], None)
     try:
         record = RunRecord.load(runs / entry.runs[0])
-        verdict = judge_experiment(record)
+        verdict = stored_verdict(record.directory)
+        if not isinstance(verdict, ExperimentVerdict):
+            verdict = judge_experiment(record)
         plan = read_object(record.directory / "plan.json")["experiment"]
     except (HarnessError, KeyError):
         return Part(entry, "", "", [], [], [], None)
     svg = timeline_chart(record, verdict)
-    checks = [(check_row(check), check.statement) for check in (*verdict.checks, *entry.against)]
+    found = (*verdict.checks, *(each for each in entry.against if each not in verdict.checks))
+    checks = [(check_row(check), check.statement) for check in found]
     return Part(
         entry,
         str(plan.get("teaches") or ""),

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 
 from harness.judge.model import PRIORITY, Verdict
+from harness.judge.stored import RecordVerdict
 from harness.record.distribution import Distribution
 from harness.record.run import RunRecord
 
@@ -18,7 +19,7 @@ BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 OUTCOMES = ("completed", "failed", "unfinished")
 
 
-def render_openmetrics(record: RunRecord, verdict: Verdict) -> str:
+def render_openmetrics(record: RunRecord, verdict: RecordVerdict) -> str:
     """The exposition, ended by `# EOF`; what is unknown has no sample."""
     run = {
         "service": record.service.name,
@@ -40,7 +41,7 @@ def render_openmetrics(record: RunRecord, verdict: Verdict) -> str:
             for word in PRIORITY
         ),
         *_family("harness_objective", "gauge", "What was measured of each objective."),
-        *_objectives(verdict, run),
+        *(_objectives(verdict, run) if isinstance(verdict, Verdict) else ()),
     ]
     if record.start_wall_ns is not None:
         lines += _family("harness_run_start_seconds", "gauge", "When it began (Unix).", "seconds")

@@ -80,7 +80,7 @@ def test_show_judges_a_run_that_has_no_verdict_yet(tmp_path: Path) -> None:
     result = CliRunner().invoke(show, [fresh.id, "--results", str(tmp_path)])
     assert "PASS" in result.output
     page = CliRunner().invoke(show, [fresh.id, "--results", str(tmp_path), "--html"])
-    assert Path(page.output.strip()).is_file()
+    assert Path(page.stdout.strip()).is_file()
 
 
 def test_show_of_an_unknown_run_is_one_clear_line(tmp_path: Path) -> None:

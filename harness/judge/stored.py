@@ -1,0 +1,98 @@
+"""The one verdict of a record: what its run said stands in the record and is repeated, not redone.
+
+An experiment and a scaling test are judged by rules of their own. Their verdict is the record's,
+whatever the objectives alone would say of a service that was broken or overloaded on purpose.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from harness.errors import RecordError, UsageError
+from harness.judge.experiment import ExperimentVerdict, judge_experiment
+from harness.judge.model import Verdict
+from harness.judge.scaling import ScalingVerdict
+from harness.judge.verdict import judge
+from harness.record.find import VERDICT_FILES
+from harness.record.run import RunRecord, check_schema
+from harness.record.storage import read_object, write_atomic, writing
+
+RecordVerdict = Verdict | ExperimentVerdict | ScalingVerdict
+
+_KINDS: Mapping[str, TypeAdapter[Any]] = {
+    "experiment.json": TypeAdapter(ExperimentVerdict),
+    "scaling.json": TypeAdapter(ScalingVerdict),
+    "verdict.json": TypeAdapter(Verdict),
+}
+
+
+def stored_verdict(directory: Path) -> RecordVerdict | None:
+    """The verdict that stands in a record's directory; None where there is none.
+
+    Raises RecordError when it is damaged or newer than this harness.
+    """
+    path = _file(directory)
+    if path is None:
+        return None
+    stored = read_object(path)
+    check_schema(path, stored)
+    fields = {key: value for key, value in stored.items() if key not in {"schema", "exit_code"}}
+    try:
+        found: RecordVerdict = _KINDS[path.name].validate_python(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise RecordError(
+            f"{path}: {field}: {first['msg']}", "`harness judge RUN` judges the record anew"
+        ) from None
+    return found
+
+
+def judge_anew(record: RunRecord) -> Verdict | ExperimentVerdict:
+    """The verdict of today's rules, by the kind of the record; nothing is stored.
+
+    Raises UsageError for a scaling test, whose limits the record does not hold.
+    """
+    path = _file(record.directory)
+    name = path.name if path is not None else None
+    if name == "experiment.json" or (name is None and "experiment" in record.labels):
+        return judge_experiment(record)
+    if name == "scaling.json":
+        raise UsageError(
+            f"{record.id} is a scaling test, whose limits are not in its record",
+            "run `harness scale-test` again; `harness show` repeats its verdict",
+        )
+    return judge(record)
+
+
+def keep_verdict(verdict: Verdict | ExperimentVerdict, directory: Path) -> Path | None:
+    """Store a verdict; what stood there before is kept beside it, and its path returned.
+
+    Raises RecordError when the disk does not take it.
+    """
+    name = "experiment.json" if isinstance(verdict, ExperimentVerdict) else "verdict.json"
+    path, kept = directory / name, None
+    if path.exists():
+        kept = _free(path)
+        with writing(directory):
+            path.rename(kept)
+    text = json.dumps(verdict.as_dict(), indent=1, ensure_ascii=False, default=str)
+    write_atomic(path, text + "\n")
+    return kept
+
+
+def _free(path: Path) -> Path:
+    """`verdict.1.json`, or the first number that is not taken."""
+    number = 1
+    while (other := path.with_suffix(f".{number}{path.suffix}")).exists():
+        number += 1
+    return other
+
+
+def _file(directory: Path) -> Path | None:
+    return next((path for name in VERDICT_FILES if (path := directory / name).is_file()), None)
