@@ -9,7 +9,8 @@ HarnessError                 exit code 2, one line, no traceback
 │   ├── CapabilityMissing    this platform or kernel has no means for it
 │   └── Gone                 the deployment is not there any more
 ├── RecordError              results/: unreadable, newer schema, no space
-├── BaselineError            baselines/: refused or missing
+├── BaselineError            baselines/: refused or damaged
+│   └── NoBaseline           none of the conditions asked for
 ├── DataError                a data file handed in for analysis
 └── ExperimentError          experiments/*.yaml
 Interrupted                  Ctrl-C, SIGTERM or a closed terminal; exit code 130, after cleaning up
@@ -88,6 +89,10 @@ class RecordError(HarnessError):
 
 class BaselineError(HarnessError):
     """A baseline that is missing or refuses the run."""
+
+
+class NoBaseline(BaselineError):  # noqa: N818 - reads as a statement where it is caught
+    """No accepted run has the conditions asked for."""
 
 
 class DataError(HarnessError):

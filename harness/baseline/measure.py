@@ -56,6 +56,14 @@ def conditions(plan: LoadPlan, environment: Mapping[str, Any]) -> Conditions:
         deployment=_deployment(plan.target.environment),
         profile=f"{profile.name} {_digest(shape)}",
         traffic=f"{plan.traffic.scenario} {_digest(redact([traffic, plan.traffic.feeds]))}",
+        architecture=_text(environment.get("machine")),
+        kernel=_text(environment.get("kernel")),
+        cores=_text(environment.get("cores_usable")),
+        harness=_text(environment.get("harness")),
+        target=redact(str(plan.target.environment.get("url") or plan.target.description)),
+        generator=_generator(plan),
+        journeys=plan.traffic.journeys_digest if plan.traffic.journeys else "none",
+        replay=_digest(profile.replay_ns) if profile.replay_ns else "none",
     )
 
 
@@ -83,6 +91,7 @@ def measure(record: RunRecord) -> AcceptedRun:
             name: _figures(record, None if name == TOTAL else name)
             for name in (TOTAL, *record.endpoints)
         },
+        host=_text(record.environment.get("host")),
     )
 
 
@@ -124,6 +133,18 @@ def _machine(host: Mapping[str, Any]) -> str:
     memory = host.get("memory_bytes") or 0
     size = f"{2 ** round(np.log2(memory / 2**30)):.0f} GiB" if memory > 0 else "? GiB"
     return f"{host.get('cores') or '?'} x {host.get('cpu_model') or '?'}, {size}"
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _generator(plan: LoadPlan) -> str:
+    """The generator's own bounds: they shape what a server sees as much as the rate does."""
+    return (
+        f"workers {plan.workers}, threads {plan.threads}, connections "
+        f"{plan.connections_per_target}, in flight {plan.max_in_flight}"
+    )
 
 
 def _deployment(target: Mapping[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -22,13 +22,18 @@ _SAME_NAME = {
 }
 """What a difference of digests behind one name means."""
 
+MACHINE = ("machine", "architecture", "kernel", "cores")
+"""The conditions that belong to the machine; `--ignore machine` accepts a difference of any."""
+
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
     """What must be equal before two runs may be compared at all.
 
     Anything here that differs (another machine, rate, mix, place) moves the figures by more
-    than a release does, so a comparison across it would answer the wrong question.
+    than a release does, so a comparison across it would answer the wrong question. None is
+    unknown, as in baselines written before the field was kept: it is listed, and differs from
+    nothing.
     """
 
     platform: str
@@ -37,13 +42,32 @@ class Conditions:
     deployment: str
     profile: str
     traffic: str
+    architecture: str | None = None
+    kernel: str | None = None
+    cores: str | None = None
+    harness: str | None = None
+    target: str | None = None
+    generator: str | None = None
+    journeys: str | None = None
+    replay: str | None = None
 
-    def differences(self, other: Conditions) -> tuple[str, ...]:
-        """One phrase for each field that differs, `machine: 4 x … here, 2 x … there`."""
+    def unknown(self, other: Conditions) -> tuple[str, ...]:
+        """The fields that only one side knows."""
+        return tuple(
+            item.name
+            for item in fields(self)
+            if (getattr(self, item.name) is None) != (getattr(other, item.name) is None)
+        )
+
+    def differences(self, other: Conditions, ignore: Collection[str] = ()) -> tuple[str, ...]:
+        """One phrase for each field that differs, `machine: 4 x … here, 2 x … there`.
+
+        A field in `ignore`, and one that either side does not know, is passed over.
+        """
         found = []
         for item in fields(self):
             here, there = getattr(self, item.name), getattr(other, item.name)
-            if here == there:
+            if here == there or item.name in ignore or here is None or there is None:
                 continue
             name, digest = here.partition(" ")[::2]
             why = _SAME_NAME.get(item.name) if digest and there.startswith(f"{name} ") else None
@@ -99,6 +123,9 @@ class AcceptedRun:
     """The run's own verdict when it was accepted."""
 
     acceptance: Acceptance | None = None
+
+    host: str | None = None
+    """The machine's name: not a condition, but two machines of one kind differ as well."""
 
     def values(self, metric: str, endpoint: str) -> float | None:
         """The value of `p50`…`p99` (seconds), `error_ratio` or `throughput`; None if unknown."""

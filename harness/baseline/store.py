@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from harness.baseline.files import locked, read_text, write_groups
 from harness.baseline.levels import kept_level
 from harness.baseline.measure import conditions_of, measure
 from harness.baseline.model import Acceptance, AcceptedRun, Baseline, Conditions
-from harness.errors import BaselineError
+from harness.errors import BaselineError, NoBaseline
 from harness.judge import Verdict, judge
 from harness.record import RunRecord
 
@@ -81,26 +81,49 @@ class BaselineStore:
     def matching(self, record: RunRecord) -> Baseline:
         """The group a run may be compared with.
 
-        Raises BaselineError when there is none, and says in which conditions the nearest differs.
+        Raises NoBaseline when there is none, and says in which conditions the nearest differs.
         """
         scenario = record.plan.traffic.scenario
         return self.find(record.service.name, scenario, conditions_of(record), record.id)
 
+    def comparable(
+        self,
+        service: str,
+        scenario: str,
+        wanted: Conditions,
+        ignore: Collection[str] = (),
+        what: str = "a run",
+    ) -> Baseline:
+        """Every accepted run that nothing known makes incomparable, each once, oldest first.
+
+        `ignore` names fields of Conditions that may differ. The conditions returned are those of
+        the group with the most runs. Raises NoBaseline when there is none, and lists what differs
+        from the nearest.
+        """
+        groups = self.load(service, scenario)
+        fitting = [g for g in groups if not wanted.differences(g.conditions, ignore)]
+        if not fitting:
+            return self.find(service, scenario, wanted, what)
+        runs = {run.id: run for group in fitting for run in group.runs}
+        largest = max(fitting, key=lambda group: len(group.runs))
+        ordered = sorted(runs.values(), key=lambda run: (run.created, run.id))
+        return replace(largest, runs=tuple(ordered))
+
     def find(
         self, service: str, scenario: str, wanted: Conditions, what: str = "a run"
     ) -> Baseline:
-        """The group of these conditions; raises BaselineError as `matching` does."""
+        """The group of these conditions; raises NoBaseline as `matching` does."""
         groups = self.load(service, scenario)
         for group in groups:
             if group.conditions == wanted:
                 return group
         if not groups:
-            raise BaselineError(
+            raise NoBaseline(
                 f"{self.path(service, scenario)}: no baseline yet",
                 f"make one: harness baseline make {service}",
             )
         nearest = min(groups, key=lambda group: len(wanted.differences(group.conditions)))
-        raise BaselineError(
+        raise NoBaseline(
             f"{what} cannot be compared with the baseline in "
             f"{self.path(service, scenario)}: {'; '.join(wanted.differences(nearest.conditions))}",
             "run under the same conditions, or start a baseline for these: "
@@ -158,8 +181,10 @@ class BaselineStore:
         service, scenario = record.service.name, record.plan.traffic.scenario
         if new and all(g.conditions != wanted for g in self.load(service, scenario)):
             return Baseline(service, scenario, wanted)
-        if not self.load(service, scenario):
-            return Baseline(service, scenario, wanted)
+        groups = self.load(service, scenario)
+        exact = any(g.conditions == wanted for g in groups)
+        if not exact and (not groups or any(not wanted.differences(g.conditions) for g in groups)):
+            return Baseline(service, scenario, wanted)  # its kin know less, and say nothing else
         return self.matching(record)
 
     def save(self, baseline: Baseline) -> None:

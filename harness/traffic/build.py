@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import hashlib
 import inspect
 import json
 import math
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -62,9 +65,28 @@ def model_of(
         journeys,
         dict(feeds),
         _audit(where, getattr(user, "audit", None), mix, feeds),
+        code_digest(Path(inspect.getfile(user))) if journeys else None,
     )
     _check_with_engine(where, model)
     return model
+
+
+def code_digest(source: Path) -> str:
+    """A digest of a scenario's code, of what it has imported from its own directory included.
+
+    The syntax tree is digested, so comments and layout do not count.
+    """
+    directory = source.resolve().parent
+    files = {source.resolve()}
+    for module in tuple(sys.modules.values()):
+        path = Path(getattr(module, "__file__", None) or "").resolve()
+        if path.suffix == ".py" and path.is_relative_to(directory):
+            files.add(path)
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        digest.update(f"{path.relative_to(directory)} {ast.dump(tree)}\n".encode())
+    return digest.hexdigest()[:12]
 
 
 def _audit(

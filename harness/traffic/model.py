@@ -60,6 +60,8 @@ class TrafficModel:
     journeys: tuple[Journey, ...] = ()
     feeds: dict[str, dict[str, Any]] = field(default_factory=dict)
     audit: Audit | None = None
+    journeys_digest: str | None = None
+    """Of the code that the journeys run; None without journeys, and in records of old."""
 
 
 @dataclass(frozen=True, slots=True)

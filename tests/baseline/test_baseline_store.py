@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.baseline import TOTAL, BaselineStore, conditions, conditions_of, measure
-from harness.baseline.model import SCHEMA
-from harness.errors import BaselineError, RecordError
+from harness.baseline import TOTAL, Baseline, BaselineStore, conditions, conditions_of, measure
+from harness.baseline.model import MACHINE, SCHEMA
+from harness.errors import BaselineError, NoBaseline, RecordError
 from harness.record import RunRecord
+from harness.traffic.model import Journey
 from tests.record.synthetic import Made, plan, record
 
 
@@ -199,3 +200,70 @@ def test_dropping_the_last_run_removes_the_file(
     store.drop("memorai", made[0].id, "wrong")
     assert not store.path("memorai", "memorai").exists()
     assert store.all() == ()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "phrase"),
+    [
+        ("machine", "aarch64", "architecture: aarch64 here, x86_64 there"),
+        ("kernel", "Linux 9.9", "kernel: Linux 9.9 here, Linux 6.1 there"),
+        ("cores_usable", 1, "cores: 1 here, 4 there"),
+        ("harness", "9.9", "harness: 9.9 here, 0.1.0 there"),
+    ],
+)
+def test_another_machine_or_harness_is_no_comparison_unless_ignored(
+    store: BaselineStore, made: list[RunRecord], field: str, value: object, phrase: str
+) -> None:
+    known = made[0].environment | {"machine": "x86_64", "cores_usable": 4}
+    accepted, other = (
+        replace(one, meta=one.meta | {"environment": environment})
+        for one, environment in ((made[0], known), (made[1], known | {field: value}))
+    )
+    store.accept([accepted])
+    wanted = conditions_of(other)
+    with pytest.raises(NoBaseline, match=phrase):
+        store.comparable("memorai", "memorai", wanted)
+    ignored = (*MACHINE, "harness")
+    assert store.comparable("memorai", "memorai", wanted, ignored).runs[0].id == accepted.id
+
+
+def test_options_of_the_generator_target_and_replay_are_conditions(made: list[RunRecord]) -> None:
+    one = made[0]
+    target = replace(one.plan.target, environment={"url": "http://other"})
+    others = {
+        "connections 7": replace(one.plan, connections_per_target=7),
+        "workers 2": replace(one.plan, workers=2),
+        "in flight 9": replace(one.plan, max_in_flight=9),
+        "target: ": replace(one.plan, target=target),
+        "journeys: ": replace(
+            one.plan,
+            traffic=replace(one.plan.traffic, journeys=(Journey("a", "b"),), journeys_digest="x"),
+        ),
+    }
+    for phrase, changed in others.items():
+        (found,) = (
+            text
+            for text in conditions_of(replace(one, plan=changed)).differences(conditions_of(one))
+            if not text.startswith("traffic")
+        )
+        assert phrase in found
+    traces = [
+        replace(one.plan, profile=replace(one.plan.profile, replay_ns=due))
+        for due in ((1, 2, 3), (1, 2, 4))
+    ]
+    first, second = (conditions_of(replace(one, plan=trace)) for trace in traces)
+    assert [text.partition(":")[0] for text in first.differences(second)] == ["replay"]
+
+
+def test_a_condition_that_an_old_baseline_did_not_keep_is_unknown_and_no_mismatch(
+    store: BaselineStore, made: list[RunRecord]
+) -> None:
+    wanted = conditions_of(made[0])
+    old = replace(wanted, kernel=None, generator=None, target=None)
+    store.save(Baseline("memorai", "memorai", old, (measure(made[1]),)))
+    found = store.comparable("memorai", "memorai", wanted)
+    assert [run.id for run in found.runs] == [made[1].id]
+    assert wanted.unknown(found.conditions) == ("kernel", "target", "generator")
+    store.accept([made[0]])
+    both = store.comparable("memorai", "memorai", wanted)
+    assert {run.id for run in both.runs} == {made[0].id, made[1].id}

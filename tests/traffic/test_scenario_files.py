@@ -185,3 +185,32 @@ def test_locust_alone_finds_one_user_class_and_the_harness_options() -> None:
 def test_the_environment_of_a_scenario_names_the_service(memorai: Service) -> None:
     """As the catalogue entry, so that no second reading can differ."""
     assert json.loads(scenario_environment(memorai)["HARNESS_SERVICE"])["port"] == 3001
+
+
+WALK = """
+from harness.traffic import journey
+import steps
+
+class W(TrafficUser):
+    service = 'memorai'
+
+    @journey(name='walk')
+    def walk(self):
+        self.client.get(steps.PATH)
+"""
+
+
+def test_a_journey_with_other_code_has_another_digest_and_a_comment_changes_nothing(
+    memorai: Service, project: Path
+) -> None:
+    def digest(text: str, helper: str = "PATH = '/a'\n") -> str | None:
+        write(project, helper, "steps")
+        write(project, HEAD + text)
+        return load_model(memorai, None, project).journeys_digest
+
+    first = digest(WALK)
+    assert first is not None
+    assert digest(WALK.replace("import steps", "import steps  # where to")) == first
+    assert digest(WALK.replace("get(", "post(")) != first
+    assert digest(WALK, "PATH = '/b'\n") != first
+    assert digest(USER) is None
