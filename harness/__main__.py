@@ -1,5 +1,6 @@
 """`python -m harness` is the `harness` command."""
 
+import os
 import sys
 
 from harness.process import open_streams, report_defect
@@ -8,6 +9,8 @@ from harness.process import open_streams, report_defect
 def main() -> None:
     """Run the command line; Ctrl-C before it is even imported is no traceback either."""
     open_streams()
+    # To look for its plug-ins, pydantic reads the metadata of every installed distribution.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     try:
         from harness.cli import main as command  # noqa: PLC0415
     except KeyboardInterrupt:

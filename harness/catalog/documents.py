@@ -26,7 +26,8 @@ Window = Annotated[str, Field(pattern=r"^\d+[mhdwMQY]$")]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    # Built when first used: of the parts of a document only the whole ever is.
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
 
 
 class Metadata(_Strict):

@@ -7,11 +7,13 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harness.catalog.documents import Document, ServiceDocument, SloDocument, TargetDocument
 from harness.catalog.model import Environment, Objective, Route, Service
-from harness.catalog.yaml_documents import read_documents
 from harness.errors import CatalogError
+
+if TYPE_CHECKING:
+    from harness.catalog.documents import Document, ServiceDocument, SloDocument, TargetDocument
 
 PRODUCTION = frozenset({"production", "prod"})
 """Environments that are production whether their file says so or not."""
@@ -79,6 +81,14 @@ def read_service(path: Path) -> Service:
 
     Raises CatalogError naming file, line and field.
     """
+    # Pydantic and YAML: most of what imports the catalogue only wants its dataclasses.
+    from harness.catalog.documents import (  # noqa: PLC0415 - see above
+        ServiceDocument,
+        SloDocument,
+        TargetDocument,
+    )
+    from harness.catalog.yaml_documents import read_documents  # noqa: PLC0415 - see above
+
     documents = list(read_documents(path))
     services = [item for item in documents if isinstance(item, ServiceDocument)]
     targets = [item for item in documents if isinstance(item, TargetDocument)]

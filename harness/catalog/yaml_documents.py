@@ -15,6 +15,14 @@ from harness.errors import CatalogError
 MAX_BYTES = 1 << 20
 """A description beyond this size is some other file."""
 
+MAX_DEPTH = 1000
+"""Of nested collections: libyaml's composer has no limit and ends the process without a word."""
+
+_DEEP_BYTES = 1 << 13
+"""A level takes a character at least, and so many levels still fit on the stack."""
+
+_LOADER: type[yaml.SafeLoader | yaml.CSafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 
 def read_documents(path: Path) -> Iterator[Document]:
     """Every document of a file, in its order.
@@ -23,9 +31,10 @@ def read_documents(path: Path) -> Iterator[Document]:
     """
     text = _text(path)
     try:
+        _refuse_depth(text)
         nodes = [
             node
-            for node in yaml.compose_all(text, Loader=yaml.SafeLoader)
+            for node in yaml.compose_all(text, Loader=_LOADER)
             if node is not None and node.tag != "tag:yaml.org,2002:null"
         ]
         for node in nodes:
@@ -41,6 +50,20 @@ def read_documents(path: Path) -> Iterator[Document]:
         raise CatalogError(f"{path}: the file is empty", "describe the service in it")
     for node, value in zip(nodes, values, strict=True):
         yield _document(path, node, value)
+
+
+def _refuse_depth(text: str) -> None:
+    """Raise RecursionError for a text whose collections are nested too deeply to be composed."""
+    if len(text) < _DEEP_BYTES:
+        return
+    depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > MAX_DEPTH:
+            raise RecursionError
 
 
 def _text(path: Path) -> str:

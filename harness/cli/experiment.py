@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import yaml
 
 from harness.cli.options import PLACE_OPTIONS, PROMETHEUS_OPTION
 from harness.errors import UsageError
@@ -56,6 +55,8 @@ def list_(*, as_json: bool) -> int:
 
 def _set(ctx: click.Context, param: click.Parameter, words: tuple[str, ...]) -> dict[str, Any]:
     """`--set name=value`; values as YAML reads them."""
+    import yaml
+
     found = {}
     for word in words:
         name, equals, value = word.partition("=")

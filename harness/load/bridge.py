@@ -26,7 +26,8 @@ class Bridge:
     """One engine, one shard of the schedule.
 
     `emit` gets the messages of docs/contracts.md for this shard: slices in sequence, ticks,
-    probes, clock jumps and, last, `done` with the shard's totals.
+    probes, clock jumps and, last, `done` with the shard's totals. With `feeds_locust`, Locust's
+    own statistics get every slice too, for its CSV files and web UI.
     """
 
     def __init__(
@@ -38,12 +39,14 @@ class Bridge:
         shard: int = 0,
         shards: int = 1,
         start_unix_ns: int = 0,
+        feeds_locust: bool = False,
     ) -> None:
         self._environment = environment
         self._plan = plan
         self._emit = emit
         self._shard = shard
         self._start_unix_ns = start_unix_ns
+        self._feeds_locust = feeds_locust
         self._sequence = 0
         self._methods = {request.name: request.method for request in plan.traffic.requests}
         self.engine = Engine(json.dumps(to_engine_plan(plan, shard, shards, start_unix_ns)))
@@ -89,8 +92,8 @@ class Bridge:
             message = {"type": "slice", "worker": self._shard, "seq": self._sequence}
             self._emit({**message, "slice": piece})
             self._sequence += 1
-            if piece["axis"] == "done" and piece["endpoint"] not in self._journeys.endpoints:
-                feed(self._environment.stats, piece, self._methods, time.time())
+            if self._feeds_locust:
+                self._feed(piece)
         for message in self._writes():
             self._emit(message)
         jump = self._telemetry.clock_jump()
@@ -100,6 +103,11 @@ class Bridge:
             for message in self._probe.poll():
                 self._emit(message)
         self._emit({**self._telemetry.tick(self.engine.snapshot()), "worker": self._shard})
+
+    def _feed(self, piece: dict[str, Any]) -> None:
+        """Tell Locust what has ended; of journeys it knows already."""
+        if piece["axis"] == "done" and piece["endpoint"] not in self._journeys.endpoints:
+            feed(self._environment.stats, piece, self._methods, time.time())
 
     def _writes(self) -> Iterator[dict[str, Any]]:
         """One `write` message for each logged request that has ended since the last look."""

@@ -128,6 +128,7 @@ class Plugin:
                 shard=shard,
                 shards=shards,
                 start_unix_ns=start_unix_ns,
+                feeds_locust=self.plan is None,  # else nobody looks at them
             )
             self.bridge.start()
         except Exception as problem:  # noqa: BLE001 - Locust would log it and wait for ever

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from harness.errors import RecordError
 from harness.load.connections import MOST_CONNECTIONS
 from harness.platform.model import Target
 from harness.traffic.model import LoadProfile, TrafficModel
+from harness.typed import adapter
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +33,9 @@ class LoadPlan:
     probe: bool = True
 
 
-_PLAN = TypeAdapter(LoadPlan)
-
-
 def plan_json(plan: LoadPlan) -> bytes:
     """The plan as the load child reads it."""
-    return _PLAN.dump_json(plan)
+    return adapter(LoadPlan).dump_json(plan)
 
 
 def read_plan(path: Path) -> LoadPlan:
@@ -46,7 +44,7 @@ def read_plan(path: Path) -> LoadPlan:
     Raises RecordError naming the file and the field.
     """
     try:
-        return _PLAN.validate_json(path.read_bytes())
+        return adapter(LoadPlan).validate_json(path.read_bytes())
     except OSError as error:
         raise RecordError(f"{path}: {error.strerror}", "name a readable plan") from None
     except ValidationError as error:

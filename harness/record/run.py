@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from harness._engine import Histogram
 from harness.catalog.model import Service
@@ -19,6 +19,7 @@ from harness.record.distribution import Counts, Distribution, Floats, stack
 from harness.record.series import Axis, Kind, Series, SliceTable, quantiles
 from harness.record.storage import is_held, read_lines, read_object
 from harness.traffic.model import Phase
+from harness.typed import adapter
 
 SCHEMA = 1
 """The version of everything in a run directory; readers refuse a newer one."""
@@ -26,8 +27,6 @@ SCHEMA = 1
 State = Literal["running", "complete", "interrupted", "failed"]
 Status = Literal["running", "partial", "complete", "interrupted", "failed"]
 
-_PLAN = TypeAdapter(LoadPlan)
-_SERVICE = TypeAdapter(Service)
 _STATES = ("running", "complete", "interrupted", "failed")
 
 
@@ -61,8 +60,8 @@ class RunRecord:
         if meta.get("state") not in _STATES:
             raise RecordError(f"{path}: state is {meta.get('state')!r}", "the record is damaged")
         try:
-            plan = _PLAN.validate_python(meta.get("plan"))
-            service = _SERVICE.validate_python(meta.get("service"))
+            plan = adapter(LoadPlan).validate_python(meta.get("plan"))
+            service = adapter(Service).validate_python(meta.get("service"))
         except ValidationError as error:
             first = error.errors()[0]
             field = ".".join(str(part) for part in first["loc"]) or "plan"

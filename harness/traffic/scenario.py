@@ -18,13 +18,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from harness.catalog import load_catalog
 from harness.catalog.model import Service
 from harness.errors import HarnessError, ScenarioError
 from harness.traffic.build import model_of
 from harness.traffic.model import TrafficModel
+from harness.typed import adapter
 
 GENERIC = "crud"
 """The scenario that serves any service from its catalogue entry."""
@@ -33,9 +32,6 @@ SERVICE_VARIABLE = "HARNESS_SERVICE"
 """How the generic scenario learns which service it stands for: its name, or its entry as JSON."""
 
 TIMEOUT_S = 60.0
-
-_MODEL = TypeAdapter(TrafficModel)
-_SERVICE = TypeAdapter(Service)
 
 
 def scenario_file(service: Service, scenario: str | None, root: Path) -> Path:
@@ -87,7 +83,7 @@ def service_asked() -> Service:
     if not value.startswith("{"):
         return load_catalog().service(value)
     try:
-        return _SERVICE.validate_json(value)
+        return adapter(Service).validate_json(value)
     except ValueError:
         raise ScenarioError(
             f"{SERVICE_VARIABLE} is not a catalogue entry", "set it to the name of a service"
@@ -123,7 +119,7 @@ def load_model(service: Service, scenario: str | None, root: Path) -> TrafficMod
         )
     if "problem" in answer:
         raise ScenarioError(answer["problem"], answer["remedy"])
-    model = _MODEL.validate_python(answer)
+    model = adapter(TrafficModel).validate_python(answer)
     if model.service != service.name:
         raise ScenarioError(
             f"{path}: its service is {model.service!r}, not {service.name!r}",
