@@ -344,5 +344,4 @@ def _keep_told(told: queue.SimpleQueue[Message], writer: RunWriter) -> None:
     """Put into the record what the platform has told."""
     while not told.empty():
         message = told.get()
-        del message["monotonic_ns"]  # the writer tells the time on the load's clock
-        writer.event(message.pop("type"), **message)
+        writer.event(message.pop("type"), seen_ns=message.pop("monotonic_ns"), **message)

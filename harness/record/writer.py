@@ -42,6 +42,7 @@ class RunWriter:
         self._lock: int | None = lock
         self._host = HostSampler()
         self._start_monotonic_ns: int | None = None
+        self._early: list[tuple[str, int, dict[str, Any]]] = []
         self._flushed = time.monotonic()
         with writing(directory):
             self._slices = _append(directory / "slices.jsonl")
@@ -81,7 +82,6 @@ class RunWriter:
             "totals": None,
             "conserved": None,
             "problem": None,
-            "validity": None,
             "service": redact(dataclasses.asdict(service)),
             "plan": redact(dataclasses.asdict(plan)),
             "environment": redact(environment),
@@ -103,6 +103,7 @@ class RunWriter:
         if kind == "start":
             self._start_monotonic_ns = message.get("monotonic_ns")
             self._update(start=fields)
+            self._keep_early()
         elif kind == "end":
             totals = message.get("totals")
             self._update(totals=redact(totals), conserved=message.get("conserved"))
@@ -111,25 +112,27 @@ class RunWriter:
             fields = {"clock_ns": _clock_offset_ns(), **host, **fields}
         self.event(str(kind), **fields)
 
-    def event(self, kind: str, /, **fields: Any) -> None:
-        """Append one event; `t` (seconds from the start) and `wall_ns` are added if missing."""
-        line = {"t": self._now(), "wall_ns": time.time_ns(), "type": kind, **redact(fields)}
+    def event(self, kind: str, /, *, seen_ns: int | None = None, **fields: Any) -> None:
+        """Append one event; `t` (seconds from the start) and `wall_ns` are added if missing.
+
+        `seen_ns` (of this machine's monotonic clock) is when it was seen, if that is not now. An
+        event that was seen before the start is known waits for it and gets a time below zero.
+        """
+        if seen_ns is not None and self._start_monotonic_ns is None:
+            self._early.append((kind, seen_ns, {"wall_ns": time.time_ns(), **fields}))
+            return
+        now = {"t": self._time(seen_ns), "wall_ns": time.time_ns(), "type": kind}
+        line = {**now, **redact(fields)}
         with writing(self.directory):
             self._events.write(_line(line))
             self._flush()
 
-    def finish(
-        self,
-        state: State,
-        *,
-        validity: Any = None,
-        problem: str | None = None,
-    ) -> RunRecord:
+    def finish(self, state: State, *, problem: str | None = None) -> RunRecord:
         """Close the record in its final state and read it back.
 
         `problem` is the sentence that tells why a run failed.
         """
-        self._close(state, validity=validity, problem=problem)
+        self._close(state, problem=problem)
         return RunRecord.load(self.directory)
 
     def __enter__(self) -> Self:
@@ -162,19 +165,28 @@ class RunWriter:
             self._events.flush()
             self._flushed = time.monotonic()
 
-    def _now(self) -> float | None:
-        """Seconds from the start; None before it."""
+    def _time(self, monotonic_ns: int | None) -> float | None:
+        """Seconds from the start to then, or to now; None while the start is not known."""
         if self._start_monotonic_ns is None:
             return None
-        return round((time.monotonic_ns() - self._start_monotonic_ns) / NANOSECONDS, 6)
+        then = time.monotonic_ns() if monotonic_ns is None else monotonic_ns
+        return round((then - self._start_monotonic_ns) / NANOSECONDS, 6)
+
+    def _keep_early(self) -> None:
+        """Write what waited for the start; without one it has no time."""
+        early, self._early = self._early, []
+        for kind, seen_ns, fields in early:
+            known = self._start_monotonic_ns is not None
+            self.event(kind, seen_ns=seen_ns if known else None, **fields)
 
     def _update(self, **fields: Any) -> None:
         self._meta |= fields
         write_atomic(self.directory / "run.json", _dump(self._meta))
 
-    def _close(self, state: State, *, validity: Any = None, problem: str | None = None) -> None:
+    def _close(self, state: State, *, problem: str | None = None) -> None:
         if self._lock is None:
             return
+        self._keep_early()
         with writing(self.directory):
             try:
                 for stream in (self._slices, self._events):
@@ -186,7 +198,6 @@ class RunWriter:
         self._update(
             state=state,
             ended_unix_ns=time.time_ns(),
-            validity=validity,
             problem=redact(problem),
         )
         os.close(self._lock)

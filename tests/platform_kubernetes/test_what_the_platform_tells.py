@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -210,9 +209,10 @@ def test_a_performance_run_has_it_in_its_record_its_page_and_its_json(
     ended = threading.Event()
 
     def disturb() -> None:
-        while not list(tmp_path.glob("memorai/*/slices.jsonl")) and not ended.wait(0.05):
-            pass
-        time.sleep(2.0)
+        events = "memorai/*/events.jsonl"
+        while not any('"tick"' in found.read_text() for found in tmp_path.glob(events)):
+            if ended.wait(0.05):
+                return
         set_pod(api, POD, uid="uid-us-east-1a", ready=True, restarts=1)
         put_event(api, EVENTS, f"Pod/{POD}", "<BackOff>")
 
