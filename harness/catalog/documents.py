@@ -17,6 +17,12 @@ from harness.catalog.model import Indicator, Objective, RegionRole, Tier
 QUANTILE = "harness.codai/quantile"
 """Annotation of a latency indicator: which quantile it promises."""
 
+ENDPOINTS = "harness.codai/endpoints"
+"""Annotation of an indicator: the endpoints it is about, separated by commas; patterns allowed."""
+
+WINDOW_S = {"m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 7 * 86_400.0}
+"""Units of a time slice; months and longer are no slice."""
+
 Finite = Annotated[StrictFloat, Field(allow_inf_nan=False)]
 Share = Annotated[Finite, Field(gt=0, lt=1)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=63)]
@@ -149,6 +155,11 @@ class SloSpec(_Strict):
         slices = (objective.timeSliceTarget, objective.timeSliceWindow)
         if self.budgetingMethod == "Timeslices" and None in slices:
             raise ValueError("Timeslices need objectives.0.timeSliceTarget and timeSliceWindow")
+        if ENDPOINTS in indicator.annotations and not names(indicator.annotations[ENDPOINTS]):
+            raise ValueError(f"indicator.metadata.annotations: {ENDPOINTS} names no endpoint")
+        window = objective.timeSliceWindow
+        if window is not None and (window[-1] not in WINDOW_S or int(window[:-1]) == 0):
+            raise ValueError(f"objectives.0.timeSliceWindow {window} is no slice, e.g. 1m or 1h")
         if indicator.name == "latency" and not _is_share(indicator.annotations.get(QUANTILE)):
             raise ValueError(
                 f'indicator.metadata.annotations needs {QUANTILE}, as a string such as "0.95"'
@@ -176,6 +187,8 @@ class SloDocument(_Strict):
             indicator=indicator.name,
             threshold=float(threshold),
             quantile=None if quantile is None else float(quantile),
+            endpoints=names(indicator.annotations.get(ENDPOINTS, "")),
+            window_s=slice_s(objective.timeSliceWindow),
         )
 
 
@@ -249,6 +262,16 @@ DOCUMENTS: dict[tuple[str, str], type[Document]] = {
     ("openslo/v1", "SLO"): SloDocument,
     ("harness.codai/v1", "Target"): TargetDocument,
 }
+
+
+def names(text: str) -> tuple[str, ...]:
+    """The names in a list separated by commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def slice_s(window: str | None) -> float | None:
+    """The seconds of a time slice such as `1m`."""
+    return None if window is None else int(window[:-1]) * WINDOW_S[window[-1]]
 
 
 def _is_share(text: str | None) -> bool:

@@ -32,6 +32,11 @@ class Objective:
     indicator: Indicator
     threshold: float
     quantile: float | None = None
+    endpoints: tuple[str, ...] = ()
+    """The endpoints it is about, by name or pattern (`GET *`); none named means all of them."""
+
+    window_s: float | None = None
+    """Length of an availability slice in seconds; None: one minute."""
 
     @property
     def upper(self) -> bool:

@@ -15,11 +15,22 @@ from harness.record.storage import read_object
 
 Outcome = Literal["pass", "fail", "inconclusive", "invalid"]
 
+ResultWord = Outcome | None
+"""Of one objective; None: this run could not test it, which neither passes nor blocks a pass."""
+
+Figures = Literal["all", "latency", "load"]
+"""What a broken validity check makes worthless: every figure, latencies up to what it explains, or
+what is said of the offered load."""
+
 CONFIDENCE = 0.95
 """Of every interval: two-sided, so each side errs in 2.5 % of runs at most."""
 
 EXIT_CODES: dict[Outcome, int] = {"pass": 0, "fail": 1, "inconclusive": 3, "invalid": 4}
 PRIORITY: tuple[Outcome, ...] = ("invalid", "fail", "inconclusive", "pass")
+"""Of checks that say something only together: what spoils one spoils all."""
+
+CERTAINTY: tuple[Outcome, ...] = ("fail", "invalid", "inconclusive", "pass")
+"""Of figures that stand for themselves: a certain failure is not excused by another's doubt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,24 +39,45 @@ class ObjectiveResult:
 
     `estimate`, `low` and `high` are in the objective's unit (seconds, requests/s, ratio); None is
     unknown. `outcome` None means that this run could not test the objective: it neither passes nor
-    blocks a pass. `statement` is one sentence with the numbers, `method` names the interval.
+    blocks a pass; `invalid` that the generator may have decided it. `statement` is one sentence
+    with the numbers, `method` names the interval.
     """
 
     objective: Objective
     estimate: float | None
     low: float | None
     high: float | None
-    outcome: Literal["pass", "fail", "inconclusive"] | None
+    outcome: ResultWord
     statement: str
     method: str | None = None
     scope: str = "all endpoints"
 
 
 @dataclass(frozen=True, slots=True)
+class StageResult:
+    """One stage of a profile that has several, from `begin` to `end` (s from the start).
+
+    `offered_rate` and `completed_rate` in requests/s, `quantiles` name -> seconds (None: unknown),
+    `outcome` the worst of its objectives, None where none could be judged.
+    """
+
+    name: str
+    begin: float
+    end: float
+    offered_rate: float
+    completed_rate: float
+    quantiles: dict[str, float | None]
+    error_ratio: float
+    outcome: ResultWord
+    statement: str
+
+
+@dataclass(frozen=True, slots=True)
 class ValidityCheck:
     """One condition for trusting the measurement.
 
-    `ok` None: it could not be checked. `costs` is what a broken one makes of the verdict.
+    `ok` None: it could not be checked. `costs` is what a broken one makes of the verdict, and
+    `figures` what it makes worthless.
     """
 
     name: str
@@ -55,6 +87,7 @@ class ValidityCheck:
     reason: str
     remedy: str | None = None
     costs: Literal["invalid", "inconclusive"] = "invalid"
+    figures: Figures = "all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +105,7 @@ class Verdict:
     validity: tuple[ValidityCheck, ...]
     hold: tuple[float, float] | None
     confidence: float = CONFIDENCE
+    stages: tuple[StageResult, ...] = ()
 
     @property
     def exit_code(self) -> int:

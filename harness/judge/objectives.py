@@ -1,164 +1,228 @@
-"""Each objective on the hold phase, from the record alone."""
+"""Each objective on a stretch of a run, from the record alone.
+
+Latency and errors are judged by the share of offered requests that broke them (see
+`harness.stats.shares`), throughput by the share of the offered rate that was carried, availability
+by slices of the window that the catalogue declares.
+"""
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
-from typing import Literal
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from harness.catalog.model import Objective
-from harness.judge.estimate import (
-    mean_estimate,
-    quantile_estimate,
-    ratio_estimate,
-)
-from harness.judge.model import CONFIDENCE, ObjectiveResult
-from harness.judge.validity import scheduled_requests
+from harness.judge import wording
+from harness.judge.evidence import Evidence, gather
+from harness.judge.model import CONFIDENCE, ObjectiveResult, ResultWord
+from harness.judge.schedule import scheduled_requests
 from harness.record.distribution import Counts
 from harness.record.run import RunRecord
-from harness.stats.interval import Interval
+from harness.stats.errors import binomial_bounds
+from harness.stats.shares import ShareFinding, clean_requests, judge_share
 from harness.units import format_duration, format_rate, format_ratio
 
-SLICE_S = 1
-"""Seconds of an availability slice: good when both its error ratio and its p95 hold."""
+SLICE_S = 60.0
+"""Seconds of an availability slice where the catalogue declares no window."""
 
 DEFAULT_ERROR_BUDGET = 0.001
 """Share of requests that may fail without missing the throughput objective, where the service has
 no error objective of its own."""
 
-MOST_WORTH_SUGGESTING_S = 24 * 3600
+DEFAULT_QUEUE_S = 1.0
+"""Latency that a service without a latency objective may have before requests under way count as
+a queue that grows."""
+
+BAD_SLICES = 3
+"""Bad availability slices from which they are a pattern, however short the run."""
 
 
-def judge_objective(record: RunRecord, objective: Objective) -> ObjectiveResult:
+@dataclass(frozen=True, eq=False)
+class Stretch:
+    """Seconds of a run (i64[n]) that are judged as one: the hold, or one of its stages."""
+
+    record: RunRecord
+    seconds: Counts
+
+    @cached_property
+    def _evidence(self) -> dict[tuple[str, ...], Evidence]:
+        return {}
+
+    def evidence(self, objective: Objective) -> Evidence:
+        """The counts that the objective is about."""
+        scope = objective.endpoints
+        if scope not in self._evidence:
+            self._evidence[scope] = gather(self.record, self.seconds, scope)
+        return self._evidence[scope]
+
+
+def judge_objective(stretch: Stretch, objective: Objective) -> ObjectiveResult:
     """The result of one objective; its statement tells what would settle an open one."""
-    seconds = record.seconds_of("hold")
-    if not len(seconds) or not record.series("due").offered[seconds].sum():
-        return _open(objective, None, "Nothing was measured in the hold.")
+    evidence = stretch.evidence(objective)
+    scope = ", ".join(objective.endpoints) or "all endpoints"
+    if not evidence.offered.sum():
+        nothing = _nothing(stretch, objective)
+        return ObjectiveResult(objective, None, None, None, "inconclusive", nothing, scope=scope)
     match objective.indicator:
         case "latency":
-            return _latency(record, objective, seconds)
+            result = _latency(evidence, objective)
         case "error_ratio":
-            return _errors(record, objective, seconds)
+            result = _errors(evidence, objective)
         case "throughput":
-            return _throughput(record, objective, seconds)
+            result = _throughput(stretch, evidence, objective)
         case "availability":
-            return _availability(record, objective, seconds)
+            result = _availability(stretch, objective)
+    return replace(result, scope=scope)
 
 
-def _latency(record: RunRecord, objective: Objective, seconds: Counts) -> ObjectiveResult:
-    """Completed requests, from the instant they were due."""
+def _nothing(stretch: Stretch, objective: Objective) -> str:
+    if objective.endpoints and len(stretch.seconds):
+        known = ", ".join(stretch.record.endpoints)
+        return f"No request of {', '.join(objective.endpoints)} was due; the endpoints are {known}."
+    return "Nothing was measured in the hold."
+
+
+def combine(measured: ShareFinding, certain: ShareFinding) -> ResultWord:
+    """The word on a figure that the generator may have made worse, never better.
+
+    `measured` counts everything, `certain` only what nothing but the service explains.
+    """
+    if measured.outcome == "pass" or certain.outcome == "fail":
+        return "pass" if measured.outcome == "pass" else "fail"
+    return measured.outcome if certain.outcome == measured.outcome else "invalid"
+
+
+def _latency(evidence: Evidence, objective: Objective) -> ObjectiveResult:
+    """Requests that were not answered well within the limit, from the instant they were due."""
     q = objective.quantile if objective.quantile is not None else 0.95
-    series = record.series("due")
-    lost, offered = int(series.lost[seconds].sum()), int(series.offered[seconds].sum())
-    estimate = quantile_estimate(*record.matrix("response"), q)
-    if estimate is None:
-        return _open(objective, None, "No request was answered in the hold.")
-    name = f"p{q * 100:g}"
-    if lost / offered >= 1 - q:
-        return _open(
-            objective,
-            estimate,
-            f"{format_ratio(lost / offered)} of the requests got no good answer, so the {name} of"
-            f" the others ({format_duration(estimate.estimate)}) says nothing about the service.",
-        )
-    return _against(objective, estimate, name, len(seconds))
-
-
-def _errors(record: RunRecord, objective: Objective, seconds: Counts) -> ObjectiveResult:
-    """Failed and unfinished requests of all that were offered."""
-    series = record.series("due")
-    estimate = ratio_estimate(series.lost[seconds], series.offered[seconds])
-    if estimate is None:
-        return _open(objective, None, "No request was due in the hold.")
-    return _against(objective, estimate, "error ratio", len(seconds))
-
-
-def _against(objective: Objective, estimate: Interval, name: str, seconds: int) -> ObjectiveResult:
-    """A ceiling against an interval: below passes, above fails, across is open."""
-    limit = _format(objective, objective.threshold)
-    value = _format(objective, estimate.estimate)
-    if estimate.low is None or estimate.high is None:
-        return _open(
-            objective,
-            estimate,
-            f"{name} {value}, {estimate.method}; hold for at least 10 s.",
-        )
-    interval = (
-        f"{_format(objective, max(0.0, estimate.low))} to {_format(objective, estimate.high)}"
-    )
-    if estimate.high < objective.threshold:
-        return _result(
-            objective, estimate, "pass", f"{name} {value} ({interval}) is below {limit}."
-        )
-    if estimate.low >= objective.threshold:
-        return _result(
-            objective, estimate, "fail", f"{name} {value} ({interval}) is not below {limit}."
-        )
-    return _open(
-        objective,
-        estimate,
-        f"{name} {value} ({interval}) may lie on either side of {limit}; "
-        f"{_what_settles(objective, estimate, seconds)}.",
-    )
-
-
-def _what_settles(objective: Objective, estimate: Interval, seconds: int) -> str:
-    """The longer hold that would do: an interval narrows with the root of its length."""
-    if estimate.low is None or estimate.high is None:
+    limit = objective.threshold
+    measured = judge_share(evidence.beyond(limit), evidence.offered, 1 - q)
+    certain = judge_share(evidence.certainly_beyond(limit), evidence.offered, 1 - q)
+    if measured is None or certain is None:
         raise AssertionError
-    gap = abs(objective.threshold - estimate.estimate)
-    width = max(estimate.high - estimate.estimate, estimate.estimate - estimate.low)
-    more = seconds * ((width / gap) ** 2 - 1) if gap else math.inf
-    if more > MOST_WORTH_SUGGESTING_S:
-        return "it is too close to the objective for any longer run to tell"
-    return f"a hold {_about(more)} longer would tell"
+    outcome = combine(measured, certain)
+    value = evidence.quantile(q)
+    low, high = (None, None) if measured.why == "sustained" else quantile_bounds(evidence, q)
+    statement = wording.latency(evidence, objective, measured, outcome, (low, value, high))
+    method = wording.method(measured, evidence)
+    if value is None:
+        low = high = None
+    return ObjectiveResult(objective, value, low, high, outcome, statement, method)
 
 
-def _about(seconds: float) -> str:
-    """A length to plan with: tens of seconds, then whole minutes."""
-    if seconds < 120:  # noqa: PLR2004 - two minutes
-        return f"about {max(10, math.ceil(seconds / 10) * 10)} s"
-    return f"about {math.ceil(seconds / 60)} minutes"
+def quantile_bounds(evidence: Evidence, q: float) -> tuple[float | None, float | None]:
+    """The largest limit (s) that the quantile clearly misses, and the smallest it clearly meets.
+
+    The judgement turned round (order statistics at the bounds of the share), so neither leaves
+    the range of observed latencies; None where no observed latency is clear.
+    """
+    values = evidence.values
+    if not len(values):
+        return None, None
+
+    def outcome(place: int) -> str | None:
+        found = judge_share(evidence.beyond(float(values[place])), evidence.offered, 1 - q)
+        return None if found is None else found.outcome
+
+    low, high = -1, len(values)
+    first, last = 0, len(values)
+    while first < last:  # the first place that passes
+        middle = (first + last) // 2
+        first, last = (first, middle) if outcome(middle) == "pass" else (middle + 1, last)
+    high = first
+    first, last = -1, high - 1
+    while first < last:  # the last place that fails
+        middle = (first + last + 1) // 2
+        first, last = (middle, last) if outcome(middle) == "fail" else (first, middle - 1)
+    low = first
+    return (
+        float(values[low]) if low >= 0 else float(values[0]),
+        float(values[high]) if high < len(values) else None,
+    )
 
 
-def _throughput(record: RunRecord, objective: Objective, seconds: Counts) -> ObjectiveResult:
-    """How much of the scheduled rate was completed, in the seconds in which it was.
+def _errors(evidence: Evidence, objective: Objective) -> ObjectiveResult:
+    """Failed and unfinished requests of all that were offered."""
+    found = judge_share(evidence.lost, evidence.offered, objective.threshold)
+    certain = judge_share(evidence.certainly_lost, evidence.offered, objective.threshold)
+    if found is None or certain is None:
+        raise AssertionError
+    outcome = combine(found, certain)
+    statement = wording.errors(evidence, objective, found, outcome)
+    return ObjectiveResult(
+        objective,
+        found.share,
+        found.low,
+        found.high,
+        outcome,
+        statement,
+        wording.method(found, evidence),
+    )
 
-    What chance adds to a random schedule is not the service's doing: the share completed of what
+
+def _throughput(stretch: Stretch, evidence: Evidence, objective: Objective) -> ObjectiveResult:
+    """The scheduled rate less what was lost and what only made a queue grow.
+
+    Chance in a random schedule is not the service's doing, so the share that was carried of what
     was offered is applied to the scheduled rate. The share that the error objective lets fail is
     allowed for, since the error objective judges it.
     """
-    due, done = record.series("due"), record.series("done")
-    offered = float(due.offered[seconds].sum())
-    scheduled = scheduled_requests(record, seconds)
-    rate = (offered if scheduled is None else scheduled) / len(seconds)
-    share = mean_estimate(np.divide(done.completed[seconds], offered / len(seconds), dtype=float))
-    if share is None:
-        return _open(objective, None, "Nothing was measured in the hold.")
-    low, high = (None if bound is None else bound * rate for bound in (share.low, share.high))
-    estimate = replace(share, estimate=share.estimate * rate, low=low, high=high)
-    wanted = format_rate(objective.threshold)
-    got = f"completed {format_rate(estimate.estimate)} of {format_rate(rate)} offered"
-    need = objective.threshold * (1 - _error_budget(record))
-    if low is not None and low >= need:
-        return _result(objective, estimate, "pass", f"{_upper(got)}; {wanted} is reached.")
-    if rate < objective.threshold * (1 - 1e-9):
-        closed = record.plan.profile.model == "closed"
-        why = (
-            f"{record.plan.profile.users} users in a closed loop asked for only"
-            if closed
-            else ("the profile offered only")
+    record = stretch.record
+    scheduled = None if objective.endpoints else scheduled_requests(record, stretch.seconds)
+    offered = float(evidence.offered.sum()) if scheduled is None else scheduled
+    rate = offered / len(stretch.seconds)
+    growth = queue_growth(evidence, _queue_s(record))
+    budget = _error_budget(record)
+    measured = _Carried.of(evidence.lost, evidence, growth, budget)
+    certain = _Carried.of(evidence.certainly_lost, evidence, growth, budget)
+    need = objective.threshold * (1 - budget) / rate
+    words = (measured.against(need), certain.against(need))
+    outcome: ResultWord = words[0] if words[0] == words[1] or words[0] == "pass" else "invalid"
+    estimate = f"completed {format_rate(measured.share * rate)} of {format_rate(rate)} offered" + (
+        f"; a queue grew by {format_ratio(growth)} of it" if growth else ""
+    )
+    if rate < objective.threshold * (1 - 1e-9) and outcome != "pass":
+        outcome = None
+        carried = format_rate(measured.share * rate)
+        why = wording.not_tested(record, format_rate(objective.threshold), rate)
+        statement = f"{why} ({carried} completed)."
+    else:
+        statement = wording.throughput(estimate, objective, outcome, measured.finding)
+    return ObjectiveResult(
+        objective, measured.share * rate, measured.least * rate, measured.most * rate, outcome,
+        statement, "share of the offered requests that was completed",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Carried:
+    """The share of the offered requests that was carried, with its interval."""
+
+    share: float
+    least: float
+    most: float
+    finding: ShareFinding
+
+    @classmethod
+    def of(cls, lost: Counts, evidence: Evidence, growth: float, budget: float) -> _Carried:
+        """Offered less lost (i64[n]) and less the share that only made a queue grow."""
+        found = judge_share(lost, evidence.offered, budget)
+        if found is None:
+            raise AssertionError
+        share, least, most = (
+            max(0.0, 1 - p - growth) for p in (found.share, found.high, found.low)
         )
-        return _result(
-            objective, estimate, None,
-            f"Not tested at {wanted}: {why} {format_rate(rate)}"
-            f" ({format_rate(estimate.estimate)} completed).",
-        )  # fmt: skip
-    if high is not None and high < need:
-        return _result(objective, estimate, "fail", f"{_upper(got)}; {wanted} is not reached.")
-    return _open(objective, estimate, f"{_upper(got)}, too uncertain to tell; hold for longer.")
+        # What carried everything carried everything, however little it was.
+        return cls(share, share if not found.share else least, most, found)
+
+    def against(self, need: float) -> ResultWord:
+        """Pass, fail or open; None where so few requests cannot tell."""
+        if self.least >= need:
+            return "pass"
+        if self.most < need:
+            return "fail"
+        return None if self.finding.outcome is None else "inconclusive"
 
 
 def _error_budget(record: RunRecord) -> float:
@@ -166,68 +230,94 @@ def _error_budget(record: RunRecord) -> float:
     return min(ratios, default=DEFAULT_ERROR_BUDGET)
 
 
-def _availability(record: RunRecord, objective: Objective, seconds: Counts) -> ObjectiveResult:
-    """Good seconds of all seconds with load; what so few can never show is not judged."""
-    good, total = good_slices(record, seconds)
-    estimate = ratio_estimate(np.array([good]), np.array([total]))
-    if estimate is None or estimate.low is None or estimate.high is None:
-        return _open(objective, estimate, "No request was due in the hold.")
-    low, high = estimate.low, estimate.high
-    counted = f"{good} of {total} slices of {SLICE_S} s were good"
-    wanted = f"{objective.threshold * 100:g} %"
-    if high < objective.threshold:
-        bound = f"so availability is below {high * 100:.4g} %, not {wanted}"
-        return _result(objective, estimate, "fail", f"{counted}, {bound}.")
-    if low >= objective.threshold:
-        return _result(objective, estimate, "pass", f"{counted}: at least {low * 100:.4g} %.")
-    needed = math.ceil(math.log((1 - CONFIDENCE) / 2) / math.log(objective.threshold))
-    return _result(
-        objective, estimate, None,
-        f"{counted}; this run can show at most {low * 100:.3g} %, {wanted} takes"
-        f" {format_duration(needed * SLICE_S)} without a bad one.",
-    )  # fmt: skip
+def _queue_s(record: RunRecord) -> float:
+    limits = [o.threshold for o in record.service.objectives if o.indicator == "latency"]
+    return min(limits, default=DEFAULT_QUEUE_S)
 
 
-def good_slices(record: RunRecord, seconds: Counts) -> tuple[int, int]:
-    """(good, all) seconds in which something was due.
+def queue_growth(evidence: Evidence, latency_s: float) -> float:
+    """The share of the offered requests that only made a queue grow, 0 where none grew.
 
-    A second is bad when its error ratio or its p95 reaches the service's objective for it.
+    Requests under way grow by offered less ended ones. By Little's law a service that answers
+    within `latency_s` has no more than rate x `latency_s` of them; beyond that, the slope counts
+    (Theil 1950, Sen 1968: the median of the slopes of all pairs, so that one stall is none).
     """
-    series = record.series("due")
-    loaded = seconds[series.offered[seconds] > 0]
-    ratio = series.lost[loaded] / series.offered[loaded]
-    bad = np.zeros(len(loaded), np.bool_)
-    for objective in record.service.objectives:
-        if objective.indicator == "error_ratio":
-            bad |= ratio >= objective.threshold
-        elif objective.indicator == "latency" and objective.quantile is not None:
-            slow = record.quantile_series(objective.quantile)[loaded]
-            bad |= np.nan_to_num(slow, nan=np.inf) >= objective.threshold
-    return int((~bad).sum()), len(loaded)
+    ended = evidence.done + evidence.failed
+    under_way = np.cumsum(evidence.offered - ended).astype(np.float64)
+    rate = float(evidence.offered.mean())
+    last = under_way[-max(1, len(under_way) // 3) :]
+    if len(under_way) < 3 or float(np.median(last)) <= rate * latency_s:  # noqa: PLR2004 - a slope
+        return 0.0
+    step = max(1, len(under_way) // 300)
+    y, x = under_way[::step], np.arange(len(under_way))[::step]
+    first, second = np.triu_indices(len(y), 1)
+    slope = float(np.median((y[second] - y[first]) / (x[second] - x[first])))
+    return min(1.0, max(0.0, slope) / rate) if rate else 0.0
 
 
-def _result(
-    objective: Objective,
-    estimate: Interval,
-    outcome: Literal["pass", "fail", "inconclusive"] | None,
-    statement: str,
-) -> ObjectiveResult:
-    return ObjectiveResult(
-        objective, estimate.estimate, estimate.low, estimate.high, outcome, _upper(statement),
-        estimate.method,
-    )  # fmt: skip
+def _availability(stretch: Stretch, objective: Objective) -> ObjectiveResult:
+    """Good slices of all slices; what so few can never show is not judged."""
+    bad, total, window = bad_slices(stretch, objective)
+    known = binomial_bounds(total - len(bad), total, CONFIDENCE)
+    low, high = known.low or 0.0, 1.0 if known.high is None else known.high
+    counted = wording.slices(len(bad), total, window)
+    wanted = f"{objective.threshold * 100:g} %"
+
+    def result(word: ResultWord, text: str) -> ObjectiveResult:
+        return ObjectiveResult(
+            objective, known.estimate, low, high, word, text, "exact binomial (Clopper-Pearson)"
+        )
+
+    if len(bad) >= BAD_SLICES and high < objective.threshold:
+        bound = f"so availability is below {high * 100:.4g} %, not {wanted}"
+        return result("fail", f"{counted}, {bound}.")
+    if low >= objective.threshold:
+        return result("pass", f"{counted}: at least {low * 100:.4g} %.")
+    needed = clean_requests(1 - objective.threshold, CONFIDENCE) * window
+    where = "".join(f" from second {second}," for second in bad)
+    listed = f" (the bad:{where.rstrip(',')})" if bad else ""
+    return result(
+        None,
+        f"{counted}{listed}; {wanted} takes {format_duration(needed)} without a bad one.",
+    )
 
 
-def _open(objective: Objective, estimate: Interval | None, statement: str) -> ObjectiveResult:
-    if estimate is None:
-        return ObjectiveResult(objective, None, None, None, "inconclusive", statement)
-    return _result(objective, estimate, "inconclusive", statement)
+def bad_slices(stretch: Stretch, objective: Objective) -> tuple[list[int], int, float]:
+    """(begins of the bad slices in seconds, all slices with load, their length in seconds).
+
+    A slice is bad only where its own interval excludes an objective for latency or errors of the
+    service; the last slice is what is left of the hold.
+    """
+    window = objective.window_s or SLICE_S
+    width = max(1, round(window))
+    bad, total = [], 0
+    asked = [
+        o for o in stretch.record.service.objectives
+        if o.indicator in {"latency", "error_ratio"} and not o.endpoints
+    ]  # fmt: skip
+    evidence = stretch.evidence(objective)
+    for begin in range(0, len(stretch.seconds), width):
+        part = evidence.part(begin, begin + width)
+        if not part.offered.sum():
+            continue
+        total += 1
+        if any(_missed(part, other) for other in asked):
+            bad.append(int(stretch.seconds[begin]))
+    return bad, total, window
 
 
-def _format(objective: Objective, value: float) -> str:
-    return format_duration(value) if objective.indicator == "latency" else format_ratio(value)
+def _missed(part: Evidence, objective: Objective) -> bool:
+    """Whether the exact interval of this part's own requests excludes the objective."""
+    limit, bad = objective.threshold, part.certainly_lost
+    if objective.indicator == "latency":
+        bad = part.certainly_beyond(objective.threshold)
+        limit = 1 - (objective.quantile if objective.quantile is not None else 0.95)
+    low = binomial_bounds(int(bad.sum()), int(part.offered.sum()), CONFIDENCE).low
+    return (low or 0.0) > limit
 
 
-def _upper(sentence: str) -> str:
-    """The sentence with a capital, except before a quantile such as p95."""
-    return sentence if sentence[:1] == "p" else sentence[:1].upper() + sentence[1:]
+def second_is_bad(evidence: Evidence, place: int, objectives: tuple[Objective, ...]) -> bool:
+    """Whether one second's own interval excludes a latency or error objective."""
+    part = evidence.part(place, place + 1)
+    asked = (o for o in objectives if o.indicator in {"latency", "error_ratio"})
+    return bool(part.offered.sum()) and any(_missed(part, o) for o in asked if not o.endpoints)

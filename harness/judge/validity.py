@@ -1,17 +1,18 @@
 """Whether the measurement can be trusted: every limit is named, justified and checked here.
 
-A broken check says that the generator or its host, not the service, shaped the figures; the run is
-then invalid whatever they are. A check without data is None and shown as unknown.
+A broken check says that the generator or its host shaped some figures, and which: invalidity
+belongs to those figures, not to the run. A check without data is None and shown as unknown.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
+from harness.judge.evidence import EXPLAINS_FROM_S, STEAL_FROM
 from harness.judge.model import ValidityCheck
+from harness.judge.schedule import bound_is_too_low, scheduled_requests
 from harness.record.run import RunRecord
 from harness.record.series import COUNTERS, Series
 from harness.units import NANOSECONDS, format_duration
@@ -20,9 +21,8 @@ LAG_SHARE = 0.10
 """Of a latency quantile that may be the generator's own lateness at that quantile. Response time
 contains the lag, so beyond a tenth the figure describes the generator as much as the service."""
 
-LAG_FLOOR_S = 0.001
-"""Lag below this never invalidates: a hundredth of the 100 ms objective, and about what a timer
-and a scheduler of a shared machine can promise."""
+LAG_FLOOR_S = EXPLAINS_FROM_S
+"""Lag below this never invalidates."""
 
 REPORTED = (0.50, 0.95, 0.99)
 """The quantiles that the lag and the probe are held against: those every report shows."""
@@ -39,7 +39,7 @@ CPU_LIMIT = 0.90
 """Of one core that the generator may use on average. Above it, queueing theory makes its own
 delays several times its service time (M/M/1: ten times at 90 %)."""
 
-STEAL_LIMIT = 0.05
+STEAL_LIMIT = STEAL_FROM
 """Of the processor time that the hypervisor may give to others; beyond it every time stretches."""
 
 CLOCK_STEP_S = 0.1
@@ -223,47 +223,14 @@ def _offered_rate(record: RunRecord) -> ValidityCheck:
         )
         remedy = "raise --max-in-flight or lower the rate"
     return ValidityCheck(
-        "offered rate", ok=False, measured=measured, limit=limit, reason=reason, remedy=remedy
+        "offered rate",
+        ok=False,
+        figures="load",
+        measured=measured,
+        limit=limit,
+        reason=reason,
+        remedy=remedy,
     )
-
-
-def scheduled_requests(record: RunRecord, seconds: Any) -> float | None:
-    """How many requests the profile schedules in these seconds.
-
-    None where it does not say: N users in a closed loop, and Python journeys, each of which makes
-    as many requests as it likes.
-    """
-    profile = record.plan.profile
-    if profile.model == "closed" or record.plan.traffic.journeys:
-        return None
-    if profile.replay_ns:
-        due = np.asarray(profile.replay_ns, np.int64) // NANOSECONDS
-        return float(np.isin(due, seconds).sum())
-    edges = np.cumsum([0.0, *(segment.duration_s for segment in profile.segments)])
-    total = 0.0
-    for begin, segment in zip(edges, profile.segments, strict=False):
-        low = np.clip(seconds - begin, 0, segment.duration_s)
-        high = np.clip(seconds + 1 - begin, 0, segment.duration_s)
-        slope = (segment.to_rate - segment.from_rate) / segment.duration_s
-        total += float((segment.from_rate * (high - low) + slope * (high**2 - low**2) / 2).sum())
-    return total
-
-
-def bound_is_too_low(record: RunRecord, rate: float) -> bool:
-    """Whether a service that meets its latency objective could fill the in-flight bound.
-
-    Little's law: N in flight at R a second is a mean time of N/R. With a quantile q below the
-    objective t and a timeout T the mean cannot exceed q·t + (1 - q)·T, so a bound above
-    R·(q·t + (1 - q)·T) is filled by a service that misses its objective, and by no other.
-    """
-    latencies = [o for o in record.service.objectives if o.indicator == "latency" and o.quantile]
-    if not latencies or rate <= 0:
-        return True
-    timeout = max((request.timeout_s for request in record.plan.traffic.requests), default=10.0)
-    mean = max(
-        (o.quantile or 0) * o.threshold + (1 - (o.quantile or 0)) * timeout for o in latencies
-    )
-    return record.plan.max_in_flight < rate * mean
 
 
 def _lag(record: RunRecord) -> ValidityCheck:
@@ -284,7 +251,7 @@ def _lag(record: RunRecord) -> ValidityCheck:
             reason="The generator was on time.",
         )  # fmt: skip
     return ValidityCheck(
-        "generator lag", ok=False, measured=measured, limit=_share_limit(record),
+        "generator lag", ok=False, figures="latency", measured=measured, limit=_share_limit(record),
         reason=(
             f"The generator itself was {format_duration(own)} late at p{q * 100:g}, where the"
             f" response took {format_duration(whole)}."
@@ -323,7 +290,8 @@ def _probe(record: RunRecord) -> ValidityCheck:
     own = float(np.median(found))
     ok = not _too_much(record, own, whole)
     return ValidityCheck(
-        "control probe", ok=ok, measured=f"p99 {format_duration(own)} of {format_duration(whole)}",
+        "control probe", ok=ok, figures="latency",
+        measured=f"p99 {format_duration(own)} of {format_duration(whole)}",
         limit=_share_limit(record),
         reason=f"A null server beside the load answered within {format_duration(own)} (p99).",
         remedy=None if ok else "free the machine: other work on it disturbs the measurement",
@@ -355,7 +323,7 @@ def _below(
         )  # fmt: skip
     mean = float(np.mean(samples))
     return ValidityCheck(
-        name, ok=mean <= limit, measured=_percent(mean), limit=_percent(limit),
+        name, ok=mean <= limit, figures="latency", measured=_percent(mean), limit=_percent(limit),
         reason=reason.format(_percent(mean)), remedy=remedy if mean > limit else None,
     )  # fmt: skip
 
@@ -373,7 +341,7 @@ def _clock(record: RunRecord) -> ValidityCheck:
     step = max(float(steps.max()), *own) if own else float(steps.max())
     ok = step <= CLOCK_STEP_S
     return ValidityCheck(
-        "clock", ok=ok, measured=format_duration(step), limit=limit,
+        "clock", ok=ok, figures="latency", measured=format_duration(step), limit=limit,
         reason="The clocks ran evenly." if ok else (
             f"The wall clock jumped by {format_duration(step)}: it was set or the machine slept."
         ),
@@ -390,7 +358,8 @@ def _clipping(record: RunRecord) -> ValidityCheck:
             reason="The generator did not say.",
         )  # fmt: skip
     return ValidityCheck(
-        "clipping", ok=clipped == 0, measured=f"{clipped:,} values", limit="none",
+        "clipping", ok=clipped == 0, figures="latency",
+        measured=f"{clipped:,} values", limit="none",
         reason="All latencies fit their histograms." if not clipped else (
             f"{clipped:,} latencies lay outside the histogram's range of 100 ns to one hour."
         ),

@@ -198,7 +198,8 @@ class RunRecord:
     def seconds_of(self, phase: Phase | None = "hold") -> Counts:
         """The recorded seconds that lie wholly in a phase, i64[k]; None: all of them.
 
-        A second that straddles two phases belongs to neither.
+        A second that straddles two phases belongs to neither, and a load that was ended early has
+        no second after it.
         """
         if phase is None:
             return np.arange(self.seconds, dtype=np.int64)
@@ -208,7 +209,13 @@ class RunRecord:
             if name == phase
         ]
         seconds = np.concatenate(spans) if spans else np.empty(0, np.int64)
-        return seconds[seconds < self.seconds]
+        return seconds[seconds < min(self.seconds, self.ended_early_s)]
+
+    @cached_property
+    def ended_early_s(self) -> float:
+        """The second at which the harness ended the load early; infinity if it did not."""
+        found = [event.get("second") for event in self.events_of("early_end")]
+        return min((float(s) for s in found if isinstance(s, (int, float))), default=math.inf)
 
     def planned_seconds(self, phase: Phase = "hold") -> float:
         """How long the profile wanted the phase to last."""

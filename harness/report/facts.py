@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from harness.catalog.model import Objective
-from harness.judge.model import ObjectiveResult, Verdict
+from harness.judge.model import ObjectiveResult, ResultWord, StageResult, Verdict
 from harness.record.run import RunRecord
 from harness.units import format_duration, format_rate, format_ratio
 
@@ -14,7 +14,14 @@ QUANTILES = (0.50, 0.95, 0.99, 0.999)
 ALL = "all endpoints"
 UNKNOWN = "–"  # noqa: RUF001 - an en dash stands for a figure that nobody knows
 
-WORDS = {None: "not judged", "pass": "pass", "fail": "FAIL", "inconclusive": "inconclusive"}
+WORDS: dict[ResultWord, str] = {
+    None: "not judged",
+    "pass": "pass",
+    "fail": "FAIL",
+    "inconclusive": "inconclusive",
+    "invalid": "invalid",
+}
+NO_INTERVAL = "no interval: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +79,33 @@ def objective_row(result: ObjectiveResult) -> ObjectiveRow:
     if result.low is not None and result.high is not None:
         low = value(objective, max(0.0, result.low))
         interval = f"{low} to {value(objective, result.high)}"
+    elif (result.method or "").startswith(NO_INTERVAL):
+        interval = (result.method or "").removeprefix(NO_INTERVAL)
+    scope = f" ({', '.join(objective.endpoints)})" if objective.endpoints else ""
     return ObjectiveRow(
-        name=objective.name,
+        name=f"{objective.name}{scope}",
         wanted=f"{'<' if objective.upper else '≥'} {limit(objective)}",
         measured=value(objective, result.estimate),
         interval=interval,
         word=WORDS[result.outcome],
         statement=result.statement,
         method=result.method or "",
+    )
+
+
+STAGE_HEADER = ("stage", "from", "offered", "completed", "p50", "p95", "p99", "errors", "verdict")
+
+
+def stage_row(stage: StageResult) -> tuple[str, ...]:
+    """The cells of one stage below STAGE_HEADER; the verdict is the last."""
+    return (
+        stage.name,
+        f"{stage.begin:g} s",
+        format_rate(stage.offered_rate),
+        format_rate(stage.completed_rate),
+        *(duration(found) for found in stage.quantiles.values()),
+        format_ratio(stage.error_ratio),
+        WORDS[stage.outcome],
     )
 
 

@@ -31,6 +31,8 @@ def render_html(record: RunRecord, verdict: Verdict) -> str:
         title=facts.title(record),
         began=_began(record),
         objectives=[facts.objective_row(result) for result in verdict.objectives],
+        stages=[(facts.stage_row(stage), stage.statement) for stage in verdict.stages],
+        stage_header=facts.STAGE_HEADER,
         endpoints=facts.endpoint_figures(record),
         quantiles=[f"p{q * 100:g}" for q in facts.QUANTILES],
         all_endpoints=facts.ALL,

@@ -16,8 +16,8 @@ _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 def render_junit(record: RunRecord, verdict: Verdict) -> str:
     """One suite, one case for each objective and validity check.
 
-    A missed objective is a failure; a broken validity check and a result that is inconclusive are
-    errors, since nothing is known; what this run could not test is skipped.
+    A missed objective is a failure; a result that is inconclusive or invalid is an error, and so is
+    a broken validity check in a run that did not pass; what this run could not test is skipped.
     """
     name = f"{verdict.service} {record.plan.profile.name}"
     suite = ET.Element("testsuite", name=name)
@@ -26,6 +26,9 @@ def render_junit(record: RunRecord, verdict: Verdict) -> str:
         suite.set("timestamp", began.strftime("%Y-%m-%dT%H:%M:%S"))
     for result in verdict.objectives:
         _objective(suite, verdict, result)
+    for stage in verdict.stages:
+        case = _case(suite, f"{verdict.service}.stages", stage.name)
+        ET.SubElement(case, "system-out").text = clean(f"{stage.outcome}: {stage.statement}")
     for check in verdict.validity:
         _validity(suite, verdict, check)
     cases = list(suite)
@@ -45,8 +48,8 @@ def _objective(suite: ET.Element, verdict: Verdict, result: ObjectiveResult) -> 
     match result.outcome:
         case "fail":
             ET.SubElement(case, "failure", message=statement, type="objective missed")
-        case "inconclusive":
-            ET.SubElement(case, "error", message=statement, type="inconclusive")
+        case "inconclusive" | "invalid":
+            ET.SubElement(case, "error", message=statement, type=result.outcome)
         case None:
             ET.SubElement(case, "skipped", message=statement)
         case _:
@@ -56,9 +59,9 @@ def _objective(suite: ET.Element, verdict: Verdict, result: ObjectiveResult) -> 
 def _validity(suite: ET.Element, verdict: Verdict, check: ValidityCheck) -> None:
     case = _case(suite, f"{verdict.service}.validity", check.name)
     text = clean(f"{check.reason} Measured {check.measured}, limit {check.limit}.")
-    if check.ok is False:
-        if check.remedy:
-            text += f" Remedy: {clean(check.remedy)}."
+    if check.ok is False and check.remedy:
+        text += f" Remedy: {clean(check.remedy)}."
+    if check.ok is False and verdict.outcome != "pass":
         ET.SubElement(case, "error", message=text, type=check.costs)
     elif check.ok is None:
         ET.SubElement(case, "skipped", message=text)

@@ -22,6 +22,8 @@ def render_markdown(record: RunRecord, verdict: Verdict) -> str:
         ("objective", "wanted", "measured", f"{verdict.confidence * 100:g} % interval", "verdict"),
         [(row.name, row.wanted, row.measured, row.interval, row.word) for row in rows],
     )]  # fmt: skip
+    if verdict.stages:
+        lines += ["", *_table(facts.STAGE_HEADER, [facts.stage_row(s) for s in verdict.stages])]
     quantiles = [f"p{q * 100:g}" for q in facts.QUANTILES]
     lines += ["", "<details><summary>Endpoints in the hold</summary>", "", *_table(
         ("endpoint", "offered", "completed", "failed", *quantiles, "service p95", "lag p99"),

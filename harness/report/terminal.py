@@ -46,6 +46,9 @@ def print_report(
     console.print()
     console.print(_objectives(verdict))
     console.print()
+    if verdict.stages:
+        console.print(_stages(verdict))
+        console.print()
     if record.endpoints:
         console.print(_endpoints(record, console.width))
         console.print()
@@ -110,6 +113,13 @@ def _objectives(verdict: Verdict) -> Table:
     for row in map(facts.objective_row, verdict.objectives):
         word = Text(row.word, style=COLOURS[row.word.lower()])
         table.add_row(row.name, row.wanted, row.measured, row.interval, word)
+    return table
+
+
+def _stages(verdict: Verdict) -> Table:
+    table = _table(facts.STAGE_HEADER, facts.STAGE_HEADER[1:-1])
+    for row in map(facts.stage_row, verdict.stages):
+        table.add_row(*row[:-1], Text(row[-1], style=COLOURS[row[-1].lower()]))
     return table
 
 

@@ -77,8 +77,8 @@ def compare_ratios(
     before = binomial_bounds(baseline_failed, baseline_total, confidence)
     after = binomial_bounds(candidate_failed, candidate_total, confidence)
     gap = after.estimate - before.estimate
-    low_a, high_a = _wilson(baseline_failed, baseline_total, confidence)
-    low_b, high_b = _wilson(candidate_failed, candidate_total, confidence)
+    low_a, high_a = wilson(baseline_failed, baseline_total, confidence)
+    low_b, high_b = wilson(candidate_failed, candidate_total, confidence)
     p, r = before.estimate, after.estimate
     return RatioComparison(
         baseline=before,
@@ -97,7 +97,8 @@ def _check_counts(failed: float, total: float) -> None:
         raise DataError(f"{failed} of {total} failed", "give 0 <= failed <= total and total > 0")
 
 
-def _wilson(x: int, n: int, confidence: float) -> tuple[float, float]:
+def wilson(x: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
+    """The score interval of a ratio (Wilson 1927), within [0, 1]; counts may be fractional."""
     z = float(special.ndtri(1 - (1 - confidence) / 2))
     centre = (x + z * z / 2) / (n + z * z)
     half = z / (n + z * z) * math.sqrt(x * (n - x) / n + z * z / 4)

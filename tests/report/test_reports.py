@@ -77,7 +77,7 @@ def test_a_run_without_one_answer_draws_no_latency_and_no_warning(tmp_path: Path
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         page = render_html(nothing, judge(nothing))
-    assert "No request was answered" in page
+    assert "No request was answered well" in page
 
 
 def test_a_directory_that_takes_no_files_is_one_line(
@@ -187,7 +187,7 @@ def test_a_narrow_terminal_breaks_no_word(found: RunRecord, verdict: Verdict) ->
 
 
 def test_an_invalid_run_tells_the_remedy(tmp_path: Path) -> None:
-    spoilt = record(tmp_path, Made(cpu=0.99))
+    spoilt = record(tmp_path, Made(median_s=0.02, lag_s=0.04, cpu=0.99))
     text = _terminal(spoilt, judge(spoilt))
     assert "INVALID" in text
     assert "add --workers or lower the rate" in text
@@ -222,11 +222,11 @@ def test_the_json_has_stable_keys(found: RunRecord, verdict: Verdict, tmp_path: 
     stored = json.loads((tmp_path / "verdict.json").read_text())
     assert list(stored) == [
         "schema", "exit_code", "run", "service", "outcome", "reasons", "objectives", "validity",
-        "hold", "confidence",
+        "hold", "confidence", "stages",
     ]  # fmt: skip
     assert set(stored["objectives"][0]) == {
         "objective", "estimate", "low", "high", "outcome", "statement", "method", "scope",
     }  # fmt: skip
     assert set(stored["validity"][0]) == {
-        "name", "ok", "measured", "limit", "reason", "remedy", "costs",
+        "name", "ok", "measured", "limit", "reason", "remedy", "costs", "figures",
     }  # fmt: skip
