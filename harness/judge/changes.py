@@ -6,11 +6,10 @@ import numpy as np
 
 from harness.judge.objectives import Stretch, second_is_bad
 from harness.judge.stages import stage_spans
-from harness.judge.wording import count
 from harness.record.distribution import Distribution, Floats
 from harness.record.run import RunRecord
 from harness.stats.changepoints import change_points
-from harness.units import format_duration
+from harness.units import counted, format_duration
 
 LEAST_FACTOR = 1.5
 """A level that moves by less is scatter to a reader of one run."""
@@ -58,7 +57,7 @@ def _described(record: RunRecord) -> list[str]:
         until = "to the end" if end == len(seconds) else f"until second {seconds[end]}"
         levels.append(f"{format_duration(whole.quantile(q) or 0.0)} {until}")
     limit = format_duration(objective.threshold)
-    missing = f": {missed} of {count(len(seconds), 'second')} missed {limit}" if missed else ""
+    missing = f": {missed} of {counted(len(seconds), 'second')} missed {limit}" if missed else ""
     return [f"The p{q * 100:g} was not steady: {', then '.join(levels)}{missing}."]
 
 

@@ -9,7 +9,7 @@ from harness.judge.evidence import Evidence
 from harness.judge.model import ResultWord
 from harness.record.run import RunRecord
 from harness.stats.shares import ShareFinding, Stall, clean_requests
-from harness.units import format_duration, format_rate, format_ratio
+from harness.units import counted, format_duration, format_rate, format_ratio
 
 Bounds = tuple[float | None, float | None, float | None]
 """Low, estimate and high of a quantile in seconds."""
@@ -31,9 +31,9 @@ def latency(
     shown = f"p{q * 100:g} {_bounded(bounds)}"
     slow = f"{_share(found)} of the requests were not answered within {limit}"
     allowed = f"{format_ratio(1 - q)} may be"
-    if not evidence.completed.sum():
-        return "No request was answered well in the hold."
     match outcome:
+        case _ if not evidence.completed.sum():
+            return "No request was answered well in the hold."
         case "pass":
             return f"{shown} is below {limit}: {slow}, {allowed}{_stalls(found, evidence)}."
         case "fail" if found.why == "sustained":
@@ -43,20 +43,24 @@ def latency(
         case "fail":
             return f"{shown} is not below {limit}: {slow}, {allowed}{_stalls(found, evidence)}."
         case "invalid":
-            explained = format_duration(evidence.explained_s())
-            return (
-                f"{shown} may owe its miss of {limit} to the generator or its machine, which"
-                f" explain up to {explained}."
-            )
-        case None:
-            return f"{shown}: {_too_few(found, evidence, 1 - q)}."
+            return _spoilt_latency(evidence, shown, limit)
         case _:
             return _open_latency(found, evidence, f"p{q * 100:g} < {limit}", shown, slow, allowed)
+
+
+def _spoilt_latency(evidence: Evidence, shown: str, limit: str) -> str:
+    explained = format_duration(evidence.explained_s())
+    return (
+        f"{shown} may owe its miss of {limit} to the generator or its machine, which explain up to"
+        f" {explained}."
+    )
 
 
 def _open_latency(
     found: ShareFinding, evidence: Evidence, wanted: str, shown: str, slow: str, allowed: str
 ) -> str:
+    if found.outcome is None:
+        return f"{shown}: {_too_few(found, evidence)}."
     if found.why == "stalls":
         return (
             f"{_upper_stalls(found, evidence)}: one more like it would miss {wanted};"
@@ -69,7 +73,7 @@ def _sustained(found: ShareFinding, evidence: Evidence) -> str:
     longest = max(found.stalls, key=lambda stall: stall.end - stall.begin)
     bad = sum(stall.end - stall.begin for stall in found.stalls)
     return (
-        f"{bad} of {count(len(evidence.seconds), 'second')} missed it,"
+        f"{bad} of {counted(len(evidence.seconds), 'second')} missed it,"
         f" {longest.end - longest.begin} in a row from second {evidence.seconds[longest.begin]}"
     )
 
@@ -80,21 +84,21 @@ def errors(
     """One sentence on an error objective."""
     n, bad = int(evidence.offered.sum()), int(evidence.lost.sum())
     limit = f"{objective.threshold * 100:.6g} %"
-    counted = f"{bad:,} of {n:,} requests failed"
+    failed = f"{bad:,} of {n:,} requests failed"
     shown = f"error ratio {_share(found)}"
     match outcome:
         case "pass":
             return upper(f"{shown} is below {limit}.")
         case "fail":
-            return upper(f"{shown} is not below {limit}: {counted}{_stalls(found, evidence)}.")
+            return upper(f"{shown} is not below {limit}: {failed}{_stalls(found, evidence)}.")
         case "invalid":
             own = int(evidence.own.sum())
             return upper(f"{shown} of {limit}: {own:,} requests failed at the generator itself.")
         case None:
-            return f"{counted}; {_too_few(found, evidence, objective.threshold)}."
+            return f"{failed}; {_too_few(found, evidence)}."
         case _ if found.why == "stalls":
             return (
-                f"{_upper_stalls(found, evidence)}: {counted}, {format_ratio(found.share)} where"
+                f"{_upper_stalls(found, evidence)}: {failed}, {format_ratio(found.share)} where"
                 f" {limit} is allowed; {price(found.more_s)}."
             )
         case _:
@@ -119,9 +123,9 @@ def throughput(
             return upper(f"{estimate}, too close to {wanted} to tell; {price(found.more_s)}.")
 
 
-def _too_few(found: ShareFinding, evidence: Evidence, limit: float) -> str:
+def _too_few(found: ShareFinding, evidence: Evidence) -> str:
     n = int(evidence.offered.sum())
-    needed = clean_requests(limit)
+    needed = clean_requests(found.limit)
     if found.share:
         more = "" if found.more_s is None else f"; {price(found.more_s)}"
         return f"{n:,} requests are too few to tell{more}"
@@ -187,7 +191,7 @@ def method(found: ShareFinding, evidence: Evidence) -> str:
 def not_tested(record: RunRecord, wanted: str, rate: float) -> str:
     """Why a throughput objective was not tested."""
     if record.plan.profile.model == "closed":
-        users = count(record.plan.profile.users, "user")
+        users = counted(record.plan.profile.users, "user")
         return (
             f"Not tested at {wanted}: {users} in a closed loop asked for only {format_rate(rate)}"
         )
@@ -198,7 +202,7 @@ def slices(bad: int, total: int, window_s: float) -> str:
     """`60 of 60 slices of 1 m were good`."""
     length = format_duration(window_s).replace("1m 00s", "1 minute")
     verb = "was" if total == 1 else "were"
-    return f"{total - bad} of {count(total, 'slice')} of {length} {verb} good"
+    return f"{total - bad} of {counted(total, 'slice')} of {length} {verb} good"
 
 
 def price(more_s: float | None) -> str:
@@ -210,11 +214,6 @@ def price(more_s: float | None) -> str:
     if more_s < 7200:  # noqa: PLR2004 - two hours
         return f"a hold about {math.ceil(more_s / 60)} minutes longer would tell"
     return f"a hold about {math.ceil(more_s / 3600)} hours longer would tell"
-
-
-def count(number: int, noun: str) -> str:
-    """`1 second`, `2 seconds`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def upper(sentence: str) -> str:

@@ -81,6 +81,7 @@ class ShareFinding:
 
     outcome: Outcome | None
     why: Why
+    limit: float
     share: float
     low: float
     high: float
@@ -109,7 +110,7 @@ def judge_share(
     stalls = _runs(stalled, slots_bad, width, len(total))
     if _sustained(stalls, x / n, limit, len(total)):
         rest = _interval(slots_bad, slots_total, confidence)
-        return ShareFinding("fail", "sustained", x / n, *rest, stalls, None)
+        return ShareFinding("fail", "sustained", limit, x / n, *rest, stalls, None)
     low, high, effect = _interval(slots_bad[~stalled], slots_total[~stalled], confidence)
     calm = int(slots_total[~stalled].sum())
     seen = sum(stall.bad for stall in stalls)
@@ -118,7 +119,7 @@ def judge_share(
         outcome = _with_stalls(stalls, (low, high), calm, n, limit, confidence)
         more = _more_for_stalls(stalls, high, len(total), n, limit) if outcome is None else None
         word: Outcome = outcome or "inconclusive"
-        return ShareFinding(word, "stalls", x / n, *bounds, effect, stalls, more)
+        return ShareFinding(word, "stalls", limit, x / n, *bounds, effect, stalls, more)
     return _by_interval(x, n, bounds, effect, limit, confidence, len(total))
 
 
@@ -260,13 +261,13 @@ def _by_interval(
 ) -> ShareFinding:
     low, high = bounds
     if high < limit:
-        return ShareFinding("pass", "interval", x / n, low, high, effect, (), None)
+        return ShareFinding("pass", "interval", limit, x / n, low, high, effect, (), None)
     if low > limit:
-        return ShareFinding("fail", "interval", x / n, low, high, effect, (), None)
+        return ShareFinding("fail", "interval", limit, x / n, low, high, effect, (), None)
     more = _more_for_interval(x, n, effect, limit, confidence, seconds)
     if n < clean_requests(limit, confidence):
-        return ShareFinding(None, "too few", x / n, low, high, effect, (), more)
-    return ShareFinding("inconclusive", "interval", x / n, low, high, effect, (), more)
+        return ShareFinding(None, "too few", limit, x / n, low, high, effect, (), more)
+    return ShareFinding("inconclusive", "interval", limit, x / n, low, high, effect, (), more)
 
 
 def _more_for_interval(

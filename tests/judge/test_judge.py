@@ -152,7 +152,7 @@ def test_few_slices_cannot_show_four_nines_and_do_not_block_a_pass(sound: RunRec
     result = _result(judge(sound), "availability")
     assert result.outcome is None
     assert "1 of 1 slice of 1 minute was good" in result.statement
-    assert "99.99 % takes 614h" in result.statement
+    assert "99.99 % takes 25d 14h" in result.statement
 
 
 def test_a_bad_slice_of_a_short_hold_is_listed_and_not_judged(tmp_path: Path) -> None:
