@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from harness.baseline.levels import Gap, standing_now
 from harness.baseline.measure import conditions_of, measure
 from harness.baseline.model import QUANTILES, TOTAL, AcceptedRun, Baseline, Conditions
 from harness.errors import HarnessError
 from harness.judge import judge, load_verdict
 from harness.record import RunRecord, list_runs
 from harness.stats.changepoints import FALSE_ALARMS, MIN_SEGMENT, change_points
+from harness.stats.drift import drift
 
 SHOWN = ("p50", "p95")
 """Of each endpoint, beside the primary metric: p99 of one run wanders too much to date a change."""
@@ -42,11 +44,34 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Trend:
+    """A drift that began with the series, or at its last change of level, at `run`.
+
+    `slope` is that from one run to the next with its interval `low` to `high`, `total` that
+    over all `runs` of them; relative where `relative` is true.
+    """
+
+    endpoint: str
+    metric: str
+    run: str
+    since: str
+    runs: int
+    slope: float
+    low: float
+    high: float
+    total: float
+    p_value: float
+    relative: bool
+
+
+@dataclass(frozen=True, slots=True)
 class History:
     """All known runs of one service and scenario under one set of conditions, oldest first.
 
     `accepted` are the ids of those in the baseline. The chance that an unchanged history shows
-    any change at all is `false_alarms`: half of it the primary metric's, half all others'.
+    any change of level is `false_alarms`: half of it the primary metric's, half all others'; and
+    as much again that it shows a drift. `gaps` tell how the latest accepted level of the primary
+    metric stands to the oldest and the best before it.
     """
 
     service: str
@@ -57,6 +82,8 @@ class History:
     accepted: frozenset[str]
     changes: tuple[Change, ...]
     false_alarms: float
+    trends: tuple[Trend, ...] = ()
+    gaps: tuple[Gap, ...] = ()
 
     def values(self, endpoint: str, metric: str) -> tuple[tuple[int, float], ...]:
         """(position of the run, value) where the metric is known."""
@@ -79,6 +106,8 @@ class History:
             "false_alarms": self.false_alarms,
             "runs": [self._row(run) for run in self.runs],
             "changes": [asdict(change) for change in self.changes],
+            "trends": [asdict(trend) for trend in self.trends],
+            "levels": [asdict(gap) for gap in self.gaps],
         }
 
     def _row(self, run: AcceptedRun) -> Mapping[str, Any]:
@@ -90,8 +119,11 @@ class History:
             "run": run.id,
             "created": run.created,
             "commit": run.commit,
+            "service_commit": run.service_commit,
             "label": run.label,
+            "outcome": run.outcome,
             "accepted": run.id in self.accepted,
+            "acceptance": None if run.acceptance is None else asdict(run.acceptance),
             "throughput": run.throughput,
             "values": values,
         }
@@ -123,12 +155,15 @@ def history(
         if (endpoint, metric) != (TOTAL, primary)
         and len(bare.values(endpoint, metric)) >= 2 * MIN_SEGMENT
     ]
-    changes = [*_changes(bare, TOTAL, primary, false_alarms / 2)]
-    for endpoint, metric in others:
-        changes += _changes(bare, endpoint, metric, false_alarms / 2 / len(others))
-    return History(
-        service, scenario, primary, conditions, runs, bare.accepted, tuple(changes), false_alarms
-    )
+    shares = {(TOTAL, primary): false_alarms / 2}
+    shares |= dict.fromkeys(others, false_alarms / 2 / max(len(others), 1))
+    changes: list[Change] = []
+    trends: list[Trend] = []
+    for (endpoint, metric), share in shares.items():
+        steps = list(_changes(bare, endpoint, metric, share))
+        changes += steps
+        trends += _trends(bare, endpoint, metric, share, steps[-1].run if steps else None)
+    return replace(bare, changes=tuple(changes), trends=tuple(trends))
 
 
 def histories(
@@ -143,21 +178,44 @@ def histories(
 
     The latest `most` recorded runs that are complete and valid are read beside the accepted ones.
     """
-    accepted: dict[tuple[str, Conditions], tuple[AcceptedRun, ...]] = {
-        (one.scenario, one.conditions): one.runs for one in baselines
-    }
-    recorded: dict[tuple[str, Conditions], list[AcceptedRun]] = {key: [] for key in accepted}
-    for record in _valid_records(results, service, most):
-        key = record.plan.traffic.scenario, conditions_of(record)
-        recorded.setdefault(key, []).append(measure(record))
+    series: list[tuple[Baseline, list[AcceptedRun]]] = [(one, []) for one in _joined(baselines)]
+    for scenario, where, run in _valid_records(results, service, most):
+        for one, runs in series:
+            if one.scenario == scenario and not where.differences(one.conditions):
+                runs.append(run)
+                break
+        else:
+            series.append((Baseline(service, scenario, where), [run]))
     found = [
-        history(service, key[0], primary, key[1], accepted.get(key, ()), runs, false_alarms)
-        for key, runs in recorded.items()
-    ]
+        replace(
+            history(
+                service, one.scenario, primary, one.conditions, one.runs, runs, false_alarms
+            ),
+            gaps=standing_now(one, primary),
+        )
+        for one, runs in series
+    ]  # fmt: skip
     return tuple(sorted(found, key=lambda one: -len(one.runs)))
 
 
-def _valid_records(results: Path, service: str, most: int) -> Iterator[RunRecord]:
+def _joined(baselines: Iterable[Baseline]) -> list[Baseline]:
+    """Those that nothing known makes incomparable as one: an older file kept fewer conditions."""
+    joined: list[Baseline] = []
+    for one in baselines:
+        for at, other in enumerate(joined):
+            if one.scenario == other.scenario and not one.conditions.differences(other.conditions):
+                runs, notes = (*other.runs, *one.runs), (*other.notes, *one.notes)
+                joined[at] = replace(one, runs=runs, notes=notes)
+                break
+        else:
+            joined.append(one)
+    return joined
+
+
+def _valid_records(
+    results: Path, service: str, most: int
+) -> Iterator[tuple[str, Conditions, AcceptedRun]]:
+    """Scenario, conditions and figures of each record that can be trusted."""
     for summary in list_runs(results, service)[:most]:
         if summary.status != "complete":
             continue
@@ -165,9 +223,36 @@ def _valid_records(results: Path, service: str, most: int) -> Iterator[RunRecord
             record = RunRecord.load(summary.directory)
             verdict = load_verdict(record.directory / "verdict.json") or judge(record)
             if verdict.valid and len(record.seconds_of("hold")):
-                yield record
+                entry = replace(measure(record), outcome=verdict.outcome)
+                yield record.plan.traffic.scenario, conditions_of(record), entry
         except HarnessError:  # `harness runs` shows what is wrong with it
             continue
+
+
+def _trends(
+    found: History, endpoint: str, metric: str, alarms: float, since: str | None
+) -> Iterator[Trend]:
+    """The drift since the last change of level, where it is beyond chance."""
+    series = found.values(endpoint, metric)
+    ids = [found.runs[at].id for at, _ in series]
+    first = ids.index(since) if since is not None else 0
+    seen = drift([value for _, value in series[first:]], alarms)
+    if seen is None or seen.p_value > alarms:
+        return
+    begin = found.runs[series[first][0]]
+    yield Trend(
+        endpoint=endpoint,
+        metric=metric,
+        run=begin.id,
+        since=begin.created[:10],
+        runs=seen.points,
+        slope=seen.slope,
+        low=seen.low,
+        high=seen.high,
+        total=seen.total,
+        p_value=seen.p_value,
+        relative=seen.scale == "ratio",
+    )
 
 
 def _changes(found: History, endpoint: str, metric: str, alarms: float) -> Iterator[Change]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -50,11 +50,14 @@ class Gap:
     high: float
     beyond_chance: bool
 
-    def sentence(self, what: str) -> str:
-        """`p95 of all endpoints: +18.2 % [+15.1 %, +21.4 %] since 2026-03-02 (...)`."""
+    def sentence(self, metric: str) -> str:
+        """`p95: +18.2% [+15.1%, +21.4%] against the oldest accepted level, 5 runs of …`."""
+        days = self.level.since
+        if self.level.until != days:
+            days += f" to {self.level.until}"
         return (
-            f"{what}: {self.shift:+.1%} [{self.low:+.1%}, {self.high:+.1%}] against the "
-            f"{self.name} accepted level, {len(self.level.values)} runs since {self.level.since}"
+            f"{metric} of all endpoints: {self.shift:+.1%} [{self.low:+.1%}, {self.high:+.1%}] "
+            f"against the {self.name} accepted level, {len(self.level.values)} runs of {days}"
         )
 
 
@@ -77,8 +80,8 @@ def accepted_series(baseline: Baseline, metric: str) -> tuple[tuple[str, float],
         for kept in note.get("figures", ()):
             if isinstance(kept, Mapping):
                 found.setdefault(str(kept.get("run")), (str(kept["created"]), kept.get(metric)))
-    known = ((at, float(value)) for at, value in found.values() if value is not None)
-    return tuple(sorted(known))
+    ordered = sorted((at, name, value) for name, (at, value) in found.items() if value is not None)
+    return tuple((at, float(value)) for at, _, value in ordered)
 
 
 def levels(series: Sequence[tuple[str, float]]) -> tuple[Level, ...]:
@@ -121,3 +124,24 @@ def gaps(
             Gap(name, level, float(np.median(now)), seen.shift, seen.low, seen.high, worse)
         )
     return tuple(found)
+
+
+def standing(baseline: Baseline, candidates: Sequence[AcceptedRun], metric: str) -> tuple[Gap, ...]:
+    """Candidate runs against the oldest and the best level that was ever accepted.
+
+    The gate compares with the baseline as it is; this is what steps below its margin add up to.
+    """
+    fresh = {run.id for run in candidates}
+    known = replace(baseline, runs=tuple(run for run in baseline.runs if run.id not in fresh))
+    found = (run.values(metric, TOTAL) for run in candidates)
+    now = [value for value in found if value is not None]
+    before = levels(accepted_series(known, metric))
+    return gaps(before, now, lower_is_better=metric != "throughput")
+
+
+def standing_now(baseline: Baseline, metric: str) -> tuple[Gap, ...]:
+    """The latest accepted level against the oldest and the best before it."""
+    found = levels(accepted_series(baseline, metric))
+    if len(found) < 2:  # noqa: PLR2004 - nothing before it
+        return ()
+    return gaps(found[:-1], found[-1].values, lower_is_better=metric != "throughput")

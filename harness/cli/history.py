@@ -51,7 +51,7 @@ def command(
     plot: Path | None,
     as_json: bool,
 ) -> int:
-    """Show accepted and recorded runs of SERVICE as a series, with its changes of level.
+    """Show accepted and recorded runs of SERVICE as a series: changes of level, drift, levels.
 
     Runs of different machines, profiles or mixes are series of their own; the longest is plotted.
     """
@@ -64,8 +64,13 @@ def command(
     primary = load_catalog(root / "services").service(service).primary
     results = results or root / "results"
     store = BaselineStore(baselines or root / "baselines")
-    found = histories(service, primary, store.all(service), results, most, false_alarms)
+    kept, damaged = store.scan(service)
+    found = histories(service, primary, kept, results, most, false_alarms)
     found = tuple(one for one in found if scenario in {None, one.scenario})
+    if not found and damaged:
+        raise damaged[0]
+    for problem in damaged:
+        click.echo(f"harness: warning: {problem}", err=True)
     if not found:
         raise BaselineError(
             f"{service} has no accepted and no valid recorded run",

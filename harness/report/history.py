@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -11,21 +11,26 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from rich.table import Table
+from rich.text import Text
 
-from harness.baseline.history import Change, History
+from harness.baseline.history import Change, History, Trend
 from harness.baseline.model import TOTAL
 from harness.errors import UsageError
+from harness.git import short_commit
 from harness.record.storage import make_directory, writing
 from harness.report.terminal import make_console
 from harness.units import format_duration, format_rate, format_ratio
 
 INK, MUTED, LINE, BLUE, RED = "#16202c", "#5b6775", "#dfe3e8", "#1f62d0", "#c2261d"
 MOST_PANELS = 12
+SHOWN_RUNS = 20
+"""The latest; --json and the plot have all."""
+
 FORMATS = ("svg", "png", "pdf")
 
 
 def print_history(found: History, stream: TextIO) -> None:
-    """The changes with the run and commit where each began."""
+    """The latest runs, changes with the run and commit where each began, drift, levels."""
     console = make_console(stream)
     where = found.conditions
     console.print(
@@ -33,26 +38,72 @@ def print_history(found: History, stream: TextIO) -> None:
         f"{len(found.accepted)} accepted; {where.platform}, {where.machine}, "
         f"{where.profile.split()[0]}"
     )
-    if not found.changes:
+    console.print(_runs_table(found))
+    if found.changes:
+        console.print(_changes_table(found.changes))
+    else:
         console.print("  no change of level beyond chance")
-        return
+    for sentence in (*map(_drift, found.trends), *_standing(found)):
+        console.print(f"  {sentence}", style="yellow")
+    starts = sorted({change.run for change in found.changes} & found.accepted)
+    if starts:
+        cut = f"harness baseline cut {found.service} {starts[-1]} --reason ..."
+        console.print(f"  to begin the baseline at the last change: {cut}")
+
+
+def _runs_table(found: History) -> Table:
+    table = Table(box=None, pad_edge=False)
+    names = ("run", "commit", "service", found.primary, "verdict", "accepted")
+    for name in names:
+        table.add_column(name, justify="right" if name == found.primary else "left")
+    for run in found.runs[-SHOWN_RUNS:]:
+        value = run.values(found.primary, TOTAL)
+        accepted = "yes" if run.id in found.accepted else "-"
+        if run.acceptance is not None:
+            accepted = f"{run.acceptance.at[:10]} by {run.acceptance.by}"
+        table.add_row(
+            run.id,
+            short_commit(run.commit),
+            short_commit(run.service_commit) if run.service_commit else "-",
+            "-" if value is None else _value(found.primary, value),
+            run.outcome or "-",
+            Text(accepted),
+        )
+    return table
+
+
+def _changes_table(changes: Sequence[Change]) -> Table:
     table = Table(box=None, pad_edge=False)
     for name in ("endpoint", "metric", "shift", "interval", "began with run", "commits"):
         table.add_column(name, justify="right" if name in {"shift", "interval"} else "left")
-    for change in found.changes:
+    for change in changes:
         table.add_row(
             *(place(change), change.metric),
             size(change, change.shift),
             f"{size(change, change.low)} to {size(change, change.high)}",
             change.run,
-            f"{_commit(change.previous_commit)}..{_commit(change.commit)}",
+            f"{short_commit(change.previous_commit)}..{short_commit(change.commit)}",
             style="red" if change.shift > 0 else "green",
         )
-    console.print(table)
-    starts = sorted({change.run for change in found.changes} & found.accepted)
-    if starts:
-        cut = f"harness baseline cut {found.service} {starts[-1]} --reason ..."
-        console.print(f"  to begin the baseline at the last change: {cut}")
+    return table
+
+
+def _drift(trend: Trend) -> str:
+    """`p95 of all: drifts by +2.0% a run [+1.9% to +2.1%], +78.1% over 30 runs since …`."""
+    slope, low, high, total = (
+        size(trend, value) for value in (trend.slope, trend.low, trend.high, trend.total)
+    )
+    return (
+        f"{trend.metric} of {place(trend)}: drifts by {slope} a run [{low} to {high}], "
+        f"{total} over {trend.runs} runs since {trend.since}"
+    )
+
+
+def _standing(found: History) -> Iterator[str]:
+    """Where the latest accepted level stands, if that is beyond chance."""
+    for gap in found.gaps:
+        if gap.beyond_chance:
+            yield gap.sentence(found.primary)
 
 
 def write_plot(found: History, path: Path) -> None:
@@ -79,12 +130,12 @@ def write_plot(found: History, path: Path) -> None:
         figure.savefig(path, metadata={"Date": None} if kind == "svg" else None, dpi=120)
 
 
-def place(change: Change) -> str:
+def place(change: Change | Trend) -> str:
     """The endpoint's name, `all` for all together."""
     return "all" if change.endpoint == TOTAL else change.endpoint
 
 
-def size(change: Change, value: float) -> str:
+def size(change: Change | Trend, value: float) -> str:
     """A shift in percent where it is relative."""
     return f"{value:+.1%}" if change.relative else f"{value:+.3g}"
 
@@ -113,7 +164,7 @@ def _panel(axes: Axes, found: History, endpoint: str) -> None:
         )  # fmt: skip
         axes.axvline(at - 0.5, color=RED, lw=1)
         axes.annotate(
-            f"{size(change, change.shift)} {_commit(change.commit)}", (at - 0.5, 1),
+            f"{size(change, change.shift)} {short_commit(change.commit)}", (at - 0.5, 1),
             xycoords=("data", "axes fraction"), xytext=(4, -10), textcoords="offset points",
             color=RED, fontsize=8,
         )  # fmt: skip
@@ -142,7 +193,3 @@ def _value(metric: str, value: float) -> str:
     if metric == "throughput":
         return format_rate(value)
     return format_ratio(value) if metric == "error_ratio" else format_duration(value)
-
-
-def _commit(commit: str | None) -> str:
-    return commit[:10] if commit else "?"

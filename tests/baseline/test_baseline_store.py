@@ -75,7 +75,7 @@ def test_a_run_is_accepted_once(store: BaselineStore, made: list[RunRecord]) -> 
 
 def test_an_invalid_run_is_refused_with_its_reason(store: BaselineStore, tmp_path: Path) -> None:
     late = record(tmp_path, Made(lag_s=0.05))
-    with pytest.raises(BaselineError, match=r"is invalid: .*generator itself was .* late"):
+    with pytest.raises(BaselineError, match=r"is invalid: .*generator"):
         store.accept([late])
     assert store.all() == ()
 

@@ -11,13 +11,16 @@ from click.testing import CliRunner
 
 from harness.baseline import (
     TOTAL,
+    Acceptance,
     AcceptedRun,
     Baseline,
     BaselineStore,
     Conditions,
     History,
+    histories,
     history,
 )
+from harness.baseline.levels import accepted_series, standing, standing_now
 from harness.cli.baseline import group as baseline_command
 from harness.cli.history import command
 from harness.errors import BaselineError, RecordError, UsageError
@@ -112,3 +115,103 @@ def test_a_service_without_any_run_is_told_how_to_make_one(tmp_path: Path) -> No
     words = ["memorai", "--baselines", str(tmp_path), "--results", str(tmp_path)]
     with pytest.raises(BaselineError, match="harness baseline make memorai"):
         CliRunner().invoke(command, words, catch_exceptions=False)
+
+
+def drifting(by: float, count: int = 30) -> list[AcceptedRun]:
+    """Each run slower than the last by this share."""
+    parts = [runs(1, seed=at, slow={TOTAL: (1 + by) ** at}) for at in range(count)]
+    days = [f"2026-03-{1 + at:02}T00:00:00+00:00" for at in range(count)]
+    return [replace(run, created=day) for run, day in zip(series(*parts), days, strict=True)]
+
+
+def test_a_drift_is_reported_with_its_slope_interval_and_what_it_adds_up_to() -> None:
+    found = of(drifting(0.02))
+    (trend,) = [t for t in found.trends if (t.endpoint, t.metric) == (TOTAL, "p95")]
+    assert trend.low < 0.02 < trend.high
+    assert trend.high - trend.low < 0.004
+    assert trend.total == pytest.approx(1.02**29 - 1, rel=0.05)
+    assert (trend.run, trend.runs, trend.since) == ("run-000", 30, "2026-03-01")
+    assert not found.changes
+
+
+def test_an_unchanged_series_seldom_drifts() -> None:
+    alarmed = sum(bool(of(series(runs(30, sd=0.02, seed=seed))).trends) for seed in range(40))
+    assert alarmed <= 6
+
+
+def test_after_a_step_a_drift_is_sought_in_the_new_level_alone() -> None:
+    assert of(series(runs(15), runs(15, seed=2, slow={TOTAL: 1.5}))).trends == ()
+
+
+def test_the_latest_level_is_compared_with_the_oldest_and_the_best_even_after_a_cut(
+    tmp_path: Path,
+) -> None:
+    store = BaselineStore(tmp_path)
+    made = drifting(0.02)
+    store.save(Baseline("memorai", "memorai", CONDITIONS, tuple(made)))
+    cut = store.cut("memorai", "run-020", "meant")
+    (oldest,) = standing_now(cut, "p95")
+    assert oldest.name == "oldest and best"
+    assert oldest.level.since == "2026-03-01"
+    assert oldest.low < 1.02**25 - 1 < oldest.high
+    dropped = store.drop("memorai", "run-021", "noisy")
+    assert [at for at, _ in accepted_series(dropped, "p95")] == [
+        run.created for run in made if run.id != "run-021"
+    ]
+
+
+def test_candidates_within_the_margin_of_the_last_level_stand_far_above_the_oldest() -> None:
+    made = drifting(0.02, 20)
+    candidates = [replace(run, id=f"new-{run.id}") for run in drifting(0.02, 23)[20:]]
+    baseline = Baseline("memorai", "memorai", CONDITIONS, tuple(made))
+    (gap,) = standing(baseline, candidates, "p95")
+    assert gap.beyond_chance
+    assert gap.shift == pytest.approx(1.02**19 - 1, rel=0.05)
+    assert "against the oldest and best accepted level, 5 runs of 2026-03-01" in gap.sentence("p95")
+
+
+def test_the_best_of_many_equal_levels_is_seldom_taken_for_a_better_one() -> None:
+    alarms = 0
+    for seed in range(60):
+        baseline = Baseline("memorai", "memorai", CONDITIONS, tuple(runs(40, sd=0.03, seed=seed)))
+        now = runs(5, sd=0.03, seed=1000 + seed, name="new")
+        alarms += any(gap.beyond_chance for gap in standing(baseline, now, "p95"))
+    assert alarms <= 9  # of the two comparisons together at most 10 %: ten or more below 0.5 %
+
+
+def test_the_command_shows_commits_changes_who_accepted_and_the_drift(tmp_path: Path) -> None:
+    made = [
+        replace(
+            run,
+            commit=f"{'b' * 40}-dirty",
+            service_commit="v9",
+            outcome="pass",
+            acceptance=Acceptance("Ann [red]Other", "2026-03-02T00:00:00+00:00"),
+        )
+        for run in drifting(0.02)
+    ]
+    BaselineStore(tmp_path).save(Baseline("memorai", "memorai", CONDITIONS, tuple(made)))
+    (tmp_path / "memorai" / "bad.json").write_text("{")
+    words = ["memorai", "--baselines", str(tmp_path), "--results", str(tmp_path / "results")]
+    said = CliRunner().invoke(command, words, catch_exceptions=False, standalone_mode=False)
+    text = " ".join(said.output.split())
+    for part in (
+        "bbbbbbbbbb-dirty v9",
+        "2026-03-02 by Ann [red]Other",
+        "p95 of all: drifts by +2.0% a run",
+        "against the oldest and best accepted level",
+        "bad.json: not a baseline file",
+    ):
+        assert part in text, text
+
+
+def test_runs_of_a_file_that_kept_fewer_conditions_are_in_the_same_series(tmp_path: Path) -> None:
+    made = series(runs(12))
+    newer = replace(CONDITIONS, kernel="Linux 6")
+    groups = (
+        Baseline("memorai", "memorai", CONDITIONS, tuple(made[:6])),
+        Baseline("memorai", "memorai", newer, tuple(made[6:])),
+    )
+    (found,) = histories("memorai", "p95", groups, tmp_path, 10)
+    assert len(found.runs) == 12
+    assert found.conditions == newer
