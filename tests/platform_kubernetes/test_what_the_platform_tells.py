@@ -221,7 +221,7 @@ def test_a_performance_run_has_it_in_its_record_its_page_and_its_json(
     code = run(
         [
             *("perf", "memorai", "--platform", "kubernetes", "--namespace", NAMESPACE),
-            *("--kubeconfig", str(config), "--target", null_server, "--profile", "smoke"),
+            *("--kubeconfig", str(config), "--target", null_server, "--profile", "poisson"),
             *("--rate", "20", "--duration", "5s", "--quiet", "--json"),
             *("--results", str(tmp_path)),
         ]

@@ -244,7 +244,7 @@ def test_a_performance_run_keeps_its_exit_code_whatever_prometheus_says(
     null_server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It is not there: a note in the record, nothing else."""
-    words = ("--profile", "smoke", "--rate", "20", "--duration", "2s", "--quiet", "--json")
+    words = ("--profile", "poisson", "--rate", "20", "--duration", "2s", "--quiet", "--json")
     where = ("--target", null_server, "--results", str(tmp_path))
     code = run(["perf", "memorai", *words, *where, "--prometheus", "http://u:pw@127.0.0.1:9"])
     shown: dict[str, Any] = json.loads(capsys.readouterr().out)
