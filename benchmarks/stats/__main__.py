@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks.run import machine, write
-from benchmarks.stats import coverage, gates, outages, runs, steps
+from benchmarks.stats import claims, coverage, gates, outages, runs, steps
 
 
 def alarms() -> None:
@@ -33,6 +33,7 @@ def changes() -> None:
 
 FIGURES: dict[str, tuple[str, Callable[[], None]]] = {
     "alarms": ("6a. Statistics: false alarms and power of the comparison", alarms),
+    "claims": ("6a2. Statistics: what a comparison may claim", lambda: claims.main(4000)),
     "coverage": ("6b. Statistics: coverage of one run's intervals", lambda: coverage.main(600)),
     "changes": ("6c. Statistics: change points beside apache-otava", changes),
     "outages": ("6d. Statistics: recovery times with false dips", lambda: outages.main(400)),

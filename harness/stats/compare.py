@@ -2,13 +2,16 @@
 
 Every verdict is read from one interval [low, high] of confidence 1 - 2 alpha, so each side errs
 with probability alpha: on unchanged software `regression` comes up in at most alpha of the
-comparisons (nominally 5 %, one-sided), and so does `improvement`.
+comparisons (nominally 5 %, one-sided), and so does `improvement`. Several metrics are decided
+together by `decide` (Holm).
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Literal
 
 import numpy as np
@@ -16,13 +19,23 @@ from numpy.typing import ArrayLike
 
 from harness.errors import DataError
 from harness.stats.interval import Floats, finite, t_quantile, t_upper_tail
-from harness.stats.runs import Difference, Spread, detectable, difference, runs_to_settle
+from harness.stats.multiplicity import holm
+from harness.stats.order import order_of_runs
+from harness.stats.outliers import outlier_chance, outliers, without
+from harness.stats.planning import AFFORDABLE_RUNS, Question, detectable_shift, runs_to_settle
+from harness.stats.runs import Difference, Spread, difference
 
 VerdictWord = Literal["regression", "improvement", "no-change", "trivial", "inconclusive"]
 Scale = Literal["ratio", "difference"]
 
 PRIOR_DF = 4.0
 """Weight of a bare prior sd: as if it came from five runs. Give the real one where it is known."""
+
+ROUNDED = math.sqrt(1 / 12)
+"""The standard deviation that rounding alone makes, in steps of the last digit (Sheppard)."""
+
+STEPS_APART = 3.0
+"""Steps of the last digit that an outlier lies off at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +45,17 @@ class Comparison:
     On the scale `ratio`, `shift`, `low`, `high` and `detectable` are relative changes (0.1 is
     +10 %) and `margin` too; on `difference` they have the metric's unit. A positive shift is a
     higher value, whether that is better or worse. `sd` is the run-to-run standard deviation (of
-    the logarithm on `ratio`). `p_value` is one-sided, against "not worse". `detectable` is the
-    smallest change for the worse, as a size, seen with 80 % power. `runs_needed` and
-    `baseline_runs_needed` are the further runs after which every outcome is settled: 0 when it
-    is, None when unknown. None is unknown throughout.
+    the logarithm on `ratio`). `p_value` is one-sided, against "not worse". `level` is the
+    one-sided level at which a regression is claimed; `detectable` is the smallest change for the
+    worse, as a size, that is so claimed with 80 % power. `runs_needed` and
+    `baseline_runs_needed` are the further runs that settle the verdict in 80 % of cases: 0 when
+    it is settled, None when unknown.
+
+    `baseline_outliers` and `candidate_outliers` are the positions of runs that were set aside (the
+    numbers of runs count them). `outlier_chance` is the chance that all candidate runs are such
+    runs: where a regression must not be claimed by mistake, `p_claim` takes it for a bound.
+    `not_worse`: the whole interval lies below the margin for the worse, whatever the verdict.
+    `warnings` are sentences on the order of the runs. None is unknown throughout.
     """
 
     verdict: VerdictWord
@@ -54,22 +74,36 @@ class Comparison:
     candidate_runs: int
     method: str
     reason: str
+    level: float = 0.05
+    lower_is_better: bool = True
+    not_worse: bool = False
+    baseline_outliers: tuple[int, ...] = ()
+    candidate_outliers: tuple[int, ...] = ()
+    outlier_chance: float = 0.0
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def p_claim(self) -> float | None:
+        """The p-value of a claim: no less than the chance that outliers alone make it."""
+        return None if self.p_value is None else max(self.p_value, self.outlier_chance)
 
 
 def classify(estimate: float, low: float | None, high: float | None, margin: float) -> VerdictWord:
     """The verdict from an interval in which positive is worse; all in one unit.
 
-    Regression: low > 0 and estimate >= margin; improvement mirrored; trivial: zero is excluded,
-    the estimate is below the margin; no-change: the interval lies within the margin (with a 90 %
-    interval, two one-sided tests at 5 %: Schuirmann 1987).
+    Regression: low > 0 and estimate >= margin; improvement mirrored; trivial: zero is excluded
+    and the whole interval lies within the margin; no-change: it lies within the margin and holds
+    zero (with a 90 % interval, two one-sided tests at 5 %: Schuirmann 1987). All else is open.
     """
     if low is None or high is None:
         return "inconclusive"
-    if low > 0:
-        return "regression" if estimate >= margin else "trivial"
-    if high < 0:
-        return "improvement" if estimate <= -margin else "trivial"
-    return "no-change" if -margin <= low and high <= margin else "inconclusive"
+    if low > 0 and estimate >= margin:
+        return "regression"
+    if high < 0 and estimate <= -margin:
+        return "improvement"
+    if low < -margin or high > margin:
+        return "inconclusive"
+    return "trivial" if low > 0 or high < 0 else "no-change"
 
 
 def compare_metric(
@@ -81,51 +115,246 @@ def compare_metric(
     lower_is_better: bool = True,
     prior_sd: float | None = None,
     prior_df: float = PRIOR_DF,
+    level: float | None = None,
 ) -> Comparison:
-    """Compare one metric's run values, shapes (K,) and (n,), in the metric's unit.
+    """Compare one metric's run values, shapes (K,) and (n,), in the metric's unit, in time's order.
 
     Positive values are compared by the logarithm of their ratio, so that `margin` 0.05 means
     x 1.05 or / 1.05; as soon as one value is zero or negative, by their difference, and the
     margin is that share of the baseline's mean. `prior_sd` (relative, or in the metric's unit
     on the scale `difference`) with `prior_df` degrees of freedom lends a run-to-run scatter
     where there are few runs; with one run a side and no prior the verdict is capped at
-    inconclusive. Raises DataError for an empty side, values that are not finite, a negative
-    margin or prior, or alpha outside (0, 0.5).
+    inconclusive. `level` (alpha or less, alpha when None) is where the caller claims a
+    regression: `detectable` and `runs_needed` are for that.
+
+    Gross outliers of five runs or more are set aside; where the baseline has some, the p-value
+    is bounded by the chance that all candidate runs are outliers. The scatter is never taken for
+    less than the rounding of the values makes. Raises DataError for an empty side, values that
+    are not finite, a negative margin or prior, alpha outside (0, 0.5), or a level outside
+    (0, alpha].
     """
+    prior = None if prior_sd is None else (prior_sd, prior_df)
+    asked = _ask(baseline, candidate, margin, alpha, level, prior)
+    found, question, sides = asked
+    verdict = _judge(*asked, lower_is_better=lower_is_better, plan=True)
+    seen = _detectable(found, question, sides.scale, lower_is_better=lower_is_better)
+    bare = _comparison(*asked, verdict, lower_is_better=lower_is_better)
+    return replace(bare, detectable=seen, warnings=sides.warnings())
+
+
+def quick_compare(
+    baseline: ArrayLike, candidate: ArrayLike, margin: float = 0.05, alpha: float = 0.05
+) -> Comparison:
+    """`compare_metric` without `detectable`, `runs_needed` and warnings, in a tenth of the time."""
+    asked = _ask(baseline, candidate, margin, alpha, None, None)
+    verdict = _judge(*asked, lower_is_better=True, plan=False)
+    return _comparison(*asked, verdict, lower_is_better=True)
+
+
+def _ask(
+    baseline: ArrayLike,
+    candidate: ArrayLike,
+    margin: float,
+    alpha: float,
+    level: float | None,
+    prior: tuple[float, float] | None,
+) -> tuple[Difference, Question, _Sides]:
     a, b = finite(baseline, "baseline"), finite(candidate, "candidate")
-    _check(a, b, margin, alpha, prior_sd, prior_df)
-    scale: Scale = "ratio" if min(a.min(), b.min()) > 0 else "difference"
-    prior = None if prior_sd is None else Spread(prior_sd**2, prior_df)
-    limit, found = _measure(scale, a, b, margin, prior)
+    level = alpha if level is None else level
+    _check(a, b, margin, alpha, prior)
+    if not 0 < level <= alpha:
+        raise DataError(f"the level is {level}", f"give one above 0, at most alpha ({alpha:g})")
+    sides = _Sides.of(a, b, margin)
+    found = sides.difference(None if prior is None else Spread(prior[0] ** 2, prior[1]))
+    return found, Question(sides.limit, alpha, level), sides
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """What the runs say, with positive for worse, in the unit of the arithmetic."""
+
+    word: VerdictWord
+    worse: float
+    half: float | None
+    p_value: float | None
+    chance: float
+    more: tuple[int, int] | None
+    reason: str
+
+
+def _judge(
+    found: Difference, question: Question, sides: _Sides, *, lower_is_better: bool, plan: bool
+) -> _Verdict:
     worse = found.shift if lower_is_better else -found.shift
-    half = 0.0 if found.error is None else t_quantile(1 - alpha, found.df) * found.error
-    known = found.error is not None
-    low, high = (worse - half, worse + half) if known else (None, None)
-    verdict = classify(worse, low, high, limit)
-    more = _more_runs(verdict, found, limit, len(a), len(b), alpha)
-    back = _relative if scale == "ratio" else float
+    named, k, n = len(sides.odd_before), sides.baseline_runs, sides.candidate_runs
+    chance = outlier_chance(named, k, n)
+    p_value = _p_value(worse, found)
+    half = None if found.error is None else t_quantile(1 - question.alpha, found.df) * found.error
+    low, high = (None, None) if half is None else (worse - half, worse + half)
+    word = classify(worse, low, high, question.margin)
+    odd = bool(named) and chance > question.alpha and word in {"regression", "improvement"}
+    if named and p_value is not None:
+        p_value = max(p_value, chance)
+    if odd:
+        word = "inconclusive"
+    claimed = word != "regression" or (p_value is not None and p_value <= question.level)
+    more: tuple[int, int] | None = (0, 0)
+    if word == "inconclusive" or not claimed:
+        more = None
+        if plan and found.spread is not None and found.spread.variance > 0 and not odd:
+            more = runs_to_settle(worse, found.spread, k, n, question)
+    reason = _reason(word, worse, found, question.margin, more)
+    if odd:
+        reason = _odd_reason(named, k, n)
+    return _Verdict(word, worse, half, p_value, chance, more, reason)
+
+
+def _comparison(
+    found: Difference,
+    question: Question,
+    sides: _Sides,
+    verdict: _Verdict,
+    *,
+    lower_is_better: bool,
+) -> Comparison:
+    half = verdict.half
+    back = _relative if sides.scale == "ratio" else float
+    more = (None, None) if verdict.more is None else verdict.more
+    margin = _relative(question.margin) if sides.scale == "ratio" else question.margin
     return Comparison(
-        verdict=verdict,
+        verdict=verdict.word,
         shift=back(found.shift),
-        low=back(found.shift - half) if known else None,
-        high=back(found.shift + half) if known else None,
-        confidence=1 - 2 * alpha,
-        scale=scale,
-        margin=margin if scale == "ratio" else limit,
-        detectable=_detectable(found, alpha, scale, lower_is_better=lower_is_better),
-        runs_needed=None if more is None else more[0],
-        baseline_runs_needed=None if more is None else more[1],
-        p_value=_p_value(worse, found),
+        low=None if half is None else back(found.shift - half),
+        high=None if half is None else back(found.shift + half),
+        confidence=1 - 2 * question.alpha,
+        scale=sides.scale,
+        margin=margin,
+        detectable=None,
+        runs_needed=more[0],
+        baseline_runs_needed=more[1],
+        p_value=verdict.p_value,
         sd=None if found.spread is None else found.spread.sd,
-        baseline_runs=len(a),
-        candidate_runs=len(b),
+        baseline_runs=sides.baseline_runs,
+        candidate_runs=sides.candidate_runs,
         method=found.method,
-        reason=_reason(verdict, worse, found, limit, more),
+        reason=verdict.reason,
+        level=question.level,
+        lower_is_better=lower_is_better,
+        not_worse=half is not None and verdict.worse + half <= question.margin,
+        baseline_outliers=sides.odd_before,
+        candidate_outliers=sides.odd_after,
+        outlier_chance=verdict.chance,
     )
 
 
+def decide(found: Mapping[str, Comparison], alpha: float = 0.05) -> dict[str, Comparison]:
+    """The verdicts on several metrics of the same runs together, by name.
+
+    What is worse (or better) beyond chance when looked at alone is `inconclusive` unless Holm's
+    adjusted p-value of all metrics is at most alpha as well: of unchanged software at most alpha
+    of such sets hold any `regression`. Equivalence needs no correction (all of it must hold).
+    """
+    known = [name for name, one in found.items() if one.p_value is not None]
+    worse = _adjusted(known, [found[name].p_value or 0.0 for name in known])
+    better = _adjusted(known, [1 - (found[name].p_value or 0.0) for name in known])
+    decided = dict(found)
+    for name in known:
+        side = {"regression": worse, "improvement": better}.get(found[name].verdict)
+        if side is None or side[name] <= alpha:
+            continue
+        decided[name] = replace(
+            found[name],
+            verdict="inconclusive",
+            reason=(
+                f"{found[name].verdict} when looked at alone, but one of {len(known)} metrics "
+                f"shows as much by chance (Holm p = {side[name]:.2g}); make more runs"
+            ),
+        )
+    return decided
+
+
+def _adjusted(names: list[str], p_values: list[float]) -> dict[str, float]:
+    return dict(zip(names, map(float, holm(p_values)), strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class _Sides:
+    """Both sides in the unit of the arithmetic, outliers set aside.
+
+    Values are taken from the first one, so that a constant series has a scatter of exactly 0.
+    `unit` turns the arithmetic's unit into the metric's; `rounding` is the least standard
+    deviation and `limit` the margin, in the result's unit.
+    """
+
+    scale: Scale
+    before: Floats
+    after: Floats
+    unit: float
+    limit: float
+    rounding: float
+    odd_before: tuple[int, ...]
+    odd_after: tuple[int, ...]
+
+    @classmethod
+    def of(cls, a: Floats, b: Floats, margin: float) -> _Sides:
+        """From the run values as they were measured."""
+        step = _last_digit(a, b)
+        if min(a.min(), b.min()) > 0:
+            first = math.log(a[0])
+            x: Floats = np.subtract(np.log(a), first)
+            y: Floats = np.subtract(np.log(b), first)
+            limit = math.log1p(margin)
+            rounding = step / float(np.median(a))
+            far = max(limit, STEPS_APART * rounding)
+            return cls("ratio", x, y, 1.0, limit, rounding, outliers(x, far), outliers(y, far))
+        unit = max(float(np.abs(a).max()), float(np.abs(b).max())) or 1.0
+        limit = margin * abs(float((a / unit).mean())) * unit
+        return cls("difference", a / unit - a[0] / unit, b / unit - a[0] / unit, unit, limit,
+                   step, (), ())  # fmt: skip
+
+    @property
+    def baseline_runs(self) -> int:
+        """Those set aside included."""
+        return len(self.before)
+
+    @property
+    def candidate_runs(self) -> int:
+        """Those set aside included."""
+        return len(self.after)
+
+    def difference(self, prior: Spread | None) -> Difference:
+        """Student's t on the runs that are left, in the result's unit."""
+        a, b = without(self.before, self.odd_before), without(self.after, self.odd_after)
+        scaled = None if prior is None else Spread(prior.variance / self.unit**2, prior.df)
+        found = difference(a, b, scaled)
+        shift = found.shift * self.unit
+        if found.error is None or found.spread is None:
+            return replace(found, shift=shift)
+        least = ROUNDED * self.rounding
+        error = max(found.error * self.unit, least * math.sqrt(1 / len(a) + 1 / len(b)))
+        spread = Spread(max(found.spread.variance * self.unit**2, least**2), found.spread.df)
+        return Difference(shift, error, found.df, spread, found.method)
+
+    def warnings(self) -> tuple[str, ...]:
+        """What the order of the runs of each side shows."""
+        sides = (("baseline runs", self.before, self.odd_before),
+                 ("candidate runs", self.after, self.odd_after))  # fmt: skip
+        found = (order_of_runs(without(x, odd), name).warning for name, x, odd in sides)
+        return tuple(warning for warning in found if warning is not None)
+
+
+def _last_digit(a: Floats, b: Floats) -> float:
+    """The step in which the values were written, 1 at most; 0 where all are equal."""
+    values = np.unique(np.concatenate([a, b]))
+    if len(values) == 1:
+        return 0.0
+    exponents = (Decimal(repr(float(v))).normalize().as_tuple().exponent for v in values)
+    least = min(int(e) for e in exponents)
+    return float(10.0 ** min(least, 0))
+
+
 def _check(
-    a: Floats, b: Floats, margin: float, alpha: float, prior_sd: float | None, prior_df: float
+    a: Floats, b: Floats, margin: float, alpha: float, prior: tuple[float, float] | None
 ) -> None:
     for name, side in (("baseline", a), ("candidate", b)):
         if not len(side):
@@ -134,27 +363,8 @@ def _check(
         raise DataError(f"the margin is {margin}", "give a share of 0 or more")
     if not 0 < alpha < 0.5:  # noqa: PLR2004 - a one-sided level
         raise DataError(f"alpha is {alpha}", "give a one-sided level between 0 and 0.5")
-    if prior_sd is not None and not (math.isfinite(prior_sd) and prior_sd > 0 and prior_df > 0):
-        raise DataError(f"the prior sd is {prior_sd}", "give a positive number")
-
-
-def _measure(
-    scale: Scale, a: Floats, b: Floats, margin: float, prior: Spread | None
-) -> tuple[float, Difference]:
-    """The margin and the difference in the unit of the arithmetic.
-
-    Values are taken from the first one, so that a constant series has a scatter of exactly 0.
-    """
-    if scale == "ratio":
-        logs_a, logs_b = np.log(a), np.log(b)
-        return math.log1p(margin), difference(logs_a - logs_a[0], logs_b - logs_a[0], prior)
-    unit = max(float(np.abs(a).max()), float(np.abs(b).max())) or 1.0
-    scaled = None if prior is None else Spread(prior.variance / unit / unit, prior.df)
-    found = difference(a / unit - a[0] / unit, b / unit - a[0] / unit, scaled)
-    spread = found.spread and Spread(found.spread.variance * unit * unit, found.spread.df)
-    error = None if found.error is None else found.error * unit
-    limit = margin * abs(float((a / unit).mean())) * unit
-    return limit, Difference(found.shift * unit, error, found.df, spread, found.method)
+    if prior is not None and not (math.isfinite(prior[0]) and min(prior) > 0):
+        raise DataError(f"the prior sd is {prior[0]}", "give a positive number")
 
 
 def _relative(log_ratio: float) -> float:
@@ -162,11 +372,11 @@ def _relative(log_ratio: float) -> float:
 
 
 def _detectable(
-    found: Difference, alpha: float, scale: Scale, *, lower_is_better: bool
+    found: Difference, question: Question, scale: Scale, *, lower_is_better: bool
 ) -> float | None:
     if found.error is None:
         return None
-    seen = detectable(found.error, found.df, alpha)
+    seen = detectable_shift(found.error, found.df, question.level, question.margin)
     if scale == "difference":
         return seen
     return _relative(seen) if lower_is_better else -math.expm1(-seen)
@@ -180,18 +390,12 @@ def _p_value(worse: float, found: Difference) -> float | None:
     return t_upper_tail(worse / found.error, found.df)
 
 
-def _more_runs(
-    verdict: VerdictWord, found: Difference, limit: float, k: int, n: int, alpha: float
-) -> tuple[int, int] | None:
-    """Further runs until the half width is half the margin.
-
-    Then every estimate is settled: the interval excludes zero or lies within the margin.
-    """
-    if verdict != "inconclusive":
-        return 0, 0
-    if found.spread is None:
-        return None
-    return runs_to_settle(found.spread, limit / 2, k, n, alpha)
+def _odd_reason(named: int, k: int, n: int) -> str:
+    runs = f"all {n} candidate runs" if n > 1 else "the only candidate run"
+    return (
+        f"{named} of {k} baseline runs {'is' if named == 1 else 'are'} set aside as outliers, and "
+        f"{runs} may be one more; make more runs"
+    )
 
 
 def _reason(
@@ -205,11 +409,7 @@ def _reason(
         size = "large" if abs(worse) >= limit else "small"
         return f"{size}, unconfirmed: one run against one cannot tell run-to-run scatter; rerun"
     if verdict == "inconclusive":
-        cost = "no number of runs within reason settles it"
-        if more is not None:
-            back = f" and {more[1]} more baseline runs" if more[1] else ""
-            cost = f"{more[0]} more candidate runs{back} settle it"
-        return f"the interval holds both no change and more than the margin; {cost}"
+        return f"the interval holds both changes below the margin and above it; {price(more)}"
     note = "" if found.error > 0 else " (the runs do not vary at all)"
     if "Welch" in found.method:
         note = " (one side scatters more than the other)"
@@ -220,3 +420,17 @@ def _reason(
         "trivial": f"{direction} beyond chance, by less than the margin",
         "no-change": "the whole interval lies within the margin",
     }[verdict] + note
+
+
+def price(more: tuple[int, int] | None) -> str:
+    """The advice in words: further (candidate, baseline) runs, or that they are too many."""
+    if more is None:
+        return "no number of runs within reason settles it"
+    runs = f"{more[0]} more candidate run{'s' if more[0] != 1 else ''}"
+    if more[1]:
+        runs += f" and {more[1]} more baseline run{'s' if more[1] != 1 else ''}"
+    if max(more) > AFFORDABLE_RUNS:
+        return (
+            f"it would take {runs}, which is not affordable: widen the margin, or quieten the runs"
+        )
+    return f"{runs} will probably settle it (80 %)"

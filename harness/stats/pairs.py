@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from harness.errors import DataError
 from harness.stats.compare import VerdictWord, classify
 from harness.stats.interval import finite, same_length, share, t_quantile, t_upper_tail
-from harness.stats.runs import detectable
+from harness.stats.planning import detectable_shift
 
 LEAST_PAIRS = 2
 
@@ -81,7 +81,7 @@ def compare_pairs(
         confidence=1 - 2 * alpha,
         margin=margin,
         sd=error * math.sqrt(len(d)),
-        detectable=math.expm1(detectable(error, df, alpha)),
+        detectable=math.expm1(detectable_shift(error, df, alpha, limit)),
         p_worse=_tail(sign * mean, error, df),
         p_equivalent=max(_tail(limit + mean, error, df), _tail(limit - mean, error, df)),
         pairs=len(d),

@@ -132,65 +132,33 @@ def power(effect: float, sd: float, baseline: int, candidate: int, alpha: float 
     return float(1 - special.nctdtr(df, centre, critical))
 
 
-def detectable(error: float, df: float, alpha: float = 0.05, wanted: float = POWER) -> float:
-    """The smallest true shift seen with power `wanted`, in the unit of the standard error."""
-    critical = t_quantile(1 - share(alpha, "alpha"), df)
-    return error * float(special.nctdtrinc(min(df, MANY), 1 - share(wanted, "power"), critical))
-
-
 def detectable_in_sd(
     baseline: int, candidate: int, alpha: float = 0.05, wanted: float = POWER
 ) -> float:
-    """The smallest detectable shift in run-to-run standard deviations."""
+    """The smallest detectable shift in run-to-run standard deviations, were these known."""
     df = _freedom(baseline, candidate)
-    return detectable(math.sqrt(1 / baseline + 1 / candidate), df, alpha, wanted)
-
-
-def runs_to_settle(
-    spread: Spread, half_width: float, baseline: int, candidate: int, alpha: float = 0.05
-) -> tuple[int, int] | None:
-    """How many further runs (candidate, baseline) bring the interval to this half width.
-
-    The two-sided 1 - 2 alpha interval. The baseline is kept as it is where a reasonable number
-    of candidate runs can do it; otherwise both sides grow to the same size. None beyond
-    MAX_RUNS.
-    """
-    if not half_width > 0:
-        return None
-
-    def fits(k: int, n: int) -> bool:
-        q = t_quantile(1 - alpha, max(spread.df + k + n - baseline - candidate, 1))
-        return q * spread.sd * math.sqrt(1 / k + 1 / n) <= half_width
-
-    alone = range(candidate, max(candidate, 4 * baseline, 20) + 1)
-    found = _first(alone, lambda n: fits(baseline, n))
-    if found is not None:
-        return found - candidate, 0
-    both = range(max(baseline, candidate), MAX_RUNS + 1)
-    found = _first(both, lambda n: fits(n, n))
-    return None if found is None else (found - candidate, found - baseline)
+    critical = t_quantile(1 - share(alpha, "alpha"), df)
+    centre = float(special.nctdtrinc(min(df, MANY), 1 - share(wanted, "power"), critical))
+    return centre * math.sqrt(1 / baseline + 1 / candidate)
 
 
 def runs_needed(effect: float, sd: float, alpha: float = 0.05, wanted: float = POWER) -> int | None:
     """Runs on each side that detect `effect` with power `wanted`; None beyond MAX_RUNS."""
     if not (effect > 0 and sd > 0):
         raise DataError(f"effect {effect}, sd {sd}", "give positive numbers in the same unit")
-    return _first(
+    return first_that_fits(
         range(2, MAX_RUNS + 1), lambda n: detectable_in_sd(n, n, alpha, wanted) * sd <= effect
     )
 
 
-def _first(numbers: Sequence[int], fits: Callable[[int], bool]) -> int | None:
-    """The first number that fits, when all after it do too (bisection)."""
+def first_that_fits(numbers: Sequence[int], fits: Callable[[int], bool]) -> int | None:
+    """The first number that fits, when all after it do too (bisection); None when none does."""
     low, high = 0, len(numbers) - 1
     if high < 0 or not fits(numbers[high]):
         return None
     while low < high:
         middle = (low + high) // 2
-        if fits(numbers[middle]):
-            high = middle
-        else:
-            low = middle + 1
+        low, high = (low, middle) if fits(numbers[middle]) else (middle + 1, high)
     return numbers[low]
 
 

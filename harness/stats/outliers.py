@@ -1,0 +1,78 @@
+"""Runs that do not belong to the others: named, set aside, and never forgotten.
+
+One run five times slower than nine others widens every interval until nothing can be shown.
+Setting it aside is honest only while the candidate's runs cannot all be such runs themselves:
+`outlier_chance` is the price, and it bounds every p-value from below.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from harness.stats.interval import Floats, finite, t_upper_tail
+
+LEAST_RUNS = 5
+"""Below it nobody can say which run is the odd one."""
+
+MOST_SHARE = 0.25
+"""Of the runs that may be set aside: more are a second mode, not outliers."""
+
+LEVEL = 0.001
+"""The chance that a sample of normal runs loses any run (simulated in benchmarks/stats): named
+outliers are gross ones, so that the level of the comparison holds on long-tailed runs as well."""
+
+
+def outliers(values: ArrayLike, least: float = 0.0) -> tuple[int, ...]:
+    """The positions of the runs that are outliers, ascending; shape of `values` (n,).
+
+    Grubbs' test of the most extreme run against all others, repeated as in Rosner 1983
+    (generalised ESD, which two outliers together do not mask), for at most a quarter of five runs
+    or more. `least`, in the unit of the values, is the distance from the median below which no
+    run is an outlier, however little the others scatter. Raises DataError for values that are not
+    finite.
+    """
+    x = finite(values, "values")
+    kept = np.arange(len(x))
+    removed: list[int] = []
+    named = 0
+    if len(x) < LEAST_RUNS:
+        return ()
+    for _ in range(int(MOST_SHARE * len(x))):
+        part = x[kept]
+        worst = int(np.argmax(np.abs(part - np.median(part))))
+        removed.append(int(kept[worst]))
+        chance = _deleted_p(part, worst)
+        far = abs(float(part[worst] - np.median(part))) > least
+        kept = np.delete(kept, worst)
+        if far and chance * len(part) <= LEVEL:
+            named = len(removed)
+    return tuple(sorted(removed[:named]))
+
+
+def without(values: Floats, positions: tuple[int, ...]) -> Floats:
+    """The values that are left when those at `positions` are set aside, in order."""
+    left: Floats = np.delete(values, list(positions))
+    return left
+
+
+def outlier_chance(named: int, baseline: int, candidate: int) -> float:
+    """The chance that all candidate runs are outliers of the kind that the baseline has.
+
+    `named` of `baseline` runs were outliers: the rate is (named + 1/2) / (baseline + 1), the
+    mean of Jeffreys' posterior. No number of standard errors is stronger evidence than this,
+    which is why one candidate run can be no more than suspected.
+    """
+    return float(((named + 0.5) / (baseline + 1)) ** candidate)
+
+
+def _deleted_p(part: Floats, worst: int) -> float:
+    """Two-sided p of one run against the others by the prediction t (Grubbs, deleted residual)."""
+    others = np.delete(part, worst)
+    gap = abs(float(part[worst] - others.mean()))
+    sd = float(others.std(ddof=1))
+    if sd == 0:
+        return 0.0 if gap > 0 else 1.0
+    return 2 * t_upper_tail(gap / (sd * math.sqrt(1 + 1 / len(others))), len(others) - 1)

@@ -1,0 +1,196 @@
+"""What a comparison could have seen, and what it would take to settle it.
+
+Both average over what is not known: the run-to-run standard deviation is itself an estimate, so
+a shift that would be seen with 80 % power if it were exact is seen with 64 % (three runs against
+one). Averages are over equally likely values of the scatter, or over predicted further runs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from harness.errors import DataError
+from harness.stats.interval import MANY, Floats, share, t_quantile
+from harness.stats.runs import MAX_RUNS, POWER, Spread, first_that_fits
+
+AFFORDABLE_RUNS = 50
+"""Further runs on one side that somebody may pay for; at a minute each it is an hour."""
+
+COUNTS = (*range(1, 21), *sorted({round(20 * 1.1**i) for i in range(1, 66)} | {MAX_RUNS}))
+"""Numbers of further runs that are weighed: each of the first, then in steps of 10 %."""
+
+PRECISION = 0.002
+POINTS = 24
+DRAWS = 500
+SEED = 19_650_301
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of the runs.
+
+    The margin (0 or more), the one-sided level of the interval, and the stricter one-sided level
+    at which a regression is claimed.
+    """
+
+    margin: float
+    alpha: float
+    level: float
+
+
+def detectable_shift(
+    error: float, df: float, level: float = 0.05, margin: float = 0.0, wanted: float = POWER
+) -> float:
+    """The smallest true shift that is called a regression with the chance `wanted`.
+
+    A regression is an estimate of `margin` or more whose one-sided test is below `level`. `error`
+    is the standard error of the difference, itself estimated with `df` degrees of freedom; the
+    result is in its unit. Averaged over what that estimate may have been, so that over many
+    comparisons a true shift of the size given is found in `wanted` of them. Raises DataError for
+    a share outside 0..1, or a negative error or margin.
+    """
+    share(level, "level")
+    share(wanted, "power")
+    if not (error >= 0 and margin >= 0):
+        raise DataError(f"error {error}, margin {margin}", "give 0 or more")
+    if error == 0:
+        return margin
+    if margin == 0:
+        return error * _in_errors(df, level, wanted)
+    return _least(lambda shift: _power(shift / error, df, level, margin / error), wanted, error)
+
+
+@lru_cache(maxsize=1024)
+def _in_errors(df: float, level: float, wanted: float) -> float:
+    return _least(lambda shift: _power(shift, df, level, 0.0), wanted, 1.0)
+
+
+def _least(chance: Callable[[float], float], wanted: float, unit: float) -> float:
+    """Where a rising chance reaches `wanted`."""
+    high = unit
+    while chance(high) < wanted:
+        high *= 2
+    low = 0.0
+    while high - low > PRECISION * high:
+        middle = (low + high) / 2
+        low, high = (middle, high) if chance(middle) < wanted else (low, middle)
+    return high
+
+
+def _power(shift: float, df: float, level: float, margin: float) -> float:
+    """The chance of the verdict, all in estimated standard errors."""
+    told, needed = _scatters(df)[:, None], _needed(df, level)
+    gap = np.minimum(told * (shift - margin), told * shift - needed)
+    return float(special.ndtr(gap).mean())
+
+
+@lru_cache(maxsize=256)
+def _needed(df: float, level: float) -> Floats:
+    """The estimates that reach the level, in true standard errors, per scatter met again."""
+    return np.asarray(t_quantile(1 - level, df) * _scatters(df)[None, :], dtype=np.float64)
+
+
+@lru_cache(maxsize=256)
+def _scatters(df: float) -> Floats:
+    """Equally likely ratios of an estimated to the true standard deviation, shape (POINTS,)."""
+    p = (np.arange(POINTS) + 0.5) / POINTS
+    half = min(df, MANY) / 2
+    ratios: Floats = np.sqrt(special.gammaincinv(half, p) / half)
+    return ratios
+
+
+def runs_to_settle(
+    shift: float,
+    spread: Spread,
+    baseline: int,
+    candidate: int,
+    question: Question,
+    wanted: float = POWER,
+) -> tuple[int, int] | None:
+    """How many further runs (candidate, baseline) settle the verdict with the chance `wanted`.
+
+    `shift` is the difference seen, positive for the worse; `spread` the run-to-run variance in
+    the same unit. The runs to come are predicted from what is known (a flat prior on both means,
+    the spread's own degrees of freedom) and judged together with those made. The baseline is kept
+    as it is where AFFORDABLE_RUNS candidate runs do; otherwise both sides grow to one size. None
+    beyond MAX_RUNS.
+    """
+    ahead = _Ahead(shift, spread, baseline, candidate, question)
+    alone = first_that_fits(
+        [more for more in COUNTS if more <= AFFORDABLE_RUNS],
+        lambda more: ahead.settled(more, 0) >= wanted,
+    )
+    if alone is not None:
+        return alone, 0
+    size = max(baseline, candidate)
+    both = first_that_fits(
+        COUNTS, lambda n: ahead.settled(size + n - candidate, size + n - baseline) >= wanted
+    )
+    return None if both is None else (size + both - candidate, size + both - baseline)
+
+
+@lru_cache(maxsize=1)
+def _futures() -> tuple[Floats, Floats]:
+    """Six normal values and one of 0..1 for each of DRAWS futures."""
+    random = np.random.default_rng(SEED)
+    return random.standard_normal((6, DRAWS)), random.permutation((np.arange(DRAWS) + 0.5) / DRAWS)
+
+
+class _Ahead:
+    """The runs to come, in DRAWS equally likely futures (the same for every number of them)."""
+
+    def __init__(
+        self, shift: float, spread: Spread, baseline: int, candidate: int, question: Question
+    ) -> None:
+        self.shift, self.spread, self.question = shift, spread, question
+        self.baseline, self.candidate = baseline, candidate
+        self.normals, chance = _futures()
+        half = min(spread.df, MANY) / 2
+        self.variance = spread.variance * half / special.gammaincinv(half, chance)
+
+    def settled(self, candidate: int, baseline: int) -> float:
+        """The share of futures in which so many further runs leave no doubt."""
+        z = self.normals
+        after = self._grown(self.candidate, candidate, z[0], z[1], z[2])
+        before = self._grown(self.baseline, baseline, z[3], z[4], z[5])
+        estimate: Floats = np.subtract(self.shift + after[0], before[0])
+        df = min(self.spread.df, MANY) + candidate + baseline
+        squares = min(self.spread.df, MANY) * self.spread.variance + after[1] + before[1]
+        n, k = self.candidate + candidate, self.baseline + baseline
+        error = np.asarray(np.sqrt(squares / df * (1 / n + 1 / k)), dtype=np.float64)
+        return float(self._clear(estimate, error, df).mean())
+
+    def _grown(
+        self, have: int, more: int, mean: Floats, new: Floats, scatter: Floats
+    ) -> tuple[Floats, Floats]:
+        """By how much a side's mean moves, and the squares that its new runs add."""
+        if more < 1:
+            return np.zeros(DRAWS), np.zeros(DRAWS)
+        sd = np.sqrt(self.variance)
+        gap = sd * (mean / math.sqrt(have) + new / math.sqrt(more))
+        inner = more - 1
+        within: Floats = np.zeros(DRAWS)
+        if inner:  # chi-square by Wilson & Hilferty 1931
+            cube = 1 - 2 / (9 * inner) + scatter * math.sqrt(2 / (9 * inner))
+            within = np.asarray(inner * np.maximum(cube, 0.0) ** 3, dtype=np.float64)
+        weight = have * more / (have + more)
+        moved: Floats = gap * (more / (have + more))
+        added: Floats = self.variance * within + weight * gap**2
+        return moved, added
+
+    def _clear(self, estimate: Floats, error: Floats, df: float) -> NDArray[np.bool_]:
+        question = self.question
+        half = t_quantile(1 - question.alpha, df) * error
+        strict = t_quantile(1 - question.level, df) * error
+        worse = (estimate >= question.margin) & (estimate > strict)
+        better = (estimate <= -question.margin) & (estimate < -half)
+        within = np.abs(estimate) + half <= question.margin
+        clear: NDArray[np.bool_] = worse | better | within
+        return clear
