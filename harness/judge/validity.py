@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from harness.judge.evidence import EXPLAINS_FROM_S, STEAL_FROM
+from harness.judge.evidence import PROBE_FROM_S, STEAL_FROM
 from harness.judge.model import ValidityCheck
 from harness.judge.schedule import bound_is_too_low, scheduled_requests
 from harness.record.run import RunRecord
@@ -21,8 +21,8 @@ LAG_SHARE = 0.10
 """Of a latency quantile that may be the generator's own lateness at that quantile. Response time
 contains the lag, so beyond a tenth the figure describes the generator as much as the service."""
 
-LAG_FLOOR_S = EXPLAINS_FROM_S
-"""Lag below this never invalidates."""
+LAG_FLOOR_S = PROBE_FROM_S
+"""Lag and control-probe latency below this never break their check."""
 
 REPORTED = (0.50, 0.95, 0.99)
 """The quantiles that the lag and the probe are held against: those every report shows."""

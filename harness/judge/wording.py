@@ -30,7 +30,7 @@ def latency(
     limit = format_duration(objective.threshold)
     shown = f"p{q * 100:g} {_bounded(bounds)}"
     slow = f"{_share(found)} of the requests were not answered within {limit}"
-    allowed = f"{format_ratio(1 - q)} may be"
+    allowed = f"{(1 - q) * 100:.3g} % may be"
     match outcome:
         case _ if not evidence.completed.sum():
             return "No request was answered well in the hold."
