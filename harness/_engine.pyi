@@ -211,3 +211,50 @@ class NullServer:
 
     def stop(self) -> None:
         """Closes every connection and ends the thread."""
+
+def serve_reference(config: str) -> None:
+    """Serves one replica of the reference service until the process ends, on the calling thread.
+
+    The process ends (exit code 0) as soon as its standard input does. `config` is a JSON object:
+    `service`, `id` and `region` (names), `replication` ("async" or "sync"), `routes` (paths; none:
+    the generic ones), `behaviour` (fields of `harness.platform.lab.options.Behaviour`, which draws
+    delays and errors from its seed and the replica's id), `health_path`, `listen` ([host, port]),
+    `database` ([host, port] of a `harness.platform.lab.database`; null keeps everything in this
+    process) and, optional, `closes` ("never", "unready" or "always") and `bind` (the address that
+    connections to the database come from).
+
+    HTTP/1.1. Every collection route holds the ids "1" to "1000" from the start. `GET` on it lists,
+    `POST` creates (201; a JSON `id` of the client is kept), `<route>/<id>` takes GET, PUT (upsert),
+    PATCH and DELETE (idempotent). The query is ignored but for `replication=sync` on a write.
+    Besides: `/health`, the service's `health_path`, `/ready`, `/metrics` (Prometheus text) and, to
+    change the behaviour while it runs, `PUT /__lab/behaviour`. A body may have 16 MiB.
+
+    Raises ValueError (a bad configuration: the field and what is wrong) and OSError (cannot
+    listen).
+    """
+
+def serve_database(config: str) -> None:
+    """Serves the database of one region of a lab until the process ends, on the calling thread.
+
+    The process ends (exit code 0) as soon as its standard input does. `config` is a JSON object:
+    `region`, `listen` ([host, port]), `peers` (region -> [host, port] of the other databases),
+    `delay_s` (seconds after which a write is handed to the peers) and, optional, `stopped`
+    (acknowledge and hand over nothing).
+
+    Memory only: killed, it has lost everything and, when it comes back, fetches the full state from
+    its peers before it serves; it waits 2 s for those it cannot reach. A write is acknowledged when
+    it is applied here or, if it is synchronous, also in every peer in sync; a peer that has not
+    acknowledged for 2 s is not. Concurrent writes to one key are resolved by the later time, then
+    by the region's name.
+
+    Every message is one JSON object in a line. A replica sends `hello`, then `w` (writes: number,
+    collection, key, value or null, synchronous) and `r` (reads: number, collection, key) and is
+    sent `a` (numbers of writes acknowledged), `v` (number and value of reads), `s` (all changes:
+    collection, key, value), `loaded` (after the whole state) and `lag` (region -> entries and
+    seconds behind). A peer sends `peer` (its region), `incarnation` and `from` (the entry it has
+    come to), is sent `i` (incarnation), `n` (position), `e` (entries: collection, key, value,
+    version, origin) and `complete`, and acknowledges with `ack`. `set` changes `delay_s` and
+    `stopped`. What is no message ends its connection.
+
+    Raises ValueError (a bad configuration) and OSError (cannot listen).
+    """

@@ -17,6 +17,7 @@ mod plan;
 mod pool;
 #[cfg(not(test))]
 mod python;
+mod reference;
 mod rng;
 mod run;
 mod schedule;

@@ -292,7 +292,7 @@ fn start_instant(unix_ns: u64) -> PyResult<u64> {
 }
 
 /// Raises the soft limit of open files to the hard one: each connection needs a descriptor.
-fn allow_descriptors() {
+pub fn allow_descriptors() {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is valid for both calls; where they fail the limit stays as it is.
     unsafe {
@@ -507,5 +507,7 @@ fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Histogram>()?;
     module.add_class::<NullServer>()?;
     module.add_function(wrap_pyfunction!(schedule, module)?)?;
+    module.add_function(wrap_pyfunction!(crate::reference::python::serve_reference, module)?)?;
+    module.add_function(wrap_pyfunction!(crate::reference::python::serve_database_of, module)?)?;
     Ok(())
 }
