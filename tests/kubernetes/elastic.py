@@ -9,21 +9,8 @@ from harness.catalog import load_catalog
 from tests.kubernetes.cluster.handle import Handle
 
 PORT = 3001
-LAUNCH = """
-import asyncio, json, os, sys, time
-from harness.platform.lab import service
-
-async def work(self, path):
-    await asyncio.sleep(0.02)
-    until = time.thread_time() + 0.004
-    while time.thread_time() < until:
-        pass
-
-service.Replica._delay = work
-plan = json.loads(os.environ["PLAN"]) | {"id": os.environ["POD"]}
-asyncio.run(service.main(plan))
-"""
-"""The reference service with 4 ms of CPU for each answer: one pod of 200m carries 50 a second."""
+CPU_S = 0.004
+"""What each answer costs: one pod of 200m carries 50 a second."""
 
 
 def apply_elastic(
@@ -35,10 +22,11 @@ def apply_elastic(
     routes = [route.path for route in load_catalog().service("memorai").routes]
     plan = {
         "service": "memorai",
+        "id": "$(POD)",
         "region": "us-east-1",
         "replication": "async",
         "routes": routes,
-        "behaviour": {"latency_median_s": 0.02, "concurrency": 12},
+        "behaviour": {"latency_median_s": 0.02, "cpu_s": CPU_S, "concurrency": 12},
         "health_path": "/health",
         "listen": ["0.0.0.0", PORT],
         "database": None,
@@ -51,11 +39,8 @@ def apply_elastic(
         "name": "memorai",
         "image": cluster.image,
         "stdin": True,
-        "command": ["python", "-c", LAUNCH],
-        "env": [
-            {"name": "PLAN", "value": json.dumps(plan)},
-            {"name": "POD", "valueFrom": pod_name},
-        ],
+        "command": ["python", "-m", "harness.platform.lab.service", json.dumps(plan)],
+        "env": [{"name": "POD", "valueFrom": pod_name}],
         "readinessProbe": {"httpGet": {"path": "/ready", "port": PORT}, "periodSeconds": 2},
         "resources": {"requests": amount, "limits": {"cpu": "200m"}},
     }

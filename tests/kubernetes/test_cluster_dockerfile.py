@@ -36,7 +36,7 @@ CONTEXT_ENGINE = ("engine/Cargo.toml", "engine/src", "experiments")
 BUILD_LIMIT_S = 600
 TRIED = (
     "set -e; harness services >/dev/null; locust --version; nft --version; nsenter --version; "
-    "python -c 'import harness._engine, harness.platform.lab.service, kubernetes, granian'; "
+    "python -c 'import harness._engine, harness.platform.lab.service, kubernetes'; "
     "kill -0 1; ip -V; ls $HARNESS_HOME/scenarios/memorai.py"
 )
 

@@ -1,190 +1,216 @@
-"""Databases and the replicas' stores talk as they promise, here all in one process."""
+"""Databases and the replicas in front of them talk as they promise."""
 
 from __future__ import annotations
 
-import asyncio
 import json
+import re
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
 
+import httpx
 import pytest
 
-from harness.platform.lab import database
-from harness.platform.lab.database import Database, Entry
-from harness.platform.lab.lines import Lines, Message
-from harness.platform.lab.store import Collection, Store, Unavailable
+from tests.platform.replica import HOST, free_port, running, serving
 
-HOST = "127.0.0.1"
+Address = tuple[str, int]
+WITHIN_S = 10.0
 
 
-def free_ports(count: int) -> list[int]:
-    held = [socket.create_server((HOST, 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in held]
-    for each in held:
-        each.close()
-    return ports
+def until(holds: Callable[[], bool]) -> None:
+    """Wait until another process has come so far."""
+    deadline = time.monotonic() + WITHIN_S
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
-@asynccontextmanager
-async def regions(count: int, delay_s: float) -> AsyncIterator[list[tuple[str, int]]]:
+@contextmanager
+def regions(count: int, delay_s: float) -> Iterator[list[Address]]:
     """`count` databases that follow each other; gives their addresses."""
-    ports = free_ports(count)
-    names = [f"r{number}" for number in range(count)]
-    tasks = []
-    for name, port in zip(names, ports, strict=True):
-        peers = {n: [HOST, p] for n, p in zip(names, ports, strict=True) if n != name}
-        plan = {"region": name, "delay_s": delay_s, "listen": [HOST, port], "peers": peers}
-        tasks.append(asyncio.create_task(database.main(plan)))
-    try:
-        yield [(HOST, port) for port in ports]
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    ports = {f"r{number}": free_port() for number in range(count)}
+    with ExitStack() as stack:
+        for name, port in ports.items():
+            peers = {n: [HOST, p] for n, p in ports.items() if n != name}
+            config = {"region": name, "delay_s": delay_s, "listen": [HOST, port], "peers": peers}
+            stack.enter_context(running("database", config))
+        yield [(HOST, port) for port in ports.values()]
 
 
-@asynccontextmanager
-async def store(address: tuple[str, int]) -> AsyncIterator[Store]:
-    made = Store(address, HOST)
-    task = asyncio.create_task(made.connect())
-    try:
-        await until(lambda: made.loaded)
-        yield made
-    finally:
-        task.cancel()
+@contextmanager
+def replica(address: Address) -> Iterator[httpx.Client]:
+    """A client of a replica that has the whole state of its database."""
+    with serving(database=list(address), bind=HOST) as client:
+        until(lambda: status(client, "/ready") == 200)
+        yield client
 
 
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not holds():  # noqa: ASYNC110 - the condition is another task's
-            await asyncio.sleep(0.01)
+@contextmanager
+def line(address: Address) -> Iterator[Callable[[dict[str, Any]], dict[str, Any]]]:
+    """Sends a message to a database and gives the next line that comes back."""
+    with socket.create_connection(address, timeout=5) as connection:
+        lines = connection.makefile("r")
+
+        def ask(message: dict[str, Any]) -> dict[str, Any]:
+            connection.sendall(json.dumps(message).encode() + b"\n")
+            answer: dict[str, Any] = json.loads(lines.readline())
+            return answer
+
+        yield ask
 
 
-@pytest.fixture(autouse=True)
-def untethered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The databases of these tests have no owner of their own."""
-    monkeypatch.setattr(database, "end_with_owner", lambda: None)
+def status(client: httpx.Client, path: str) -> int:
+    return client.get(path).status_code
 
 
-def run(test: Callable[[], Awaitable[None]]) -> None:
-    async def limited() -> None:
-        async with asyncio.timeout(30):
-            await test()
+def put(client: httpx.Client, key: str, value: object, query: str = "") -> int:
+    return client.put(f"/api/memory/{key}{query}", json={"value": value}).status_code
 
-    asyncio.run(limited())
+
+def value(client: httpx.Client, key: str) -> object:
+    """None where there is none."""
+    answer = client.get(f"/api/memory/{key}")
+    return answer.json()["value"] if answer.status_code == 200 else None
+
+
+def count(client: httpx.Client) -> int:
+    return int(client.get("/api/memory").json()["count"])
 
 
 def test_an_acknowledged_write_is_found_by_the_other_replica_at_once() -> None:
-    async def test() -> None:
-        async with regions(1, 0.0) as (home,), store(home) as first, store(home) as second:
-            await first.put("/c", "k", '"v"')
-            assert await second.get("/c", "k") == '"v"'
-            assert await second.get("/c", "unknown") is None
-            await until(lambda: second.collection("/c").get("k") == '"v"')
-            assert second.collection("/c").count == first.collection("/c").count == 1001
-            await second.put("/c", "k", None)
-            await until(lambda: first.collection("/c").get("k") is None)
+    with regions(1, 0.0) as (home,), replica(home) as first, replica(home) as second:
+        assert put(first, "k", "v") == 200
+        assert value(second, "k") == "v"
+        assert status(second, "/api/memory/unknown") == 404
+        until(lambda: count(second) == 1001)
+        assert count(first) == 1001
+        second.delete("/api/memory/k")
+        until(lambda: status(first, "/api/memory/k") == 404)
 
-    run(test)
+
+def test_a_new_replica_is_given_the_whole_state() -> None:
+    """More than one message of it."""
+    with regions(1, 0.0) as (home,):
+        with line(home) as ask:
+            writes = [[n, "/api/memory", f"k{n}", str(n), False] for n in range(5000)]
+            assert len(ask({"w": writes})["a"]) == 5000
+        with replica(home) as client:
+            assert count(client) == 6000
+            assert value(client, "k4999") == 4999
 
 
 def test_a_synchronous_write_is_in_the_peer_when_it_is_acknowledged() -> None:
-    async def test() -> None:
-        async with regions(2, 60.0) as (home, peer), store(home) as here, store(peer) as there:
-            await here.put("/c", "later", "1")
-            assert await there.get("/c", "later") is None
-            await here.put("/c", "now", "2", sync=True)
-            assert await there.get("/c", "now") == "2"
-            assert await there.get("/c", "later") == "1", "the log keeps its order"
-
-    run(test)
+    with regions(2, 60.0) as (home, peer), replica(home) as here, replica(peer) as there:
+        put(here, "later", 1)
+        assert value(there, "later") is None
+        put(here, "now", 2, "?replication=sync")
+        assert value(there, "now") == 2
+        assert value(there, "later") == 1, "the log keeps its order"
 
 
 def test_the_lag_of_each_peer_is_reported() -> None:
-    async def test() -> None:
-        async with regions(2, 60.0) as (home, _), store(home) as here:
-            await here.put("/c", "k", "1")
-            await until(lambda: here.lag.get("r1", (0, 0.0))[0] == 1)
-            assert here.lag["r1"][1] > 0
+    with regions(2, 60.0) as (home, _), replica(home) as here:
 
-    run(test)
+        def exposes(pattern: str) -> bool:
+            return re.search(pattern, here.get("/metrics").text, re.MULTILINE) is not None
+
+        put(here, "k", 1)
+        until(lambda: exposes(r'backlog_entries{service="memorai",peer="r1"} 1$'))
+        until(lambda: exposes(r'lag_seconds{service="memorai",peer="r1"} 0\.\d*[1-9]'))
 
 
 def test_replication_can_be_stopped_silently_and_its_delay_changed() -> None:
-    async def test() -> None:
-        async with regions(2, 0.0) as (home, peer), store(home) as here, store(peer) as there:
-            heard: list[Message] = []
-            _, line = await asyncio.get_running_loop().create_connection(
-                lambda: Lines(lambda _, message: heard.append(message), lambda _: None), *home
-            )
-            line.send({"set": {"stopped": True}})
-            await until(lambda: bool(heard))
-            await here.put("/c", "k", "1")
-            await asyncio.sleep(0.3)
-            assert await there.get("/c", "k") is None
-            line.send({"set": {"stopped": False}})
-            await until(lambda: there.collection("/c").get("k") == "1")
-            line.close()
+    with (
+        regions(2, 0.0) as (home, peer),
+        replica(home) as here,
+        replica(peer) as there,
+        line(home) as ask,
+    ):
+        assert ask({"set": {"stopped": True}}) == {"set": {"delay_s": 0.0, "stopped": True}}
+        put(here, "k", 1)
+        assert put(here, "s", 1, "?replication=sync") == 200
+        time.sleep(0.3)
+        assert value(there, "k") is value(there, "s") is None
+        ask({"set": {"stopped": False}})
+        until(lambda: value(there, "k") == value(there, "s") == 1)
+        assert ask({"set": {"delay_s": 60}})["set"]["delay_s"] == 60.0
+        put(here, "late", 1)
+        time.sleep(0.3)
+        assert value(there, "late") is None
 
-    run(test)
+
+def test_a_region_that_comes_back_has_what_its_peers_have() -> None:
+    """Of every region, its own lost writes among them; it serves nobody before."""
+    first, second = free_port(), free_port()
+
+    def config(name: str, port: int, peer: str, other: int) -> dict[str, Any]:
+        listen = [HOST, port]
+        return {"region": name, "delay_s": 0, "listen": listen, "peers": {peer: [HOST, other]}}
+
+    with running("database", config("b", second, "a", first)), ExitStack() as stack:
+        died = stack.enter_context(running("database", config("a", first, "b", second)))
+        with replica((HOST, first)) as here, replica((HOST, second)) as there:
+            put(here, "a", 1, "?replication=sync")
+            put(there, "b", 2, "?replication=sync")
+            died.kill()
+            until(lambda: status(here, "/ready") == 503)
+        with (
+            running("database", config("a", first, "b", second)),
+            replica((HOST, first)) as again,
+        ):
+            assert (value(again, "a"), value(again, "b")) == (1, 2)
 
 
-def test_a_store_without_its_database_says_unavailable_and_comes_back() -> None:
-    async def test() -> None:
-        (port,) = free_ports(1)
-        loop = asyncio.get_running_loop()
-        held = Database("r", 0.0)
-        server = await loop.create_server(held.line, HOST, port)
-        async with store((HOST, port)) as here:
-            await here.put("/c", "k", "1")
-            server.close()
-            for line in list(held.replicas):
-                line.close()
-            await until(lambda: not here.loaded)
-            with pytest.raises(Unavailable):
-                await here.put("/c", "k", "2")
-            assert await here.get("/c", "k") == "1", "its copy still answers"
-            server = await loop.create_server(held.line, HOST, port)
-            await until(lambda: here.loaded)
-            await here.put("/c", "k", "3")
-            server.close()
+def test_a_replica_without_its_database_says_unavailable_and_comes_back() -> None:
+    config = {"region": "r", "delay_s": 0.0, "listen": [HOST, free_port()], "peers": {}}
+    with ExitStack() as stack:
+        died = stack.enter_context(running("database", config))
+        here = stack.enter_context(replica((HOST, config["listen"][1])))  # type: ignore[index]
+        put(here, "k", 1)
+        died.kill()
+        until(lambda: status(here, "/ready") == 503)
+        assert put(here, "k", 2) == 503
+        answer = here.get("/api/memory/k")
+        assert answer.json()["value"] == 1, "its copy still answers"
+        assert answer.headers["connection"] == "close"
+        stack.enter_context(running("database", config))
+        until(lambda: status(here, "/ready") == 200)
+        assert put(here, "k", 3) == 200
 
-    run(test)
+
+@pytest.mark.slow
+def test_a_database_that_is_silent_fails_writes_in_time() -> None:
+    """It took the connection and said that all is loaded, but it answers nothing any more."""
+    with (
+        socket.create_server((HOST, 0)) as server,
+        serving(database=list(server.getsockname()), bind=HOST) as here,
+    ):
+        connection, _ = server.accept()
+        with connection:
+            connection.sendall(b'{"loaded":0}\n')
+            until(lambda: status(here, "/ready") == 200)
+            began = time.monotonic()
+            assert put(here, "k", 1) == 503
+            assert 1.9 < time.monotonic() - began < 4.0
+            connection.settimeout(10)
+            while connection.recv(1024):  # until it gives the connection up
+                pass
+            until(lambda: status(here, "/ready") == 503)
 
 
 def test_what_is_no_message_ends_the_connection_only() -> None:
-    async def test() -> None:
-        async with regions(1, 0.0) as (home,), store(home) as here:
-            for noise in (b"GET / HTTP/1.1\r\n\r\n", b"[1]\n", b"{}\n{\n", b'{"w":[1]}\n'):
-                reader, writer = await asyncio.open_connection(*home)
-                writer.write(noise)
-                with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
-                    await reader.readexactly(1)
-                writer.close()
-            await here.put("/c", "k", "1")
-
-    run(test)
-
-
-def test_of_two_concurrent_writes_the_later_stays_in_any_order() -> None:
-    async def test() -> None:
-        early, late = Entry("1", 10, "a"), Entry("2", 10, "b")
-        for order in ((early, late), (late, early)):
-            held = Database("c", 0.0)
-            for entry in order:
-                held.merge("/c", "k", entry)
-            assert held.entries["/c", "k"].value == "2"
-
-    run(test)
-
-
-def test_a_collection_lists_what_is_newest_and_still_there() -> None:
-    collection = Collection()
-    collection.apply('odd "id"', "1")
-    collection.apply("1000", None)
-    collection.apply("never-there", None)
-    listed = json.loads(f"[{collection.listing()}]")
-    assert listed[-1] == {"id": 'odd "id"', "value": 1}
-    assert "1000" not in [each["id"] for each in listed]
-    assert collection.count == 1000
+    with regions(1, 0.0) as (home,), replica(home) as here:
+        for noise in (
+            b"GET / HTTP/1.1\r\n\r\n",
+            b"[1]\n",
+            b"{}\n{\n",
+            b'{"w":[1]}\n',
+            b'{"ack":1}\n',
+        ):
+            with socket.create_connection(home, timeout=5) as connection:
+                connection.sendall(noise)
+                with suppress(ConnectionResetError):
+                    assert connection.recv(1) == b""
+        assert put(here, "k", 1) == 200

@@ -13,7 +13,6 @@ import pytest
 import harness.platform
 from harness.errors import CapabilityMissing, PlatformError
 from harness.platform.lab import namespace
-from harness.platform.lab.mood import Mood
 from harness.platform.lab.options import Behaviour, LabOptions, Slowdown
 from harness.platform.lab.platform import Lab
 
@@ -49,6 +48,13 @@ def test_a_lab_that_cannot_be_is_refused(values: dict[str, Any]) -> None:
         {"slow": {"/x": {"factor": -1}}},
         {"slow": {"/x": {"speed": 1}}},
         {"slow": [1]},
+        {"concurrency": 1.5},
+        {"rate_limit": 0},
+        {"ready": "yes"},
+        {"exempt_key": 1},
+        {"seed": -1},
+        {"seed": "x"},
+        {"cpu_s": -1},
         {"colour": 1},
     ],
 )
@@ -60,20 +66,6 @@ def test_a_behaviour_that_cannot_be_is_refused(values: dict[str, Any]) -> None:
 def test_options_survive_their_json_form() -> None:
     options = LabOptions(2, behaviour=Behaviour(slow={"/x": Slowdown(1.1)}), replication="sync")
     assert LabOptions.parse(options.document()) == options
-
-
-def test_delays_have_the_median_and_the_p99_asked_for() -> None:
-    """20,000 seeded draws: the estimates stay within 5 %."""
-    mood = Mood(Behaviour(latency_median_s=0.005, latency_p99_s=0.03), "r")
-    draws = sorted(mood.delay("/x") for _ in range(20_000))
-    assert draws[10_000] == pytest.approx(0.005, rel=0.05)
-    assert draws[19_800] == pytest.approx(0.03, rel=0.05)
-
-
-def test_a_factor_multiplies_the_latency_of_its_route_only() -> None:
-    mood = Mood(Behaviour(latency_median_s=0.01, slow={"/x": Slowdown(1.1, 0.5)}), "r")
-    assert mood.delay("/x") == pytest.approx(0.511)
-    assert mood.delay("/y") == 0.01
 
 
 def test_without_namespaces_the_reason_and_the_remedy_are_told(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 
@@ -13,43 +13,14 @@ import httpx
 import pytest
 
 from harness.platform.lab.options import Behaviour, Slowdown
-from harness.platform.lab.service import Router
+from tests.platform.replica import serving
 
 
 @pytest.fixture(scope="module")
 def replica() -> Iterator[httpx.Client]:
-    """A replica without a database, on a free port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    plan: dict[str, object] = {
-        "service": "memorai",
-        "id": "r",
-        "region": "us-east-1",
-        "replication": "async",
-        "routes": ["/api/memory", "/api/mfa/{action}"],
-        "behaviour": {},
-        "health_path": "/api/health",
-        "listen": ["127.0.0.1", port],
-        "database": None,
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "harness.platform.lab.service", json.dumps(plan)],
-        stdin=subprocess.PIPE,
-    )
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
-        deadline = time.monotonic() + 15
-        while True:
-            try:
-                client.get("/ready")
-                break
-            except httpx.TransportError:
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
+    """A replica without a database."""
+    with serving() as client:
         yield client
-    assert process.stdin is not None
-    process.stdin.close()
-    assert process.wait(5) == 0, "it ends with its owner"
 
 
 @pytest.fixture
@@ -176,20 +147,6 @@ def test_a_key_has_its_share_of_a_minute(behave: httpx.Client) -> None:
         assert answer.status_code == 200
 
 
-def test_variables_in_a_route_match_one_segment() -> None:
-    router = Router("logai", ["/api/mfa/{action}", "/api/users", "/api/users/{id}"])
-    assert router.find("/api/mfa/setup") == ("/api/mfa/setup", None)
-    assert router.find("/api/mfa/setup/7") == ("/api/mfa/setup", "7")
-    assert router.find("/api/mfa") is None
-    assert router.find("/api/users/7") == ("/api/users", "7")
-
-
-def test_a_service_without_routes_has_the_generic_ones() -> None:
-    router = Router("id", [])
-    assert router.find("/api/v1/id") == ("/api/v1/id", None)
-    assert router.find("/api/v1/id/7") == ("/api/v1/id", "7")
-
-
 def test_a_replica_that_is_not_ready_ends_its_established_connections(
     behave: httpx.Client,
 ) -> None:
@@ -199,3 +156,86 @@ def test_a_replica_that_is_not_ready_ends_its_established_connections(
     assert behave.get("/ready").status_code == 503
     answer = behave.get("/api/memory/1")
     assert (answer.status_code, answer.headers["connection"]) == (200, "close")
+
+
+def test_a_replica_may_end_every_connection() -> None:
+    with serving(closes="always") as client:
+        assert client.get("/api/memory/1").headers["connection"] == "close"
+        assert client.get("/api/memory/1").status_code == 200
+
+
+def test_beyond_its_concurrency_a_replica_refuses(behave: httpx.Client) -> None:
+    """One request waits for its delay; another one is one too many."""
+    slow = Behaviour(concurrency=1, slow={"/api/memory": Slowdown(add_s=1.0)})
+    behave.put("/__lab/behaviour", json=slow.document()).raise_for_status()
+    first = threading.Thread(target=behave.get, args=("/api/memory/1",))
+    first.start()
+    deadline = time.monotonic() + 5
+    while "http_requests_in_flight{" not in (text := behave.get("/metrics").text) or (
+        'in_flight{service="memorai"} 1' not in text
+    ):
+        assert time.monotonic() < deadline
+    assert behave.get("/api/mfa/setup").status_code == 503
+    first.join()
+    assert behave.get("/api/mfa/setup").status_code == 200
+
+
+def test_an_answer_can_cost_cpu_time(behave: httpx.Client) -> None:
+    """The slowest way to answer one at a time: twenty answers cost twenty times as much."""
+    behave.put("/__lab/behaviour", json={"cpu_s": 0.01}).raise_for_status()
+    began = time.monotonic()
+    for _ in range(20):
+        behave.get("/api/memory/1")
+    assert time.monotonic() - began >= 0.2
+
+
+def test_the_behaviour_shown_is_the_whole_one(behave: httpx.Client) -> None:
+    """What the supervisor compares with what it asked for."""
+    wanted = Behaviour(0.001, 0.002, {"/api/memory": Slowdown(2.0)}, rate_limit=7, seed=9)
+    shown = behave.put("/__lab/behaviour", json=wanted.document()).json()
+    assert shown == wanted.document() == behave.get("/__lab/behaviour").json()
+
+
+@pytest.mark.parametrize(
+    ("config", "named"),
+    [
+        ("{}", "missing field `service`"),
+        ("not json", "expected"),
+        ('{"service": "m", "colour": 1}', "colour"),
+        ('{"service": "m", "id": 7}', "field id"),
+    ],
+)
+def test_a_configuration_that_cannot_be_is_refused_in_one_line(config: str, named: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "harness.platform.lab.service", config],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=15,
+    )
+    assert done.returncode != 0
+    assert named in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_address_that_is_taken_is_named(replica: httpx.Client) -> None:
+    listen = [replica.base_url.host, replica.base_url.port]
+    config: dict[str, object] = {
+        "service": "m",
+        "id": "r",
+        "region": "x",
+        "replication": "async",
+        "routes": [],
+        "behaviour": {},
+        "health_path": "/health",
+        "listen": listen,
+        "database": None,
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "harness.platform.lab.service", json.dumps(config)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=15,
+    )
+    assert f"cannot listen on {listen[0]}:{listen[1]}" in done.stderr

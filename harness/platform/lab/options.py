@@ -12,6 +12,11 @@ from harness.platform.lab.mutants import MUTANTS
 
 Replication = Literal["async", "sync"]
 
+Closes = Literal["never", "unready", "always"]
+"""When a replica ends the connection with its answer. One that is not ready is taken out of new
+connections only: unless it ends the established ones, a pool goes on with it. `always` lets a load
+feel at once what becomes of new connections."""
+
 REGIONS = ("us-east-1", "eu-west-1", "ap-southeast-1")
 
 
@@ -31,6 +36,7 @@ class Behaviour:
     `latency_p99_s` each request takes exactly the median). `slow` maps a route's path to its
     slow-down. `concurrency` is the number in progress beyond which it answers 503.
     `slowed` of the requests then take `latency_factor` times as long and `latency_add_s` more.
+    `cpu_s` is the CPU time of each answer, one answer at a time: a replica carries 1 / cpu_s.
     `error_ratio` of the requests get 500 and `garbage_ratio` a 200 with a body that is no JSON.
     `rate_limit` is requests per minute and `x-api-key` (429 beyond); `exempt_key` has no limit.
     `ready` and `health_delay_s` falsify `/ready` and slow the health answers.
@@ -49,10 +55,11 @@ class Behaviour:
     exempt_key: str = "load-test"
     ready: bool = True
     health_delay_s: float = 0.0
+    cpu_s: float = 0.0
     seed: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("latency_median_s", "latency_add_s", "health_delay_s"):
+        for name in ("latency_median_s", "latency_add_s", "health_delay_s", "cpu_s"):
             _number(name, getattr(self, name), low=0.0, high=3600.0)
         _number("latency_factor", self.latency_factor, low=0.0, high=1e6)
         for name in ("error_ratio", "garbage_ratio", "slowed"):
@@ -65,7 +72,13 @@ class Behaviour:
                 )
         for name in ("concurrency", "rate_limit"):
             if getattr(self, name) is not None:
-                _number(name, getattr(self, name), low=1, high=10**9)
+                _whole(name, getattr(self, name), low=1, high=10**9)
+        _whole("seed", self.seed, low=0, high=2**63 - 1)
+        if not isinstance(self.ready, bool) or not isinstance(self.exempt_key, str):
+            raise PlatformError(
+                f"behaviour: ready {self.ready!r}, exempt_key {self.exempt_key!r}",
+                "give true or false, and a string",
+            )
         for path, slow in self.slow.items():
             _number(f"slow[{path}].factor", slow.factor, low=0.0, high=1e6)
             _number(f"slow[{path}].add_s", slow.add_s, low=0.0, high=3600.0)
@@ -165,3 +178,11 @@ def _number(name: str, value: object, *, low: float, high: float) -> None:
         or not low <= value <= high
     ):
         raise PlatformError(f"lab: {name} is {value!r}", f"give a number from {low:g} to {high:g}")
+
+
+def _whole(name: str, value: object, *, low: int, high: int) -> None:
+    """Refuse what is not an integer in [low, high]."""
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise PlatformError(
+            f"lab: {name} is {value!r}", f"give a whole number from {low} to {high}"
+        )

