@@ -1,7 +1,7 @@
 """Our engine, and plain Locust, as command lines that a benchmark can pin and time.
 
 `python -m benchmarks.drive engine closed URL CONNECTIONS SECONDS`
-`python -m benchmarks.drive engine open URL RATE SECONDS [busy]`
+`python -m benchmarks.drive engine open URL RATE SECONDS [busy] [poisson] [slack_s=1e-4] [spin_s=0]`
 `python -m benchmarks.drive locust URL USERS SECONDS`
 """
 
@@ -19,7 +19,13 @@ from urllib.parse import urlsplit
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "p999": 0.999}
 
 
-def engine(arrivals: dict[str, Any], url: str, connections: int, seconds: float) -> dict[str, Any]:
+def engine(
+    arrivals: dict[str, Any],
+    url: str,
+    connections: int,
+    seconds: float,
+    pacing: dict[str, float] | None = None,
+) -> dict[str, Any]:
     """Run the engine alone and read its own figures (axis `due`)."""
     from harness._engine import Engine, Histogram  # noqa: PLC0415 - Locust must not pay for it
 
@@ -34,6 +40,7 @@ def engine(arrivals: dict[str, Any], url: str, connections: int, seconds: float)
         "connections_per_target": connections,
         "max_in_flight": 100_000,
         "drain_s": 10.0,
+        **({} if pacing is None else {"pacing": pacing}),
         "requests": [
             {
                 "name": "get",
@@ -149,11 +156,14 @@ def main(words: list[str]) -> None:
             connections = int(amount)
         else:
             segment = {"duration_s": seconds, "from_rate": amount, "to_rate": amount}
-            arrivals = {"kind": "profile", "spacing": "constant", "segments": [segment]}
+            spacing = "poisson" if "poisson" in words else "constant"
+            arrivals = {"kind": "profile", "spacing": spacing, "segments": [segment]}
             connections = 2000
         if "busy" in words:
             keep_python_busy()
-        found = engine(arrivals, url, connections, seconds)
+        given = [word.split("=") for word in words[5:] if "=" in word]
+        pacing = {name: float(value) for name, value in given} or None
+        found = engine(arrivals, url, connections, seconds, pacing)
     print(json.dumps(found))
 
 

@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import peers
+from benchmarks import parts, peers
 from benchmarks.servers import nginx, truth_server
 
 SERVER_CORE, GENERATOR_CORE = 0, 1
@@ -250,11 +250,42 @@ def _one_run(bench: Bench) -> tuple[float, int, tuple[int, int]]:
     return seconds, size, (peak[1], (peak[2] - peak[1]) // 2)
 
 
+def pacing(bench: Bench) -> str:
+    """Figure 2a."""
+    header = ["slack", "spin", "CPU per request", "lag p50", "lag p99", "lag p99.9", "response p50"]
+    return (
+        "This engine alone, 10,000 requests/s (Poisson) offered to nginx, by the settings of its "
+        "pacer (`pacing` in docs/contracts.md).\n\n"
+        + table(header, parts.pacing(bench.rounds, bench.seconds))
+        + PACING
+    )
+
+
+PACING = """
+
+With slack, an arrival waits for the next answer or the next arrival to wake the thread with it. \
+What it waits is lag, and lag is part of its response time: the median of a fast service would be \
+the pacer's. The default is therefore no slack. Spinning longer than a sleep and a wake-up cost \
+(some 5 us) buys punctuality with a core that the service under test may need."""
+
+
+def cost_by_part(bench: Bench) -> str:
+    """Figure 4a."""
+    seconds = max(30, bench.seconds)
+    header = ["against", "part", "CPU per request", "CPU per run"]
+    return (
+        f"`harness perf memorai --rate 10k --duration {seconds}s`, every process of it; medians of "
+        f"{bench.rounds} runs.\n\n" + table(header, parts.parts(bench.rounds, seconds))
+    )
+
+
 FIGURES: dict[str, tuple[str, Callable[[Bench], str]]] = {
     "closed": ("1. Closed loop beside wrk, hey, oha, vegeta, k6 and Locust", closed_loop),
     "open": ("2. Open loop at 10,000/s", open_loop),
+    "pacing": ("2a. Pacing: processor time against punctuality", pacing),
     "truth": ("3. Truth: a server of known latency", truth),
     "cost": ("4. Cost", cost),
+    "parts": ("4a. Cost by part at 10,000/s", cost_by_part),
 }
 
 

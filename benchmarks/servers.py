@@ -24,6 +24,14 @@ http {{ access_log off; keepalive_requests 100000000; client_body_temp_path {dir
 """
 BODY = '{"id":"42","service":"memorai","value":"' + "x" * 140 + '"}'
 
+PLAIN = """
+import sys
+from harness._engine import NullServer
+server = NullServer("127.0.0.1:0")
+print(server.port, flush=True)
+sys.stdin.read()
+"""
+
 TRUTH = """
 import sys
 from harness._engine import NullServer
@@ -59,6 +67,21 @@ def nginx(core: int) -> Iterator[str]:
                 yield url
             finally:
                 server.terminate()
+
+
+@contextmanager
+def plain_server() -> Iterator[str]:
+    """A server that answers everything at once with 200 and `{"ok":true}`; yields its URL."""
+    with subprocess.Popen(
+        [sys.executable, "-c", PLAIN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as server:
+        if server.stdout is None:
+            raise AssertionError
+        port = int(server.stdout.readline())
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.communicate(timeout=10)
 
 
 @contextmanager

@@ -10,8 +10,8 @@ What the times mean here
     ready    when the pacer got to it; lag = ready - due is the generator's own lateness
     sent     when it was handed to a free connection; wait = sent - ready is time spent in the
              pool's queue (first come, first served) and in making a connection for it
-    first    when the head of the response was there; the histogram `first` holds first - sent of
-             completed requests
+    first    when the head of the response was there; for requests of the plan that ask for it with
+             `first_byte`, the histogram `first` holds first - sent of the completed ones
     done     when the body was complete; checks run after it and are not charged to the server
     response = done - due = lag + wait + service; service = done - sent
 The timeout of a request counts from `ready`: it is what a client sees, waiting included. A timeout

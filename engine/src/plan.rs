@@ -60,6 +60,8 @@ struct Document {
     #[serde(default)]
     bind: Option<String>,
     #[serde(default)]
+    pacing: PacingSpec,
+    #[serde(default)]
     requests: Vec<RequestSpec>,
     #[serde(default)]
     journeys: Vec<JourneySpec>,
@@ -170,7 +172,23 @@ struct RequestSpec {
     #[serde(default)]
     log: bool,
     #[serde(default)]
+    first_byte: bool,
+    #[serde(default)]
     checks: Vec<CheckSpec>,
+}
+
+/// How the pacer trades processor time for punctuality.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct PacingSpec {
+    slack_s: f64,
+    spin_s: f64,
+}
+
+impl Default for PacingSpec {
+    fn default() -> Self {
+        Self { slack_s: 0.0, spin_s: 5e-6 }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -261,6 +279,8 @@ pub struct Request {
     pub body: Option<Template>,
     pub timeout_ns: u64,
     pub log: bool,
+    /// Whether the time to the head of the response is recorded.
+    pub first_byte: bool,
     pub checks: Vec<Check>,
     /// The feeds that this request draws from; a template's slots index this list.
     pub feeds: Vec<usize>,
@@ -289,6 +309,10 @@ pub struct Plan {
     pub tls: TlsSpec,
     pub max_in_flight: u64,
     pub drain_ns: u64,
+    /// How long after its due time an arrival may wait for company before the pacer is woken.
+    pub slack_ns: u64,
+    /// A next arrival this near is awaited awake.
+    pub spin_ns: u64,
     pub max_body_bytes: u64,
     pub bind: Option<IpAddr>,
     pub requests: Vec<Request>,
@@ -300,6 +324,7 @@ pub struct Plan {
 const MIX: u64 = purpose("request mix");
 const MAX_RATE: f64 = 1e7;
 const MAX_SECONDS: f64 = 31.0 * 86_400.0;
+const MAX_PAUSE: f64 = 0.01;
 
 impl Plan {
     /// Reads and checks a plan.
@@ -413,6 +438,8 @@ impl Plan {
             tls: d.tls,
             max_in_flight: d.max_in_flight,
             drain_ns: nanos("drain_s", d.drain_s, true)?,
+            slack_ns: pause("pacing.slack_s", d.pacing.slack_s)?,
+            spin_ns: pause("pacing.spin_s", d.pacing.spin_s)?,
             max_body_bytes: d.max_body_bytes,
             bind,
             requests,
@@ -558,6 +585,14 @@ impl Arrivals {
     }
 }
 
+/// A time for which the pacer may leave its schedule or its sleep alone.
+fn pause(field: &str, seconds: f64) -> Result<u64, PlanError> {
+    if (0.0..=MAX_PAUSE).contains(&seconds) {
+        return Ok((seconds * 1e9).round() as u64);
+    }
+    Err(PlanError::at(field, format!("{seconds} s is out of range; give 0 to {MAX_PAUSE} s")))
+}
+
 fn nanos(field: &str, seconds: f64, zero: bool) -> Result<u64, PlanError> {
     let low_enough = seconds <= MAX_SECONDS;
     let high_enough = if zero { seconds >= 0.0 } else { seconds >= 1e-3 };
@@ -694,6 +729,7 @@ impl Request {
             body,
             timeout_ns: nanos(&format!("{at}.timeout_s"), spec.timeout_s, false)?,
             log: spec.log,
+            first_byte: spec.first_byte,
             checks,
             feeds: used,
         })

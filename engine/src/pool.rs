@@ -16,6 +16,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::task::{spawn_local, unconstrained};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
@@ -26,6 +27,8 @@ pub struct Pool {
     targets: Vec<RefCell<Target>>,
     /// Requests that found no free connection, first come first served.
     queue: RefCell<VecDeque<Job>>,
+    /// Rings when a request joins the queue.
+    pub queued: Notify,
     next: Cell<usize>,
     /// Connections allowed for each target.
     limit: usize,
@@ -71,6 +74,7 @@ impl Pool {
         Self {
             targets: (0..targets).map(|_| RefCell::default()).collect(),
             queue: RefCell::default(),
+            queued: Notify::new(),
             next: Cell::new(first),
             limit,
         }
@@ -79,6 +83,12 @@ impl Pool {
     /// Puts a request at the end of the queue.
     pub fn wait(&self, job: Job) {
         self.queue.borrow_mut().push_back(job);
+        self.queued.notify_one();
+    }
+
+    /// Whether nothing waits.
+    pub fn is_idle(&self) -> bool {
+        self.queue.borrow().is_empty()
     }
 
     /// The first waiting request whose time is not up.

@@ -210,7 +210,7 @@ impl Engine {
             done: done_ns,
             ready: None,
             sent: Some(sent_ns),
-            first: Some(first_ns),
+            first: None,
             error,
             bytes_in,
             bytes_out: 0,

@@ -48,7 +48,7 @@ pub struct Outcome {
     pub ready: Option<u64>,
     /// When it was handed to a free connection; absent when it never was.
     pub sent: Option<u64>,
-    /// When the head of the response was there.
+    /// When the head of the response was there; absent when nobody asked.
     pub first: Option<u64>,
     pub error: Option<Kind>,
     pub bytes_in: u64,
@@ -79,11 +79,27 @@ impl Cell {
         u64::from(hist::record(histogram, value))
     }
 
-    /// Counts an outcome; returns how many of its times were clipped.
+    /// Counts an outcome and how long it took; returns how many of its times were clipped.
     fn end(&mut self, o: &Outcome) -> u64 {
         self.bytes_in += o.bytes_in;
         self.bytes_out += o.bytes_out;
         self.connects += o.connects;
+        let response = o.done.saturating_sub(o.due);
+        match o.error {
+            None => {
+                self.completed += 1;
+                self.note(RESPONSE, response)
+            }
+            Some(kind) => {
+                self.failed += 1;
+                self.errors[kind as usize] += 1;
+                self.note(FAILED, response)
+            }
+        }
+    }
+
+    /// Notes the parts of a response time; returns how many of them were clipped.
+    fn split(&mut self, o: &Outcome) -> u64 {
         let mut clipped = 0;
         if let Some(ready) = o.ready {
             clipped += self.note(LAG, ready.saturating_sub(o.due));
@@ -91,21 +107,11 @@ impl Cell {
                 clipped += self.note(WAIT, sent.saturating_sub(ready));
             }
         }
-        let response = o.done.saturating_sub(o.due);
-        match o.error {
-            None => {
-                self.completed += 1;
-                clipped += self.note(RESPONSE, response);
-                let sent = o.sent.unwrap_or(o.due);
-                clipped += self.note(SERVICE, o.done.saturating_sub(sent));
-                if let Some(first) = o.first {
-                    clipped += self.note(FIRST, first.saturating_sub(sent));
-                }
-            }
-            Some(kind) => {
-                self.failed += 1;
-                self.errors[kind as usize] += 1;
-                clipped += self.note(FAILED, response);
+        if o.error.is_none() {
+            let sent = o.sent.unwrap_or(o.due);
+            clipped += self.note(SERVICE, o.done.saturating_sub(sent));
+            if let Some(first) = o.first {
+                clipped += self.note(FIRST, first.saturating_sub(sent));
             }
         }
         clipped
@@ -236,7 +242,9 @@ impl Recorder {
         }
         let second = self.due.entry(o.due / SECOND).or_default();
         second.open = second.open.saturating_sub(1);
-        self.totals.clipped += second.cell(endpoint).end(o);
+        let cell = second.cell(endpoint);
+        self.totals.clipped += cell.end(o) + cell.split(o);
+        // What ended by now and how long it took is for those who watch; the parts are for the record.
         self.done.entry(o.done / SECOND).or_default().cell(endpoint).end(o);
     }
 

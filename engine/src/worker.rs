@@ -22,6 +22,8 @@ use tokio::time::{sleep, timeout};
 
 /// How often waiting requests are looked through for those that have timed out.
 const SWEEP: Duration = Duration::from_millis(10);
+/// How often the thread's processor time is noted while nothing waits.
+const IDLE: Duration = Duration::from_millis(100);
 /// So many arrivals in a row let the connections have their turn.
 const BURST: u32 = 64;
 const SCRATCH: usize = 64 << 10;
@@ -39,6 +41,10 @@ pub struct Worker {
     thread: usize,
     open: Cell<u64>,
     idle: Notify,
+    /// When the arrival that the pacer sleeps for is due; `u64::MAX` while it is awake.
+    next_due: Cell<u64>,
+    /// Wakes the pacer before its alarm.
+    bell: Notify,
 }
 
 /// A request from the moment it is offered until it ends. One that is dropped is unfinished.
@@ -97,6 +103,8 @@ impl Worker {
             thread,
             open: Cell::new(0),
             idle: Notify::new(),
+            next_due: Cell::new(u64::MAX),
+            bell: Notify::new(),
         }
     }
 
@@ -222,7 +230,7 @@ impl Job {
             done: ended.done,
             ready: Some(self.ready),
             sent: self.sent,
-            first: ended.first,
+            first: ended.first.filter(|_| self.template().first_byte),
             error: ended.error,
             bytes_in: ended.bytes_in,
             bytes_out: self.bytes_out,
@@ -230,6 +238,10 @@ impl Job {
         };
         crate::lock(&worker.recorder).end(self.endpoint, &outcome);
         self.close(ended.done, ended.status, ended.error.map(Kind::name));
+        // The thread is awake: what has become due meanwhile need not wait for its alarm.
+        if ended.done >= worker.next_due.get() {
+            worker.bell.notify_one();
+        }
         let Some(user) = self.user else { return };
         let Arrivals::Closed { users, think_s, .. } = worker.run.plan.arrivals else { return };
         let k = self.k + users;
@@ -307,6 +319,7 @@ pub fn run(run: &Arc<Run>, thread: usize) -> io::Result<()> {
 
 async fn work(worker: Rc<Worker>) -> io::Result<()> {
     spawn_local(sweep(Rc::clone(&worker)));
+    spawn_local(heed(Rc::clone(&worker)));
     let run = Arc::clone(&worker.run);
     let mut orders = run.orders.subscribe();
     let pacer = spawn_local(pace(Rc::clone(&worker)));
@@ -335,15 +348,17 @@ async fn pace(worker: Rc<Worker>) -> io::Result<()> {
     let plan = &run.plan;
     let start = run.start.load(Ordering::Relaxed);
     let alarm = Alarm::new()?;
-    let mut orders = run.orders.subscribe();
-    let mut until = async |due: u64| -> io::Result<()> {
-        tokio::select! {
-            result = alarm.until(start + due) => result,
-            _ = orders.wait_for(|order| *order != Order::Go) => Ok(()),
-        }
+    let until = async |due: u64, slack: u64| -> io::Result<()> {
+        worker.next_due.set(due);
+        let result = tokio::select! {
+            result = alarm.until(start + due + slack) => result,
+            () = worker.bell.notified() => Ok(()),
+        };
+        worker.next_due.set(u64::MAX);
+        result
     };
     // The start may lie ahead.
-    until(0).await?;
+    until(0, 0).await?;
     if let Arrivals::Closed { users, .. } = plan.arrivals {
         let share = plan.share(worker.thread as u64);
         for user in (0..users).filter(|user| share.owns(*user)) {
@@ -362,7 +377,11 @@ async fn pace(worker: Rc<Worker>) -> io::Result<()> {
         }
         let mut now = run.now();
         while now < arrival.due && run.order() == Order::Go {
-            until(arrival.due).await?;
+            if arrival.due - now <= plan.spin_ns {
+                yield_now().await;
+            } else {
+                until(arrival.due, plan.slack_ns).await?;
+            }
             burst = 0;
             now = run.now();
         }
@@ -381,16 +400,27 @@ async fn pace(worker: Rc<Worker>) -> io::Result<()> {
     }
     let end = plan.duration_ns();
     while run.now() < end && run.order() == Order::Go {
-        until(end).await?;
+        until(end, 0).await?;
     }
     worker.advance(u64::MAX);
     Ok(())
+}
+
+/// Wakes the pacer when the run is to end early.
+async fn heed(worker: Rc<Worker>) {
+    let mut orders = worker.run.orders.subscribe();
+    if orders.wait_for(|order| *order != Order::Go).await.is_ok() {
+        worker.bell.notify_one();
+    }
 }
 
 /// Ends waiting requests whose time is up, and keeps the closed model's frontier moving.
 async fn sweep(worker: Rc<Worker>) {
     let closed = matches!(worker.run.plan.arrivals, Arrivals::Closed { .. });
     loop {
+        if !closed && worker.pool.is_idle() {
+            let _ = timeout(IDLE, worker.pool.queued.notified()).await;
+        }
         sleep(SWEEP).await;
         let now = worker.run.now();
         for job in worker.pool.expired(now) {
