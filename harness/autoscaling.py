@@ -12,6 +12,7 @@ from typing import Any
 
 from kubernetes import client
 
+from harness.drive import Message
 from harness.errors import ProfileError
 from harness.judge.scaling import ScalingLimits, ScalingVerdict, judge_scaling
 from harness.load.driver import LoadDriver
@@ -19,7 +20,7 @@ from harness.load.kubernetes.autoscaler import Autoscaler, Observed
 from harness.load.plan import LoadPlan
 from harness.record import RunRecord
 from harness.record.storage import write_atomic
-from harness.run import Message, Session
+from harness.run import Session
 from harness.traffic.model import LoadProfile, Segment
 
 BASE_SHARE = 0.2
@@ -118,4 +119,5 @@ def prepared(session: Session, api: client.ApiClient, scaler: Autoscaler) -> Ses
         "autoscaler": dataclasses.asdict(scaler),
     }
     target = dataclasses.replace(session.target, environment=where)
-    return dataclasses.replace(session, load=load, target=target)
+    options = dataclasses.replace(session.options, early_end=False)  # overload is what it is for
+    return dataclasses.replace(session, load=load, target=target, options=options)

@@ -15,9 +15,10 @@ from typing import Any, Literal
 import psutil
 
 from harness.catalog.model import Objective
+from harness.drive import Message
 from harness.errors import DataError
 from harness.judge import Verdict
-from harness.run import Message, Outcome, Session
+from harness.run import Outcome, Session
 from harness.stats.capacity import ScalabilityLaw, fit_scalability
 from harness.traffic.model import LoadProfile, Segment
 

@@ -7,7 +7,6 @@ search or a comparison can make several runs against one deployment.
 
 from __future__ import annotations
 
-import queue
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,8 +17,10 @@ from typing import Any
 from harness import prometheus
 from harness.catalog import load_catalog, project_root
 from harness.catalog.model import Environment, Service
+from harness.drive import Drive, Message
 from harness.errors import Interrupted, UsageError
 from harness.judge import Verdict, judge
+from harness.judge.early_end import EarlyEnd
 from harness.load.connections import connections_for
 from harness.load.driver import LoadDriver, LoadProcess
 from harness.load.plan import LoadPlan
@@ -43,13 +44,6 @@ USUAL_BEHAVIOUR: Mapping[str, Mapping[str, Any]] = {
 As fast as it can, it answers within a millisecond, and the scheduler's noise is larger than any
 change a gate is asked about; a service that talks to a database takes tens of them.
 """
-Message = dict[str, Any]
-
-MOST_INTERRUPTS = 2
-"""One for a drain, one for none; the next is a kill."""
-
-POLL_S = 0.2
-"""How long a run waits for the load child before it looks at the clock and the user again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +77,9 @@ class RunOptions:
     production: bool = False
     prometheus: str | None = None
     """Where a Prometheus is asked, after each run, what the service says of itself."""
+
+    early_end: bool = True
+    """Whether a run ends by itself once nothing answers or it fails for certain."""
 
     results: Path | None = None
     service_commit: str | None = None
@@ -149,6 +146,18 @@ class Session:
             "target": dict(self.target.environment),
         }
 
+    def _drive(
+        self,
+        plan: LoadPlan,
+        writer: RunWriter,
+        listen: Callable[[Message], None] | None,
+    ) -> bool:
+        """Load to the end, or to an early one; whether the user interrupted it."""
+        early = EarlyEnd(plan, self.service.objectives) if self.options.early_end else None
+        drive = Drive(writer, listen, early)
+        watch = Watcher(self.platform, self.service, drive.told.put)
+        return drive.run(watch, self.load(plan, scenario_environment(self.service)))
+
     def run(
         self,
         profile: LoadProfile,
@@ -157,7 +166,8 @@ class Session:
     ) -> Outcome:
         """Load, record, judge, report: one run.
 
-        `listen` hears every message of the load child; `labels` stand in the record. Raises
+        `listen` hears every message of the load child, and `early_end` where the run ends by
+        itself (see `harness.judge.early_end`); `labels` stand in the record. Raises
         Interrupted after Ctrl-C, when the child has ended and the partial record is complete
         and marked so.
         """
@@ -170,7 +180,7 @@ class Session:
             command=tuple(sys.argv),
             labels=self._labels() | dict(labels or {}),
         ) as writer:
-            interrupted = _load(self, plan, writer, listen)
+            interrupted = self._drive(plan, writer, listen)
         record = RunRecord.load(writer.directory)
         if not interrupted:
             prometheus.keep(self.prometheus, record)
@@ -298,50 +308,3 @@ def _refuse_production(options: RunOptions, service: Service, url: str) -> None:
             raise UsageError(
                 f"{url} is production of {service.name}", "add --production if that is meant"
             )
-
-
-def _load(
-    session: Session,
-    plan: LoadPlan,
-    writer: RunWriter,
-    listen: Callable[[Message], None] | None,
-) -> bool:
-    """Run the load child to its end and record what it says; whether it was interrupted.
-
-    The first Ctrl-C asks the child to stop and drain, the second to end at once, the third
-    kills it.
-    """
-    interrupts = 0
-    problem: str | None = None
-    told: queue.SimpleQueue[Message] = queue.SimpleQueue()
-    with (
-        Watcher(session.platform, session.service, told.put),
-        session.load(plan, scenario_environment(session.service)) as child,
-    ):
-        while not child.ended:
-            try:
-                _keep_told(told, writer)
-                for message in child.poll(POLL_S):
-                    if message["type"] == "child_died":
-                        problem = f"the load child ended by itself: {message['stderr'] or 'mute'}"
-                    writer.message(message)
-                    if listen is not None:
-                        listen(message)
-            except KeyboardInterrupt:
-                interrupts += 1
-                child.stop() if interrupts <= MOST_INTERRUPTS else child.kill()
-    _keep_told(told, writer)
-    if interrupts:
-        writer.finish("interrupted")
-    elif problem is not None:
-        writer.finish("failed", problem=problem)
-    else:
-        writer.finish("complete")
-    return bool(interrupts)
-
-
-def _keep_told(told: queue.SimpleQueue[Message], writer: RunWriter) -> None:
-    """Put into the record what the platform has told."""
-    while not told.empty():
-        message = told.get()
-        writer.event(message.pop("type"), seen_ns=message.pop("monotonic_ns"), **message)

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from harness.cli.options import DURATION, RATE, with_options
+from harness.cli.options import DURATION, EARLY_END_OPTION, RATE, with_options
 
 PLACE_OPTIONS = (
     click.option(
@@ -95,7 +95,7 @@ def place_of(words: dict[str, Any], *, jobs: bool = True) -> Any:
 @click.option(
     "--spacing", type=click.Choice(["poisson", "constant"]), help="How arrivals are spaced."
 )
-@with_options(*PLACE_OPTIONS, *LOAD_OPTIONS)
+@with_options(*PLACE_OPTIONS, *LOAD_OPTIONS, EARLY_END_OPTION)
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON on stdout.")
 @click.option("--quiet", is_flag=True, help="No live display.")
 def command(service: str, *, as_json: bool, quiet: bool, **words: Any) -> int:

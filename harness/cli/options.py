@@ -113,6 +113,13 @@ PROMETHEUS_OPTION = click.option(
     " taken from HARNESS_PROMETHEUS_TOKEN.",
 )
 
+EARLY_END_OPTION = click.option(
+    "--early-end/--no-early-end",
+    default=True,
+    show_default=True,
+    help="End a run by itself once nothing answers, or once it fails for certain.",
+)
+
 ARRIVAL_OPTIONS = (
     click.option("--profile", default="perf", show_default=True, help="Load profile by name."),
     click.option("--rate", type=RATE, help="Arrival rate of the hold phase, e.g. 10k or 600/m."),

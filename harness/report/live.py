@@ -78,6 +78,8 @@ class LiveDisplay:
                     self._line()
                 case "worker_lost":
                     self.note(f"worker {message.get('worker')} was lost: the run is invalid")
+                case "early_end":
+                    self.note(f"the run ends early: {message.get('reason')}")
 
     def note(self, text: str) -> None:
         """Say something that must not be missed, such as a fault that begins."""

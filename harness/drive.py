@@ -1,0 +1,102 @@
+"""A load from its start to its end: what it says is recorded, and it is stopped where need be."""
+
+from __future__ import annotations
+
+import dataclasses
+import queue
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+from harness.judge.early_end import EarlyDecision, EarlyEnd
+from harness.load.driver import LoadDriver
+from harness.record import RunWriter
+from harness.units import NANOSECONDS
+
+Message = dict[str, Any]
+Listen = Callable[[Message], None]
+
+MOST_INTERRUPTS = 2
+"""One for a drain, one for none; the next is a kill."""
+
+POLL_S = 0.2
+"""How long a run waits for the load before it looks at the clock and the user again."""
+
+
+class Drive:
+    """Drives one load to its end and keeps what it and the platform say.
+
+    The first Ctrl-C asks the load to stop and drain, the second to end at once, the third kills
+    it. `early` ends a run by itself; None never does.
+    """
+
+    def __init__(
+        self, writer: RunWriter, listen: Listen | None = None, early: EarlyEnd | None = None
+    ) -> None:
+        self._writer = writer
+        self._listen = listen or (lambda message: None)
+        self._early = early
+        self._decision: EarlyDecision | None = None
+        self._start_ns: int | None = None
+        self._problem: str | None = None
+        self._interrupts = 0
+        self.told: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        """What the platform says meanwhile; another thread may put it there."""
+
+    def run(self, watch: AbstractContextManager[Any], load: LoadDriver) -> bool:
+        """Run the load to its end and finish the record; whether the user interrupted it."""
+        with watch, load as child:
+            while not child.ended:
+                try:
+                    self._turn(child)
+                except KeyboardInterrupt:
+                    self._interrupts += 1
+                    child.stop() if self._interrupts <= MOST_INTERRUPTS else child.kill()
+        self._keep_told()
+        if self._interrupts:
+            self._writer.finish("interrupted")
+        elif self._problem is not None:
+            self._writer.finish("failed", problem=self._problem)
+        else:
+            self._writer.finish("complete")
+        return bool(self._interrupts)
+
+    def _turn(self, child: LoadDriver) -> None:
+        self._keep_told()
+        if self._decision is not None and self._decision.rule == "no answer":
+            child.stop()  # once more: what was never answered need not be waited for
+            self._decision = None
+        for message in child.poll(POLL_S):
+            self._take(message)
+        if self._early is not None and self._start_ns is not None:
+            now_s = (time.monotonic_ns() - self._start_ns) / NANOSECONDS
+            self._decision = self._early.decide(now_s)
+            if self._decision is not None:
+                self._early = None
+                self._tell_end(self._decision)
+                child.stop()
+
+    def _take(self, message: Message) -> None:
+        kind = message["type"]
+        if kind == "child_died":
+            self._problem = f"the load child ended by itself: {message['stderr'] or 'mute'}"
+        elif kind == "start":
+            self._start_ns = message.get("monotonic_ns")
+        elif kind == "end":
+            self._early = None
+        if self._early is not None:
+            self._early.add(message)
+        self._writer.message(message)
+        self._listen(message)
+
+    def _tell_end(self, decision: EarlyDecision) -> None:
+        event: Mapping[str, Any] = dataclasses.asdict(decision)
+        self._writer.event("early_end", **event)
+        self._listen({"type": "early_end", **event})
+
+    def _keep_told(self) -> None:
+        """Put into the record what the platform has told."""
+        while not self.told.empty():
+            message = self.told.get()
+            self._writer.event(message.pop("type"), seen_ns=message.pop("monotonic_ns"), **message)

@@ -1,0 +1,218 @@
+"""Whether a run may end before its plan: nothing was ever answered, or it fails for certain.
+
+Two rules, both for a load that nobody watches:
+
+* *No answer*: not one request was answered since the load began.
+* *Certain failure* of a hold at one rate: more requests missed an objective than it allows in the
+  whole planned hold, and a sequential test says that this is the service and no chance.
+
+The test is a betting martingale (Waudby-Smith and Ramdas 2024, "Estimating means of bounded random
+variables by betting"): the share of bad requests of each block of seconds, from 0 to 1, is bet
+against the share that the objective allows. The wealth exceeds 1/ERROR with a probability of at
+most ERROR at any look (Ville's inequality), however the requests cluster within a block. Even and
+odd blocks have a purse each, so that a stall across two blocks counts once in either. What is not
+known yet counts as good.
+
+`python -m benchmarks.early_end` measures both, on sound, bad and boundary services.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from harness.catalog.model import Objective
+from harness.load.plan import LoadPlan
+from harness.record.distribution import Distribution, Floats
+from harness.traffic.model import LoadProfile
+from harness.units import format_duration
+
+SILENT_S = 10.0
+"""From the start without an answer: all of the usual warm-up and ramp, and twice the time that a
+connection may take. A cold start that takes longer is not ready to be measured."""
+
+SILENT_HOLD_S = 5.0
+"""Of the hold must have passed too: its requests are the evidence for the verdict."""
+
+SILENT_REQUESTS = 20
+"""Offered without an answer, at least: fewer may be chance at a very low rate."""
+
+ERROR = 0.001
+"""The probability, over all looks of a run, that a service at its objective ends it."""
+
+BLOCK_S = 4
+"""Seconds of a block: a stall of up to three seconds lies within two neighbours, so it counts at
+most once in each purse."""
+
+PURSES = 2
+
+LEAST_BLOCKS = 3
+"""Worse than the objective allows, without which a run goes on: one such stall spoils two."""
+
+STAKES = (0.003, 0.01, 0.03, 0.1, 0.3, 0.9)
+"""Shares of the most that may be bet, mixed evenly: small ones last through an hour that was good,
+large ones decide a short hold."""
+
+SURE = 1.5
+"""Times the bad requests that the objective allows in the whole planned hold: enough for the
+verdict's own interval, if all the rest were perfect."""
+
+LATE_SHARE = 0.1
+"""Of a latency objective: a request that the generator itself sent that late says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyDecision:
+    """Why the run ends; `second` is the first second of the run that no longer counts."""
+
+    rule: Literal["no answer", "certain failure"]
+    second: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    """An objective as the share of the offered requests that may be bad."""
+
+    name: str
+    allowed: float
+    bad: Callable[[Mapping[str, Any]], int]
+    """How many requests of a slice on the axis `due` are bad."""
+
+
+class EarlyEnd:
+    """Decides for one run; `add` every message of the load child, then `decide`.
+
+    Endpoints' own objectives, several rates, a closed loop, replays and Python journeys are left
+    to the verdict: there only the first rule holds.
+    """
+
+    def __init__(self, plan: LoadPlan, objectives: Sequence[Objective]) -> None:
+        self._timeout_s = max((r.timeout_s for r in plan.traffic.requests), default=SILENT_S)
+        self._hold_begin = next((b for phase, b, _ in plan.profile.phases() if phase == "hold"), 0)
+        self._rate, self._planned_s = _one_rate(plan)
+        self._limits = limits_of(objectives) if self._rate else ()
+        self._offered: dict[int, int] = defaultdict(int)
+        self._bad: dict[tuple[str, int], int] = defaultdict(int)
+        self._tick: Mapping[str, Any] = {}
+
+    def add(self, message: Mapping[str, Any]) -> None:
+        """Take one message; all but ticks and slices on the axis `due` are ignored."""
+        if message["type"] == "tick":
+            self._tick = message
+        elif message["type"] == "slice" and message["slice"]["axis"] == "due":
+            row = message["slice"]
+            block = (row["second"] - math.ceil(self._hold_begin)) // BLOCK_S
+            self._offered[block] += row["offered"]
+            for limit in self._limits:
+                self._bad[limit.name, block] += limit.bad(row)
+
+    def decide(self, now_s: float) -> EarlyDecision | None:
+        """The decision `now_s` seconds after the start of the load; None: go on."""
+        return self._no_answer(now_s) or self._certain_failure(now_s)
+
+    def _no_answer(self, now_s: float) -> EarlyDecision | None:
+        tick = self._tick
+        offered, failed = tick.get("offered") or 0, tick.get("failed") or 0
+        if tick.get("completed") != 0 or offered < SILENT_REQUESTS:
+            return None
+        # What is still under way may be answered until it times out.
+        wait = SILENT_S if failed >= offered / 2 else max(SILENT_S, self._timeout_s + 1)
+        if now_s < max(wait, self._hold_begin + SILENT_HOLD_S):
+            return None
+        reason = (
+            f"No request was answered in the first {format_duration(math.floor(now_s))}:"
+            f" {offered:,} were offered, {failed:,} have failed."
+        )
+        return EarlyDecision("no answer", math.floor(now_s), reason)
+
+    def _certain_failure(self, now_s: float) -> EarlyDecision | None:
+        blocks = int((now_s - math.ceil(self._hold_begin)) // BLOCK_S)
+        if not self._limits or blocks < 1:
+            return None
+        planned = self._rate * self._planned_s
+        offered = np.array([self._offered[block] for block in range(blocks)], np.float64)
+        for limit in self._limits:
+            bad = np.array([self._bad[limit.name, block] for block in range(blocks)], np.float64)
+            shares = bad / np.maximum(offered, self._rate * BLOCK_S)
+            error = ERROR / len(self._limits)
+            if fails_for_certain(shares, limit.allowed, self._planned_s, error):
+                reason = (
+                    f"{int(bad.sum()):,} requests missed {limit.name}, which allows"
+                    f" {math.floor(limit.allowed * planned):,} of the {planned:,.0f} that were"
+                    " planned: it fails whatever the rest of the hold brings."
+                )
+                return EarlyDecision("certain failure", math.floor(now_s), reason)
+        return None
+
+
+def limits_of(objectives: Sequence[Objective]) -> tuple[_Limit, ...]:
+    """What can be decided request by request, of all endpoints: latency and errors."""
+    found = []
+    for each in objectives:
+        if each.indicator == "error_ratio":
+            found.append(_Limit(each.name, each.threshold, _failures))
+        elif each.indicator == "latency" and each.quantile is not None:
+            found.append(_Limit(each.name, 1 - each.quantile, _slower_than(each.threshold)))
+    return tuple(limit for limit in found if 0 < limit.allowed < 1)
+
+
+def fails_for_certain(
+    shares: Floats, allowed: float, planned_s: float, error: float = ERROR
+) -> bool:
+    """Whether blocks with these bad shares (f64[n], 0 to 1) make the planned hold fail.
+
+    `allowed` is the share that the objective allows, `error` the probability of the test's error.
+    """
+    spoilt = int((shares > allowed).sum())
+    if spoilt < LEAST_BLOCKS or shares.sum() * BLOCK_S < SURE * allowed * planned_s:
+        return False
+    return most_wealth(shares, allowed) * error >= 1
+
+
+def most_wealth(shares: Floats, allowed: float) -> float:
+    """The largest wealth after any block of bets that the mean of `shares` exceeds `allowed`.
+
+    `shares` f64[n] from 0 to 1, one for each block in time. At a mean of `allowed`, whatever the
+    shares of other blocks were, it exceeds w with a probability of at most 1/w.
+    """
+    stakes = np.array(STAKES)[:, None]
+    gains = np.log1p(stakes * (np.minimum(shares, 1.0) - allowed) / allowed)
+    purse = np.arange(len(shares)) % PURSES
+    wealth = [np.exp(np.minimum(np.cumsum(np.where(purse == p, gains, 0.0), axis=1), 700.0))
+              for p in range(PURSES)]  # fmt: skip
+    return float(np.mean(wealth, axis=(0, 1)).max(initial=0.0))
+
+
+def _one_rate(plan: LoadPlan) -> tuple[float, float]:
+    """The hold's rate (requests/s) and length (s); 0 where the plan does not say one rate."""
+    profile: LoadProfile = plan.profile
+    holds = [segment for segment in profile.segments if segment.phase == "hold"]
+    steady = len(holds) == 1 and holds[0].from_rate == holds[0].to_rate
+    if not steady or profile.model == "closed" or profile.replay_ns or plan.traffic.journeys:
+        return 0.0, 0.0
+    return holds[0].to_rate, holds[0].duration_s
+
+
+def _failures(row: Mapping[str, Any]) -> int:
+    """Failed and unfinished requests, but for those that the generator's own bound refused."""
+    refused = (row.get("errors") or {}).get("in_flight_limit", 0)
+    return int(row["failed"] + row["unfinished"] - refused)
+
+
+def _slower_than(limit_s: float) -> Callable[[Mapping[str, Any]], int]:
+    """Counts what was not answered within the limit, but for what the generator sent late."""
+
+    def count(row: Mapping[str, Any]) -> int:
+        stored = row.get("hist") or {}
+        slow = Distribution.decode(stored["response"]).above(limit_s) if "response" in stored else 0
+        if slow and "lag" in stored:
+            slow = max(0, slow - Distribution.decode(stored["lag"]).above(LATE_SHARE * limit_s))
+        return slow + _failures(row)
+
+    return count

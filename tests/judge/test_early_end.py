@@ -1,0 +1,227 @@
+"""A run ends early where it fails for certain or nothing answers, and never for a short stall."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.early_end import CELLS, cell, ended
+from harness.judge import judge
+from harness.judge.early_end import (
+    BLOCK_S,
+    EarlyDecision,
+    EarlyEnd,
+    fails_for_certain,
+    limits_of,
+    most_wealth,
+)
+from harness.load.plan import LoadPlan
+from harness.record import RunRecord, RunWriter
+from harness.traffic.model import LoadProfile, Request, Segment
+from tests.record.synthetic import OBJECTIVES, Made, messages, plan, record, service
+
+HOLD = 7
+"""The second in which the hold of the made-up plan begins."""
+
+
+def _decided(made: Made, delay_s: int = 1) -> EarlyDecision | None:
+    """What is decided, second by second; reports come so many seconds late."""
+    early = EarlyEnd(made.plan, OBJECTIVES)
+    for message in messages(made):
+        early.add(message)
+        if message["type"] == "tick":
+            found = early.decide(message["t"] + delay_s)
+            if found is not None:
+                return found
+    return None
+
+
+def _failing(seconds: Callable[[int], bool], share: float = 1.0) -> Any:
+    def failures(second: int, endpoint: str, offered: int) -> dict[str, int]:
+        return {"refused": round(offered * share)} if seconds(second) else {}
+
+    return failures
+
+
+def _long(hold_s: float = 60.0) -> LoadPlan:
+    return plan(hold_s=hold_s)
+
+
+def test_a_sound_run_goes_on_to_its_end() -> None:
+    assert _decided(Made(plan=_long())) is None
+
+
+def test_a_service_that_answers_nothing_is_ended_within_five_seconds_of_the_hold() -> None:
+    found = _decided(Made(plan=_long(), failures=_failing(lambda second: True)))
+    assert found is not None
+    assert found.rule == "no answer"
+    assert found.second == HOLD + 5
+    assert "No request was answered in the first 12.0 s" in found.reason
+
+
+def test_a_slow_start_that_answered_once_is_not_dead() -> None:
+    made = Made(plan=plan(hold_s=8.0), failures=_failing(lambda second: second != 2))
+    assert _decided(made) is None
+
+
+def test_what_is_still_under_way_may_be_answered_until_it_times_out() -> None:
+    """Nothing has failed yet, and the scenario allows an answer thirty seconds."""
+    made = plan(hold_s=60.0)
+    slow = replace(made.traffic, requests=(Request("GET", "GET", "/", timeout_s=30.0),))
+    early = EarlyEnd(replace(made, traffic=slow), OBJECTIVES)
+    early.add({"type": "tick", "offered": 4_000, "completed": 0, "failed": 0, "in_flight": 4_000})
+    assert early.decide(30.9) is None
+    found = early.decide(31.1)
+    assert found is not None
+    assert found.rule == "no answer"
+
+
+def test_a_service_that_dies_in_the_hold_is_ended_when_it_fails_for_certain() -> None:
+    found = _decided(Made(plan=_long(), failures=_failing(lambda second: second >= HOLD + 8)))
+    assert found is not None
+    assert found.rule == "certain failure"
+    assert HOLD + 16 <= found.second <= HOLD + 22
+    assert "missed errors, which allows 12 of the 12,000 that were planned" in found.reason
+
+
+def test_answers_that_are_all_too_slow_fail_for_certain_too() -> None:
+    found = _decided(Made(plan=_long(), median_s=1.0))
+    assert found is not None
+    assert "missed p95, which allows 600" in found.reason
+
+
+@pytest.mark.parametrize("length", [1, 2, 3])
+@pytest.mark.parametrize("begin", range(HOLD, HOLD + 2 * BLOCK_S))
+def test_a_stall_of_up_to_three_seconds_never_ends_a_run(length: int, begin: int) -> None:
+    stall = _failing(lambda second: begin <= second < begin + length)
+    assert _decided(Made(plan=_long(), failures=stall)) is None
+
+
+@pytest.mark.parametrize("allowed", [0.05, 0.001, 0.0001, 0.00001])
+def test_no_objective_is_so_strict_that_a_stall_ends_a_run(allowed: float) -> None:
+    for begin in range(2 * BLOCK_S):
+        shares = np.zeros(30)
+        shares[begin : begin + 3] = 1.0
+        assert ended(shares, allowed) is None
+
+
+def test_requests_that_the_generator_sent_late_are_not_held_against_the_service() -> None:
+    assert _decided(Made(plan=_long(), lag_s=0.5)) is None
+
+
+def test_what_the_generators_own_bound_refused_is_not_either() -> None:
+    def refused(second: int, endpoint: str, offered: int) -> dict[str, int]:
+        return {"in_flight_limit": offered // 2}
+
+    assert _decided(Made(plan=_long(), failures=refused)) is None
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        LoadProfile("stairs", (Segment("hold", 30, 200, 200), Segment("hold", 30, 400, 400))),
+        LoadProfile("ramp", (Segment("hold", 60, 0, 200),)),
+        LoadProfile("users", (Segment("hold", 60, 0, 0),), users=8),
+    ],
+    ids=["stages", "a ramp", "a closed loop"],
+)
+def test_where_there_is_no_one_rate_only_the_verdict_decides(changed: LoadProfile) -> None:
+    early = EarlyEnd(replace(plan(), profile=changed), OBJECTIVES)
+    for second in range(40):
+        row = {"axis": "due", "second": second, "offered": 200, "completed": 1, "failed": 199,
+               "unfinished": 0, "errors": {"refused": 199}, "hist": {}}  # fmt: skip
+        early.add({"type": "slice", "slice": row})
+        early.add({"type": "tick", "offered": 200, "completed": 1, "failed": 199})
+        assert early.decide(second + 1.0) is None
+
+
+def test_objectives_that_no_request_decides_are_left_to_the_verdict() -> None:
+    assert [limit.name for limit in limits_of(OBJECTIVES)] == ["p95", "errors"]
+
+
+def test_the_wealth_of_a_bet_is_a_test_at_every_look() -> None:
+    """Blocks that are wholly bad or wholly good, as often bad as allowed: the largest variance."""
+    random = np.random.default_rng(5)
+    shares = (random.random((2000, 200)) < 0.05).astype(np.float64)
+    exceeded = sum(most_wealth(row, 0.05) >= 20 for row in shares)
+    assert exceeded <= 0.05 * 2000
+
+
+def test_a_run_is_ended_only_where_the_rest_cannot_save_it() -> None:
+    """Sixteen bad seconds prove the service bad, but are within what ten minutes allow."""
+    assert fails_for_certain(np.ones(12), 0.05, 60.0)
+    assert not fails_for_certain(np.ones(8), 0.05, 600.0)
+    assert not fails_for_certain(np.ones(2), 0.001, 30.0)
+
+
+@pytest.mark.parametrize("each", CELLS, ids=lambda each: each.name)
+def test_simulated_services_end_as_often_as_they_should(each: Any) -> None:
+    """A small version of the table in benchmarks/RESULTS.md."""
+    random = np.random.default_rng(3)
+    share, wrong, _ = cell(random, each, 300, 0.05, 60)
+    assert wrong == 0
+    if each.truth == "bad":
+        assert share == 1
+    else:
+        assert share <= 0.05
+
+
+def test_the_judged_hold_ends_where_the_run_did(tmp_path: Path) -> None:
+    """What was not offered after it is no missing schedule, and the verdict is a failure."""
+    made = Made(plan=_long(), failures=_failing(lambda second: second >= HOLD + 8))
+    found = _recorded(tmp_path, made)
+    early = found.early_end
+    assert early is not None
+    assert int(found.seconds_of("hold")[-1]) == early["second"] - 1
+    verdict = judge(found)
+    assert verdict.outcome == "fail"
+    assert verdict.exit_code == 1
+    offered = next(check for check in verdict.validity if check.name == "offered rate")
+    assert offered.ok
+
+
+def test_a_dead_target_is_a_failure(tmp_path: Path) -> None:
+    made = Made(plan=_long(), failures=_failing(lambda second: True))
+    verdict = judge(_recorded(tmp_path, made))
+    assert (verdict.outcome, verdict.exit_code) == ("fail", 1)
+
+
+def test_a_whole_run_has_no_early_end(tmp_path: Path) -> None:
+    assert record(tmp_path).early_end is None
+
+
+def _recorded(root: Path, made: Made) -> RunRecord:
+    """The run as it is recorded when it ends early: the load drains for two seconds more."""
+    early = EarlyEnd(made.plan, OBJECTIVES)
+    writer = RunWriter.create(root, service(), made.plan, {"cores": 4})
+    for message in _until(made, early):
+        if message["type"] == "early_end":
+            writer.event("early_end", **{k: v for k, v in message.items() if k != "type"})
+        else:
+            writer.message(message)
+    return writer.finish("complete")
+
+
+def _until(made: Made, early: EarlyEnd) -> Iterator[dict[str, Any]]:
+    totals = dict.fromkeys(("offered", "completed", "failed", "unfinished"), 0)
+    decision = None
+    for message in messages(made):
+        if message["type"] == "end":
+            continue
+        early.add(message)
+        if message["type"] == "slice" and message["slice"]["axis"] == "due":
+            for name in totals:
+                totals[name] += message["slice"][name]
+        yield message
+        if message["type"] == "probe" and decision is None:
+            decision = early.decide(message["t"] + 1)
+            if decision is not None:
+                yield {"type": "early_end", "rule": decision.rule, "second": decision.second,
+                       "reason": decision.reason}  # fmt: skip
+                break
+    yield {"type": "end", "conserved": True, "totals": totals | {"clipped": 0}}

@@ -1,0 +1,95 @@
+"""A load is recorded to its end, and stopped where the run fails for certain."""
+
+from __future__ import annotations
+
+import time
+from contextlib import nullcontext
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from harness.drive import Drive
+from harness.judge.early_end import EarlyEnd
+from harness.record import RunRecord, RunWriter
+from tests.record.synthetic import OBJECTIVES, Made, messages, plan, service
+
+
+class _Load:
+    """A made-up run that says everything at once, then ends."""
+
+    def __init__(self, made: Made, began_s_ago: float) -> None:
+        self._messages = messages(made)
+        self._began_ns = time.monotonic_ns() - round(began_s_ago * 1e9)
+        self.ended = False
+        self.stops = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.ended = True
+
+    def poll(self, timeout_s: float) -> list[dict[str, Any]]:
+        said = []
+        for message in self._messages:
+            if message["type"] == "start":
+                message["monotonic_ns"] = self._began_ns
+            if message["type"] != "end":
+                said.append(message)
+        self.ended = not said
+        return said
+
+    def stop(self) -> None:
+        self.stops += 1
+
+    def kill(self) -> None:
+        self.ended = True
+
+
+def _driven(root: Path, made: Made, *, early: bool) -> tuple[RunRecord, _Load, list[str]]:
+    load = _Load(made, began_s_ago=60.0)
+    heard: list[str] = []
+    watch = EarlyEnd(made.plan, OBJECTIVES) if early else None
+    with RunWriter.create(root, service(), made.plan, {}) as writer:
+        drive = Drive(writer, lambda message: heard.append(message["type"]), watch)
+        assert drive.run(nullcontext(), load) is False
+    return RunRecord.load(writer.directory), load, heard
+
+
+def _all_refused(second: int, endpoint: str, offered: int) -> dict[str, int]:
+    return {"refused": offered}
+
+
+def _later_refused(second: int, endpoint: str, offered: int) -> dict[str, int]:
+    return {"refused": offered} if second > 10 else {}
+
+
+def test_a_run_that_fails_for_certain_is_stopped_and_says_so(tmp_path: Path) -> None:
+    made = Made(plan=plan(hold_s=120.0), failures=_later_refused)
+    found, load, heard = _driven(tmp_path, made, early=True)
+    assert load.stops == 1
+    assert "early_end" in heard
+    assert found.early_end is not None
+    assert found.early_end["rule"] == "certain failure"
+    assert found.status == "complete"
+
+
+def test_a_target_that_never_answered_is_not_waited_for(tmp_path: Path) -> None:
+    made = Made(plan=plan(hold_s=120.0), failures=_all_refused)
+    found, load, _ = _driven(tmp_path, made, early=True)
+    assert load.stops == 2
+    assert found.early_end is not None
+    assert found.early_end["rule"] == "no answer"
+
+
+def test_without_early_end_it_goes_on(tmp_path: Path) -> None:
+    made = Made(plan=plan(hold_s=120.0), failures=_all_refused)
+    found, load, heard = _driven(tmp_path, made, early=False)
+    assert load.stops == 0
+    assert found.early_end is None
+    assert "early_end" not in heard
