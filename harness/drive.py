@@ -23,6 +23,9 @@ MOST_INTERRUPTS = 2
 POLL_S = 0.2
 """How long a run waits for the load before it looks at the clock and the user again."""
 
+ABORT_NS = NANOSECONDS // 2
+"""Between asking a load to stop and asking it to end at once: two signals in a row may be one."""
+
 
 class Drive:
     """Drives one load to its end and keeps what it and the platform say.
@@ -37,7 +40,7 @@ class Drive:
         self._writer = writer
         self._listen = listen or (lambda message: None)
         self._early = early
-        self._decision: EarlyDecision | None = None
+        self._abort_ns: int | None = None
         self._start_ns: int | None = None
         self._problem: str | None = None
         self._interrupts = 0
@@ -64,18 +67,20 @@ class Drive:
 
     def _turn(self, child: LoadDriver) -> None:
         self._keep_told()
-        if self._decision is not None and self._decision.rule == "no answer":
-            child.stop()  # once more: what was never answered need not be waited for
-            self._decision = None
         for message in child.poll(POLL_S):
             self._take(message)
+        now_ns = time.monotonic_ns()
         if self._early is not None and self._start_ns is not None:
-            now_s = (time.monotonic_ns() - self._start_ns) / NANOSECONDS
-            self._decision = self._early.decide(now_s)
-            if self._decision is not None:
+            decision = self._early.decide((now_ns - self._start_ns) / NANOSECONDS)
+            if decision is not None:
                 self._early = None
-                self._tell_end(self._decision)
+                self._tell_end(decision)
                 child.stop()
+                if decision.rule == "no answer":  # what was never answered is not waited for
+                    self._abort_ns = now_ns + ABORT_NS
+        elif self._abort_ns is not None and now_ns >= self._abort_ns:
+            self._abort_ns = None
+            child.stop()
 
     def _take(self, message: Message) -> None:
         kind = message["type"]

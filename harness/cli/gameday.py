@@ -167,13 +167,15 @@ class Progress:
 
     def end(self, entry: Entry) -> None:
         """An experiment's word."""
-        from harness.report.gameday import recovered
+        from harness.report.gameday import NO_IMPACT, recovered
         from harness.report.terminal import COLOURS
 
         colour = COLOURS.get(entry.outcome, "white")
         word = click.style(entry.outcome.upper(), fg=colour if colour != "dim" else None, bold=True)
         why = f": {entry.reasons[0]}" if entry.reasons and entry.outcome != "pass" else ""
-        tail = f", recovered {recovered(entry)}" if entry.outcome == "pass" else ""
+        text = recovered(entry)
+        text = text if text == NO_IMPACT else f"recovered in {text}"
+        tail = f", {text}" if entry.outcome == "pass" else ""
         self._line(f"    {word}{tail}{why}")
 
     def _line(self, text: str) -> None:

@@ -55,7 +55,7 @@ class Previous:
 class Entry:
     """One experiment's line. Times in seconds from the injection; None is unknown or not seen.
 
-    `recovery_s` 0 is "never away"; `censored` says that it had not recovered after `recovery_low`.
+    `recovery_s` 0 is "no impact"; `censored` says that it had not recovered after `recovery_low`.
     `runs` are the ids of the records, one for each repetition. `against` are the comparisons with
     the stored runs.
     """
@@ -137,7 +137,7 @@ def entry_of(title: str, verdicts: tuple[ExperimentVerdict, ...], duration_s: fl
     injected = marks.injected if marks else 0.0
     lost = [len(each.writes.lost) for each in verdicts if each.writes is not None]
     rpos = [each.writes.rpo_s for each in verdicts if each.writes and each.writes.rpo_s is not None]
-    never_away = found is not None and found.impact is None
+    no_impact = found is not None and found.impact is None
 
     def since(at: float | None) -> float | None:
         return None if at is None else max(at - injected, 0.0)
@@ -151,9 +151,9 @@ def entry_of(title: str, verdicts: tuple[ExperimentVerdict, ...], duration_s: fl
         impact_s=found.impact if found else None,
         detected_s=since(marks.detected) if marks else None,
         failed_over_s=since(marks.failed_over) if marks else None,
-        recovery_s=0.0 if never_away else (found.recovery if found else None),
-        recovery_low=0.0 if never_away else (found.low if found else None),
-        recovery_high=0.0 if never_away else (found.high if found else None),
+        recovery_s=0.0 if no_impact else (found.recovery if found else None),
+        recovery_low=0.0 if no_impact else (found.low if found else None),
+        recovery_high=0.0 if no_impact else (found.high if found else None),
         censored=bool(found and found.censored),
         error_ratio=_most([each.error_ratio for each in verdicts]),
         budget_spent=_most([each.budget_spent for each in verdicts]),

@@ -35,7 +35,7 @@ from harness.record.run import RunRecord
 from harness.record.storage import read_object, write_atomic
 from harness.stats.burn import budget
 from harness.stats.recovery import Recovery
-from harness.units import format_duration, format_ratio
+from harness.units import counted, format_duration, format_interval, format_ratio
 
 SCHEMA = 1
 
@@ -351,7 +351,7 @@ def _proof(facts: _Facts) -> _Made:
         )  # fmt: skip
     after = format_duration(max(first.began - stages.inject, 0.0))
     return (
-        "pass", f"{len(effect.witnesses)} witnesses", "seen to begin and end",
+        "pass", counted(len(effect.witnesses), "observer"), "seen to begin and end",
         f"The canary saw it begin after {after} at {begun}, and end.",
     )  # fmt: skip
 
@@ -410,7 +410,7 @@ def _recovered(facts: _Facts) -> _Made:
     since = "injection" if expect.recovery_from == "inject" else "heal"
     limit = f"{format_duration(expect.recovery_s)} from the {since}"
     if found.impact is None:
-        return "pass", "never away", limit, "It never left the band of before."
+        return "pass", "no impact", limit, "It never left the range before the fault."
     if found.censored or found.recovery is None or found.low is None or found.high is None:
         waited = format_duration(found.low or 0.0)
         return (
@@ -420,7 +420,7 @@ def _recovered(facts: _Facts) -> _Made:
     shift = facts.stages.heal - facts.stages.inject if expect.recovery_from == "heal" else 0.0
     measured = max(found.recovery - shift, 0.0)
     low, high = max(found.low - shift, 0.0), max(found.high - shift, 0.0)
-    words = f"{format_duration(measured)} ({low:.0f} to {high:.0f} s)"
+    words = f"{format_duration(measured)} ({format_interval(low, high, measured)})"
     word: Word = "pass" if measured <= expect.recovery_s else "fail"
     return (
         word, words, limit,
@@ -430,7 +430,7 @@ def _recovered(facts: _Facts) -> _Made:
 
 def _recovery_words(found: Recovery) -> str:
     if found.impact is None:
-        return "never away"
+        return "no impact"
     return "never" if found.recovery is None else format_duration(found.recovery)
 
 
@@ -525,7 +525,7 @@ def _objectives(facts: _Facts) -> _Made:
     found = facts.recovery
     limit = f"RTO {format_duration(RTO_S)}, MTTR {format_duration(MTTR_S)}"
     if found.impact is None:
-        return "pass", "never away", limit, "The recovery objectives hold: it was never away."
+        return "pass", "no impact", limit, "The recovery objectives hold: users felt nothing."
     if found.recovery is None:
         return (
             "inconclusive", f"> {format_duration(found.low or 0.0)}", limit,

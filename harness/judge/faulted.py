@@ -25,7 +25,7 @@ from harness.record.run import RunRecord
 from harness.record.storage import make_directory, write_atomic
 from harness.stats.recovery import log_rank
 from harness.stats.runs import difference
-from harness.units import format_duration, format_ratio
+from harness.units import counted, format_duration, format_ratio
 
 SCHEMA = 1
 LEVEL = 0.01
@@ -91,8 +91,12 @@ def compare(baseline: Sequence[FaultedRun], fresh: Sequence[FaultedRun]) -> tupl
     known = {run.id for run in fresh}
     stored = [r for r in baseline if r.platform == fresh[0].platform and r.id not in known]
     if len(stored) < LEAST:
-        told = f"{len(stored)} runs are stored; a comparison needs {LEAST} (gameday --accept)."
-        return (Check("against stored runs", None, f"{len(stored)} runs", f">= {LEAST}", told),)
+        told = (
+            f"A comparison needs {LEAST} stored runs, there are {len(stored)} (gameday --accept)."
+        )
+        return (
+            Check("against stored runs", None, counted(len(stored), "run"), f">= {LEAST}", told),
+        )
     return (_recoveries(stored, fresh), _errors(stored, fresh), *_latencies(stored, fresh))
 
 

@@ -20,9 +20,10 @@ from harness.report.experiment import after
 from harness.report.files import beside
 from harness.report.junit import clean
 from harness.report.terminal import COLOURS, make_console
-from harness.units import format_duration, format_ratio
+from harness.units import counted, format_duration, format_interval, format_ratio
 
 UNKNOWN = "-"
+NO_IMPACT = "no impact"
 HEADER = (
     "experiment",
     "verdict",
@@ -52,15 +53,16 @@ def cells(entry: Entry) -> tuple[str, ...]:
 
 
 def recovered(entry: Entry) -> str:
-    """The recovery time with its interval, `never away`, or how long it was waited for in vain."""
+    """The recovery time with its interval, `no impact`, or how long it was waited for in vain."""
     if entry.censored:
         return f"> {format_duration(entry.recovery_low or 0.0)}"
     if entry.recovery_s is None:
         return UNKNOWN
     if entry.impact_s is None:
-        return "never away"
+        return NO_IMPACT
     low, high = entry.recovery_low, entry.recovery_high
-    span = "" if low is None or high is None else f" ({max(low, 0):.0f} to {high:.0f} s)"
+    known = low is not None and high is not None
+    span = f" ({format_interval(low or 0.0, high or 0.0, entry.recovery_s)})" if known else ""
     return f"{format_duration(entry.recovery_s)}{span}"
 
 
@@ -132,7 +134,9 @@ def print_gameday(day: GameDay, stream: TextIO) -> None:
         table.add_row(name, Text(word, style=COLOURS.get(word, "dim")), *rest)
     console.print()
     console.print(table)
-    console.print(f"\n{len(day.entries)} experiments in {format_duration(day.duration_s)}")
+    console.print(
+        f"\n{counted(len(day.entries), 'experiment')} in {format_duration(day.duration_s)}"
+    )
 
 
 def render_markdown(day: GameDay) -> str:
@@ -141,7 +145,11 @@ def render_markdown(day: GameDay) -> str:
     lines += [f"- {_escape(reason)}" for reason in reasons(day)]
     lines += ["", "| " + " | ".join(HEADER) + " |", "|" + "---|" * len(HEADER)]
     lines += ["| " + " | ".join(map(_escape, cells(entry))) + " |" for entry in day.entries]
-    lines += ["", f"{len(day.entries)} experiments in {format_duration(day.duration_s)}.", ""]
+    lines += [
+        "",
+        f"{counted(len(day.entries), 'experiment')} in {format_duration(day.duration_s)}.",
+        "",
+    ]
     return "\n".join(lines)
 
 

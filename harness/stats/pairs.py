@@ -12,6 +12,7 @@ from harness.errors import DataError
 from harness.stats.compare import VerdictWord, classify
 from harness.stats.interval import finite, same_length, share, t_quantile, t_upper_tail
 from harness.stats.planning import detectable_shift
+from harness.units import counted
 
 LEAST_PAIRS = 2
 
@@ -64,7 +65,7 @@ def compare_pairs(
     same_length(x, y)
     share(2 * alpha, "twice alpha")
     if len(x) < LEAST_PAIRS:
-        raise DataError(f"{len(x)} pairs", "run two pairs or more")
+        raise DataError(counted(len(x), "pair"), "run two pairs or more")
     if min(x.min(), y.min()) <= 0:
         raise DataError("a value is zero or negative", "paired ratios need positive values")
     d = np.log(y / x)

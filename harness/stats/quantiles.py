@@ -129,7 +129,7 @@ def _section(
     if batches is not None and batches < LEAST_BATCHES:
         return _refused(whole, confidence, f"{batches} batches are fewer than {LEAST_BATCHES}")
     if len(totals) < max(LEAST_SLOTS, batches or 0):
-        return _refused(whole, confidence, f"{len(totals)} slices of time are too few")
+        return _refused(whole, confidence, f"too few seconds: {len(totals)}")
     # A tail sees the level's memory only through the few that cross it, the median sees it best.
     series = [influence(q), influence(0.5)]
     k = batches or _choose(len(totals), [memory(s) for s in series])

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from harness.errors import DataError
 from harness.stats.interval import Floats, finite, t_quantile
+from harness.units import counted
 
 WINDOW = 10
 IN_BAND = 9
@@ -100,7 +101,7 @@ def recovery(
     before = np.flatnonzero(grid < math.floor(inject))
     if len(before) < LEAST_BASELINE:
         raise DataError(
-            f"{len(before)} seconds before the injection at {inject:g}",
+            f"{counted(len(before), 'second')} before the injection at {inject:g}",
             f"the band needs {LEAST_BASELINE} or more",
         )
     if start >= len(grid):
@@ -200,7 +201,7 @@ def _band(metric: str, before: Floats, latency_tolerance: float) -> Band:
     known = before[np.isfinite(before)]
     if len(known) < LEAST_BASELINE:
         raise DataError(
-            f"{metric} is known in {len(known)} seconds before the injection",
+            f"{metric} is known in {counted(len(known), 'second')} before the injection",
             f"the band needs {LEAST_BASELINE} or more",
         )
     typical = float(np.median(known))

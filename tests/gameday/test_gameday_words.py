@@ -94,7 +94,7 @@ def test_progress_is_plain_lines_where_there_is_no_terminal(
     assert "\r" not in told
     assert "[1/2] fail-region" in told
     assert "injected fail-region" in told
-    assert "PASS, recovered 5.00 s (4 to 5 s)" in told
+    assert "PASS, recovered in 5.00 s (4 to 5 s)" in told
     assert "FAIL: It did." in told
 
 

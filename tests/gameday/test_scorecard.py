@@ -55,7 +55,7 @@ def test_a_game_day_that_had_to_stop_has_failed() -> None:
 def test_a_recovery_shows_its_interval_its_waiting_or_that_nobody_felt_it() -> None:
     assert recovered(entry()) == "5.00 s (4 to 5 s)"
     assert recovered(entry(censored=True, recovery_s=None, recovery_low=30.0)) == "> 30.0 s"
-    assert recovered(entry(impact_s=None, recovery_s=0.0)) == "never away"
+    assert recovered(entry(impact_s=None, recovery_s=0.0)) == "no impact"
     assert recovered(entry(recovery_s=None)) == "-"
 
 
@@ -121,3 +121,9 @@ def test_one_experiment_s_reports_stand_beside_its_record(tmp_path: Path) -> Non
     suite = ET.fromstring((record.directory / "junit.xml").read_text())[0]  # noqa: S314 - our own
     assert (suite.attrib["tests"], suite.attrib["failures"]) == ("1", "0")
     assert "fail-region" in (record.directory / "summary.md").read_text()
+
+
+def test_a_recovery_time_lies_within_its_interval() -> None:
+    assert recovered(entry(recovery_s=5.01, recovery_low=4.0, recovery_high=5.0)) == (
+        "5.01 s (4 to 6 s)"
+    )

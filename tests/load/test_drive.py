@@ -8,6 +8,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import pytest
+
+from harness import drive
 from harness.drive import Drive
 from harness.judge.early_end import EarlyEnd
 from harness.record import RunRecord, RunWriter
@@ -56,8 +59,8 @@ def _driven(root: Path, made: Made, *, early: bool) -> tuple[RunRecord, _Load, l
     heard: list[str] = []
     watch = EarlyEnd(made.plan, OBJECTIVES) if early else None
     with RunWriter.create(root, service(), made.plan, {}) as writer:
-        drive = Drive(writer, lambda message: heard.append(message["type"]), watch)
-        assert drive.run(nullcontext(), load) is False
+        driven = Drive(writer, lambda message: heard.append(message["type"]), watch)
+        assert driven.run(nullcontext(), load) is False
     return RunRecord.load(writer.directory), load, heard
 
 
@@ -79,7 +82,10 @@ def test_a_run_that_fails_for_certain_is_stopped_and_says_so(tmp_path: Path) -> 
     assert found.status == "complete"
 
 
-def test_a_target_that_never_answered_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_target_that_never_answered_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drive, "ABORT_NS", 0)
     made = Made(plan=plan(hold_s=120.0), failures=_all_refused)
     found, load, _ = _driven(tmp_path, made, early=True)
     assert load.stops == 2

@@ -20,6 +20,7 @@ from harness.platform.envoy import ADMIN_PORTS, Admin
 from harness.platform.kubernetes import delay
 from harness.platform.kubernetes.packets import ALIVE_S, TABLE, has_table, met, nft
 from harness.platform.kubernetes.relay import Relay
+from harness.units import counted
 
 STOP_S = 5.0
 """How long a stop is waited for; a process that waits for its disk may take longer, and is counted
@@ -139,7 +140,7 @@ def pause(find: Callable[[], list[int]], what: str) -> Action:
 
     def shows() -> tuple[bool, str]:
         stopped = [pid for pid in held if is_stopped(pid)]
-        return bool(stopped), f"{len(stopped)} processes of {what} are stopped"
+        return bool(stopped), f"stopped: {counted(len(stopped), 'process', 'processes')} of {what}"
 
     return Action(do, undo, shows)
 
@@ -216,7 +217,10 @@ def delaying(mark: str, near: Sequence[str], far: Sequence[str], delay_s: float)
         count = delay.handed_over(mark)
         if count is None:
             return delay.has_rules(mark), "nothing between them waits"
-        return True, f"what goes between them waits {delay_s:g} s each way: {count} packets so far"
+        return (
+            True,
+            f"packets between them wait {delay_s:g} s each way: {counted(count, 'packet')} so far",
+        )
 
     return Action(do, undo, shows, check=lambda: delay.Holder(delay_s, mark).close())
 

@@ -41,6 +41,7 @@ from harness.platform.model import (
     Target,
     Through,
 )
+from harness.units import counted
 
 IMAGE_VARIABLE = "HARNESS_IMAGE"
 ROLES = "the roles in deploy/rbac: base.yaml and the file of each fault that is allowed"
@@ -100,10 +101,11 @@ class Kubernetes:
         ready = sum(each.health == "ready" for each in replicas)
         if not ready:
             raise PlatformError(
-                f"{service.name}: {len(replicas)} pods in {self._where.namespace}, none ready",
+                f"{service.name}: {counted(len(replicas), 'pod')} in {self._where.namespace},"
+                " none ready",
                 "deploy it, or see kubectl describe pod",
             )
-        self._progress(f"{ready} of {len(replicas)} pods of {service.name} are ready")
+        self._progress(f"{ready} of {counted(len(replicas), 'pod')} of {service.name} are ready")
         yield
 
     def exclusive(self) -> AbstractContextManager[None]:
@@ -129,7 +131,7 @@ class Kubernetes:
                     f"{service.name}: no ready pod in {region}", "see `harness experiment plan`"
                 )
             urls = tuple(base_url(pod.address, service.port) for pod in pods)
-            what = f"{len(urls)} pods of {service.name} in {region}"
+            what = f"{counted(len(urls), 'pod')} of {service.name} in {region}"
         else:
             found = self._entrance(service, through)
             urls, host, what = (found.url,), found.host, found.what

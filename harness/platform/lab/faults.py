@@ -23,6 +23,7 @@ from harness.platform.lab.mutants import INERT_FAULT, INERT_HEAL, MUTANTS
 from harness.platform.lab.packets import Rule
 from harness.platform.lab.runtime import Running, find
 from harness.platform.model import Heal, Proof
+from harness.units import counted
 
 _ANSWERED = "fault.http."
 
@@ -107,7 +108,8 @@ def _asked(lab: Running, known: dict[str, Any]) -> list[str]:
     rolls = known["rollouts"].items()
     found += [f"{fault} restarts replicas" for fault, each in rolls if each["under_way"]]
     found += [
-        f"{fault} keeps {len(pids)} processes busy" for fault, pids in known["burners"].items()
+        f"{fault} keeps {counted(len(pids), 'process', 'processes')} busy"
+        for fault, pids in known["burners"].items()
     ]
     edges = [each["id"] for each in lab.plan["places"] if each["kind"] == "edge"]
     for name, keys in request(lab.runtime, "runtime", ids=edges).items():

@@ -35,6 +35,7 @@ from harness.platform.model import (
     Target,
     Through,
 )
+from harness.units import counted
 
 Progress = Callable[[str], None]
 ROLES: tuple[Literal["active", "standby", "cold"], ...] = ("active", "standby", "cold")
@@ -116,7 +117,7 @@ class Lab:
             "places": [asdict(place) for place in self._places],
             "units": processes,
         }
-        self._progress(f"starting {len(self._places)} processes")
+        self._progress(f"starting {counted(len(self._places), 'process', 'processes')}")
         self._running = runtime.start(directory, plan, self._isolation.enter)
 
     def stop(self) -> None:
@@ -134,7 +135,9 @@ class Lab:
             waiting = [name for name, state in states.items() if state["health"] != "ready"]
             if len(waiting) != told:
                 told = len(waiting)
-                self._progress(f"{len(states) - told} of {len(states)} processes ready")
+                self._progress(
+                    f"{len(states) - told} of {counted(len(states), 'process', 'processes')} ready"
+                )
             if not waiting:
                 return
             if time.monotonic() > deadline:
@@ -224,7 +227,7 @@ class Lab:
                 f"lab: nothing of {service.name} to reach through {through}",
                 "start the lab with it",
             )
-        what = f"{len(urls)} replicas" if through == "service" else "the edge"
+        what = counted(len(urls), "replica") if through == "service" else "the edge"
         return Target(
             service=service.name,
             urls=urls,
