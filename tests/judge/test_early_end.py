@@ -175,8 +175,7 @@ def test_the_judged_hold_ends_where_the_run_did(tmp_path: Path) -> None:
     """What was not offered after it is no missing schedule, and the verdict is a failure."""
     made = Made(plan=_long(), failures=_failing(lambda second: second >= HOLD + 8))
     found = _recorded(tmp_path, made)
-    early = found.early_end
-    assert early is not None
+    (early,) = found.events_of("early_end")
     assert int(found.seconds_of("hold")[-1]) == early["second"] - 1
     verdict = judge(found)
     assert verdict.outcome == "fail"
@@ -192,7 +191,7 @@ def test_a_dead_target_is_a_failure(tmp_path: Path) -> None:
 
 
 def test_a_whole_run_has_no_early_end(tmp_path: Path) -> None:
-    assert record(tmp_path).early_end is None
+    assert not record(tmp_path).events_of("early_end")
 
 
 def _recorded(root: Path, made: Made) -> RunRecord:

@@ -77,8 +77,8 @@ def test_a_run_that_fails_for_certain_is_stopped_and_says_so(tmp_path: Path) -> 
     found, load, heard = _driven(tmp_path, made, early=True)
     assert load.stops == 1
     assert "early_end" in heard
-    assert found.early_end is not None
-    assert found.early_end["rule"] == "certain failure"
+    (event,) = found.events_of("early_end")
+    assert event["rule"] == "certain failure"
     assert found.status == "complete"
 
 
@@ -89,13 +89,13 @@ def test_a_target_that_never_answered_is_not_waited_for(
     made = Made(plan=plan(hold_s=120.0), failures=_all_refused)
     found, load, _ = _driven(tmp_path, made, early=True)
     assert load.stops == 2
-    assert found.early_end is not None
-    assert found.early_end["rule"] == "no answer"
+    (event,) = found.events_of("early_end")
+    assert event["rule"] == "no answer"
 
 
 def test_without_early_end_it_goes_on(tmp_path: Path) -> None:
     made = Made(plan=plan(hold_s=120.0), failures=_all_refused)
     found, load, heard = _driven(tmp_path, made, early=False)
     assert load.stops == 0
-    assert found.early_end is None
+    assert not found.events_of("early_end")
     assert "early_end" not in heard
