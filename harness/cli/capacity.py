@@ -3,97 +3,235 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.options import DURATION, RATE, RATIO, deployment_options
+from harness.cli.options import DURATION, RATE, RATIO, deployment_options, with_options
 
 if TYPE_CHECKING:
-    from harness.capacity import CapacityResult, Step
+    from harness.capacity import CapacityResult, Progress, Search, Step
+    from harness.capacity.compare import EarlierCapacity
+    from harness.run import RunOptions
 
-LEAST_HOLD_S = 5.0
-"""Below five seconds a step's p95 says more about its start than about its rate."""
+LEAST_HOLD_S = 10.0
+"""As long as the judgement asks of a hold; a shorter step could decide nothing."""
+
+LEAST_TOLERANCE = 0.02
+"""Two percent: below it chance, not the rate, decides a step."""
+
+MOST_REPLICAS = 64
+
+SEARCH_OPTIONS = (
+    click.option("--start", type=RATE, default="500", show_default=True, help="The first rate."),
+    click.option("--max-rate", type=RATE, help="Never beyond this; tried exactly (default: 100k)."),
+    click.option("--most", type=RATE, hidden=True),
+    click.option("--hold", "hold_s", type=DURATION, default="10s", show_default=True,
+                 help="Of a step, at least; longer where the objectives need more requests."),
+    click.option("--tolerance", type=RATIO, default="10%", show_default=True,
+                 help="Width of the answer."),
+    click.option("--time-budget", "budget_s", type=DURATION, default="15m", show_default=True,
+                 help="The search ends within it, with what it knows."),
+    click.option("--per-replica", metavar="N,M,…",
+                 help="Search for each number of replicas (the lab) and compare them."),
+    click.option("--compare", type=click.Path(path_type=Path, dir_okay=False), multiple=True,
+                 metavar="FILE", help="An earlier --json result; repeat for several."),
+    click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+                 help="Write a picture, .svg or .html."),
+    click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout."),
+)  # fmt: skip
 
 
 @click.command("capacity")
 @click.argument("service")
 @deployment_options
-@click.option("--start", type=RATE, default="500", show_default=True, help="The first rate.")
-@click.option("--most", type=RATE, default="100k", show_default=True, help="Never beyond this.")
-@click.option("--hold", "hold_s", type=DURATION, default="10s", show_default=True, help="Per step.")
-@click.option(
-    "--tolerance", type=RATIO, default="10%", show_default=True, help="Width of the answer."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
+@with_options(*SEARCH_OPTIONS)
 def command(
     service: str,
-    start: float,
-    most: float,
-    hold_s: float,
-    tolerance: float,
     *,
+    per_replica: str | None,
+    compare: tuple[Path, ...],
+    plot: Path | None,
     as_json: bool,
     **words: Any,
 ) -> int:
     """Search for the highest rate at which SERVICE meets its objectives.
 
-    Exit codes: 0 a capacity was found, 3 the search could not bracket it.
+    Exit codes: 0 a capacity was found and confirmed, 3 it was not, and the reason is printed.
     """
-    from harness.capacity import Search, find_capacity
+    from harness.capacity.compare import read_capacity
+    from harness.run import RunOptions
+
+    search = _search(words)
+    earlier = [read_capacity(path, service) for path in compare]
+    options = RunOptions(service, **words)
+    if per_replica is not None:
+        return _for_each(options, search, _replicas(per_replica, options), as_json=as_json)
+    result, limit_s = _run(options, search)
+    _show(result, earlier, as_json=as_json)
+    if plot is not None:
+        from harness.capacity.plot import write_plot
+
+        write_plot(result, limit_s, plot)
+    return 0 if result.answered else 3
+
+
+def _search(words: dict[str, Any]) -> Search:
+    """The search that was asked for; takes its words out of `words`. Raises UsageError."""
+    from harness.capacity import Search
     from harness.errors import UsageError
-    from harness.run import RunOptions, session
 
-    if not 0 < start <= most:
+    usual = Search()
+    most, max_rate = words.pop("most"), words.pop("max_rate")
+    if most is not None:
+        say("--most is deprecated; use --max-rate")
+        if max_rate is not None:
+            raise UsageError("--most and --max-rate are the same", "give --max-rate alone")
+        max_rate = most
+    search = Search(
+        start=words.pop("start"),
+        max_rate=usual.max_rate if max_rate is None else max_rate,
+        hold_s=words.pop("hold_s"),
+        tolerance=words.pop("tolerance"),
+        budget_s=words.pop("budget_s"),
+    )
+    if not 0 < search.start <= search.max_rate:
         raise UsageError(
-            f"--start is {start:g} and --most {most:g}", "the search climbs from a rate above 0"
+            f"--start is {search.start:g} and --max-rate {search.max_rate:g}",
+            "the search climbs from a rate above 0, not beyond the highest",
         )
-    if hold_s < LEAST_HOLD_S:
-        raise UsageError(f"--hold is {hold_s:g} s", f"a step needs {LEAST_HOLD_S:g} s or more")
+    if search.hold_s < LEAST_HOLD_S:
+        raise UsageError(
+            f"--hold is {search.hold_s:g} s", f"a step needs {LEAST_HOLD_S:g} s or more"
+        )
+    if not LEAST_TOLERANCE <= search.tolerance <= 1:
+        raise UsageError(
+            f"--tolerance is {search.tolerance:g}",
+            f"give {LEAST_TOLERANCE:.0%} to 100 %: a narrower answer would be chance",
+        )
+    return search
 
-    def say(text: str) -> None:
-        click.echo(text, err=True)
 
-    with session(RunOptions(service, **words), say) as ready:
-        search = Search(start, most, hold_s, tolerance)
-        result = find_capacity(ready, search, lambda step: say(_line(step)))
-    click.echo(json.dumps(result.as_dict(), indent=1) if as_json else _summary(result))
-    return 0 if result.low is not None and result.high is not None else 3
+def _run(options: RunOptions, search: Search) -> tuple[CapacityResult, float | None]:
+    """The result and the latency objective (s) that the picture shows."""
+    from harness.capacity import find_capacity
+    from harness.capacity.measure import SessionMeasure
+    from harness.run import session
+
+    with session(options, say) as ready:
+        measure = SessionMeasure(ready)
+        result = find_capacity(measure, search, lambda progress: say(_line(progress)))
+    return result, next((x.latency_s for x in measure.limits if x.latency_s is not None), None)
 
 
-def _line(step: Step) -> str:
-    from harness.units import format_duration, format_rate, format_ratio
+def _replicas(text: str, options: RunOptions) -> list[int]:
+    """The numbers of replicas in `1,2,4`. Raises UsageError."""
+    from harness.errors import UsageError
+
+    if options.platform != "lab" or options.target or options.environment:
+        raise UsageError("--per-replica is for the lab", "scale the service yourself, search each")
+    if options.replicas is not None:
+        raise UsageError("--per-replica and --replicas exclude each other", "give one of them")
+    parts = [part.strip() for part in text.split(",")]
+    counts = [int(part) for part in parts if part.isdecimal()]
+    if len(counts) != len(parts) or not all(0 < n <= MOST_REPLICAS for n in counts):
+        raise UsageError(
+            f"--per-replica {text!r}: not numbers from 1 to {MOST_REPLICAS}", "e.g. 1,2,4"
+        )
+    return sorted(set(counts))
+
+
+def _for_each(options: RunOptions, search: Search, counts: list[int], *, as_json: bool) -> int:
+    found = []
+    for count in counts:
+        say(f"{count} replicas")
+        found.append((count, _run(replace(options, replicas=count), search)[0]))
+    if as_json:
+        parts = [{"replicas": count, **result.as_dict()} for count, result in found]
+        click.echo(json.dumps({"service": options.service, "per_replica": parts}, indent=1))
+    else:
+        for count, result in found:
+            per_one = "" if result.low is None else f", {result.low / count:,.0f}/s or more each"
+            click.echo(f"{count:>3} replicas: {_between(result)}{per_one}")
+            click.echo(
+                "".join(f"     {f.kind}: {f.statement}\n" for f in result.findings), nl=False
+            )
+    return 0 if all(result.answered for _, result in found) else 3
+
+
+def _show(result: CapacityResult, earlier: list[EarlierCapacity], *, as_json: bool) -> None:
+    from harness.capacity.compare import compare_capacity
+
+    change = compare_capacity(result, earlier)
+    if as_json:
+        shown = result.as_dict() | ({} if change is None else {"change": asdict(change)})
+        click.echo(json.dumps(shown, indent=1))
+        return
+    click.echo(_summary(result))
+    if earlier:
+        unknown = "this search has not both ends"
+        click.echo(f"compared: {unknown if change is None else change.statement}")
+
+
+def say(text: str) -> None:
+    """Progress, on stderr."""
+    click.echo(text, err=True)
+
+
+def _line(progress: Progress) -> str:
+    from harness.units import format_duration
+
+    left = f"about {progress.left} steps, {format_duration(round(progress.left_s))}"
+    if progress.step is None:
+        return f"{left} in all"
+    return f"{_step(progress.step)}  {left} left"
+
+
+def _step(step: Step) -> str:
+    from harness.units import format_duration, format_rate
 
     p95 = "-" if step.p95 is None else format_duration(step.p95)
-    errors = "-" if step.error_ratio is None else format_ratio(step.error_ratio)
-    cpu = "-" if step.cpu is None else f"{step.cpu:.0%}"
+    share = max((s.share / s.limit for s in step.shares), default=None)
+    bad = "-" if share is None else f"{share:.2f}"
+    waited = "  waited for connections" if step.waited else ""
     return (
-        f"{format_rate(step.rate):>12}  {step.outcome:<9}  completed "
-        f"{format_rate(step.completed_rate):>10}  p95 {p95:>8}  errors {errors:>7}  cpu {cpu:>4}"
+        f"{format_rate(step.rate):>12}  {step.purpose:<8} {step.outcome:<9} {step.hold_s:>4.0f} s"
+        f"  p95 {p95:>8}  bad/limit {bad:>5}{waited}"
     )
 
 
-def _between(low: str | None, high: str | None) -> str:
+def _between(result: CapacityResult) -> str:
+    from harness.units import format_rate
+
+    low = None if result.low is None else format_rate(result.low)
+    high = None if result.high is None else format_rate(result.high)
     if low is None:
         return "unknown: no rate held, none was seen to miss" if high is None else f"below {high}"
     return f"{low} or more" if high is None else f"{low}, below {high}"
 
 
 def _summary(result: CapacityResult) -> str:
-    from harness.units import format_rate
+    from harness.units import format_duration, format_rate
 
-    low = None if result.low is None else format_rate(result.low)
-    high = None if result.high is None else format_rate(result.high)
-    lines = [
-        f"{result.service}: capacity {_between(low, high)}",
-        f"limit: {result.limit}",
-    ]
-    if result.law is None:
+    sure = "" if result.answered else " (not certain: see below)"
+    lines = [f"{result.service}: capacity {_between(result)}{sure}"]
+    if result.spike_high is not None:
+        low = None if result.spike_low is None else format_rate(result.spike_low)
+        before = f"below {format_rate(result.spike_high)}"
+        lines.append(f"for a sudden rise: {before if low is None else f'{low}, {before}'}")
+    lines.append(f"limit: {result.limit}")
+    lines += [f"{finding.kind}: {finding.statement}" for finding in result.findings]
+    law = result.law
+    if law is None:
         lines.append(f"scalability law: not fitted ({result.law_reason})")
     else:
-        law = result.law
         lines.append(
-            f"scalability law: contention {law.contention:.3g}, coherency {law.coherency:.3g}, "
-            f"R² {law.r_squared:.3f}"
+            f"scalability law: contention {law.contention:.3g}"
+            f" ({law.contention_low:.3g} to {law.contention_high:.3g}), coherency"
+            f" {law.coherency:.3g} ({law.coherency_low:.3g} to {law.coherency_high:.3g}),"
+            f" R² {law.r_squared:.3f}"
         )
+    lines.append(f"{len(result.steps)} steps in {format_duration(round(result.seconds))}")
     return "\n".join(lines)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from harness.judge.connections import check_connections
 from harness.judge.evidence import PROBE_FROM_S, STEAL_FROM
 from harness.judge.model import ValidityCheck
 from harness.judge.schedule import bound_is_too_low, scheduled_requests
@@ -401,5 +402,6 @@ _CHECKS: tuple[Callable[[RunRecord], ValidityCheck], ...] = (
     _stolen_cpu,
     _clock,
     _clipping,
+    check_connections,
     _hold_length,
 )

@@ -39,13 +39,19 @@ class Capacity:
 class ScalabilityLaw:
     """X(N) = rate N / (1 + contention (N - 1) + coherency N (N - 1)).
 
-    `peak` is the load of highest throughput with its interval, None when the curve does not bend
-    back within ten times the measured range.
+    `contention` and `coherency` come with their intervals (delta method, Student's t, not below
+    0). `peak` is the load of highest throughput with its interval, None when the curve is not
+    shown to bend back (the interval of the coherency reaches 0) or does so beyond ten times the
+    measured range.
     """
 
     rate: float
     contention: float
     coherency: float
+    contention_low: float
+    contention_high: float
+    coherency_low: float
+    coherency_high: float
     peak: float | None
     peak_low: float | None
     peak_high: float | None
@@ -114,11 +120,18 @@ def fit_scalability(
             f"the law explains {max(r2, 0):.0%} of the throughput's variation only",
             "check the steps: each must be steady, and only the load may change",
         )
-    peak, ends = _peak(weights, covariance, float(n.max()), len(n), confidence)
+    sigma = _ratio(weights, covariance, 1, len(n), confidence)
+    kappa = _ratio(weights, covariance, 2, len(n), confidence)
+    peak: float | None = None
+    ends: tuple[float | None, float | None] = (None, None)
+    if kappa[0] > 0:
+        peak, ends = _peak(weights, covariance, float(n.max()), len(n), confidence)
     best = None
     if peak is not None:
         best = rate * peak / (1 + contention * (peak - 1) + coherency * peak * (peak - 1))
-    return ScalabilityLaw(rate, contention, coherency, peak, *ends, best, r2, len(n))
+    return ScalabilityLaw(
+        rate, contention, coherency, *sigma, *kappa, peak, *ends, best, r2, len(n)
+    )
 
 
 def _bounds(
@@ -208,6 +221,18 @@ def _nonnegative(design: Floats, target: Floats) -> tuple[Floats, Floats]:
     inverse = np.linalg.pinv(scaled.T @ scaled)
     covariance = np.asarray(variance * inverse / np.outer(scale, scale), dtype=np.float64)
     return weights, covariance
+
+
+def _ratio(
+    weights: Floats, covariance: Floats, index: int, steps: int, confidence: float
+) -> tuple[float, float]:
+    """The interval of weights[index] / weights[0], by the delta method."""
+    ratio = float(weights[index] / weights[0])
+    gradient = np.zeros(len(weights))
+    gradient[0], gradient[index] = -ratio / weights[0], 1 / weights[0]
+    error = math.sqrt(max(float(gradient @ covariance @ gradient), 0.0))
+    half = t_quantile(1 - (1 - confidence) / 2, steps - len(weights)) * error
+    return max(0.0, ratio - half), ratio + half
 
 
 def _peak(

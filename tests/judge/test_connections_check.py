@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.judge import ValidityCheck
+from harness.judge import ValidityCheck, judge
 from harness.judge.connections import check_connections
 from harness.record import RunRecord
 from tests.record import synthetic
@@ -48,7 +48,8 @@ def checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_waiting_for_too_few_connections_is_the_generators(checked: Any) -> None:
-    _, check = checked(64, 0.02, 80)
+    found, check = checked(64, 0.02, 80)
+    assert not judge(found).valid
     assert check.ok is False
     assert check.costs == "invalid"
     assert "64 connections" in check.reason

@@ -26,7 +26,7 @@ def _check(found: RunRecord, name: str) -> ValidityCheck:
 def test_a_sound_run_holds_every_check(tmp_path: Path) -> None:
     checks = check_validity(record(tmp_path))
     assert [check.name for check in checks if check.ok is not True] == []
-    assert len({check.name for check in checks}) == 11
+    assert len({check.name for check in checks}) == 12
 
 
 def test_requests_under_way_when_a_harness_was_killed_are_no_defect_of_it(tmp_path: Path) -> None:

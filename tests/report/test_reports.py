@@ -154,7 +154,7 @@ def test_the_terminal_shows_the_whole_answer(found: RunRecord, verdict: Verdict)
     text = _terminal(found, verdict)
     for piece in (
         "FAIL", "p95", "95 % interval", "GET recall", "POST <store>", "all endpoints", "p99.9",
-        "offered =", "timeout 18", "unfinished 2", "11 of 11 checks hold", str(found.directory),
+        "offered =", "timeout 18", "unfinished 2", "12 of 12 checks hold", str(found.directory),
     ):  # fmt: skip
         assert piece in text
     assert "\x1b" not in text

@@ -1,0 +1,1 @@
+"""The capacity search against servers of known capacity: `python -m benchmarks.capacity`."""

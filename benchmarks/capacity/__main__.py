@@ -1,0 +1,113 @@
+"""Every kind of service through the search, written to RESULTS.md.
+
+`python -m benchmarks.capacity [--searches 200] [--show] [KIND…]`. Seeds are fixed. A search is
+right when its interval covers the truth, named when a finding says what a rate does not, and
+silently wrong when it answers, covers nothing and names nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import zlib
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.capacity.servers import KINDS, Kind
+from benchmarks.capacity.virtual import Virtual
+from benchmarks.run import machine, table, write
+from harness.capacity import CapacityResult, Search, find_capacity
+
+TITLE = "10. Capacity: searches against services of known capacity"
+SEARCH = Search(start=500.0, max_rate=20_000.0, budget_s=900.0)
+NOISE = 0.05
+"""Share of steps that the generator's machine spoils."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One search against the truth."""
+
+    answered: bool
+    covered: bool
+    named: bool
+    silently_wrong: bool
+    seconds: float
+    findings: tuple[str, ...]
+
+
+def search(name: str, seed: int, asked: Search = SEARCH) -> CapacityResult:
+    """One search of one kind, the same for the same seed."""
+    random = np.random.default_rng([seed, zlib.crc32(name.encode())])
+    measure = Virtual(KINDS[name].make(random), noise=NOISE)
+    return find_capacity(measure, asked)
+
+
+def score(kind: Kind, found: CapacityResult) -> Scored:
+    """Whether the answer is right, or says why it may not be."""
+    low, high = found.low or 0.0, found.high or np.inf
+    covered = kind.truth is not None and low <= kind.truth < high
+    named = any(f.kind not in {"time", "generator"} for f in found.findings)
+    wrong = found.answered and not covered and not named
+    return Scored(
+        found.answered, covered, named, wrong, found.seconds,
+        tuple(f.kind for f in found.findings),
+    )  # fmt: skip
+
+
+def _row(name: str, searches: int) -> list[str]:
+    kind = KINDS[name]
+    scored = [score(kind, search(name, seed)) for seed in range(searches)]
+    answered = [s for s in scored if s.answered]
+    right = sum(s.covered for s in answered)
+    fine = sum(s.covered or s.named or not s.answered for s in scored)
+    told = sum(s.covered or s.named for s in scored)
+    names = Counter(f for s in scored for f in s.findings)
+    return [
+        name,
+        "none" if kind.truth is None else f"{kind.truth:,.0f}",
+        "plain" if kind.plain else "special",
+        f"{len(answered) / searches:.1%}",
+        f"{right / len(answered):.1%}" if answered else "-",
+        f"{told / searches:.1%}",
+        f"{sum(s.silently_wrong for s in scored) / searches:.1%}",
+        f"{fine / searches:.1%}",
+        f"{statistics.median(s.seconds for s in scored):.0f} s",
+        ", ".join(f"{what} {count}" for what, count in names.most_common(4)),
+    ]
+
+
+HEADER = (
+    "service", "truth/s", "kind", "answered", "of those covering", "covered or named",
+    "silently wrong", "right, named or open", "median", "findings",
+)  # fmt: skip
+
+
+def main() -> None:
+    """Search, score, write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("kinds", nargs="*", help="default: all")
+    parser.add_argument("--searches", type=int, default=200)
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--show", action="store_true", help="print only, write nothing")
+    asked = parser.parse_args()
+    names = asked.kinds or list(KINDS)
+    with ProcessPoolExecutor(asked.processes) as pool:
+        rows = []
+        for row in pool.map(_row, names, [asked.searches] * len(names)):
+            print(" | ".join(row), flush=True)
+            rows.append(row)
+    if not asked.show:
+        note = (
+            f"{asked.searches} searches each from {SEARCH.start:g}/s with holds of"
+            f" {SEARCH.hold_s:g} s in virtual time; objectives P95 < 100 ms and errors < 0.1 %;"
+            f" {NOISE:.0%} of the steps spoilt by the generator's machine."
+        )
+        write(TITLE, f"{machine()}\n\n{note}\n\n{table(HEADER, rows)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+"""A service in virtual time: a queue that is simulated in chunks of a quarter second, vectorised.
+
+All workers are one server of their joint speed in front of the request's own time (Lindley's
+recursion as a running maximum); what is special about a service is its speed, its admission or
+what it adds to a latency. Nothing waits: the clock moves with the simulation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.capacity.evidence import Limit, Observation, lost_for_certain
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+CHUNKS = 4
+"""Per second."""
+
+CHUNK_S = 1 / CHUNKS
+START_S = 3.0
+RAMP_S = 2
+DRAIN_S = 10.0
+TIMEOUT_S = 10.0
+LIMITS = (Limit("p95", 0.05, 0.1), Limit("errors", 0.001, None))
+
+
+class Service:
+    """Ten workers of 10 ms; subclasses change what the comments of each method say."""
+
+    workers = 10.0
+    service_s = 0.010
+
+    def __init__(self, random: np.random.Generator) -> None:
+        self.random = random
+        self.now = float(random.uniform(0, 60))
+        self.backlog = 0.0  # seconds of work
+        self.idle_s = 60.0
+
+    def speed(self) -> float:
+        """Seconds of work done in a second, at `now`."""
+        return self.workers
+
+    def demands(self, count: int) -> Floats:
+        """Seconds of work of each request."""
+        return self.random.exponential(self.service_s, count)
+
+    def blocked_s(self) -> float:
+        """For how long from `now` nothing is served."""
+        return 0.0
+
+    def refused(self, at: Floats, waits: Floats) -> Bools:
+        """Which requests are refused, given the wait each would have."""
+        return np.zeros(len(at), np.bool_)
+
+    def added(self, count: int, rate: float) -> Floats:
+        """Seconds on top of the wait and the request's own time."""
+        return np.zeros(count)
+
+    def after(self, rate: float, latencies: Floats, lost: Bools) -> None:
+        """What the chunk does to the service."""
+
+    def rest(self, seconds: float) -> None:
+        """No load for so long."""
+        self.backlog = max(0.0, self.backlog - seconds * max(self.speed(), 1e-9))
+        self.now += seconds
+        self.idle_s += seconds
+
+    def chunk(self, rate: float) -> tuple[int, Floats, Bools]:
+        """(offered, latencies, lost) of a quarter second of Poisson arrivals."""
+        count = int(self.random.poisson(rate * CHUNK_S))
+        at = np.sort(self.random.uniform(0, CHUNK_S, count))
+        work = self.demands(count)
+        blocked = min(self.blocked_s(), CHUNK_S)
+        speed = self.speed()
+        before, end = self._queue(at, work, speed, blocked)
+        waits = before / speed + np.maximum(self.blocked_s() - at, 0.0)
+        refused = self.refused(at, waits)
+        if refused.any():
+            before, end = self._queue(at, np.where(refused, 0.0, work), speed, blocked)
+            waits = before / speed + np.maximum(self.blocked_s() - at, 0.0)
+        self.backlog = end
+        latencies = waits + work * self.workers / speed + self.added(count, rate)
+        latencies[refused] = 0.001
+        lost = refused | (latencies > TIMEOUT_S)
+        self.after(rate, latencies, lost)
+        self.now += CHUNK_S
+        self.idle_s = 0.0
+        return count, latencies, lost
+
+    def _queue(
+        self, at: Floats, work: Floats, speed: float, blocked: float
+    ) -> tuple[Floats, float]:
+        """(work found by each arrival, work left at the end), nothing being done while blocked."""
+        done = speed * np.maximum(at - blocked, 0.0)
+        sums = np.concatenate([[0.0], np.cumsum(work)])
+        free = sums[:-1] - done
+        found = free + np.maximum(self.backlog, np.maximum.accumulate(-free)) if len(at) else free
+        last = float(sums[-1] - speed * (CHUNK_S - blocked))
+        lows = float((-free).max(initial=-np.inf))
+        return found, max(0.0, last + max(self.backlog, lows))
+
+
+@dataclass
+class Virtual:
+    """A search's `Measure` over a virtual service; `noise` is the share of spoilt steps."""
+
+    server: Service
+    service: str = "virtual"
+    limits: tuple[Limit, ...] = LIMITS
+    noise: float = 0.0
+
+    def now(self) -> float:
+        """Virtual seconds."""
+        return self.server.now
+
+    def pause(self, seconds: float) -> None:
+        """Let virtual time pass."""
+        self.server.rest(seconds)
+
+    def observe(self, rate: float, hold_s: float, lead_s: float, seed: int) -> Observation:
+        """A step in virtual time, ended early by the same rule as a real one."""
+        server = self.server
+        server.rest(START_S)
+        for second in range(RAMP_S):
+            self._second(rate * (0.25 + 0.75 * (second + 0.5) / RAMP_S))
+        for _ in range(round(lead_s)):
+            self._second(rate)
+        rows: list[tuple[NDArray[np.int64], float, float]] = []
+        early = False
+        while len(rows) < round(hold_s) and not early:
+            rows.append(self._second(rate))
+            counts = np.array([row for row, *_ in rows]).T
+            early = lost_for_certain(self.limits, counts[2:], counts[0], hold_s)
+        counts = np.array([row for row, *_ in rows]).T
+        if not early:
+            server.rest(min(DRAIN_S, server.backlog / max(server.speed(), 1e-9)))
+        offered, lost = counts[0], counts[1]
+        trouble = "noise" if self.noise and server.random.random() < self.noise else None
+        completed = float((offered - lost).sum()) / len(offered)
+        mean = sum(total for _, total, _ in rows) / max(int((offered - lost).sum()), 1)
+        return Observation(
+            run=f"{seed}", rate=rate, allowed=tuple(limit.allowed for limit in self.limits),
+            offered=offered, bad=counts[2:], lost=lost,
+            medians=np.array([median for *_, median in rows]),
+            completed_rate=completed, p95=None, concurrency=completed * mean, waited=False,
+            cpu=None, trouble=trouble, ended_early=early,
+        )  # fmt: skip
+
+    def _second(self, rate: float) -> tuple[NDArray[np.int64], float, float]:
+        """([offered, lost, bad for each limit], sum of good latencies, their median)."""
+        row = np.zeros(2 + len(self.limits), np.int64)
+        good: list[Floats] = []
+        for _ in range(CHUNKS):
+            count, latencies, lost = self.server.chunk(rate)
+            row[0] += count
+            row[1] += int(lost.sum())
+            good.append(latencies[~lost])
+            for k, limit in enumerate(self.limits):
+                slow = lost if limit.latency_s is None else lost | (latencies > limit.latency_s)
+                row[2 + k] += int(slow.sum())
+        together = np.concatenate(good)
+        median = float(np.median(together)) if len(together) else np.nan
+        return row, float(together.sum()), median
+
+
+def holds(make: Callable[[np.random.Generator], Service], rate: float, seconds: int) -> bool:
+    """Whether the service meets the limits over a long run at this rate, warm."""
+    measure = Virtual(make(np.random.default_rng(99)))
+    server = measure.server
+    for second in range(120):
+        measure._second(rate * min(1.0, (second + 1) / 60))  # noqa: SLF001 - its own module
+    rows = np.array([measure._second(rate)[0] for _ in range(seconds)])  # noqa: SLF001
+    offered = rows[:, 0].sum()
+    del server
+    return all(rows[:, 2 + k].sum() < limit.allowed * offered for k, limit in enumerate(LIMITS))
+
+
+def truth(make: Callable[[np.random.Generator], Service], seconds: int = 2500) -> float:
+    """The highest Poisson rate that holds over so many seconds, to half a percent."""
+    low, high = 20.0, 20_000.0
+    while high / low > 1.005:
+        middle = (low * high) ** 0.5
+        low, high = (middle, high) if holds(make, middle, seconds) else (low, middle)
+    return low

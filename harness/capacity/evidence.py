@@ -1,0 +1,223 @@
+"""What a step shows: its counts per second against each objective, pooled over its repeats."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.capacity.model import Held, Share
+from harness.catalog.model import Objective
+from harness.errors import UsageError
+from harness.stats.shares import (
+    SUSTAINED_S,
+    SUSTAINED_SHARE,
+    ShareFinding,
+    clean_requests,
+    judge_share,
+)
+from harness.units import format_duration, format_ratio
+
+Counts = NDArray[np.int64]
+
+ROOM = 1.1
+"""Requests of a hold over those that just suffice: chance sends some fewer."""
+
+BAD_SECOND = 0.25
+"""Share of a second's requests from which the second is bad (half as much again as the limit where
+that is more), as in `harness.stats.shares`."""
+
+REFUSED_SECOND = 0.9
+"""Share of a second's requests without an answer from which the service refuses to serve."""
+
+CLEAN_END = 0.3
+"""Share of a hold, and 3 s at least, that must be clean at its end to call its begin a warm-up."""
+
+CLEAN_END_S = 3
+
+LOST_SHARE = 2.0
+"""Times its limit that a share must exceed, were the rest of the hold clean, to end a step early
+(as for a sustained miss in `harness.stats.shares`)."""
+
+LOST_AFTER = 0.7
+"""Share of the hold before which no step is ended: it may be warming up."""
+
+LOST_RUN_S = 3
+"""Seconds in a row that must be bad when a step is ended early."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """An objective as a share: at most `allowed` of the offered requests may be bad.
+
+    `latency_s` None: lost requests are bad; else those that were not answered within it as well.
+    """
+
+    name: str
+    allowed: float
+    latency_s: float | None
+    endpoints: tuple[str, ...] = ()
+
+    @property
+    def least_requests(self) -> int:
+        """Fewer cannot show that the limit holds, even if none is bad."""
+        return math.ceil(clean_requests(self.allowed) * ROOM)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Observation:
+    """One run at one rate: what was offered and bad in each second of its hold.
+
+    `allowed` is the share of each limit, in their order. `bad` is i64[limits, seconds]; `offered`
+    and `lost` i64[seconds]. `medians` f64[seconds] are the seconds' median latencies (s; NaN:
+    none). `trouble` names what spoilt the step on the generator's side, None when nothing did.
+    """
+
+    run: str
+    rate: float
+    allowed: tuple[float, ...]
+    offered: Counts
+    bad: Counts
+    lost: Counts
+    medians: NDArray[np.float64]
+    completed_rate: float
+    p95: float | None
+    concurrency: float | None
+    waited: bool
+    cpu: float | None
+    trouble: str | None = None
+    ended_early: bool = False
+
+    @property
+    def seconds(self) -> int:
+        """How long it was judged."""
+        return len(self.offered)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What one or more observations at one rate say, and why."""
+
+    outcome: Held
+    reason: str
+    shares: tuple[Share, ...]
+    more_s: float | None
+    stalled: bool
+
+
+def limits_of(objectives: Sequence[Objective]) -> tuple[Limit, ...]:
+    """The latency and error objectives as shares.
+
+    Raises UsageError when there is none: without one any rate is as good as another.
+    """
+    found = []
+    for objective in objectives:
+        if objective.indicator == "latency":
+            q = 0.95 if objective.quantile is None else objective.quantile
+            found.append(Limit(objective.name, 1 - q, objective.threshold))
+        elif objective.indicator == "error_ratio":
+            found.append(Limit(objective.name, objective.threshold, None))
+    if not found:
+        raise UsageError(
+            "the service has no latency or error objective",
+            "add one to its catalogue entry: a capacity is the rate at which one is missed",
+        )
+    return tuple(found)
+
+
+def least_hold(limits: Sequence[Limit], rate: float) -> float:
+    """Seconds at this rate below which even a perfect service could not show that it holds."""
+    return max(limit.least_requests for limit in limits) / rate
+
+
+def judge_observations(limits: Sequence[Limit], observations: Sequence[Observation]) -> Judgement:
+    """Whether the objectives hold, from the counts of all observations together."""
+    offered = np.concatenate([o.offered for o in observations])
+    bad = np.concatenate([o.bad for o in observations], axis=1)
+    found = [judge_share(bad[k], offered, limit.allowed) for k, limit in enumerate(limits)]
+    known = [(limit, f) for limit, f in zip(limits, found, strict=True) if f is not None]
+    shares = tuple(Share(n.name, f.share, f.low, f.high, n.allowed) for n, f in known)
+    stalled = any(f.stalls for _, f in known)
+    for limit, finding in known:
+        if finding.outcome == "fail":
+            improving = len(observations) == 1 and warm_after(observations[0]) is not None
+            reason = _sentence(limit, finding)
+            return Judgement("warming" if improving else "missed", reason, shares, None, stalled)
+    doubts = [(limit, f) for limit, f in known if f.outcome != "pass"]
+    if doubts or not known:
+        reason = _sentence(*doubts[0]) if doubts else "nothing was offered"
+        more = doubts[0][1].more_s if doubts else None
+        if len(observations) == 1 and warm_after(observations[0]) is not None:
+            return Judgement("warming", reason, shares, more, stalled)
+        return Judgement("unknown", reason, shares, more, stalled)
+    limit, finding = max(known, key=lambda pair: pair[1].high / pair[0].allowed)
+    return Judgement("held", _sentence(limit, finding), shares, None, stalled)
+
+
+def _sentence(limit: Limit, finding: ShareFinding) -> str:
+    what = "failed" if limit.latency_s is None else f"beyond {format_duration(limit.latency_s)}"
+    words = {
+        "pass": "below", "fail": "not below", "inconclusive": "on either side of",
+        None: "too few requests to tell from",
+    }[finding.outcome]  # fmt: skip
+    stalls = f", {len(finding.stalls)} stalls" if finding.why == "stalls" else ""
+    interval = f"{format_ratio(finding.low)} to {format_ratio(finding.high)}"
+    return (
+        f"{limit.name}: {format_ratio(finding.share)} {what} ({interval}{stalls}),"
+        f" {words} {format_ratio(limit.allowed)}"
+    )
+
+
+def bad_seconds(allowed: Sequence[float], bad: Counts, offered: Counts) -> NDArray[np.bool_]:
+    """Seconds (bool[n]) in which far more requests broke an objective than it allows."""
+    worst = np.zeros(len(offered), np.bool_)
+    for limit, row in zip(allowed, bad, strict=True):
+        threshold = max(BAD_SECOND, min(1.5 * limit, (1 + limit) / 2))
+        worst |= row > threshold * np.maximum(offered, 1)
+    return worst
+
+
+def warm_after(observation: Observation) -> int | None:
+    """Seconds of the hold's begin that were bad, when all others were not; None otherwise."""
+    bad = np.flatnonzero(bad_seconds(observation.allowed, observation.bad, observation.offered))
+    clean = max(CLEAN_END_S, CLEAN_END * observation.seconds)
+    begin = len(bad)
+    if not begin or bad[-1] != begin - 1 or observation.seconds - begin < clean:
+        return None
+    return begin
+
+
+def stalls(observation: Observation) -> int:
+    """Runs of bad seconds, too short for a sustained miss and not at the begin."""
+    bad = bad_seconds(observation.allowed, observation.bad, observation.offered)
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], bad, [False]]).astype(int)))
+    lengths = edges[1::2] - edges[::2]
+    most = max(SUSTAINED_S, SUSTAINED_SHARE * observation.seconds)
+    return int(((lengths < most) & (edges[::2] > 0)).sum())
+
+
+def refused_blocks(observation: Observation) -> int:
+    """How often the service stopped answering altogether after it had answered."""
+    refused = observation.lost > REFUSED_SECOND * np.maximum(observation.offered, 1)
+    begins = np.flatnonzero(refused[1:] & ~refused[:-1])
+    return len(begins)
+
+
+def lost_for_certain(limits: Sequence[Limit], bad: Counts, offered: Counts, hold_s: float) -> bool:
+    """Whether a step that has come so far can only be missed, however its rest goes.
+
+    `bad` i64[limits, seconds so far], `offered` i64[seconds so far].
+    """
+    seconds = len(offered)
+    if seconds < max(LOST_AFTER * hold_s, LOST_RUN_S) or not offered.sum():
+        return False
+    planned = offered.mean() * hold_s
+    if not bad_seconds([limit.allowed for limit in limits], bad, offered)[-LOST_RUN_S:].all():
+        return False
+    return any(
+        row.sum() > LOST_SHARE * limit.allowed * planned
+        for limit, row in zip(limits, bad, strict=True)
+    )

@@ -1,0 +1,171 @@
+"""Patterns over the steps of a search that one rate does not say, and their names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from harness.capacity.evidence import Observation, refused_blocks, stalls
+from harness.capacity.model import Finding, FindingKind, Step
+from harness.stats.capacity import isotonic
+from harness.units import format_duration, format_rate, format_ratio
+
+BUSY = 0.9
+"""A share of all cores at which the machine is called the limit."""
+
+CALM = 0.75
+"""Of the capacity: below it a queue makes no stalls, so what stalls there is the service."""
+
+UNSTEADY = 2
+"""Overturned outcomes from which the service, not chance, is unsteady."""
+
+FLAT_FACTOR = 2.0
+"""Rates so far apart with the same share of bad requests: the rate does not decide."""
+
+LEAST_SECONDS = 5
+LEAST_RUNS = 3
+"""Of a run, and runs, below which nothing is said about how the speed moves."""
+
+CLEAN_BEGIN_S = 3
+"""Seconds without a refusal before refusals that last: something was used up."""
+
+Seen = Sequence[tuple[Step, Observation]]
+Findings = dict[str, Finding]
+
+
+def name_patterns(
+    findings: Findings, seen: Seen, low: float | None, overturned: Sequence[tuple[float, str]]
+) -> None:
+    """Add what the steps show together."""
+    _drop_chance_warmings(findings, seen, low)
+    _name_stalls(findings, seen, low)
+    _name_refusals(findings, seen, overturned)
+    _name_unsteady(findings, low, overturned)
+
+
+def _drop_chance_warmings(findings: Findings, seen: Seen, low: float | None) -> None:
+    """Near the capacity a queue may be long at first by chance: that is no cold start."""
+    warmings = [s.rate for s, _ in seen if s.outcome == "warming"]
+    if warmings and low is not None and min(warmings) > CALM * low:
+        findings.pop("cold start", None)
+
+
+def wander(seen: Seen, low: float | None) -> float:
+    """How much the service's own speed moves: the sd of the logarithm of its median latency.
+
+    Far below the capacity, where no queue moves it. Within a run by the covariance of neighbouring
+    seconds, which the chance of single requests does not share; between runs by what a curve that
+    only rises with the rate (isotonic regression) leaves over.
+    """
+    runs = [(o.rate, np.log(o.medians[o.medians > 0])) for o in _calm(seen, low)]
+    runs = [(rate, x) for rate, x in runs if len(x) >= LEAST_SECONDS]
+    if not runs:
+        return 0.0
+    gaps = [x - x.mean() for _, x in runs]
+    pairs = sum(len(x) - 1 for x in gaps)
+    within = sum(float(x[1:] @ x[:-1]) for x in gaps) / pairs
+    between = 0.0
+    if len(runs) >= LEAST_RUNS:
+        rates = np.array([rate for rate, _ in runs])
+        levels = np.array([float(x.mean()) for _, x in runs])
+        rest = levels - isotonic(rates, levels)
+        between = float((rest**2).sum()) / (len(runs) - 1)
+    return float(np.sqrt(max(within, 0.0) + between))
+
+
+def refuses(seen: Seen) -> bool:
+    """Whether requests were refused in blocks, or from some second on to the end."""
+    return any(refused_blocks(o) or _used_up(o) for s, o in seen if s.outcome != "generator")
+
+
+def _used_up(observation: Observation) -> bool:
+    """A clean begin, then requests without an answer in every second to the end."""
+    lost = observation.lost > 0
+    first = int(np.argmax(lost)) if lost.any() else 0
+    rest = lost[first:]
+    return first >= CLEAN_BEGIN_S and len(rest) >= CLEAN_BEGIN_S and bool(rest.all())
+
+
+def stall_period(seen: Seen, low: float | None) -> float | None:
+    """Seconds between stalls, about, far below the capacity; None without one."""
+    calm = _calm(seen, low)
+    count = sum(stalls(o) for o in calm)
+    return sum(o.seconds for o in calm) / count if count else None
+
+
+def _calm(seen: Seen, low: float | None) -> list[Observation]:
+    """Steps so far below the capacity that no queue makes a stall."""
+    top = min((s.rate for s, _ in seen), default=0.0) if low is None else CALM * low
+    return [o for s, o in seen if s.outcome not in {"generator", "warming"} and s.rate <= top]
+
+
+def _name_stalls(findings: Findings, seen: Seen, low: float | None) -> None:
+    calm = _calm(seen, low)
+    count = sum(stalls(o) for o in calm)
+    if not count or "no recovery" in findings:
+        return
+    seconds = sum(o.seconds for o in calm)
+    findings["stalls"] = Finding(
+        "stalls",
+        f"{count} stalls in {format_duration(float(seconds))} at rates far below"
+        " the capacity: the objective may be missed by how often they come, not by the rate.",
+        decisive=True,
+    )
+
+
+def _name_refusals(findings: Findings, seen: Seen, overturned: Sequence[tuple[float, str]]) -> None:
+    if not refuses(seen):
+        return
+    held_later = bool(overturned) or "slow recovery" in findings
+    findings["refusals"] = Finding(
+        "refusals",
+        "Requests were refused in blocks: a quota or a rate limit over a window, or a circuit"
+        " breaker. A hold that fits into the window shows more than lasts.",
+        decisive=held_later or "no recovery" in findings,
+    )
+
+
+def _name_unsteady(
+    findings: Findings, low: float | None, overturned: Sequence[tuple[float, str]]
+) -> None:
+    if "scaling" in findings or len(overturned) < UNSTEADY:
+        return
+    rates = ", ".join(f"{format_rate(rate)} ({what})" for rate, what in overturned)
+    findings["unsteady"] = Finding(
+        "unsteady",
+        f"The same rates both held and were missed: {rates}. The capacity itself moves; one"
+        " number does not describe it.",
+        decisive=True,
+    )
+
+
+def name_rate_free(findings: Findings, seen: Seen) -> None:
+    """Whether rates far apart break the objectives alike: then the rate does not decide."""
+    known = [s for s, _ in seen if s.shares and s.outcome in {"missed", "unknown"}]
+    if not known:
+        return
+    last = known[-1]
+    for step in known:
+        if step.rate < FLAT_FACTOR * last.rate:
+            continue
+        for a, b in zip(step.shares, last.shares, strict=True):
+            if b.high >= b.limit and a.low <= b.high and b.low <= a.high and a.share < 2 * b.limit:
+                findings["not about rate"] = Finding(
+                    "not about rate",
+                    f"{b.objective}: {format_ratio(a.share)} at {format_rate(step.rate)} and"
+                    f" {format_ratio(b.share)} at {format_rate(last.rate)}, on either side of"
+                    f" {format_ratio(b.limit)}: the rate does not decide.",
+                    decisive=True,
+                )
+                return
+
+
+def limit_of(step: Step) -> str:
+    """What stood in the way at a missed step."""
+    if step.cpu is not None and step.cpu >= BUSY:
+        return f"the machine's cores ({step.cpu:.0%} busy)"
+    return f"the service: {step.reason}"
+
+
+__all__ = ["Finding", "FindingKind"]

@@ -1,0 +1,269 @@
+"""The search for a capacity: its answer is what was measured, and no more."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.capacity import CapacityResult, Progress, Search, find_capacity
+from harness.capacity.compare import EarlierCapacity, compare_capacity, read_capacity
+from harness.capacity.evidence import Limit, Observation, least_hold, limits_of
+from harness.capacity.plot import capacity_chart, write_plot
+from harness.catalog.model import Objective
+from harness.cli import run
+from harness.cli.capacity import _line, _summary
+from harness.errors import UsageError
+
+LIMITS = (Limit("p95", 0.05, 0.1), Limit("errors", 0.001, None))
+Share = Callable[[float, float], float | None]
+
+
+@dataclass
+class Made:
+    """A service whose share of slow requests is a function of (rate, now); None: a spoilt step."""
+
+    share: Share
+    service: str = "memorai"
+    limits: tuple[Limit, ...] = LIMITS
+    clock: float = 0.0
+    asked: list[tuple[float, float, int]] = field(default_factory=list)
+
+    def now(self) -> float:
+        """Virtual seconds."""
+        return self.clock
+
+    def pause(self, seconds: float) -> None:
+        """Let them pass."""
+        self.clock += seconds
+
+    def observe(self, rate: float, hold_s: float, lead_s: float, seed: int) -> Observation:
+        """A step with that share of slow requests in each second."""
+        self.asked.append((rate, hold_s, seed))
+        share = self.share(rate, self.clock)
+        self.clock += hold_s + lead_s + 5
+        offered = np.full(round(hold_s), round(rate), np.int64)
+        bad = np.round(offered * (share or 0.0)).astype(np.int64)
+        return Observation(
+            run=f"run-{seed}", rate=rate, allowed=(0.05, 0.001), offered=offered,
+            bad=np.array([bad, 0 * bad]), lost=0 * bad, medians=np.full(len(bad), 0.01),
+            completed_rate=rate, p95=0.05, concurrency=rate / 100, waited=False, cpu=0.1,
+            trouble=None if share is not None else "the generator was late",
+        )  # fmt: skip
+
+
+def _below(limit: float) -> Share:
+    return lambda rate, now: 0.0 if rate < limit else 0.5
+
+
+def _find(share: Share, **search: Any) -> tuple[CapacityResult, Made]:
+    made = Made(share)
+    asked = {"start": 100.0, "max_rate": 10_000.0} | search
+    return find_capacity(made, Search(**asked)), made
+
+
+@pytest.mark.parametrize("start", [100.0, 700.0, 5_000.0])
+def test_the_capacity_lies_between_what_held_and_what_missed(start: float) -> None:
+    found, _ = _find(_below(700), start=start)
+    assert found.answered
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low < 700 <= found.high <= 1.1 * found.low
+    assert found.limit.startswith("the service: p95")
+
+
+def test_the_highest_rate_is_tried_exactly() -> None:
+    found, made = _find(_below(950), start=100.0, max_rate=900.0)
+    assert max(rate for rate, _, _ in made.asked) == 900.0
+    assert (found.low, found.high) == (900.0, None)
+    assert "--max-rate" in found.limit
+
+
+def test_a_step_lasts_as_long_as_the_error_objective_needs() -> None:
+    _, made = _find(_below(700), start=100.0)
+    first_rate, first_hold, _ = made.asked[0]
+    assert first_hold == pytest.approx(least_hold(LIMITS, first_rate), abs=1)
+    assert 3_689 <= first_rate * first_hold <= 4_200
+
+
+def test_a_rate_that_could_not_decide_within_the_budget_is_refused_with_its_remedy() -> None:
+    with pytest.raises(UsageError, match="time-budget"):
+        _find(_below(700), start=1.0)
+
+
+def test_the_lower_end_is_confirmed_in_one_long_hold_and_the_upper_tried_again() -> None:
+    found, _ = _find(_below(700))
+    confirmed = [step for step in found.steps if step.purpose == "confirm"]
+    assert [step.rate for step in confirmed] == [found.low]
+    assert confirmed[0].hold_s >= 40
+    assert [step.rate for step in found.steps if step.purpose == "recheck"] == [found.high]
+
+
+def test_an_undecided_step_is_repeated_with_other_seeds_and_judged_together() -> None:
+    shares = iter([0.0, 0.052, 0.052])
+    found, made = _find(lambda rate, now: next(shares, 0.0 if rate < 200 else 0.5))
+    repeats = [seed for rate, _, seed in made.asked if rate == 200.0]
+    assert len(set(repeats)) == len(repeats) >= 2
+    second = [step for step in found.steps if step.rate == 200.0][1]
+    assert second.shares[0].high - second.shares[0].low < 0.02
+
+
+def test_noise_of_the_generator_delays_and_does_not_cap() -> None:
+    spoilt = iter([True, True, False, True, False] * 20)
+
+    def share(rate: float, now: float) -> float | None:
+        return None if next(spoilt) else _below(700)(rate, now)
+
+    found, _ = _find(share, budget_s=3_600.0)
+    assert found.answered
+    assert found.high is not None
+    assert found.high < 800
+
+
+def test_a_generator_that_is_the_limit_is_named_and_bounds_no_service() -> None:
+    found, _ = _find(lambda rate, now: 0.0 if rate < 700 else None, budget_s=7_200.0)
+    assert found.low is not None
+    assert 600 < found.low < 700
+    assert found.high is None
+    assert found.limit == "the load generator: the generator was late"
+    assert "or more" in _summary(found)
+
+
+def test_a_service_that_missed_and_then_holds_has_two_capacities() -> None:
+    def share(rate: float, now: float) -> float:
+        return 0.0 if rate < (500 if now < 60 else 1_500) else 0.5
+
+    found, _ = _find(share, start=500.0, budget_s=1_800.0)
+    assert found.low is not None
+    assert 1_300 < found.low < 1_500
+    assert found.spike_high is not None
+    assert found.spike_high <= 700
+    assert "scaling" in {finding.kind for finding in found.findings}
+
+
+def test_a_service_that_never_recovers_is_named_and_not_answered() -> None:
+    broken: list[float] = []
+
+    def share(rate: float, now: float) -> float:
+        if rate > 900:
+            broken.append(rate)
+        return 0.5 if rate > (200 if broken else 900) else 0.0
+
+    found, _ = _find(share, start=400.0)
+    assert [finding.kind for finding in found.findings] == ["no recovery"]
+    assert not found.answered
+    assert (found.low, found.high) == (800.0, 1_600.0)
+
+
+def test_a_share_that_the_rate_does_not_change_is_named() -> None:
+    found, _ = _find(lambda rate, now: 0.05, start=400.0)
+    assert "not about rate" in {finding.kind for finding in found.findings}
+    assert not found.answered
+
+
+def test_what_holds_for_ten_seconds_and_not_for_forty_is_not_the_answer() -> None:
+    made = Made(lambda rate, now: 0.0)
+    short = made.observe
+
+    def observe(rate: float, hold_s: float, lead_s: float, seed: int) -> Observation:
+        made.share = _below(500 if hold_s >= 40 else 700)
+        return short(rate, hold_s, lead_s, seed)
+
+    made.observe = observe  # type: ignore[method-assign]
+    found = find_capacity(made, Search(start=400.0, budget_s=3_600.0))
+    assert found.low is not None
+    assert found.low < 500
+
+
+def test_the_budget_ends_a_search_with_what_it_knows() -> None:
+    found, made = _find(_below(700), budget_s=90.0, start=400.0)
+    assert made.clock <= 90
+    assert not found.answered
+    assert "time" in {finding.kind for finding in found.findings}
+
+
+def test_steps_and_time_are_announced_and_counted_down() -> None:
+    told: list[Progress] = []
+    find_capacity(Made(_below(700)), Search(start=400.0), told.append)
+    assert told[0].step is None
+    assert "in all" in _line(told[0])
+    assert told[-1].left < told[0].left
+    assert told[-1].left_s < told[0].left_s
+
+
+def test_a_service_without_an_objective_has_no_capacity() -> None:
+    with pytest.raises(UsageError, match="no latency or error objective"):
+        limits_of([Objective("rate", "throughput", 100.0)])
+
+
+def test_the_steps_are_in_the_json_and_the_picture(tmp_path: Path) -> None:
+    found, _ = _find(_below(700))
+    stored = json.loads(json.dumps(found.as_dict()))
+    assert stored["answered"] is True
+    assert {"rate", "outcome", "shares", "p95", "concurrency"} <= stored["steps"][0].keys()
+    chart = capacity_chart(found, 0.1)
+    assert "var(--" not in chart
+    write_plot(found, 0.1, tmp_path / "capacity.html")
+    assert "<svg" in (tmp_path / "capacity.html").read_text()
+    with pytest.raises(UsageError, match=r"svg or \.html"):
+        write_plot(found, 0.1, tmp_path / "capacity.png")
+
+
+def test_brackets_that_overlap_show_no_regression_and_distant_ones_do(tmp_path: Path) -> None:
+    found, _ = _find(_below(700))
+    path = tmp_path / "before.json"
+    path.write_text(json.dumps(found.as_dict()))
+    same = compare_capacity(found, [read_capacity(path, "memorai")])
+    assert same is not None
+    assert same.verdict == "no-change"
+    before = [EarlierCapacity("a", 1_400, 1_500)]
+    worse = compare_capacity(found, before)
+    assert worse is not None
+    assert worse.verdict == "regression"
+    assert worse.high is not None
+    assert worse.high < -0.3
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("nope", "no JSON"), ("[]", "no low and high"), ('{"low": 1, "high": 2}', "it is about"),
+     ('{"service": "memorai", "low": 1, "high": null}', "no two ends")],
+)  # fmt: skip
+def test_an_earlier_capacity_that_is_none_is_named(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "before.json"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=words):
+        read_capacity(path, "memorai")
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        ("--rate 50", "--rate"),
+        ("--hold 5s", "--hold is 5 s"),
+        ("--tolerance 0.1%", "--tolerance"),
+        ("--start 2k --max-rate 1k", "--max-rate"),
+        ("--most 1k --max-rate 1k", "--most"),
+        ("--per-replica 1,x", "not numbers"),
+        ("--per-replica 1 --replicas 2", "exclude"),
+        ("--per-replica 1 --target http://127.0.0.1:1", "for the lab"),
+        ("--compare /nowhere.json", "/nowhere.json"),
+    ],
+)
+def test_what_makes_no_search_is_refused(
+    words: str, problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["capacity", "memorai", *words.split()]) == 2
+    assert problem in capsys.readouterr().err
+
+
+def test_the_old_name_of_the_highest_rate_is_taken_with_a_warning(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["capacity", "memorai", "--most", "100"]) == 2  # the start is higher
+    assert "--most is deprecated" in capsys.readouterr().err
