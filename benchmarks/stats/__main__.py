@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks.run import machine, write
-from benchmarks.stats import claims, coverage, gates, outages, runs, steps
+from benchmarks.stats import claims, coverage, gates, interleaved, outages, runs, steps
 
 
 def alarms() -> None:
@@ -38,6 +38,10 @@ FIGURES: dict[str, tuple[str, Callable[[], None]]] = {
     "changes": ("6c. Statistics: change points beside apache-otava", changes),
     "outages": ("6d. Statistics: recovery times with false dips", lambda: outages.main(400)),
     "gates": ("6e. Statistics: the time of a gate", gates.main),
+    "interleaved": (
+        "6f. Statistics: the gate on interleaved pairs",
+        lambda: interleaved.main(2000),
+    ),
 }
 
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.options import DURATION, RATIO, run_options
+from harness.cli.gate_programs import PROGRAM_OPTIONS, Programs
+from harness.cli.options import DURATION, RATIO, run_options, with_options
 
 if TYPE_CHECKING:
     from harness.gate import Policy
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     metavar="REF_URL",
     help="Compare --target with this URL in ABBA pairs instead of the baseline.",
 )
+@with_options(*PROGRAM_OPTIONS)
 @click.option(
     "--margin",
     type=RATIO,
@@ -123,6 +125,15 @@ def command(
     from harness.run import RunOptions
 
     policy = _policy(margin, alpha, false_alarms, gates_per_month)
+    programs = Programs.take(
+        words,
+        {
+            "RUN": bool(runs),
+            "--interleave": interleave is not None,
+            "--settle": settle_s > 0,
+            "--self-test": self_test_,
+        },
+    )
     if runs and (interleave is not None or settle_s > 0):
         raise UsageError(
             "--interleave and --settle make runs, and RUNs are named", "leave one of them out"
@@ -145,6 +156,8 @@ def command(
         if runs:
             records = [RunRecord.load(find_run(results, name)) for name in runs]
             verdict = gate_runs(service, records, store, policy)
+        elif programs is not None:
+            verdict = programs.gate(options, target, say)
         elif interleave is not None:
             verdict = gate_interleaved(options, say)
         else:

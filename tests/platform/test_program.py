@@ -90,7 +90,7 @@ def test_one_that_ends_at_once_is_reported_with_its_last_line(
         pass
 
 
-def test_one_that_is_not_ready_in_time_is_stopped_and_its_status_told(
+def test_one_that_is_not_ready_in_time_is_stopped_and_its_status_named(
     program: Callable[[str], Program], tmp_path: Path
 ) -> None:
     slow = replace(program("serve()"), ready_path="/absent", ready_s=3.0)

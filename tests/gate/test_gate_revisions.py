@@ -1,0 +1,225 @@
+"""Two revisions side by side: asked for, checked out, built; and what the machine cannot show."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.baseline import TOTAL
+from harness.cli.gate_programs import Programs
+from harness.errors import PlatformError, UsageError
+from harness.gate.compare import compare_interleaved
+from harness.gate.model import Policy
+from harness.gate.noise import Noise, noise_of, pairs_needed, visible_shift
+from harness.gate.revisions import Start, parse_revisions, refuse_place, revision_sides
+from harness.gate.run import GateOptions
+from harness.run import RunOptions
+from tests.gate.made_runs import runs
+from tests.gate.toy_revisions import project, repository
+
+CATALOGUE = Path(__file__).parents[2] / "services"
+WORDS = {
+    "revisions": None,
+    "repository": Path(),
+    "build": None,
+    "start": None,
+    "baseline_command": None,
+    "candidate_command": None,
+    "port_variable": "PORT",
+    "ready_path": None,
+    "ready_s": 60.0,
+}
+
+
+@pytest.fixture
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HARNESS_HOME", str(project(tmp_path / "project", CATALOGUE)))
+    return repository(tmp_path / "repository", {"v1": 1.0, "v2": 1.3})
+
+
+def trees(toy: Path) -> int:
+    said = subprocess.run(
+        ["git", "-C", str(toy), "worktree", "list"], capture_output=True, text=True, check=True
+    )
+    return len(said.stdout.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("main..HEAD", ("main", "HEAD", False)),
+        ("v1.0..", ("v1.0", "HEAD", False)),
+        ("main...feature/x", ("main", "feature/x", True)),
+    ],
+)
+def test_revisions_are_read_as_git_reads_them(text: str, meant: tuple[str, str, bool]) -> None:
+    assert parse_revisions(text) == meant
+
+
+@pytest.mark.parametrize(
+    "text", ["", "main", "..HEAD", "..", "-x..HEAD", "a..--output=x", "a..b..c"]
+)
+def test_what_is_no_pair_of_revisions_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=r"give it as BASE\.\.HEAD"):
+        parse_revisions(text)
+
+
+def test_both_revisions_are_built_in_work_trees_that_go_afterwards(
+    toy: Path, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    how = Start("true", build="cp version built", port_variable="P", ready_s=3.0)
+    with revision_sides("v1..v2", toy, "toy", how, tmp_path / "logs", said.append) as sides:
+        built = [(side.program.directory / "built").read_text() for side in sides]
+        directories = [side.program.directory for side in sides]
+        assert trees(toy) == 3
+    assert built == ["v1", "v2"]
+    assert [side.title.split()[0] for side in sides] == ["v1", "v2"]
+    assert sides[0].program.ready_path == "/health"
+    assert trees(toy) == 1
+    assert not any(directory.exists() for directory in directories)
+    assert [line.split()[0] for line in said] == ["building", "building"]
+
+
+def test_a_build_that_fails_leaves_no_work_tree(toy: Path, tmp_path: Path) -> None:
+    how = Start("true", build="echo no compiler; exit 2")
+    with (
+        pytest.raises(PlatformError, match="exit code 2: no compiler"),
+        revision_sides("v1..v2", toy, "toy", how, tmp_path / "logs", print),
+    ):
+        pass
+    assert trees(toy) == 1
+
+
+def test_commands_run_in_the_directory_of_the_repository_that_was_named(
+    toy: Path, tmp_path: Path
+) -> None:
+    (toy / "part").mkdir()
+    (toy / "part" / "file").write_text("1")
+    subprocess.run(["git", "-C", str(toy), "add", "-A"], check=True)
+    who = ("-c", "user.name=A", "-c", "user.email=a@example.org")
+    subprocess.run(["git", "-C", str(toy), *who, "commit", "-qm", "part"], check=True)
+    how = Start("true", build="test -e file")
+    with revision_sides("HEAD..HEAD", toy / "part", "toy", how, tmp_path / "l", print) as sides:
+        assert sides[0].program.directory.name == "part"
+
+
+@pytest.mark.parametrize(
+    ("revisions", "says"),
+    [("v1..v9", r"no revision 'v9'.*fetch-depth: 0"), ("v9..v1", "no revision 'v9'")],
+)
+def test_a_revision_that_is_not_there_is_named_with_a_remedy(
+    toy: Path, tmp_path: Path, revisions: str, says: str
+) -> None:
+    with (
+        pytest.raises(UsageError, match=says),
+        revision_sides(revisions, toy, "toy", Start("true"), tmp_path, print),
+    ):
+        pass
+
+
+def test_without_a_repository_two_commands_are_the_remedy(tmp_path: Path) -> None:
+    with (
+        pytest.raises(UsageError, match=r"no git repository.*--baseline-command"),
+        revision_sides("a..b", tmp_path, "toy", Start("true"), tmp_path, print),
+    ):
+        pass
+
+
+def test_the_same_revision_and_uncommitted_changes_are_mentioned(toy: Path, tmp_path: Path) -> None:
+    (toy / "version").write_text("changed")
+    said: list[str] = []
+    with revision_sides("v2..HEAD", toy, "toy", Start("true"), tmp_path, said.append):
+        pass
+    assert "measures the machine's noise" in said[0]
+    assert "not committed" in said[1]
+
+
+@pytest.mark.parametrize(
+    ("given", "others", "says"),
+    [
+        ({"revisions": "a..b"}, {}, "add --command"),
+        ({"start": "x"}, {}, "add --revisions"),
+        ({"baseline_command": "x"}, {}, "--baseline-command and --candidate-command"),
+        ({"revisions": "a..b", "start": "x", "candidate_command": "y"}, {}, "exclude each other"),
+        ({"revisions": "a..b", "start": "x"}, {"--settle": True}, "--settle exclude"),
+        ({"revisions": "a..b", "start": "x", "port_variable": "A B"}, {}, "a name like PORT"),
+    ],
+)
+def test_half_of_what_is_needed_is_refused(
+    given: dict[str, str], others: dict[str, bool], says: str
+) -> None:
+    with pytest.raises(UsageError, match=says):
+        Programs.take({**WORDS, **given}, others)
+
+
+def test_without_a_program_the_gate_is_the_usual_one() -> None:
+    words = {**WORDS, "rate": 5.0}
+    assert Programs.take(words, {"--settle": True}) is None
+    assert words == {"rate": 5.0}
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"target": "http://x:1"}, "--target"),
+        ({"behaviour": {"seed": 1}}, "--behaviour"),
+        ({"platform": "kubernetes"}, "--platform"),
+    ],
+)
+def test_another_place_than_the_two_programs_is_refused(
+    changed: dict[str, object], says: str
+) -> None:
+    options = GateOptions(replace(RunOptions("toy"), **changed), runs=4)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=f"{says} and two programs exclude"):
+        refuse_place(options)
+    with pytest.raises(UsageError, match="one pair has no scatter"):
+        refuse_place(GateOptions(RunOptions("toy"), runs=1))
+
+
+def test_noise_is_the_scatter_of_neighbours_without_the_first_run() -> None:
+    made = runs(400, sd=0.02)
+    assert noise_of(made, "p95").sd == pytest.approx(0.02 * math.sqrt(2), rel=0.1)
+    figures = made[0].endpoints[TOTAL]
+    drifting = [
+        replace(run, endpoints={TOTAL: replace(figures, quantiles={"p95": (v, None, None)})})
+        for run, v in zip(made, np.exp(np.linspace(0, 1, 400)), strict=True)
+    ]
+    assert noise_of(drifting, "p95").sd == pytest.approx(1 / 399, rel=0.01)
+    assert noise_of(made, "error_ratio").sd is None
+
+
+def test_the_warning_names_what_a_noisy_machine_cannot_see_and_what_would() -> None:
+    quiet, noisy, hopeless = (Noise("p95", sd) for sd in (0.005, 0.04, 0.8))
+    assert len(quiet.sentences(10, 20.0, Policy())) == 1
+    (_, warning) = noisy.sentences(3, 20.0, Policy())
+    assert "5 % is invisible" in warning
+    assert "--runs" in warning
+    assert "no affordable number" in hopeless.sentences(10, 20.0, Policy())[1]
+    assert "unknown" in Noise("p95", None).sentences(10, 20.0, Policy())[0]
+
+
+@pytest.mark.parametrize(("pairs", "sd"), [(5, 0.01), (10, 0.03)])
+def test_the_shift_called_visible_is_claimed_in_four_of_five_gates(pairs: int, sd: float) -> None:
+    policy = Policy(margin=0.0)
+    shift = visible_shift(sd, pairs, policy)
+    failed = 0
+    for seed in range(120):
+        before = runs(pairs, sd=sd / math.sqrt(2), seed=2 * seed)
+        after = runs(pairs, sd=sd / math.sqrt(2), seed=2 * seed + 1, slow={TOTAL: 1 + shift})
+        verdict = compare_interleaved("toy", "toy", before, after, "p95", policy)
+        primary = next(row for row in verdict.rows if row.primary)
+        failed += primary.outcome == "regression"
+    assert 0.68 <= failed / 120 <= 0.90  # 80 % within 3.3 standard errors
+
+
+def test_as_many_pairs_as_are_advised_show_the_margin_and_one_fewer_does_not() -> None:
+    policy = Policy()
+    wanted = pairs_needed(0.03, policy)
+    assert wanted is not None
+    assert visible_shift(0.03, wanted, policy) <= 0.05 < visible_shift(0.03, wanted - 1, policy)
