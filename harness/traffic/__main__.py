@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from harness.errors import HarnessError
+from harness.traffic.declared import stand_in_for_locust
 from harness.traffic.scenario import describe
 
 
@@ -20,6 +21,7 @@ def main(words: Sequence[str]) -> int:
     if len(words) != 2 or words[0] != "describe":  # noqa: PLR2004 - the word and the file
         sys.stderr.write("usage: python -m harness.traffic describe FILE\n")
         return HarnessError.exit_code
+    stand_in_for_locust()
     try:
         answer, code = asdict(describe(Path(words[1]))), 0
     except HarnessError as error:

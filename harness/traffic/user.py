@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
 import gevent
 from locust import FastHttpUser, task
 
 from harness.load import locust_plugin
-from harness.traffic.model import Audit, Request
+from harness.traffic.declared import Declared
 
 STAND_BY_S = 3600.0
 
 
-class TrafficUser(FastHttpUser):  # type: ignore[misc]
+class TrafficUser(Declared, FastHttpUser):  # type: ignore[misc]
     """A Locust user whose declarative `mix` the native engine sends.
 
     Subclasses set `service`, `mix`, `feeds` and, where writes can be read back, `audit`, and may
@@ -22,10 +20,6 @@ class TrafficUser(FastHttpUser):  # type: ignore[misc]
     """
 
     abstract = True
-    service: ClassVar[str] = ""
-    mix: ClassVar[list[Request]] = []
-    feeds: ClassVar[dict[str, dict[str, Any]]] = {}
-    audit: ClassVar[Audit | None] = None
 
     @task  # type: ignore[untyped-decorator]
     def _stand_by(self) -> None:

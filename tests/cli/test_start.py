@@ -7,6 +7,9 @@ import sys
 
 import pytest
 
+from harness.catalog import project_root
+
+MEMORAI = str(project_root() / "scenarios" / "memorai.py")
 HEAVY = ("gevent", "locust", "matplotlib", "numpy", "pydantic", "rich", "scipy", "yaml")
 
 
@@ -25,6 +28,10 @@ def imported(code: str) -> set[str]:
         ("from harness.cli import run; run(['--help'])", set[str]()),
         ("import harness.catalog, harness.platform.model", set[str]()),
         ("from harness.cli import run; run(['services'])", {"pydantic", "yaml"}),
+        (
+            f"from harness.traffic.__main__ import main; main(['describe', {MEMORAI!r}])",
+            {"numpy"},  # the engine checks the plan
+        ),
     ],
 )
 def test_a_command_imports_only_the_libraries_it_needs(code: str, needed: set[str]) -> None:

@@ -1,0 +1,30 @@
+"""What a scenario's User class declares, without Locust."""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import Any, ClassVar
+
+from harness.traffic.model import Audit, Request
+
+
+class Declared:
+    """The attributes that a traffic model is read from."""
+
+    abstract = True
+    service: ClassVar[str] = ""
+    mix: ClassVar[list[Request]] = []
+    feeds: ClassVar[dict[str, dict[str, Any]]] = {}
+    audit: ClassVar[Audit | None] = None
+
+
+def stand_in_for_locust() -> None:
+    """Let `harness.traffic.user` hold a TrafficUser that declares and cannot run.
+
+    For a process that only describes scenarios: Locust takes half a second to import. A scenario
+    that imports Locust itself gets the real one.
+    """
+    module = ModuleType("harness.traffic.user")
+    vars(module)["TrafficUser"] = type("TrafficUser", (Declared,), {"__module__": module.__name__})
+    sys.modules[module.__name__] = module
