@@ -101,26 +101,39 @@ def recovery_of(
 ) -> Recovery:
     """Recovery by errors, throughput and one quantile of the latency together (9 of 10 seconds).
 
-    Latency and errors by when requests were due, throughput by when they ended; latencies below
-    `unfelt_s` count as that. `own_delay` (`own_delay_of`) is taken off the latencies after the
-    injection. Raises DataError where the stage before is shorter than ten seconds.
+    Latency and errors by when requests were due, throughput by when they ended, as a share of what
+    was due; latencies below `unfelt_s` count as that, errors that the objective allows as none.
+    `own_delay` (`own_delay_of`) is taken off the latencies after the injection. Raises
+    DataError where the stage before is shorter than ten seconds.
     """
     begin, end = int(np.ceil(stages.before)), int(stages.end)
     seconds = np.arange(begin, end)
     due, done = record.series("due"), record.series("done")
-    offered = np.maximum(due.offered[begin:end], 1)
+    offered = due.offered[begin:end]
     latency = record.quantile_series(q)[begin:end].copy()
     if own_delay is not None:
         since = int(stages.inject) - begin
         latency[since:] -= own_delay[begin + since : end]
     series = {
         "latency": np.maximum(latency, unfelt_s(record)),
-        "errors": due.lost[begin:end] / offered,
-        "throughput": np.minimum(done.completed[begin:end].astype(float), offered),
+        "errors": due.lost[begin:end],
+        "throughput": done.completed[begin:end],
     }
     return recovery(
-        seconds, series, stages.inject, stages.heal, latency_tolerance=LATENCY_TOLERANCE
+        seconds,
+        series,
+        stages.inject,
+        stages.heal,
+        latency_tolerance=LATENCY_TOLERANCE,
+        offered=offered,
+        errors_allowed=errors_allowed(record),
     )
+
+
+def errors_allowed(record: RunRecord) -> float:
+    """The error ratio that the service's objective allows; 0 where it promises none."""
+    ratios = [o.threshold for o in record.service.objectives if o.indicator == "error_ratio"]
+    return min(ratios, default=0.0)
 
 
 def own_delay_of(record: RunRecord, stages: Stages, q: float) -> Floats:

@@ -61,6 +61,19 @@ def poisson_bounds(events: float, exposure: float = 1.0, confidence: float = 0.9
     )
 
 
+def excess_p(failed: int, total: int, allowed: float) -> float:
+    """The chance that `failed` or more of `total` requests fail where each does with `allowed`.
+
+    The upper tail of the binomial; 1 where none was sent. Raises DataError as `binomial_bounds`
+    does, and when `allowed` is no share.
+    """
+    if total == 0:
+        return 1.0
+    _check_counts(failed, total)
+    share(allowed, "allowed")
+    return float(special.betainc(failed, total - failed + 1, allowed)) if failed > 0 else 1.0
+
+
 def compare_ratios(
     baseline_failed: int,
     baseline_total: int,

@@ -1,10 +1,11 @@
 """Recovery from a fault, read from per-second series.
 
-A second is in band when every metric given is: latency and errors at most max(97.5 % quantile of
-the seconds before the fault, their median + 10 %), throughput mirrored; for latency the quantile
-is at least Student's prediction limit, which a short baseline needs, and its tolerance can be
-chosen. Recovery is the first second in band from which 9 of 10 seconds are. A single bad second
-as bad as the outage itself is the outage, not chance, and recovery starts after it.
+A second is in band when every metric given is. The limit of latency and throughput is what the
+seconds before the fault predict for the next one (Student's prediction limit at TAIL, latencies
+on the logarithm), at least 10 % from their median; latency's tolerance can be chosen. Errors are
+counted: in band is what the errors before, or the ratio that the objective allows, make likely.
+Recovery is the first second in band from which 9 of 10 seconds are. A single bad second as bad as
+the outage itself is the outage, not chance, and recovery starts after it.
 """
 
 from __future__ import annotations
@@ -15,22 +16,38 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import special
 
 from harness.errors import DataError
+from harness.stats.autocorrelation import memory
 from harness.stats.interval import Floats, finite, t_quantile
 from harness.units import counted
 
 WINDOW = 10
 IN_BAND = 9
-TAIL = 0.025
+TAIL = 0.001
+"""The chance that a fault-free second is out of band by one metric: with it at most 1 % of 180
+fault-free seconds of three metrics show an impact (benchmarks/stats)."""
+
+TAIL_BACK = 0.01
+"""The same once there was an impact, so that an outage with noise is not taken for its end."""
+
 TOLERANCE = 0.10
 LEAST_BASELINE = 10
+LONG = 30
+"""Seconds before the fault from which their memory can be told."""
+
+LEAST_FREEDOM = 4.0
 DETECTION_WINDOW = 5
 DETECTION_BAD = 3
 CLEAR = 2.0
 """A second this many times the band's half width out needs no second one to confirm it."""
 
+FEW_FAILED = 0.05
+"""Of error ratios whose requests are not counted, above none before: twice this ratio is clear."""
+
 HIGHER_IS_WORSE = {"latency": True, "errors": True, "throughput": False}
+OFFERED = "offered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +65,9 @@ class Recovery:
 
     `impact` is the first second that is out of band and confirmed, `detection` the end of the
     third bad second of five. `recovery` is the first recovered second; it happened between
-    `low` and `high`. When it never came, `censored` is true, `recovery` is None and `low` is
-    how long was waited. `after_heal` is `recovery` from the heal (negative: before it).
-    `relapse` is the first confirmed impact after the recovery.
+    `low` and `high`. When it was not seen, `censored` is true, `recovery` is None and `low` is the
+    end of the last bad second: it cannot have come before. `after_heal` is `recovery` from the
+    heal (negative: before it). `relapse` is the first confirmed impact after the recovery.
     """
 
     impact: float | None
@@ -85,18 +102,30 @@ def recovery(
     heal: float | None = None,
     *,
     latency_tolerance: float = TOLERANCE,
+    offered: ArrayLike | None = None,
+    errors_allowed: float = 0.0,
 ) -> Recovery:
     """Impact, detection and recovery of a fault injected at `inject`, on t's clock in seconds.
 
-    `latency_tolerance` is the ratio by which a second's latency may always exceed the median of
-    before.
-
     `t` and each of `series` ("latency", "errors", "throughput"), shape (seconds,), any order.
-    NaN is unknown (no request completed, say) and never in band; so is a missing second. Raises
-    DataError when fewer than ten seconds precede the injection, none follows it, or a name is
-    not known.
+    NaN is unknown (no request completed, say) and never in band; so is a missing second. Whole
+    numbers of errors are counts of failed requests, others are ratios.
+
+    `latency_tolerance` is the ratio by which a second's latency may always exceed the median of
+    before. `offered`, shape (seconds,), is the number of requests due in each second: errors and
+    throughput are then counts, throughput is judged as a share of it, and an error ratio of
+    `errors_allowed` (the objective's) is in band however few failed before. Raises DataError when
+    fewer than ten seconds precede the injection, none follows it, a name is not known, or
+    `errors_allowed` is no share or given without `offered`.
     """
-    grid, columns = _gridded(t, series)
+    if not 0 <= errors_allowed < 1 or (errors_allowed and offered is None):
+        raise DataError(
+            f"errors_allowed is {errors_allowed}", "give a share below 1, and the requests offered"
+        )
+    grid, columns = _gridded(t, series if offered is None else {**series, OFFERED: offered})
+    due = columns.pop(OFFERED, None)
+    if due is not None and "throughput" in columns:
+        columns["throughput"] = _completed_share(columns["throughput"], due)
     start = int(np.searchsorted(grid, math.floor(inject)))
     before = np.flatnonzero(grid < math.floor(inject))
     if len(before) < LEAST_BASELINE:
@@ -111,10 +140,18 @@ def recovery(
         )
     if heal is not None and heal < inject:
         raise DataError(f"heal at {heal:g} is before inject at {inject:g}", "swap them")
-    bands = tuple(
-        _band(name, values[:start], latency_tolerance) for name, values in columns.items()
-    )
-    excess = _excess(columns, bands)
+
+    def limits(tail: float) -> dict[str, _Limits]:
+        return {
+            name: _error_limits(values, start, due, errors_allowed, tail)
+            if name == "errors"
+            else _limits(name, values, start, latency_tolerance, tail)
+            for name, values in columns.items()
+        }
+
+    strict = limits(TAIL)
+    bands = tuple(Band(n, one.typical, float(np.median(one.limit))) for n, one in strict.items())
+    excess = _excess(columns, strict)
     bad = excess > 1
     first = _impact(excess, start)
     if first is None:
@@ -133,7 +170,7 @@ def recovery(
             bands=bands,
             reason=calm,
         )
-    return _measured(grid, excess, first, inject, heal, bands)
+    return _measured(grid, _excess(columns, limits(TAIL_BACK)), first, inject, heal, bands)
 
 
 def log_rank(
@@ -173,7 +210,7 @@ def log_rank(
 def _gridded(t: ArrayLike, series: Mapping[str, ArrayLike]) -> tuple[Floats, dict[str, Floats]]:
     """One row a second, ascending; missing seconds are NaN."""
     seconds = np.floor(finite(t, "t"))
-    unknown = [name for name in series if name not in HIGHER_IS_WORSE]
+    unknown = [name for name in series if name not in {*HIGHER_IS_WORSE, OFFERED}]
     if unknown or not series:
         name = unknown[0] if unknown else "nothing"
         raise DataError(f"the series has {name}", f"give any of {', '.join(HIGHER_IS_WORSE)}")
@@ -197,45 +234,107 @@ def _gridded(t: ArrayLike, series: Mapping[str, ArrayLike]) -> tuple[Floats, dic
     return np.asarray(grid, dtype=np.float64), columns
 
 
-def _band(metric: str, before: Floats, latency_tolerance: float) -> Band:
-    known = before[np.isfinite(before)]
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """The worst value in band of every second, shape (seconds,), and the band's half width."""
+
+    typical: float
+    limit: Floats
+    room: Floats
+
+
+def _known(metric: str, before: Floats) -> Floats:
+    known: Floats = before[np.isfinite(before)]
     if len(known) < LEAST_BASELINE:
         raise DataError(
             f"{metric} is known in {counted(len(known), 'second')} before the injection",
             f"the band needs {LEAST_BASELINE} or more",
         )
+    return known
+
+
+def _limits(
+    metric: str, values: Floats, start: int, latency_tolerance: float, tail: float
+) -> _Limits:
+    known = _known(metric, values[:start])
     typical = float(np.median(known))
     room = (latency_tolerance if metric == "latency" else TOLERANCE) * abs(typical)
     if HIGHER_IS_WORSE[metric]:
-        limit = max(float(np.quantile(known, 1 - TAIL)), typical + room)
-        return Band(metric, typical, max(limit, _predicted(metric, known)))
-    return Band(metric, typical, min(float(np.quantile(known, TAIL)), typical - room))
+        limit = max(typical + room, _predicted(known, tail))
+    else:
+        limit = min(typical - room, -_predicted(-known, tail))
+    whole = np.full(len(values), limit)
+    return _Limits(typical, whole, np.abs(whole - typical))
 
 
-def _predicted(metric: str, known: Floats) -> float:
-    """The value that the next second's latency exceeds with a chance of TAIL only.
+def _predicted(known: Floats, tail: float) -> float:
+    """The value that the next second exceeds with a chance of `tail` only.
 
-    The sample's own quantile promises that for long baselines: of ten seconds it is nearly their
-    maximum, which one second in eleven exceeds. So: Student's prediction limit on the logarithms
-    (latencies are near lognormal), which is the same for long ones.
+    Student's prediction limit, on the logarithms of positive values (latencies are near
+    lognormal). Long series are taken for as many independent seconds as their memory leaves.
     """
-    if metric != "latency" or known.min() <= 0:
-        return -math.inf
-    logs, n = np.log(known), len(known)
-    width = t_quantile(1 - TAIL, n - 1) * float(logs.std(ddof=1)) * math.sqrt(1 + 1 / n)
-    return math.exp(float(logs.mean()) + width)
+    logs = bool(known.min() > 0)
+    x: Floats = np.log(known) if logs else known
+    n = float(len(x))
+    if len(x) >= LONG:
+        n /= max(memory(x).time, 1.0)
+    width = t_quantile(1 - tail, max(n - 1, LEAST_FREEDOM)) * float(x.std(ddof=1))
+    limit = float(x.mean()) + width * math.sqrt(1 + 1 / n)
+    return math.exp(min(limit, 700.0)) if logs else limit
 
 
-def _excess(columns: Mapping[str, Floats], bands: Sequence[Band]) -> Floats:
-    """The worst metric's distance from typical in half bands, per second; > 1 is out of band."""
+def _error_limits(
+    values: Floats, start: int, due: Floats | None, allowed: float, tail: float
+) -> _Limits:
+    """What the errors before, or the objective, make likely in a second.
+
+    Counts of the next second by the negative binomial that Jeffreys' prior predicts, by the
+    Poisson quantile of the objective's ratio where that allows more.
+    """
+    known = _known("errors", values[:start])
+    typical = float(np.median(known))
+    if due is None and not _are_counts(values[np.isfinite(values)]):
+        limit = max(typical * (1 + TOLERANCE), float(np.quantile(known, 1 - tail)))
+        room = limit - typical if limit > typical else FEW_FAILED
+        return _Limits(typical, np.full(len(values), limit), np.full(len(values), room))
+    exposure = np.ones(len(values)) if due is None else np.nan_to_num(due)
+    seen = float(exposure[:start][np.isfinite(values[:start])].sum())
+    shape, scale = float(known.sum()) + 0.5, exposure / max(seen, 1.0)
+    likely = special.nbdtrik(1 - tail, shape, 1 / (1 + scale))
+    objective = special.pdtrik(1 - tail, np.maximum(allowed * exposure, 1e-12))
+    limit_s = np.ceil(np.maximum(np.nan_to_num(likely), np.nan_to_num(objective)) - 1e-9)
+    limit_s = np.maximum(limit_s, typical * (1 + TOLERANCE))
+    limits: Floats = np.asarray(np.maximum(limit_s, 1.0), dtype=np.float64)
+    return _Limits(typical, limits, np.maximum(limits - typical, 1.0))
+
+
+def _are_counts(errors: Floats) -> bool:
+    """Whether errors without their requests are counts: whole numbers, not a ratio of 0 and 1.
+
+    Seconds in a row of nothing but errors are a ratio of 1, not one failed request each.
+    """
+    if np.any(errors % 1 != 0):
+        return False
+    ones = np.convolve(errors == 1, np.ones(DETECTION_BAD, dtype=int))
+    return bool(errors.max() > 1 or ones.max() < DETECTION_BAD)
+
+
+def _completed_share(completed: Floats, due: Floats) -> Floats:
+    """The share of the due requests that was completed, 1 at most; 1 where none was due."""
+    known: Floats = np.minimum(completed / np.maximum(due, 1.0), 1.0)
+    share: Floats = np.where((due == 0) & np.isfinite(completed), 1.0, known)
+    return share
+
+
+def _excess(columns: Mapping[str, Floats], limits: Mapping[str, _Limits]) -> Floats:
+    """The worst metric's distance beyond typical in half bands, per second; > 1 is out of band."""
     worst: Floats = np.zeros(len(next(iter(columns.values()))))
-    for band in bands:
-        values = columns[band.metric]
-        sign = 1.0 if HIGHER_IS_WORSE[band.metric] else -1.0
-        room = sign * (band.limit - band.typical)
-        distance = sign * (values - band.typical)
+    for name, one in limits.items():
+        sign = 1.0 if HIGHER_IS_WORSE[name] else -1.0
+        values = columns[name]
+        beyond = sign * (values - one.limit)
         with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = distance / room if room > 0 else np.where(distance > 0, np.inf, 0.0)
+            ratio = np.where(one.room > 0, 1 + beyond / one.room, np.where(beyond > 0, np.inf, 0.0))
         worst = np.asarray(np.fmax(worst, np.where(np.isnan(values), np.inf, ratio)), np.float64)
     return worst
 
@@ -266,7 +365,7 @@ def _measured(
 ) -> Recovery:
     bad = excess > 1
     back = _recovered(excess, bad, first)
-    last = float(grid[-1]) + 1 - inject
+    last = float(grid[np.flatnonzero(bad)[-1]]) + 1 - inject
     end = len(grid) if back is None else back
     relapse = None if back is None else _relapse(bad, back + WINDOW)
     since = None if back is None else float(grid[back]) - inject

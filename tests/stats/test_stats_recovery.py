@@ -118,3 +118,86 @@ def test_log_rank_tells_slow_recoveries_from_fast_ones() -> None:
     placebo = [1, 1, 2, 2, 3, 4, 4, 5, 5, 8, 8, 8, 8, 11, 11, 12, 12, 15, 17, 22, 23]
     trial = log_rank(placebo, [False] * 21, six_mp, [bool(c) for c in out])
     assert trial.statistic == pytest.approx(16.79, abs=0.01)
+
+
+def sound(random: np.random.Generator, seconds: int, failing: float) -> dict[str, Floats]:
+    """Two hundred Poisson requests a second, each failing with the chance `failing`."""
+    offered = random.poisson(200, seconds).astype(float)
+    errors = random.binomial(offered.astype(int), failing).astype(float)
+    latency = 0.01 * np.exp(0.07 * random.standard_normal(seconds))
+    return {
+        "latency": latency, "errors": errors, "throughput": offered - errors, "offered": offered,
+    }  # fmt: skip
+
+
+def test_where_nothing_was_broken_at_most_one_stretch_in_a_hundred_shows_an_impact() -> None:
+    random = np.random.default_rng(10)
+    impacts = 0
+    for _ in range(400):
+        made = sound(random, 240, 0.001)
+        due = made.pop("offered")
+        found = recovery(np.arange(240.0), made, 60, offered=due, errors_allowed=0.001)
+        impacts += found.impact is not None
+    assert impacts <= 8
+
+
+def test_poisson_throughput_without_its_offered_requests_is_no_impact_either() -> None:
+    random = np.random.default_rng(11)
+    series = [{"throughput": random.poisson(200, 240).astype(float)} for _ in range(300)]
+    impacts = sum(recovery(np.arange(240.0), one, 60).impact is not None for one in series)
+    assert impacts <= 6
+
+
+def test_errors_that_the_objective_allows_are_no_impact_and_more_are() -> None:
+    made = sound(np.random.default_rng(12), 120, 0.0)
+    due = made.pop("offered")
+    made["errors"][80] = 1
+    t = np.arange(120.0)
+    assert recovery(t, made, 60, offered=due, errors_allowed=0.001).impact is None
+    made["errors"][80:83] = 20
+    assert recovery(t, made, 60, offered=due, errors_allowed=0.001).impact == 20
+
+
+def test_a_censored_recovery_came_no_sooner_than_the_last_bad_second_ended() -> None:
+    t = np.arange(88.0)
+    latency = 0.1 + 0.001 * (t % 5)
+    latency[60:80] = 1.0
+    found = recovery(t, {"latency": latency}, 60)
+    assert (found.censored, found.low) == (True, 20)
+
+
+def test_one_bad_second_alone_is_an_impact_only_where_it_is_clear() -> None:
+    t = np.arange(90.0)
+    latency = 0.1 + 0.001 * (t % 5)
+    for value, impact in ((0.115, None), (0.13, 10)):
+        latency[70] = value
+        assert recovery(t, {"latency": latency}, 60).impact == impact
+    latency[70:72] = 0.115
+    assert recovery(t, {"latency": latency}, 60).impact == 10
+
+
+def test_the_band_of_a_short_noisy_before_is_what_it_predicts() -> None:
+    random = np.random.default_rng(13)
+    impacts = 0
+    for _ in range(300):
+        latency = np.exp(0.2 * random.standard_normal(60))
+        impacts += recovery(np.arange(60.0), {"latency": latency}, 11).impact is not None
+    assert impacts <= 6
+
+
+def test_an_allowed_ratio_needs_the_requests_it_is_a_ratio_of() -> None:
+    made = sound(np.random.default_rng(14), 90, 0.0)
+    due = made.pop("offered")
+    with pytest.raises(DataError, match="errors_allowed"):
+        recovery(np.arange(90.0), made, 60, errors_allowed=0.001)
+    with pytest.raises(DataError, match="errors_allowed"):
+        recovery(np.arange(90.0), made, 60, offered=due, errors_allowed=1.5)
+
+
+def test_lone_failed_requests_are_no_impact_and_seconds_of_nothing_but_errors_are() -> None:
+    t = np.arange(120.0)
+    errors = np.zeros(120)
+    errors[[80, 82, 100]] = 1
+    assert recovery(t, {"errors": errors}, 60).impact is None
+    errors[90:95] = 1
+    assert recovery(t, {"errors": errors}, 60).impact is not None
