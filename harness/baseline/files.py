@@ -12,7 +12,7 @@ from pathlib import Path
 from harness.baseline.document import RESTORE, render_baselines
 from harness.baseline.model import Baseline
 from harness.errors import BaselineError
-from harness.record import make_directory, write_atomic
+from harness.record import write_atomic
 from harness.record.storage import writing
 
 LOCK_S = 60.0
@@ -23,12 +23,11 @@ _POLL_S = 0.02
 
 @contextlib.contextmanager
 def locked(directory: Path) -> Iterator[None]:
-    """Keep every other process from changing the files of a directory, which is made if missing.
+    """Keep every other process from changing the files of a directory.
 
     The kernel drops the lock with its holder, and no file is left. Raises BaselineError when
     another holds it for a minute, RecordError where the directory cannot be used.
     """
-    make_directory(directory)
     with writing(directory):
         handle = os.open(directory, os.O_RDONLY)
     try:

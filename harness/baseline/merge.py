@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,7 +55,7 @@ def merge_files(ours: Path, theirs: Path, base: Path | None = None) -> Groups:
     As a git merge driver: `harness baseline merge --base %O %A %B`. Raises BaselineError and
     leaves `ours` as it is where that cannot be.
     """
-    with locked(ours.parent):
+    with _changing(ours):
         sides = [parse_baselines(read_text(path), str(path)) for path in (ours, theirs)]
         text = read_text(base) if base is not None and base.is_file() else ""
         merged = merge_groups(_ancestor(text, str(base)), *sides)
@@ -68,7 +69,7 @@ def repair_file(path: Path) -> Groups:
     Elsewhere a run that the file lists more than once is kept once. Raises BaselineError for
     conflict markers in a path that git does not hold as unmerged.
     """
-    with locked(path.parent):
+    with _changing(path):
         ancestor, ours, theirs = (_stage(path, number) for number in STAGES)
         if ours is None or theirs is None:
             merged = _repaired(path)
@@ -80,6 +81,12 @@ def repair_file(path: Path) -> Groups:
             merged = merge_groups(_ancestor(ancestor or "", f"{path} (ancestor)"), *sides)
         write_atomic(path, render_baselines(merged))
     return merged
+
+
+def _changing(path: Path) -> AbstractContextManager[None]:
+    if not path.parent.is_dir():
+        raise BaselineError(f"{path}: no such directory", "name a baseline file")
+    return locked(path.parent)
 
 
 def _repaired(path: Path) -> Groups:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from harness.baseline.measure import conditions_of, measure
 from harness.baseline.model import Acceptance, AcceptedRun, Baseline, Conditions
 from harness.errors import BaselineError, NoBaseline
 from harness.judge import Verdict, judge
-from harness.record import RunRecord
+from harness.record import RunRecord, make_directory
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +150,7 @@ class BaselineStore:
         service, scenario = records[0].service.name, records[0].plan.traffic.scenario
         path = self.path(service, scenario)
         entries = [_entry(one, label, acceptance, even_failed=even_failed) for one in records]
+        make_directory(path.parent)
         with locked(path.parent):
             group: Baseline | None = None
             for record, entry in zip(records, entries, strict=True):
@@ -189,7 +190,9 @@ class BaselineStore:
 
     def save(self, baseline: Baseline) -> None:
         """Replace the group of the same conditions, or add it; an empty group is removed."""
-        with locked(self.path(baseline.service, baseline.scenario).parent):
+        directory = self.path(baseline.service, baseline.scenario).parent
+        make_directory(directory)
+        with locked(directory):
             self._replace(baseline)
 
     def _replace(self, baseline: Baseline) -> None:
@@ -239,7 +242,8 @@ class BaselineStore:
 
     def _changing(self, service: str) -> AbstractContextManager[None]:
         check_name("service", service, str(self.root))
-        return locked(self.root / service)
+        directory = self.root / service
+        return locked(directory) if directory.is_dir() else nullcontext()
 
     def _having(self, service: str, run_id: str) -> Baseline:
         found, damaged = self.scan(service)

@@ -149,6 +149,7 @@ def list_(service: str | None, *, baselines: Path | None, as_json: bool) -> None
 def show(service: str, *, baselines: Path | None) -> None:
     """Show the accepted runs of SERVICE: figures, commits, who accepted them."""
     from harness.errors import BaselineError
+    from harness.units import one_line
 
     found, damaged = _store(baselines).scan(service)
     if not found and not damaged:
@@ -156,10 +157,10 @@ def show(service: str, *, baselines: Path | None) -> None:
     for one in found:
         click.echo(f"{one.service} {one.scenario}: {_where(one)}")
         for run in one.runs:
-            click.echo(f"  {_line(run)}")
+            click.echo(f"  {one_line(_line(run))}")
         for note in one.notes:
             left = f" ({note['had']} to {note['left']} runs)" if "had" in note else ""
-            click.echo(f"  note: {note.get('reason', '')}{left}")
+            click.echo(f"  note: {one_line(str(note.get('reason', '')))}{left}")
     _report(damaged)
 
 
@@ -283,7 +284,7 @@ def _line(run: AcceptedRun) -> str:
         parts.append(f"accepted although {run.outcome}")
     if run.acceptance:
         parts.append(f"by {run.acceptance.by}, {run.acceptance.at[:10]}")
-    return "  ".join(parts)
+    return " | ".join(parts)
 
 
 def _short(one: Baseline) -> dict[str, object]:
@@ -298,5 +299,7 @@ def _short(one: Baseline) -> dict[str, object]:
 
 
 def _where(one: Baseline) -> str:
+    from harness.units import one_line
+
     kept = one.conditions
-    return f"{kept.platform}, {kept.machine}, {kept.profile.split()[0]}"
+    return one_line(f"{kept.platform}, {kept.machine}, {kept.profile.partition(' ')[0]}")

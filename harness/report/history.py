@@ -19,10 +19,11 @@ from harness.errors import UsageError
 from harness.git import short_commit
 from harness.record.storage import make_directory, writing
 from harness.report.terminal import make_console
-from harness.units import format_duration, format_rate, format_ratio
+from harness.units import format_duration, format_rate, format_ratio, one_line
 
 INK, MUTED, LINE, BLUE, RED = "#16202c", "#5b6775", "#dfe3e8", "#1f62d0", "#c2261d"
 MOST_PANELS = 12
+LONGEST_CELL = 80
 SHOWN_RUNS = 20
 """The latest; --json and the plot have all."""
 
@@ -33,22 +34,23 @@ def print_history(found: History, stream: TextIO) -> None:
     """The latest runs, changes with the run and commit where each began, drift, levels."""
     console = make_console(stream)
     where = found.conditions
-    console.print(
+    head = (
         f"{found.service} {found.scenario}: {len(found.runs)} runs, "
         f"{len(found.accepted)} accepted; {where.platform}, {where.machine}, "
-        f"{where.profile.split()[0]}"
+        f"{where.profile.partition(' ')[0]}"
     )
+    console.print(Text(one_line(head)))
     console.print(_runs_table(found))
     if found.changes:
         console.print(_changes_table(found.changes))
     else:
         console.print("  no change of level beyond chance")
     for sentence in (*map(_drift, found.trends), *_standing(found)):
-        console.print(f"  {sentence}", style="yellow")
+        console.print(Text(f"  {one_line(sentence)}", style="yellow"))
     starts = sorted({change.run for change in found.changes} & found.accepted)
     if starts:
         cut = f"harness baseline cut {found.service} {starts[-1]} --reason ..."
-        console.print(f"  to begin the baseline at the last change: {cut}")
+        console.print(Text(f"  to begin the baseline at the last change: {one_line(cut)}"))
 
 
 def _runs_table(found: History) -> Table:
@@ -62,12 +64,14 @@ def _runs_table(found: History) -> Table:
         if run.acceptance is not None:
             accepted = f"{run.acceptance.at[:10]} by {run.acceptance.by}"
         table.add_row(
-            run.id,
-            short_commit(run.commit),
-            short_commit(run.service_commit) if run.service_commit else "-",
-            "-" if value is None else _value(found.primary, value),
-            run.outcome or "-",
-            Text(accepted),
+            *_texts(
+                run.id,
+                short_commit(run.commit),
+                short_commit(run.service_commit) if run.service_commit else "-",
+                "-" if value is None else _value(found.primary, value),
+                run.outcome or "-",
+                accepted,
+            )
         )
     return table
 
@@ -78,14 +82,22 @@ def _changes_table(changes: Sequence[Change]) -> Table:
         table.add_column(name, justify="right" if name in {"shift", "interval"} else "left")
     for change in changes:
         table.add_row(
-            *(place(change), change.metric),
-            size(change, change.shift),
-            f"{size(change, change.low)} to {size(change, change.high)}",
-            change.run,
-            f"{short_commit(change.previous_commit)}..{short_commit(change.commit)}",
+            *_texts(
+                place(change),
+                change.metric,
+                size(change, change.shift),
+                f"{size(change, change.low)} to {size(change, change.high)}",
+                change.run,
+                f"{short_commit(change.previous_commit)}..{short_commit(change.commit)}",
+            ),
             style="red" if change.shift > 0 else "green",
         )
     return table
+
+
+def _texts(*cells: str) -> Iterator[Text]:
+    """Names come from records, and records from anywhere: no markup, no control characters."""
+    return (Text(one_line(cell, LONGEST_CELL)) for cell in cells)
 
 
 def _drift(trend: Trend) -> str:
@@ -123,7 +135,7 @@ def write_plot(found: History, path: Path) -> None:
     grid[-1].set_xlabel("runs, oldest first")
     grid[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.suptitle(
-        f"{found.service} {found.scenario}, {found.conditions.profile.split()[0]}", color=INK
+        f"{found.service} {found.scenario}, {found.conditions.profile.partition(' ')[0]}", color=INK
     )
     make_directory(path.parent)
     with writing(path.parent):

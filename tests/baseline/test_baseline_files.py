@@ -290,6 +290,18 @@ def test_the_commit_of_the_service_who_accepted_and_changes_are_shown(
         assert part in shown, shown
 
 
+def test_what_is_not_there_is_one_line_and_is_not_made(tmp_path: Path) -> None:
+    store = BaselineStore(tmp_path / "baselines")
+    with pytest.raises(BaselineError, match="has no accepted run x"):
+        store.drop("memorai", "x", "noisy")
+    for path in (tmp_path / "gone" / "a.json", tmp_path / "a.json"):
+        with pytest.raises(BaselineError, match=r"no such directory|cannot be read"):
+            repair_file(path)
+        with pytest.raises(BaselineError, match=r"no such directory|cannot be read"):
+            merge_files(path, path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_read_only_place_is_one_line(tmp_path: Path, made: RunRecord) -> None:
     (tmp_path / "baselines").write_text("a file")
     with pytest.raises(RecordError, match="cannot write here"):
