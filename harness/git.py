@@ -14,6 +14,9 @@ TIMEOUT_S = 3.0
 
 SHORT = 10
 
+OF_ONE_REPOSITORY = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
+"""Variables that git sets for hooks and drivers; they would answer for another directory."""
+
 
 def ask_git(directory: Path, *words: str) -> str | None:
     """What git says on standard output; None without git, a repository or an answer in time."""
@@ -41,6 +44,11 @@ def run_git(directory: Path, *words: str, timeout_s: float = 300.0) -> str:
     return done.stdout.strip()
 
 
+def elsewhere() -> dict[str, str]:
+    """This process's variables without those that bind git to one repository."""
+    return {name: each for name, each in os.environ.items() if name not in OF_ONE_REPOSITORY}
+
+
 def _git(
     directory: Path, words: tuple[str, ...], timeout_s: float
 ) -> subprocess.CompletedProcess[str]:
@@ -50,7 +58,7 @@ def _git(
         encoding="utf-8",
         errors="replace",
         stdin=subprocess.DEVNULL,
-        env=os.environ | {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"},
+        env={**elsewhere(), "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"},
         timeout=timeout_s,
         check=False,
     )

@@ -10,6 +10,7 @@ import numpy as np
 
 from harness.baseline.model import QUANTILES, TOTAL, AcceptedRun, Baseline
 from harness.stats.compare import compare_metric
+from harness.stats.drift import drift
 
 BLOCK = 5
 """Runs that make one level: as many as a baseline should have before it is compared with."""
@@ -145,3 +146,29 @@ def standing_now(baseline: Baseline, metric: str) -> tuple[Gap, ...]:
     if len(found) < 2:  # noqa: PLR2004 - nothing before it
         return ()
     return gaps(found[:-1], found[-1].values, lower_is_better=metric != "throughput")
+
+
+def level_warnings(
+    baseline: Baseline, candidates: Sequence[AcceptedRun], metric: str, margin: float
+) -> tuple[str, ...]:
+    """What a gate must mention though it may pass: the sum of steps that were each too small.
+
+    One sentence for each earlier level that the candidates are worse than, beyond chance and by
+    the margin or more, and one for the drift of all accepted runs and the candidates, if any.
+    """
+    found = [
+        gap.sentence(metric)
+        for gap in standing(baseline, candidates, metric)
+        if gap.beyond_chance and abs(gap.shift) >= margin
+    ]
+    if not found:
+        return ()
+    known = accepted_series(baseline, metric)
+    now = [run.values(metric, TOTAL) for run in candidates]
+    seen = drift([*(value for _, value in known), *(v for v in now if v is not None)], ALPHA)
+    if seen is not None and seen.p_value <= ALPHA and seen.scale == "ratio":
+        found.append(
+            f"{metric} of all endpoints drifts by {seen.slope:+.1%} a run "
+            f"[{seen.low:+.1%}, {seen.high:+.1%}] since {known[0][0][:10]}"
+        )
+    return tuple(found)

@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 
 from harness.errors import PlatformError
+from harness.git import elsewhere
 from harness.record.storage import make_directory, writing
 
 HOSTS = ("127.0.0.1", "::1")
@@ -36,6 +37,9 @@ KILL_S = 5.0
 """How long killed processes are waited for: only the kernel can hold them."""
 
 LAST_LINE = 200
+
+SECRETS = frozenset({"HARNESS_PROMETHEUS_TOKEN"})
+"""Variables that a program under test has no business with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,12 +218,17 @@ def start(
         return subprocess.Popen(
             ["/bin/sh", "-c", command],
             cwd=directory,
-            env={**os.environ, **environment, **variables},
+            env={**_inherited(), **environment, **variables},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+
+
+def _inherited() -> dict[str, str]:
+    """This process's variables but those that are for the harness or for git alone."""
+    return {name: each for name, each in elsewhere().items() if name not in SECRETS}
 
 
 def free_port() -> int:

@@ -20,7 +20,7 @@ from harness.baseline import (
     histories,
     history,
 )
-from harness.baseline.levels import accepted_series, standing, standing_now
+from harness.baseline.levels import accepted_series, level_warnings, standing, standing_now
 from harness.cli.baseline import group as baseline_command
 from harness.cli.history import command
 from harness.errors import BaselineError, RecordError, UsageError
@@ -168,6 +168,20 @@ def test_candidates_within_the_margin_of_the_last_level_stand_far_above_the_olde
     assert gap.beyond_chance
     assert gap.shift == pytest.approx(1.02**19 - 1, rel=0.05)
     assert "against the oldest and best accepted level, 5 runs of 2026-03-01" in gap.sentence("p95")
+
+
+def test_a_gate_mentions_what_small_steps_add_up_to_and_nothing_else() -> None:
+    made = drifting(0.02, 20)
+    candidates = [replace(run, id=f"new-{run.id}") for run in drifting(0.02, 23)[20:]]
+    baseline = Baseline("memorai", "memorai", CONDITIONS, tuple(made))
+    level, slope = level_warnings(baseline, candidates, "p95", 0.05)
+    assert "against the oldest and best accepted level" in level
+    assert "drifts by +2.0% a run" in slope
+    assert level_warnings(baseline, candidates, "p95", 1.0) == ()
+    steady = Baseline("memorai", "memorai", CONDITIONS, tuple(series(runs(20))))
+    assert level_warnings(steady, runs(3, seed=9, name="new"), "p95", 0.05) == ()
+    faster = runs(3, seed=9, name="new", slow={TOTAL: 0.5})
+    assert level_warnings(steady, faster, "p95", 0.05) == ()
 
 
 def test_the_best_of_many_equal_levels_is_seldom_taken_for_a_better_one() -> None:

@@ -177,3 +177,14 @@ def test_a_build_that_fails_or_hangs_is_one_line_with_its_log(tmp_path: Path) ->
         run_to_end("true", tmp_path / "gone", tmp_path / "log", 5.0)
     run_to_end("touch done", tmp_path, tmp_path / "log", 5.0)
     assert (tmp_path / "done").exists()
+
+
+def test_it_inherits_neither_the_harness_s_token_nor_a_hook_s_repository(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HARNESS_PROMETHEUS_TOKEN", "GIT_DIR", "KEPT"):
+        monkeypatch.setenv(name, "secret")
+    run_to_end("env > variables", tmp_path, tmp_path / "log", 5.0)
+    names = {line.partition("=")[0] for line in (tmp_path / "variables").read_text().splitlines()}
+    assert "KEPT" in names
+    assert not names & {"HARNESS_PROMETHEUS_TOKEN", "GIT_DIR"}

@@ -46,3 +46,11 @@ def test_without_a_repository_there_is_no_commit(tmp_path: Path) -> None:
 def test_a_short_commit_keeps_what_says_that_files_were_changed() -> None:
     assert short_commit("a" * 40 + "-dirty") == "aaaaaaaaaa-dirty"
     assert short_commit(None) == "?"
+
+
+def test_a_hook_of_another_repository_does_not_answer_for_it(
+    repository: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = capture_environment(repository)["commit"]
+    monkeypatch.setenv("GIT_DIR", str(tmp_path_factory.mktemp("other")))
+    assert capture_environment(repository)["commit"] == commit
