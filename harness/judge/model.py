@@ -6,12 +6,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from harness.catalog.model import Objective
 from harness.errors import RecordError
 from harness.record.run import SCHEMA, check_schema
 from harness.record.storage import read_object
+from harness.typed import adapter
 
 Outcome = Literal["pass", "fail", "inconclusive", "invalid"]
 
@@ -122,9 +123,6 @@ class Verdict:
         return {"schema": SCHEMA, "exit_code": self.exit_code, **asdict(self)}
 
 
-_VERDICT = TypeAdapter(Verdict)
-
-
 def load_verdict(path: Path) -> Verdict | None:
     """The verdict stored in verdict.json; None when there is no such file.
 
@@ -136,7 +134,7 @@ def load_verdict(path: Path) -> Verdict | None:
     check_schema(path, stored)
     stored = {key: value for key, value in stored.items() if key not in {"schema", "exit_code"}}
     try:
-        return _VERDICT.validate_python(stored)
+        return adapter(Verdict).validate_python(stored)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])

@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from harness.errors import RecordError, UsageError
 from harness.judge.experiment import ExperimentVerdict, judge_experiment
@@ -21,13 +20,14 @@ from harness.judge.verdict import judge
 from harness.record.find import VERDICT_FILES
 from harness.record.run import RunRecord, check_schema
 from harness.record.storage import read_object, write_atomic, writing
+from harness.typed import adapter
 
 RecordVerdict = Verdict | ExperimentVerdict | ScalingVerdict
 
-_KINDS: Mapping[str, TypeAdapter[Any]] = {
-    "experiment.json": TypeAdapter(ExperimentVerdict),
-    "scaling.json": TypeAdapter(ScalingVerdict),
-    "verdict.json": TypeAdapter(Verdict),
+_KINDS: Mapping[str, type[RecordVerdict]] = {
+    "experiment.json": ExperimentVerdict,
+    "scaling.json": ScalingVerdict,
+    "verdict.json": Verdict,
 }
 
 
@@ -43,7 +43,7 @@ def stored_verdict(directory: Path) -> RecordVerdict | None:
     check_schema(path, stored)
     fields = {key: value for key, value in stored.items() if key not in {"schema", "exit_code"}}
     try:
-        found: RecordVerdict = _KINDS[path.name].validate_python(fields)
+        found: RecordVerdict = adapter(_KINDS[path.name]).validate_python(fields)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
