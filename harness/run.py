@@ -8,7 +8,7 @@ search or a comparison can make several runs against one deployment.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 
 from harness import prometheus
 from harness.catalog import load_catalog, project_root
-from harness.catalog.model import Environment, Service
+from harness.catalog.model import Environment, Objective, Service
 from harness.drive import Drive, Message
 from harness.errors import Interrupted, UsageError
 from harness.judge import Verdict, judge
@@ -109,6 +109,8 @@ class Session:
     """What drives the load: a child on this machine unless another is given."""
 
     prometheus: Prometheus | None = None
+    early: Callable[[LoadPlan, Sequence[Objective]], EarlyEnd] = EarlyEnd
+    """What decides that a run ends before its plan."""
 
     def profile(self, rate: float | None = None, duration_s: float | None = None) -> LoadProfile:
         """The profile asked for, with this run's own rate and hold where given."""
@@ -153,7 +155,7 @@ class Session:
         listen: Callable[[Message], None] | None,
     ) -> bool:
         """Load to the end, or to an early one; whether the user interrupted it."""
-        early = EarlyEnd(plan, self.service.objectives) if self.options.early_end else None
+        early = self.early(plan, self.service.objectives) if self.options.early_end else None
         drive = Drive(writer, listen, early)
         watch = Watcher(self.platform, self.service, drive.told.put)
         return drive.run(watch, self.load(plan, scenario_environment(self.service)))

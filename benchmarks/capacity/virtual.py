@@ -135,34 +135,35 @@ class Virtual:
         while len(rows) < round(hold_s) and not early:
             rows.append(self._second(rate))
             counts = np.array([row for row, *_ in rows]).T
-            early = lost_for_certain(self.limits, counts[2:], counts[0], hold_s)
+            early = lost_for_certain(self.limits, counts[3:], counts[0], hold_s)
         counts = np.array([row for row, *_ in rows]).T
         if not early:
             server.rest(min(DRAIN_S, server.backlog / max(server.speed(), 1e-9)))
-        offered, lost = counts[0], counts[1]
+        offered, lost, refused = counts[:3]
         trouble = "noise" if self.noise and server.random.random() < self.noise else None
         completed = float((offered - lost).sum()) / len(offered)
         mean = sum(total for _, total, _ in rows) / max(int((offered - lost).sum()), 1)
         return Observation(
             run=f"{seed}", rate=rate, allowed=tuple(limit.allowed for limit in self.limits),
-            offered=offered, bad=counts[2:], lost=lost,
+            offered=offered, bad=counts[3:], lost=lost, refused=refused,
             medians=np.array([median for *_, median in rows]),
             completed_rate=completed, p95=None, concurrency=completed * mean, waited=False,
             cpu=None, trouble=trouble, ended_early=early,
         )  # fmt: skip
 
     def _second(self, rate: float) -> tuple[NDArray[np.int64], float, float]:
-        """([offered, lost, bad for each limit], sum of good latencies, their median)."""
-        row = np.zeros(2 + len(self.limits), np.int64)
+        """([offered, lost, refused, bad for each limit], sum of good latencies, their median)."""
+        row = np.zeros(3 + len(self.limits), np.int64)
         good: list[Floats] = []
         for _ in range(CHUNKS):
             count, latencies, lost = self.server.chunk(rate)
             row[0] += count
             row[1] += int(lost.sum())
+            row[2] += int((lost & (latencies < TIMEOUT_S)).sum())
             good.append(latencies[~lost])
             for k, limit in enumerate(self.limits):
                 slow = lost if limit.latency_s is None else lost | (latencies > limit.latency_s)
-                row[2 + k] += int(slow.sum())
+                row[3 + k] += int(slow.sum())
         together = np.concatenate(good)
         median = float(np.median(together)) if len(together) else np.nan
         return row, float(together.sum()), median
@@ -171,13 +172,11 @@ class Virtual:
 def holds(make: Callable[[np.random.Generator], Service], rate: float, seconds: int) -> bool:
     """Whether the service meets the limits over a long run at this rate, warm."""
     measure = Virtual(make(np.random.default_rng(99)))
-    server = measure.server
     for second in range(120):
         measure._second(rate * min(1.0, (second + 1) / 60))  # noqa: SLF001 - its own module
     rows = np.array([measure._second(rate)[0] for _ in range(seconds)])  # noqa: SLF001
     offered = rows[:, 0].sum()
-    del server
-    return all(rows[:, 2 + k].sum() < limit.allowed * offered for k, limit in enumerate(LIMITS))
+    return all(rows[:, 3 + k].sum() < limit.allowed * offered for k, limit in enumerate(LIMITS))
 
 
 def truth(make: Callable[[np.random.Generator], Service], seconds: int = 2500) -> float:

@@ -71,9 +71,10 @@ class Limit:
 class Observation:
     """One run at one rate: what was offered and bad in each second of its hold.
 
-    `allowed` is the share of each limit, in their order. `bad` is i64[limits, seconds]; `offered`
-    and `lost` i64[seconds]. `medians` f64[seconds] are the seconds' median latencies (s; NaN:
-    none). `trouble` names what spoilt the step on the generator's side, None when nothing did.
+    `allowed` is the share of each limit, in their order. `bad` is i64[limits, seconds]; `offered`,
+    `lost` and, of these, `refused` (answered with an error, in time) are i64[seconds]. `medians`
+    f64[seconds] are the seconds' median latencies (s; NaN: none). `trouble` names what spoilt the
+    step on the generator's side, None when nothing did.
     """
 
     run: str
@@ -82,6 +83,7 @@ class Observation:
     offered: Counts
     bad: Counts
     lost: Counts
+    refused: Counts
     medians: NDArray[np.float64]
     completed_rate: float
     p95: float | None
@@ -201,7 +203,7 @@ def stalls(observation: Observation) -> int:
 
 def refused_blocks(observation: Observation) -> int:
     """How often the service stopped answering altogether after it had answered."""
-    refused = observation.lost > REFUSED_SECOND * np.maximum(observation.offered, 1)
+    refused = observation.refused > REFUSED_SECOND * np.maximum(observation.offered, 1)
     begins = np.flatnonzero(refused[1:] & ~refused[:-1])
     return len(begins)
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import time
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import psutil
+from numpy.typing import NDArray
 
-from harness.capacity.evidence import Limit, Observation, limits_of
+from harness.capacity.evidence import LOST_AFTER, LOST_SHARE, Limit, Observation, limits_of
+from harness.catalog.model import Objective
 from harness.drive import Message
 from harness.judge import Verdict
+from harness.judge.early_end import EarlyDecision, EarlyEnd
 from harness.judge.evidence import gather
+from harness.load.plan import LoadPlan
 from harness.record import RunRecord
 from harness.run import Session
 from harness.traffic.model import LoadProfile, Segment
@@ -23,6 +30,44 @@ RAMP_FROM = 0.25
 
 WAIT_S = 0.001
 """A wait for a connection from which the concurrency is not the service's alone."""
+
+
+class StepEnd(EarlyEnd):
+    """Ends a step that is lost for certain, by the requests that are under way.
+
+    At most rate x limit of them are younger than the latency limit, so the others have broken it
+    already; seconds of an overload are complete only when it is over. A step is lost when these
+    alone are twice what its whole hold allows. It is not ended before most of the hold: the
+    service may be warming up.
+    """
+
+    def __init__(self, plan: LoadPlan, objectives: Sequence[Objective]) -> None:
+        super().__init__(plan, objectives)
+        hold = plan.profile.segments[-1]
+        self._patient_until = plan.profile.duration_s - (1 - LOST_AFTER) * hold.duration_s
+        self._lost_from = min(
+            (
+                hold.to_rate * limit.latency_s
+                + LOST_SHARE * limit.allowed * hold.to_rate * hold.duration_s
+                for limit in limits_of(objectives)
+                if limit.latency_s is not None
+            ),
+            default=math.inf,
+        )
+        self._under_way = 0
+
+    def add(self, message: Mapping[str, Any]) -> None:
+        """Take one message."""
+        super().add(message)
+        if message["type"] == "tick":
+            self._under_way = message.get("in_flight") or 0
+
+    def decide(self, now_s: float) -> EarlyDecision | None:
+        """The decision `now_s` seconds after the start of the load; None: go on."""
+        if now_s >= self._patient_until and self._under_way > self._lost_from:
+            reason = f"{self._under_way:,} requests are under way: the step is missed for certain."
+            return EarlyDecision("certain failure", math.floor(now_s), reason)
+        return super().decide(now_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +82,7 @@ class SessionMeasure:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "limits", limits_of(self.session.service.objectives))
+        object.__setattr__(self, "session", replace(self.session, early=StepEnd))
 
     @property
     def service(self) -> str:
@@ -98,6 +144,7 @@ def observation_of(
         offered=whole.offered,
         bad=np.array(bad, np.int64),
         lost=whole.lost,
+        refused=_refused(record)[seconds],
         medians=record.quantile_series(0.5, "service")[seconds],
         completed_rate=completed,
         p95=whole.quantile(0.95),
@@ -108,6 +155,14 @@ def observation_of(
         trouble=_trouble(verdict),
         ended_early=len(seconds) < hold_s - 1,
     )
+
+
+def _refused(record: RunRecord) -> NDArray[np.int64]:
+    """Requests per second that were answered with an error, i64[seconds]; no time ran out."""
+    due = record.series("due")
+    late = [count for kind, count in due.errors.items() if "timeout" in kind]
+    result: NDArray[np.int64] = due.failed - np.sum(late, axis=0, dtype=np.int64)
+    return np.maximum(result, 0)
 
 
 def _trouble(verdict: Verdict) -> str | None:

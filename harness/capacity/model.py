@@ -11,7 +11,7 @@ Held = Literal["held", "missed", "unknown", "warming", "generator"]
 """`held`, `missed` or neither for certain (`unknown`); `warming`: missed at first, then held within
 the step; `generator`: the load generator or its machine spoilt the step."""
 
-Purpose = Literal["search", "recovery", "confirm", "recheck"]
+Purpose = Literal["search", "recovery", "confirm", "recheck", "calm"]
 
 FindingKind = Literal[
     "cold start", "scaling", "unsteady", "stalls", "refusals", "quota", "no recovery",

@@ -23,6 +23,18 @@ UNSTEADY = 2
 FLAT_FACTOR = 2.0
 """Rates so far apart with the same share of bad requests: the rate does not decide."""
 
+WANDERS = 0.04
+WANDERS_FAR = 0.08
+"""Standard deviations of a service's own speed from which it is named, and from which a bracket of
+10 % cannot be meant."""
+
+WANDERS_S = 0.0003
+"""Seconds of latency below which it is the timer's and the scheduler's."""
+
+SIGMAS = 2.0
+"""Standard errors of no correlation (Bartlett 1946: the root of 1/n) that neighbouring seconds
+must be correlated by."""
+
 LEAST_SECONDS = 5
 LEAST_RUNS = 3
 """Of a run, and runs, below which nothing is said about how the speed moves."""
@@ -42,6 +54,7 @@ def name_patterns(
     _name_stalls(findings, seen, low)
     _name_refusals(findings, seen, overturned)
     _name_unsteady(findings, low, overturned)
+    _name_wander(findings, seen, low)
 
 
 def _drop_chance_warmings(findings: Findings, seen: Seen, low: float | None) -> None:
@@ -64,14 +77,18 @@ def wander(seen: Seen, low: float | None) -> float:
         return 0.0
     gaps = [x - x.mean() for _, x in runs]
     pairs = sum(len(x) - 1 for x in gaps)
+    chance = sum(float(x @ x) for x in gaps) / pairs
     within = sum(float(x[1:] @ x[:-1]) for x in gaps) / pairs
+    if within < SIGMAS * chance / np.sqrt(pairs):
+        within = 0.0
     between = 0.0
     if len(runs) >= LEAST_RUNS:
         rates = np.array([rate for rate, _ in runs])
         levels = np.array([float(x.mean()) for _, x in runs])
         rest = levels - isotonic(rates, levels)
-        between = float((rest**2).sum()) / (len(runs) - 1)
-    return float(np.sqrt(max(within, 0.0) + between))
+        shortest = min(len(x) for x in gaps)
+        between = max(0.0, float((rest**2).sum()) / (len(runs) - 1) - chance / shortest)
+    return float(np.sqrt(within + between))
 
 
 def refuses(seen: Seen) -> bool:
@@ -80,10 +97,10 @@ def refuses(seen: Seen) -> bool:
 
 
 def _used_up(observation: Observation) -> bool:
-    """A clean begin, then requests without an answer in every second to the end."""
-    lost = observation.lost > 0
-    first = int(np.argmax(lost)) if lost.any() else 0
-    rest = lost[first:]
+    """A clean begin, then refusals in every second to the end."""
+    refused = observation.refused > 0
+    first = int(np.argmax(refused)) if refused.any() else 0
+    rest = refused[first:]
     return first >= CLEAN_BEGIN_S and len(rest) >= CLEAN_BEGIN_S and bool(rest.all())
 
 
@@ -137,6 +154,20 @@ def _name_unsteady(
         f"The same rates both held and were missed: {rates}. The capacity itself moves; one"
         " number does not describe it.",
         decisive=True,
+    )
+
+
+def _name_wander(findings: Findings, seen: Seen, low: float | None) -> None:
+    moved = wander(seen, low)
+    calm = [o.medians for o in _calm(seen, low)]
+    usual = float(np.nanmedian(np.concatenate(calm))) if calm else 0.0
+    if moved < WANDERS or moved * usual < WANDERS_S or "unsteady" in findings:
+        return
+    findings["unsteady"] = Finding(
+        "unsteady",
+        f"Far below the capacity the median latency of {format_duration(usual)} moves by"
+        f" {moved:.0%} (standard deviation): the capacity moves as much.",
+        decisive=moved >= WANDERS_FAR,
     )
 
 

@@ -50,6 +50,9 @@ for a service that has lost a fifth of its capacity to be noticed."""
 CONFIRM_S = 40.0
 """Least length of the hold that confirms: long beside the bursts of a queue near its capacity."""
 
+CALM_S = 20.0
+"""Least length of the last step, far below the capacity."""
+
 WINDOW_S = 130.0
 """The same where requests were refused in blocks: two windows of a quota per minute."""
 
@@ -213,7 +216,9 @@ class _Hunt:
                 continue
             low, high = self._low, self._high
             if low is None or (self._confirm(low) and self._still_missed(high)):
-                return
+                break
+        if low is not None:
+            self._look_once_more(low)
 
     def _next_rate(self) -> float | None:
         """The rate that tells most; None when the bracket is as narrow as it can be made."""
@@ -320,8 +325,8 @@ class _Hunt:
         self._confirmed = outcome == "held"
         if outcome == "missed":  # short holds do not show it
             self._overturned.append((low, "held, then missed"))
-            self._hold_s = max(self._hold_s, CONFIRM_S)
-            self._confirm_s = min(LONGEST_S, 2 * hold)
+            self._hold_s = max(self._hold_s, CONFIRM_S / 2)
+            self._confirm_s = min(LONGEST_S, 1.5 * hold)
         return self._confirmed
 
     def _still_missed(self, high: float | None) -> bool:
@@ -341,6 +346,13 @@ class _Hunt:
             return True
         self._confirmed = False
         return outcome == "generator"
+
+    def _look_once_more(self, low: float) -> None:
+        """At a rate far below the capacity, as at the start: does the service do as it did then?"""
+        held = [s.rate for s in self._steps if s.outcome == "held" and s.rate <= naming.CALM * low]
+        rate = held[0] if held else _round(low / GROWTH)
+        if self._decide(rate, "calm", CALM_S, repeats=1) == "missed":
+            self._overturned += [(rate, "held, then missed")] * naming.UNSTEADY
 
     def _low_before(self, high: float) -> float | None:
         """The highest rate that had held when `high` was first missed."""

@@ -51,7 +51,8 @@ class Made:
         bad = np.round(offered * (share or 0.0)).astype(np.int64)
         return Observation(
             run=f"run-{seed}", rate=rate, allowed=(0.05, 0.001), offered=offered,
-            bad=np.array([bad, 0 * bad]), lost=0 * bad, medians=np.full(len(bad), 0.01),
+            bad=np.array([bad, 0 * bad]), lost=0 * bad, refused=0 * bad,
+            medians=np.full(len(bad), 0.01),
             completed_rate=rate, p95=0.05, concurrency=rate / 100, waited=False, cpu=0.1,
             trouble=None if share is not None else "the generator was late",
         )  # fmt: skip

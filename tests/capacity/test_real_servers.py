@@ -1,0 +1,72 @@
+"""Three real servers of known capacity through the whole command: engine, record, judge, search."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.capacity import CapacityResult, Search, find_capacity
+from harness.capacity.measure import SessionMeasure
+from harness.catalog.model import Objective
+from harness.run import RunOptions, session
+from tests.capacity import toys
+
+pytestmark = pytest.mark.slow
+
+OBJECTIVES = (Objective("p95", "latency", 0.1, 0.95), Objective("errors", "error_ratio", 0.01))
+"""1 % of errors, so that a step of ten seconds decides at 50 requests/s."""
+
+Find = Callable[[str, Search], CapacityResult]
+
+
+@pytest.fixture
+def find(tmp_path: Path) -> Iterator[Find]:
+    """A search against a server of a kind; the server is a process of its own."""
+    started: list[subprocess.Popen[str]] = []
+
+    def run(kind: str, search: Search) -> CapacityResult:
+        command = [sys.executable, toys.__file__, kind]
+        server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        started.append(server)
+        assert server.stdout is not None
+        url = f"http://127.0.0.1:{server.stdout.readline().strip()}"
+        options = RunOptions("memorai", target=url, results=tmp_path)
+        with session(options) as ready:
+            service = replace(ready.service, objectives=OBJECTIVES)
+            return find_capacity(SessionMeasure(replace(ready, service=service)), search)
+
+    yield run
+    for server in started:
+        server.kill()
+        server.wait()
+
+
+def _said(found: CapacityResult) -> str:
+    return "\n".join(f"{s.rate:g} {s.purpose} {s.outcome} {s.reason}" for s in found.steps)
+
+
+def test_a_queue_is_answered_near_its_workers_speed(find: Find) -> None:
+    found = find("queue", Search(start=100.0, max_rate=1_000.0))
+    speed = toys.WORKERS / toys.WORK_S
+    assert found.low is not None, _said(found)
+    assert found.high is not None, _said(found)
+    assert 0.8 * speed < found.low < 1.0 * speed, _said(found)
+    assert found.high <= 1.2 * speed, _said(found)
+
+
+def test_a_flat_service_is_not_capped_by_the_generators_connections(find: Find) -> None:
+    found = find("flat", Search(start=300.0, max_rate=1_200.0))
+    assert not found.limit.startswith("the service"), _said(found)
+    assert found.high is None, _said(found)
+
+
+def test_a_rate_limit_is_found_below_what_it_admits(find: Find) -> None:
+    found = find("limited", Search(start=60.0, max_rate=1_000.0))
+    assert found.low is not None, _said(found)
+    assert found.high is not None, _said(found)
+    assert 0.75 * toys.ALLOWED < found.low < toys.ALLOWED, _said(found)
