@@ -6,36 +6,22 @@ from the processes themselves, so a busy machine makes it noisy but not unknown.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from benchmarks.servers import nginx, plain_server
 
 SERVER_CORE, GENERATOR_CORE = 0, 1
 RATE = 10_000
+LAGS = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999}
 SCENARIO = Path(__file__).with_name("plain_scenario.py")
-LOOK_S = 0.1
-
-ROLES = (
-    ("harness.load", "load process"),
-    ("harness.traffic", "scenario, read once"),
-    ("harness.platform.lab.supervisor", "lab: supervisor"),
-    ("harness.platform.lab.database", "lab: database"),
-    ("harness.platform.lab", "lab: replicas"),
-    ("envoy", "lab: edge"),
-)
-"""(part of a command line, role): the first that fits; what fits none is the command itself."""
 
 SETTINGS: tuple[tuple[str, str], ...] = (
     ("0", "0"), ("0", "5e-6"), ("0", "2e-5"), ("0", "1e-4"),
@@ -59,67 +45,37 @@ class Costs:
 
 def run(words: Sequence[str]) -> Costs:
     """`harness perf memorai` with these words, watched until it ends."""
+    from benchmarks.lab_cost import watch  # noqa: PLC0415 - it imports benchmarks.run
     from harness.record import RunRecord  # noqa: PLC0415 - built by make setup
 
     with tempfile.TemporaryDirectory() as results:
         command = [sys.executable, "-m", "harness", "perf", "memorai", "--quiet"]
         words = [*command, "--results", results, *words]
-        with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as started:
-            used = _watch(psutil.Process(started.pid))
-            said = started.stderr.read().decode() if started.stderr else ""
+        with subprocess.Popen(words, stdout=subprocess.DEVNULL) as started:
+            used = watch(started)
         found = list(Path(results).glob("memorai/*/run.json"))
         if not found:
-            raise SystemExit(f"no record was made: {said.strip()}")
+            raise SystemExit("no record was made: see the lines above")
         record = RunRecord.load(found[0].parent)
         lag = record.distribution("lag")
-        quantiles = {name: lag.quantile(q) or 0.0 for name, q in (("p50", 0.5), ("p99", 0.99))}
+        quantiles = {name: lag.quantile(q) or 0.0 for name, q in LAGS.items()}
         return Costs(int((record.totals or {}).get("offered", 0)), quantiles, used)
 
 
-def _watch(command: psutil.Process) -> dict[str, float]:
-    """Processor seconds by role, of the command and all its descendants, until it ends."""
-    last: dict[tuple[int, float], tuple[str, float]] = {}
-    while command.status() != psutil.STATUS_ZOMBIE:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            for process in [command, *command.children(recursive=True)]:
-                with contextlib.suppress(psutil.Error):
-                    times = process.cpu_times()
-                    role = "command and report" if process == command else _role(process)
-                    key = process.pid, process.create_time()
-                    last[key] = role, times.user + times.system
-        time.sleep(LOOK_S)
-    used: dict[str, float] = {}
-    for role, seconds in last.values():
-        used[role] = used.get(role, 0.0) + seconds
-    return used
-
-
-def _role(process: psutil.Process) -> str:
-    words = " ".join(process.cmdline())
-    return next((role for part, role in ROLES if part in words), "command and report")
-
-
 def parts(rounds: int, seconds: int) -> list[list[str]]:
-    """(part, CPU a request, CPU seconds a run) with a server of its own, and in the lab."""
-    words = ["--rate", str(RATE), "--duration", f"{seconds}s"]
+    """(part, CPU a request, CPU seconds a run) of the harness against a server of its own."""
+    words = ["--rate", str(RATE), "--duration", f"{seconds}s", "--scenario", str(SCENARIO)]
     with plain_server() as url:
-        plain = [*words, "--target", url, "--scenario", str(SCENARIO)]
-        alone = [run(plain) for _ in range(rounds)]
-    lab = [run(words) for _ in range(rounds)]
+        runs = [run([*words, "--target", url]) for _ in range(rounds)]
     rows = []
-    for title, runs in (("a plain server", alone), ("the lab", lab)):
-        roles = sorted({role for each in runs for role in each.seconds})
-        for role in roles:
-            spent = statistics.median(each.seconds.get(role, 0.0) for each in runs)
-            share = statistics.median(each.per_request(role) for each in runs)
-            rows.append([title, role, f"{share * 1e6:.1f} us", f"{spent:.2f} s"])
-        mine = statistics.median(
-            each.per_request("load process", "command and report", "scenario, read once")
-            for each in runs
-        )
-        lag = statistics.median(each.lag["p99"] for each in runs)
-        rows.append([title, "**load process and command**", f"**{mine * 1e6:.1f} us**", ""])
-        rows.append([title, "lag p99", f"{lag * 1e6:,.0f} us", ""])
+    for role in ("load", "command"):
+        spent = statistics.median(each.seconds.get(role, 0.0) for each in runs)
+        share = statistics.median(each.per_request(role) for each in runs)
+        rows.append([role, f"{share * 1e6:.1f} us", f"{spent:.2f} s"])
+    both = statistics.median(each.per_request("load", "command") for each in runs)
+    rows.append(["**both**", f"**{both * 1e6:.1f} us**", ""])
+    lags = [f"{1e6 * statistics.median(each.lag[q] for each in runs):,.0f} us" for q in LAGS]
+    rows.append([f"lag {', '.join(LAGS)}", ", ".join(lags), ""])
     return rows
 
 

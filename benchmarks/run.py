@@ -272,10 +272,12 @@ the pacer's. The default is therefore no slack. Spinning longer than a sleep and
 def cost_by_part(bench: Bench) -> str:
     """Figure 4a."""
     seconds = max(30, bench.seconds)
-    header = ["against", "part", "CPU per request", "CPU per run"]
     return (
-        f"`harness perf memorai --rate 10k --duration {seconds}s`, every process of it; medians of "
-        f"{bench.rounds} runs.\n\n" + table(header, parts.parts(bench.rounds, seconds))
+        f"`harness perf memorai --rate 10k --duration {seconds}s` against a server of its own that "
+        f"answers everything at once; medians of {bench.rounds} runs. The command has the report "
+        "and the reading of the scenario in it. `python -m benchmarks.lab_cost` measures the parts "
+        "of the lab.\n\n"
+        + table(["part", "CPU per request", "CPU per run"], parts.parts(bench.rounds, seconds))
     )
 
 
