@@ -17,6 +17,7 @@ from typing import Any
 from harness import prometheus
 from harness.catalog import load_catalog, project_root
 from harness.catalog.model import Environment, Objective, Service
+from harness.catalog.short_form import check_endpoints, with_objectives
 from harness.drive import Drive, Message
 from harness.errors import Interrupted, UsageError
 from harness.judge import Verdict, judge
@@ -82,6 +83,9 @@ class RunOptions:
     """Whether a run ends by itself once nothing answers or it fails for certain."""
 
     results: Path | None = None
+    objectives: tuple[Objective, ...] = ()
+    """Judged beside the catalogue's, or instead of those about the same thing."""
+
     service_commit: str | None = None
     """The revision of the service under test; the record's own commit is the project's."""
 
@@ -216,6 +220,9 @@ def session(options: RunOptions, say: Say = lambda text: None) -> Iterator[Sessi
     root = project_root()
     service = load_catalog(root / "services").service(options.service)
     traffic = load_model(service, options.scenario, root)
+    service = with_objectives(service, options.objectives)
+    if not traffic.journeys:  # a journey names its endpoints as it goes
+        check_endpoints(options.objectives, [request.name for request in traffic.requests])
     server = Prometheus.at(options.prometheus)
     # A profile that cannot be, or does not go with the traffic, is told before anything starts.
     to_engine(traffic, make_profile(options))

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 import click
 
+from harness.catalog.model import Objective
+from harness.catalog.short_form import parse_objective
 from harness.units import parse_duration, parse_rate, parse_ratio
 
 LONGEST_REVISION = 200
@@ -66,6 +68,22 @@ class _Revision(click.ParamType[str]):
         if not text.isprintable():
             self.fail("a revision has printable characters only", param, ctx)
         return text
+
+
+class _Objective(click.ParamType[Objective]):
+    """An objective in its short form."""
+
+    name = "objective"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Objective:
+        if isinstance(value, Objective):
+            return value
+        try:
+            return parse_objective(str(value))
+        except ValueError as problem:
+            self.fail(str(problem), param, ctx)
 
 
 def with_options(*options: Callable[[F], F]) -> Callable[[F], F]:
@@ -154,6 +172,14 @@ DEPLOYMENT_OPTIONS = (
         default={},
         show_default=False,
         help='How the lab\'s service answers, e.g. {"latency_median_s": 0.02}.',
+    ),
+    click.option(
+        "--objective",
+        "objectives",
+        type=_Objective(),
+        multiple=True,
+        help='Judge this as well, or instead of the same one of the catalogue: "p95 < 80ms",'
+        ' "errors < 0.5%", "recall: p99 < 50ms". Several are allowed.',
     ),
     click.option("--replicas", type=click.IntRange(min=1), help="Replicas per region in the lab."),
     click.option(

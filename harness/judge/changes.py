@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from itertools import pairwise
+
 import numpy as np
 
+from harness.judge.model import CONFIDENCE
 from harness.judge.objectives import Stretch, second_is_bad
 from harness.judge.stages import stage_spans
 from harness.record.distribution import Distribution, Floats
 from harness.record.run import RunRecord
+from harness.stats.autocorrelation import memory
 from harness.stats.changepoints import change_points
+from harness.stats.interval import Interval, t_quantile
 from harness.units import counted, format_duration
 
 LEAST_FACTOR = 1.5
@@ -18,6 +24,10 @@ FALSE_ALARMS = 0.01
 """Of a steady run: a sentence that is wrong in one run of a hundred."""
 
 LEAST_SECONDS = 10
+TREND_FROM_S = 600
+TREND_BATCHES = 20
+"""A hold of ten minutes or more shows a trend, from so many batches of seconds."""
+
 MOST_CHANGES = 3
 """More changes than that are no levels but scatter."""
 
@@ -47,7 +57,7 @@ def _described(record: RunRecord) -> list[str]:
         return []
     places = [int(np.flatnonzero(known)[p]) for p in level_changes(series[known])]
     if not places:
-        return []
+        return _trend(series[known], q)
     evidence = Stretch(record, seconds).evidence(objective)
     missed = sum(second_is_bad(evidence, i, (objective,)) for i in range(len(seconds)))
     parts = record.distributions("response")
@@ -59,6 +69,36 @@ def _described(record: RunRecord) -> list[str]:
     limit = format_duration(objective.threshold)
     missing = f": {missed} of {counted(len(seconds), 'second')} missed {limit}" if missed else ""
     return [f"The p{q * 100:g} was not steady: {', then '.join(levels)}{missing}."]
+
+
+def _trend(series: Floats, q: float) -> list[str]:
+    found = drift(series)
+    if found is None or found.low is None or found.high is None:
+        return []
+    interval = f"{found.low:+.1%} to {found.high:+.1%}".replace("%", " %")
+    change = f"{found.estimate:+.1%}".replace("%", " %")
+    return [f"The p{q * 100:g} drifted by {change} an hour ({interval})."]
+
+
+def drift(series: Floats) -> Interval | None:
+    """The relative change an hour of a series of latencies (s), one a second, f64[n].
+
+    Least squares on the logarithms of batch medians, Student's t, widened by what the residuals
+    remember (`autocorrelation.memory`). None below ten minutes.
+    """
+    if len(series) < TREND_FROM_S:
+        return None
+    edges = np.linspace(0, len(series), TREND_BATCHES + 1).astype(int)
+    y = np.array([np.log(np.median(series[a:b])) for a, b in pairwise(edges)])
+    hours = (edges[:-1] + edges[1:]) / 2 / 3600
+    x = hours - hours.mean()
+    slope = float(x @ y / (x @ x))
+    residual = np.subtract(y - y.mean(), slope * x, dtype=np.float64)
+    freedom = TREND_BATCHES - 2
+    error = math.sqrt(float(residual @ residual) / freedom / float(x @ x) * memory(residual).time)
+    half = t_quantile(1 - (1 - CONFIDENCE) / 2, freedom) * error
+    low, high = math.expm1(slope - half), math.expm1(slope + half)
+    return Interval(math.expm1(slope), low, high, CONFIDENCE, "least squares", TREND_BATCHES)
 
 
 def level_changes(series: Floats) -> list[int]:

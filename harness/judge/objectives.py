@@ -62,8 +62,10 @@ def judge_objective(stretch: Stretch, objective: Objective) -> ObjectiveResult:
     evidence = stretch.evidence(objective)
     scope = ", ".join(objective.endpoints) or "all endpoints"
     if not evidence.offered.sum():
+        # A scenario need not send what an objective for some endpoints is about.
+        word: ResultWord = None if objective.endpoints else "inconclusive"
         nothing = _nothing(stretch, objective)
-        return ObjectiveResult(objective, None, None, None, "inconclusive", nothing, scope=scope)
+        return ObjectiveResult(objective, None, None, None, word, nothing, scope=scope)
     match objective.indicator:
         case "latency":
             result = _latency(evidence, objective)

@@ -52,7 +52,10 @@ LEAST_STALLS = 3
 POWER_Z = 0.8416
 """Standard errors between the estimate and the limit beyond the interval's: 80 % power."""
 
-MOST_WORTH_S = 24 * 3600.0
+USUAL_EFFECT = 1.6
+"""Mean design effect that chance alone shows: the largest of several lengths of batches."""
+
+MOST_WORTH_S = 12 * 3600.0
 """Nobody holds a load test for days to settle a doubt."""
 
 Outcome = Literal["pass", "fail", "inconclusive"]
@@ -276,10 +279,11 @@ def _more_for_interval(
     if x / n == limit:
         return None
     z = t_quantile(1 - (1 - confidence) / 2, math.inf)
+    expected = max(effect, USUAL_EFFECT) if x else effect
     stricter = float(2 * special.ndtr(z + POWER_Z) - 1) if x else confidence
 
     def decided(times: float) -> bool:
-        low, high = share_bounds(x * times, n * times, effect, stricter)
+        low, high = share_bounds(x * times, n * times, expected, stricter)
         return high < limit or low > limit
 
     most = 1.0 + MOST_WORTH_S / seconds

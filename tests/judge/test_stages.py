@@ -1,0 +1,106 @@
+"""Profiles with stages get a row for each, and the worst of them is the run's word."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.judge import Verdict, judge
+from harness.judge.changes import drift, level_changes
+from harness.judge.stages import stage_spans
+from harness.record import RunRecord
+from harness.traffic.model import LoadProfile, Segment
+from harness.traffic.profiles import resolve_profile
+from tests.record.synthetic import OBJECTIVES, Made, plan, record, service
+
+SPIKE = (
+    Segment("hold", 10, 100, 100),
+    Segment("hold", 10, 300, 300),
+    Segment("hold", 20, 100, 100),
+)
+WITHOUT_RATE = service((OBJECTIVES[0], OBJECTIVES[2]))
+
+
+def _spike(tmp_path: Path, slow_from: int, slow_to: int) -> Verdict:
+    made = Made(
+        plan=plan(segments=SPIKE, name="spike"),
+        slow=lambda second: 30.0 if slow_from <= second < slow_to else 1.0,
+    )
+    return judge(record(tmp_path, made, of=WITHOUT_RATE), WITHOUT_RATE)
+
+
+def test_a_spike_shows_before_peak_and_after_and_when_the_objectives_held_again(
+    tmp_path: Path,
+) -> None:
+    verdict = _spike(tmp_path, 10, 23)
+    assert [stage.name for stage in verdict.stages] == ["before", "peak", "after"]
+    assert [stage.outcome for stage in verdict.stages][:2] == ["pass", "fail"]
+    assert [stage.offered_rate for stage in verdict.stages] == [100, 300, 100]
+    assert "The objectives held 3.00 s after the stage before." in verdict.stages[2].statement
+    assert verdict.outcome == "fail"
+    assert verdict.reasons[0].startswith("In stage peak: p95")
+
+
+def test_objectives_that_never_held_again_are_said(tmp_path: Path) -> None:
+    verdict = _spike(tmp_path, 10, 40)
+    assert "did not hold again before the end" in verdict.stages[2].statement
+
+
+def test_a_sound_spike_passes(tmp_path: Path) -> None:
+    verdict = _spike(tmp_path, 0, 0)
+    assert [s.outcome for s in verdict.stages] != ["fail"] * 3
+    assert verdict.outcome == "pass"
+
+
+@pytest.mark.parametrize(
+    ("name", "stages"),
+    [("perf", 0), ("soak", 0), ("stress", 5), ("spike", 3), ("ramp", 5), ("diurnal", 8)],
+)
+def test_every_profile_has_the_stages_a_reader_expects(name: str, stages: int) -> None:
+    spans = stage_spans(resolve_profile(name))
+    assert len(spans) == stages
+    assert [a[2] for a in spans[:-1]] == [b[1] for b in spans[1:]], "they meet"
+
+
+def test_a_closed_model_and_a_replay_have_no_stages() -> None:
+    assert stage_spans(resolve_profile("perf", users=3)) == ()
+    assert stage_spans(LoadProfile("replay", (), replay_ns=(1, 2))) == ()
+
+
+def test_a_level_that_moved_inside_the_hold_is_told_first(tmp_path: Path) -> None:
+    made = Made(plan=plan(hold_s=30), slow=lambda second: 40.0 if second >= 26 else 1.0)
+    verdict = judge(record(tmp_path, made))
+    assert verdict.outcome == "fail"
+    first = verdict.reasons[0]
+    assert first.startswith("The p95 was not steady: ")
+    assert "until second 26, then" in first
+    assert "to the end: 11 of 30 seconds missed 100 ms." in first
+
+
+def test_a_steady_run_has_no_change(tmp_path: Path) -> None:
+    found: RunRecord = record(tmp_path, Made(plan=plan(hold_s=30)))
+    assert level_changes(found.quantile_series(0.95)[found.seconds_of("hold")]) == []
+    assert "steady" not in " ".join(judge(found).reasons)
+
+
+@pytest.mark.parametrize(("growth", "found"), [(0.0, False), (0.3, True)])
+def test_a_soak_shows_its_trend_with_an_interval(growth: float, found: bool) -> None:  # noqa: FBT001
+    random = np.random.default_rng(11)
+    hours = np.arange(3600) / 3600
+    covered = 0
+    for _ in range(40):
+        level = np.convolve(random.normal(0, 0.03, 3660), np.full(60, 1 / 60), "valid")[:3600]
+        series = 0.01 * np.exp(np.log1p(growth) * hours + level + random.normal(0, 0.05, 3600))
+        trend = drift(series)
+        assert trend is not None
+        assert trend.low is not None
+        assert trend.high is not None
+        covered += trend.low <= growth <= trend.high
+        assert (trend.low > 0) is found or not found
+    assert covered >= 34
+
+
+def test_a_short_hold_has_no_trend() -> None:
+    assert drift(np.full(300, 0.01)) is None
