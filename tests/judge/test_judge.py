@@ -277,3 +277,91 @@ def test_a_damaged_verdict_is_one_line(tmp_path: Path, content: str) -> None:
 def test_a_constant_latency_has_an_interval_of_no_width(tmp_path: Path) -> None:
     found = _result(judge(record(tmp_path, Made(sigma=0.0, lag_s=0.0))), "p95")
     assert found.low == found.estimate == found.high == pytest.approx(0.01, rel=0.01)
+
+
+def test_an_objective_for_one_endpoint_is_judged_on_it_alone(tmp_path: Path) -> None:
+    made = Made(failures=lambda s, e, n: {"status_5xx": n // 10} if e[0] == "P" else {})
+    found = record(tmp_path, made)
+    errors = (
+        Objective("get", "error_ratio", 0.01, endpoints=("GET *",)),
+        Objective("post", "error_ratio", 0.01, endpoints=("POST <store>",)),
+        Objective("gone", "error_ratio", 0.01, endpoints=("DELETE *",)),
+    )
+    verdict = judge(found, service((OBJECTIVES[0], *errors)))
+    assert [result.outcome for result in verdict.objectives[1:]] == ["pass", "fail", None]
+    assert _result(verdict, "post").scope == "POST <store>"
+    assert "the endpoints are GET recall, POST <store>" in _result(verdict, "gone").statement
+
+
+def test_a_group_of_endpoints_is_judged_together(tmp_path: Path) -> None:
+    both = Objective("both", "latency", 0.1, 0.95, ("GET *", "POST *"))
+    verdict = judge(record(tmp_path), service((OBJECTIVES[0], both)))
+    assert _result(verdict, "both").estimate == _result(verdict, "p95").estimate
+
+
+def test_a_queue_that_grows_misses_the_throughput_though_nothing_was_lost(tmp_path: Path) -> None:
+    found = record(tmp_path, Made(plan=plan(hold_s=30)))
+    rows = [
+        row | {"completed": round(row["completed"] * 0.9)} if row["axis"] == "done" else row
+        for row in found.slices
+    ]
+    found.__dict__["_slices"] = (rows, False)
+    result = _result(judge(found), "throughput")
+    assert result.outcome == "fail"
+    assert "a queue grew by 10" in result.statement
+
+
+def test_one_stall_at_the_end_is_no_queue(tmp_path: Path) -> None:
+    found = record(tmp_path, Made(plan=plan(hold_s=30)))
+    rows = [
+        row | {"completed": 0} if (row["axis"], row["second"]) == ("done", 36) else row
+        for row in found.slices
+    ]
+    found.__dict__["_slices"] = (rows, False)
+    assert _result(judge(found), "throughput").outcome == "pass"
+
+
+@pytest.mark.parametrize(("rate", "word"), [(10.0, None), (400.0, "pass")])
+def test_errors_that_a_run_is_too_small_to_confirm_are_not_judged(
+    tmp_path: Path, rate: float, word: str | None
+) -> None:
+    verdict = judge(record(tmp_path, Made(plan=plan(rate=rate))), service(
+        (OBJECTIVES[0], OBJECTIVES[2])
+    ))  # fmt: skip
+    errors = _result(verdict, "errors")
+    assert errors.outcome == word
+    assert verdict.outcome == "pass"
+    if word is None:
+        assert "0 of 200 requests failed; 3,688 without a bad one would show it: 6m 09s" in (
+            errors.statement
+        )
+
+
+def test_a_run_that_could_not_judge_its_latency_does_not_pass(tmp_path: Path) -> None:
+    verdict = judge(record(tmp_path, Made(plan=plan(rate=3.0))))
+    assert _result(verdict, "p95").outcome is None
+    assert verdict.outcome == "inconclusive"
+
+
+def test_a_bound_never_leaves_what_was_observed(tmp_path: Path) -> None:
+    made = Made(plan=plan(hold_s=30), slow=lambda second: 200.0 if second == 20 else 1.0)
+    found = record(tmp_path, made)
+    p95 = _result(judge(found), "p95")
+    whole = found.distribution("response")
+    assert p95.low is not None
+    assert p95.estimate is not None
+    assert whole.values[0] <= p95.low <= p95.estimate
+    assert p95.high is None or p95.estimate <= p95.high <= whole.values[-1]
+
+
+def test_stolen_processor_time_explains_its_share_of_a_second(tmp_path: Path) -> None:
+    made = Made(plan=plan(hold_s=30), slow=lambda second: 20.0 if second in {12, 13} else 1.0)
+    found = record(tmp_path, made)
+    assert judge(found).outcome == "inconclusive"
+    assert all(r.outcome != "invalid" for r in judge(found).objectives)
+    ticks = [
+        e | {"steal": 0.9} if e["type"] == "tick" and 12 <= e["t"] < 15 else e for e in found.events
+    ]
+    stolen = RunRecord.load(found.directory)
+    stolen.__dict__["events"] = tuple(ticks)
+    assert _result(judge(stolen), "p95").outcome == "invalid"

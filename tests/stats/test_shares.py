@@ -78,6 +78,15 @@ def test_a_level_that_wanders_for_longer_than_a_second_is_seen_by_longer_batches
     assert design_effect(slow, total) > 4 * design_effect(np.tile([0, 20], 20), total)
 
 
+def test_fewer_than_five_batches_say_nothing() -> None:
+    """Nine seconds make nine batches of one second, and four of two that are not looked at."""
+    bad, total = np.array([0] * 4 + [20] * 5), np.full(9, 1000)
+    p = 100 / 9000
+    variance = float(((bad - p * total) ** 2).sum()) * 9 / 8
+    t = 2.3060 / 1.95996  # Student's t of 8 degrees of freedom over the normal quantile
+    assert design_effect(bad, total) == pytest.approx(variance / (9000 * p * (1 - p)) * t**2, 1e-3)
+
+
 def test_a_sustained_miss_fails_whatever_the_variance_says() -> None:
     found = _judge([0] * 20 + [1000] * 10, 1000)
     assert (found.outcome, found.why) == ("fail", "sustained")
