@@ -49,12 +49,13 @@ def thresholds(path: Path) -> Iterator[Mutant]:
         value = node.value if isinstance(node, ast.Assign) else None
         if not (isinstance(target, ast.Name) and target.id.isupper()):
             continue
-        if isinstance(value, ast.Constant) and type(value.value) in {int, float}:
-            for factor in (2, 0.5):
-                number = type(value.value)(value.value * factor)
-                if number != value.value:
-                    text = ast.get_source_segment(source, value) or ""
-                    yield Mutant(path, value.lineno, text, repr(number))
+        number = value.value if isinstance(value, ast.Constant) else None
+        if value is None or isinstance(number, bool) or not isinstance(number, (int, float)):
+            continue
+        text = ast.get_source_segment(source, value) or ""
+        for other in (number * 2, number // 2 if isinstance(number, int) else number / 2):
+            if other != number:
+                yield Mutant(path, value.lineno, text, repr(other))
 
 
 def comparisons(path: Path) -> Iterator[Mutant]:
