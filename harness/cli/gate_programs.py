@@ -103,11 +103,18 @@ class Programs:
 
     def gate(self, options: GateOptions, output: Path, say: Callable[[str], None]) -> GateVerdict:
         """Make the pairs and compare them; logs go to `output`/logs."""
-        from harness.gate.revisions import Start, command_sides, gate_sides, revision_sides
+        from harness.gate.revisions import (
+            Start,
+            command_sides,
+            gate_sides,
+            refuse_place,
+            revision_sides,
+        )
 
         source = click.get_current_context().get_parameter_source("count")
         if source is click.core.ParameterSource.DEFAULT:
             options = replace(options, runs=PAIRS)
+        refuse_place(options)  # before minutes of building
         how = Start(
             self.start or "",
             self.build,

@@ -14,13 +14,13 @@ from pathlib import Path
 
 from harness.baseline import AcceptedRun, measure
 from harness.catalog import load_catalog, project_root
-from harness.errors import UsageError
+from harness.errors import PlatformError, UsageError
 from harness.gate.compare import compare_interleaved
 from harness.gate.model import GateVerdict
 from harness.gate.noise import PILOT_RUNS, PILOT_S, Noise, noise_of
 from harness.gate.run import GateOptions, make_run
 from harness.git import ask_git, run_git, short_commit
-from harness.platform.program import Program, run_to_end, running
+from harness.platform.program import Program, Running, run_to_end, running
 from harness.record import RunRecord
 from harness.run import RunOptions, Say, make_profile, session
 from harness.stats.pairs import LEAST_PAIRS, abba_order
@@ -129,7 +129,6 @@ def gate_sides(options: GateOptions, sides: tuple[Side, Side], logs: Path, say: 
     layout, hash seeds), which would else pass for a difference of the revisions. Raises Invalid
     when the machine cannot measure, PlatformError when a program does not start or ends.
     """
-    refuse_place(options)
     pairs = Pairs(options, sides, logs, say)
     noise = _pilot(pairs)
     for sentence in noise.sentences(options.runs, _hold_s(options.run), options.policy):
@@ -174,8 +173,8 @@ def _make_pair(pairs: Pairs, order: str, seed: int) -> None:
     """One run of each side, in this order, on programs started for it, with the same arrivals."""
     a, b = pairs.sides
     with (
-        running(a.program, pairs.logs / "A.log") as first,
-        running(b.program, pairs.logs / "B.log") as second,
+        _started(a, pairs.logs) as first,
+        _started(b, pairs.logs) as second,
     ):
         here = {"A": (a, first), "B": (b, second)}
         for name in order:
@@ -183,8 +182,9 @@ def _make_pair(pairs: Pairs, order: str, seed: int) -> None:
             record = make_run(
                 _run(pairs.options.run, side, program.url), seed, pairs.say, f"{name} "
             )
-            for each in (first, second):
-                each.check()
+            for each, started in here.values():
+                with _named(each):
+                    started.check()
             pairs.made[name].append(measure(record))
 
 
@@ -193,7 +193,7 @@ def _pilot(pairs: Pairs) -> Noise:
     side = pairs.sides[0]
     with (
         tempfile.TemporaryDirectory(prefix="harness-pilot-") as scratch,
-        running(side.program, pairs.logs / "A.log") as program,
+        _started(side, pairs.logs) as program,
     ):
         url = program.url
         run = replace(_run(pairs.options.run, side, url), duration_s=PILOT_S, results=Path(scratch))
@@ -202,8 +202,26 @@ def _pilot(pairs: Pairs) -> Noise:
         for at in range(PILOT_RUNS):
             with session(replace(run, seed=1 + at)) as ready:
                 records.append(ready.run(_bare(ready.profile())).record)
-        program.check()
+        with _named(side):
+            program.check()
         return noise_of([measure(record) for record in records], records[0].service.primary)
+
+
+@contextlib.contextmanager
+def _started(side: Side, logs: Path) -> Iterator[Running]:
+    with contextlib.ExitStack() as stack:
+        with _named(side):
+            program = stack.enter_context(running(side.program, logs / f"{side.name}.log"))
+        yield program
+
+
+@contextlib.contextmanager
+def _named(side: Side) -> Iterator[None]:
+    """Say which of the two it was."""
+    try:
+        yield
+    except PlatformError as error:
+        raise PlatformError(f"{side.name}, {side.title}: {error.problem}", error.remedy) from None
 
 
 def _run(options: RunOptions, side: Side, url: str) -> RunOptions:
