@@ -129,11 +129,13 @@ class AcceptedRun:
 
     def values(self, metric: str, endpoint: str) -> float | None:
         """The value of `p50`…`p99` (seconds), `error_ratio` or `throughput`; None if unknown."""
-        if metric == "throughput":
-            return self.throughput if endpoint == TOTAL else None
+        if metric == "throughput" and endpoint == TOTAL:
+            return self.throughput
         figures = self.endpoints.get(endpoint)
         if figures is None:
             return None
+        if metric == "throughput":
+            return figures.completed / self.hold_s if self.hold_s else None
         if metric == "error_ratio":
             return figures.error_ratio
         found = figures.quantiles.get(metric)

@@ -28,6 +28,10 @@ Share = Annotated[Finite, Field(gt=0, lt=1)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=63)]
 Path = Annotated[str, Field(pattern=r"^/([^\s?#{}]|\{[a-zA-Z_][a-zA-Z0-9_]*\})*$", max_length=1024)]
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+GateRule = Annotated[
+    str,
+    Field(pattern=r"^.+:(\*|p50|p95|p99|error_ratio|throughput|presence)=.+$", max_length=1024),
+]
 Window = Annotated[str, Field(pattern=r"^\d+[mhdwMQY]$")]
 
 
@@ -230,6 +234,7 @@ class TargetSpec(_Strict):
     resources: Resources
     healthPath: Path  # noqa: N815
     primaryMetric: Literal["p50", "p95", "p99", "error_ratio", "throughput"]  # noqa: N815
+    gate: list[GateRule] = Field(default_factory=list)
     regions: Annotated[dict[Name, RegionRole], Field(min_length=1)]
     environments: list[EnvironmentSpec]
     routes: Annotated[list[RouteSpec], Field(min_length=1)]

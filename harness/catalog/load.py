@@ -143,6 +143,7 @@ def _service(
         objectives=objectives,
         primary=spec.primaryMetric,
         region_roles=tuple(spec.regions.values()),
+        gate=tuple(spec.gate),
     )
 
 

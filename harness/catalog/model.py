@@ -75,3 +75,6 @@ class Service:
     """Name of the objective's endpoint-independent primary metric for the gate, e.g. `p95`."""
     region_roles: tuple[RegionRole, ...] = ()
     """What each of `regions` is for, in the same order; the first is active."""
+
+    gate: tuple[str, ...] = ()
+    """Rules for rows of the gate, such as `pay:p95=critical,10%`; later ones win."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -16,8 +17,15 @@ from harness.cli.gate_programs import PROGRAM_OPTIONS, Programs
 from harness.cli.options import DURATION, RATIO, run_options, with_options
 
 if TYPE_CHECKING:
-    from harness.gate import Policy
+    from harness.baseline import BaselineStore
+    from harness.gate import GateVerdict, Policy
     from harness.gate.run import GateOptions
+
+CONDITIONS = (
+    "machine", "architecture", "kernel", "cores", "harness", "target", "generator", "platform",
+    "through", "deployment", "profile", "traffic", "journeys", "replay",
+)  # fmt: skip
+"""Fields of Conditions; `machine` stands for the four that belong to the machine."""
 
 
 @click.command("gate", context_settings={"default_map": {"profile": "gate"}})
@@ -86,6 +94,27 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Judge the gate itself on the lab: false alarms and power (--runs unchanged runs).",
 )
+@click.option(
+    "--row",
+    "rules",
+    multiple=True,
+    metavar="ENDPOINT:METRIC=WORDS",
+    help="Role (critical, gates, shown), tolerance and better direction (lower, higher) of rows,"
+    " e.g. 'pay:p95=critical,10%'; ENDPOINT may be total or *, METRIC *. May be repeated.",
+)
+@click.option(
+    "--missing",
+    type=click.Choice(["fail", "warn"]),
+    default="fail",
+    show_default=True,
+    help="What an endpoint does that the baseline has and the candidate has not.",
+)
+@click.option(
+    "--ignore",
+    multiple=True,
+    type=click.Choice(CONDITIONS),
+    help="Compare although this condition differs; the result says so. May be repeated.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON on stdout.")
 def command(
     service: str,
@@ -101,43 +130,25 @@ def command(
     baselines: Path | None,
     output: Path | None,
     self_test_: bool,
+    rules: tuple[str, ...],
+    missing: Literal["fail", "warn"],
+    ignore: tuple[str, ...],
     as_json: bool,
     **words: Any,
 ) -> int:
     """Compare SERVICE with its accepted runs: named RUNs, or new ones made now.
 
-    Exit codes: 0 no regression, 1 regression, 3 in doubt (with what would settle it), 4 the
-    machine could not measure.
+    Exit codes: 0 no regression, 1 regression, 2 usage, 3 in doubt (with what would settle it),
+    4 the measurement cannot be trusted, 5 no accepted run to compare with.
     """
     from harness.baseline import BaselineStore
     from harness.catalog import load_catalog, project_root
     from harness.errors import UsageError
-    from harness.gate.run import (
-        GateOptions,
-        Invalid,
-        gate_interleaved,
-        gate_live,
-        gate_runs,
-        invalid_verdict,
-    )
-    from harness.record import RunRecord, check_writable, find_run
-    from harness.report.gate import print_gate, write_gate
+    from harness.gate.rules import parse_rule
+    from harness.gate.run import GateOptions, ignored_fields, unjudged
+    from harness.record import check_writable
+    from harness.report.gate import clear_gate, write_gate
     from harness.run import RunOptions
-
-    policy = _policy(margin, alpha, false_alarms, gates_per_month)
-    programs = Programs.take(
-        words,
-        {
-            "RUN": bool(runs),
-            "--interleave": interleave is not None,
-            "--settle": settle_s > 0,
-            "--self-test": self_test_,
-        },
-    )
-    if runs and (interleave is not None or settle_s > 0):
-        raise UsageError(
-            "--interleave and --settle make runs, and RUNs are named", "leave one of them out"
-        )
 
     def say(text: str) -> None:
         click.echo(text, err=True)
@@ -145,31 +156,136 @@ def command(
     root = project_root()
     load_catalog(root / "services").service(service)
     results = words["results"] or root / "results"
-    options = GateOptions(RunOptions(service, **words), count, settle_s / 60, interleave, policy)
-    store = BaselineStore(baselines or root / "baselines")
     target = output or results / service / "gate"
-    if not runs:  # minutes of load should not end in a report that cannot be kept
-        check_writable(target)
+    clear_gate(target)
+    try:
+        programs = Programs.take(
+            words,
+            {
+                "RUN": bool(runs),
+                "--interleave": interleave is not None,
+                "--settle": settle_s > 0,
+                "--self-test": self_test_,
+            },
+        )
+        policy = replace(
+            _policy(margin, alpha, false_alarms, gates_per_month),
+            rules=tuple(parse_rule(text) for text in rules),
+            missing=missing,
+        )
+        _refuse_both(runs, makes=interleave is not None or settle_s > 0)
+    except UsageError as error:
+        write_gate(unjudged(GateOptions(RunOptions(service)), "error", str(error)), target)
+        raise
+    options = GateOptions(
+        RunOptions(service, **words), count, settle_s / 60, interleave, policy,
+        ignored_fields(ignore),
+    )  # fmt: skip
+    store = BaselineStore(baselines or root / "baselines")
+    check_writable(target)  # minutes of load should not end in a report that cannot be kept
     if self_test_:
         return _self_test(options, target, say, as_json=as_json)
+    return _report(_Asked(options, store, runs, results, programs), target, say, as_json=as_json)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """One gate: options, where accepted runs are, and the runs that were named, if any."""
+
+    options: GateOptions
+    store: BaselineStore
+    runs: tuple[str, ...]
+    results: Path
+    programs: Programs | None
+
+
+def _report(asked: _Asked, target: Path, say: Callable[[str], None], *, as_json: bool) -> int:
+    """Reach the verdict and write it; whatever ends the gate, its reports say so."""
+    from harness.errors import HarnessError
+    from harness.gate.run import unjudged
+    from harness.report.gate import print_gate, write_gate
+
     try:
-        if runs:
-            records = [RunRecord.load(find_run(results, name)) for name in runs]
-            verdict = gate_runs(service, records, store, policy)
-        elif programs is not None:
-            verdict = programs.gate(options, target, say)
-        elif interleave is not None:
-            verdict = gate_interleaved(options, say)
-        else:
-            verdict = gate_live(options, store, say)
-    except Invalid as reason:
-        verdict = invalid_verdict(options, str(reason))
+        verdict = _verdict(asked, target, say)
+    except HarnessError as error:
+        write_gate(unjudged(asked.options, "error", str(error)), target)
+        raise
+    except (Exception, KeyboardInterrupt) as error:
+        reason = f"the gate ended early: {type(error).__name__}: {error}"
+        write_gate(unjudged(asked.options, "error", reason), target)
+        raise
     write_gate(verdict, target)
     if as_json:
         click.echo(json.dumps(verdict.as_dict(), indent=1))
     else:
         print_gate(verdict, sys.stdout)
     return verdict.exit_code
+
+
+def _verdict(asked: _Asked, target: Path, say: Callable[[str], None]) -> GateVerdict:
+    from harness.errors import NoBaseline
+    from harness.gate.run import Invalid, gate_interleaved, gate_live, gate_runs, unjudged
+    from harness.record import RunRecord, find_run
+
+    options, store = asked.options, asked.store
+    try:
+        if asked.runs:
+            records = [RunRecord.load(find_run(asked.results, name)) for name in asked.runs]
+            return gate_runs(options.run.service, records, store, options.policy, options.ignore)
+        if asked.programs is not None:
+            return asked.programs.gate(options, target, say)
+        if options.interleave is not None:
+            return gate_interleaved(options, say)
+        return gate_live(options, store, say)
+    except Invalid as reason:
+        return unjudged(options, "invalid", str(reason))
+    except NoBaseline as error:
+        advice = f"{error.problem}; make one under these conditions: {_make_command()}"
+        if asked.runs:
+            advice += f" (or accept runs that exist: {_accept_command(asked)})"
+        return unjudged(options, "no-baseline", advice)
+
+
+def _make_command() -> str:
+    """The command that makes the baseline that this gate lacks, with every option it was given."""
+    from click.core import ParameterSource
+
+    context = click.get_current_context()
+    taken = {option.name for option in _baseline_make().params}
+    words = ["harness", "baseline", "make", context.params["service"]]
+    for option in context.command.params:
+        name, value = option.name or "", context.params.get(option.name or "")
+        given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if not (given and name in taken and isinstance(option, click.Option)):
+            continue
+        if name == "count":
+            continue
+        words.append(option.opts[0])
+        if not option.is_flag:
+            words.append(json.dumps(value) if isinstance(value, dict) else f"{value}")
+    return shlex.join([*words, "--runs", "10"])
+
+
+def _baseline_make() -> click.Command:
+    from harness.cli.baseline import make
+
+    return make
+
+
+def _accept_command(asked: _Asked) -> str:
+    words = ["harness", "baseline", "accept", "RUN...", "--new"]
+    if asked.results.name != "results":
+        words += ["--results", str(asked.results)]
+    return " ".join(words)
+
+
+def _refuse_both(runs: tuple[str, ...], *, makes: bool) -> None:
+    from harness.errors import UsageError
+
+    if runs and makes:
+        raise UsageError(
+            "--interleave and --settle make runs, and RUNs are named", "leave one of them out"
+        )
 
 
 def _policy(margin: float, alpha: float, false_alarms: float, gates_per_month: float) -> Policy:

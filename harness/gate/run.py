@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 
+from harness import __version__
 from harness.baseline import (
     AcceptedRun,
     Baseline,
     BaselineStore,
+    Conditions,
     conditions,
+    conditions_of,
     measure,
     refuse_unfit,
-    same_conditions,
 )
+from harness.baseline.model import MACHINE
 from harness.errors import BaselineError, UsageError
-from harness.gate.compare import compare_interleaved, compare_runs
-from harness.gate.model import GateVerdict, Policy
+from harness.gate.compare import compare_interleaved, compare_runs, priced
+from harness.gate.model import GateOutcome, GateVerdict, Policy, Provenance
+from harness.gate.rules import parse_rule
 from harness.record import RunRecord
 from harness.run import RunOptions, session
 from harness.stats.pairs import LEAST_PAIRS, abba_order
@@ -30,26 +36,44 @@ MOST_INVALID = 3
 
 @dataclass(frozen=True, slots=True)
 class GateOptions:
-    """What a gate is asked: `runs` candidates, and up to `settle_minutes` more where in doubt."""
+    """What a gate is asked: `runs` candidates, and up to `settle_minutes` more where in doubt.
+
+    `ignore` names conditions that may differ from the baseline's.
+    """
 
     run: RunOptions
     runs: int = 3
     settle_minutes: float = 0.0
     interleave: str | None = None
     policy: Policy = field(default_factory=Policy)
+    ignore: tuple[str, ...] = ()
 
 
-class Invalid(Exception):  # noqa: N818 - a result, told as such
+class Invalid(Exception):  # noqa: N818 - a result, reported as such
     """The measurement could not be trusted; the message says why."""
 
 
+def ignored_fields(names: Collection[str]) -> tuple[str, ...]:
+    """The conditions that `--ignore` names; `machine` stands for all of the machine's."""
+    return tuple(
+        dict.fromkeys(
+            each for name in names for each in (MACHINE if name == "machine" else (name,))
+        )
+    )
+
+
 def gate_runs(
-    service: str, records: Sequence[RunRecord], store: BaselineStore, policy: Policy
+    service: str,
+    records: Sequence[RunRecord],
+    store: BaselineStore,
+    policy: Policy,
+    ignore: Collection[str] = (),
 ) -> GateVerdict:
     """The verdict on runs that were made before.
 
-    Raises BaselineError when a run is unfit or no baseline has their conditions, UsageError when
-    a run is another service's or named twice.
+    Raises Invalid when the measurement of one cannot be trusted, NoBaseline when no accepted run
+    has their conditions, BaselineError when they differ in their own, UsageError when a run is
+    another service's or named twice.
     """
     if not records:
         raise UsageError("no run was named", "name one, or use --runs to make some")
@@ -60,38 +84,85 @@ def gate_runs(
             )
         if any(record.id == other.id for other in records[:at]):
             raise UsageError(f"{record.id} is named twice", "name each run once")
-        refuse_unfit(record)
-    same_conditions(records)
-    primary = records[0].service.primary
-    return _compare(store.matching(records[0]), [measure(r) for r in records], primary, policy)
+        try:
+            refuse_unfit(record)
+        except BaselineError as error:
+            raise Invalid(error.problem) from None
+    wanted = conditions_of(records[0])
+    for record in records[1:]:
+        if differences := wanted.differences(conditions_of(record), ignore):
+            raise BaselineError(
+                f"{record.id} was made under other conditions: {'; '.join(differences)}",
+                "compare runs of one machine, profile and mix",
+            )
+    scenario = records[0].plan.traffic.scenario
+    known = _known(store, service, scenario, wanted, ignore, records[0].id)
+    known = replace(known, primary=records[0].service.primary)
+    ordered = sorted((measure(r) for r in records), key=lambda run: (run.created, run.id))
+    return _compare(known, ordered, _with_rules(records[0].service.gate, policy))
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What candidates are compared with, and on which conditions."""
+
+    baseline: Baseline
+    primary: str
+    provenance: Provenance
 
 
 def gate_live(options: GateOptions, store: BaselineStore, say: Say) -> GateVerdict:
     """Make the candidate runs, compare them, and settle a doubt within the budget.
 
     A doubt is settled by one batch of the runs it is said to need, as far as the budget goes,
-    and one more comparison. Raises Invalid when the machine cannot measure, Interrupted after
-    Ctrl-C.
+    and one more comparison. Raises NoBaseline before any load is made where nothing can be
+    compared, Invalid when the machine cannot measure, Interrupted after Ctrl-C.
     """
-    baseline, primary = find_baseline(options.run, store)
-    seeds = fresh_seeds(options.run, baseline)
+    known, rules = _asked(options, store)
+    seeds = fresh_seeds(options.run, known.baseline)
     looks = 2 if options.settle_minutes > 0 else 1
-    policy = replace(options.policy, looks=looks)
-    runs = [measure(make_run(options.run, next(seeds), say)) for _ in range(options.runs)]
-    verdict = _compare(baseline, runs, primary, policy)
+    policy = replace(_with_rules(rules, options.policy), looks=looks)
+    made = _Batch(options.run, seeds, say)
+    made.make(options.runs)
+    verdict = priced(replace(_compare(known, made.runs, policy), seconds_a_run=made.seconds_a_run))
     more = affordable(verdict, options.settle_minutes)
     if not more:
         return verdict
     say(f"in doubt: {verdict.reasons[0]}; {more} more runs")
-    runs += [measure(make_run(options.run, next(seeds), say)) for _ in range(more)]
-    return _compare(baseline, runs, primary, policy)
+    made.make(more)
+    return priced(replace(_compare(known, made.runs, policy), seconds_a_run=made.seconds_a_run))
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Candidate runs that are made one after the other, and what one takes."""
+
+    options: RunOptions
+    seeds: Iterator[int]
+    say: Say
+    runs: list[AcceptedRun] = field(default_factory=list)
+    seconds_a_run: float = 0.0
+
+    def make(self, count: int) -> None:
+        """Make `count` more; raises Invalid with how far it came."""
+        wanted = len(self.runs) + count
+        while len(self.runs) < wanted:
+            begin = time.monotonic()
+            try:
+                record = make_run(self.options, next(self.seeds), self.say)
+            except Invalid as reason:
+                count = len(self.runs)
+                said = f"stopped after {count} valid run{'s' * (count != 1)} of {wanted}: {reason}"
+                raise Invalid(said) from None
+            self.runs.append(measure(record))
+            self.seconds_a_run = max(self.seconds_a_run, time.monotonic() - begin)
 
 
 def affordable(verdict: GateVerdict, minutes: float) -> int:
     """How many further candidate runs an open verdict gets from a budget of minutes."""
     if verdict.outcome != "inconclusive" or not verdict.runs_needed:
         return 0
-    return min(verdict.runs_needed, int(minutes / verdict.minutes_a_run))
+    return min(verdict.runs_needed, int(minutes / verdict.minutes_a_run + 1e-9))
 
 
 def gate_interleaved(options: GateOptions, say: Say) -> GateVerdict:
@@ -113,25 +184,66 @@ def gate_interleaved(options: GateOptions, say: Say) -> GateVerdict:
         seed = (options.run.seed or 1) + at // 2
         made[side].append(make_run(sides[side], seed, say, f"{side} "))
     first = made["A"][0]
-    return compare_interleaved(
+    verdict = compare_interleaved(
         first.service.name,
         first.plan.traffic.scenario,
         [measure(record) for record in made["A"]],
         [measure(record) for record in made["B"]],
         first.service.primary,
-        options.policy,
+        _with_rules(first.service.gate, options.policy),
     )
+    return replace(verdict, provenance=_provenance(conditions_of(made["B"][0])))
 
 
 def find_baseline(options: RunOptions, store: BaselineStore) -> tuple[Baseline, str]:
     """The baseline that runs with these options will have, and the service's primary metric.
 
-    Asked before any load is made. Raises BaselineError when there is none.
+    Asked before any load is made. Raises NoBaseline when there is none.
     """
-    with session(options) as ready:
+    known, _ = _asked(GateOptions(options), store)
+    return known.baseline, known.primary
+
+
+def _asked(options: GateOptions, store: BaselineStore) -> tuple[_Known, tuple[str, ...]]:
+    """What runs with these options will be compared with, and the catalogue's rules for rows."""
+    with session(options.run) as ready:
         wanted = conditions(ready.plan(ready.profile()), ready.environment())
-        found = store.find(ready.service.name, ready.traffic.scenario, wanted)
-        return found, ready.service.primary
+        service, scenario = ready.service, ready.traffic.scenario
+        known = _known(store, service.name, scenario, wanted, options.ignore, "a run")
+        return replace(known, primary=service.primary), service.gate
+
+
+def _known(
+    store: BaselineStore,
+    service: str,
+    scenario: str,
+    wanted: Conditions,
+    ignore: Collection[str],
+    what: str,
+) -> _Known:
+    found = store.comparable(service, scenario, wanted, ignore, what)
+    used = [
+        group.conditions
+        for group in store.load(service, scenario)
+        if not wanted.differences(group.conditions, ignore)
+    ]
+    unknown = dict.fromkeys(name for each in used for name in wanted.unknown(each))
+    differing = dict.fromkeys(text for each in used for text in wanted.differences(each))
+    provenance = _provenance(wanted, tuple(unknown), tuple(differing))
+    return _Known(found, "p95", provenance)
+
+
+def _provenance(
+    known: Conditions, unknown: tuple[str, ...] = (), ignored: tuple[str, ...] = ()
+) -> Provenance:
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return Provenance(now, __version__, asdict(known), unknown, ignored)
+
+
+def _with_rules(texts: Sequence[str], policy: Policy) -> Policy:
+    """The policy with the catalogue's rules before those of the command line, which win."""
+    rules = tuple(parse_rule(text, "the catalogue's gate") for text in texts)
+    return replace(policy, rules=(*rules, *policy.rules))
 
 
 def fresh_seeds(options: RunOptions, baseline: Baseline | None) -> Iterator[int]:
@@ -158,24 +270,32 @@ def make_run(options: RunOptions, seed: int, say: Say, side: str = "") -> RunRec
     raise Invalid(f"{MOST_INVALID} runs in a row were invalid; the last: {last}")
 
 
-def _compare(
-    baseline: Baseline, candidates: Sequence[AcceptedRun], primary: str, policy: Policy
-) -> GateVerdict:
+def _compare(known: _Known, candidates: Sequence[AcceptedRun], policy: Policy) -> GateVerdict:
+    baseline, provenance = known.baseline, known.provenance
     fresh = {run.id for run in candidates}
     accepted = [run for run in baseline.runs if run.id not in fresh]
     if not accepted:
         raise BaselineError(
             "the baseline holds only the runs under test", "name runs that are not accepted"
         )
-    return compare_runs(baseline.service, baseline.scenario, accepted, candidates, primary, policy)
+    found = compare_runs(
+        baseline.service, baseline.scenario, accepted, candidates, known.primary, policy
+    )
+    warnings = [f"compared although they differ (--ignore): {each}" for each in provenance.ignored]
+    if provenance.unknown:
+        warnings.append(
+            f"the baseline does not say its {', '.join(provenance.unknown)}: taken for the same"
+        )
+    return replace(found, warnings=(*warnings, *found.warnings), provenance=provenance)
 
 
-def invalid_verdict(options: GateOptions, reason: str) -> GateVerdict:
-    """The verdict of a gate that could not measure."""
+def unjudged(options: GateOptions, outcome: GateOutcome, reason: str) -> GateVerdict:
+    """The verdict of a gate that compared nothing: `invalid`, `no-baseline` or `error`."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
     return GateVerdict(
         service=options.run.service,
         scenario=options.run.scenario or options.run.service,
-        outcome="invalid",
+        outcome=outcome,
         reasons=(reason,),
         rows=(),
         design="interleaved" if options.interleave else "baseline",
@@ -185,4 +305,5 @@ def invalid_verdict(options: GateOptions, reason: str) -> GateVerdict:
         baseline_runs_needed=None,
         minutes_needed=None,
         policy=options.policy,
+        provenance=Provenance(now, __version__),
     )

@@ -22,17 +22,30 @@ def runs(
     common: float = 0.0,
     slow: Mapping[str, float] | None = None,
     failed: int = 0,
+    failing: Mapping[str, float] | None = None,
+    requests: int = OFFERED,
     seed: int = 1,
     name: str = "run",
     histograms: bool = False,
 ) -> list[AcceptedRun]:
     """`count` runs whose quantiles scatter by `sd` (own) and `common` (shared by endpoints).
 
-    `slow` multiplies an endpoint's latencies (`*` all of them).
+    `slow` multiplies an endpoint's latencies (`*` all of them); `failing` is the share of an
+    endpoint's requests that fail, by name.
     """
     random = np.random.default_rng(seed)
     return [
-        _run(f"{name}-{at:03}", random, sd, common, slow or {}, failed, histograms)
+        _run(
+            f"{name}-{at:03}",
+            random,
+            sd,
+            common,
+            slow or {},
+            failed,
+            histograms,
+            failing or {},
+            requests,
+        )
         for at in range(count)
     ]
 
@@ -45,19 +58,25 @@ def _run(
     slow: Mapping[str, float],
     failed: int,
     histograms: bool,  # noqa: FBT001 - one of a test's knobs
+    failing: Mapping[str, float],
+    requests: int,
 ) -> AcceptedRun:
     luck = common * random.standard_normal()
     endpoints = {}
+    lost = {name: round(requests * SHARES[name] * share) for name, share in failing.items()}
+    lost[TOTAL] = sum(lost.values())
     for endpoint, share in {TOTAL: 1.0, **SHARES}.items():
         factor = slow.get(TOTAL, 1.0) * (1.0 if endpoint == TOTAL else slow.get(endpoint, 1.0))
-        offered = round(OFFERED * share)
+        offered = round(requests * share)
+        bad = lost.get(endpoint, 0) + (failed if endpoint in {TOTAL, "recall"} else 0)
         endpoints[endpoint] = EndpointFigures(
             offered=offered,
-            completed=offered - (failed if endpoint in {TOTAL, "recall"} else 0),
-            failed=failed if endpoint in {TOTAL, "recall"} else 0,
+            completed=offered - bad,
+            failed=bad,
             quantiles={
                 name: (_quantile(q) * factor * _chance(random, luck, sd), None, None)
                 for name, q in QUANTILES.items()
+                if bad < offered
             },
             histogram=_histogram(random, factor * np.exp(luck)) if histograms else None,
         )  # fmt: skip

@@ -51,8 +51,8 @@ def test_two_percent_seen_beyond_chance_is_trivial_and_passes() -> None:
     assert verdict.rows[0].outcome == "trivial"
 
 
-def test_few_noisy_runs_are_inconclusive_with_a_price() -> None:
-    verdict = gate(runs(3, sd=0.04, common=0.02), runs(1, sd=0.04, seed=3, slow={TOTAL: 1.02}))
+def test_noisy_runs_are_inconclusive_with_a_price() -> None:
+    verdict = gate(runs(10, sd=0.02), runs(1, sd=0.02, seed=3, slow={TOTAL: 1.02}))
     assert verdict.outcome == "inconclusive"
     assert verdict.exit_code == 3
     assert verdict.runs_needed
@@ -63,13 +63,13 @@ def test_few_noisy_runs_are_inconclusive_with_a_price() -> None:
 
 
 def test_a_shift_that_misses_the_alarm_level_is_suspected_not_claimed() -> None:
-    before, after = runs(4, sd=0.03, common=0.03), runs(1, seed=5, sd=0.0, slow={TOTAL: 1.16})
+    before, after = runs(6, sd=0.03, common=0.03), runs(3, seed=5, sd=0.03, slow={TOTAL: 1.11})
     verdict = gate(before, after)
     assert verdict.outcome == "inconclusive"
     assert verdict.rows[0].outcome == "suspected"
     assert verdict.runs_needed
     assert verdict.runs_needed >= 1
-    loose = gate(before, after, gates_per_month=1.0)
+    loose = gate(before, after, gates_per_month=20.0)
     assert loose.rows[0].outcome == "regression"
     assert loose.outcome == "fail"
 
@@ -85,22 +85,16 @@ def test_one_run_against_one_says_that_the_scatter_is_unknown() -> None:
 def test_holm_charges_the_other_rows_for_their_number() -> None:
     verdict = gate(runs(10), runs(3, seed=2))
     others = [r for r in verdict.rows if r.gating and not r.primary and r.p_value is not None]
-    assert len(others) == 7  # p50 and p95 of two endpoints, p50 of all, throughput, errors
+    # three quantiles and the errors of three endpoints and of all, less the primary; throughput
+    assert len(others) == 3 * 4 + 4
     smallest = min(others, key=lambda r: r.p_value or 0.0)
     assert smallest.adjusted == pytest.approx(min(1.0, len(others) * (smallest.p_value or 0)))
+    assert {r.metric for r in verdict.rows if not r.gating} == {"throughput"}
     assert verdict.rows[0].adjusted == verdict.rows[0].p_value
 
 
-def test_an_endpoint_with_little_traffic_is_shown_but_does_not_gate() -> None:
-    verdict = gate(runs(10), runs(3, seed=2, slow={"rare": 2.0}))
-    assert verdict.outcome == "pass"
-    assert row(verdict, "rare", "p95").outcome == "suspected"
-    assert not row(verdict, "rare", "p95").gating
-
-
-def test_p99_gates_when_it_is_the_primary_metric_and_only_then() -> None:
+def test_any_metric_may_be_the_primary_one() -> None:
     before, after = runs(10), runs(3, seed=2, slow={TOTAL: 1.3})
-    assert row(gate(before, after), TOTAL, "p99").gating is False
     verdict = gate(before, after, primary="p99")
     assert verdict.rows[0].metric == "p99"
     assert verdict.rows[0].gating

@@ -1,0 +1,1 @@
+"""The whole regression gate on runs whose truth is known."""

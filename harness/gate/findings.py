@@ -1,0 +1,272 @@
+"""What the runs say about one row, before the rows are weighed against each other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.baseline.model import QUANTILES, TOTAL, AcceptedRun
+from harness.gate.model import Policy, Row
+from harness.gate.rules import METRICS, Terms, terms
+from harness.gate.spread import shared_spread
+from harness.stats.compare import Comparison, compare_metric
+from harness.stats.outliers import outliers, without
+from harness.stats.pairs import LEAST_PAIRS, PairedComparison, compare_pairs
+from harness.stats.planning import detectable_shift
+from harness.stats.runs import Spread
+
+FEW_RUNS = 8
+"""Below so many baseline runs the scatter is pooled over endpoints (facts: Smyth 2004)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One row to be judged: which metric of which endpoint, and what holds for it."""
+
+    endpoint: str
+    metric: str
+    primary: bool
+    terms: Terms
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A row as it looks alone.
+
+    `chance` is the chance that outliers alone make it (every candidate run one of them), `runs`
+    the candidate runs that it rests on, `not_worse` whether all of its interval is better than
+    the tolerance. `certain`: no inference is needed, as where every request failed.
+    `warnings` are about the order of its runs.
+    """
+
+    row: Row
+    runs: int
+    chance: float = 0.0
+    named: int = 0
+    not_worse: bool = False
+    certain: bool = False
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """The one-sided levels at which a regression is claimed: the primary's, and another row's."""
+
+    primary: float
+    other: float
+
+    def of(self, subject: Subject) -> float:
+        """The level of one row."""
+        return self.primary if subject.primary else self.other
+
+
+def subjects(
+    before: Sequence[AcceptedRun], after: Sequence[AcceptedRun], primary: str, policy: Policy
+) -> list[Subject]:
+    """Every metric of every endpoint that both sides have."""
+    sides = [set().union(*(run.endpoints for run in runs)) for runs in (before, after)]
+    shared = {TOTAL} | (sides[0] & sides[1])
+    everything = requests_a_run([*before, *after], TOTAL)
+    return [
+        Subject(
+            endpoint,
+            metric,
+            endpoint == TOTAL and metric == primary,
+            terms(
+                endpoint,
+                metric,
+                policy.rules,
+                policy.error_margin if metric == "error_ratio" else policy.margin,
+                requests_a_run([*before, *after], endpoint),
+                everything,
+            ),
+        )
+        for endpoint in sorted(shared)
+        for metric in METRICS
+    ]
+
+
+def requests_a_run(runs: Sequence[AcceptedRun], endpoint: str) -> float:
+    """How many requests an average run offers to an endpoint."""
+    figures = (run.endpoints.get(endpoint) for run in runs)
+    return sum(one.offered for one in figures if one is not None) / max(len(runs), 1)
+
+
+def values(subject: Subject, runs: Iterable[AcceptedRun]) -> list[float]:
+    """The values of the runs that have one."""
+    return [value for _, value in _known(subject, runs)]
+
+
+def _known(subject: Subject, runs: Iterable[AcceptedRun]) -> list[tuple[str, float]]:
+    found = ((run.id, run.values(subject.metric, subject.endpoint)) for run in runs)
+    return [(name, value) for name, value in found if value is not None]
+
+
+def priors(
+    wanted: Sequence[Subject], before: Sequence[AcceptedRun], after: Sequence[AcceptedRun]
+) -> dict[str, Spread]:
+    """The scatter that a quantile's endpoints share, for when there are few baseline runs.
+
+    Runs that are outliers of any endpoint lend nothing.
+    """
+    if len(before) >= FEW_RUNS:
+        return {}
+    shared = {}
+    for name in QUANTILES:
+        of_name = [s for s in wanted if s.metric == name and s.endpoint != TOTAL]
+        sides = [_columns(of_name, runs) for runs in (before, after)]
+        found = shared_spread(*sides)
+        if found is not None and found.variance > 0:
+            shared[name] = found
+    return shared
+
+
+def _columns(wanted: Sequence[Subject], runs: Sequence[AcceptedRun]) -> list[list[float]]:
+    columns = [values(each, runs) for each in wanted]
+    whole = [np.asarray(c) for c in columns if len(c) == len(runs) and c and min(c) > 0]
+    odd = sorted({at for column in whole for at in outliers(np.log(column))})
+    return [
+        list(without(np.asarray(c), tuple(odd))) if len(c) == len(runs) else [] for c in columns
+    ]
+
+
+def compared(
+    subject: Subject,
+    before: Sequence[AcceptedRun],
+    after: Sequence[AcceptedRun],
+    policy: Policy,
+    levels: Levels,
+    prior: Spread | None,
+) -> Finding:
+    """One quantile or throughput of candidate runs against accepted ones."""
+    a, b = _known(subject, before), _known(subject, after)
+    if not a or not b:
+        return no_data(subject, a, b)
+    borrowed = {} if prior is None else {"prior_sd": prior.sd, "prior_df": min(prior.df, 1e6)}
+    found: Comparison = compare_metric(
+        [value for _, value in a],
+        [value for _, value in b],
+        subject.terms.tolerance,
+        policy.tail,
+        lower_is_better=subject.terms.lower_is_better,
+        level=levels.of(subject),
+        **borrowed,
+    )
+    odd = [a[at][0] for at in found.baseline_outliers]
+    odd += [b[at][0] for at in found.candidate_outliers]
+    row = make_row(
+        subject,
+        outcome=found.verdict,
+        baseline=float(np.median([value for _, value in a])),
+        candidate=float(np.median([value for _, value in b])),
+        relative=found.scale == "ratio",
+        shift=found.shift,
+        low=found.low,
+        high=found.high,
+        detectable=found.detectable if len(b) > 1 else None,
+        runs_needed=found.runs_needed,
+        baseline_runs_needed=found.baseline_runs_needed,
+        p_value=found.p_value,
+        reason=found.reason,
+        outliers=tuple(odd),
+    )
+    return Finding(
+        row,
+        len(b),
+        found.outlier_chance,
+        len(found.baseline_outliers),
+        found.not_worse,
+        warnings=found.warnings,
+    )
+
+
+def paired(
+    subject: Subject,
+    before: Sequence[AcceptedRun],
+    after: Sequence[AcceptedRun],
+    policy: Policy,
+    levels: Levels,
+) -> Finding:
+    """One quantile or throughput of pairs of runs that were made alternately."""
+    a, b = _known(subject, before), _known(subject, after)
+    enough = len(a) == len(b) >= LEAST_PAIRS and min(v for _, v in (*a, *b)) > 0
+    if not enough:
+        return no_data(subject, a, b)
+    limit = subject.terms.tolerance
+    lower = subject.terms.lower_is_better
+    found = compare_pairs(
+        [v for _, v in a], [v for _, v in b], limit, policy.tail, lower_is_better=lower
+    )
+    row = make_row(
+        subject,
+        outcome=found.verdict,
+        baseline=float(np.median([v for _, v in a])),
+        candidate=float(np.median([v for _, v in b])),
+        relative=True,
+        shift=found.shift,
+        low=found.low,
+        high=found.high,
+        detectable=_detectable(found, limit, levels.of(subject), lower_is_better=lower),
+        runs_needed=_pairs_needed(found.sd, limit, found.pairs, found.verdict),
+        baseline_runs_needed=0,
+        p_value=found.p_worse,
+        reason=f"{found.pairs} interleaved pairs, scatter {found.sd:.2%}",
+    )
+    not_worse = found.high <= limit if lower else found.low >= -limit
+    return Finding(row, len(b), not_worse=not_worse)
+
+
+def _detectable(
+    found: PairedComparison, margin: float, level: float, *, lower_is_better: bool
+) -> float:
+    """The smallest change for the worse that pairs like these claim with 80 % power."""
+    error = found.sd / math.sqrt(found.pairs)
+    seen = detectable_shift(error, found.pairs - 1, level, math.log1p(margin))
+    return math.expm1(seen) if lower_is_better else -math.expm1(-seen)
+
+
+def _pairs_needed(sd: float, margin: float, pairs: int, verdict: str) -> int | None:
+    """More pairs until the 90 % interval is no wider than the margin (normal approximation)."""
+    if verdict != "inconclusive" or sd <= 0 or margin <= 0:
+        return 0 if verdict != "inconclusive" else None
+    wanted = int(np.ceil((2 * 1.645 * sd / margin) ** 2)) + 2
+    return max(1, wanted - pairs)
+
+
+def no_data(
+    subject: Subject, before: Sequence[tuple[str, float]], after: Sequence[tuple[str, float]]
+) -> Finding:
+    """A row without a value on one side, or too few: it fails only where data is a must."""
+    side = "the baseline" if not before else "the candidate" if not after else "one side"
+    must = subject.terms.role == "critical"
+    row = make_row(
+        subject,
+        outcome="no-data",
+        baseline=float(np.median([v for _, v in before])) if before else None,
+        candidate=float(np.median([v for _, v in after])) if after else None,
+        relative=True,
+        reason=f"no figures of {side} to compare" + (", which it must have" if must else ""),
+    )
+    return Finding(row, len(after), certain=must)
+
+
+def make_row(subject: Subject, **fields: object) -> Row:
+    """A row of this subject; what is not given is unknown."""
+    found: dict[str, object] = dict.fromkeys(
+        ("shift", "low", "high", "detectable", "p_value", "adjusted")
+    )
+    found |= {"runs_needed": 0, "baseline_runs_needed": 0, "outliers": ()} | fields
+    role = "gates" if subject.primary and subject.terms.role == "shown" else subject.terms.role
+    return Row(
+        endpoint=subject.endpoint,
+        metric=subject.metric,
+        primary=subject.primary,
+        gating=role != "shown",
+        role=role,
+        tolerance=subject.terms.tolerance,
+        thin=subject.terms.thin and not subject.primary,
+        **found,  # type: ignore[arg-type]
+    )

@@ -1,0 +1,326 @@
+"""What the gate looks at: every row, its role, its tolerance, and what it may claim."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from harness.baseline import TOTAL, AcceptedRun
+from harness.errors import UsageError
+from harness.gate import GateVerdict, Policy, Row, compare_runs
+from harness.gate.decide import levels
+from harness.gate.failures import dispersion
+from harness.gate.rules import LEAST_TAIL, MOST_TOLERANCE, parse_rule, terms
+from tests.gate.made_runs import runs
+
+TOY = 1000
+"""A run of 100/s for 10 s: `rare` has seven requests of it."""
+
+
+def gate(
+    before: list[AcceptedRun], after: list[AcceptedRun], *rules: str, **policy: object
+) -> GateVerdict:
+    asked = Policy(rules=tuple(map(parse_rule, rules)), **policy)  # type: ignore[arg-type]
+    return compare_runs("memorai", "memorai", before, after, "p95", asked)
+
+
+def row(verdict: GateVerdict, endpoint: str, metric: str) -> Row:
+    return next(r for r in verdict.rows if (r.endpoint, r.metric) == (endpoint, metric))
+
+
+def without(made: list[AcceptedRun], endpoint: str) -> list[AcceptedRun]:
+    return [
+        replace(run, endpoints={k: v for k, v in run.endpoints.items() if k != endpoint})
+        for run in made
+    ]
+
+
+def with_value(run: AcceptedRun, endpoint: str, factor: float) -> AcceptedRun:
+    one = run.endpoints[endpoint]
+    values = {name: (q[0] * factor, None, None) for name, q in one.quantiles.items()}
+    return replace(run, endpoints={**run.endpoints, endpoint: replace(one, quantiles=values)})
+
+
+def test_every_metric_of_every_endpoint_is_a_row() -> None:
+    verdict = gate(runs(6), runs(3, seed=2))
+    seen = {(r.endpoint, r.metric) for r in verdict.rows}
+    endpoints = (TOTAL, "recall", "remember", "rare")
+    metrics = ("p50", "p95", "p99", "error_ratio", "throughput")
+    assert seen == {(e, m) for e in endpoints for m in metrics}
+    assert {r.endpoint for r in verdict.rows if not r.gating} == {"recall", "remember", "rare"}
+
+
+@pytest.mark.parametrize("new", [1, 3])
+def test_a_light_endpoint_ten_times_slower_is_at_least_suspected(new: int) -> None:
+    verdict = gate(
+        runs(6, sd=0.05, requests=TOY),
+        runs(new, sd=0.05, seed=2, slow={"rare": 10.0}, requests=TOY),
+    )
+    assert verdict.outcome == ("inconclusive" if new == 1 else "fail")
+    assert row(verdict, "rare", "p50").outcome == ("suspected" if new == 1 else "regression")
+    assert any("of rare" in reason for reason in verdict.reasons)
+
+
+@pytest.mark.parametrize("new", [1, 3])
+def test_a_wholly_failed_endpoint_fails_though_others_fail_less_than_before(new: int) -> None:
+    before = runs(6, failing={"recall": 0.02}, requests=TOY)
+    verdict = gate(before, runs(new, seed=2, failing={"rare": 1.0}, requests=TOY))
+    assert verdict.outcome == "fail"
+    assert row(verdict, TOTAL, "error_ratio").outcome in {"no-change", "trivial"}
+    found = row(verdict, "rare", "error_ratio")
+    assert (found.outcome, found.failing) == ("regression", True)
+    assert "no request was answered well" in found.reason
+    assert row(verdict, "rare", "p95").outcome == "no-data"
+
+
+def test_a_tail_that_only_p99_shows_is_claimed() -> None:
+    after = [
+        replace(
+            run,
+            endpoints={
+                name: replace(one, quantiles={**one.quantiles, "p99": (2.1, None, None)})
+                for name, one in run.endpoints.items()
+            },
+        )
+        for run in runs(3, seed=2)
+    ]
+    verdict = gate(runs(6), after)
+    assert verdict.outcome == "fail"
+    assert row(verdict, TOTAL, "p99").outcome == "regression"
+    one = gate(runs(6), after[:1])
+    assert one.outcome == "inconclusive"
+    assert (TOTAL, "p99") in {(r.endpoint, r.metric) for r in one.suspected}
+
+
+@pytest.mark.parametrize("factor", [1.5, 10.0, 1000.0])
+def test_one_candidate_run_is_at_most_suspected(factor: float) -> None:
+    verdict = gate(runs(20), runs(1, seed=2, slow={TOTAL: factor}))
+    assert verdict.outcome == "inconclusive"
+    assert verdict.rows[0].outcome == "suspected"
+    assert verdict.rows[0].detectable is None
+    assert "one run claims nothing" in verdict.reasons[0]
+    assert verdict.runs_needed == 1
+    more = gate(runs(20), runs(2, seed=2, slow={TOTAL: factor}))
+    assert more.outcome == "fail"
+
+
+def test_few_runs_that_may_all_be_outliers_claim_nothing_and_say_how_many_would() -> None:
+    slow: Mapping[str, float] = {TOTAL: 1.5}
+    two = gate(runs(6), runs(2, seed=2, slow=slow))
+    assert two.outcome == "inconclusive"
+    assert "may all be outliers" in two.reasons[0]
+    assert two.runs_needed == 1
+    assert gate(runs(6), runs(2 + two.runs_needed, seed=2, slow=slow)).outcome == "fail"
+
+
+def test_an_outlier_among_the_baseline_runs_is_named_and_hides_nothing() -> None:
+    before = runs(10)
+    before[4] = with_value(before[4], "recall", 5.0)
+    verdict = gate(before, runs(5, seed=2, slow={"recall": 2.0}))
+    assert verdict.outcome == "fail"
+    assert row(verdict, "recall", "p95").outcome == "regression"
+    assert row(verdict, "recall", "p95").outliers == ("run-004",)
+    assert any("run-004 is an outlier" in text for text in verdict.warnings)
+    assert row(verdict, "recall", "p95").shift == pytest.approx(1.0, abs=0.05)
+
+
+def test_an_outlier_among_six_runs_leaves_a_doubt_not_a_pass() -> None:
+    before = runs(6)
+    before[2] = with_value(before[2], "recall", 5.0)
+    verdict = gate(before, runs(3, seed=2, slow={"recall": 2.0}))
+    assert verdict.outcome in {"inconclusive", "fail"}
+    assert any("run-002 is an outlier" in text for text in verdict.warnings)
+
+
+def test_doubt_about_an_endpoint_is_doubt_of_the_gate() -> None:
+    before = runs(6)
+    after = [
+        with_value(run, "recall", f) for run, f in zip(runs(3, seed=2), (0.6, 1, 2), strict=True)
+    ]
+    verdict = gate(before, after)
+    assert row(verdict, TOTAL, "p95").outcome == "no-change"
+    assert row(verdict, "recall", "p95").outcome == "inconclusive"
+    assert verdict.outcome == "inconclusive"
+    assert gate(before, after, "recall:*=shown").outcome == "pass"
+
+
+def test_a_row_that_is_surely_not_worse_is_no_doubt() -> None:
+    after = [
+        with_value(run, "recall", f)
+        for run, f in zip(runs(3, seed=2), (0.2, 0.5, 0.8), strict=True)
+    ]
+    verdict = gate(runs(6), after)
+    assert not any(r.open for r in verdict.rows if r.endpoint == "recall" and r.high and r.high < 0)
+
+
+def test_doubt_about_a_tail_of_few_requests_is_none_of_the_gate_unless_it_is_critical() -> None:
+    before, after = runs(6, requests=TOY), runs(3, seed=2, requests=TOY)
+    after = [with_value(run, "rare", f) for run, f in zip(after, (0.2, 1, 5), strict=True)]
+    assert row(gate(before, after), "rare", "p95").thin
+    assert gate(before, after, "rare:p50=shown").outcome == "pass"
+    critical = gate(before, after, "rare:p50=shown", "rare:p95=critical")
+    assert not row(critical, "rare", "p95").thin
+    assert critical.outcome == "inconclusive"
+
+
+@pytest.mark.parametrize(("requests", "thin"), [(99.0, True), (101.0, False)])
+def test_a_tail_is_thin_below_five_requests_beyond_the_quantile(
+    requests: float,
+    thin: bool,  # noqa: FBT001 - what is expected
+) -> None:
+    assert LEAST_TAIL == 5
+    assert terms("a", "p95", (), 0.05, requests, 1000).thin is thin
+    assert terms("a", "p95", [parse_rule("a:p95=critical")], 0.05, requests, 1000).thin is False
+
+
+@pytest.mark.parametrize(
+    ("metric", "requests", "tolerance"),
+    [
+        ("p95", 1000.0, 0.05),
+        ("p50", 1000.0, 0.05),
+        ("p95", 250.0, 0.10),
+        ("p99", 1000.0, 0.05 * math.sqrt(5)),
+        ("p95", 0.01, MOST_TOLERANCE),
+        ("throughput", 1000.0, 0.05),
+    ],
+)
+def test_the_tolerance_grows_with_the_root_of_what_is_missing(
+    metric: str, requests: float, tolerance: float
+) -> None:
+    assert terms("a", metric, (), 0.05, requests, 1000).tolerance == pytest.approx(tolerance)
+
+
+def test_rules_set_role_tolerance_and_direction_and_the_last_one_wins() -> None:
+    rules = [
+        parse_rule(t) for t in ("*:*=shown", "pay:p95=critical, 20%", "total:p50=gates,higher")
+    ]
+    pay = terms("pay", "p95", rules, 0.05, 1000, 1000)
+    assert (pay.role, pay.tolerance, pay.lower_is_better) == ("critical", 0.2, True)
+    assert terms("pay", "p50", rules, 0.05, 1000, 1000).role == "shown"
+    assert terms(TOTAL, "p50", rules, 0.05, 1000, 1000).role == "gates"
+    assert terms(TOTAL, "p50", rules, 0.05, 1000, 1000).lower_is_better is False
+    assert terms("a", "error_ratio", [parse_rule("a:error_ratio=1%")], 1e-4, 9, 9).tolerance == 0.01
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "p95", "pay=critical", "pay:p95", "pay:p95=", ":p95=shown", "pay:p42=shown",
+     "pay:p95=loud", "pay:p95=-5%", "pay:p95=0%", "pay:p95=nan", "pay:p95=shown,,"],
+)  # fmt: skip
+def test_a_rule_that_cannot_be_is_one_line(text: str) -> None:
+    with pytest.raises(UsageError, match="--row"):
+        parse_rule(text)
+
+
+def test_a_halved_throughput_is_worse_and_not_better() -> None:
+    after = [replace(run, throughput=run.throughput / 2) for run in runs(3, seed=2)]
+    assert row(gate(runs(6), after), TOTAL, "throughput").outcome == "regression"
+    faster = [replace(run, throughput=run.throughput * 2) for run in runs(3, seed=2)]
+    assert row(gate(runs(6), faster), TOTAL, "throughput").outcome == "improvement"
+
+
+@pytest.mark.parametrize(("missing", "outcome"), [("fail", "fail"), ("warn", "pass")])
+def test_an_endpoint_that_is_gone_is_a_row_and_may_fail(missing: str, outcome: str) -> None:
+    verdict = gate(runs(6), without(runs(3, seed=2), "rare"), missing=missing)
+    found = row(verdict, "rare", "presence")
+    assert (found.outcome, found.failing) == ("gone", missing == "fail")
+    assert verdict.outcome == outcome
+    assert any("rare: gone" in reason for reason in verdict.reasons)
+
+
+def test_a_new_endpoint_is_a_row_and_a_renamed_one_is_guessed() -> None:
+    verdict = gate(without(runs(6), "rare"), runs(3, seed=2))
+    assert row(verdict, "rare", "presence").outcome == "new"
+    assert verdict.outcome == "pass"
+    assert any("rare: new" in reason for reason in verdict.reasons)
+    after = [
+        replace(
+            run, endpoints={("seldom" if k == "rare" else k): v for k, v in run.endpoints.items()}
+        )
+        for run in runs(3, seed=2)
+    ]
+    renamed = gate(runs(6), after)
+    assert "perhaps it is seldom now" in row(renamed, "rare", "presence").reason
+    assert "perhaps it was rare" in row(renamed, "seldom", "presence").reason
+    assert renamed.outcome == "fail"
+
+
+def test_an_endpoint_so_rare_that_chance_explains_its_absence_does_not_fail() -> None:
+
+    verdict = gate(runs(6, requests=150), without(runs(3, seed=2, requests=150), "rare"))
+    assert "chance explains it" in row(verdict, "rare", "presence").reason
+    assert verdict.outcome != "fail"
+
+
+def test_a_critical_row_must_have_data() -> None:
+    def silent(made: list[AcceptedRun]) -> list[AcceptedRun]:
+        return [
+            replace(
+                run,
+                endpoints={**run.endpoints, "rare": replace(run.endpoints["rare"], quantiles={})},
+            )
+            for run in made
+        ]
+
+    assert gate(runs(6), silent(runs(3, seed=2))).outcome == "pass"
+    verdict = gate(runs(6), silent(runs(3, seed=2)), "rare:p95=critical")
+    assert verdict.outcome == "fail"
+    assert row(verdict, "rare", "p95").outcome == "no-data"
+    assert (
+        gate(runs(6), without(runs(3), "rare"), "rare:*=critical", missing="warn").outcome == "fail"
+    )
+
+
+def test_errors_of_one_run_alone_are_weighed_by_how_much_the_runs_differ() -> None:
+    before = runs(6)
+    burst = [*runs(2, seed=2), *runs(1, seed=3, name="burst", failing={"recall": 0.05})]
+    steady = runs(3, seed=2, failing={"recall": 0.05 / 3})
+    assert row(gate(before, burst), "recall", "error_ratio").outcome != "regression"
+    assert row(gate(before, burst), "recall", "error_ratio").open
+    assert row(gate(before, steady), "recall", "error_ratio").outcome == "regression"
+
+
+def test_dispersion_is_one_for_runs_that_agree_and_large_for_a_burst() -> None:
+    assert dispersion([[(0, 100), (0, 100)], [(5, 100)]]) == 1.0
+    assert dispersion([[(5, 1000), (5, 1000), (5, 1000)]]) == 1.0
+    assert dispersion([[(0, 1000), (0, 1000), (60, 1000)]]) == pytest.approx(60, rel=0.05)
+
+
+def test_half_of_the_level_is_the_primarys_and_the_others_share_the_other_half() -> None:
+    policy = Policy(gates_per_month=100.0)
+    assert levels(policy, 10).primary == pytest.approx(0.005)
+    assert levels(policy, 10).other == pytest.approx(0.0005)
+    before, after = runs(10, sd=0.02), runs(6, sd=0.02, seed=5, slow={TOTAL: 1.04})
+    p = gate(before, after, margin=0.01).rows[0].p_value or 0.0
+    assert 1e-6 < p < 0.02
+    just = gate(before, after, margin=0.01, gates_per_month=1 / (2.02 * p)).rows[0]
+    beyond = gate(before, after, margin=0.01, gates_per_month=1 / (1.98 * p)).rows[0]
+    assert (just.outcome, beyond.outcome) == ("regression", "suspected")
+
+
+def test_two_looks_have_half_of_everything_each() -> None:
+    once, twice = Policy(), Policy(looks=2)
+    assert twice.level == once.level / 2
+    assert twice.tail == once.tail / 2
+
+
+def test_the_order_of_runs_is_a_warning() -> None:
+    before = [with_value(run, TOTAL, 1 + 0.02 * at) for at, run in enumerate(runs(10))]
+    assert any("drift with time" in text for text in gate(before, runs(3, seed=2)).warnings)
+
+
+def test_another_machine_of_the_same_kind_is_said() -> None:
+    before = [replace(run, host="a") for run in runs(6)]
+    after = [replace(run, host="b") for run in runs(3, seed=2)]
+    assert any("ran on b, the baseline on a" in text for text in gate(before, after).warnings)
+    assert gate(before, before[:3]).warnings == ()
+
+
+def test_scatter_that_nobody_would_pay_for_has_no_price() -> None:
+    verdict = gate(runs(3, sd=0.5, common=0.5), runs(2, sd=0.5, common=0.5, seed=2))
+    assert verdict.outcome == "inconclusive"
+    assert verdict.runs_needed is None
+    assert verdict.minutes_needed is None
