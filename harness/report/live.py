@@ -49,7 +49,7 @@ class LiveDisplay:
             self._live = Live(
                 console=self._console,
                 get_renderable=self._panel,
-                refresh_per_second=4,
+                refresh_per_second=2,  # the clock shows seconds, and figures come once in one
                 transient=True,
             )
             self._live.start()
