@@ -1,9 +1,10 @@
 """What a run costs on the lab: CPU time a request of every part, beside peers on one replica.
 
-`python -m benchmarks.lab_cost [--rate 10000] [--seconds 30] [--rounds 3]` prints two Markdown
-tables. The first is a real `harness perf memorai`, CPU seconds (user and system) of each process
-read from /proc until it ends, divided by the requests it offered. The second drives one replica
-without a database with wrk, hey and oha, where they are installed: what it costs when it is full.
+`python -m benchmarks.lab_cost [--rate 10000] [--seconds 30] [--rounds 3]` writes two tables to
+RESULTS.md; words that it does not know go to `harness perf`. The first is a real `harness perf
+memorai`, CPU seconds (user and system) of each process read from /proc until it ends, divided by
+the requests it offered. The second drives one replica without a database with wrk, hey and oha,
+where they are installed: what it costs when it is full.
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ from pathlib import Path
 import httpx
 import psutil
 
-from benchmarks.run import table
+from benchmarks.run import machine, table, write
 from harness.record import RunRecord
 from tests.platform.replica import started
 
-EVERY_S = 0.1
+TITLE = "4b. What a run on the lab costs"
+EVERY_S = 0.25
+SATURATED_S = 5
 PARTS = {
     "harness.platform.lab.service": "replicas",
     "harness.platform.lab.database": "store",
@@ -55,7 +58,7 @@ def part(process: psutil.Process) -> str:
 def watch(process: subprocess.Popen[bytes]) -> dict[str, float]:
     """CPU seconds by part, of a process and all that it started, until it ends.
 
-    What a process uses in the last tenth of a second before its end is not seen.
+    What a process uses in the last quarter of a second before its end is not seen.
     """
     root = psutil.Process(process.pid)
     seen: dict[int, tuple[str, float]] = {}
@@ -82,7 +85,7 @@ def run(rate: float, seconds: int, words: Sequence[str]) -> dict[str, float]:
         command += [f"--rate={rate:g}", f"--duration={seconds}s", f"--results={results}", *words]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         found = watch(process)
-        (directory,) = (path.parent for path in Path(results).rglob("meta.json"))
+        (directory,) = (path.parent for path in Path(results).rglob("run.json"))
         offered = int(RunRecord.load(directory).series("due").offered.sum())
     return {name: found.get(name, 0.0) / offered * 1e6 for name in ROWS}
 
@@ -105,7 +108,7 @@ def saturated(peer: str, seconds: int) -> tuple[float, float] | None:
 
 
 def main() -> None:
-    """Print both tables."""
+    """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rate", type=float, default=10_000)
     parser.add_argument("--seconds", type=int, default=30)
@@ -120,12 +123,19 @@ def main() -> None:
     rows = [[name, f"{middle[name]:.1f}"] for name in ROWS if middle[name]]
     rows.append(["**the lab**", f"**{sum(middle[name] for name in LAB):.1f}**"])
     rows.append(["**all**", f"**{sum(middle.values()):.1f}**"])
-    print(table(("Part", "CPU a request, us"), rows))
-    peers = {peer: saturated(peer, 5) for peer in PEERS}
+    about = (
+        f"`harness perf memorai` at {options.rate:,.0f}/s for {options.seconds} s, median of "
+        f"{options.rounds}: CPU time, user and system, of each process by the requests offered."
+    )
+    text = f"{machine()}\n\n{about}\n\n" + table(("part", "CPU a request, us"), rows)
+    peers = {peer: saturated(peer, SATURATED_S) for peer in PEERS}
     full = [[p, f"{f[0]:,.0f}", f"{f[1]:.1f}"] for p, f in peers.items() if f is not None]
     if full:
-        header = ("One full replica under", "Requests/s", "CPU a request, us")
-        print("\n" + table(header, full))
+        about = f"One replica without a database, kept full by 32 connections (GET {ITEM})."
+        header = ("by", "requests/s", "CPU of the replica a request, us")
+        text += f"\n\n{about}\n\n" + table(header, full)
+    print(text)
+    write(TITLE, text)
 
 
 if __name__ == "__main__":
