@@ -33,6 +33,7 @@ def hold(case: Case, root: Path) -> tuple[GameDay, dict[str, object]]:
 
 @pytest.mark.lab
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize("case", CASES, ids=[case.id for case in CASES])
 def test_a_lab_is_flagged_for_what_is_wrong_with_it(case: Case, tmp_path: Path) -> None:
     day, verdict = hold(case, tmp_path)

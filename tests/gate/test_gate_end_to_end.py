@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.lab, pytest.mark.slow]
+pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.alone]
 
 BEHAVIOUR = {"latency_median_s": 0.02, "latency_p99_s": 0.06}
 ROUTE = "/api/memory/recall"

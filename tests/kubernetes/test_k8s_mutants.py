@@ -55,6 +55,7 @@ def test_a_budget_that_forbids_everything_fails_before_a_node_is_drained(
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_readiness_probe_that_lies_keeps_a_lost_dependency_with_the_users(
     cluster: Handle, namespace: str, tmp_path: Path
 ) -> None:
