@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.cli import run
 from tests.record.synthetic import record
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,6 +39,7 @@ def _ended(root: Path, words: str, output: int) -> subprocess.CompletedProcess[s
     command = [sys.executable, "-m", "harness", *words.split()]
     if "show" in words:
         record(root)
+        run(["judge", "latest", "--write", "--results", str(root)])
         command += ["--results", str(root)]
     return subprocess.run(
         command, stdout=output, stderr=subprocess.PIPE, text=True, check=False, timeout=60

@@ -31,7 +31,8 @@ def test_a_stall_is_charged_to_every_request_that_was_due_in_it() -> None:
     assert p99 is not None
     assert 200e6 < p99 < 450e6
     service_values, service_counts = outcome.histogram("service").buckets()
-    assert int(service_counts[service_values > 30e6].sum()) == 1, "only one was held by the server"
+    held = int(service_counts[service_values > 150e6].sum())
+    assert held == 1, "only one was held by the server for most of the stall"
 
 
 def test_the_truth_is_what_the_server_imposed() -> None:
