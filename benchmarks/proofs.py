@@ -28,7 +28,15 @@ class Proof:
 
 PROOFS = {
     "stats": Proof("false alarms, power and coverage of the statistics", 6, ("benchmarks.stats",)),
-    "gate": Proof(
+    "verdicts": Proof(
+        "verdicts on services of known truth, both ways", 40, ("benchmarks.verdicts",)
+    ),
+    "early-end": Proof(
+        "runs that end early, and those that must not", 10, ("benchmarks.early_end",)
+    ),
+    "capacity": Proof("the search on every kind of service", 20, ("benchmarks.capacity",)),
+    "gate": Proof("the whole gate: false alarms and power", 20, ("benchmarks.gate",)),
+    "gate-on-the-lab": Proof(
         "the gate's false alarms and power on the lab",
         30,
         ("harness gate memorai --self-test --runs 12",),
