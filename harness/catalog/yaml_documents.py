@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,27 @@ def read_documents(path: Path) -> Iterator[Document]:
 
     Raises CatalogError naming file, line and field.
     """
+    found = _values(path)
+    if not found:
+        raise CatalogError(f"{path}: the file is empty", "describe the service in it")
+    for node, value in found:
+        yield _document(path, node, value)
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """The one mapping that a YAML file holds, with finite numbers only.
+
+    Raises CatalogError naming file and line.
+    """
+    values = [value for _, value in _values(path)]
+    if len(values) != 1 or not isinstance(values[0], dict):
+        raise CatalogError(f"{path}: not a mapping", "write `name: value` lines in it")
+    _refuse_infinite(path, values[0])
+    return values[0]
+
+
+def _values(path: Path) -> list[tuple[yaml.Node, Any]]:
+    """Every document of a file that holds something, with what was written where."""
     text = _text(path)
     try:
         _refuse_depth(text)
@@ -46,10 +68,16 @@ def read_documents(path: Path) -> Iterator[Document]:
         raise CatalogError(f"{path}: nested too deeply", "flatten it") from None
     except (ValueError, OverflowError) as error:  # such as the 31st of February
         raise CatalogError(f"{path}: {error}", "mend the YAML value, or quote it") from None
-    if not nodes:
-        raise CatalogError(f"{path}: the file is empty", "describe the service in it")
-    for node, value in zip(nodes, values, strict=True):
-        yield _document(path, node, value)
+    return list(zip(nodes, values, strict=True))
+
+
+def _refuse_infinite(path: Path, value: Any, where: str = "") -> None:
+    """No duration, rate or share of anything is infinite or no number."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise CatalogError(f"{path}: {where.lstrip('.')} is {value}", "give a finite number")
+    inner = dict(enumerate(value)) if isinstance(value, list) else value
+    for key, each in inner.items() if isinstance(inner, dict) else ():
+        _refuse_infinite(path, each, f"{where}.{key}")
 
 
 def _refuse_depth(text: str) -> None:
@@ -67,6 +95,8 @@ def _refuse_depth(text: str) -> None:
 
 
 def _text(path: Path) -> str:
+    if path.exists() and not path.is_file() and not path.is_dir():  # a FIFO is waited for
+        raise CatalogError(f"{path}: not a regular file", "make it a readable file")
     try:
         with path.open("rb") as stream:
             content = stream.read(MAX_BYTES + 1)

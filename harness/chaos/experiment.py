@@ -9,10 +9,10 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from harness.catalog.yaml_documents import read_mapping
 from harness.chaos.model import (
     BaseLoad,
     BlastRadius,
@@ -22,7 +22,7 @@ from harness.chaos.model import (
     Needs,
     Timeline,
 )
-from harness.errors import ExperimentError
+from harness.errors import CatalogError, ExperimentError
 from harness.platform.model import Fault
 
 EXTENSION = "harness"
@@ -132,18 +132,9 @@ def _find(name: str, root: Path) -> Path:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise ExperimentError(f"{path}: cannot be read: {reason}", "name a YAML file") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "not YAML"
-        raise ExperimentError(f"{path}{line}: {problem}", "mend the YAML") from None
-    if not isinstance(document, dict):
-        raise ExperimentError(f"{path}: not a mapping", "write a Chaos Toolkit experiment")
-    return document
+        return read_mapping(path)
+    except CatalogError as error:
+        raise ExperimentError(error.problem, error.remedy) from None
 
 
 def _adapt(path: Path, document: dict[str, Any], platform: str) -> None:

@@ -154,6 +154,8 @@ def _undo_anywhere(entry: Entry) -> Undone:
         return Undone(entry.heal, None, None)
     except HarnessError as error:
         return Undone(entry.heal, None, str(error))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:  # a handle that is none
+        return Undone(entry.heal, None, f"its handle is damaged: {type(error).__name__}: {error}")
     return undo(platform, entry.heal)
 
 

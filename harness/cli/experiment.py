@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.options import PLACE_OPTIONS, PROMETHEUS_OPTION
+from harness.cli.options import parameters as parameters_of
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -53,24 +54,11 @@ def list_(*, as_json: bool) -> int:
     return code
 
 
-def _set(ctx: click.Context, param: click.Parameter, words: tuple[str, ...]) -> dict[str, Any]:
-    """`--set name=value`; values as YAML reads them."""
-    import yaml
-
-    found = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not name or not equals:
-            raise click.BadParameter(f"{word!r} is not name=value", ctx, param)
-        found[name] = yaml.safe_load(value)
-    return found
-
-
 _SET = click.option(
     "--set",
     "parameters",
     multiple=True,
-    callback=_set,
+    callback=parameters_of,
     metavar="NAME=VALUE",
     help="A parameter of the experiment's configuration; may be given again.",
 )

@@ -12,6 +12,7 @@ import click
 
 from harness.cli.experiment import run_options_of, where_options
 from harness.cli.options import PROMETHEUS_OPTION
+from harness.cli.options import parameters as parameters_of
 
 if TYPE_CHECKING:
     from harness.chaos.model import Experiment
@@ -19,16 +20,11 @@ if TYPE_CHECKING:
 
 
 def _names(ctx: click.Context, param: click.Parameter, words: tuple[str, ...]) -> tuple[str, ...]:
-    """`--experiments a,b --experiments c`."""
-    return tuple(name.strip() for word in words for name in word.split(",") if name.strip())
-
-
-def _parameters(
-    ctx: click.Context, param: click.Parameter, words: tuple[str, ...]
-) -> dict[str, Any]:
-    from harness.cli.experiment import _set
-
-    return _set(ctx, param, words)
+    """`--experiments a,b --experiments c`; given without a name it would mean all of them."""
+    for word in words:
+        if not all(name.strip() for name in word.split(",")):
+            raise click.BadParameter(f"{word!r} names no experiment somewhere", ctx, param)
+    return tuple(name.strip() for word in words for name in word.split(","))
 
 
 @click.command("gameday")
@@ -50,7 +46,7 @@ def _parameters(
     "--set",
     "parameters",
     multiple=True,
-    callback=_parameters,
+    callback=parameters_of,
     metavar="NAME=VALUE",
     help="A parameter, for every experiment that has it; may be given again.",
 )

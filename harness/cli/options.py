@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,7 +13,7 @@ import click
 
 from harness.catalog.model import Objective
 from harness.catalog.short_form import parse_objective
-from harness.units import parse_duration, parse_rate, parse_ratio
+from harness.units import one_line, parse_duration, parse_rate, parse_ratio
 
 LONGEST_REVISION = 200
 """Characters: image digests have 71, names of branches seldom more than 100."""
@@ -49,10 +51,10 @@ class _Object(click.ParamType[dict[str, Any]]):
             return value
         try:
             found = json.loads(value)
-        except ValueError as problem:
-            self.fail(f"{value!r} is not JSON ({problem})", param, ctx)
+        except (ValueError, RecursionError) as problem:
+            self.fail(f"{one_line(value, 80)!r} is not JSON ({problem})", param, ctx)
         if not isinstance(found, dict):
-            self.fail(f"{value!r} is no JSON object", param, ctx)
+            self.fail(f"{one_line(value, 80)!r} is no JSON object", param, ctx)
         return found
 
 
@@ -84,6 +86,40 @@ class _Objective(click.ParamType[Objective]):
             return parse_objective(str(value))
         except ValueError as problem:
             self.fail(str(problem), param, ctx)
+
+
+def parameters(
+    ctx: click.Context, param: click.Parameter, words: tuple[str, ...]
+) -> dict[str, Any]:
+    """`--set name=value`: plain values as YAML reads them; a date and the like stay text."""
+    return dict(_parameter(word, ctx, param) for word in words)
+
+
+def _parameter(
+    word: str, ctx: click.Context, param: click.Parameter
+) -> tuple[str, str | bool | int | float]:
+    import yaml
+
+    name, equals, text = word.partition("=")
+    if not name or not equals:
+        raise click.BadParameter(f"{one_line(word, 80)!r} is not name=value", ctx, param)
+    try:
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError, OverflowError):
+        raise click.BadParameter(
+            f"{one_line(word, 80)!r}: the value is not YAML; quote it", ctx, param
+        ) from None
+    if value is None:
+        raise click.BadParameter(f"{name} has no value", ctx, param)
+    if isinstance(value, date):
+        return name, text
+    if not isinstance(value, (str, bool, int, float)):
+        raise click.BadParameter(
+            f"{one_line(word, 80)!r}: not a text, a number, true or false", ctx, param
+        )
+    if isinstance(value, float) and not math.isfinite(value):
+        raise click.BadParameter(f"{name} is {value}; give a finite number", ctx, param)
+    return name, value
 
 
 def with_options(*options: Callable[[F], F]) -> Callable[[F], F]:

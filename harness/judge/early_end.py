@@ -155,6 +155,8 @@ def limits_of(objectives: Sequence[Objective]) -> tuple[_Limit, ...]:
     """What can be decided request by request, of all endpoints: latency and errors."""
     found = []
     for each in objectives:
+        if each.endpoints:
+            continue
         if each.indicator == "error_ratio":
             found.append(_Limit(each.name, each.threshold, _failures))
         elif each.indicator == "latency" and each.quantile is not None:

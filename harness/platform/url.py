@@ -173,6 +173,10 @@ def _checked(url: str) -> str:
         raise PlatformError(f"target {url!r}: {problem}", remedy) from None
     if parts.scheme not in _PORTS or "://" not in url:
         raise PlatformError(f"target {url!r}: no scheme http or https", remedy)
+    try:
+        (host or "").encode("idna")
+    except UnicodeError:
+        raise PlatformError(f"target {url!r}: {host!r} is no host name", remedy) from None
     if not host or any(ord(letter) <= ord(" ") for letter in url):
         raise PlatformError(f"target {url!r}: no host in it", remedy)
     if port == 0:
@@ -203,11 +207,11 @@ def _reach(url: str, ca_file: str | None, *, verify: bool) -> None:
         # The body is left unread: it may be of any length.
         with httpx.stream("GET", url, timeout=TIMEOUT_S, verify=context, trust_env=False):
             pass
-    except (httpx.HTTPError, httpx.InvalidURL) as problem:
+    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as problem:
         for kind, holds, what, remedy in failures:
             if isinstance(problem, kind) and holds(str(problem)):
                 raise PlatformError(f"target {url}: {what} ({problem})", remedy) from None
-        raise PlatformError(f"target {url}: {problem}", "check the URL") from None
+        raise PlatformError(f"target {url!r}: {problem}", "check the URL") from None
 
 
 def _any(text: str) -> bool:

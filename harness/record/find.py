@@ -11,6 +11,7 @@ from typing import Any
 from harness.errors import RecordError
 from harness.record.run import check_schema
 from harness.record.storage import is_held, read_object
+from harness.units import NANOSECONDS
 
 _MOST_NAMED = 5
 
@@ -103,18 +104,24 @@ def _summary(directory: Path) -> RunSummary:
             error.problem, directory,
         )  # fmt: skip
     state = str(meta.get("state"))
-    created = meta.get("created_unix_ns")
     return RunSummary(
         id=directory.name,
         service=directory.parent.name,
         scenario=_text(meta, "plan", "traffic", "scenario"),
         profile=_text(meta, "plan", "profile", "name"),
-        created=datetime.fromtimestamp(created / 1e9, UTC) if isinstance(created, int) else None,
+        created=_instant(meta.get("created_unix_ns")),
         status="partial" if state == "running" and not is_held(directory) else state,
         outcome=_outcome(directory),
         problem=None,
         directory=directory,
     )
+
+
+def _instant(unix_ns: Any) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(unix_ns / NANOSECONDS, UTC)
+    except (TypeError, ValueError, OverflowError, OSError):
+        return None
 
 
 def _text(value: Any, *keys: str) -> str | None:

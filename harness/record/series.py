@@ -18,6 +18,9 @@ Kind = Literal["response", "service", "lag", "wait", "failed"]
 COUNTERS = ("offered", "completed", "failed", "unfinished", "bytes_in", "bytes_out", "connects")
 LONGEST_RUN_S = 7 * 86_400
 
+MOST = 1 << 53
+"""Of anything that a slice counts: beyond it a float is not exact."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Series:
@@ -47,6 +50,19 @@ class Series:
         return self.failed + self.unfinished
 
 
+def _check(row: dict[str, Any]) -> None:
+    """Raise RecordError for a slice whose counts are no counts or whose histograms are no text."""
+    errors, hist = row.get("errors", {}), row.get("hist", {})
+    if not isinstance(errors, dict) or not isinstance(hist, dict):
+        raise RecordError("a slice has errors or hist that are no objects", "the record is damaged")
+    counts = {name: row.get(name, 0) for name in COUNTERS} | errors
+    for name, count in counts.items():
+        if type(count) is not int or not 0 <= count <= MOST:
+            raise RecordError(f"a slice has {name} {count!r}", "the record is damaged")
+    if any(text is not None and not isinstance(text, str) for text in hist.values()):
+        raise RecordError("a slice has a histogram that is no text", "the record is damaged")
+
+
 class SliceTable:
     """The slices of a run by axis and endpoint; histograms are decoded once, when asked for."""
 
@@ -57,6 +73,7 @@ class SliceTable:
             second = row.get("second")
             if type(second) is not int or not 0 <= second < LONGEST_RUN_S:
                 raise RecordError(f"a slice has the second {second!r}", "the record is damaged")
+            _check(row)
             self._rows.setdefault((str(row["axis"]), str(row["endpoint"])), []).append(row)
             self.seconds = max(self.seconds, second + 1)
         self._decoded: dict[tuple[str, str | None, str], list[Distribution | None]] = {}

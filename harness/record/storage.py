@@ -120,7 +120,7 @@ def read_object(path: Path) -> dict[str, Any]:
         raise RecordError(f"{path}: cannot be read: {reason}") from None
     try:
         value = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # of a number of thousands of digits, too
         line = getattr(error, "lineno", 1)
         raise RecordError(f"{path}:{line}: not valid JSON", "the record is damaged") from None
     if not isinstance(value, dict):

@@ -140,7 +140,7 @@ def test_a_bad_experiment_names_file_and_field(
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("- a", "not a mapping"), ("a: [", "bad.yaml:1"), ("extensions: [3]", "bad.yaml")],
+    [("- a", "not a mapping"), ("a: [", "bad.yaml:2"), ("extensions: [3]", "bad.yaml")],
 )
 def test_a_file_that_is_no_experiment_is_said_so(text: str, said: str, tmp_path: Path) -> None:
     """Whatever stands in it."""

@@ -59,7 +59,7 @@ def connect(context: str | None = None, kubeconfig: Path | None = None) -> clien
                 context=context,
                 client_configuration=settings,
             )
-    except (config.ConfigException, OSError, ValueError, TypeError, KeyError) as problem:
+    except Exception as problem:  # noqa: BLE001 - whatever the file and its plug-ins make of it
         wanted = f"context {context!r}" if context else "the current context"
         raise PlatformError(
             f"kubeconfig: {wanted} cannot be used: {problem}",

@@ -24,7 +24,7 @@ def resolve(fault: Fault, service: str, places: Sequence[Place], states: States)
     values = checked(fault)
     regions = [place.region for place in places if place.kind == "database"]
     region = values.get("region")
-    if region is not None and region not in {*regions, GLOBAL}:
+    if region is not None and region not in [*regions, GLOBAL]:  # it may be of any type
         raise _no_region(fault, region, regions)
     mine = [place for place in places if place.service in {None, service}]
     hits = KINDS[fault.kind].hits

@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -31,12 +32,14 @@ def root() -> Path:
     path = Path(base) / f"harness-{os.getuid()}"
     try:
         path.mkdir(mode=0o700, exist_ok=True)
-        owner = path.stat().st_uid
+        found = path.lstat()
     except OSError as problem:
         raise PlatformError(
             f"lab: {path}: {problem.strerror}", "set XDG_RUNTIME_DIR to a directory of yours"
         ) from None
-    if owner != os.getuid():
+    if not stat.S_ISDIR(found.st_mode):  # a link leads into somebody else's directory
+        raise PlatformError(f"lab: {path} is no directory", "set XDG_RUNTIME_DIR")
+    if found.st_uid != os.getuid():
         raise PlatformError(f"lab: {path} belongs to another user", "set XDG_RUNTIME_DIR")
     return path
 
