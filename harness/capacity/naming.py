@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.capacity.evidence import Observation, refused_blocks, stalls
 from harness.capacity.model import Finding, FindingKind, Step
@@ -17,6 +18,9 @@ BUSY = 0.9
 CALM = 0.75
 """Of the capacity: below it a queue makes no stalls, so what stalls there is the service."""
 
+NEARLY_CALM = 0.92
+"""Of the capacity: below it a queue moves the level of a whole run by no more than about 2 %."""
+
 UNSTEADY = 2
 """Overturned outcomes from which the service, not chance, is unsteady."""
 
@@ -28,10 +32,13 @@ WANDERS_FAR = 0.08
 """Standard deviations of a service's own speed from which it is named, and from which a bracket of
 10 % cannot be meant."""
 
-WANDERS_S = 0.0003
+WANDERS_AND_OVERTURNED = 0.015
+"""The same to name it where a repeat contradicted a step as well."""
+
+WANDERS_S = 0.0001
 """Seconds of latency below which it is the timer's and the scheduler's."""
 
-SIGMAS = 2.0
+SIGMAS = 2.5
 """Standard errors of no correlation (Bartlett 1946: the root of 1/n) that neighbouring seconds
 must be correlated by."""
 
@@ -47,14 +54,18 @@ Findings = dict[str, Finding]
 
 
 def name_patterns(
-    findings: Findings, seen: Seen, low: float | None, overturned: Sequence[tuple[float, str]]
+    findings: Findings,
+    seen: Seen,
+    low: float | None,
+    overturned: Sequence[tuple[float, str]],
+    settled: int = 0,
 ) -> None:
-    """Add what the steps show together."""
+    """Add what the steps show together; those from `settled` on show how it is now."""
     _drop_chance_warmings(findings, seen, low)
-    _name_stalls(findings, seen, low)
+    _name_stalls(findings, seen[settled:], low)
     _name_refusals(findings, seen, overturned)
     _name_unsteady(findings, low, overturned)
-    _name_wander(findings, seen, low)
+    _name_wander(findings, seen[settled:], low, overturned)
 
 
 def _drop_chance_warmings(findings: Findings, seen: Seen, low: float | None) -> None:
@@ -71,24 +82,37 @@ def wander(seen: Seen, low: float | None) -> float:
     seconds, which the chance of single requests does not share; between runs by what a curve that
     only rises with the rate (isotonic regression) leaves over.
     """
-    runs = [(o.rate, np.log(o.medians[o.medians > 0])) for o in _calm(seen, low)]
-    runs = [(rate, x) for rate, x in runs if len(x) >= LEAST_SECONDS]
-    if not runs:
-        return 0.0
-    gaps = [x - x.mean() for _, x in runs]
+    held = [(s, o) for s, o in seen if s.outcome in {"held", "unknown"}]
+    within, chance = _within([np.log(o.medians[o.medians > 0]) for o in _calm(held, low)])
+    top = 0.0 if low is None else NEARLY_CALM * low
+    levels = [
+        (o.rate, float(np.log(o.medians[o.medians > 0]).mean()), o.seconds)
+        for _, o in held
+        if o.rate <= top and (o.medians > 0).any()
+    ]
+    return float(np.sqrt(within + _between(levels, chance)))
+
+
+def _within(series: Sequence[NDArray[np.float64]]) -> tuple[float, float]:
+    """(variance that neighbouring seconds share, variance of a second by chance), of logarithms."""
+    gaps = [x - x.mean() for x in series if len(x) >= LEAST_SECONDS]
     pairs = sum(len(x) - 1 for x in gaps)
+    if not pairs:
+        return 0.0, 0.0
     chance = sum(float(x @ x) for x in gaps) / pairs
-    within = sum(float(x[1:] @ x[:-1]) for x in gaps) / pairs
-    if within < SIGMAS * chance / np.sqrt(pairs):
-        within = 0.0
-    between = 0.0
-    if len(runs) >= LEAST_RUNS:
-        rates = np.array([rate for rate, _ in runs])
-        levels = np.array([float(x.mean()) for _, x in runs])
-        rest = levels - isotonic(rates, levels)
-        shortest = min(len(x) for x in gaps)
-        between = max(0.0, float((rest**2).sum()) / (len(runs) - 1) - chance / shortest)
-    return float(np.sqrt(within + between))
+    shared = sum(float(x[1:] @ x[:-1]) for x in gaps) / pairs
+    return shared if shared > SIGMAS * chance / np.sqrt(pairs) else 0.0, chance
+
+
+def _between(levels: Sequence[tuple[float, float, int]], chance: float) -> float:
+    """Variance of runs' levels (rate, level, seconds) about a curve that only rises."""
+    if len(levels) < LEAST_RUNS:
+        return 0.0
+    rates, logs = np.array([x[0] for x in levels]), np.array([x[1] for x in levels])
+    fitted = isotonic(rates, logs)
+    free = max(1, len(levels) - len(np.unique(fitted)))
+    expected = chance / min(seconds for *_, seconds in levels)
+    return max(0.0, float(((logs - fitted) ** 2).sum()) / free - expected)
 
 
 def refuses(seen: Seen) -> bool:
@@ -157,11 +181,14 @@ def _name_unsteady(
     )
 
 
-def _name_wander(findings: Findings, seen: Seen, low: float | None) -> None:
+def _name_wander(
+    findings: Findings, seen: Seen, low: float | None, overturned: Sequence[tuple[float, str]]
+) -> None:
     moved = wander(seen, low)
+    least = WANDERS_AND_OVERTURNED if overturned else WANDERS
     calm = [o.medians for o in _calm(seen, low)]
     usual = float(np.nanmedian(np.concatenate(calm))) if calm else 0.0
-    if moved < WANDERS or moved * usual < WANDERS_S or "unsteady" in findings:
+    if moved < least or moved * usual < WANDERS_S or "unsteady" in findings:
         return
     findings["unsteady"] = Finding(
         "unsteady",

@@ -158,6 +158,7 @@ class _Hunt:
         self._seen: list[tuple[Step, Observation]] = []
         self._findings: dict[str, Finding] = {}
         self._overturned: list[tuple[float, str]] = []
+        self._settled = 0
         self._lead_s = 0.0
         self._rest_s = 0.0
         self._hold_s = search.hold_s
@@ -190,9 +191,10 @@ class _Hunt:
         self._report(None)
         with contextlib.suppress(_Stop):
             self._search_all()
-        naming.name_patterns(self._findings, self._seen, self._low, self._overturned)
-        law, law_reason = fit_law(self._steps)
         spike = self._spike_figures()
+        settled = self._settled if "scaling" in self._findings else 0
+        naming.name_patterns(self._findings, self._seen, self._low, self._overturned, settled)
+        law, law_reason = fit_law(self._steps)
         return CapacityResult(
             service=self._measure.service,
             low=self._low,
@@ -284,6 +286,7 @@ class _Hunt:
         outcome = self._decide(high, "recheck", self._hold_s, repeats=NEAR_REPEATS)
         if outcome == "held":
             self._spike = (None, high)
+            self._settled = len(self._steps)
             self._levels = {r: o for r, o in self._levels.items() if o != "missed"}
             self._levels[high] = "held"
 
@@ -340,6 +343,7 @@ class _Hunt:
             outcome = self._decide(high, "recheck", self._long_hold(high), repeats=2)
         if outcome == "held":
             self._spike = self._spike or (self._low_before(high), high)
+            self._settled = len(self._steps)
             self._overturned.append((high, "missed, then held"))
         self._levels[high] = outcome
         if outcome == "missed":
@@ -424,7 +428,7 @@ class _Hunt:
     def _long_hold(self, rate: float) -> float:
         hold = max(self._hold_s, 2 * least_hold(self._measure.limits, rate))
         refused = WINDOW_S if naming.refuses(self._seen) else 0.0
-        stalled = PERIODS * (naming.stall_period(self._seen, self._low) or 0.0)
+        stalled = PERIODS * (naming.stall_period(self._seen[self._settled :], self._low) or 0.0)
         return math.ceil(max(hold, self._confirm_s, min(stalled, LONGEST_S), refused))
 
     def _keep(

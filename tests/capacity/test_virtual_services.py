@@ -13,7 +13,7 @@ from benchmarks.capacity.servers import KINDS
 SEARCHES = 3
 
 PLAIN = [name for name, kind in KINDS.items() if kind.plain]
-SPECIAL = [n for n, kind in KINDS.items() if not kind.plain and not n.startswith("noisy")]
+SPECIAL = [name for name, kind in KINDS.items() if not kind.plain]
 
 
 @pytest.mark.parametrize("name", PLAIN)

@@ -1,0 +1,158 @@
+"""What a step shows: patterns over its seconds, and when it is lost for certain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.capacity.evidence import (
+    Limit,
+    Observation,
+    judge_observations,
+    lost_for_certain,
+    refused_blocks,
+    stalls,
+    warm_after,
+)
+from harness.capacity.law import fit_law
+from harness.capacity.measure import StepEnd, step_profile
+from harness.capacity.model import Finding, Step
+from harness.capacity.naming import name_patterns, refuses, wander
+from harness.catalog.model import Objective
+from harness.load.plan import LoadPlan
+from tests.record.synthetic import plan
+
+LIMITS = (Limit("p95", 0.05, 0.1), Limit("errors", 0.001, None))
+OFFERED = 500
+
+
+def _seen(
+    shares: Sequence[float],
+    refused: Sequence[float] = (),
+    rate: float = 500.0,
+    medians: Sequence[float] = (),
+) -> Observation:
+    slow = np.round(np.array(shares) * OFFERED).astype(np.int64)
+    lost = np.round(np.array(refused or [0.0] * len(slow)) * OFFERED).astype(np.int64)
+    return Observation(
+        run="run", rate=rate, allowed=(0.05, 0.001), offered=np.full(len(slow), OFFERED),
+        bad=np.array([np.maximum(slow, lost), lost]), lost=lost, refused=lost,
+        medians=np.array(medians or [0.01] * len(slow)), completed_rate=rate, p95=0.05,
+        concurrency=5.0, waited=False, cpu=None,
+    )  # fmt: skip
+
+
+def _step(**fields: Any) -> Step:
+    usual: dict[str, Any] = {
+        "run": "run", "rate": 500.0, "hold_s": 10.0, "purpose": "search", "outcome": "held",
+        "reason": "", "shares": (), "completed_rate": 500.0, "p95": 0.05, "error_ratio": 0.0,
+        "concurrency": 5.0, "waited": False, "cpu": None, "ended_early": False,
+    }  # fmt: skip
+    return Step(**(usual | fields))
+
+
+@pytest.mark.parametrize(
+    ("shares", "seconds"),
+    [
+        ([1, 1, 1, 0, 0, 0, 0, 0, 0, 0], 3),
+        ([1] * 7 + [0] * 3, 7),
+        ([1] * 8 + [0] * 2, None),
+        ([0, 1, 1, 0, 0, 0, 0, 0, 0, 0], None),
+        ([1, 1, 0, 0, 0, 1, 0, 0, 0, 0], None),
+        ([0] * 10, None),
+    ],
+)
+def test_only_a_bad_begin_before_a_clean_rest_is_a_warm_up(
+    shares: list[float], seconds: int | None
+) -> None:
+    assert warm_after(_seen(shares)) == seconds
+
+
+def test_a_warm_up_is_neither_held_nor_missed() -> None:
+    assert judge_observations(LIMITS, [_seen([1] * 4 + [0] * 6)]).outcome == "warming"
+    assert judge_observations(LIMITS, [_seen([0] * 6 + [1] * 4)]).outcome == "missed"
+
+
+def test_short_runs_of_bad_seconds_are_stalls_and_a_state_is_none() -> None:
+    assert stalls(_seen([0, 1, 0, 0, 0, 1, 1, 0, 0, 0])) == 2
+    assert stalls(_seen([0, 0, 0, 1, 1, 1, 1, 1, 1, 1])) == 0
+
+
+def test_refusals_of_everything_after_an_answer_are_a_block() -> None:
+    assert refused_blocks(_seen([0] * 6, [0, 0, 0, 1, 1, 0])) == 1
+    assert refused_blocks(_seen([0] * 6, [0.5] * 6)) == 0
+
+
+def test_refusals_that_begin_late_and_last_are_something_used_up() -> None:
+    step = _step(outcome="missed")
+    assert refuses([(step, _seen([0] * 8, [0] * 4 + [0.1] * 4))])
+    assert not refuses([(step, _seen([0] * 8, [0.1] * 8))])
+
+
+@pytest.mark.parametrize(("bad", "lost"), [(7, True), (6, False), (3, False)])
+def test_a_step_is_ended_early_only_after_most_of_its_hold(bad: int, *, lost: bool) -> None:
+    seen = _seen([1.0] * bad)
+    assert lost_for_certain(LIMITS, seen.bad, seen.offered, 10.0) is lost
+
+
+def test_a_step_whose_last_seconds_are_good_goes_on() -> None:
+    seen = _seen([1.0] * 5 + [0.0] * 2)
+    assert not lost_for_certain(LIMITS, seen.bad, seen.offered, 10.0)
+
+
+def test_repeats_are_judged_together() -> None:
+    seen = _seen([0.044] * 10)
+    alone = judge_observations(LIMITS, [seen])
+    together = judge_observations(LIMITS, [seen] * 4)
+    assert (alone.outcome, together.outcome) == ("unknown", "held")
+
+
+def test_a_speed_that_moves_is_seen_far_below_the_capacity_only() -> None:
+    moving = [0.010 * (1.2 if second // 5 % 2 else 0.8) for second in range(40)]
+    calm = [(_step(), _seen([0] * 40, medians=moving))]
+    assert wander(calm, 1_000.0) > 0.08
+    assert wander(calm, 550.0) == 0.0
+    steady = [(_step(), _seen([0] * 20, medians=[0.010, 0.0101] * 10))]
+    assert wander(steady, 1_000.0) == 0.0
+
+
+def test_one_overturned_outcome_is_chance_and_two_are_unsteady() -> None:
+    for overturned, kinds in (([(900.0, "x")], set()), ([(900.0, "x")] * 2, {"unsteady"})):
+        findings: dict[str, Finding] = {}
+        name_patterns(findings, [(_step(), _seen([0] * 10))], 1_000.0, overturned)
+        assert set(findings) == kinds
+
+
+def test_the_law_takes_no_step_in_overload_or_behind_a_pool() -> None:
+    missed = [_step(outcome="missed", concurrency=float(n)) for n in range(1, 9)]
+    waited = [_step(waited=True, concurrency=float(n)) for n in range(1, 9)]
+    law, reason = fit_law([*missed, *waited])
+    assert law is None
+    assert reason is not None
+    assert "no step held" in reason
+
+
+def test_a_law_that_is_not_fitted_says_why() -> None:
+    law, reason = fit_law([_step(concurrency=5.0), _step(concurrency=6.0)])
+    assert law is None
+    assert reason is not None
+    assert "different loads" in reason
+
+
+def _loaded(rate: float) -> LoadPlan:
+    made = plan(rate=rate)
+    return LoadPlan(made.target, made.traffic, step_profile(rate, 10.0))
+
+
+@pytest.mark.parametrize(
+    ("now", "under_way", "ends"), [(9.5, 1_500, True), (8.0, 1_500, False), (9.5, 1_000, False)]
+)
+def test_a_real_step_ends_when_its_requests_under_way_have_lost_it(
+    now: float, under_way: int, *, ends: bool
+) -> None:
+    end = StepEnd(_loaded(1_000.0), [Objective("p95", "latency", 0.1, 0.95)])
+    end.add({"type": "tick", "in_flight": under_way, "completed": 10, "offered": 5_000})
+    assert (end.decide(now) is not None) is ends
