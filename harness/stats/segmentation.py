@@ -41,6 +41,69 @@ def partition(y: Floats, penalty: float, least: int) -> Indices:
     return found[::-1]
 
 
+def candidates(y: Floats, least: int, most: int) -> Indices:
+    """Places where a step may be: where the means of two neighbouring windows differ most.
+
+    Local maxima of the scaled difference of means over windows of `least` points and more (MOSUM:
+    Eichinger & Kirch 2018), the `most` largest of each size, ascending.
+    """
+    n = len(y)
+    sums = np.concatenate([[0.0], np.cumsum(y - y.mean())])
+    found: set[int] = set()
+    width = least
+    while 2 * width <= n:
+        at = np.arange(width, n - width + 1)
+        gap = np.abs(2 * sums[at] - sums[at - width] - sums[at + width])
+        padded = np.concatenate([[-1.0], gap, [-1.0]])
+        peaks = np.flatnonzero((gap >= padded[:-2]) & (gap > padded[2:]))
+        best = peaks[np.argsort(gap[peaks])[::-1][:most]]
+        found.update(int(place) for place in best + width)
+        width = max(width + 1, width * 3 // 2)
+    return sorted(place for place in found if least <= place <= n - least)
+
+
+def partition_at(y: Floats, penalty: float, least: int, places: Indices) -> Indices:
+    """`partition` with steps at some of `places` only, O(places^2)."""
+    sums = np.concatenate([[0.0], np.cumsum(y - y.mean())])
+    edges = np.array([0, *places, len(y)])
+    at = sums[edges]
+    best = np.full(len(edges), np.inf)
+    best[0] = 0.0
+    last = np.zeros(len(edges), dtype=np.int64)
+    for end in range(1, len(edges)):
+        size = edges[end] - edges[:end]
+        gap = at[end] - at[:end]
+        cost = np.where(size >= least, best[:end] - gap * gap / size, np.inf)
+        choice = int(cost.argmin())
+        best[end], last[end] = cost[choice] + penalty, choice
+    found: Indices = []
+    end = len(edges) - 1
+    while last[end] > 0:
+        end = int(last[end])
+        found.append(int(edges[end]))
+    return found[::-1]
+
+
+def placed(y: Floats, steps: Indices, least: int, scale: float) -> Indices:
+    """Each step where the points fit the levels beside it best; squares end at 3 `scale`.
+
+    The levels are the medians of the segments, so that neither an outlier nor a few points on the
+    wrong side of a step move them.
+    """
+    edges = [0, *steps, len(y)]
+    moved: Indices = []
+    for i, step in enumerate(steps):
+        start, end = max(edges[i], moved[-1] if moved else 0), edges[i + 2]
+        before, after = np.median(y[start:step]), np.median(y[step:end])
+        piece = y[start:end]
+        bound = (3 * scale) ** 2 if scale > 0 else np.inf
+        cost = np.minimum((piece - before) ** 2, bound) - np.minimum((piece - after) ** 2, bound)
+        total = np.cumsum(cost)[least - 1 : len(piece) - least]
+        at = start + least + int(np.argmin(total)) if len(total) else step
+        moved.append(at if len(total) and total[step - start - least] > total.min() else step)
+    return moved
+
+
 def step_gains(series: Floats, least: int) -> Floats:
     """The fall of the squared residuals by one step at least, least + 1, ...: (rows, places)."""
     n = series.shape[1]

@@ -11,7 +11,7 @@ from scipy import signal
 from harness.errors import DataError
 from harness.stats.changepoints import change_points
 from harness.stats.interval import Floats
-from harness.stats.segmentation import level, partition, running_median
+from harness.stats.segmentation import candidates, level, partition, partition_at, running_median
 
 
 def noise(kind: str, n: int, random: np.random.Generator) -> Floats:
@@ -125,3 +125,62 @@ def test_the_partition_is_the_best_there_is() -> None:
 def test_the_running_median_follows_a_step_at_once() -> None:
     y = np.repeat([0.0, 1.0], 20)
     assert running_median(y, 7).tolist() == y.tolist()
+
+
+@pytest.mark.parametrize(("n", "last"), [(20, 10), (20, 5), (40, 20)])
+def test_a_step_of_fifty_deviations_in_a_short_series_is_found_with_its_size(
+    n: int, last: int
+) -> None:
+    random = np.random.default_rng(8)
+    found = 0
+    for _ in range(60):
+        x = 10 * np.exp(0.01 * random.standard_normal(n))
+        x[n - last :] *= 1.5
+        points = change_points(x)
+        found += [p.index for p in points] == [n - last] and abs(points[0].shift - 0.5) < 0.05
+    assert found >= 57
+
+
+def test_the_size_of_a_step_of_three_runs_is_theirs() -> None:
+    x = 10 * np.exp(0.01 * np.random.default_rng(9).standard_normal(40))
+    x[37:] *= 1.5
+    (point,) = change_points(x)
+    assert point.index == 37
+    assert point.shift == pytest.approx(0.5, abs=0.05)
+
+
+def test_a_run_ten_times_slower_is_found_with_ten_runs_a_side() -> None:
+    x = 10 * np.exp(0.01 * np.random.default_rng(10).standard_normal(20))
+    x[10:] *= 10
+    (point,) = change_points(x)
+    assert point.shift == pytest.approx(9, rel=0.02)
+
+
+def test_no_change_point_has_an_interval_that_holds_zero() -> None:
+    random = np.random.default_rng(11)
+    for kind in ("iid", "ar.6", "outliers"):
+        for _ in range(15):
+            x = 100 + 3 * noise(kind, 80, random)
+            x[40:] += 4
+            assert all(p.low * p.high > 0 for p in change_points(x))
+
+
+def test_a_bump_of_six_points_in_a_long_series_is_found() -> None:
+    x = 100 + np.random.default_rng(12).standard_normal(9000)
+    x[4000:4006] += 8
+    assert [p.index for p in change_points(x)] == [4000, 4006]
+
+
+def test_the_search_over_candidates_finds_the_exact_partition() -> None:
+    random = np.random.default_rng(13)
+    same = 0
+    for _ in range(20):
+        y = random.standard_normal(300) + 2 * np.repeat([0, 1, 0, 2], [80, 60, 10, 150])
+        same += partition(y, 12.0, 3) == partition_at(y, 12.0, 3, candidates(y, 3, 24))
+    assert same >= 17
+
+
+def test_a_drift_is_no_step() -> None:
+    random = np.random.default_rng(14)
+    x = 10 * 1.02 ** np.arange(30) * np.exp(0.01 * random.standard_normal(30))
+    assert change_points(x) == ()

@@ -1,0 +1,83 @@
+"""The noise of a series about its levels: how large it is, and how long it remembers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from harness.stats.interval import Floats
+from harness.stats.segmentation import Indices, running_median
+
+TRIM = 0.10
+TRIMMED_SQUARE = 0.6230
+"""Mean of a squared standard normal below its own 90 % quantile."""
+
+MAX_RHO = 0.9
+BEYOND_CHANCE = 1.645
+CAUTION = 0.5
+"""Standard errors that a correlation beyond chance is raised by: too little costs false alarms."""
+
+LEAST_VARIANCE = 1e-9
+"""Of scores, whose variance is 1: below it is rounding."""
+
+WINDOW = 7
+CLIP = 2.5
+"""Sizes are told from points within so many robust deviations of the running median of 7."""
+
+MAD = 1.4826
+"""Standard deviations per median absolute deviation of a normal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """Lag-1 correlation, marginal variance and long-run variance of the series about its level."""
+
+    rho: float
+    variance: float
+    long_run: float
+
+
+def tamed(y: Floats, steps: Indices | None = None) -> Floats:
+    """The points no further than CLIP deviations from the running median of their segment."""
+    edges = [0, *(steps or ()), len(y)]
+    parts = [running_median(y[a:b], WINDOW) for a, b in pairwise(edges)]
+    middle = np.concatenate(parts)
+    gap = y - middle
+    room = CLIP * MAD * float(np.median(np.abs(gap)))
+    tame: Floats = np.add(middle, np.clip(gap, -room, room))
+    return tame
+
+
+def noise_between(y: Floats, steps: Indices) -> Noise:
+    """The noise by the differences that cross no step."""
+    one, two = np.diff(y) ** 2, (y[2:] - y[:-2]) ** 2
+    keep_one, keep_two = np.ones(len(one), dtype=bool), np.ones(len(two), dtype=bool)
+    for step in steps:
+        keep_one[step - 1] = False
+        keep_two[max(step - 2, 0) : step] = False
+    return _from_squares(float(one[keep_one].mean()), float(two[keep_two].mean()), len(y))
+
+
+def rough_noise(y: Floats) -> Noise:
+    """Without the largest differences, whatever made them."""
+    return _from_squares(trimmed_square(y, 1), trimmed_square(y, 2), len(y))
+
+
+def trimmed_square(y: Floats, lag: int) -> float:
+    """The mean square of the differences at `lag`, were all normal: without the largest."""
+    squares = np.sort((y[lag:] - y[:-lag]) ** 2)
+    kept = squares[: max(1, math.ceil(len(squares) * (1 - TRIM)))]
+    return max(float(kept.mean()) / TRIMMED_SQUARE, LEAST_VARIANCE)
+
+
+def _from_squares(one: float, two: float, n: int) -> Noise:
+    """AR(1): E d1^2 = 2 v (1 - rho), E d2^2 = 2 v (1 - rho^2); bias after Kendall 1954."""
+    rho = min(two / one - 1, MAX_RHO) if one > 0 else 0.0
+    if rho > BEYOND_CHANCE / math.sqrt(n):
+        rho += (1 + 3 * rho) / n + CAUTION * math.sqrt((1 - rho**2) / n)
+    rho = min(max(rho, 0.0), MAX_RHO)
+    variance = max(one / (2 * (1 - rho)), LEAST_VARIANCE)
+    return Noise(rho, variance, variance * (1 + rho) / (1 - rho))
