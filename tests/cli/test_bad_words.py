@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from harness.cli import run
+from harness.cli.perf import command as perf
 
 CASES = [
     ("perf memorei", "did you mean memorai"),
@@ -88,3 +90,10 @@ def test_a_scenario_with_a_syntax_error_names_file_and_line(
     file.write_text("x = 1\ndef broken(:\n")
     assert run(["perf", "memorai", "--scenario", str(file)]) == 2
     assert "broken.py:2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("revision", ["", "two words", "a\x1b[31m", "x" * 201])
+def test_what_names_no_revision_of_the_service_is_refused(revision: str) -> None:
+    said = CliRunner().invoke(perf, ["memorai", "--service-commit", revision])
+    assert said.exit_code == 2
+    assert "--service-commit" in said.output
