@@ -12,13 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from harness.baseline import AcceptedRun, measure
+from harness.baseline import measure
 from harness.catalog import load_catalog, project_root
 from harness.errors import PlatformError, UsageError
-from harness.gate.compare import compare_interleaved
 from harness.gate.model import GateVerdict
 from harness.gate.noise import PILOT_RUNS, PILOT_S, Noise, noise_of
-from harness.gate.run import GateOptions, make_run
+from harness.gate.run import GateOptions, make_run, verdict_on_pairs
 from harness.git import ask_git, run_git, short_commit
 from harness.platform.program import Program, Running, run_to_end, running
 from harness.record import RunRecord
@@ -63,7 +62,7 @@ class Pairs:
     sides: tuple[Side, Side]
     logs: Path
     say: Say
-    made: dict[str, list[AcceptedRun]] = field(default_factory=lambda: {"A": [], "B": []})
+    made: dict[str, list[RunRecord]] = field(default_factory=lambda: {"A": [], "B": []})
 
 
 def parse_revisions(text: str) -> tuple[str, str, bool]:
@@ -136,15 +135,7 @@ def gate_sides(options: GateOptions, sides: tuple[Side, Side], logs: Path, say: 
     order = abba_order(options.runs)
     for pair in range(options.runs):
         _make_pair(pairs, order[2 * pair : 2 * pair + 2], (options.run.seed or 1) + pair)
-    service = load_catalog(project_root() / "services").service(options.run.service)
-    return compare_interleaved(
-        service.name,
-        options.run.scenario or service.name,
-        pairs.made["A"],
-        pairs.made["B"],
-        service.primary,
-        options.policy,
-    )
+    return verdict_on_pairs(pairs.made["A"], pairs.made["B"], options.policy)
 
 
 def refuse_place(options: GateOptions) -> None:
@@ -185,7 +176,7 @@ def _make_pair(pairs: Pairs, order: str, seed: int) -> None:
             for each, started in here.values():
                 with _named(each):
                     started.check()
-            pairs.made[name].append(measure(record))
+            pairs.made[name].append(record)
 
 
 def _pilot(pairs: Pairs) -> Noise:

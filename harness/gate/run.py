@@ -19,6 +19,7 @@ from harness.baseline import (
     measure,
     refuse_unfit,
 )
+from harness.baseline.levels import level_warnings
 from harness.baseline.model import MACHINE
 from harness.errors import BaselineError, UsageError
 from harness.gate.compare import compare_interleaved, compare_runs, priced
@@ -183,16 +184,23 @@ def gate_interleaved(options: GateOptions, say: Say) -> GateVerdict:
     for at, side in enumerate(abba_order(options.runs)):
         seed = (options.run.seed or 1) + at // 2
         made[side].append(make_run(sides[side], seed, say, f"{side} "))
-    first = made["A"][0]
+    return verdict_on_pairs(made["A"], made["B"], options.policy)
+
+
+def verdict_on_pairs(
+    before: Sequence[RunRecord], after: Sequence[RunRecord], policy: Policy
+) -> GateVerdict:
+    """The verdict on runs that were made alternately, pair by pair."""
+    first = before[0]
     verdict = compare_interleaved(
         first.service.name,
         first.plan.traffic.scenario,
-        [measure(record) for record in made["A"]],
-        [measure(record) for record in made["B"]],
+        [measure(record) for record in before],
+        [measure(record) for record in after],
         first.service.primary,
-        _with_rules(first.service.gate, options.policy),
+        _with_rules(first.service.gate, policy),
     )
-    return replace(verdict, provenance=_provenance(conditions_of(made["B"][0])))
+    return replace(verdict, provenance=_provenance(conditions_of(after[0])))
 
 
 def find_baseline(options: RunOptions, store: BaselineStore) -> tuple[Baseline, str]:
@@ -286,6 +294,7 @@ def _compare(known: _Known, candidates: Sequence[AcceptedRun], policy: Policy) -
         warnings.append(
             f"the baseline does not say its {', '.join(provenance.unknown)}: taken for the same"
         )
+    warnings += level_warnings(baseline, candidates, known.primary, policy.margin)
     return replace(found, warnings=(*warnings, *found.warnings), provenance=provenance)
 
 
