@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import chdtri
 
 from harness.capacity.evidence import Observation, refused_blocks, stalls
 from harness.capacity.model import Finding, FindingKind, Step
@@ -41,6 +42,9 @@ WANDERS_S = 0.0001
 SIGMAS = 2.5
 """Standard errors of no correlation (Bartlett 1946: the root of 1/n) that neighbouring seconds
 must be correlated by."""
+
+CHANCE_LEVEL = 0.01
+"""Probability that levels scatter so much by the chance of single requests (chi-square)."""
 
 LEAST_SECONDS = 5
 LEAST_RUNS = 3
@@ -108,11 +112,13 @@ def _between(levels: Sequence[tuple[float, float, int]], chance: float) -> float
     """Variance of runs' levels (rate, level, seconds) about a curve that only rises."""
     if len(levels) < LEAST_RUNS:
         return 0.0
-    rates, logs = np.array([x[0] for x in levels]), np.array([x[1] for x in levels])
+    rates, logs, seconds = (np.array(part, np.float64) for part in zip(*levels, strict=True))
     fitted = isotonic(rates, logs)
     free = max(1, len(levels) - len(np.unique(fitted)))
-    expected = chance / min(seconds for *_, seconds in levels)
-    return max(0.0, float(((logs - fitted) ** 2).sum()) / free - expected)
+    squares = (logs - fitted) ** 2
+    if not chance or float(squares @ seconds) / chance < chdtri(free, CHANCE_LEVEL):
+        return 0.0
+    return float(squares.sum()) / free
 
 
 def refuses(seen: Seen) -> bool:

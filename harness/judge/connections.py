@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from harness.judge.model import ValidityCheck
-from harness.load.connections import STREAMS, longest_mean, needed_connections, timeout_of
+from harness.load.connections import (
+    STREAMS,
+    longest_mean,
+    needed_connections,
+    peak_rate,
+    timeout_of,
+)
 from harness.record.run import RunRecord
 from harness.units import format_duration
 
@@ -50,7 +56,7 @@ def check_connections(record: RunRecord) -> ValidityCheck:
         )  # fmt: skip
     q, wait, whole = worst
     measured = f"p{q * 100:g} wait {format_duration(wait)} of {format_duration(whole)}"
-    needed = _needed(record, offered / len(seconds))
+    needed = _needed(record)
     if allowed >= needed or _slow_by_itself(record):
         return ValidityCheck(
             "connections", ok=True, measured=measured, limit=limit,
@@ -73,10 +79,12 @@ def _allowed(record: RunRecord) -> int:
     return plan.connections_per_target * len(plan.target.urls) * streams
 
 
-def _needed(record: RunRecord, rate: float) -> int:
+def _needed(record: RunRecord) -> int:
+    """What the load was planned to need: chance may offer a little more."""
     profile, traffic = record.plan.profile, record.plan.traffic
     if profile.model == "closed":
         return profile.users
+    rate = peak_rate(profile)
     return needed_connections(rate, longest_mean(record.service.objectives, timeout_of(traffic)))
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from harness.judge import ValidityCheck, judge
 from harness.judge.connections import check_connections
+from harness.load.connections import longest_mean, needed_connections
 from harness.record import RunRecord
 from tests.record import synthetic
 from tests.record.synthetic import Made, histogram, plan, record
@@ -62,6 +63,13 @@ def test_enough_connections_for_any_sound_service_leave_the_wait_to_the_service(
     _, check = checked(750, 0.5, 900)
     assert check.ok is True
     assert "the wait for one is its" in check.reason
+
+
+def test_a_load_sized_by_the_harness_itself_is_never_short(checked: Any) -> None:
+    """Chance offers more than was planned in every other run."""
+    sized = needed_connections(1_000.0, longest_mean(synthetic.OBJECTIVES, 10.0))
+    _, check = checked(sized, 0.5, sized)
+    assert check.ok is True
 
 
 def test_a_service_that_misses_its_objective_by_itself_has_no_excuse(checked: Any) -> None:
