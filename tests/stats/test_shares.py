@@ -184,3 +184,23 @@ def test_services_of_known_truth_get_their_word(truth: float, outcome: str) -> N
 
 def test_the_thresholds_are_those_of_the_table() -> None:
     assert (shares.STALLED_SHARE, shares.SUSTAINED_S, shares.LEAST_STALLS) == (0.25, 3.0, 3)
+
+
+@pytest.mark.parametrize(("limit", "stalls"), [(0.05, 0), (0.045, 1)])
+def test_four_of_ten_are_a_stall_where_chance_makes_them_in_less_than_one_of_a_thousand(
+    limit: float, stalls: int
+) -> None:
+    """P(4 or more of 10) is 1.03e-3 at 5 % and 6.9e-4 at 4.5 %."""
+    assert len(_judge([0] * 30 + [4] + [0] * 30, 10, limit).stalls) == stalls
+
+
+def test_seconds_are_joined_until_a_slot_holds_ten_requests() -> None:
+    assert shares._slot_s(120, 60) == 5
+    assert shares._slot_s(600, 60) == 1
+    late = _judge([0] * 45 + [2] * 15, 2)
+    assert [(stall.begin, stall.end) for stall in late.stalls] == [(45, 60)]
+
+
+def test_a_long_stall_that_barely_misses_the_limit_is_no_sustained_miss() -> None:
+    found = _judge([0] * 17 + [400] * 3, 1000)
+    assert (found.outcome, found.why) == ("inconclusive", "stalls")
