@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from harness.catalog.model import Objective, Service
 from harness.errors import RecordError
 from harness.judge import Verdict, judge, load_verdict, objectives
+from harness.judge.evidence import Evidence
 from harness.judge.model import ObjectiveResult
+from harness.judge.objectives import queue_growth
 from harness.record import RunRecord
 from harness.report.files import render_json
 from tests.record.synthetic import OBJECTIVES, Made, plan, record, service
@@ -365,3 +368,53 @@ def test_stolen_processor_time_explains_its_share_of_a_second(tmp_path: Path) ->
     stolen = RunRecord.load(found.directory)
     stolen.__dict__["events"] = tuple(ticks)
     assert _result(judge(stolen), "p95").outcome == "invalid"
+
+
+@pytest.mark.parametrize(("lost", "outcome"), [(1, "pass"), (4, "fail")])
+def test_without_an_error_objective_one_in_a_thousand_may_be_lost_to_throughput(
+    tmp_path: Path, lost: int, outcome: str
+) -> None:
+    made = Made(
+        plan=plan(rate=2000.0),
+        failures=lambda s, e, n: {"timeout": lost} if e[0] == "G" else {},
+    )
+    alone = service((Objective("throughput", "throughput", 2000.0),))
+    found = record(tmp_path, made, of=alone)
+    assert judge(found, alone).objectives[0].outcome == outcome
+
+
+@pytest.mark.parametrize(("latency_s", "grew"), [(1.0, True), (1.1, False)])
+def test_a_queue_counts_beyond_what_the_latency_objective_lets_be_under_way(
+    latency_s: float,
+    grew: bool,  # noqa: FBT001
+) -> None:
+    """200/s of which 8/s stay: the median second of the last third has 204 more under way."""
+    seconds = np.arange(30)
+    offered, zero = np.full(30, 200), np.zeros(30, np.int64)
+    values, counts = np.array([0.01]), np.full((30, 1), 180)
+    evidence = Evidence(
+        seconds=seconds, offered=offered, lost=zero, own=zero, completed=offered, failed=zero,
+        done=np.full(30, 192), values=values, counts=counts, lag_values=values, lag_counts=counts,
+        delays=np.zeros(30),
+    )  # fmt: skip
+    assert (queue_growth(evidence, latency_s) > 0) is grew
+
+
+def test_without_a_latency_objective_a_second_of_requests_may_be_under_way() -> None:
+    assert objectives.DEFAULT_QUEUE_S == 1.0
+
+
+def test_a_lag_below_half_a_millisecond_explains_nothing() -> None:
+    late, early = _with_lag(0.0006), _with_lag(0.0005)
+    assert early.certainly_beyond(0.1).sum() == early.beyond(0.1).sum() == 200
+    assert late.certainly_beyond(0.1).sum() == 0
+
+
+def _with_lag(lag_s: float) -> Evidence:
+    """Two seconds of 100 requests that took 100.5 ms, each sent late by `lag_s`."""
+    offered, zero, counts = np.full(2, 100), np.zeros(2, np.int64), np.full((2, 1), 100)
+    return Evidence(
+        seconds=np.arange(2), offered=offered, lost=zero, own=zero, completed=offered, failed=zero,
+        done=offered, values=np.array([0.1005]), counts=counts, lag_values=np.array([lag_s]),
+        lag_counts=counts, delays=np.zeros(2),
+    )  # fmt: skip
