@@ -1,4 +1,4 @@
-"""`harness stats`: CSV in, JSON out, or one clear line."""
+"""`harness stats`: CSV in, a table or JSON out, or one clear line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.errors import DataError
 
 def run(*words: str | Path) -> Any:
     """The JSON that a command prints; its error is raised."""
-    result = CliRunner().invoke(group, [str(word) for word in words], standalone_mode=False)
+    result = CliRunner().invoke(group, [*map(str, words), "--json"], standalone_mode=False)
     if result.exception is not None:
         raise result.exception
     return json.loads(result.stdout)
@@ -29,6 +29,19 @@ def csv(path: Path, text: str) -> Path:
 
 def runs(path: Path, values: list[float]) -> Path:
     return csv(path, "run,value\n" + "".join(f"r{i},{v}\n" for i, v in enumerate(values)))
+
+
+def shown(*words: str | Path) -> tuple[str, int]:
+    """What a person sees, and the exit code."""
+    result = CliRunner().invoke(group, [str(word) for word in words], standalone_mode=False)
+    if result.exception is not None:
+        raise result.exception
+    return result.stdout, int(result.return_value or 0)
+
+
+def metrics(path: Path, **values: list[float]) -> Path:
+    rows = [f"{name},{i},{v}\n" for name, each in values.items() for i, v in enumerate(each)]
+    return csv(path, "metric,run,value\n" + "".join(rows))
 
 
 BASE = [100.0, 101, 99, 100.5, 99.5]
@@ -194,3 +207,95 @@ def test_a_recovery_series_that_cannot_be_judged_names_its_file(tmp_path: Path) 
     for words in ((path, "--inject", "3"), (path, "--inject", "nan"), (bare, "--inject", "3")):
         with pytest.raises(DataError):
             run("recovery", *words)
+
+
+def test_a_person_sees_a_table_with_percent_and_a_reason(tmp_path: Path) -> None:
+    a, b = runs(tmp_path / "a.csv", BASE), runs(tmp_path / "b.csv", [1.2 * v for v in BASE])
+    text, code = shown("compare", "--baseline", a, "--candidate", b)
+    assert text.startswith("verdict  regression")
+    assert "+20 %" in text
+    assert "90 % interval" in text
+    assert "worse beyond chance" in text
+    assert code == 0
+
+
+def test_half_the_throughput_is_a_regression_beside_a_latency_that_stays(tmp_path: Path) -> None:
+    a = metrics(tmp_path / "a.csv", p95=BASE, throughput=[10 * v for v in BASE])
+    b = metrics(tmp_path / "b.csv", p95=BASE, throughput=[5 * v for v in BASE])
+    answer = run("compare", "--baseline", a, "--candidate", b)
+    assert [(m["better"], m["verdict"]) for m in answer["metrics"]] == [
+        ("lower", "no-change"),
+        ("higher", "regression"),
+    ]
+    assert answer["verdict"] == "regression"
+
+
+def test_the_direction_of_each_metric_can_be_named(tmp_path: Path) -> None:
+    a = metrics(tmp_path / "a.csv", score=BASE, error_rps=BASE)
+    b = metrics(tmp_path / "b.csv", score=[v / 2 for v in BASE], error_rps=BASE)
+    words: list[str | Path] = ["compare", "--baseline", a, "--candidate", b]
+    assert run(*words)["verdict"] == "improvement"
+    assert run(*words, "--higher", "score")["verdict"] == "regression"
+    assert run(*words)["metrics"][1]["better"] == "lower"
+    with pytest.raises(DataError, match="no metric 'scores'"):
+        run(*words, "--higher", "scores")
+
+
+def test_a_metric_that_is_gone_or_renamed_is_named_and_costs_exit_code_3(tmp_path: Path) -> None:
+    a = metrics(tmp_path / "a.csv", P95=BASE, q=BASE)
+    b = metrics(tmp_path / "b.csv", p95=[2 * v for v in BASE], q=BASE)
+    text, code = shown("compare", "--baseline", a, "--candidate", b)
+    assert code == 3
+    assert "Only in the baseline: P95" in text
+    assert "Only in the candidate: p95" in text
+    assert text.startswith("verdict  inconclusive")
+
+
+def test_holm_decides_about_many_metrics(tmp_path: Path) -> None:
+    one = [v * (1.02 if i % 2 else 0.985) for i, v in enumerate(BASE)]
+    values = {f"m{i}": BASE for i in range(19)}
+    a = metrics(tmp_path / "a.csv", **values, odd=one)
+    b = metrics(tmp_path / "b.csv", **values, odd=[1.04 * v for v in one])
+    answer = run("compare", "--baseline", a, "--candidate", b, "--margin", "1%")
+    odd = next(m for m in answer["metrics"] if m["metric"] == "odd")
+    assert odd["p_value"] < 0.05 < odd["p_holm"]
+    assert (odd["verdict"], "Holm" in odd["reason"]) == ("inconclusive", True)
+
+
+def test_semicolons_tabs_and_decimal_commas_are_read(tmp_path: Path) -> None:
+    plain = runs(tmp_path / "a.csv", BASE)
+    text = plain.read_text().replace(",", ";").replace(".", ",")
+    for mark in (";", "\t"):
+        odd = csv(tmp_path / "b.csv", text.replace(";", mark))
+        answer = run("compare", "--baseline", plain, "--candidate", odd)
+        assert answer["metrics"][0]["shift"] == 0
+
+
+def test_dates_are_ordered_by_time(tmp_path: Path) -> None:
+    values = 100 + np.random.default_rng(1).standard_normal(40)
+    values[20:] += 10
+    days = [f"2026-{1 + i // 28:02}-{1 + i % 28:02}" for i in range(40)]
+    rows = [f"{day},{v}" for day, v in zip(days, values, strict=True)]
+    path = csv(tmp_path / "s.csv", "index,value\n" + "\n".join(reversed(rows)))
+    (point,) = run("changepoints", path)
+    assert (point["index"], point["position"]) == (days[20], 20)
+
+
+def test_a_person_sees_the_steps_the_drift_or_that_there_is_none(tmp_path: Path) -> None:
+    noise = np.exp(0.01 * np.random.default_rng(2).standard_normal(40))
+    stepped, drifting = np.where(np.arange(40) < 20, 10, 15) * noise, 1.01 ** np.arange(40) * noise
+    for values, says in ((stepped, "+50"), (drifting, "Drifts by +1"), (noise, "No change")):
+        rows = "\n".join(f"{i},{v}" for i, v in enumerate(values))
+        assert says in shown("changepoints", csv(tmp_path / "s.csv", "index,value\n" + rows))[0]
+
+
+def test_a_person_sees_the_recovery_in_seconds(tmp_path: Path) -> None:
+    text, _ = shown("recovery", recovering(tmp_path / "r.csv"), "--inject", "60", "--heal", "80")
+    assert "30 s (29 to 30 s)" in text
+
+
+def test_errors_that_are_allowed_are_no_impact(tmp_path: Path) -> None:
+    rows = "\n".join(f"{t},{1 if t in (70, 71) else 0},1000" for t in range(120))
+    path = csv(tmp_path / "r.csv", "t,errors,offered\n" + rows)
+    answer = run("recovery", path, "--inject", "60", "--errors-allowed", "0.1%")
+    assert answer["first_impact"] is None
