@@ -43,6 +43,7 @@ INK, MUTED, LINE, ONE, TWO, THREE, BAD, SHADE = _THEME
 _STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "harness",
+    "text.parse_math": False,  # names may hold a dollar sign
     "font.size": 10,
     "axes.edgecolor": LINE,
     "axes.labelcolor": MUTED,

@@ -23,7 +23,7 @@ from harness.judge.early_end import (
 from harness.load.plan import LoadPlan
 from harness.record import RunRecord, RunWriter
 from harness.traffic.model import LoadProfile, Request, Segment
-from tests.record.synthetic import OBJECTIVES, Made, messages, plan, record, service
+from tests.record.synthetic import OBJECTIVES, Made, histogram, messages, plan, record, service
 
 HOLD = 7
 """The second in which the hold of the made-up plan begins."""
@@ -70,11 +70,11 @@ def test_a_slow_start_that_answered_once_is_not_dead() -> None:
 
 
 def test_what_is_still_under_way_may_be_answered_until_it_times_out() -> None:
-    """Nothing has failed yet, and the scenario allows an answer thirty seconds."""
+    """Less than half has failed, and the scenario allows an answer thirty seconds."""
     made = plan(hold_s=60.0)
     slow = replace(made.traffic, requests=(Request("GET", "GET", "/", timeout_s=30.0),))
     early = EarlyEnd(replace(made, traffic=slow), OBJECTIVES)
-    early.add({"type": "tick", "offered": 4_000, "completed": 0, "failed": 0, "in_flight": 4_000})
+    early.add({"type": "tick", "offered": 4_000, "completed": 0, "failed": 1_900})
     assert early.decide(30.9) is None
     found = early.decide(31.1)
     assert found is not None
@@ -127,8 +127,9 @@ def test_what_the_generators_own_bound_refused_is_not_either() -> None:
         LoadProfile("stairs", (Segment("hold", 30, 200, 200), Segment("hold", 30, 400, 400))),
         LoadProfile("ramp", (Segment("hold", 60, 0, 200),)),
         LoadProfile("users", (Segment("hold", 60, 0, 0),), users=8),
+        LoadProfile("replay", (Segment("hold", 60, 200, 200),), replay_ns=(0, 1)),
     ],
-    ids=["stages", "a ramp", "a closed loop"],
+    ids=["stages", "a ramp", "a closed loop", "a replay"],
 )
 def test_where_there_is_no_one_rate_only_the_verdict_decides(changed: LoadProfile) -> None:
     early = EarlyEnd(replace(plan(), profile=changed), OBJECTIVES)
@@ -142,6 +143,54 @@ def test_where_there_is_no_one_rate_only_the_verdict_decides(changed: LoadProfil
 
 def test_objectives_that_no_request_decides_are_left_to_the_verdict() -> None:
     assert [limit.name for limit in limits_of(OBJECTIVES)] == ["p95", "errors"]
+
+
+def test_objectives_of_single_endpoints_are_left_to_the_verdict_too() -> None:
+    one = replace(OBJECTIVES[2], endpoints=("GET recall",))
+    assert not limits_of([one])
+
+
+def test_a_handful_of_requests_without_an_answer_may_be_chance() -> None:
+    early = EarlyEnd(_long(), OBJECTIVES)
+    early.add({"type": "tick", "offered": 19, "completed": 0, "failed": 19})
+    assert early.decide(50.0) is None
+    early.add({"type": "tick", "offered": 20, "completed": 0, "failed": 20})
+    assert early.decide(50.0) is not None
+
+
+def test_a_hold_without_a_warm_up_may_take_ten_seconds_to_answer() -> None:
+    bare = replace(plan(), profile=LoadProfile("constant", (Segment("hold", 60, 200, 200),)))
+    early = EarlyEnd(bare, OBJECTIVES)
+    early.add({"type": "tick", "offered": 2_000, "completed": 0, "failed": 2_000})
+    assert early.decide(9.9) is None
+    assert early.decide(10.1) is not None
+
+
+def test_twice_what_is_allowed_ends_a_long_hold_before_its_last_quarter() -> None:
+    shares = np.full(300, 0.1)
+    assert ended(shares, 0.05) == 228
+    assert ended(np.full(300, 0.07), 0.05) is None
+
+
+def test_an_hour_that_was_good_until_now_costs_no_time() -> None:
+    shares = np.concatenate([np.zeros(1800), np.ones(1800)])
+    at = ended(shares, 0.001)
+    assert at is not None
+    assert at <= 1840
+
+
+def test_objectives_share_the_probability_of_an_error() -> None:
+    """Six wholly bad blocks prove a P95 at one in a thousand, seven at one in two thousand."""
+    for objectives, blocks in ((OBJECTIVES[:1], 6), (OBJECTIVES, 7)):
+        early = EarlyEnd(_long(), objectives)
+        for second in range(HOLD, HOLD + 40):
+            slow = {"response": histogram([1.0] * 200)}
+            row = {"axis": "due", "second": second, "offered": 200, "completed": 200, "failed": 0,
+                   "unfinished": 0, "errors": {}, "hist": slow}  # fmt: skip
+            early.add({"type": "slice", "slice": row})
+        end = HOLD + blocks * BLOCK_S
+        assert early.decide(end - 0.1) is None
+        assert early.decide(end + 0.1) is not None
 
 
 def test_the_wealth_of_a_bet_is_a_test_at_every_look() -> None:

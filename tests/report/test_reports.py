@@ -13,6 +13,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from harness.catalog.model import Objective
 from harness.errors import RecordError
 from harness.judge import Verdict, judge
 from harness.record import RunRecord
@@ -20,7 +21,7 @@ from harness.report import print_report, write_reports
 from harness.report.html import render_html
 from harness.report.junit import render_junit
 from harness.report.markdown import render_markdown
-from tests.record.synthetic import Made, plan, record
+from tests.record.synthetic import Made, plan, record, service
 
 
 @pytest.fixture(scope="module")
@@ -230,3 +231,11 @@ def test_the_json_has_stable_keys(found: RunRecord, verdict: Verdict, tmp_path: 
     assert set(stored["validity"][0]) == {
         "name", "ok", "measured", "limit", "reason", "remedy", "costs", "figures",
     }  # fmt: skip
+
+
+def test_a_dollar_sign_in_a_name_is_no_formula(tmp_path: Path) -> None:
+    """Matplotlib would take what stands between two of them for mathematics."""
+    odd = replace(service(), objectives=(Objective("p95 of $x_$", "latency", 0.1, 0.95),))
+    found = record(tmp_path, of=odd)
+    write_reports(found, judge(found), found.directory)
+    assert "$x_$" in (found.directory / "report.html").read_text()
