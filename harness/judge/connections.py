@@ -63,7 +63,7 @@ def check_connections(record: RunRecord) -> ValidityCheck:
             reason=f"The service kept all {allowed:,} connections busy; the wait for one is its.",
         )  # fmt: skip
     return ValidityCheck(
-        "connections", ok=False, measured=measured, limit=limit,
+        "connections", ok=False, figures="load", measured=measured, limit=limit,
         reason=(
             f"Requests waited {format_duration(wait)} (p{q * 100:g}) for one of the generator's"
             f" {allowed:,} connections; this load needs up to {needed:,}."

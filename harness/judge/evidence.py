@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.judge.connections import check_connections
 from harness.judge.schedule import bound_is_too_low
 from harness.record.distribution import Counts, Distribution, Floats, stack
 from harness.record.run import RunRecord
@@ -213,7 +214,8 @@ def _per_second(
 def machine_delays(record: RunRecord) -> Floats:
     """What the machine may have added to any latency of each second, f64[seconds], in seconds.
 
-    The control probe's slow requests, the stolen share of the second, and a jump of the clock.
+    The control probe's slow requests, the stolen share of the second, a jump of the clock, and
+    waits for a connection where the generator had too few.
     """
     found: Floats = np.zeros(record.seconds, np.float64)
     for time, nanoseconds in record.measurements("probe", "p99_ns"):
@@ -226,6 +228,8 @@ def machine_delays(record: RunRecord) -> Floats:
             _raise(found, time - 1, share)
     for time, jump in record.measurements("clock_jump", "seconds"):
         _raise(found, time, abs(jump))
+    if check_connections(record).ok is False:
+        found += np.nan_to_num(record.quantile_series(1.0, "wait"))
     return found
 
 

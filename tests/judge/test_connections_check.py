@@ -57,6 +57,15 @@ def test_waiting_for_too_few_connections_is_the_generators(checked: Any) -> None
     assert "--connections" in check.remedy
 
 
+def test_a_miss_that_such_a_wait_explains_is_invalid_and_an_error_is_not(checked: Any) -> None:
+    slow = Made(plan=plan(rate=1000.0), slow=lambda second: 4.0)
+    waited, _ = checked(64, 0.2, 80, slow)
+    assert judge(waited).objectives[0].outcome == "invalid"
+    assert judge(waited).outcome == "invalid"
+    failing = replace(slow, failures=lambda s, e, n: {"status_5xx": n // 20})
+    assert judge(checked(64, 0.2, 80, failing)[0]).outcome == "fail"
+
+
 def test_enough_connections_for_any_sound_service_leave_the_wait_to_the_service(
     checked: Any,
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 from harness.catalog.model import Objective, Service
 from harness.errors import RecordError
 from harness.judge import Verdict, judge, load_verdict, objectives
-from harness.judge.evidence import Evidence
+from harness.judge.evidence import Evidence, machine_delays
 from harness.judge.model import ObjectiveResult
 from harness.judge.objectives import queue_growth
 from harness.record import RunRecord
@@ -418,3 +418,23 @@ def _with_lag(lag_s: float) -> Evidence:
         done=offered, values=np.array([0.1005]), counts=counts, lag_values=np.array([lag_s]),
         lag_counts=counts, delays=np.zeros(2),
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("event", "delay_s"),
+    [
+        ({"type": "probe", "second": 9, "p99_ns": 1_000_000}, 0.0),
+        ({"type": "probe", "second": 9, "p99_ns": 1_100_000}, 0.0011),
+        ({"type": "tick", "t": 9.9, "steal": 0.05}, 0.0),
+        ({"type": "tick", "t": 9.9, "steal": 0.06}, 0.06),
+        ({"type": "clock_jump", "t": 9.9, "seconds": -2.0}, 2.0),
+    ],
+)
+def test_the_machine_explains_what_it_was_seen_to_delay(
+    tmp_path: Path, event: dict[str, object], delay_s: float
+) -> None:
+    found = record(tmp_path)
+    found.__dict__["events"] = (event,)
+    delays = machine_delays(found)
+    assert delays[9] == pytest.approx(delay_s)
+    assert delays[10:].sum() == 0
