@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.options import run_options
+from harness.units import counted
 
 if TYPE_CHECKING:
     from harness.baseline import Acceptance, AcceptedRun, Baseline, BaselineStore
@@ -87,7 +88,7 @@ def make(
             [record], new=True, even_failed=even_failed, label=label, acceptance=_acceptance()
         )
     if kept is not None:
-        click.echo(f"{kept.service} {kept.scenario}: {len(kept.runs)} accepted runs")
+        click.echo(f"{kept.service} {kept.scenario}: {counted(len(kept.runs), 'accepted run')}")
     return 0
 
 
@@ -122,7 +123,7 @@ def accept(
     kept = _store(baselines).accept(
         records, new=new, even_failed=even_failed, label=label, acceptance=_acceptance()
     )
-    click.echo(f"{kept.service} {kept.scenario}: {len(kept.runs)} accepted runs")
+    click.echo(f"{kept.service} {kept.scenario}: {counted(len(kept.runs), 'accepted run')}")
 
 
 @group.command("list")
@@ -195,7 +196,7 @@ def merge(files: tuple[Path, ...], *, base: Path | None) -> None:
 def drop(service: str, run: str, *, baselines: Path | None, reason: str) -> None:
     """Take one RUN out of the baseline of SERVICE."""
     kept = _store(baselines).drop(service, run, reason)
-    click.echo(f"{kept.service} {kept.scenario}: {len(kept.runs)} accepted runs left")
+    click.echo(f"{kept.service} {kept.scenario}: {counted(len(kept.runs), 'accepted run')} left")
 
 
 @group.command()
@@ -207,7 +208,7 @@ def prune(service: str, *, baselines: Path | None, keep: int) -> None:
     store = _store(baselines)
     for one in _all(store, service):
         kept = store.prune(one, keep)
-        click.echo(f"{kept.service} {kept.scenario}: {len(kept.runs)} accepted runs")
+        click.echo(f"{kept.service} {kept.scenario}: {counted(len(kept.runs), 'accepted run')}")
 
 
 @group.command()
@@ -218,7 +219,7 @@ def prune(service: str, *, baselines: Path | None, keep: int) -> None:
 def cut(service: str, run: str, *, baselines: Path | None, reason: str) -> None:
     """Begin the baseline of SERVICE anew at RUN, where `harness history` shows a change."""
     kept = _store(baselines).cut(service, run, reason)
-    click.echo(f"{kept.service} {kept.scenario}: {len(kept.runs)} accepted runs left")
+    click.echo(f"{kept.service} {kept.scenario}: {counted(len(kept.runs), 'accepted run')} left")
 
 
 def _store(directory: Path | None) -> BaselineStore:
