@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -103,11 +104,14 @@ def visible_shift(sd: float, pairs: int, policy: Policy) -> float:
 
 def pairs_needed(sd: float, policy: Policy) -> int | None:
     """The fewest pairs that show a change of the margin; None above 1000."""
-    if policy.margin <= 0:
+    counts = range(2, MOST_PAIRS + 1)
+    if policy.margin <= 0 or visible_shift(sd, counts[-1], policy) > policy.margin:
         return None
-    return next(
-        (n for n in range(2, MOST_PAIRS + 1) if visible_shift(sd, n, policy) <= policy.margin), None
+    # More pairs show less, so the first that shows the margin is found by halving.
+    at = bisect.bisect_left(
+        counts, True, key=lambda count: visible_shift(sd, count, policy) <= policy.margin
     )
+    return counts[at]
 
 
 def _power(distance: float, critical: float, pairs: int) -> float:

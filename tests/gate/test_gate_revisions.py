@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import numpy as np
+import psutil
 import pytest
 
 from harness.baseline import TOTAL
@@ -16,11 +20,19 @@ from harness.errors import PlatformError, UsageError
 from harness.gate.compare import compare_interleaved
 from harness.gate.model import Policy
 from harness.gate.noise import Noise, noise_of, pairs_needed, visible_shift
-from harness.gate.revisions import Start, parse_revisions, refuse_place, revision_sides
+from harness.gate.revisions import (
+    Start,
+    gate_sides,
+    parse_revisions,
+    refuse_place,
+    revision_sides,
+)
 from harness.gate.run import GateOptions
+from harness.record import RunRecord
 from harness.run import RunOptions
 from tests.gate.made_runs import runs
 from tests.gate.toy_revisions import project, repository
+from tests.record.synthetic import Made, plan, record
 
 CATALOGUE = Path(__file__).parents[2] / "services"
 WORDS = {
@@ -180,6 +192,58 @@ def test_another_place_than_the_two_programs_is_refused(
         refuse_place(options)
     with pytest.raises(UsageError, match="one pair has no scatter"):
         refuse_place(GateOptions(RunOptions("toy"), runs=1))
+
+
+def test_pairs_alternate_on_programs_started_for_each_and_are_compared(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The runs are made up; the programs are real."""
+    driven: list[tuple[str, str | None, str | None, int]] = []
+
+    def made_run(options: RunOptions, seed: int, say: object, side: str) -> RunRecord:
+        assert options.target is not None
+        assert httpx.get(f"{options.target}/work").status_code == 200
+        driven.append((side.strip(), options.service_commit, options.target, seed))
+        slow = 1.5 if side.startswith("B") else 1.0
+        made = Made(plan=plan(hold_s=10.0), median_s=0.01 * slow, seed=len(driven))
+        return record(tmp_path / "results", made)
+
+    monkeypatch.setattr("harness.gate.revisions.make_run", made_run)
+    monkeypatch.setattr("harness.gate.revisions._pilot", lambda pairs: Noise("p95", 0.01))
+    said: list[str] = []
+    how = Start(f"exec {sys.executable} server.py")
+    options = GateOptions(RunOptions("toy"), runs=4)
+    with revision_sides("v1..v2", toy, "toy", how, tmp_path / "logs", said.append) as sides:
+        verdict = gate_sides(options, sides, tmp_path / "logs", said.append)
+    assert "".join(side for side, *_ in driven) == "ABBAABBA"
+    assert [seed for *_, seed in driven] == [1, 1, 2, 2, 3, 3, 4, 4]
+    assert len({target for _, _, target, _ in driven}) == 8
+    assert len({commit for side, commit, *_ in driven if side == "A"}) == 1
+    assert len({commit for _, commit, *_ in driven}) == 2
+    assert (verdict.outcome, verdict.design, len(verdict.after)) == ("fail", "interleaved", 4)
+    assert "show a change of" in said[0]
+
+
+def test_a_program_that_dies_in_a_run_is_named(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(options: RunOptions, seed: int, say: object, side: str) -> RunRecord:
+        for one in psutil.process_iter(["cmdline"]):
+            if str(tmp_path) in (one.info["cmdline"] or []):
+                one.kill()
+                while one.is_running() and one.status() != psutil.STATUS_ZOMBIE:
+                    time.sleep(0.01)
+        return record(tmp_path / "results", Made(plan=plan(hold_s=10.0)))
+
+    monkeypatch.setattr("harness.gate.revisions.make_run", killed)
+    monkeypatch.setattr("harness.gate.revisions._pilot", lambda pairs: Noise("p95", 0.01))
+    how = Start(f"exec {sys.executable} server.py {tmp_path}")
+    with (
+        pytest.raises(PlatformError, match=r"A, v1 \(.*ended by signal 9"),
+        revision_sides("v1..v2", toy, "toy", how, tmp_path / "logs", print) as sides,
+    ):
+        gate_sides(GateOptions(RunOptions("toy"), runs=2), sides, tmp_path / "logs", print)
+    assert trees(toy) == 1
 
 
 def test_noise_is_the_scatter_of_neighbours_without_the_first_run() -> None:
