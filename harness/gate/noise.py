@@ -109,7 +109,7 @@ def pairs_needed(sd: float, policy: Policy) -> int | None:
         return None
     # More pairs show less, so the first that shows the margin is found by halving.
     at = bisect.bisect_left(
-        counts, True, key=lambda count: visible_shift(sd, count, policy) <= policy.margin
+        counts, -policy.margin, key=lambda count: -visible_shift(sd, count, policy)
     )
     return counts[at]
 
