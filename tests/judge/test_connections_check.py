@@ -36,7 +36,8 @@ def checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
                 elif message["type"] == "slice":
                     count = message["slice"]["completed"]
                     waits = histogram(np.full(count, wait_s))
-                    hist = message["slice"]["hist"] | {"wait": waits}
+                    lag = histogram(np.full(count, 5e-5))  # what the response has more is the wait
+                    hist = message["slice"]["hist"] | {"wait": waits, "lag": lag}
                     yield message | {"slice": message["slice"] | {"hist": hist}}
                 else:
                     yield message
@@ -58,7 +59,7 @@ def test_waiting_for_too_few_connections_is_the_generators(checked: Any) -> None
 
 
 def test_a_miss_that_such_a_wait_explains_is_invalid_and_an_error_is_not(checked: Any) -> None:
-    slow = Made(plan=plan(rate=1000.0), slow=lambda second: 4.0)
+    slow = Made(plan=plan(rate=1000.0), median_s=0.015, lag_s=0.05)
     waited, _ = checked(64, 0.2, 80, slow)
     assert judge(waited).objectives[0].outcome == "invalid"
     assert judge(waited).outcome == "invalid"
