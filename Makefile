@@ -43,9 +43,9 @@ perf: $(READY) ## Drive a service and judge it: make perf SERVICE=memorai (1 min
 	@$(if $(SERVICE),,echo "make perf: SERVICE is not set; try: make perf SERVICE=memorai (harness services lists them)" >&2; exit 2;)
 	@$(PY) -m harness perf $(SERVICE) $(RUN_OPTIONS)
 
-gate: $(READY) ## Compare a service with its baseline: make gate SERVICE=memorai (3 min)
+gate: $(READY) ## Compare a service with its baseline: make gate SERVICE=memorai (3 min; docs/gate.md)
 	@$(if $(SERVICE),,echo "make gate: SERVICE is not set; try: make gate SERVICE=memorai" >&2; exit 2;)
-	@$(PY) -m harness gate $(SERVICE) $(RUN_OPTIONS) $(ARGS)
+	@$(PY) -m harness gate $(SERVICE) $(call opt,RUNS,runs) $(RUN_OPTIONS) $(ARGS)
 
 gate-self-test: $(READY) ## Measure the gate's own false alarms and power on the lab (30 min, nightly)
 	@$(PY) -m harness gate $(or $(SERVICE),memorai) --self-test --runs $(or $(RUNS),12) $(ARGS)

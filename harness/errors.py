@@ -31,6 +31,7 @@ EXIT_CODES: Mapping[int, str] = {
     2: "usage: the input or the surroundings do not allow it; the message names the remedy",
     3: "inconclusive: judged, but too little is known",
     4: "invalid: the measurement cannot be trusted",
+    5: "no baseline: nothing to compare with; the message has the command that makes one",
     DEFECT: "a defect of the harness: please report it with the file that the message names",
     130: "interrupted by Ctrl-C, SIGTERM or a closed terminal, after cleaning up",
     141: "the reader of standard output went away",

@@ -18,6 +18,12 @@ from harness.stats.pairs import LEAST_PAIRS, PairedComparison, compare_pairs
 from harness.stats.planning import detectable_shift
 from harness.stats.runs import Spread
 
+DOUBT = 2.0
+"""Times its tolerance: where one endpoint may be worse by so much, its doubt is the gate's. With
+once the tolerance a third of unchanged releases with ten rows would end in doubt (6 accepted
+runs, 3 new ones, 2 % run-to-run scatter); the rows of all endpoints together, and critical ones,
+are held to once."""
+
 FEW_RUNS = 8
 """Below so many baseline runs the scatter is pooled over endpoints (facts: Smyth 2004)."""
 
@@ -173,14 +179,25 @@ def compared(
         reason=found.reason,
         outliers=tuple(odd),
     )
+    not_worse = found.not_worse or _tolerable(subject, found.low, found.high)
     return Finding(
         row,
         len(b),
         found.outlier_chance,
         len(found.baseline_outliers),
-        found.not_worse,
+        not_worse,
         warnings=found.warnings,
     )
+
+
+def _tolerable(subject: Subject, low: float | None, high: float | None) -> bool:
+    """Whether an endpoint's interval leaves no doubt that matters to the gate (see DOUBT)."""
+    if low is None or high is None or subject.endpoint == TOTAL:
+        return False
+    limit = DOUBT * subject.terms.tolerance
+    if subject.terms.role == "critical":
+        return False
+    return high <= limit if subject.terms.lower_is_better else low >= -limit
 
 
 def paired(
@@ -216,6 +233,7 @@ def paired(
         reason=f"{found.pairs} interleaved pairs, scatter {found.sd:.2%}",
     )
     not_worse = found.high <= limit if lower else found.low >= -limit
+    not_worse = not_worse or _tolerable(subject, found.low, found.high)
     return Finding(row, len(b), not_worse=not_worse)
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from harness.baseline import TOTAL, AcceptedRun
@@ -324,3 +325,35 @@ def test_scatter_that_nobody_would_pay_for_has_no_price() -> None:
     assert verdict.outcome == "inconclusive"
     assert verdict.runs_needed is None
     assert verdict.minutes_needed is None
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "rule", "upper", "outcome"),
+    [
+        ("recall", (), 0.12, "pass"),
+        ("recall", (), 0.14, "inconclusive"),
+        ("recall", ("recall:p95=critical",), 0.12, "inconclusive"),
+        (TOTAL, (), 0.12, "inconclusive"),
+    ],
+)
+def test_an_endpoint_is_in_doubt_at_twice_its_tolerance_and_the_total_at_once(
+    endpoint: str, rule: tuple[str, ...], upper: float, outcome: str
+) -> None:
+    """An endpoint has 0.6 of the requests, so a tolerance of 6.5 %: twice that is 12.9 %."""
+    before, after = runs(10, sd=1e-6), runs(5, sd=1e-6, seed=2)
+    shifts = np.array([-2.0, -1.0, 0.0, 1.0, 2.0])
+    shifts /= 100
+
+    def shifted(scale: float) -> GateVerdict:
+        made = [
+            with_value(run, endpoint, 1.02 * math.exp(scale * by))
+            for run, by in zip(after, shifts, strict=True)
+        ]
+        return gate(before, made, "*:p50=shown", "total:p99=shown", "recall:p99=shown", *rule)
+
+    low, high = 0.0, 50.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        reached = (row(shifted(middle), endpoint, "p95").high or 0.0) < upper
+        low, high = (middle, high) if reached else (low, middle)
+    assert shifted(low).outcome == outcome
