@@ -21,7 +21,7 @@ from benchmarks.capacity.virtual import Virtual
 from benchmarks.run import machine, table, write
 from harness.capacity import CapacityResult, Search, find_capacity
 
-TITLE = "10. Capacity: searches against services of known capacity"
+TITLE = "11. Capacity: searches against services of known capacity"
 SEARCH = Search(start=500.0, max_rate=20_000.0, budget_s=900.0)
 NOISE = 0.05
 """Share of steps that the generator's machine spoils."""

@@ -11,122 +11,40 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
 
 from harness.capacity import naming
-from harness.capacity.evidence import (
-    Judgement,
-    Limit,
-    Observation,
-    judge_observations,
-    least_hold,
-    warm_after,
-)
+from harness.capacity.evidence import least_hold
 from harness.capacity.law import fit_law
-from harness.capacity.model import CapacityResult, Finding, Held, Purpose, Search, Step
+from harness.capacity.model import CapacityResult, Search
+from harness.capacity.steps import (
+    CONFIRM_S,
+    GROWTH,
+    LONGEST_S,
+    NEAR_REPEATS,
+    OVERHEAD_S,
+    Measure,
+    Progress,
+    Steps,
+    Stop,
+)
 from harness.errors import UsageError
 from harness.units import format_duration, format_rate
 
-GROWTH = 2.0
-"""How fast the first, coarse part climbs or descends."""
-
 CAREFUL_GROWTH = 1.3
 """The same above a rate that could not be decided: the capacity is near."""
-
-REPEATS = 4
-"""Runs of an undecided step that are judged together."""
-
-NEAR = (0.5, 2.5)
-"""Shares of bad requests, as a part of their limit, at which further repeats tell little: the rate
-is at the capacity, and the bracket is better narrowed from its ends."""
-
-NEAR_REPEATS = 2
 
 RECOVERY_RATE = 0.8
 """Of the highest rate that held: so far below it that chance did not decide there, and near enough
 for a service that has lost a fifth of its capacity to be noticed."""
 
-CONFIRM_S = 40.0
-"""Least length of the hold that confirms: long beside the bursts of a queue near its capacity."""
-
 CALM_S = 20.0
 """Least length of the last step, far below the capacity."""
-
-WINDOW_S = 130.0
-"""The same where requests were refused in blocks: two windows of a quota per minute."""
-
-PERIODS = 3
-"""Of what comes and goes that a hold must last to tell how often it comes."""
-
-LONGEST_S = 160.0
-"""Of a hold that is prolonged for what was seen."""
-
-NOISE_TRIES = 6
-"""Runs that the generator or its machine may spoil at one rate before it counts as the limit."""
-
-NOISE_PAUSE_S = 5.0
-"""Pause after a spoilt run; it doubles with each, up to a minute."""
 
 RECOVERY_PAUSES_S = (30.0, 60.0)
 """Pauses after which a service that was overloaded is asked once more."""
 
-COOL_DOWN_S = 5.0
-"""After a step that was missed, for what still waits in the service."""
-
-WARMING: tuple[Purpose, ...] = ("search", "recovery")
-"""Steps whose bad begin is taken for a cold start; a long hold is after one."""
-
-MOST_WARMINGS = 2
-
-OVERHEAD_S = 5.0
-"""What a step takes besides its hold: start, warm-up, drain."""
-
-LONGEST_LEAD_S = 60.0
-"""Of the warm-up before a hold."""
-
 RESETTLED = 1.25
 """A capacity so many times a rate that was missed before is another state of the service."""
-
-
-class Measure(Protocol):
-    """What a search is made with: runs of one deployed service, and the time."""
-
-    @property
-    def service(self) -> str:
-        """Its name."""
-        ...
-
-    @property
-    def limits(self) -> tuple[Limit, ...]:
-        """The objectives that decide."""
-        ...
-
-    def observe(self, rate: float, hold_s: float, lead_s: float, seed: int) -> Observation:
-        """One run: `lead_s` at the full rate before the hold."""
-        ...
-
-    def pause(self, seconds: float) -> None:
-        """No load for so long."""
-        ...
-
-    def now(self) -> float:
-        """Seconds of a monotonic clock."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Where a search stands: the step that ended (None at the start) and what is left, about."""
-
-    step: Step | None
-    done: int
-    left: int
-    left_s: float
-
-
-class _Stop(Exception):  # noqa: N818 - not an error: the search has nothing more to try
-    """The search ends here; what is known is the answer."""
 
 
 def find_capacity(
@@ -147,49 +65,13 @@ def find_capacity(
     return _Hunt(measure, search, tell).result()
 
 
-class _Hunt:
-    """The state of one search."""
-
-    def __init__(self, measure: Measure, search: Search, tell: Callable[[Progress], None]) -> None:
-        self._measure, self._search, self._tell = measure, search, tell
-        self._began = measure.now()
-        self._levels: dict[float, Held] = {}
-        self._steps: list[Step] = []
-        self._seen: list[tuple[Step, Observation]] = []
-        self._findings: dict[str, Finding] = {}
-        self._overturned: list[tuple[float, str]] = []
-        self._settled = 0
-        self._lead_s = 0.0
-        self._rest_s = 0.0
-        self._hold_s = search.hold_s
-        self._confirm_s = CONFIRM_S
-        self._recovery_shown = False
-        self._confirmed = False
-        self._before: float | None = None
-        self._spike: tuple[float | None, float] | None = None
-
-    # What is known
-
-    @property
-    def _high(self) -> float | None:
-        """The lowest rate that was clearly missed."""
-        missed = (r for r, o in self._levels.items() if o == "missed" and r > (self._before or 0))
-        return min(missed, default=None)
-
-    @property
-    def _low(self) -> float | None:
-        """The highest rate that held below it: before the overload, if it never recovered."""
-        if self._before is not None:
-            return self._before
-        high = math.inf if self._high is None else self._high
-        return max((r for r, o in self._levels.items() if o == "held" and r < high), default=None)
-
-    # The course
+class _Hunt(Steps):
+    """The course of one search."""
 
     def result(self) -> CapacityResult:
         """Search, and say what was found."""
         self._report(None)
-        with contextlib.suppress(_Stop):
+        with contextlib.suppress(Stop):
             self._search_all()
         spike = self._spike_figures()
         settled = self._settled if "scaling" in self._findings else 0
@@ -313,7 +195,7 @@ class _Hunt:
                 f"{story}, even after a pause of {format_duration(self._rest_s)}: the service does"
                 " not recover by itself, or a quota was used up.",
             )
-            raise _Stop
+            raise Stop
         if self._rest_s:
             pause_text = format_duration(self._rest_s)
             self._find(
@@ -364,133 +246,6 @@ class _Hunt:
         held = (s.rate for s in self._steps[:first] if s.outcome == "held" and s.rate < high)
         return max(held, default=None)
 
-    # Steps
-
-    def _decide(self, rate: float, purpose: Purpose, hold_s: float, repeats: int = REPEATS) -> Held:
-        """Run a rate until its outcome is known, pooled over repeats with fresh seeds."""
-        hold = max(hold_s, math.ceil(least_hold(self._measure.limits, rate)))
-        together: list[Observation] = []
-        warmings = 0
-        outcome: Held = "unknown"
-        while len(together) < repeats:
-            observation = self._observe(rate, hold, purpose)
-            if observation.trouble is not None:
-                return "generator"
-            together.append(observation)
-            found = judge_observations(self._measure.limits, together)
-            outcome = self._outcome(found, observation)
-            if outcome == "warming" and (purpose not in WARMING or warmings == MOST_WARMINGS):
-                outcome = "missed"
-            self._keep(observation, found, outcome, purpose)
-            if outcome == "warming":
-                warmings += 1
-                self._warm_up_for(observation)
-                together.clear()
-            elif outcome != "unknown" or (len(together) >= NEAR_REPEATS and _near(found)):
-                break
-        if outcome == "missed":
-            self._measure.pause(max(self._rest_s, COOL_DOWN_S))
-        return outcome
-
-    def _outcome(self, found: Judgement, last: Observation) -> Held:
-        """As judged together; a step that ended early, lost for certain, was missed."""
-        beyond = any(share.share > share.limit for share in found.shares)
-        return "missed" if found.outcome == "unknown" and last.ended_early and beyond else (
-            found.outcome
-        )  # fmt: skip
-
-    def _observe(self, rate: float, hold_s: float, purpose: Purpose) -> Observation:
-        """One run; what spoils it on the generator's side delays, it does not decide."""
-        for attempt in range(NOISE_TRIES):
-            self._afford(hold_s + self._lead_s)
-            seed = len(self._steps) + 1
-            found = self._measure.observe(rate, hold_s, self._lead_s, seed)
-            if found.trouble is None:
-                break
-            self._keep(found, None, "generator", purpose)
-            if attempt + 1 < NOISE_TRIES:
-                self._measure.pause(min(60.0, NOISE_PAUSE_S * 2**attempt))
-        return found
-
-    def _warm_up_for(self, observation: Observation) -> None:
-        cold = (warm_after(observation) or 0) + self._lead_s
-        self._lead_s = min(LONGEST_LEAD_S, max(2 * cold, cold + 3))
-        self._levels = {r: o for r, o in self._levels.items() if o != "missed"}
-        self._find(
-            "cold start",
-            f"The first {format_duration(cold)} at {format_rate(observation.rate)} missed the"
-            f" objectives, the rest held: later steps warm up for"
-            f" {format_duration(self._lead_s)}, so the capacity is that of a warm service.",
-            decisive=False,
-        )
-        self._spike = self._spike or (None, observation.rate)
-
-    def _long_hold(self, rate: float) -> float:
-        hold = max(self._hold_s, 2 * least_hold(self._measure.limits, rate))
-        refused = WINDOW_S if naming.refuses(self._seen) else 0.0
-        stalled = PERIODS * (naming.stall_period(self._seen[self._settled :], self._low) or 0.0)
-        return math.ceil(max(hold, self._confirm_s, min(stalled, LONGEST_S), refused))
-
-    def _keep(
-        self, seen: Observation, found: Judgement | None, outcome: Held, purpose: Purpose
-    ) -> None:
-        offered = int(seen.offered.sum())
-        step = Step(
-            run=seen.run,
-            rate=seen.rate,
-            hold_s=float(seen.seconds),
-            purpose=purpose,
-            outcome=outcome,
-            reason=(seen.trouble or "") if found is None else found.reason,
-            shares=() if found is None else found.shares,
-            completed_rate=seen.completed_rate,
-            p95=seen.p95,
-            error_ratio=float(seen.lost.sum()) / offered if offered else None,
-            concurrency=seen.concurrency,
-            waited=seen.waited,
-            cpu=seen.cpu,
-            ended_early=seen.ended_early,
-        )
-        self._steps.append(step)
-        self._seen.append((step, seen))
-        self._report(step)
-
-    # Time
-
-    def _left(self) -> float:
-        return self._search.budget_s - (self._measure.now() - self._began)
-
-    def _afford(self, seconds: float) -> None:
-        """Raise _Stop when a step does not fit into the time that is left."""
-        if seconds + OVERHEAD_S > self._left():
-            self._find(
-                "time",
-                f"The time budget of {format_duration(self._search.budget_s)} ended before both"
-                " ends were confirmed; raise --time-budget.",
-            )
-            raise _Stop
-
-    def _report(self, step: Step | None) -> None:
-        steps, seconds = self._ahead()
-        self._tell(Progress(step, len(self._steps), steps, min(seconds, max(self._left(), 0.0))))
-
-    def _ahead(self) -> tuple[int, float]:
-        """About how many steps and seconds are left, if nothing surprises."""
-        low, high = self._low, self._high
-        known = low is not None and high is not None
-        ratio = high / low if low and high else GROWTH**2
-        halvings = math.log2(max(math.log(ratio) / math.log1p(self._search.tolerance), 1.0))
-        steps = math.ceil(halvings) + (0 if known else 3)
-        rate = low or self._search.start
-        hold = max(self._hold_s, least_hold(self._measure.limits, rate)) + OVERHEAD_S
-        last = 0.0 if self._confirmed else self._long_hold(rate) + OVERHEAD_S
-        return steps + (1 if self._confirmed else 2), steps * hold + last + hold
-
-    # Words
-
-    def _find(self, kind: naming.FindingKind, statement: str, *, decisive: bool = True) -> None:
-        self._findings[kind] = Finding(kind, statement, decisive)
-
     def _spike_figures(self) -> tuple[float | None, float | None]:
         """The bracket before the service warmed up or scaled, where the answer is another."""
         if self._spike is None:
@@ -522,14 +277,6 @@ class _Hunt:
         if self._low is not None and self._low >= self._search.max_rate:
             return "nothing: every rate tried held; raise --max-rate"
         return "unknown: no rate was clearly missed"
-
-
-def _near(found: Judgement) -> bool:
-    """Whether what is undecided lies at its limit."""
-    open_shares = [s for s in found.shares if s.low <= s.limit <= s.high]
-    return bool(open_shares) and all(
-        NEAR[0] <= share.share / share.limit <= NEAR[1] for share in open_shares
-    )
 
 
 def _round(rate: float) -> float:

@@ -8,6 +8,7 @@ from harness.judge.model import ValidityCheck
 from harness.load.connections import (
     STREAMS,
     longest_mean,
+    most_connections,
     needed_connections,
     peak_rate,
     timeout_of,
@@ -68,8 +69,15 @@ def check_connections(record: RunRecord) -> ValidityCheck:
             f"Requests waited {format_duration(wait)} (p{q * 100:g}) for one of the generator's"
             f" {allowed:,} connections; this load needs up to {needed:,}."
         ),
-        remedy=f"give --connections {needed} or leave it out, or lower the rate",
+        remedy=_remedy(record, needed),
     )  # fmt: skip
+
+
+def _remedy(record: RunRecord, needed: int) -> str:
+    ceiling = most_connections(len(record.plan.target.urls), record.plan.workers)
+    if needed <= ceiling * len(record.plan.target.urls):
+        return "leave --connections out, or lower the rate"
+    return f"lower the rate: from here an address takes at most {ceiling:,} connections"
 
 
 def _allowed(record: RunRecord) -> int:

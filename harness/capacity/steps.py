@@ -1,0 +1,269 @@
+"""The steps of a search: repeated until they decide, within a time budget, and all remembered."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from harness.capacity import naming
+from harness.capacity.evidence import (
+    Judgement,
+    Limit,
+    Observation,
+    judge_observations,
+    least_hold,
+    warm_after,
+)
+from harness.capacity.model import Finding, Held, Purpose, Search, Step
+from harness.units import format_duration, format_rate
+
+REPEATS = 4
+"""Runs of an undecided step that are judged together."""
+
+NEAR = (0.5, 2.5)
+"""Shares of bad requests, as a part of their limit, at which further repeats tell little: the rate
+is at the capacity, and the bracket is better narrowed from its ends."""
+
+NEAR_REPEATS = 2
+
+CONFIRM_S = 40.0
+"""Least length of the hold that confirms: long beside the bursts of a queue near its capacity."""
+
+WINDOW_S = 130.0
+"""The same where requests were refused in blocks: two windows of a quota per minute."""
+
+PERIODS = 3
+"""Of what comes and goes that a hold must last to tell how often it comes."""
+
+LONGEST_S = 160.0
+"""Of a hold that is prolonged for what was seen."""
+
+NOISE_TRIES = 6
+"""Runs that the generator or its machine may spoil at one rate before it counts as the limit."""
+
+NOISE_PAUSE_S = 5.0
+"""Pause after a spoilt run; it doubles with each, up to a minute."""
+
+COOL_DOWN_S = 5.0
+"""After a step that was missed, for what still waits in the service."""
+
+WARMING: tuple[Purpose, ...] = ("search", "recovery")
+"""Steps whose bad begin is taken for a cold start; a long hold is after one."""
+
+MOST_WARMINGS = 2
+
+OVERHEAD_S = 5.0
+"""What a step takes besides its hold: start, warm-up, drain."""
+
+LONGEST_LEAD_S = 60.0
+"""Of the warm-up before a hold."""
+
+GROWTH = 2.0
+"""How fast the first, coarse part climbs or descends."""
+
+
+class Measure(Protocol):
+    """What a search is made with: runs of one deployed service, and the time."""
+
+    @property
+    def service(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def limits(self) -> tuple[Limit, ...]:
+        """The objectives that decide."""
+        ...
+
+    def observe(self, rate: float, hold_s: float, lead_s: float, seed: int) -> Observation:
+        """One run: `lead_s` at the full rate before the hold."""
+        ...
+
+    def pause(self, seconds: float) -> None:
+        """No load for so long."""
+        ...
+
+    def now(self) -> float:
+        """Seconds of a monotonic clock."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a search stands: the step that ended (None at the start) and what is left, about."""
+
+    step: Step | None
+    done: int
+    left: int
+    left_s: float
+
+
+class Stop(Exception):  # noqa: N818 - not an error: the search has nothing more to try
+    """The search ends here; what is known is the answer."""
+
+
+class Steps:
+    """What a search has run and seen, and what it knows of each rate."""
+
+    def __init__(self, measure: Measure, search: Search, tell: Callable[[Progress], None]) -> None:
+        self._measure, self._search, self._tell = measure, search, tell
+        self._began = measure.now()
+        self._levels: dict[float, Held] = {}
+        self._steps: list[Step] = []
+        self._seen: list[tuple[Step, Observation]] = []
+        self._findings: dict[str, Finding] = {}
+        self._overturned: list[tuple[float, str]] = []
+        self._settled = 0
+        self._lead_s = 0.0
+        self._rest_s = 0.0
+        self._hold_s = search.hold_s
+        self._confirm_s = CONFIRM_S
+        self._recovery_shown = False
+        self._confirmed = False
+        self._before: float | None = None
+        self._spike: tuple[float | None, float] | None = None
+
+    @property
+    def _high(self) -> float | None:
+        """The lowest rate that was clearly missed."""
+        missed = (r for r, o in self._levels.items() if o == "missed" and r > (self._before or 0))
+        return min(missed, default=None)
+
+    @property
+    def _low(self) -> float | None:
+        """The highest rate that held below it: before the overload, if it never recovered."""
+        if self._before is not None:
+            return self._before
+        high = math.inf if self._high is None else self._high
+        return max((r for r, o in self._levels.items() if o == "held" and r < high), default=None)
+
+    def _decide(self, rate: float, purpose: Purpose, hold_s: float, repeats: int = REPEATS) -> Held:
+        """Run a rate until its outcome is known, pooled over repeats with fresh seeds."""
+        hold = max(hold_s, math.ceil(least_hold(self._measure.limits, rate)))
+        together: list[Observation] = []
+        warmings = 0
+        outcome: Held = "unknown"
+        while len(together) < repeats:
+            observation = self._observe(rate, hold, purpose)
+            if observation.trouble is not None:
+                return "generator"
+            together.append(observation)
+            found = judge_observations(self._measure.limits, together)
+            outcome = self._outcome(found, observation)
+            if outcome == "warming" and (purpose not in WARMING or warmings == MOST_WARMINGS):
+                outcome = "missed"
+            self._keep(observation, found, outcome, purpose)
+            if outcome == "warming":
+                warmings += 1
+                self._warm_up_for(observation)
+                together.clear()
+            elif outcome != "unknown" or (len(together) >= NEAR_REPEATS and _near(found)):
+                break
+        if outcome == "missed":
+            self._measure.pause(max(self._rest_s, COOL_DOWN_S))
+        return outcome
+
+    def _outcome(self, found: Judgement, last: Observation) -> Held:
+        """As judged together; a step that ended early, lost for certain, was missed."""
+        beyond = any(share.share > share.limit for share in found.shares)
+        return "missed" if found.outcome == "unknown" and last.ended_early and beyond else (
+            found.outcome
+        )  # fmt: skip
+
+    def _observe(self, rate: float, hold_s: float, purpose: Purpose) -> Observation:
+        """One run; what spoils it on the generator's side delays, it does not decide."""
+        for attempt in range(NOISE_TRIES):
+            self._afford(hold_s + self._lead_s)
+            seed = len(self._steps) + 1
+            found = self._measure.observe(rate, hold_s, self._lead_s, seed)
+            if found.trouble is None:
+                break
+            self._keep(found, None, "generator", purpose)
+            if attempt + 1 < NOISE_TRIES:
+                self._measure.pause(min(60.0, NOISE_PAUSE_S * 2**attempt))
+        return found
+
+    def _warm_up_for(self, observation: Observation) -> None:
+        cold = (warm_after(observation) or 0) + self._lead_s
+        self._lead_s = min(LONGEST_LEAD_S, max(2 * cold, cold + 3))
+        self._levels = {r: o for r, o in self._levels.items() if o != "missed"}
+        self._find(
+            "cold start",
+            f"The first {format_duration(cold)} at {format_rate(observation.rate)} missed the"
+            f" objectives, the rest held: later steps warm up for"
+            f" {format_duration(self._lead_s)}, so the capacity is that of a warm service.",
+            decisive=False,
+        )
+        self._spike = self._spike or (None, observation.rate)
+
+    def _long_hold(self, rate: float) -> float:
+        hold = max(self._hold_s, 2 * least_hold(self._measure.limits, rate))
+        refused = WINDOW_S if naming.refuses(self._seen) else 0.0
+        stalled = PERIODS * (naming.stall_period(self._seen[self._settled :], self._low) or 0.0)
+        return math.ceil(max(hold, self._confirm_s, min(stalled, LONGEST_S), refused))
+
+    def _keep(
+        self, seen: Observation, found: Judgement | None, outcome: Held, purpose: Purpose
+    ) -> None:
+        offered = int(seen.offered.sum())
+        step = Step(
+            run=seen.run,
+            rate=seen.rate,
+            hold_s=float(seen.seconds),
+            purpose=purpose,
+            outcome=outcome,
+            reason=(seen.trouble or "") if found is None else found.reason,
+            shares=() if found is None else found.shares,
+            completed_rate=seen.completed_rate,
+            p95=seen.p95,
+            error_ratio=float(seen.lost.sum()) / offered if offered else None,
+            concurrency=seen.concurrency,
+            waited=seen.waited,
+            cpu=seen.cpu,
+            ended_early=seen.ended_early,
+        )
+        self._steps.append(step)
+        self._seen.append((step, seen))
+        self._report(step)
+
+    def _left(self) -> float:
+        return self._search.budget_s - (self._measure.now() - self._began)
+
+    def _afford(self, seconds: float) -> None:
+        """Raise Stop when a step does not fit into the time that is left."""
+        if seconds + OVERHEAD_S > self._left():
+            self._find(
+                "time",
+                f"The time budget of {format_duration(self._search.budget_s)} ended before both"
+                " ends were confirmed; raise --time-budget.",
+            )
+            raise Stop
+
+    def _report(self, step: Step | None) -> None:
+        steps, seconds = self._ahead()
+        self._tell(Progress(step, len(self._steps), steps, min(seconds, max(self._left(), 0.0))))
+
+    def _ahead(self) -> tuple[int, float]:
+        """About how many steps and seconds are left, if nothing surprises."""
+        low, high = self._low, self._high
+        known = low is not None and high is not None
+        ratio = high / low if low and high else GROWTH**2
+        halvings = math.log2(max(math.log(ratio) / math.log1p(self._search.tolerance), 1.0))
+        steps = math.ceil(halvings) + (0 if known else 3)
+        rate = low or self._search.start
+        hold = max(self._hold_s, least_hold(self._measure.limits, rate)) + OVERHEAD_S
+        last = 0.0 if self._confirmed else self._long_hold(rate) + OVERHEAD_S
+        return steps + (1 if self._confirmed else 2), steps * hold + last + hold
+
+    def _find(self, kind: naming.FindingKind, statement: str, *, decisive: bool = True) -> None:
+        self._findings[kind] = Finding(kind, statement, decisive)
+
+
+def _near(found: Judgement) -> bool:
+    """Whether what is undecided lies at its limit."""
+    open_shares = [s for s in found.shares if s.low <= s.limit <= s.high]
+    return bool(open_shares) and all(
+        NEAR[0] <= share.share / share.limit <= NEAR[1] for share in open_shares
+    )
