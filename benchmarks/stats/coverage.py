@@ -16,6 +16,7 @@ from harness.stats.quantiles import sectioned_sample_quantile
 
 SEED = 5
 RATE = 50
+SECONDS = (60, 300)
 NOISE = 0.5
 
 
@@ -24,7 +25,7 @@ def main(repeats: int) -> None:
     random = np.random.default_rng(SEED)
     print("| seconds | AR | sd of the level / of a request | p50 | p95 | p99 | refused |")
     print("|---|---|---|---|---|---|---|")
-    for seconds in (60, 300):
+    for seconds in SECONDS:
         for rho, level in ((0.0, 0.1), (0.9, 0.05), (0.9, 0.1), (0.9, 0.2), (0.9, 0.5)):
             cells, refused = [], 0
             hits = dict.fromkeys((0.5, 0.95, 0.99), 0)

@@ -1,8 +1,10 @@
 """Quantiles of one run, with an interval that knows that latencies remember each other.
 
-Sectioning (Asmussen & Glynn 2007, III.5a; Glynn & Iglehart 1990): the whole run's quantile is the
-centre, its variance comes from the quantiles of consecutive batches, Student's t with batches - 1
-degrees of freedom. What batches remember of each other is added (`autocorrelation.memory`).
+What is uncertain is the share of requests below the quantile; its interval, turned into ranks, is
+that of the quantile (Woodruff 1952), so that no bound leaves the latencies that were seen. The half
+width is the geometric mean of two: sectioning (Asmussen & Glynn 2007, III.5a), by the shares of
+consecutive batches and Student's t, with what batches remember of each other added; and Student's t
+averaged over models of the memory (`autocorrelation`). Either alone covers less (benchmarks/stats).
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from harness.errors import DataError
-from harness.stats.autocorrelation import Memory, memory
+from harness.stats.autocorrelation import Memory, mean_half_width, memory
 from harness.stats.interval import Floats, Interval, finite, share, t_quantile
 
 Counts = NDArray[np.int64]
@@ -30,8 +32,8 @@ MEMORIES_PER_BATCH = 10
 LEAST_SLOTS = 10
 """Seconds (or slots) below which memory cannot be told."""
 
-SLOTS = 300
-"""Slots that raw samples are binned into to see their memory."""
+SLOTS = 100
+"""Slots that raw samples are binned into to see their memory; finer ones show steps, not memory."""
 
 _EPSILON = 1e-9
 
@@ -84,10 +86,11 @@ def sectioned_quantile(
         centred: Floats = below - below.sum() / totals.sum() * totals
         return centred
 
-    def batch_quantile(part: slice) -> float | None:
-        return _quantile(v, c[part].sum(axis=0), q)
+    def value(rank_share: float) -> float:
+        return float(v[np.searchsorted(cumulated, _rank(rank_share, int(totals.sum())))])
 
-    return _section(whole, totals, influence, batch_quantile, q, confidence, batches)
+    cumulated = np.cumsum(c.sum(axis=0))
+    return _section(whole, totals, influence, value, q, confidence, batches)
 
 
 def sectioned_sample_quantile(
@@ -95,7 +98,7 @@ def sectioned_sample_quantile(
 ) -> Interval:
     """The quantile of raw samples in order of time, shape (n,), with its interval.
 
-    As `sectioned_quantile`, with up to 300 equal slots of samples in the place of seconds.
+    As `sectioned_quantile`, with up to 100 equal slots of samples in the place of seconds.
     """
     x = finite(samples, "samples")
     whole = sample_quantile(x, q)
@@ -110,17 +113,18 @@ def sectioned_sample_quantile(
         centred: Floats = below - below.sum() / len(x) * totals
         return centred
 
-    def batch_quantile(part: slice) -> float | None:
-        return sample_quantile(x[edges[part.start] : edges[part.stop]], q)
+    def value(rank_share: float) -> float:
+        rank = _rank(rank_share, len(x)) - 1
+        return float(np.partition(x, rank)[rank])
 
-    return _section(whole, totals, influence, batch_quantile, q, confidence, batches)
+    return _section(whole, totals, influence, value, q, confidence, batches)
 
 
 def _section(
     whole: float,
     totals: Floats,
     influence: Callable[[float], Floats],
-    batch_quantile: Callable[[slice], float | None],
+    value: Callable[[float], float],
     q: float,
     confidence: float,
     batches: int | None,
@@ -142,22 +146,18 @@ def _section(
             return _refused(whole, confidence, f"too few requests for the {q:g} quantile")
         k -= 1
     inflation = max(memory(s, k).inflation for s in series)
-    found = np.array([batch_quantile(part) for part in parts], dtype=np.float64)
-    return _around(whole, found, inflation, confidence)
-
-
-def _around(whole: float, found: Floats, inflation: float, confidence: float) -> Interval:
-    """Student's t about the whole's value; on the logarithm where every value is positive."""
-    k = len(found)
-    logs = whole > 0 and bool(np.all(found > 0))
-    gaps = np.log(found / whole) if logs else found - whole
+    gaps = np.array([series[0][part].sum() / totals[part].sum() for part in parts])
     error = math.sqrt(float((gaps**2).sum()) / (k * (k - 1)) * inflation)
-    half = t_quantile(1 - (1 - confidence) / 2, k - 1) * error
-    ends = (whole - half, whole + half)
-    if logs:
-        ends = (whole * math.exp(-half), whole * math.exp(min(half, 700.0)))
-    method = f"sectioning, {k} batches, Student t"
-    return Interval(whole, ends[0], ends[1], confidence, method, k)
+    by_batches = t_quantile(1 - (1 - confidence) / 2, k - 1) * error
+    by_memory = mean_half_width(series[0], confidence) * len(totals) / float(totals.sum())
+    half = math.sqrt(by_batches * by_memory)
+    method = f"sectioning, {k} batches, Student t, by ranks"
+    return Interval(whole, value(q - half), value(q + half), confidence, method, k)
+
+
+def _rank(rank_share: float, total: int) -> int:
+    """The rank, from 1 to `total`, of a share of the requests."""
+    return min(max(math.ceil(rank_share * total - _EPSILON), 1), total)
 
 
 def _choose(slots: int, memories: list[Memory]) -> int:
