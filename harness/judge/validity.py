@@ -88,7 +88,8 @@ def _ended(record: RunRecord) -> ValidityCheck:
     if status == "interrupted":
         return ValidityCheck(
             "ended", ok=False, measured=status, limit="complete", costs="inconclusive",
-            reason=f"The run was interrupted after {format_duration(record.seconds)}.",
+            reason=f"The run was interrupted after {format_duration(record.seconds)}."
+            if record.seconds else "The run was interrupted before its load began.",
             remedy="run it again to the end",
         )  # fmt: skip
     why = {

@@ -14,7 +14,7 @@ from harness.catalog.model import Objective
 from harness.judge import ValidityCheck, check_validity, judge, validity
 from harness.judge.schedule import bound_is_too_low, scheduled_requests
 from harness.load.plan import LoadPlan
-from harness.record import RunRecord
+from harness.record import RunRecord, RunWriter
 from harness.traffic.model import Journey, Segment
 from tests.record.synthetic import Made, plan, record, service
 
@@ -201,3 +201,10 @@ def test_a_check_that_crashes_is_inconclusive_and_names_the_exception(
     verdict = judge(record(tmp_path))
     assert verdict.outcome == "inconclusive"
     assert "KeyError" in verdict.validity[0].reason
+
+
+def test_a_run_interrupted_before_its_load_says_so(tmp_path: Path) -> None:
+    with RunWriter.create(tmp_path, service(), plan(), {}) as writer:
+        writer.finish("interrupted")
+    found = _check(RunRecord.load(writer.directory), "ended")
+    assert found.reason == "The run was interrupted before its load began."
