@@ -45,6 +45,13 @@ def test_requests_in_one_packet_are_answered_in_their_order(replica: httpx.Clien
     assert text.index('"id":"1"') < text.index("no such path") < text.index('"id":"2"')
 
 
+def test_what_is_no_request_after_one_that_is_gets_an_answer_of_its_own(
+    replica: httpx.Client,
+) -> None:
+    text = exchange(replica, get() + "nonsense\r\n\r\n")
+    assert [part[:3] for part in text.split("HTTP/1.1 ")[1:]] == ["200", "400"]
+
+
 def test_a_request_in_pieces_is_one_request(replica: httpx.Client) -> None:
     head, body = get("/api/memory", f"{ENDS}content-length: 12\r\n", "POST"), '{"id":"pcs"}'
     text = exchange(replica, head[:7], head[7:30], head[30:], body[:5], body[5:])

@@ -53,7 +53,6 @@ pub async fn converse(replica: Rc<Replica>, mut stream: TcpStream) -> io::Result
         };
         let mut answer = replica.answer(&request).await;
         answer.closes |= head.closes;
-        out.clear();
         write(&answer, request.method == "HEAD", &mut out);
         stream.write_all(&out).await?;
         if answer.closes {
@@ -294,6 +293,7 @@ pub fn decoded(path: &str) -> Cow<'_, str> {
 
 fn write(answer: &Answer, head_only: bool, out: &mut Vec<u8>) {
     let Answer { status, content_type, body, closes } = answer;
+    out.clear();
     // A vector takes everything.
     let _ = write!(
         out,
@@ -349,6 +349,17 @@ mod tests {
         assert!(!closes(b"GET / HTTP/1.1\r\n\r\n"));
         assert!(closes(b"GET / HTTP/1.1\r\nConnection: Close\r\n\r\n"));
         assert!(closes(b"GET / HTTP/1.0\r\n\r\n"));
+    }
+
+    #[test]
+    fn an_answer_takes_the_place_of_the_one_before() {
+        let answer = |status, body| Answer { status, content_type: JSON, body, closes: false };
+        let mut out = Vec::new();
+        write(&answer(200, Cow::Borrowed("first")), false, &mut out);
+        write(&answer(400, Cow::Borrowed("{}")), false, &mut out);
+        let text = String::from_utf8(out).unwrap();
+        let head = "content-type: application/json\r\ncontent-length: 2\r\n\r\n";
+        assert_eq!(text, format!("HTTP/1.1 400 Bad Request\r\n{head}{{}}"));
     }
 
     #[test]

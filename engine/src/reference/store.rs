@@ -6,7 +6,6 @@
 
 use super::link::{Link, Unavailable};
 use super::metrics::Lag;
-use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Write as _;
@@ -32,12 +31,12 @@ fn seed(key: &str) -> Option<&'static str> {
 }
 
 /// A JSON string.
-pub fn quoted(text: &str) -> Cow<'_, str> {
+pub fn quoted(text: &str) -> String {
     if text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
-        return Cow::Owned(format!("\"{text}\""));
+        return format!("\"{text}\"");
     }
     // A string cannot fail to be written.
-    Cow::Owned(serde_json::to_string(text).unwrap_or_default())
+    serde_json::to_string(text).unwrap_or_default()
 }
 
 /// The items of one route: those written, over the seeded ids.
