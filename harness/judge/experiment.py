@@ -30,7 +30,7 @@ from harness.judge.failover import (
     unfelt_s,
 )
 from harness.judge.lost_writes import LostWrites, lost_writes, reads_of, writes_of
-from harness.judge.model import EXIT_CODES, PRIORITY, Outcome, ValidityCheck
+from harness.judge.model import CERTAINTY, EXIT_CODES, PRIORITY, Outcome, ValidityCheck
 from harness.judge.validity import LAG_SHARE, check_validity
 from harness.record.run import RunRecord
 from harness.record.storage import read_object, write_atomic
@@ -624,6 +624,9 @@ def _or_noise(check: Callable[[_Facts], _Made]) -> Callable[[_Facts], _Made]:
     return checked
 
 
+NEVER_EXCUSED = frozenset({"errors during", "writes"})
+"""Checks of what the service answered and kept: no lateness of the generator explains them."""
+
 _CHECKS: tuple[tuple[str, Callable[[_Facts], _Made]], ...] = (
     ("proof of effect", _proof),
     ("steady state", _steady),
@@ -662,7 +665,12 @@ def _outcome(
             # Without proof of effect no other check says anything about the fault.
             word = check.outcome if not unproven or check.name == "undone" else "inconclusive"
             told.append((word, check.statement))
-    ordered = [(word, text) for wanted in PRIORITY for word, text in told if word == wanted]
+    excusable = any(c.figures == "all" and c.costs == "invalid" for c in broken) or bool(unproven)
+    certain = [c for c in checks if c.name in NEVER_EXCUSED and c.outcome == "fail"]
+    if certain and not excusable:
+        told = [("fail", check.statement) for check in certain] + told
+    priority = CERTAINTY if certain and not excusable else PRIORITY
+    ordered = [(word, text) for wanted in priority for word, text in told if word == wanted]
     if ordered:
         if unproven and ordered[0][0] == "inconclusive":
             ordered.insert(0, ("inconclusive", unproven[0].statement))

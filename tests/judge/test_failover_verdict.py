@@ -104,6 +104,14 @@ def test_lost_writes_within_the_recovery_point_pass(tmp_path: Path) -> None:
     assert word(judged(tmp_path, lost=3, expect=expect), "writes") == "pass"
 
 
+def test_a_lost_write_is_not_excused_by_a_late_generator(tmp_path: Path) -> None:
+    busy = {"cpu": 0.99}
+    verdict = judge_experiment(experiment(tmp_path, Story(lost=2, made=busy)))
+    assert verdict.outcome == "fail"
+    assert "2 of 200 lost" in verdict.reasons[0]
+    assert any("99 % of a core" in reason for reason in verdict.reasons)
+
+
 def test_a_saturated_generator_makes_the_experiment_invalid(tmp_path: Path) -> None:
     verdict = judged(tmp_path, made={"cpu": 1.0})
     assert verdict.outcome == "invalid"
