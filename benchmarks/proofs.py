@@ -1,7 +1,7 @@
 """The long proofs, one after another: `make proofs`; `make proofs ARGS="--list"` names them.
 
-Each writes its own section of RESULTS.md or prints its table. CI runs a small version of each as a test.
-Those of the lab and of the cluster need root on Linux.
+Each writes its own section of RESULTS.md or prints its table. CI runs a small version of each as a
+test. Those of the lab and of the cluster need root on Linux.
 """
 
 from __future__ import annotations
