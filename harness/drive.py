@@ -44,7 +44,7 @@ class Drive:
         self._start_ns: int | None = None
         self._problem: str | None = None
         self._interrupts = 0
-        self.told: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self.reports: queue.SimpleQueue[Message] = queue.SimpleQueue()
         """What the platform says meanwhile; another thread may put it there."""
 
     def run(self, watch: AbstractContextManager[Any], load: LoadDriver) -> bool:
@@ -56,7 +56,7 @@ class Drive:
                 except KeyboardInterrupt:
                     self._interrupts += 1
                     child.stop() if self._interrupts <= MOST_INTERRUPTS else child.kill()
-        self._keep_told()
+        self._keep_reports()
         if self._interrupts:
             self._writer.finish("interrupted")
         elif self._problem is not None:
@@ -66,7 +66,7 @@ class Drive:
         return bool(self._interrupts)
 
     def _turn(self, child: LoadDriver) -> None:
-        self._keep_told()
+        self._keep_reports()
         for message in child.poll(POLL_S):
             self._take(message)
         now_ns = time.monotonic_ns()
@@ -100,8 +100,8 @@ class Drive:
         self._writer.event("early_end", **event)
         self._listen({"type": "early_end", **event})
 
-    def _keep_told(self) -> None:
-        """Put into the record what the platform has told."""
-        while not self.told.empty():
-            message = self.told.get()
+    def _keep_reports(self) -> None:
+        """Put into the record what the platform has reported."""
+        while not self.reports.empty():
+            message = self.reports.get()
             self._writer.event(message.pop("type"), seen_ns=message.pop("monotonic_ns"), **message)

@@ -161,7 +161,7 @@ class Session:
         """Load to the end, or to an early one; whether the user interrupted it."""
         early = self.early(plan, self.service.objectives) if self.options.early_end else None
         drive = Drive(writer, listen, early)
-        watch = Watcher(self.platform, self.service, drive.told.put)
+        watch = Watcher(self.platform, self.service, drive.reports.put)
         return drive.run(watch, self.load(plan, scenario_environment(self.service)))
 
     def run(
