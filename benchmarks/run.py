@@ -265,8 +265,9 @@ PACING = """
 
 With slack, an arrival waits for the next answer or the next arrival to wake the thread with it. \
 What it waits is lag, and lag is part of its response time: the median of a fast service would be \
-the pacer's. The default is therefore no slack. Spinning longer than a sleep and a wake-up cost \
-(some 5 us) buys punctuality with a core that the service under test may need."""
+the pacer's. The default is therefore no slack, whatever it saves. The table is worth something on \
+an idle machine only: where the thread queues for its core, arrivals keep each other company \
+anyway."""
 
 
 def cost_by_part(bench: Bench) -> str:
