@@ -11,10 +11,13 @@ from scipy.special import chdtri
 from harness.capacity.evidence import Observation, refused_blocks, stalls
 from harness.capacity.model import Finding, FindingKind, Step
 from harness.stats.capacity import isotonic
+from harness.stats.shares import LEAST_STALLS
 from harness.units import format_duration, format_rate, format_ratio
 
 BUSY = 0.9
 """A share of all cores at which the machine is called the limit."""
+
+JUDGED = ("held", "unknown", "missed")
 
 CALM = 0.75
 """Of the capacity: below it a queue makes no stalls, so what stalls there is the service."""
@@ -63,10 +66,15 @@ def name_patterns(
     low: float | None,
     overturned: Sequence[tuple[float, str]],
     settled: int = 0,
+    *,
+    confirmed: bool = True,
 ) -> None:
-    """Add what the steps show together; those from `settled` on show how it is now."""
+    """Add what the steps show together; those from `settled` on show how it is now.
+
+    Where nothing was confirmed no capacity says which steps were far below it: then all count.
+    """
     _drop_chance_warmings(findings, seen, low)
-    _name_stalls(findings, seen[settled:], low)
+    _name_stalls(findings, seen[settled:], low, confirmed=confirmed)
     _name_refusals(findings, seen, overturned)
     _name_unsteady(findings, low, overturned)
     _name_wander(findings, seen[settled:], low, overturned)
@@ -147,16 +155,17 @@ def _calm(seen: Seen, low: float | None) -> list[Observation]:
     return [o for s, o in seen if s.outcome not in {"generator", "warming"} and s.rate <= top]
 
 
-def _name_stalls(findings: Findings, seen: Seen, low: float | None) -> None:
-    calm = _calm(seen, low)
+def _name_stalls(findings: Findings, seen: Seen, low: float | None, *, confirmed: bool) -> None:
+    calm = _calm(seen, low) if confirmed else [o for s, o in seen if s.outcome in JUDGED]
     count = sum(stalls(o) for o in calm)
-    if not count or "no recovery" in findings:
+    if count < (1 if confirmed else LEAST_STALLS) or "no recovery" in findings:
         return
-    seconds = sum(o.seconds for o in calm)
+    seconds = format_duration(float(sum(o.seconds for o in calm)))
+    where = "far below the capacity" if confirmed else "of which none was confirmed"
     findings["stalls"] = Finding(
         "stalls",
-        f"{count} stalls in {format_duration(float(seconds))} at rates far below"
-        " the capacity: the objective may be missed by how often they come, not by the rate.",
+        f"{count} stalls in {seconds} at rates {where}: the objective may be missed by how often"
+        " they come, not by the rate.",
         decisive=True,
     )
 

@@ -75,7 +75,10 @@ class _Hunt(Steps):
             self._search_all()
         spike = self._spike_figures()
         settled = self._settled if "scaling" in self._findings else 0
-        naming.name_patterns(self._findings, self._seen, self._low, self._overturned, settled)
+        naming.name_patterns(
+            self._findings, self._seen, self._low, self._overturned, settled,
+            confirmed=self._confirmed,
+        )  # fmt: skip
         law, law_reason = fit_law(self._steps)
         return CapacityResult(
             service=self._measure.service,
