@@ -27,6 +27,7 @@ def changes() -> None:
     """Change points beside apache-otava."""
     random = np.random.default_rng(steps.SEED)
     steps.false_alarms(random, 300)
+    steps.short_series(random, 300)
     steps.f_scores(random, 40)
     steps.times(random)
 

@@ -100,6 +100,21 @@ def false_alarms(random: np.random.Generator, repeats: int) -> None:
         print(f"| {kind} | {' | '.join(cells)} |", flush=True)
 
 
+def short_series(random: np.random.Generator, repeats: int) -> None:
+    """A step of +50 % (50 sd) at the last points: found alone, at its place, size within 10 %."""
+    print("\n| points | last changed | ours: place and size | apache-otava: place |")
+    print("|---|---|---|---|")
+    for n, last in ((20, 10), (20, 5), (20, 3), (40, 20), (40, 3)):
+        hits = np.zeros(2)
+        for _ in range(repeats):
+            x = 10 * np.exp(0.01 * random.standard_normal(n))
+            x[n - last :] *= 1.5
+            points = change_points(x)
+            hits[0] += [p.index for p in points] == [n - last] and abs(points[0].shift - 0.5) < 0.05
+            hits[1] += otava(x) == [n - last]
+        print(f"| {n} | {last} | {hits[0] / repeats:.1%} | {hits[1] / repeats:.1%} |", flush=True)
+
+
 def f_scores(random: np.random.Generator, repeats: int) -> None:
     """F1 over series with steps."""
     plans = ((60, 1, 1.5), (100, 2, 2.0), (300, 4, 1.5), (300, 4, 3.0))

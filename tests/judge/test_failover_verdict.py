@@ -91,6 +91,16 @@ def test_garbage_after_the_recovery_fails(tmp_path: Path) -> None:
     assert (verdict.outcome, word(verdict, "tail after")) == ("fail", "fail")
 
 
+def test_a_few_failed_requests_that_chance_explains_are_no_failed_recovery(tmp_path: Path) -> None:
+    def failures(second: int, endpoint: str, offered: int) -> dict[str, int]:
+        if INJECT <= second < 25:
+            return {"timeout": offered // 2}
+        return {"check": min(offered, 8)} if second == HEAL + 8 else {}
+
+    verdict = judged(tmp_path, made={"failures": failures})
+    assert (word(verdict, "recovery"), word(verdict, "tail after")) == ("pass", "pass")
+
+
 def test_lost_writes_fail_where_none_may_be_lost(tmp_path: Path) -> None:
     verdict = judged(tmp_path, lost=3)
     assert (verdict.outcome, word(verdict, "writes")) == ("fail", "fail")

@@ -201,3 +201,13 @@ def test_lone_failed_requests_are_no_impact_and_seconds_of_nothing_but_errors_ar
     assert recovery(t, {"errors": errors}, 60).impact is None
     errors[90:95] = 1
     assert recovery(t, {"errors": errors}, 60).impact is not None
+
+
+def test_two_bad_seconds_of_ten_are_no_recovery_yet() -> None:
+    t = np.arange(120.0)
+    latency = 0.1 + 0.001 * (t % 5)
+    latency[60:80] = 1.0
+    latency[[84, 88]] = 0.3
+    assert recovery(t, {"latency": latency}, 60).recovery == 25
+    latency[84] = 0.1
+    assert recovery(t, {"latency": latency}, 60).recovery == 20
