@@ -357,3 +357,11 @@ def test_an_endpoint_is_in_doubt_at_twice_its_tolerance_and_the_total_at_once(
         reached = (row(shifted(middle), endpoint, "p95").high or 0.0) < upper
         low, high = (middle, high) if reached else (low, middle)
     assert shifted(low).outcome == outcome
+
+
+def test_half_of_alpha_is_the_primarys_when_something_is_suspected() -> None:
+    before, after = runs(10, sd=0.02), runs(6, sd=0.02, seed=5, slow={TOTAL: 1.04})
+    few = {"margin": 0.01, "gates_per_month": 1e6}
+    p = gate(before, after, **few).rows[0].p_value or 0.0
+    words = [gate(before, after, alpha=k * p, **few).rows[0].outcome for k in (2.02, 1.98)]
+    assert words == ["suspected", "inconclusive"]
