@@ -68,6 +68,7 @@ def _row(name: str, searches: int) -> list[str]:
     names = Counter(f for s in scored for f in s.findings)
     return [
         name,
+        str(searches),
         "none" if kind.truth is None else f"{kind.truth:,.0f}",
         "plain" if kind.plain else "special",
         f"{len(answered) / searches:.1%}",
@@ -81,7 +82,7 @@ def _row(name: str, searches: int) -> list[str]:
 
 
 HEADER = (
-    "service", "truth/s", "kind", "answered", "of those covering", "covered or named",
+    "service", "searches", "truth/s", "kind", "answered", "of those covering", "covered or named",
     "silently wrong", "right, named or open", "median", "findings",
 )  # fmt: skip
 
@@ -102,7 +103,7 @@ def main() -> None:
             rows.append(row)
     if not asked.show:
         note = (
-            f"{asked.searches} searches each from {SEARCH.start:g}/s with holds of"
+            f"Searches from {SEARCH.start:g}/s with holds of"
             f" {SEARCH.hold_s:g} s in virtual time; objectives P95 < 100 ms and errors < 0.1 %;"
             f" {NOISE:.0%} of the steps spoilt by the generator's machine."
         )

@@ -173,7 +173,8 @@ def _name_stalls(findings: Findings, seen: Seen, low: float | None, *, confirmed
 def _name_refusals(findings: Findings, seen: Seen, overturned: Sequence[tuple[float, str]]) -> None:
     if not refuses(seen):
         return
-    held_later = bool(overturned) or "slow recovery" in findings
+    blocks = any(refused_blocks(o) for s, o in seen if s.outcome != "generator")
+    held_later = blocks or bool(overturned) or "slow recovery" in findings
     findings["refusals"] = Finding(
         "refusals",
         "Requests were refused in blocks: a quota or a rate limit over a window, or a circuit"
