@@ -103,7 +103,7 @@ def drift(series: Floats) -> Interval | None:
 
 def level_changes(series: Floats) -> list[int]:
     """The places at which the level of a series of latencies (s), one a second, moves clearly."""
-    found = change_points(series, false_alarms=FALSE_ALARMS, min_effect=LEAST_FACTOR - 1)
+    found = change_points(series, false_alarms=FALSE_ALARMS, min_effect=1 - 1 / LEAST_FACTOR)
     places = [point.index for point in found if _clear(point.shift)]
     return places if len(places) <= MOST_CHANGES else []
 

@@ -104,3 +104,41 @@ def test_a_soak_shows_its_trend_with_an_interval(growth: float, found: bool) -> 
 
 def test_a_short_hold_has_no_trend() -> None:
     assert drift(np.full(300, 0.01)) is None
+
+
+def test_a_trend_takes_ten_minutes_and_rests_on_twenty_batches() -> None:
+    series = 0.01 * np.exp(np.random.default_rng(1).normal(0, 0.1, 600))
+    assert drift(series[:599]) is None
+    trend = drift(series)
+    assert trend is not None
+    assert trend.n == 20
+
+
+@pytest.mark.parametrize(("factor", "places"), [(1.35, []), (1.8, [30])])
+def test_a_level_that_moves_by_less_than_half_is_scatter_to_a_reader(
+    factor: float, places: list[int]
+) -> None:
+    noise = np.exp(np.random.default_rng(2).normal(0, 0.02, 60))
+    series = 0.01 * noise * np.repeat([1.0, factor], 30)
+    assert level_changes(series) == places
+    assert level_changes(series[::-1].copy()) == places
+
+
+def test_a_level_that_moves_all_the_time_is_scatter() -> None:
+    noise = np.exp(np.random.default_rng(3).normal(0, 0.02, 100))
+    assert level_changes(0.01 * noise * np.repeat([1, 2, 1, 2, 1, 2, 1, 2, 1, 2], 10)) == []
+
+
+def test_a_hold_below_ten_seconds_shows_no_change(tmp_path: Path) -> None:
+    def first_reason(hold_s: float) -> str:
+        made = Made(plan=plan(hold_s=hold_s), slow=lambda second: 40.0 if second >= 12 else 1.0)
+        return judge(record(tmp_path / str(hold_s), made)).reasons[0]
+
+    assert "was not steady" in first_reason(10.0)
+    assert "was not steady" not in first_reason(9.0)
+
+
+def test_steady_runs_are_called_unsteady_in_one_of_a_hundred() -> None:
+    random = np.random.default_rng(4)
+    runs = [level_changes(0.01 * np.exp(random.normal(0, 0.2, 30))) for _ in range(200)]
+    assert sum(bool(found) for found in runs) <= 5
