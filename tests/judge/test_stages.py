@@ -11,6 +11,7 @@ from harness.judge import Verdict, judge
 from harness.judge.changes import drift, level_changes
 from harness.judge.stages import stage_spans
 from harness.record import RunRecord
+from harness.record.distribution import Floats
 from harness.traffic.model import LoadProfile, Segment
 from harness.traffic.profiles import resolve_profile
 from tests.record.synthetic import OBJECTIVES, Made, plan, record, service
@@ -107,7 +108,7 @@ def test_a_short_hold_has_no_trend() -> None:
 
 
 def test_a_trend_takes_ten_minutes_and_rests_on_twenty_batches() -> None:
-    series = 0.01 * np.exp(np.random.default_rng(1).normal(0, 0.1, 600))
+    series: Floats = 0.01 * np.exp(np.random.default_rng(1).normal(0, 0.1, 600))
     assert drift(series[:599]) is None
     trend = drift(series)
     assert trend is not None
@@ -119,14 +120,15 @@ def test_a_level_that_moves_by_less_than_half_is_scatter_to_a_reader(
     factor: float, places: list[int]
 ) -> None:
     noise = np.exp(np.random.default_rng(2).normal(0, 0.02, 60))
-    series = 0.01 * noise * np.repeat([1.0, factor], 30)
+    series: Floats = 0.01 * noise * np.repeat([1.0, factor], 30)
     assert level_changes(series) == places
     assert level_changes(series[::-1].copy()) == places
 
 
 def test_a_level_that_moves_all_the_time_is_scatter() -> None:
     noise = np.exp(np.random.default_rng(3).normal(0, 0.02, 100))
-    assert level_changes(0.01 * noise * np.repeat([1, 2, 1, 2, 1, 2, 1, 2, 1, 2], 10)) == []
+    series: Floats = 0.01 * noise * np.repeat([1, 2, 1, 2, 1, 2, 1, 2, 1, 2], 10)
+    assert level_changes(series) == []
 
 
 def test_a_hold_below_ten_seconds_shows_no_change(tmp_path: Path) -> None:
