@@ -108,7 +108,8 @@ def test_a_short_hold_has_no_trend() -> None:
 
 
 def test_a_trend_takes_ten_minutes_and_rests_on_twenty_batches() -> None:
-    series: Floats = 0.01 * np.exp(np.random.default_rng(1).normal(0, 0.1, 600))
+    noise = np.random.default_rng(1).normal(0, 0.1, 600)
+    series = np.multiply(0.01, np.exp(noise), dtype=np.float64)
     assert drift(series[:599]) is None
     trend = drift(series)
     assert trend is not None
@@ -127,7 +128,7 @@ def test_a_level_that_moves_by_less_than_half_is_scatter_to_a_reader(
 
 def test_a_level_that_moves_all_the_time_is_scatter() -> None:
     noise = np.exp(np.random.default_rng(3).normal(0, 0.02, 100))
-    series: Floats = 0.01 * noise * np.repeat([1, 2, 1, 2, 1, 2, 1, 2, 1, 2], 10)
+    series: Floats = 0.01 * noise * np.repeat([1.0, 2, 1, 2, 1, 2, 1, 2, 1, 2], 10)
     assert level_changes(series) == []
 
 
