@@ -121,9 +121,9 @@ def test_a_level_that_moves_by_less_than_half_is_scatter_to_a_reader(
     factor: float, places: list[int]
 ) -> None:
     noise = np.exp(np.random.default_rng(2).normal(0, 0.02, 60))
-    series: Floats = 0.01 * noise * np.repeat([1.0, factor], 30)
+    series = np.array(0.01 * noise * np.repeat([1.0, factor], 30), np.float64)
     assert level_changes(series) == places
-    assert level_changes(series[::-1].copy()) == places
+    assert level_changes(np.array(series[::-1], np.float64)) == places
 
 
 def test_a_level_that_moves_all_the_time_is_scatter() -> None:
@@ -143,5 +143,6 @@ def test_a_hold_below_ten_seconds_shows_no_change(tmp_path: Path) -> None:
 
 def test_steady_runs_are_called_unsteady_in_one_of_a_hundred() -> None:
     random = np.random.default_rng(4)
-    runs = [level_changes(0.01 * np.exp(random.normal(0, 0.2, 30))) for _ in range(200)]
+    noises = random.normal(0, 0.2, (200, 30))
+    runs = [level_changes(np.multiply(0.01, np.exp(noise), dtype=np.float64)) for noise in noises]
     assert sum(bool(found) for found in runs) <= 5
