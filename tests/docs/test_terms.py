@@ -1,0 +1,56 @@
+"""The pages explain every word that a verdict may use, and every package that there is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from harness.capacity.model import FindingKind
+from harness.gate.model import GateOutcome, RowOutcome
+from harness.judge.experiment import judge_experiment
+from harness.judge.model import EXIT_CODES
+from harness.platform.kubernetes.lease import KIND
+from tests.docs.pages import ROOT
+from tests.judge.made_experiment import experiment
+
+
+def page(name: str) -> str:
+    return (ROOT / "docs" / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("outcome", [*EXIT_CODES, *get_args(GateOutcome), *get_args(RowOutcome)])
+def test_what_to_do_about_each_outcome_is_written(outcome: str) -> None:
+    assert outcome in page("verdicts.md").lower()
+
+
+@pytest.mark.parametrize("outcome", [*EXIT_CODES, *get_args(RowOutcome)])
+def test_each_outcome_is_a_term_of_the_glossary(outcome: str) -> None:
+    assert outcome in page("glossary.md")
+
+
+@pytest.mark.parametrize("finding", get_args(FindingKind))
+def test_what_to_do_about_each_finding_of_a_capacity_search_is_written(finding: str) -> None:
+    assert finding in page("verdicts.md")
+
+
+def test_what_to_do_about_each_check_is_written(tmp_path: Path) -> None:
+    """Checks of validity and of experiments are rows of their tables."""
+    verdict = judge_experiment(experiment(tmp_path))
+    names = [check.name for check in verdict.validity] + [check.name for check in verdict.checks]
+    assert {"generator lag", "undone", "writes"} <= set(names)
+    cells = [line.split("|")[1] for line in page("verdicts.md").splitlines() if line[:1] == "|"]
+    rows = {name.strip() for cell in cells for name in cell.split(",")}
+    assert set(names) <= rows
+
+
+def test_each_package_has_its_paragraph() -> None:
+    packages = {path.parent.name for path in (ROOT / "harness").glob("*/__init__.py")}
+    assert {"judge", "gate"} <= packages
+    for name in packages:
+        assert f"`harness/{name}/`" in page("architecture.md"), name
+
+
+def test_the_emergency_stop_selects_the_leases_of_faults() -> None:
+    assert f"--selector {KIND}=fault" in page("runbook.md")
