@@ -8,13 +8,13 @@ from typing import Any
 
 import click
 
-from harness.cli.options import PROMETHEUS_OPTION, run_options
+from harness.cli.options import EARLY_END_OPTION, PROMETHEUS_OPTION, run_options, with_options
 
 
 @click.command("perf")
 @click.argument("service")
 @run_options
-@PROMETHEUS_OPTION
+@with_options(EARLY_END_OPTION, PROMETHEUS_OPTION)
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON on stdout.")
 @click.option("--quiet", is_flag=True, help="No live display.")
 def command(service: str, *, as_json: bool, quiet: bool, **words: Any) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from functools import cache
 from itertools import takewhile
 from pathlib import Path
 
@@ -22,6 +23,13 @@ PATH = re.compile(
 """A path of the project in a sentence."""
 MADE = {block.file for page in PAGES for block in blocks(page)}
 """Files that the examples of the how-to pages make."""
+
+OTHERS = ("kubectl ", "git ", "make ", "python ", ".venv/bin/python ")
+"""Programs whose options are their own affair."""
+
+OF_PARTS = frozenset({"--serve", "--master-host", "--master-port"})
+OF_OTHERS = frozenset({"--queue-bypass", "--user", "--group"})
+"""Options of the load process; of iptables and kubectl, where a sentence names them alone."""
 
 PLACEHOLDERS = {"NAME", "SERVICE", "RUN"}
 
@@ -44,7 +52,11 @@ def test_the_examples_that_drive_a_load_run_as_well(page: Path, tmp_path: Path) 
 
 
 def _known_options(command: click.Command) -> set[str]:
-    return {name for parameter in command.params for name in parameter.opts} | {"--help"}
+    return {
+        name
+        for parameter in command.params
+        for name in (*parameter.opts, *parameter.secondary_opts)
+    } | {"--help"}
 
 
 @pytest.mark.parametrize(("page", "line"), documented("harness "))
@@ -69,6 +81,27 @@ def test_every_documented_make_target_exists(page: str, line: str) -> None:
     target = shlex.split(line)[1]
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert re.search(rf"^{re.escape(target)}:", makefile, re.MULTILINE), line
+
+
+@cache
+def _all_options() -> set[str]:
+    """Of all commands and their subcommands."""
+    commands: list[click.Command] = [cli]
+    for command in commands:
+        if isinstance(command, click.Group):
+            context = click.Context(command)
+            inner = (command.get_command(context, each) for each in command.list_commands(context))
+            commands.extend(each for each in inner if each is not None)
+    return set().union(*map(_known_options, commands))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_option_that_a_sentence_names_is_one_of_a_command(page: Path) -> None:
+    lines = page.read_text(encoding="utf-8").splitlines()
+    spans = [span for line in lines for span in re.findall(r"(?<!`)`([^`]+)`(?!`)", line)]
+    spans = [span for span in spans if not span.startswith(OTHERS)]
+    options = {option for span in spans for option in re.findall(r"(?<!\S)--[a-z][a-z-]*", span)}
+    assert options <= _all_options() | OF_PARTS | OF_OTHERS
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

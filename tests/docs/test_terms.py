@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import get_args
 
@@ -54,3 +55,10 @@ def test_each_package_has_its_paragraph() -> None:
 
 def test_the_emergency_stop_selects_the_leases_of_faults() -> None:
     assert f"--selector {KIND}=fault" in page("runbook.md")
+
+
+def test_each_kind_of_error_is_explained() -> None:
+    kinds = (ROOT / "engine" / "src" / "kind.rs").read_text(encoding="utf-8")
+    for kind in re.findall(r'=> "(\w+)",', kinds):
+        assert f"`{kind}`" in page("verdicts.md"), kind
+        assert f"`{kind}`" in page("contracts.md"), kind
