@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import get_args
 
@@ -62,3 +65,41 @@ def test_each_kind_of_error_is_explained() -> None:
     for kind in re.findall(r'=> "(\w+)",', kinds):
         assert f"`{kind}`" in page("verdicts.md"), kind
         assert f"`{kind}`" in page("contracts.md"), kind
+
+
+PLACEHOLDER = re.compile(r"…|\b[NMKS]\b|\d[\d.,]*(?: ?[%a-z/]+\b)?")
+"""What differs from run to run in a message that docs/verdicts.md quotes."""
+
+LEAST = 6
+"""Letters of a piece of a message that are looked for."""
+
+
+@cache
+def messages() -> str:
+    """Every text in the code of the harness, lower case; what is filled in is left out."""
+    trees = [ast.parse(path.read_bytes()) for path in (ROOT / "harness").rglob("*.py")]
+    return "\n".join(text for tree in trees for text in _texts(tree)).lower()
+
+
+def _texts(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            parts = [each for each in node.values if isinstance(each, ast.Constant)]
+            yield "\0".join(str(each.value) for each in parts)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def quoted() -> list[str]:
+    """The messages in the first column of the tables, and of what is said around them."""
+    rows = [line.split("|")[1] for line in page("verdicts.md").splitlines() if line[:1] == "|"]
+    return [text for row in rows for text in re.findall(r"`([^`]+)`", row) if " " in text]
+
+
+@pytest.mark.parametrize("message", quoted())
+def test_the_messages_that_are_explained_are_those_of_the_code(message: str) -> None:
+    fragments = (part.strip(" ;:.,") for part in PLACEHOLDER.split(message))
+    words = [part for part in fragments if len(part) >= LEAST]
+    assert words, message
+    for part in words:
+        assert part.lower() in messages(), part
