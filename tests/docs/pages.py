@@ -16,6 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -110,6 +111,8 @@ class ScratchProject:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self._port = free.getsockname()[1]
         self._started: list[subprocess.Popen[bytes]] = []
+        # Of its own, so that labs of others are not seen; short, since sockets are in it.
+        self._labs = tempfile.TemporaryDirectory(prefix="docs-")
 
     def __enter__(self) -> Self:
         return self
@@ -118,6 +121,7 @@ class ScratchProject:
         for process in self._started:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+        self._labs.cleanup()
 
     def carry_out(self, block: Block) -> None:
         """Write the block's file, or run its commands and compare what they print."""
@@ -178,5 +182,9 @@ class ScratchProject:
     def _environment(self) -> dict[str, str]:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         inherited = {key: value for key, value in os.environ.items() if key != "HARNESS_HOME"}
-        state = str(self._directory / "state")
-        return inherited | {"PATH": path, "COLUMNS": "200", "XDG_STATE_HOME": state}
+        return inherited | {
+            "PATH": path,
+            "COLUMNS": "200",
+            "XDG_STATE_HOME": str(self._directory / "state"),
+            "XDG_RUNTIME_DIR": self._labs.name,
+        }
