@@ -129,7 +129,7 @@ def open_loop(bench: Bench) -> str:
                 ]
             )
     return (
-        "10,000 requests/s offered to nginx. Lag is sent - due, of the pacer alone; no peer "
+        "10,000 requests/s offered to nginx. Lag is ready - due, of the pacer alone; no peer "
         "reports its own.\n\n"
         + table(
             ["generator", "achieved/s", "CPU per request", "lag p50", "lag p99", "lag p99.9"], rows
