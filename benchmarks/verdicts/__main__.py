@@ -16,7 +16,7 @@ from benchmarks.verdicts.cells import Cell, Label, cells, label
 from benchmarks.verdicts.worlds import make_record
 from harness.judge import judge
 
-TITLE = "7. Verdicts on services of known truth"
+TITLE = "6i. Verdicts on services of known truth"
 
 SURE = 0.99
 BOUNDARY = 0.05
