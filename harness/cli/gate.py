@@ -258,7 +258,8 @@ def _make_command() -> str:
         given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
         if not (given and name in taken and isinstance(option, click.Option)):
             continue
-        if name == "count":
+        # Later gates with the same seed would repeat the baseline's arrivals.
+        if name in {"count", "seed", "objectives"}:
             continue
         words.append(option.opts[0])
         if not option.is_flag:

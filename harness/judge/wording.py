@@ -70,12 +70,15 @@ def _open_latency(
 
 
 def _sustained(found: ShareFinding, evidence: Evidence) -> str:
-    longest = max(found.stalls, key=lambda stall: stall.end - stall.begin)
     bad = sum(stall.end - stall.begin for stall in found.stalls)
-    return (
-        f"{bad} of {counted(len(evidence.seconds), 'second')} missed it,"
-        f" {longest.end - longest.begin} in a row from second {evidence.seconds[longest.begin]}"
-    )
+    seconds = counted(len(evidence.seconds), "second")
+    return f"{bad} of {seconds} missed it, {_missed(found, evidence)}"
+
+
+def _missed(found: ShareFinding, evidence: Evidence) -> str:
+    longest = max(found.stalls, key=lambda stall: stall.end - stall.begin)
+    length = counted(longest.end - longest.begin, "second")
+    return f"{length} in a row from second {evidence.seconds[longest.begin]}"
 
 
 def errors(
@@ -90,7 +93,9 @@ def errors(
         case "pass":
             return upper(f"{shown} is below {limit}.")
         case "fail":
-            return upper(f"{shown} is not below {limit}: {failed}{_stalls(found, evidence)}.")
+            long = found.why == "sustained"
+            where = f", {_missed(found, evidence)}" if long else _stalls(found, evidence)
+            return upper(f"{shown} is not below {limit}: {failed}{where}.")
         case "invalid":
             own = int(evidence.own.sum())
             return upper(f"{shown} of {limit}: {own:,} requests failed at the generator itself.")

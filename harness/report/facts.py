@@ -163,6 +163,8 @@ def title(record: RunRecord) -> str:
         rates = [max(s.from_rate, s.to_rate) for s in profile.segments if s.phase == "hold"]
         load = f"{format_rate(max(rates))} offered" if rates and max(rates) > 0 else "replay"
     hold = format_duration(record.planned_seconds("hold"))
+    if math.isfinite(record.ended_early_s):
+        hold += f", ended after {format_duration(len(record.seconds_of('hold')))}"
     return f"{record.service.name} · {profile.name} · {load} · hold {hold}"
 
 

@@ -438,3 +438,10 @@ def test_the_machine_explains_what_it_was_seen_to_delay(
     delays = machine_delays(found)
     assert delays[9] == pytest.approx(delay_s)
     assert delays[10:].sum() == 0
+
+
+def test_a_service_that_failed_throughout_had_no_stall(tmp_path: Path) -> None:
+    verdict = judge(record(tmp_path, Made(failures=lambda s, e, n: {"status_5xx": n})))
+    errors = _result(verdict, "errors")
+    assert errors.outcome == "fail"
+    assert "4,000 of 4,000 requests failed, 20 seconds in a row from second 7" in errors.statement
