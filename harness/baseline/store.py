@@ -291,9 +291,9 @@ def refuse_unfit(record: RunRecord) -> Verdict:
             f"{record.id} is {record.status}", "only a complete run can become a baseline"
         )
     verdict = judge(record, record.service)
-    if not verdict.valid:
+    if verdict.spoilt is not None:
         raise BaselineError(
-            f"{record.id} is invalid: {verdict.reasons[0] if verdict.reasons else 'no reason'}",
+            f"{record.id} is invalid: {verdict.spoilt}",
             "an invalid run cannot become a baseline; mend the cause and run again",
         )
     return verdict

@@ -273,8 +273,8 @@ def make_run(options: RunOptions, seed: int, say: Say, side: str = "") -> RunRec
         if outcome.verdict.valid:
             say(f"{side}run {record.id}, seed {seed}: valid")
             return record
-        say(f"{side}run {record.id}, seed {seed}: invalid, {outcome.verdict.reasons[0]}")
-    last = outcome.verdict.reasons[0]
+        say(f"{side}run {record.id}, seed {seed}: invalid, {outcome.verdict.spoilt}")
+    last = outcome.verdict.spoilt
     raise Invalid(f"{MOST_INVALID} runs in a row were invalid; the last: {last}")
 
 

@@ -116,7 +116,13 @@ class Verdict:
     @property
     def valid(self) -> bool:
         """Whether no check makes the run invalid; only then may it become a baseline."""
-        return not any(check.ok is False and check.costs == "invalid" for check in self.validity)
+        return self.spoilt is None
+
+    @property
+    def spoilt(self) -> str | None:
+        """Why the run may not become a baseline nor be compared with one; None where it may."""
+        broken = (c.reason for c in self.validity if c.ok is False and c.costs == "invalid")
+        return next(broken, None)
 
     def as_dict(self) -> dict[str, Any]:
         """verdict.json: `schema`, `exit_code` and every field by its name."""

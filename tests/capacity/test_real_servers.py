@@ -21,6 +21,9 @@ pytestmark = pytest.mark.slow
 OBJECTIVES = (Objective("p95", "latency", 0.1, 0.95), Objective("errors", "error_ratio", 0.01))
 """1 % of errors, so that a step of ten seconds decides at 50 requests/s."""
 
+SHORT = {"tolerance": 0.25, "budget_s": 300.0}
+"""A wider answer in a few steps: the exact one is what `benchmarks.capacity` looks at."""
+
 Find = Callable[[str, Search], CapacityResult]
 
 
@@ -60,22 +63,22 @@ def _said(found: CapacityResult) -> str:
 
 
 def test_a_queue_is_answered_near_its_workers_speed(find: Find) -> None:
-    found = find("queue", Search(start=100.0, max_rate=1_000.0))
+    found = find("queue", Search(start=120.0, max_rate=400.0, **SHORT))
     speed = toys.WORKERS / toys.WORK_S
     assert found.low is not None, _said(found)
     assert found.high is not None, _said(found)
-    assert 0.8 * speed < found.low < 1.0 * speed, _said(found)
-    assert found.high <= 1.2 * speed, _said(found)
+    assert 0.7 * speed < found.low < 1.0 * speed, _said(found)
+    assert found.high <= 1.3 * speed, _said(found)
 
 
 def test_a_flat_service_is_not_capped_by_the_generators_connections(find: Find) -> None:
-    found = find("flat", Search(start=300.0, max_rate=1_200.0))
+    found = find("flat", Search(start=1_000.0, max_rate=1_200.0, **SHORT))
     assert not found.limit.startswith("the service"), _said(found)
     assert found.high is None, _said(found)
 
 
 def test_a_rate_limit_is_found_below_what_it_admits(find: Find) -> None:
-    found = find("limited", Search(start=60.0, max_rate=1_000.0))
+    found = find("limited", Search(start=100.0, max_rate=300.0, **SHORT))
     assert found.low is not None, _said(found)
     assert found.high is not None, _said(found)
-    assert 0.75 * toys.ALLOWED < found.low < toys.ALLOWED, _said(found)
+    assert 0.7 * toys.ALLOWED < found.low < toys.ALLOWED, _said(found)

@@ -19,7 +19,7 @@ from harness.cli.gate import command
 from harness.record import RunRecord
 from tests.gate.toy_revisions import project, repository
 
-pytestmark = [pytest.mark.slow]
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 ROOT = Path(__file__).parents[2]
 LOAD = ("--profile", "poisson", "--rate", "100", "--duration", "10s")

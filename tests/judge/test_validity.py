@@ -70,6 +70,7 @@ def test_a_broken_check_says_which_figures_it_makes_worthless(
     assert check.remedy
     verdict = judge(found)
     assert not verdict.valid, "it cannot become a baseline"
+    assert verdict.spoilt == check.reason
     assert any(check.reason in reason for reason in verdict.reasons)
     # Latencies contain every lateness, so those that hold all the same do hold.
     assert verdict.outcome == ("pass" if figures == "latency" else "invalid")
