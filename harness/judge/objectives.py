@@ -7,6 +7,7 @@ by slices of the window that the catalogue declares.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -127,19 +128,11 @@ def quantile_bounds(evidence: Evidence, q: float) -> tuple[float | None, float |
         found = judge_share(evidence.beyond(float(values[place])), evidence.offered, 1 - q)
         return None if found is None else found.outcome
 
-    low, high = -1, len(values)
-    first, last = 0, len(values)
-    while first < last:  # the first place that passes
-        middle = (first + last) // 2
-        first, last = (first, middle) if outcome(middle) == "pass" else (middle + 1, last)
-    high = first
-    first, last = -1, high - 1
-    while first < last:  # the last place that fails
-        middle = (first + last + 1) // 2
-        first, last = (middle, last) if outcome(middle) == "fail" else (first, middle - 1)
-    low = first
+    # The larger the limit, the better: fail, open, pass.
+    high = bisect_left(range(len(values)), 1, key=lambda place: int(outcome(place) == "pass"))
+    low = bisect_left(range(high), 1, key=lambda place: int(outcome(place) != "fail")) - 1
     return (
-        float(values[low]) if low >= 0 else float(values[0]),
+        float(values[max(low, 0)]),
         float(values[high]) if high < len(values) else None,
     )
 
