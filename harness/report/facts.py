@@ -165,7 +165,9 @@ def title(record: RunRecord) -> str:
     hold = format_duration(record.planned_seconds("hold"))
     if math.isfinite(record.ended_early_s):
         hold += f", ended after {format_duration(len(record.seconds_of('hold')))}"
-    return f"{record.service.name} · {profile.name} · {load} · hold {hold}"
+    # A verdict on the lab is one on its reference service, not on the team's code.
+    stand_in = " (lab stand-in)" if record.environment.get("platform") == "lab" else ""
+    return f"{record.service.name}{stand_in} · {profile.name} · {load} · hold {hold}"
 
 
 def validity_line(verdict: Verdict) -> str:

@@ -187,6 +187,12 @@ def test_a_narrow_terminal_breaks_no_word(found: RunRecord, verdict: Verdict) ->
     assert any(line.startswith("all endpoints") for line in lines)
 
 
+def test_a_run_on_the_lab_says_that_it_judged_a_stand_in(tmp_path: Path) -> None:
+    made = record(tmp_path)
+    made.meta["environment"]["platform"] = "lab"
+    assert "memorai (lab stand-in) · perf" in _terminal(made, judge(made))
+
+
 def test_an_invalid_run_tells_the_remedy(tmp_path: Path) -> None:
     spoilt = record(tmp_path, Made(median_s=0.02, lag_s=0.04, cpu=0.99))
     text = _terminal(spoilt, judge(spoilt))
