@@ -1,8 +1,9 @@
 """Edits the rules one at a time and runs the nearest tests: which edit does no test notice?
 
 `python -m benchmarks.mutants harness/judge/objectives.py --tests tests/judge` edits every threshold
-of the named files (doubled, halved) and a sample of comparisons, in a copy of the project. A
-survivor is printed as `file:line  before -> after`; exit code 1 when there is one.
+of the named files (doubled, halved) and a sample of comparisons, in a copy of the project. Each
+edit first meets the test files that import its module, then the tests that are given. A survivor is
+printed as `file:line  before -> after`; exit code 1 when there is one.
 """
 
 from __future__ import annotations
@@ -74,8 +75,22 @@ def comparisons(path: Path) -> Iterator[Mutant]:
             yield Mutant(path, node.lineno, text, text.replace(sign, swapped))
 
 
+def nearest(path: Path) -> list[str]:
+    """The test files that import the module of a source file."""
+    module = ".".join(path.with_suffix("").parts)
+    package, _, name = module.rpartition(".")
+    forms = (f"from {module} import", f"import {module}", f"from {package} import {name}")
+    files = sorted(Path("tests").rglob("test_*.py"))
+    return [str(file) for file in files if any(form in file.read_text("utf-8") for form in forms)]
+
+
 def killed(mutant: Mutant, copy: Path, tests: list[str]) -> bool:
     """Whether the tests fail, or never end, with the edit in place."""
+    near = nearest(mutant.path)
+    return any(_noticed(mutant, copy, some) for some in (near, tests) if some)
+
+
+def _noticed(mutant: Mutant, copy: Path, tests: list[str]) -> bool:
     path = copy / mutant.path
     whole = path.read_text(encoding="utf-8")
     lines = whole.splitlines(keepends=True)
@@ -101,7 +116,7 @@ def main() -> int:
     """Edit, run, and print what survived."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("files", nargs="+", type=Path, help="sources to edit")
-    parser.add_argument("--tests", nargs="+", required=True, help="tests to run for each edit")
+    parser.add_argument("--tests", nargs="+", default=[], help="tests for what the nearest miss")
     parser.add_argument("--sample", type=int, default=0, help="comparisons to edit (default: none)")
     arguments = parser.parse_args()
     mutants = [mutant for path in arguments.files for mutant in thresholds(path)]

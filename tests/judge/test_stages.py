@@ -126,6 +126,16 @@ def test_a_level_that_moves_by_less_than_half_is_scatter_to_a_reader(
     assert level_changes(np.array(series[::-1], np.float64)) == places
 
 
+@pytest.mark.parametrize(("seed", "places"), [(198, [8]), (8, [])])
+def test_a_level_moved_only_where_chance_shows_it_in_less_than_one_run_of_a_hundred(
+    seed: int, places: list[int]
+) -> None:
+    # Both lie within a factor of two of the limit: at 0.5 % neither shows, at 2 % both do.
+    noise = np.exp(np.random.default_rng(seed).normal(0, 0.3, 16))
+    series: Floats = 0.01 * noise * np.repeat([1.0, 1.8], 8)
+    assert level_changes(series) == places
+
+
 def test_a_level_that_moves_all_the_time_is_scatter() -> None:
     noise = np.exp(np.random.default_rng(3).normal(0, 0.02, 100))
     series: Floats = 0.01 * noise * np.repeat([1.0, 2, 1, 2, 1, 2, 1, 2, 1, 2], 10)
