@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from harness.errors import RecordError
-from harness.judge import experiment as judging
 from harness.judge.experiment import ExperimentVerdict, judge_experiment, write_experiment
+from harness.judge.experiment import checks as checking
 from harness.judge.faulted import faulted_run
 from harness.record.storage import read_object
 from harness.report.experiment_charts import timeline_chart
@@ -148,9 +148,9 @@ def test_a_check_that_crashes_is_inconclusive(
         raise ZeroDivisionError
 
     checks = tuple(
-        (name, crash if name == "fail-back" else check) for name, check in judging._CHECKS
+        (name, crash if name == "fail-back" else check) for name, check in checking.CHECKS
     )
-    monkeypatch.setattr(judging, "_CHECKS", checks)
+    monkeypatch.setattr(checking, "CHECKS", checks)
     verdict = judged(tmp_path)
     assert (verdict.outcome, word(verdict, "fail-back")) == ("inconclusive", "inconclusive")
 
@@ -185,7 +185,7 @@ def test_what_nobody_noticed_is_a_doubt_unless_it_ended_by_itself_in_time(
         milestones=SimpleNamespace(detected=None, alerted=None, injected=14.0),
         recovery=SimpleNamespace(impact=15.0, recovery=recovery_s),
     )
-    outcome, *_ = judging._detection(facts)  # type: ignore[arg-type]
+    outcome, *_ = checking._detection(facts)  # type: ignore[arg-type]
     assert outcome == said
 
 

@@ -1,0 +1,77 @@
+"""What is said of an experiment: its checks and its verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from harness.judge.effect import Effect
+from harness.judge.failover import Backlog, Milestones, Stages
+from harness.judge.lost_writes import LostWrites
+from harness.judge.model import EXIT_CODES, Outcome, ValidityCheck
+from harness.stats.recovery import Recovery
+
+SCHEMA = 1
+
+Word = Literal["pass", "fail", "inconclusive"]
+Made = tuple[Word | Literal["noisy"] | None, str, str, str]
+"""Outcome, measured, limit, statement. `noisy`: it failed, unless this machine itself was late."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing judged; `outcome` None: it was not asked for, or there was nothing to judge.
+
+    `noisy`: it is in doubt only since this machine itself was late.
+    """
+
+    name: str
+    outcome: Word | None
+    measured: str
+    limit: str
+    statement: str
+    noisy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentVerdict:
+    """The answer to one experiment; `reasons` are sentences, the weightiest first.
+
+    `healed` False: something of the fault may still be there, and a game day must stop.
+    """
+
+    run: str
+    service: str
+    experiment: str
+    outcome: Outcome
+    reasons: tuple[str, ...]
+    checks: tuple[Check, ...]
+    validity: tuple[ValidityCheck, ...]
+    stages: Stages | None
+    milestones: Milestones | None
+    recovery: Recovery | None
+    effect: Effect | None
+    backlog: Backlog | None
+    writes: LostWrites | None
+    lacking: Mapping[str, int]
+    budget_spent: float | None
+    error_ratio: float | None
+    healed: bool
+
+    @property
+    def exit_code(self) -> int:
+        """0 pass, 1 fail, 3 inconclusive, 4 invalid."""
+        return EXIT_CODES[self.outcome]
+
+    @property
+    def spoilt(self) -> str | None:
+        """Why it should be measured again: this machine, not the service, decided; else None."""
+        if self.outcome == "invalid":
+            return self.reasons[0]
+        noisy = (check.statement for check in self.checks if check.noisy)
+        return next(noisy, None) if self.outcome == "inconclusive" else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """experiment.json: `schema`, `exit_code` and every field by its name."""
+        return {"schema": SCHEMA, "exit_code": self.exit_code, **asdict(self)}
