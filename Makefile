@@ -65,7 +65,7 @@ coverage: $(TOOLS) ## Run every test with branch coverage of harness/ (50 min)
 	@$(PY) -m coverage run -m pytest $(ARGS); code=$$?; $(PY) -m coverage combine -q; \
 	$(PY) -m coverage report --skip-covered | tail -n 40; exit $$code
 
-check: $(TOOLS) ## Lint, types, formatting of Python and Rust (2 min)
+check: $(TOOLS) ## Lint, types, import layers, formatting of Python and Rust (2 min)
 	@scripts/check
 
 bench: $(TOOLS) ## Measure beside peers and write benchmarks/RESULTS.md (20 min)

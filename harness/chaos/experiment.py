@@ -12,11 +12,11 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from harness.catalog.expectations import Expectations
 from harness.catalog.yaml_documents import read_mapping
 from harness.chaos.model import (
     BaseLoad,
     BlastRadius,
-    Expectations,
     Experiment,
     Guards,
     Needs,

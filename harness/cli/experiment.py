@@ -176,8 +176,8 @@ def run(name: str, parameters: dict[str, Any], *, yes: bool, as_json: bool, **wo
     from harness.chaos.run import ExperimentRun
     from harness.chaos.session import experiment_session
     from harness.judge.experiment import judge_experiment, write_experiment
-    from harness.report.experiment_files import write_experiment_reports
     from harness.report.files import beside
+    from harness.report.gameday_files import write_experiment_reports
 
     experiment = load_experiment(name, project_root(), parameters, words["platform"])
     options = run_options_of(**words)

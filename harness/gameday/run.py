@@ -28,7 +28,7 @@ from harness.gameday.steady import wait_steady
 from harness.judge.experiment import ExperimentVerdict, judge_experiment, write_experiment
 from harness.judge.faulted import FaultedStore, compare, faulted_run
 from harness.record import RunRecord
-from harness.report.gameday import write_gameday
+from harness.report.gameday_files import write_gameday
 from harness.run import RunOptions, Say, Session
 from harness.units import NANOSECONDS
 

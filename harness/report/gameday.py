@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from contextlib import suppress
 from pathlib import Path
@@ -13,9 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.errors import HarnessError
-from harness.gameday.model import FILE, Entry, GameDay, Word
+from harness.gameday.model import Entry, GameDay, Word
 from harness.record.run import RunRecord
-from harness.record.storage import make_directory, write_atomic
 from harness.report.experiment import after
 from harness.report.files import beside
 from harness.report.junit import clean
@@ -190,20 +188,6 @@ def _case(suite: ET.Element, day: GameDay, name: str, seconds: float) -> ET.Elem
         name=clean(name),
         time=f"{seconds:.3f}",
     )
-
-
-def write_gameday(day: GameDay, runs: Path, directory: Path) -> None:
-    """gameday.json, junit.xml, summary.md and report.html in `directory`.
-
-    `runs` holds the records of the experiments. Raises RecordError when the disk is full.
-    """
-    from harness.report.gameday_html import render_html  # noqa: PLC0415 - matplotlib is slow
-
-    make_directory(directory)
-    write_atomic(directory / FILE, json.dumps(day.as_dict(), indent=1, default=str) + "\n")
-    write_atomic(directory / "junit.xml", render_junit(day))
-    write_atomic(directory / "summary.md", render_markdown(day))
-    write_atomic(directory / "report.html", render_html(day, runs))
 
 
 def _escape(text: str) -> str:

@@ -10,8 +10,8 @@ from harness.judge.scaling import ScalingVerdict
 from harness.judge.stored import RecordVerdict
 from harness.record.run import RunRecord
 from harness.report.experiment import print_experiment
-from harness.report.experiment_files import write_experiment_reports
 from harness.report.files import beside, write_pages
+from harness.report.gameday_files import write_experiment_reports
 from harness.report.terminal import print_report
 
 

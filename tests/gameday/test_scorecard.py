@@ -10,7 +10,6 @@ import pytest
 
 from harness.gameday.model import FILE, GameDay, with_previous
 from harness.judge.experiment import judge_experiment
-from harness.report.experiment_files import write_experiment_reports
 from harness.report.gameday import (
     HEADER,
     cells,
@@ -20,8 +19,8 @@ from harness.report.gameday import (
     recovered,
     render_junit,
     render_markdown,
-    write_gameday,
 )
+from harness.report.gameday_files import write_experiment_reports, write_gameday
 from tests.gameday.scorecards import day, entry
 from tests.judge.made_experiment import experiment
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness.judge import judge
 from harness.judge.experiment import judge_experiment
-from harness.report.experiment_files import write_experiment_reports
+from harness.report.gameday_files import write_experiment_reports
 from harness.report.happened import happened
 from harness.report.html import render_html
 from tests.judge.made_experiment import Story, experiment

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.chaos.model import Expectations
+from harness.catalog.expectations import Expectations
 from harness.judge.doors import diverged, one_read_a_stage
 from harness.judge.effect import Effect, effect_of
 from harness.judge.failover import (

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from harness.chaos.model import Expectations
+from harness.catalog.expectations import Expectations
 from harness.errors import HarnessError, RecordError
 from harness.judge.experiment.checks import NEVER_EXCUSED, run_checks
 from harness.judge.experiment.execution import undone

@@ -1,11 +1,14 @@
-"""The files of one experiment's verdict, beside its record: report.html, junit.xml, summary.md."""
+"""The files of a game day, and of one experiment beside its record: HTML, JUnit, Markdown."""
 
 from __future__ import annotations
 
-from harness.gameday.model import GameDay, entry_of
+import json
+from pathlib import Path
+
+from harness.gameday.model import FILE, GameDay, entry_of
 from harness.judge.experiment import ExperimentVerdict
 from harness.record.run import RunRecord
-from harness.record.storage import read_object, write_atomic
+from harness.record.storage import make_directory, read_object, write_atomic
 from harness.report.gameday import render_junit, render_markdown
 
 
@@ -14,8 +17,6 @@ def write_experiment_reports(record: RunRecord, verdict: ExperimentVerdict) -> N
 
     The page repeats the verdict that is stored there. Raises RecordError when the disk is full.
     """
-    from harness.report.gameday_html import render_html  # noqa: PLC0415 - matplotlib is slow
-
     plan = read_object(record.directory / "plan.json")
     title = str(plan["experiment"].get("title") or verdict.experiment)
     seconds = float(record.seconds)
@@ -31,7 +32,22 @@ def write_experiment_reports(record: RunRecord, verdict: ExperimentVerdict) -> N
         began_unix_ns=record.start_wall_ns or 0,
         duration_s=seconds,
     )
-    directory = record.directory
+    _write_pages(day, record.directory.parent, record.directory)
+
+
+def write_gameday(day: GameDay, runs: Path, directory: Path) -> None:
+    """gameday.json, junit.xml, summary.md and report.html in `directory`.
+
+    `runs` holds the records of the experiments. Raises RecordError when the disk is full.
+    """
+    make_directory(directory)
+    write_atomic(directory / FILE, json.dumps(day.as_dict(), indent=1, default=str) + "\n")
+    _write_pages(day, runs, directory)
+
+
+def _write_pages(day: GameDay, runs: Path, directory: Path) -> None:
+    from harness.report.gameday_html import render_html  # noqa: PLC0415 - matplotlib is slow
+
     write_atomic(directory / "junit.xml", render_junit(day))
     write_atomic(directory / "summary.md", render_markdown(day))
-    write_atomic(directory / "report.html", render_html(day, directory.parent))
+    write_atomic(directory / "report.html", render_html(day, runs))
