@@ -5,31 +5,31 @@ Both raise ActivityFailed with one line on failure; a fault that matches nothing
 
 from __future__ import annotations
 
-import secrets
 from typing import Any
 
 from chaoslib.exceptions import ActivityFailed
 
-from harness.chaos.context import current
+from harness.catalog.model import Service
+from harness.chaos.confirmed import new_fault_id
+from harness.chaos.context import current, injections
 from harness.chaos.events import tell
+from harness.chaos.ledger import Ledger
 from harness.chaos.undo import undo_all
 from harness.errors import HarnessError
-from harness.platform.model import Fault
+from harness.platform.model import Fault, Heal, Platform
 
 __all__ = ["heal", "inject"]
 
 
 def inject(fault: str, **arguments: Any) -> dict[str, Any]:
-    """Resolve a fault, write the intent, carry it out; its heal is in the ledger before it."""
+    """Carry a confirmed fault out; its heal is in the ledger before it."""
     context = current()
     platform, ledger, service = context.platform, context.faults, context.entry
-    fault_id = f"{fault}-{secrets.token_hex(3)}"
-    told: dict[str, Any] = {"fault_id": fault_id, "kind": fault, "arguments": arguments}
+    told: dict[str, Any] = {"kind": fault, "arguments": arguments}
     try:
         asked = Fault(fault, arguments)
-        plan = platform.plan_heal(service, asked, fault_id)
-        targets = list(plan.arguments.get("targets", ()))
-        told["targets"] = targets
+        plan = _resolved(platform, service, ledger, asked)
+        told |= {"fault_id": plan.fault_id, "targets": list(plan.arguments["targets"])}
         entry = ledger.intend(plan, platform.handle())
         tell("chaos", what="inject", **told)
         platform.inject(service, asked, plan)
@@ -39,8 +39,23 @@ def inject(fault: str, **arguments: Any) -> dict[str, Any]:
         raise ActivityFailed(f"{fault}: {error}") from error
     tell("chaos", what="injected", **told)
     proof = platform.proof(plan)
-    tell("proof", fault_id=fault_id, in_effect=proof.in_effect, statement=proof.statement)
+    tell("proof", fault_id=plan.fault_id, in_effect=proof.in_effect, statement=proof.statement)
     return {**told, "proof": proof.statement}
+
+
+def _resolved(platform: Platform, service: Service, ledger: Ledger, asked: Fault) -> Heal:
+    """The fault as it was confirmed; where no plan was (plain `chaos run`), as it is now.
+
+    Raises ExperimentError where it was not confirmed, or where the plan does not hold any more.
+    """
+    allowed = injections()
+    if allowed is None:
+        return platform.plan_heal(service, asked, new_fault_id(asked))
+    confirmed = allowed.take(asked)
+    found = platform.plan_heal(service, asked, confirmed.fault_id, confirmed.among)
+    holding = [entry.heal for entry in ledger.entries()]
+    allowed.check(confirmed, found, holding, platform.replicas(service))
+    return found
 
 
 def heal() -> list[str]:

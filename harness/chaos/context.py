@@ -12,8 +12,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from harness.catalog import load_catalog
 from harness.catalog.model import Service
+from harness.chaos.confirmed import Confirmed, Injections
 from harness.chaos.ledger import Ledger
 from harness.chaos.undo import undo_all
 from harness.errors import ExperimentError
@@ -28,7 +31,8 @@ VARIABLE = "HARNESS_CHAOS_CONTEXT"
 class Context:
     """The deployment as its handle, the service's name, the ledger's directory.
 
-    `path` is what a probe asks for; `expected` must stand in the answer.
+    `path` is what a probe asks for; `expected` must stand in the answer. `confirmed` are the faults
+    that may be injected; None: any.
     """
 
     handle: Mapping[str, Any]
@@ -36,6 +40,7 @@ class Context:
     ledger: str
     path: str
     expected: str | None = None
+    confirmed: Confirmed | None = None
 
     def write(self, file: Path) -> None:
         """Store it where HARNESS_CHAOS_CONTEXT will point."""
@@ -65,8 +70,15 @@ def current() -> Context:
     """
     file = os.environ.get(VARIABLE)
     if file:
-        return Context(**read_object(Path(file)))
+        return TypeAdapter(Context).validate_python(read_object(Path(file)))
     return _explored()
+
+
+@cache
+def injections() -> Injections | None:
+    """What this process may still inject; None: anything."""
+    confirmed = current().confirmed
+    return None if confirmed is None else Injections(confirmed)
 
 
 def _explored() -> Context:

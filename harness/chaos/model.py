@@ -123,7 +123,8 @@ class ExperimentPlan:
     `refusals` are reasons for which it may not run (blast radius, permissions); `missing` are
     reasons for which this platform cannot carry it out (then it is *not applicable*);
     `weaknesses` are what the service lacks to survive it, seen without trying (it *fails*).
-    `budget_cost` is the predicted share of the 30-day error budget, None when unknown.
+    `budget_cost` is the predicted share of the 30-day error budget, None when unknown. `share` is
+    that of the replicas (`ready`, by id) which faults that hold together hit at most.
     """
 
     experiment: str
@@ -138,3 +139,4 @@ class ExperimentPlan:
     budget_cost: float | None = None
     notes: tuple[str, ...] = ()
     handle: Mapping[str, Any] = field(default_factory=dict)
+    ready: tuple[str, ...] = ()

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from harness.catalog.model import Service
+from harness.chaos.confirmed import STOPPING, new_fault_id, share_of, taken, too_wide
+from harness.chaos.experiment import ACTIONS
 from harness.chaos.guards import error_objective
 from harness.chaos.model import Experiment, ExperimentPlan, Hit, Step
 from harness.errors import CapabilityMissing, ExperimentError, PlatformError
+from harness.faults.draw import Among
 from harness.platform.model import Fault, Platform, Replica
 from harness.stats.burn import budget
-from harness.units import format_ratio
 
 WARMUP_S = 3.0
 SLACK_S = 3.0
 """Seconds beyond the stages: an injection and a heal take their time."""
-
-REGION_KINDS = ("fail-region", "isolate-region", "fail-zone")
-"""Faults that take a whole region from the users; they may not hit the last healthy one."""
 
 
 def plan_experiment(experiment: Experiment, service: Service, platform: Platform) -> ExperimentPlan:
@@ -31,24 +32,15 @@ def plan_experiment(experiment: Experiment, service: Service, platform: Platform
     missing = _needs(experiment, service, platform, weak)
     refusals: list[str] = []
     hits: list[Hit] = []
-    for fault in experiment.faults:
-        reason = capable.get(fault.kind, f"{platform.name} does not know it")
-        if reason is not None:
-            missing.append(f"{fault.kind}: {reason}")
-            continue
-        try:
-            heal = platform.plan_heal(service, fault, f"plan-{fault.kind}")
-        except CapabilityMissing as problem:
-            missing.append(str(problem))
-            continue
-        except PlatformError as problem:
-            refusals.append(str(problem))
-            continue
-        hits.append(Hit(fault, tuple(heal.arguments.get("targets", ())), heal))
-    down = {name for hit in hits for name in _stopped(hit, replicas)}
     ready = [each for each in replicas if each.health == "ready"]
-    share = len([each for each in ready if each.id in down]) / len(ready) if ready else 0.0
-    refusals += _too_wide(experiment, hits, ready, down, share)
+    names = tuple(each.id for each in ready)
+    share = 0.0
+    for together in _together(experiment):
+        found = _Resolving(service, platform, capable, missing, refusals).hits(together, replicas)
+        down = {name for hit in found for name in _taken(hit, replicas)}
+        share = max(share, share_of(down, names))
+        refusals += too_wide(experiment.blast_radius, down, names, ready)
+        hits += found
     return ExperimentPlan(
         experiment=experiment.name,
         service=service.name,
@@ -56,13 +48,72 @@ def plan_experiment(experiment: Experiment, service: Service, platform: Platform
         hits=tuple(hits),
         share=share,
         timeline=timeline(experiment),
-        refusals=tuple(refusals),
-        missing=tuple(missing),
+        refusals=tuple(dict.fromkeys(refusals)),
+        missing=tuple(dict.fromkeys(missing)),
         weaknesses=() if missing else weak,
         budget_cost=_cost(experiment, service, share),
         notes=(*platform.notes(service), *_notes(hits, ready)),
         handle=platform.handle(),
+        ready=names,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Resolving:
+    """Faults being resolved; what cannot be is added to `missing` or `refusals`."""
+
+    service: Service
+    platform: Platform
+    capable: Mapping[str, str | None]
+    missing: list[str]
+    refusals: list[str]
+
+    def hits(self, faults: Sequence[Fault], replicas: Sequence[Replica]) -> list[Hit]:
+        """What faults that hold together hit: one draws nobody whom one before it has stopped."""
+        found: list[Hit] = []
+        held: set[str] = set()
+        for fault in faults:
+            hit = self._hit(fault, Among(held=frozenset(held)))
+            if hit is not None:
+                found.append(hit)
+                held |= _taken(hit, replicas) if fault.kind in STOPPING else set()
+        return found
+
+    def _hit(self, fault: Fault, among: Among) -> Hit | None:
+        reason = self.capable.get(fault.kind, f"{self.platform.name} does not know it")
+        if reason is not None:
+            self.missing.append(f"{fault.kind}: {reason}")
+            return None
+        try:
+            heal = self.platform.plan_heal(self.service, fault, new_fault_id(fault), among)
+        except CapabilityMissing as problem:
+            self.missing.append(str(problem))
+            return None
+        except PlatformError as problem:
+            self.refusals.append(str(problem))
+            return None
+        return Hit(fault, tuple(heal.arguments.get("targets", ())), heal)
+
+
+def _taken(hit: Hit, replicas: Sequence[Replica]) -> set[str]:
+    return taken(hit.fault.kind, hit.fault.arguments, hit.targets, replicas)
+
+
+def _together(experiment: Experiment) -> list[tuple[Fault, ...]]:
+    """The faults that hold at one time: those between two heals of the method."""
+    counts = [0]
+    for step in experiment.document.get("method") or ():
+        provider = step.get("provider") or {}
+        if provider.get("module") == ACTIONS:
+            if provider.get("func") == "inject":
+                counts[-1] += 1
+            else:
+                counts.append(0)
+    faults = experiment.faults
+    if sum(counts) != len(faults):
+        return [faults]
+    ends = list(itertools.accumulate(counts))
+    return [faults[end - count : end] for end, count in zip(ends, counts, strict=True) if count]
 
 
 def _notes(hits: Sequence[Hit], ready: Sequence[Replica]) -> tuple[str, ...]:
@@ -142,36 +193,6 @@ def _needs(
     if regions < experiment.needs.regions and not weak:
         missing.append(f"it needs {experiment.needs.regions} regions, there are {regions}")
     return missing
-
-
-def _stopped(hit: Hit, replicas: Sequence[Replica]) -> set[str]:
-    """The replicas that a fault takes from the users, by what it was resolved to."""
-    named = set(hit.targets)
-    found = {each.id for each in replicas if each.id in named}
-    if hit.fault.kind in REGION_KINDS:
-        region = hit.fault.arguments.get("region")
-        found |= {each.id for each in replicas if each.region == region}
-    return found
-
-
-def _too_wide(
-    experiment: Experiment,
-    hits: Sequence[Hit],
-    ready: Sequence[Replica],
-    down: set[str],
-    share: float,
-) -> list[str]:
-    limit = experiment.blast_radius
-    found = []
-    if hits and share > limit.share + 1e-9:
-        found.append(
-            f"it would hit {format_ratio(share)} of the ready replicas, "
-            f"more than {format_ratio(limit.share)}"
-        )
-    left = {each.region for each in ready if each.id not in down}
-    if ready and down and not left and not limit.last_region:
-        found.append("it would hit the last healthy region")
-    return found
 
 
 def _cost(experiment: Experiment, service: Service, share: float) -> float | None:

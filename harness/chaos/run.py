@@ -21,6 +21,7 @@ from harness import prometheus
 from harness.chaos.audit import AuditPlan
 from harness.chaos.canary import CanaryPlan
 from harness.chaos.children import END_S, Child, Inbox, Message
+from harness.chaos.confirmed import confirmed_of
 from harness.chaos.context import VARIABLE, Context
 from harness.chaos.doors import Door
 from harness.chaos.guards import Watch
@@ -132,7 +133,7 @@ class ExperimentRun:
     def _drive(self, plan: ExperimentPlan) -> None:
         """Load, canary, observer and Chaos Toolkit side by side until the load has ended."""
         target = self._plan.target
-        context = self._context()
+        context = self._context(plan)
         with ExitStack() as stack:
             platform, service = self.session.platform, self.session.service
             across = stack.enter_context(crossings(plan, platform, service))
@@ -298,7 +299,7 @@ class ExperimentRun:
             grace_s=1.0,
         )
 
-    def _context(self) -> Context:
+    def _context(self, plan: ExperimentPlan) -> Context:
         audit = self.session.traffic.audit
         path, expected = self.session.service.health_path, None
         if audit is not None and audit.canary is not None:
@@ -309,6 +310,7 @@ class ExperimentRun:
             str(self._ledger.directory),
             path,
             expected,
+            confirmed_of(self.experiment, plan),
         )
 
     @property

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from harness.catalog.model import Service
+from harness.faults.draw import ANY, Among
 
 Through = Literal["service", "edge", "global"]
 Health = Literal["ready", "starting", "unready", "paused", "dead"]
@@ -153,12 +154,12 @@ class Platform(Protocol):
         """Fault kind -> None where it can be carried out, else the reason why not."""
         ...
 
-    def resolve(self, service: Service, fault: Fault) -> tuple[str, ...]:
-        """The exact things a fault would hit now (replica ids, links), without touching them."""
-        ...
+    def plan_heal(self, service: Service, fault: Fault, fault_id: str, among: Among = ANY) -> Heal:
+        """What will undo the fault; written to the ledger before `inject`.
 
-    def plan_heal(self, service: Service, fault: Fault, fault_id: str) -> Heal:
-        """What will undo the fault; written to the ledger before `inject`."""
+        Its argument `targets` names exactly what is hit (replica ids, links `a|b`); replicas are
+        drawn from `among`.
+        """
         ...
 
     def inject(self, service: Service, fault: Fault, heal: Heal) -> None:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from harness.catalog.model import Service
 from harness.errors import CapabilityMissing, PlatformError
+from harness.faults.draw import ANY, Among
 from harness.platform.model import (
     Crossing,
     Fault,
@@ -98,12 +99,8 @@ class Url:
 
         return dict.fromkeys(KINDS, NO_FAULTS)
 
-    def resolve(self, service: Service, fault: Fault) -> tuple[str, ...]:
+    def plan_heal(self, service: Service, fault: Fault, fault_id: str, among: Among = ANY) -> Heal:
         """Nothing is within reach: raises CapabilityMissing."""
-        raise CapabilityMissing(f"{self.url}: {fault.kind}", NO_FAULTS)
-
-    def plan_heal(self, service: Service, fault: Fault, fault_id: str) -> Heal:
-        """Raises CapabilityMissing."""
         raise CapabilityMissing(f"{self.url}: {fault.kind}", NO_FAULTS)
 
     def inject(self, service: Service, fault: Fault, heal: Heal) -> None:

@@ -15,6 +15,7 @@ from harness.catalog import load_catalog, project_root
 from harness.catalog.model import Service
 from harness.chaos import undo
 from harness.errors import PlatformError
+from harness.faults.draw import ANY, Among, draw
 from harness.platform.lab.namespace import isolation
 from harness.platform.model import (
     Crossing,
@@ -49,6 +50,9 @@ class Remembering:
     def __init__(self) -> None:
         self.effects: list[str] = []
         self.remembered: list[str] = []
+        self.drawn: list[list[str]] = []
+        self.down: set[str] = set()
+        self.grown = False
         self.stubborn = False
         self.broken = False
 
@@ -65,22 +69,30 @@ class Remembering:
         return (Region(US, "active"), Region(EU, "standby"))
 
     def replicas(self, service: Service) -> tuple[Replica, ...]:
-        places = [(region, n) for region in (US, EU) for n in (0, 1)]
-        return tuple(Replica(f"m-{r}-{n}", service.name, r, "", "ready") for r, n in places)
+        places = [(region, n) for region in (US, EU) for n in range(3 if self.grown else 2)]
+        names = [(f"m-{region}-{n}", region) for region, n in places]
+        return tuple(
+            Replica(name, service.name, region, "", "dead" if name in self.down else "ready")
+            for name, region in names
+        )
 
     def capabilities(self) -> Mapping[str, str | None]:
         known = {"kill-replicas": None, "fail-region": None, "clock-jump": "no such clock here"}
         return known | {"pause-replicas": None}
 
-    def resolve(self, service: Service, fault: Fault) -> tuple[str, ...]:
+    def plan_heal(self, service: Service, fault: Fault, fault_id: str, among: Among = ANY) -> Heal:
         region = fault.arguments.get("region")
-        found = [each.id for each in self.replicas(service) if region in {None, each.region}]
+        found = [
+            each.id
+            for each in self.replicas(service)
+            if region in {None, each.region} and each.health == "ready"
+        ]
         if not found:
             raise PlatformError(f"no replica in {region}", "name another")
-        return tuple(found)
-
-    def plan_heal(self, service: Service, fault: Fault, fault_id: str) -> Heal:
-        return Heal(fault_id, fault.kind, {"targets": list(self.resolve(service, fault))})
+        if fault.kind == "kill-replicas":
+            found = draw(fault.kind, found, among, count=fault.arguments.get("count"))
+        self.drawn.append(found)
+        return Heal(fault_id, fault.kind, {**fault.arguments, "targets": found})
 
     def inject(self, service: Service, fault: Fault, heal: Heal) -> None:
         self.effects.append(heal.fault_id)

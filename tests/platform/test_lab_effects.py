@@ -288,4 +288,4 @@ def test_arguments_that_cannot_be_are_named(
     shared: Inside, memorai: Service, kind: str, arguments: dict[str, Any], says: str
 ) -> None:
     with pytest.raises(PlatformError, match=says):
-        shared.lab.resolve(memorai, Fault(kind, arguments))
+        shared.lab.plan_heal(memorai, Fault(kind, arguments), "f1")

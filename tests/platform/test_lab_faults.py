@@ -105,8 +105,8 @@ assert open_("127.1.1.1", "127.2.1.1")
 def test_paused_replicas_show_and_resume(start: Start, memorai: Service) -> None:
     lab = start().lab
     fault = Fault("pause-replicas", {"percent": 50})
-    assert len(lab.resolve(memorai, fault)) == 1
     heal = lab.plan_heal(memorai, fault, "f1")
+    assert len(heal.arguments["targets"]) == 1
     lab.inject(memorai, fault, heal)
     assert sorted(each.health for each in lab.replicas(memorai)) == ["paused", "ready"]
     assert any("stopped" in each for each in lab.leftovers())
@@ -133,7 +133,7 @@ def test_a_fault_that_matches_nothing_is_refused(
 ) -> None:
     lab = start().lab
     with pytest.raises(PlatformError, match=says):
-        lab.resolve(memorai, Fault(kind, arguments))
+        lab.plan_heal(memorai, Fault(kind, arguments), "f1")
 
 
 def test_a_fault_whose_lab_is_gone_is_healed(memorai: Service) -> None:

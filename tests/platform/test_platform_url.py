@@ -154,7 +154,6 @@ def test_no_fault_is_within_reach(memorai: Service) -> None:
     fault, heal = Fault("kill-replicas"), Heal("f1", "kill-replicas", {})
     assert all(platform.capabilities().values())
     for act in (
-        lambda: platform.resolve(memorai, fault),
         lambda: platform.plan_heal(memorai, fault, "f1"),
         lambda: platform.inject(memorai, fault, heal),
     ):

@@ -164,7 +164,7 @@ def test_without_an_envoy_an_http_fault_is_not_applicable() -> None:
         ("delay-requests", {"delay_s": 0}, "delay_s 0"),
         ("delay-requests", {"share": 2}, "share 2"),
         ("abort-requests", {"status": 200}, "status 200"),
-        ("abort-requests", {"edge": "mars"}, "0 of 0 ready pods"),
+        ("abort-requests", {"edge": "mars"}, "0 of 0 ready replicas"),
         ("delay-link", {"regions": ["a", "b"], "delay_s": "long"}, "delay_s 'long'"),
         ("delay-link", {"regions": ["us-east-1"]}, "give two of them"),
         ("kill-replicas", {"count": "two"}, "count='two'"),

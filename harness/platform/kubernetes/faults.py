@@ -6,7 +6,6 @@ call and its inverse. Both are resolved to a `Resolved` before anything is touch
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
@@ -14,6 +13,7 @@ from typing import Any
 
 from harness.catalog.model import Service
 from harness.errors import CapabilityMissing, PlatformError
+from harness.faults.draw import ANY, Among, draw
 from harness.platform import envoy
 from harness.platform.kubernetes.access import Need
 from harness.platform.kubernetes.cluster import Cluster, Node, Pod
@@ -187,6 +187,7 @@ class View:
     service: Service
     nodes: Mapping[str, Node]
     pods: Sequence[Pod]
+    among: Among = ANY
 
     def region(self, pod: Pod) -> str:
         """The region of the pod's node."""
@@ -240,20 +241,21 @@ def _chosen(fault: Fault, view: View) -> list[Pod]:
     """`region`, then `count` or `percent` (rounded up) of the ready pods, by the fault's seed."""
     words = fault.arguments
     region = words.get("region")
-    ready = [
-        pod
+    ready = {
+        pod.name: pod
         for pod in view.pods
         if pod.ready and not pod.deleting and region in {None, view.region(pod)}
-    ]
+    }
     count, percent = words.get("count"), words.get("percent")
-    if count is None:
-        count = len(ready) if percent is None else -(-len(ready) * float(percent) // 100)
-    if not 0 < int(count) <= len(ready):
-        raise PlatformError(
-            f"{fault.kind}: {int(count)} of {len(ready)} ready pods", "ask for 1 to all of them"
-        )
-    chance = random.Random(words.get("seed", 1))  # noqa: S311 - no secret
-    return sorted(chance.sample(ready, int(count)), key=lambda pod: pod.name)
+    names = draw(
+        fault.kind,
+        list(ready),
+        view.among,
+        count=None if count is None else int(count),
+        percent=None if percent is None else float(percent),
+        seed=words.get("seed", 1),
+    )
+    return [ready[name] for name in sorted(names)]
 
 
 def _kill(fault: Fault, view: View) -> Resolved:

@@ -12,6 +12,7 @@ from typing import Any
 
 from harness.catalog.model import Service
 from harness.errors import CapabilityMissing, PlatformError
+from harness.faults.draw import ANY, Among
 from harness.platform.kubernetes import changes, faults, news
 from harness.platform.kubernetes.access import check_context, require
 from harness.platform.kubernetes.cluster import (
@@ -323,18 +324,14 @@ class Kubernetes:
         """Fault kind -> None where it can be carried out, else why not."""
         return {**dict.fromkeys(faults.KINDS), **faults.NOT_HERE}
 
-    def resolve(self, service: Service, fault: Fault) -> tuple[str, ...]:
-        """The pods, nodes and links that a fault would hit now."""
-        return self._resolve(service, fault).targets
+    def plan_heal(self, service: Service, fault: Fault, fault_id: str, among: Among = ANY) -> Heal:
+        """Everything that undoes the fault; also kept in the cluster, with its lease.
 
-    def _resolve(self, service: Service, fault: Fault) -> faults.Resolved:
+        `targets` are pods, nodes and links.
+        """
         self._kept_nodes = None
-        view = faults.View(self._cluster, service, self._cluster.nodes(), self._pods(service))
-        return faults.resolve(fault, view)
-
-    def plan_heal(self, service: Service, fault: Fault, fault_id: str) -> Heal:
-        """Everything that undoes the fault; also kept in the cluster, with its lease."""
-        found = self._resolve(service, fault)
+        nodes, pods = self._cluster.nodes(), self._pods(service)
+        found = faults.resolve(fault, faults.View(self._cluster, service, nodes, pods, among))
         lease = f"harness-{fault_id}"[:50].lower()
         back = changes.inverse(service.name, found.change, lease)
         works = [*found.works, *([undoing(fault.kind, back)] if back else [])]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.errors import PlatformError
+from harness.faults.draw import ANY, Among, draw
 from harness.platform.lab.kinds import KINDS, checked
 from harness.platform.lab.topology import GLOBAL, Place
 from harness.platform.model import Fault
@@ -15,7 +15,9 @@ States = Mapping[str, Mapping[str, Any]]
 Values = Mapping[str, Any]
 
 
-def resolve(fault: Fault, service: str, places: Sequence[Place], states: States) -> tuple[str, ...]:
+def resolve(
+    fault: Fault, service: str, places: Sequence[Place], states: States, among: Among = ANY
+) -> tuple[str, ...]:
     """The processes or links hit, in a fixed order; raises PlatformError where nothing matches.
 
     Replicas: those that are ready, in `region` or everywhere, `count` or `percent` (rounded up)
@@ -29,11 +31,11 @@ def resolve(fault: Fault, service: str, places: Sequence[Place], states: States)
     mine = [place for place in places if place.service in {None, service}]
     hits = KINDS[fault.kind].hits
     if fault.kind == "partition-dependency":
-        found = _dependency_links(fault, values, mine, states)
+        found = _dependency_links(fault, values, mine, states, among)
     elif hits == "link":
         found = _links(fault, values, regions, mine)
     elif hits == "replica" and values.get("edge") is None:
-        found = _replicas(fault, values, mine, states)
+        found = _replicas(fault, values, mine, states, among)
     elif hits in {"replica", "edge"} and "edge" in values:
         found = _edges(fault, values["edge"], regions, mine)
     elif region is None:
@@ -49,7 +51,9 @@ def resolve(fault: Fault, service: str, places: Sequence[Place], states: States)
     return tuple(found)
 
 
-def _replicas(fault: Fault, values: Values, mine: Sequence[Place], states: States) -> list[str]:
+def _replicas(
+    fault: Fault, values: Values, mine: Sequence[Place], states: States, among: Among
+) -> list[str]:
     """`count` or `percent` of the replicas that are ready, by the fault's seed; else all."""
     region = values["region"]
     ready = [
@@ -59,17 +63,14 @@ def _replicas(fault: Fault, values: Values, mine: Sequence[Place], states: State
         and region in {None, each.region}
         and states[each.id]["health"] == "ready"
     ]
-    count, percent = values["count"], values["percent"]
-    if count is None and percent is None:
-        return ready
-    if count is None:
-        count = -(-len(ready) * float(percent) // 100)
-    if not 0 < int(count) <= len(ready):
-        raise PlatformError(
-            f"{fault.kind}: {int(count)} of {len(ready)} ready replicas", "ask for 1 to all of them"
-        )
-    chosen = random.Random(values["seed"])  # noqa: S311 - no secret
-    return sorted(chosen.sample(sorted(ready), int(count)))
+    return draw(
+        fault.kind,
+        ready,
+        among,
+        count=values["count"],
+        percent=values["percent"],
+        seed=values["seed"],
+    )
 
 
 def _edges(fault: Fault, edge: str, regions: Sequence[str], mine: Sequence[Place]) -> list[str]:
@@ -80,10 +81,10 @@ def _edges(fault: Fault, edge: str, regions: Sequence[str], mine: Sequence[Place
 
 
 def _dependency_links(
-    fault: Fault, values: Values, mine: Sequence[Place], states: States
+    fault: Fault, values: Values, mine: Sequence[Place], states: States, among: Among
 ) -> list[str]:
     region_of = {each.id: each.region for each in mine}
-    chosen = _replicas(fault, values, mine, states)
+    chosen = _replicas(fault, values, mine, states, among)
     return [f"{each}|database-{region_of[each]}" for each in chosen]
 
 

@@ -16,6 +16,7 @@ from typing import Any, Literal, cast
 
 from harness.catalog.model import Service
 from harness.errors import CapabilityMissing, PlatformError
+from harness.faults.draw import ANY, Among
 from harness.platform.lab import faults, hits, kinds, runtime
 from harness.platform.lab.control import request
 from harness.platform.lab.namespace import Isolation, host_pids, isolation
@@ -301,13 +302,12 @@ class Lab:
         """Fault kind -> None where it can be carried out, else the reason why not."""
         return kinds.capabilities(self._isolation, own_cores=bool(self._cpus()[1]))
 
-    def resolve(self, service: Service, fault: Fault) -> tuple[str, ...]:
-        """The ids of processes, or the links between regions, that a fault would hit now."""
-        return hits.resolve(fault, service.name, self._places, self._states())
+    def plan_heal(self, service: Service, fault: Fault, fault_id: str, among: Among = ANY) -> Heal:
+        """What undoes the fault, with all that is needed to do it from another process.
 
-    def plan_heal(self, service: Service, fault: Fault, fault_id: str) -> Heal:
-        """What undoes the fault, with all that is needed to do it from another process."""
-        hit = self.resolve(service, fault)
+        `targets` are ids of processes, or links between regions.
+        """
+        hit = hits.resolve(fault, service.name, self._places, self._states(), among)
         values = kinds.checked(fault)
         return Heal(
             fault_id,

@@ -1,0 +1,1 @@
+"""The faults, whatever the platform."""
