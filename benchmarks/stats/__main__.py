@@ -13,7 +13,17 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks.run import machine, write
-from benchmarks.stats import claims, coverage, gates, interleaved, outages, runs, steps
+from benchmarks.stats import (
+    claims,
+    coverage,
+    effects,
+    experiments,
+    gates,
+    interleaved,
+    outages,
+    runs,
+    steps,
+)
 
 
 def alarms() -> None:
@@ -38,6 +48,14 @@ FIGURES: dict[str, tuple[str, Callable[[], None]]] = {
     "coverage": ("6b. Statistics: coverage of one run's intervals", lambda: coverage.main(600)),
     "changes": ("6c. Statistics: change points beside apache-otava", changes),
     "outages": ("6d. Statistics: recovery times with false dips", lambda: outages.main(400)),
+    "experiments": (
+        "6d2. Statistics: experiments of a sound service that fail",
+        lambda: experiments.main(400),
+    ),
+    "effects": (
+        "6d3. Statistics: an effect seen by slowness alone",
+        lambda: effects.main(200),
+    ),
     "gates": ("6e. Statistics: the time of a gate", gates.main),
     "interleaved": (
         "6f. Statistics: the gate on interleaved pairs",

@@ -6,6 +6,7 @@ answering slower than it did nearly always before.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +26,10 @@ second or two, and a canary waits up to one for each answer."""
 
 SLOW_TIMES = 1.5
 """An answer is slow beyond this many times the 95th percentile of before."""
+
+FALSE_ALARMS = 0.01
+"""Of experiments without any effect, those that show one by slowness (benchmarks/stats): shared
+by all entry points that are asked."""
 
 LAST_S = 6.0
 """The stretch at the end of the run in which a fault that has ended must not show."""
@@ -89,10 +94,12 @@ def effect_of(
     for event in canary:
         if isinstance(event.get("t"), (int, float)):
             asked[event["where"], event["connection"]].append(event)
+    slower = _slower(asked, inject, heal)
     found = [
         witness
         for (where, connection), answers in sorted(asked.items())
         if (witness := _witness(where, connection, answers, inject, heal, end)) is not None
+        and (witness.how != "slow" or where in slower)
     ]
     seen_to_end = any(each.ended is not None for each in found)
     gone = replaced or {}
@@ -110,6 +117,46 @@ def effect_of(
         # Slow at the end, at one door: another saw it end, and the tail is judged by the load.
         found = [each for each in found if each.ended is not None or each.how != "slow"]
     return Effect(tuple(found), any(during) if during else None, undone)
+
+
+def _slower(
+    asked: Mapping[tuple[str, str], Sequence[Mapping[str, Any]]], inject: float, heal: float
+) -> frozenset[str]:
+    """The entry points with more slow seconds during the fault than chance puts there.
+
+    A second is slow where an answer is: one hiccup of a few answers counts once. Seconds before
+    and during are exchangeable where nothing happened (Fisher's exact test, one-sided, Bonferroni
+    over the entry points).
+    """
+    pooled: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for (where, _), answers in asked.items():
+        pooled[where] += [e for e in answers if e["ok"] and e["t"] < heal]
+    found = set()
+    for where, answers in pooled.items():
+        before = [e["latency_s"] for e in answers if e["t"] < inject]
+        if len(before) < FEWEST:
+            continue
+        limit = SLOW_TIMES * float(np.quantile(before, 0.95))
+        slow: dict[int, bool] = {}
+        for event in answers:
+            second = math.floor(event["t"] - inject)
+            slow[second] = slow.get(second, False) or event["latency_s"] > limit
+        during = [each for second, each in slow.items() if second >= 0]
+        if _by_chance(sum(during), len(during), sum(slow.values()), len(slow)) < (
+            FALSE_ALARMS / len(pooled)
+        ):
+            found.add(where)
+    return frozenset(found)
+
+
+def _by_chance(inside: int, seconds: int, slow: int, total: int) -> float:
+    """The chance that of `slow` among `total` seconds, `inside` or more fall on `seconds`."""
+    most = min(slow, seconds)
+    ways = sum(
+        math.comb(seconds, n) * math.comb(total - seconds, slow - n)
+        for n in range(inside, most + 1)
+    )
+    return ways / math.comb(total, slow)
 
 
 def _witness(

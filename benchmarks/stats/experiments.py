@@ -1,0 +1,93 @@
+"""Whole experiments of a sound service that fail all the same, by Monte Carlo over requests.
+
+Run: python -m benchmarks.stats experiments
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import numpy as np
+from scipy import special
+
+from harness.judge.experiment.checks import ERRORS_AFTER, SETTLED_S, TAIL_TIMES
+from harness.judge.failover import LATENCY_TOLERANCE
+from harness.stats.errors import excess_p
+from harness.stats.interval import Floats
+from harness.stats.recovery import recovery
+
+SEED = 41
+BEFORE, HOLD, AFTER, LIMIT_S = 11, 10, 20, 8.0
+END = BEFORE + HOLD + AFTER
+ALLOWED = 0.001
+MEDIAN_S, SIGMA = 0.02, math.log(3.0) / 2.326
+"""The lab's own answers: 20 ms, a p99 of 60 ms."""
+
+RATES = (20, 50, 200)
+BACKGROUNDS = (0.0, 0.0001, 0.0005)
+FELT = ("nothing", "errors for 3 s", "slow for 3 s")
+
+
+def failed_by(random: np.random.Generator, rate: int, background: float, felt: str) -> set[str]:
+    """The checks that such an experiment fails: judged as harness.judge.experiment does."""
+    offered = np.full(END, float(rate))
+    latency = [MEDIAN_S * np.exp(SIGMA * random.standard_normal(rate)) for _ in range(END)]
+    errors: Floats = random.binomial(rate, background, END).astype(np.float64)
+    hit = slice(BEFORE + 1, BEFORE + 4)
+    if felt == "errors for 3 s":
+        errors[hit] = np.round(0.4 * rate)
+    elif felt == "slow for 3 s":
+        latency[hit] = [10 * each for each in latency[hit]]
+    series = {
+        "latency": np.array([np.quantile(each, 0.95) for each in latency]),
+        "errors": errors,
+        "throughput": offered - errors,
+    }
+    heal = BEFORE + HOLD
+    found = recovery(
+        np.arange(float(END)), series, BEFORE, heal, latency_tolerance=LATENCY_TOLERANCE,
+        offered=offered, errors_allowed=ALLOWED,
+    )  # fmt: skip
+    failed = set()
+    if felt == "nothing" and found.impact is not None:
+        failed.add("impact")
+    back = found.low if found.recovery is None else found.recovery
+    if found.impact is not None and (back or 0.0) - HOLD > LIMIT_S:
+        failed.add("recovery")
+    since = math.ceil(max(heal, BEFORE + (found.recovery or 0.0)) + SETTLED_S)
+    before, late = np.concatenate(latency[:BEFORE]), np.concatenate(latency[since:])
+    if np.quantile(late, 0.99) > TAIL_TIMES * np.quantile(before, 0.99):
+        failed.add("tail")
+    lost, sent = int(errors[since:].sum()), int(offered[since:].sum())
+    if lost > ALLOWED * sent and excess_p(lost, sent, ALLOWED) < ERRORS_AFTER:
+        failed.add("errors after")
+    return failed
+
+
+def main(repeats: int) -> None:
+    """Print the table."""
+    random = np.random.default_rng(SEED)
+    print(
+        f"{repeats:,} experiments a row: {BEFORE} s before, {HOLD} s of fault, {AFTER} s after.\n"
+    )
+    print("| rate | background errors | felt | impact | recovery | tail | errors after | failed |")
+    print("|---|---|---|---|---|---|---|---|")
+    for rate in RATES:
+        for background in BACKGROUNDS:
+            for felt in FELT:
+                seen: Counter[str] = Counter()
+                for _ in range(repeats):
+                    names = failed_by(random, rate, background, felt)
+                    seen.update(names)
+                    seen["any"] += bool(names - {"impact"})
+                bound = float(special.betaincinv(seen["any"] + 1, repeats - seen["any"], 0.95))
+                cells = [
+                    f"{seen[n] / repeats:.2%}"
+                    for n in ("impact", "recovery", "tail", "errors after")
+                ]
+                print(
+                    f"| {rate}/s | {background:.2%} | {felt} | {' | '.join(cells)} "
+                    f"| {seen['any'] / repeats:.2%} (at most {bound:.2%}) |",
+                    flush=True,
+                )
