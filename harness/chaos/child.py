@@ -1,13 +1,14 @@
-"""Chaos Toolkit in a process of its own: `python -m harness.chaos.child EXPERIMENT JOURNAL`.
+"""Chaos Toolkit in a process of its own: `python -m harness.chaos.child EXPERIMENT JOURNAL LIMIT`.
 
 It gets ready, says `ready`, waits for a line on standard input, runs the experiment and writes
 the journal. When standard input ends, or on SIGTERM, it ends through its rollbacks, which heal.
+An activity may take LIMIT seconds; whatever it started ends with this process.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
+import logging
 import os
 import signal
 import sys
@@ -15,40 +16,106 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from chaoslib import substitute
 from chaoslib.experiment import run_experiment
+from chaoslib.hypothesis import within_tolerance
 from chaoslib.run import RunEventHandler
-from chaoslib.types import Schedule, Strategy
+from chaoslib.types import Dry, Schedule, Strategy
 
 from harness.chaos.events import take_over_stdout, tell
+from harness.chaos.limits import limit_activities
+from harness.chaos.processes import end_session
 from harness.record.storage import write_atomic
 
-SETTINGS = {"runtime": {"rollbacks": {"strategy": "always"}}}
-"""Never the user's own: by default a signal would leave the faults where they are."""
+ROLLBACKS = "always"
+"""Where the file names no strategy: by default a signal would leave the faults where they are."""
 
 FREQUENCY_S = 1.0
+
+_ending = threading.Event()
 
 
 class _Events(RunEventHandler):  # type: ignore[misc]
     """Tells what Chaos Toolkit is doing."""
 
+    def __init__(self, document: dict[str, Any]) -> None:
+        hypothesis = document.get("steady-state-hypothesis") or {}
+        self._hypothesis = {id(probe) for probe in hypothesis.get("probes") or ()}
+        self._variables: dict[str, Any] = {}
+
+    def running(
+        self, experiment: Any, journal: Any, configuration: Any, secrets: Any, *_: Any
+    ) -> None:
+        self._variables = {"configuration": configuration, "secrets": secrets}
+
+    def start_method(self, experiment: Any) -> None:
+        tell("chaos_child", what="method")
+
+    def method_completed(self, experiment: Any, state: Any) -> None:
+        tell("chaos_child", what="method_end")
+
     def start_activity(self, activity: dict[str, Any]) -> None:
-        if activity.get("type") == "action":
+        if id(activity) not in self._hypothesis:
             tell("activity", name=activity.get("name"), what="begin")
 
     def activity_completed(self, activity: dict[str, Any], run: dict[str, Any]) -> None:
-        if activity.get("type") == "action":
-            error = run.get("exception")
-            detail = error[-1].strip() if isinstance(error, list) and error else None
-            tell(
-                "activity",
-                name=activity.get("name"),
-                what="end",
-                status=run.get("status", "interrupted"),
-                detail=detail,
-            )
+        if id(activity) in self._hypothesis:
+            return
+        if "tolerance" in activity and run.get("status") == "succeeded":
+            self._check_tolerance(activity, run)
+        error = run.get("exception")
+        detail = error[-1].strip() if isinstance(error, list) and error else None
+        tell(
+            "activity",
+            name=activity.get("name"),
+            what="end",
+            status=run.get("status", "interrupted"),
+            detail=detail,
+        )
+
+    def _check_tolerance(self, activity: dict[str, Any], run: dict[str, Any]) -> None:
+        """Chaos Toolkit itself looks at the tolerances of the hypothesis only."""
+        tolerance = activity["tolerance"]
+        try:
+            if isinstance(tolerance, str):
+                tolerance = substitute(tolerance, *self._variables.values())
+            met = within_tolerance(tolerance, run["output"], **self._variables)
+        except Exception as problem:  # noqa: BLE001 - it names itself in the verdict
+            run["status"] = "failed"
+            run["exception"] = [f"its tolerance cannot be applied: {problem}"]
+        else:
+            run["tolerance_met"] = bool(met)
+
+    def interrupted(self, experiment: Any, journal: Any) -> None:
+        tell("chaos_child", what="interrupted", detail=str(sys.exc_info()[1]))
+
+    def signal_exit(self) -> None:
+        if not _ending.is_set():
+            problem = sys.exc_info()[1]
+            tell("chaos_child", what="interrupted", detail=f"{type(problem).__name__} {problem}")
+
+    def continuous_hypothesis_completed(
+        self, experiment: Any, journal: Any, exception: Exception | None = None
+    ) -> None:
+        if exception is not None:
+            tell("chaos_child", what="interrupted", detail=str(exception))
 
 
-def main(experiment: Path, journal_path: Path) -> int:
+class _Controls(logging.Handler):
+    """Tells of controls that failed: Chaos Toolkit only logs them, for debugging, and goes on."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        problem = record.exc_info[1] if record.exc_info else None
+        if problem is None or "ontrol" not in text or "interrupted" in text:
+            return
+        name = text.split("'")[1] if "'" in text else text
+        tell(
+            "chaos_child", what="control", name=name, detail=f"{type(problem).__name__}: {problem}"
+        )
+
+
+def main(experiment: Path, journal_path: Path, limit_s: float) -> int:
     """Run one experiment; 0 when Chaos Toolkit came to its end, whatever it found."""
     take_over_stdout()
     document = json.loads(experiment.read_text(encoding="utf-8"))
@@ -56,27 +123,57 @@ def main(experiment: Path, journal_path: Path) -> int:
     if not sys.stdin.readline():
         return 1
     threading.Thread(target=_end_with_owner, daemon=True).start()
-    schedule = Schedule(continuous_hypothesis_frequency=FREQUENCY_S)
-    with contextlib.suppress(ValueError):  # a signal of ours comes back as a handler's ValueError
+    limit_activities(limit_s)
+    _listen_to_log()
+    _read_dry(document)
+    try:
         journal = run_experiment(
             document,
-            settings=SETTINGS,
+            settings={"runtime": {"rollbacks": {"strategy": _rollbacks(document)}}},
             strategy=Strategy.CONTINUOUS,
-            schedule=schedule,
-            event_handlers=[_Events()],
+            schedule=Schedule(continuous_hypothesis_frequency=FREQUENCY_S),
+            event_handlers=[_Events(document)],
         )
         text = json.dumps(journal, indent=1, default=str) + "\n"
         write_atomic(journal_path, text)
         tell("chaos_child", what="end", status=journal["status"], deviated=journal["deviated"])
+    except ValueError:  # a signal of ours comes back as a handler's ValueError
+        if not _ending.is_set():
+            raise
+    finally:
+        end_session()
     return 0
+
+
+def _rollbacks(document: dict[str, Any]) -> str:
+    """The strategy that the file asks for; the faults of the harness are healed all the same."""
+    asked = ((document.get("runtime") or {}).get("rollbacks") or {}).get("strategy")
+    return str(asked or ROLLBACKS)
+
+
+def _read_dry(document: dict[str, Any]) -> None:
+    """Chaos Toolkit's library knows `dry` as its own type only, its files as a word."""
+    for part in (document, *(document.get("method") or ()), *(document.get("rollbacks") or ())):
+        if isinstance(part.get("dry"), str):
+            part["dry"] = Dry.from_string(part["dry"])
+
+
+def _listen_to_log() -> None:
+    log = logging.getLogger("chaostoolkit")
+    log.setLevel(logging.DEBUG)
+    plain = logging.StreamHandler()
+    plain.setLevel(logging.WARNING)
+    for handler in (plain, _Controls()):
+        log.addHandler(handler)
 
 
 def _end_with_owner() -> None:
     """Treat the end of standard input as SIGTERM: the rollbacks run."""
     while sys.stdin.readline():
         continue
+    _ending.set()
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))
+    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])))

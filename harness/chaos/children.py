@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from harness.chaos.processes import end_session
 from harness.errors import PlatformError
 
 Message = dict[str, Any]
@@ -133,6 +134,7 @@ class Child:
         if not self.wait(self._grace_s):
             self._process.kill()
             self._process.wait()
+        end_session(self._process.pid)
         self._reader.join(END_S)
         if self._process.stdout is not None:
             self._process.stdout.close()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import difflib
+import importlib
+import json
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -14,7 +16,9 @@ from pydantic.dataclasses import dataclass
 
 from harness.catalog.expectations import Expectations
 from harness.catalog.yaml_documents import read_mapping
+from harness.chaos.method import ACTIONS, Method, all_activities, has_signature, method_of
 from harness.chaos.model import (
+    LEAST_BEFORE_S,
     BaseLoad,
     BlastRadius,
     Experiment,
@@ -23,19 +27,25 @@ from harness.chaos.model import (
     Timeline,
 )
 from harness.errors import CatalogError, ExperimentError
-from harness.platform.model import Fault
 
 EXTENSION = "harness"
-ACTIONS = "harness.chaos.actions"
+SUFFIXES = (".yaml", ".yml", ".json")
+ACTIVITY_S = 2.0
+"""What an activity without a pause is taken to last, where nothing says how long a method does."""
+
 _STRICT = ConfigDict(extra="forbid")
 
 
 @dataclass(frozen=True, config=_STRICT)
 class _Stages:
-    """The seconds around the fault; how long it holds stands in the method's own pauses."""
+    """The seconds around the fault; how long it holds stands in the method's own pauses.
+
+    `during_s` is for a method that injects nothing by the harness: how long it lasts.
+    """
 
     before_s: float = 12.0
     after_s: float = 16.0
+    during_s: float | None = None
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -45,8 +55,8 @@ class _Extension:
     name: str
     teaches: str
     incident: str
-    load: BaseLoad
-    expect: Expectations
+    load: BaseLoad = BaseLoad()
+    expect: Expectations = Expectations()
     needs: Needs = Needs()
     timeline: _Stages = _Stages()
     blast_radius: BlastRadius = BlastRadius()
@@ -87,13 +97,8 @@ def load_experiment(
     _configure(path, document, parameters or {})
     _validate(path, document)
     extension = _extension(path, document)
-    faults, during_s = _faults(path, document)
-    stages = extension.timeline
-    if stages.before_s < 1 or stages.after_s < 1 or during_s <= 0:
-        raise ExperimentError(
-            f"{path}: a stage without seconds",
-            "give timeline.before_s, timeline.after_s and pauses.after of each injection",
-        )
+    method = method_of(path, document, _resolved(path, document))
+    timeline = _timeline(path, document, extension.timeline, method)
     return Experiment(
         name=path.stem,
         path=path,
@@ -102,13 +107,15 @@ def load_experiment(
         incident=" ".join(extension.incident.split()),
         document=document,
         needs=extension.needs,
-        faults=faults,
+        faults=method.faults,
         load=extension.load,
-        timeline=Timeline(stages.before_s, during_s, stages.after_s),
+        timeline=timeline,
         blast_radius=extension.blast_radius,
         guards=extension.guards,
         expect=extension.expect,
         platforms=extension.platforms,
+        method=method,
+        ordinary=not method.faults and not _own(document),
     )
 
 
@@ -120,7 +127,7 @@ def shortened(experiment: Experiment, before_s: float, after_s: float) -> Experi
 
 def _find(name: str, root: Path) -> Path:
     for path in (root / "experiments" / f"{name.removesuffix('.yaml')}.yaml", Path(name)):
-        if path.suffix in {".yaml", ".yml"} and path.is_file():
+        if path.suffix in SUFFIXES and path.is_file():
             return path
     names = experiment_names(root)
     near = difflib.get_close_matches(name, names, n=1)
@@ -131,6 +138,14 @@ def _find(name: str, root: Path) -> Path:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    if path.suffix == ".json":
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ExperimentError(f"{path}: not JSON ({error})", "see: chaos validate") from None
+        if not isinstance(found, dict):
+            raise ExperimentError(f"{path}: not a mapping", "see: chaos validate")
+        return found
     try:
         return read_mapping(path)
     except CatalogError as error:
@@ -166,6 +181,8 @@ def _adapt(path: Path, document: dict[str, Any], platform: str) -> None:
 def _configure(path: Path, document: dict[str, Any], parameters: Mapping[str, Any]) -> None:
     """Put the parameters into `configuration`, where the document's own defaults stand."""
     configuration = document.get("configuration") or {}
+    if not isinstance(configuration, dict):
+        raise ExperimentError(f"{path}: configuration is {configuration!r}", "give a mapping")
     for key, value in parameters.items():
         if key not in configuration:
             known = ", ".join(configuration) or "none"
@@ -180,8 +197,14 @@ def _validate(path: Path, document: dict[str, Any]) -> None:
     from chaoslib.exceptions import ChaosException  # noqa: PLC0415 - slow to import
     from chaoslib.experiment import ensure_experiment_is_valid  # noqa: PLC0415
 
+    checked = copy.deepcopy(document)
     try:
-        ensure_experiment_is_valid(copy.deepcopy(document))
+        for activity in all_activities(checked):
+            provider = activity.get("provider") or {}
+            if provider.get("type") == "python" and not has_signature(provider):
+                provider.update(module=ACTIONS, func="heal", arguments={})  # nothing to bind
+        ensure_experiment_is_valid(checked)
+        _validate_controls(path, document)
     except ChaosException as problem:
         raise ExperimentError(
             f"{path}: {' '.join(str(problem).split())}", "see: chaos validate"
@@ -192,9 +215,33 @@ def _validate(path: Path, document: dict[str, Any]) -> None:
         ) from None
 
 
+def _validate_controls(path: Path, document: Mapping[str, Any]) -> None:
+    """Chaos Toolkit goes on without a control that it cannot load; what it guards is unguarded."""
+    hypothesis = document.get("steady-state-hypothesis") or {}
+    for part in (document, hypothesis, *all_activities(document)):
+        for control in part.get("controls") or ():
+            module = (control.get("provider") or {}).get("module")
+            try:
+                if module is not None:
+                    importlib.import_module(module)
+            except Exception as problem:  # noqa: BLE001 - whatever its import raises
+                raise ExperimentError(
+                    f"{path}: control {control.get('name')!r} cannot be loaded: {problem}",
+                    f"install {module}, or leave the control out",
+                ) from None
+
+
+def _own(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The entries of the harness among the extensions."""
+    return [e for e in document.get("extensions") or () if e.get("name") == EXTENSION]
+
+
 def _extension(path: Path, document: Mapping[str, Any]) -> _Extension:
-    found = [e for e in document.get("extensions") or () if e.get("name") == EXTENSION]
-    if len(found) != 1:
+    found = _own(document)
+    if not found:
+        about = str(document["description"])
+        return _Extension(EXTENSION, about, f"What {path.name} does.")
+    if len(found) > 1:
         raise ExperimentError(
             f"{path}: extensions: {len(found)} entries named {EXTENSION!r}", "give one"
         )
@@ -219,31 +266,54 @@ def _extension(path: Path, document: Mapping[str, Any]) -> _Extension:
         ) from None
 
 
-def _faults(path: Path, document: Mapping[str, Any]) -> tuple[tuple[Fault, ...], float]:
-    """The faults of the method with their parameters filled in, and how long they hold (s)."""
-    from chaoslib import substitute  # noqa: PLC0415
-    from chaoslib.configuration import load_configuration  # noqa: PLC0415 - slow to import
+def _resolved(path: Path, document: dict[str, Any]) -> dict[str, Any]:
+    """The configuration with what is to be asked for; a probe's answer takes its place.
 
-    configuration = load_configuration(document.get("configuration") or {})
-    faults, held = [], 0.0
-    for step in document["method"]:
-        provider = step.get("provider") or {}
-        if (provider.get("module"), provider.get("func")) != (ACTIONS, "inject"):
-            continue
-        arguments = dict(substitute(provider.get("arguments") or {}, configuration, {}))
-        kind = arguments.pop("fault", None)
-        if not isinstance(kind, str):
+    Raises ExperimentError naming a parameter that cannot be resolved.
+    """
+    from chaoslib.configuration import (  # noqa: PLC0415 - slow to import
+        load_configuration,
+        load_dynamic_configuration,
+    )
+    from chaoslib.secret import load_secrets  # noqa: PLC0415
+
+    given = document.get("configuration") or {}
+    kinds = {key: v.get("type") for key, v in given.items() if isinstance(v, dict) and "type" in v}
+    for key, kind in kinds.items():
+        if kind not in {"env", "probe"}:
             raise ExperimentError(
-                f"{path}: {step.get('name')}: arguments.fault is {kind!r}", "name a kind of fault"
+                f"{path}: configuration.{key}: type {kind!r} is not known here",
+                "give a value, or type env or probe",
             )
-        faults.append(Fault(kind, arguments))
-        pause = substitute((step.get("pauses") or {}).get("after", 0), configuration, {})
-        try:
-            held += float(pause)
-        except (TypeError, ValueError):
+    found: dict[str, Any] = load_configuration(copy.deepcopy(given))
+    asked = [key for key, kind in kinds.items() if kind == "probe"]
+    if not asked:
+        return found
+    found = load_dynamic_configuration(found, load_secrets(document.get("secrets") or {}, found))
+    for key in asked:
+        if key not in found:
+            name = given[key].get("name")
             raise ExperimentError(
-                f"{path}: {step.get('name')}: pauses.after is {pause!r}", "give seconds"
-            ) from None
-    if not faults:
-        raise ExperimentError(f"{path}: its method injects nothing", f"use {ACTIONS}.inject")
-    return tuple(faults), held
+                f"{path}: configuration.{key}: its probe {name!r} failed",
+                "correct the probe, or give a value: --set",
+            )
+        given[key] = found[key]
+    return found
+
+
+def _timeline(path: Path, document: Mapping[str, Any], stages: _Stages, method: Method) -> Timeline:
+    during = method.healed_s - method.first_s
+    if not method.faults:
+        count = len(document["method"])
+        during = stages.during_s or max(method.duration_s, ACTIVITY_S) + ACTIVITY_S * count
+    if stages.after_s < 1 or during <= 0:
+        raise ExperimentError(
+            f"{path}: a stage without seconds",
+            "give timeline.before_s, timeline.after_s and pauses.after of each injection",
+        )
+    if stages.before_s < LEAST_BEFORE_S:
+        raise ExperimentError(
+            f"{path}: extensions.{EXTENSION}.timeline.before_s is {stages.before_s:g}",
+            f"give at least {LEAST_BEFORE_S:g}: the range before the fault is estimated from it",
+        )
+    return Timeline(stages.before_s, during, stages.after_s, method.first_s)

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.catalog.expectations import Expectations
+from harness.chaos.method import Method
 from harness.platform.model import Fault, Heal, Through
 
 Phase = Literal["before", "during", "after"]
+LEAST_BEFORE_S = 10.0
+"""Without so many seconds before a fault nobody can say what is usual (harness.stats.recovery)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +46,23 @@ class BaseLoad:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """Seconds of each phase; `during` runs from the first injection to the heal."""
+    """Seconds of each phase; `during` runs from the first injection to the last heal.
+
+    `lead_s`: what the method does before it first injects.
+    """
 
     before_s: float
     during_s: float
     after_s: float
+    lead_s: float = 0.0
+
+    @property
+    def limit_s(self) -> float:
+        """What an activity without a timeout may take: a third of the time after it, 5 s at least.
+
+        The heal and the tail after it must fit into the rest.
+        """
+        return max(5.0, (self.during_s + self.after_s) / 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +95,7 @@ class Experiment:
     """One experiment file: a Chaos Toolkit document with what the harness adds to it.
 
     `document` is the Chaos Toolkit document as it is run. `faults` are those of its method, in
-    order.
+    order; `method` says when. `ordinary`: it knows nothing of the harness.
     """
 
     name: str
@@ -97,6 +112,8 @@ class Experiment:
     guards: Guards
     expect: Expectations
     platforms: tuple[str, ...] = ("lab", "kubernetes")
+    method: Method = field(default_factory=Method)
+    ordinary: bool = False
 
 
 @dataclass(frozen=True, slots=True)

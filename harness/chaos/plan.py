@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from harness.catalog.model import Service
 from harness.chaos.confirmed import STOPPING, new_fault_id, share_of, taken, too_wide
-from harness.chaos.experiment import ACTIONS
 from harness.chaos.guards import error_objective
+from harness.chaos.method import ACTIONS
 from harness.chaos.model import Experiment, ExperimentPlan, Hit, Step
 from harness.errors import CapabilityMissing, ExperimentError, PlatformError
 from harness.faults.draw import Among
@@ -136,22 +136,24 @@ def timeline(experiment: Experiment) -> tuple[Step, ...]:
     """When what will happen, in seconds from the start of the load."""
     stages, load = experiment.timeline, experiment.load
     begin = WARMUP_S + stages.before_s
+    injected = begin + stages.lead_s
     steps = [
         Step(0.0, f"load begins: {load.rate:g} requests/s through {load.through}"),
         Step(WARMUP_S, "before: what is usual is measured"),
-        *(
-            Step(begin, f"inject {fault.kind} {_words(fault)}".rstrip())
-            for fault in experiment.faults
-        ),
     ]
+    for act in experiment.method.acts:
+        what = "heal" if act.fault is None else f"inject {act.fault.kind} {_words(act.fault)}"
+        steps.append(Step(begin + act.at_s, what.rstrip()))
+    last = steps[-1].what
+    if last != "heal":
+        what = "heal" if experiment.faults else "the method ends"
+        steps.append(Step(injected + stages.during_s, what))
     if load.spike is not None:
-        at = begin + load.spike.at_s
+        at = injected + load.spike.at_s
         steps.append(Step(at, f"load times {load.spike.factor:g} for {load.spike.duration_s:g} s"))
-    steps += [
-        Step(begin + stages.during_s, "heal"),
-        Step(begin + stages.during_s + stages.after_s + SLACK_S, "load ends; writes are read back"),
-    ]
-    return tuple(steps)
+    end = injected + stages.during_s + stages.after_s + SLACK_S
+    steps.append(Step(end, "load ends; writes are read back"))
+    return tuple(sorted(steps, key=lambda step: step.at_s))
 
 
 def check(plan: ExperimentPlan) -> None:

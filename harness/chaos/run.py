@@ -37,6 +37,7 @@ from harness.load.driver import LoadDriver
 from harness.platform.model import Target
 from harness.platform.watcher import Watcher
 from harness.record import RunRecord, RunWriter
+from harness.record.redact import redact
 from harness.record.storage import write_atomic
 from harness.run import Session
 from harness.traffic import scenario_environment
@@ -148,10 +149,20 @@ class ExperimentRun:
                     self._turn(load, chaos)
                 except KeyboardInterrupt:
                     self._interrupt(load, chaos)
-            if not self._state.ended:
-                chaos.close()
-                chaos.wait(END_S)
+            self._end(chaos)
             self._drain()
+
+    def _end(self, chaos: Child) -> None:
+        """End Chaos Toolkit where it still runs though the load has ended, and say so."""
+        if self._state.ended:
+            return
+        if self._state.told_to_go and not self._state.aborted:
+            detail = "The load ended before Chaos Toolkit did"
+            self._event({"type": "chaos", "what": "overrun", "detail": detail})
+        chaos.close()
+        if not chaos.wait(END_S):
+            detail = f"Chaos Toolkit did not end within {END_S:g} s and was killed"
+            self._event({"type": "chaos", "what": "overrun", "detail": detail})
 
     def _turn(self, load: LoadDriver, chaos: Child) -> None:
         for message in load.poll(POLL_S):
@@ -223,9 +234,21 @@ class ExperimentRun:
     def _chaos_ended(self, message: Message) -> None:
         if not self._state.ended and not self._state.aborted:
             self._state.aborted = "the chaos child died"
-            self._state.problem = f"the chaos child ended by itself (code {message['code']})"
+            last = self._keep_log()
+            self._state.problem = f"Chaos Toolkit ended by itself (code {message['code']}){last}"
             undo_all(self.session.platform, self._ledger, self._tell)
         self._state.ended = True
+
+    def _keep_log(self) -> str:
+        """Keep what Chaos Toolkit wrote beside the record; returns its last line, for a reason."""
+        try:
+            text = (self._scratch / "chaos.log").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return ""
+        text = str(redact(text))
+        write_atomic(self._writer.directory / "chaos.log", text)
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        return f": {lines[-1]} (see chaos.log)" if lines else ""
 
     def _event(self, message: Message) -> None:
         event = {
@@ -244,11 +267,16 @@ class ExperimentRun:
 
     def _notice(self, message: Message, at: float | None) -> None:
         """The instants of the injection and of the heal."""
-        if message["type"] != "chaos" or at is None:
+        if at is None or message["type"] not in {"chaos", "chaos_child"}:
             return
         state, what = self._state, message["what"]
-        if what == "inject" and state.injected is None:
-            state.injected = at
+        if message["type"] == "chaos_child":
+            if not self.experiment.faults and what in {"method", "method_end"}:
+                state.injected = at if what == "method" else state.injected
+                state.healed = at if what == "method_end" else None
+        elif what == "inject":
+            state.injected = at if state.injected is None else state.injected
+            state.healed = None
         elif what in {"healed", "heal_failed"} and not self._ledger_holds_more(message):
             state.healed = at
 
@@ -270,7 +298,11 @@ class ExperimentRun:
         write_atomic(document, json.dumps(self.experiment.document, default=str))
         return Child(
             "harness.chaos.child",
-            [str(document), str(self._writer.directory / "journal.json")],
+            [
+                str(document),
+                str(self._writer.directory / "journal.json"),
+                f"{self.experiment.timeline.limit_s:g}",
+            ],
             self._inbox,
             environment={
                 **os.environ,

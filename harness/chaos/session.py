@@ -76,11 +76,12 @@ def load_plan(ready: Session, experiment: Experiment) -> LoadPlan:
 def profile_of(experiment: Experiment, seed: int | None = None) -> LoadProfile:
     """The base load over all stages, with the spike where one is asked for; open model."""
     stages, load = experiment.timeline, experiment.load
-    hold = stages.before_s + stages.during_s + stages.after_s + SLACK_S
+    before = stages.before_s + stages.lead_s
+    hold = before + stages.during_s + stages.after_s + SLACK_S
     warm = Segment("warmup", WARMUP_S, load.rate / 2, load.rate)
     pieces = [(hold, load.rate)]
     if load.spike is not None:
-        lead = stages.before_s + load.spike.at_s
+        lead = before + load.spike.at_s
         rest = hold - lead - load.spike.duration_s
         pieces = [
             (lead, load.rate),

@@ -125,12 +125,62 @@ def show(name: str, parameters: dict[str, Any]) -> None:
     wanted = {
         key: getattr(found.expect, key)
         for key in found.expect.__slots__
-        if getattr(found.expect, key) not in {None, False}
+        if getattr(found.expect, key) is not None and getattr(found.expect, key) is not False
     }
     click.echo(f"expects     {', '.join(f'{key} {value}' for key, value in wanted.items())}")
     settings = found.document.get("configuration") or {}
     if settings:
         click.echo(f"parameters  {', '.join(f'{key}={value}' for key, value in settings.items())}")
+
+
+@group.command("new")
+@click.argument("name")
+@click.option("--fault", required=True, help="The kind of fault: `harness lab faults`.")
+@click.option(
+    "--set",
+    "arguments",
+    multiple=True,
+    callback=parameters_of,
+    metavar="NAME=VALUE",
+    help="An argument of the fault (region, count, share, …); may be given again.",
+)
+@click.option("--hold", default=10.0, show_default=True, help="How long it holds, in seconds.")
+def new(name: str, fault: str, arguments: dict[str, Any], hold: float) -> None:
+    """Write experiments/NAME.yaml with one fault, to be edited."""
+    from harness.catalog import project_root
+    from harness.chaos.new import new_experiment
+
+    path = new_experiment(name, project_root(), fault, arguments, hold)
+    click.echo(f"wrote {path}; next: harness experiment plan {name}")
+
+
+@group.command("lint")
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+def lint(paths: tuple[Path, ...]) -> int:
+    """Check every experiment in PATHS (files or folders; default: experiments/), for CI.
+
+    Each is read as it is on every platform. A line for each file; exit code 2 if one has a fault.
+    """
+    from harness.catalog import project_root
+    from harness.chaos.experiment import SUFFIXES, load_experiment
+    from harness.errors import HarnessError
+
+    root = project_root()
+    code = 0
+    for given in paths or (root / "experiments",):
+        inside = sorted(each for each in given.glob("*") if each.suffix in SUFFIXES)
+        if not inside and not given.is_file():
+            raise UsageError(f"{given} holds no experiment", f"name files of {', '.join(SUFFIXES)}")
+        for path in inside or [given]:
+            try:
+                for platform in load_experiment(str(path), root).platforms:
+                    load_experiment(str(path), root, platform=platform)
+            except HarnessError as problem:
+                code = problem.exit_code
+                click.echo(str(problem))
+            else:
+                click.echo(f"{path}: sound")
+    return code
 
 
 @group.command("plan")
@@ -167,9 +217,34 @@ def plan(name: str, parameters: dict[str, Any], *, as_json: bool, **words: Any) 
 @where_options
 @PROMETHEUS_OPTION
 @click.option("--yes", is_flag=True, help="Do not ask before a platform other than the lab is hit.")
+@click.option(
+    "--load",
+    "loaded",
+    metavar="SERVICE",
+    help="Run an ordinary Chaos Toolkit file under the load of SERVICE, and judge that too.",
+)
+@click.option(
+    "--dry",
+    type=click.Choice(("activities", "actions", "probes", "pause")),
+    help="What Chaos Toolkit leaves out; a dry run proves nothing.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON on stdout.")
-def run(name: str, parameters: dict[str, Any], *, yes: bool, as_json: bool, **words: Any) -> int:
-    """Run NAME under load and judge it. Ctrl-C heals."""
+def run(
+    name: str,
+    parameters: dict[str, Any],
+    *,
+    yes: bool,
+    as_json: bool,
+    loaded: str | None,
+    dry: str | None,
+    **words: Any,
+) -> int:
+    """Run NAME under load and judge it; Ctrl-C heals.
+
+    A Chaos Toolkit file that knows nothing of the harness is run as it is, without load.
+    """
+    from dataclasses import replace
+
     from harness.catalog import project_root
     from harness.chaos.experiment import load_experiment
     from harness.chaos.plan import check, plan_experiment
@@ -180,13 +255,19 @@ def run(name: str, parameters: dict[str, Any], *, yes: bool, as_json: bool, **wo
     from harness.report.gameday_files import write_experiment_reports
 
     experiment = load_experiment(name, project_root(), parameters, words["platform"])
+    if dry is not None:
+        experiment = replace(experiment, document={**experiment.document, "dry": dry})
+    if experiment.ordinary and loaded is None:
+        return _run_plain(experiment, words["results"], as_json=as_json)
+    if loaded is not None:
+        words["service"] = loaded
     options = run_options_of(**words)
     with experiment_session(experiment, options, _say) as ready:
         found = plan_experiment(experiment, ready.service, ready.platform)
         check(found)
         if not as_json:
             print_plan(experiment, found)
-        confirm(found.service, found.platform, "break it", yes=yes)
+        confirm(found, yes=yes)
         progress = Progress(experiment)
         record = ExperimentRun(ready, experiment, progress.hear).run(found)
         verdict = judge_experiment(record)
@@ -199,16 +280,38 @@ def run(name: str, parameters: dict[str, Any], *, yes: bool, as_json: bool, **wo
     return verdict.exit_code
 
 
-def confirm(service: str, platform: str, purpose: str, *, yes: bool) -> None:
+def _run_plain(experiment: Experiment, results: Path | None, *, as_json: bool) -> int:
+    from harness.catalog import project_root
+    from harness.chaos.plain import run_plain
+
+    def hear(message: dict[str, Any]) -> None:
+        if message["type"] == "activity" and message.get("what") == "end":
+            click.echo(f"{message.get('status')}: {message.get('name')}", err=True)
+
+    verdict, directory = run_plain(experiment, results or project_root() / "results", hear)
+    if as_json:
+        shown = verdict.as_dict() | {"record": str(directory)}
+        click.echo(json.dumps(shown, indent=1, default=str))
+        return verdict.exit_code
+    click.echo(f"{verdict.outcome.upper()}  {experiment.name}: {experiment.title}")
+    for reason in verdict.reasons:
+        click.echo(f" - {reason}")
+    click.echo(f"record  {directory}")
+    return verdict.exit_code
+
+
+def confirm(plan: ExperimentPlan, *, yes: bool) -> None:
     """Ask for the service's name before anything but the lab is broken.
 
     Raises UsageError when the answer is another word, or nobody is there to be asked.
     """
-    from harness import guard
-
-    if platform != "lab" and not yes:
-        unasked = UsageError(f"{platform} would be hit and nobody can be asked", "add --yes")
-        guard.confirm(service, f"type {service} to {purpose} on {platform}", unasked)
+    if plan.platform == "lab" or yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError(f"{plan.platform} would be hit and nobody can be asked", "add --yes")
+    word = click.prompt(f"type {plan.service} to break it on {plan.platform}", err=True)
+    if word != plan.service:
+        raise UsageError(f"{word!r} is not {plan.service}", "nothing was touched")
 
 
 def print_plan(experiment: Experiment, plan: ExperimentPlan) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from harness.cli.options import ALLOW_TARGET_OPTION, DURATION, EARLY_END_OPTION, RATE, with_options
+from harness.cli.options import DURATION, EARLY_END_OPTION, RATE, with_options
 
 PLACE_OPTIONS = (
     click.option(
@@ -29,7 +29,6 @@ PLACE_OPTIONS = (
     click.option("--load-namespace", help="Where the load Jobs go (default: --namespace)."),
     click.option("--target", metavar="URL", help="Drive this URL instead of the Service."),
     click.option("--production", is_flag=True, help="Confirm that production is meant."),
-    ALLOW_TARGET_OPTION,
     click.option("--image", default="codai-harness:dev", show_default=True, help="Of the pods."),
     click.option(
         "--workers",

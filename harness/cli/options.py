@@ -188,22 +188,12 @@ ARRIVAL_OPTIONS = (
 )
 """When requests are due, for every command that does not choose that itself."""
 
-ALLOW_TARGET_OPTION = click.option(
-    "--allow-target",
-    "allow_targets",
-    multiple=True,
-    metavar="HOST",
-    envvar="HARNESS_ALLOW_TARGETS",
-    help="Load this host although the catalogue does not know it; may be given again.",
-)
-
 DEPLOYMENT_OPTIONS = (
     click.option("--scenario", help="A file in scenarios/ instead of the service's own."),
     *PLACE_OPTIONS,
     click.option("--target", metavar="URL", help="Drive this URL instead of the lab."),
     click.option("--environment", help="Drive an environment named in the catalogue."),
     click.option("--production", is_flag=True, help="Confirm that production is meant."),
-    ALLOW_TARGET_OPTION,
     click.option(
         "--through",
         type=click.Choice(["service", "edge", "global"]),

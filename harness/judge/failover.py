@@ -43,12 +43,16 @@ LATENCY_BURN_RATE = 6.0
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """Where the experiment's stages begin and end."""
+    """Where the experiment's stages begin and end.
+
+    `usual_until`: where what is usual ends, if another fault came between it and the injection.
+    """
 
     before: float
     inject: float
     heal: float
     end: float
+    usual_until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,36 @@ def stages_of(record: RunRecord) -> Stages | None:
     )
 
 
+def stages_of_faults(record: RunRecord, whole: Stages) -> tuple[tuple[str, Stages], ...]:
+    """The kinds and stages of each fault that was healed before the next; () where one was.
+
+    What is usual is taken from before the first.
+    """
+    held: set[str] = set()
+    found: list[tuple[list[str], float, float]] = []
+    for event in record.events_of("chaos"):
+        at, what, fault = event.get("t"), event["what"], str(event.get("fault_id"))
+        if not isinstance(at, (int, float)):
+            continue
+        if what == "inject":
+            if not held:
+                found.append(([], at, whole.heal))
+            found[-1][0].append(str(event.get("kind")))
+            held.add(fault)
+        elif what == "healed" and fault in held:
+            held.remove(fault)
+            if not held:
+                kinds, begun, _ = found[-1]
+                found[-1] = (kinds, begun, at)
+    if len(found) < 2:  # noqa: PLR2004 - one fault has the stages of the whole
+        return ()
+    ends = [*(begun for _, begun, _ in found[1:]), whole.end]
+    return tuple(
+        (" + ".join(kinds), Stages(whole.before, begun, healed, end, whole.inject))
+        for (kinds, begun, healed), end in zip(found, ends, strict=True)
+    )
+
+
 def recovery_of(
     record: RunRecord, stages: Stages, q: float = 0.95, *, own_delay: Floats | None = None
 ) -> Recovery:
@@ -106,18 +140,18 @@ def recovery_of(
     `own_delay` (`own_delay_of`) is taken off the latencies after the injection. Raises
     DataError where the stage before is shorter than ten seconds.
     """
-    begin, end = int(np.ceil(stages.before)), int(stages.end)
-    seconds = np.arange(begin, end)
+    since, until = int(stages.inject), int(stages.usual_until or stages.inject)
+    usual = np.arange(int(np.ceil(stages.before)), until)
+    rows = np.concatenate([usual, np.arange(since, int(stages.end))])
+    seconds = np.concatenate([usual + since - until, rows[len(usual) :]])
     due, done = record.series("due"), record.series("done")
-    offered = due.offered[begin:end]
-    latency = record.quantile_series(q)[begin:end].copy()
+    latency = record.quantile_series(q)[rows].copy()
     if own_delay is not None:
-        since = int(stages.inject) - begin
-        latency[since:] -= own_delay[begin + since : end]
+        latency[len(usual) :] -= own_delay[rows[len(usual) :]]
     series = {
         "latency": np.maximum(latency, unfelt_s(record)),
-        "errors": due.lost[begin:end],
-        "throughput": done.completed[begin:end],
+        "errors": due.lost[rows],
+        "throughput": done.completed[rows],
     }
     return recovery(
         seconds,
@@ -125,7 +159,7 @@ def recovery_of(
         stages.inject,
         stages.heal,
         latency_tolerance=LATENCY_TOLERANCE,
-        offered=offered,
+        offered=due.offered[rows],
         errors_allowed=errors_allowed(record),
     )
 
@@ -151,7 +185,8 @@ def own_delay_of(record: RunRecord, stages: Stages, q: float) -> Floats:
             # The second of an answer; those it was due in come before.
             due = slice(max(int(second - delay), 0), second + 1)
             found[due] = np.maximum(found[due], delay)
-    usual = found[int(np.ceil(stages.before)) : int(stages.inject)]
+    until = int(stages.usual_until or stages.inject)
+    usual = found[int(np.ceil(stages.before)) : until]
     return np.maximum(found - np.quantile(usual, USUAL), 0.0)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,9 +14,13 @@ import yaml
 
 from harness.catalog import project_root
 from harness.chaos.experiment import experiment_names, load_experiment
-from harness.chaos.plan import SLACK_S, WARMUP_S
+from harness.chaos.method import ACTIONS
+from harness.chaos.model import LEAST_BEFORE_S, Experiment
+from harness.chaos.plan import SLACK_S, WARMUP_S, timeline
+from harness.chaos.session import profile_of
 from harness.cli import run
 from harness.errors import ExperimentError
+from harness.stats.recovery import LEAST_BASELINE
 
 ROOT = project_root()
 NAMES = experiment_names(ROOT)
@@ -112,7 +118,7 @@ def _provider(**fields: Any) -> Callable[[Document], object]:
     [
         (_remove("title"), "title"),
         (_remove("method"), "method"),
-        (_remove("extensions"), "0 entries named 'harness'"),
+        (lambda document: document["extensions"].append(document["extensions"][0]), "2 entries"),
         (_harness(load={"rate": "fast"}), "load.rate"),
         (_harness(expect={"recovery": 3}), "expect.recovery: no such field"),
         (_harness(incidents="x"), "incidents"),
@@ -157,4 +163,125 @@ def test_an_extension_that_is_no_mapping_is_said_so(tmp_path: Path) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text(yaml.safe_dump(document))
     with pytest.raises(ExperimentError, match=r"bad.yaml: not a Chaos Toolkit experiment"):
+        load_experiment(str(path), ROOT)
+
+
+def _case(**changes: Any) -> Document:
+    document: Document = yaml.safe_load((ROOT / "experiments" / "kill-replica.yaml").read_text())
+    return document | changes
+
+
+def _load(tmp_path: Path, document: Document) -> Experiment:
+    path = tmp_path / "case.yaml"
+    path.write_text(yaml.safe_dump(document))
+    return load_experiment(str(path), ROOT)
+
+
+def _inject(fault: str, after: float, **fields: Any) -> Document:
+    arguments = {"fault": fault, "region": "us-east-1", "count": 1}
+    provider = {"type": "python", "module": ACTIONS, "func": "inject", "arguments": arguments}
+    return {"type": "action", "name": fault, "provider": provider, "pauses": {"after": after}} | (
+        fields
+    )
+
+
+def _heal(after: float = 2) -> Document:
+    provider = {"type": "python", "module": ACTIONS, "func": "heal"}
+    return {"type": "action", "name": "heal", "provider": provider, "pauses": {"after": after}}
+
+
+SLEEP: Document = {"type": "action", "name": "wait", "provider": {
+    "type": "process", "path": "sleep", "arguments": "3"}}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"rollbacks": [_inject("fail-region", 0)]}, "its rollbacks inject a fault"),
+        (
+            {"method": [_inject("kill-replicas", 4)], "rollbacks": []},
+            "nothing heals kill-replicas; end the method, or the rollbacks, with",
+        ),
+        ({"configuration": "x"}, "configuration is 'x'; give a mapping"),
+        ({"configuration": {"region": {"type": "vault"}}}, "configuration.region: type 'vault'"),
+        (
+            {"controls": [{"name": "c", "provider": {"type": "python", "module": "no_such"}}]},
+            "control 'c' cannot be loaded: No module named 'no_such'",
+        ),
+    ],
+)
+def test_a_file_that_cannot_end_well_is_refused(
+    changes: Document, said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ExperimentError, match=re.escape(said)):
+        _load(tmp_path, _case(**changes))
+
+
+def test_a_before_too_short_for_a_range_is_refused(tmp_path: Path) -> None:
+    document = _case()
+    document["extensions"][0]["timeline"]["before_s"] = 9.5
+    with pytest.raises(ExperimentError, match=r"before_s is 9\.5; give at least 10"):
+        _load(tmp_path, document)
+    assert LEAST_BEFORE_S == LEAST_BASELINE
+
+
+def test_faults_in_a_row_each_have_their_place_and_the_load_lasts_for_all(tmp_path: Path) -> None:
+    method = [_inject("pause-replicas", 4), _heal(), SLEEP, _inject("kill-replicas", 4), _heal()]
+    found = _load(tmp_path, _case(method=method))
+    steps = [(step.at_s, step.what.split()[0]) for step in timeline(found)]
+    begin = WARMUP_S + found.timeline.before_s
+    acts = [(0, "inject"), (4, "heal"), (9, "inject"), (13, "heal")]
+    assert [step for step in steps if step[1] in {"inject", "heal"}] == [
+        (begin + at, what) for at, what in acts
+    ]
+    assert found.timeline.during_s == 13
+    assert profile_of(found).duration_s == steps[-1][0] == begin + 13 + 14 + SLACK_S
+
+
+def test_the_load_does_not_wait_for_a_process_that_sleeps_for_more_than_a_minute(
+    tmp_path: Path,
+) -> None:
+    for seconds, lasts in (("60", 60), ("61", 0)):
+        slept = copy.deepcopy(SLEEP)
+        slept["provider"]["arguments"] = seconds
+        method = [_inject("pause-replicas", 4), slept, _heal()]
+        assert _load(tmp_path, _case(method=method)).timeline.during_s == 4 + lasts
+
+
+def test_what_the_method_does_first_and_in_the_background_has_its_time(tmp_path: Path) -> None:
+    method = [SLEEP, _inject("kill-replicas", 4, background=True), SLEEP, _heal()]
+    found = _load(tmp_path, _case(method=method))
+    assert (found.timeline.lead_s, found.timeline.during_s) == (3, 3)
+    last = timeline(found)[-1].at_s
+    assert profile_of(found).duration_s == last
+
+
+def test_a_parameter_that_a_probe_answers_is_resolved_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider = {"type": "process", "path": "echo", "arguments": "us-east-1"}
+    asked = {"type": "probe", "name": "which", "provider": provider}
+    monkeypatch.setenv("HOLD", "7")
+    held = {"type": "env", "key": "HOLD", "env_var_type": "int"}
+    found = _load(tmp_path, _case(configuration={"region": asked, "hold_s": held}))
+    assert found.faults[0].arguments["region"] == "us-east-1"
+    assert found.timeline.during_s == 7
+    assert found.document["configuration"]["region"] == "us-east-1"
+    provider["path"] = "false"
+    with pytest.raises(ExperimentError, match=r"configuration.region: its probe 'which' failed"):
+        _load(tmp_path, _case(configuration={"region": asked, "hold_s": 3}))
+
+
+@pytest.mark.parametrize("suffix", ["json", "yaml", "yml"])
+def test_an_ordinary_file_needs_no_extension(suffix: str, tmp_path: Path) -> None:
+    wait = {"type": "action", "name": "wait", "provider": {
+        "type": "python", "module": "time", "func": "sleep", "arguments": {"s": 1}}}  # fmt: skip
+    document = {"title": "T", "description": "What it does", "method": [wait]}
+    path = tmp_path / f"ordinary.{suffix}"
+    dumped = json.dumps(document, indent="\t") if suffix == "json" else yaml.safe_dump(document)
+    path.write_text(dumped)
+    found = load_experiment(str(path), ROOT)
+    assert (found.ordinary, found.faults, found.teaches) == (True, (), "What it does")
+    path.write_text("{")
+    with pytest.raises(ExperimentError, match=rf"ordinary\.{suffix}"):
         load_experiment(str(path), ROOT)

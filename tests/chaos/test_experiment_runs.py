@@ -23,6 +23,7 @@ from tests.verdicts import VERDICTS
 
 ROOT = project_root()
 MARK = "HARNESS_TEST_PLACE"
+QUICK = (sys.executable, str(ROOT / "tests" / "chaos" / "quick.py"))
 Event = dict[str, Any]
 
 pytestmark = pytest.mark.lab
@@ -70,7 +71,7 @@ class Place:
         """`harness experiment run` of the short form."""
         where = ("--results", str(self.directory / "results"))
         run = ("experiment", "run", str(self.short(name)), *where, *words)
-        return self.start(sys.executable, "-m", "harness", *run)
+        return self.start(*QUICK, *run)
 
     def harness(self, *words: str) -> subprocess.CompletedProcess[str]:
         """A command of the harness, to its end."""
@@ -234,7 +235,7 @@ def test_a_broken_guard_aborts_and_heals(place: Place) -> None:
     path.write_text(yaml.safe_dump(document))
     words = ("experiment", "run", str(path), "--set", "hold_s=25", "--set", "mode=kill")
     mutant = ("--mutant", "no-failover", "--results", str(place.directory / "results"))
-    process = place.start(sys.executable, "-m", "harness", *words, *mutant)
+    process = place.start(*QUICK, *words, *mutant)
     assert process.wait(120) != 0
     chaos = {e["what"]: e for e in place.events() if e["type"] == "chaos"}
     assert "failed" in chaos["abort"]["detail"]

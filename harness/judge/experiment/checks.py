@@ -72,6 +72,13 @@ def _proof(facts: Facts) -> Made:
             "inconclusive", "not in effect", "seen",
             "The injection came back, but the platform shows no fault in effect.",
         )  # fmt: skip
+    unseen = [(n, each.kind) for n, each in enumerate(facts.faults, 1) if each.began is None]
+    if unseen and effect.began is not None:
+        number, kind = unseen[0]
+        return (
+            "inconclusive", f"{len(unseen)} not seen", "seen to begin",
+            f"The canary did not see fault {number} ({kind}) begin.",
+        )  # fmt: skip
     if effect.began is None:
         return (
             "inconclusive", "not seen", "seen to begin",
@@ -116,6 +123,24 @@ def _impact(facts: Facts) -> Made:
 
 
 def _recovered(facts: Facts) -> Made:
+    """The recovery of each fault; the worst of them is the check's."""
+    if not facts.faults:
+        return _recovered_once(facts)
+    made = [
+        _recovered_once(replace(facts, stages=e.stages, recovery=e.recovery)) for e in facts.faults
+    ]
+    order: tuple[Word | None, ...] = ("fail", "inconclusive", "pass", None)
+    outcome = min((each[0] for each in made if each[0] != "noisy"), key=order.index)
+    next_one = ["the next fault began"] * (len(made) - 1) + ["the experiment ended"]
+    told = [
+        f"Fault {number} ({fault.kind}): "
+        f"{each[3].replace('the experiment ended', next_one[number - 1])}"
+        for number, (fault, each) in enumerate(zip(facts.faults, made, strict=True), 1)
+    ]
+    return outcome, "; ".join(each[1] for each in made), made[0][2], " ".join(told)
+
+
+def _recovered_once(facts: Facts) -> Made:
     found, expect = facts.recovery, facts.expect
     if expect.recovery_s is None:
         return None, _recovery_words(found), "not asked", "No recovery time was asked for."
@@ -335,7 +360,8 @@ def _or_noise(check: Callable[[Facts], Made]) -> Callable[[Facts], Made]:
         made = check(facts)
         if made[0] in {"pass", None}:
             return made
-        at_best = check(replace(facts, recovery=facts.at_best))
+        faults = tuple(replace(each, recovery=each.at_best) for each in facts.faults)
+        at_best = check(replace(facts, recovery=facts.at_best, faults=faults))
         return ("noisy", *made[1:]) if at_best[0] in {"pass", None} else made
 
     return checked

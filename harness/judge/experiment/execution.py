@@ -1,10 +1,178 @@
-"""How the experiment itself went: its steady state, its activities, its undo."""
+"""How the experiment itself went: its activities, its steady state, its undo.
+
+What Chaos Toolkit could not carry out is named; what is said of the service is then in doubt.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
 from harness.judge.experiment.facts import Facts, was_healed
-from harness.judge.experiment.model import Check, Made
+from harness.judge.experiment.model import Check, Made, Word
 from harness.record.run import RunRecord
+from harness.units import counted
+
+ACTIONS = "harness.chaos.actions"
+LONGEST = 120
+"""Characters of a value that is shown."""
+
+_FAILED = "ActivityFailed: "
+_HTTP_ERROR = 400
+
+Journal = Mapping[str, Any]
+Event = Mapping[str, Any]
+Problem = tuple[Word, str]
+
+
+def activities(
+    journal: Journal, begun: Sequence[Event], said: Sequence[Event], *, aborted: bool = False
+) -> Check:
+    """Whether every activity of the method and of the rollbacks was carried out.
+
+    `begun` are the record's events of activities, `said` those of the process that ran them;
+    `aborted`: the harness ended the experiment, which is named elsewhere.
+    """
+    runs = [*(journal.get("run") or ()), *(journal.get("rollbacks") or ())]
+    found = [problem for run in runs if (problem := _problem(run, aborted=aborted)) is not None]
+    if not journal:
+        found += [("inconclusive", text) for text in _unended(begun)]
+    found += [
+        ("inconclusive", f"The control `{e.get('name')}` failed: {e.get('detail')}.")
+        for e in said
+        if e.get("what") == "control"
+    ]
+    if not aborted and (why := _interrupted(journal, said)) is not None:
+        found.append(("inconclusive", why))
+    if dry := (journal.get("experiment") or {}).get("dry"):
+        found.append(("inconclusive", f"It was a dry run ({dry}): not all of it was carried out."))
+    if not found:
+        done = counted(len(runs), "activity", "activities")
+        return Check("activities", "pass" if runs else None, done, "all", f"{done} carried out.")
+    word: Word = "fail" if any(each == "fail" for each, _ in found) else "inconclusive"
+    if any(each == "inconclusive" for each, _ in found):
+        word = "inconclusive"
+    texts = tuple(dict.fromkeys(text for _, text in found))
+    return Check("activities", word, f"{len(texts)} not as asked", "all", " ".join(texts))
+
+
+def _problem(run: Mapping[str, Any], *, aborted: bool) -> Problem | None:
+    activity, output = run.get("activity") or {}, run.get("output")
+    provider = activity.get("provider") or {}
+    what = f"{str(activity.get('type', 'activity')).capitalize()} `{activity.get('name')}`"
+    if provider.get("module") == ACTIONS:
+        return None  # an injection or a heal has events of its own
+    status = run.get("status")
+    if status is None:
+        return None if aborted else ("inconclusive", f"{what} had not ended at the end.")
+    if status == "failed":
+        return "inconclusive", f"{what} failed: {reason_of(run)}."
+    if run.get("tolerance_met") is False:
+        given = f"{what} gave {shown(output)}, outside its tolerance {shown(activity['tolerance'])}"
+        return "fail", f"{given}."
+    told = None if "tolerance" in activity else _told_by_status(provider, output)
+    return None if told is None else ("inconclusive", f"{what} {told}.")
+
+
+def _told_by_status(provider: Mapping[str, Any], output: object) -> str | None:
+    """What an exit code or an HTTP status says that no tolerance was given for."""
+    code = output.get("status") if isinstance(output, Mapping) else None
+    if provider.get("type") == "process" and code not in {0, None} and isinstance(output, Mapping):
+        last = str(output.get("stderr") or output.get("stdout") or "").strip().splitlines()[-1:]
+        return f"ended with exit code {code}" + (f": {last[0]}" if last else "")
+    if provider.get("type") == "http" and isinstance(code, int) and code >= _HTTP_ERROR:
+        return f"was answered with status {code}"
+    return None
+
+
+def reason_of(run: Mapping[str, Any]) -> str:
+    """The last line of an activity's exception."""
+    lines = [each.strip() for each in run.get("exception") or () if each.strip()]
+    return lines[-1].partition(_FAILED)[2] or lines[-1] if lines else "no reason was given"
+
+
+def shown(value: object) -> str:
+    """A value as JSON, cut to a readable length."""
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+
+
+def _unended(begun: Sequence[Event]) -> Iterable[str]:
+    ended = [e.get("name") for e in begun if e.get("what") == "end"]
+    for event in begun:
+        name = event.get("name")
+        if event.get("what") == "begin" and name not in ended:
+            yield f"Activity `{name}` had not ended when Chaos Toolkit did."
+
+
+def _interrupted(journal: Journal, said: Sequence[Event]) -> str | None:
+    if journal.get("status") not in {"interrupted", "aborted"}:
+        return None
+    details = [str(e["detail"]) for e in said if e.get("what") == "interrupted" and e.get("detail")]
+    why = f": {details[-1]}" if details else ""
+    return f"The experiment was {journal['status']} before its end{why}."
+
+
+def unmet(state: Mapping[str, Any]) -> tuple[Word, str]:
+    """Which probe did not hold: one that could not be asked is a doubt, not the service's fault.
+
+    An HTTP probe that gets no answer has asked the service.
+    """
+    for run in state.get("probes") or ():
+        activity = run.get("activity") or {}
+        name, provider = activity.get("name"), activity.get("provider") or {}
+        if run.get("status") == "failed":
+            word: Word = "fail" if provider.get("type") == "http" else "inconclusive"
+            return word, f"probe `{name}` failed: {reason_of(run)}"
+        if run.get("tolerance_met") is False:
+            wanted = shown(activity.get("tolerance"))
+            return "fail", f"probe `{name}` gave {shown(run.get('output'))}, not {wanted}"
+    return "fail", "no probe was named"
+
+
+def steady_state(facts: Facts) -> Made:
+    """Chaos Toolkit's own hypothesis before and after, by what its probes said."""
+    return judge_steady_state(facts.journal)
+
+
+def judge_steady_state(journal: Journal) -> Made:
+    """The hypothesis before and after the method; a state that was never checked is a doubt."""
+    states = journal.get("steady_states") or {}
+    before, after = states.get("before"), states.get("after")
+    during = [(state or {}).get("steady_state_met") for state in states.get("during") or ()]
+    share = f"{sum(met is True for met in during)} of {len(during)} times during"
+    if before is None:
+        asked = (journal.get("experiment") or {}).get("steady-state-hypothesis") or {}
+        if asked.get("probes"):
+            return "inconclusive", "never", "met", "The steady state was never checked."
+        return None, "unknown", "met", "There is no steady state to check."
+    if not before.get("steady_state_met"):
+        _, why = unmet(before)
+        return (
+            "inconclusive", "not before", "met",
+            f"The steady state did not hold before the fault: {why}.",
+        )  # fmt: skip
+    if after is None:
+        return (
+            "inconclusive", "not after", "met",
+            f"The steady state was not checked after the fault{_unasked(states)}.",
+        )  # fmt: skip
+    if after.get("steady_state_met") is False:
+        word, why = unmet(after)
+        return (
+            word, "not after", "met",
+            f"The steady state did not hold after the heal ({share}): {why}.",
+        )  # fmt: skip
+    return "pass", "met", "met", f"The steady state held before and after the fault ({share})."
+
+
+def _unasked(states: Mapping[str, Any]) -> str:
+    """Which probe could not be asked meanwhile."""
+    for state in reversed(states.get("during") or ()):
+        if state and any(run.get("status") == "failed" for run in state.get("probes") or ()):
+            return f": {unmet(state)[1]}"
+    return ""
 
 
 def undone(record: RunRecord) -> tuple[Check, ...]:
@@ -20,29 +188,3 @@ def undone(record: RunRecord) -> tuple[Check, ...]:
     if not record.events_of("stage"):
         return ()
     return (Check("undone", "pass", "proven", "undone", "The fault was undone, with proof."),)
-
-
-def steady_state(facts: Facts) -> Made:
-    """Chaos Toolkit's own hypothesis before and after, by what its probes said."""
-    states = facts.journal.get("steady_states") or {}
-    before = (states.get("before") or {}).get("steady_state_met")
-    after = (states.get("after") or {}).get("steady_state_met")
-    during = [state.get("steady_state_met") for state in states.get("during") or ()]
-    share = f"{sum(met is True for met in during)} of {len(during)} times during"
-    if before is None:
-        return None, "unknown", "met", "Chaos Toolkit left no word on the steady state."
-    if not before:
-        return (
-            "inconclusive",
-            "not before",
-            "met",
-            "The steady state did not hold before the fault.",
-        )
-    if after is False:
-        return (
-            "fail",
-            "not after",
-            "met",
-            f"The steady state did not hold after the heal ({share}).",
-        )
-    return "pass", "met", "met", f"The steady state held before and after the fault ({share})."

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.catalog.expectations import Expectations
@@ -17,12 +17,24 @@ from harness.judge.failover import (
     milestones_of,
     own_delay_of,
     recovery_of,
+    stages_of_faults,
 )
 from harness.judge.lost_writes import LostWrites, lost_writes, reads_of, writes_of
 from harness.record.run import RunRecord
 from harness.record.storage import read_object
 from harness.stats.burn import budget
 from harness.stats.recovery import Recovery
+
+
+@dataclass(frozen=True, slots=True)
+class FaultFacts:
+    """One of several faults in a row; `began` None: the canary did not see it."""
+
+    kind: str
+    stages: Stages
+    recovery: Recovery
+    at_best: Recovery
+    began: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +54,13 @@ class Facts:
     writes: LostWrites | None
     lacking: Mapping[str, int]
     journal: Mapping[str, Any]
+    faults: tuple[FaultFacts, ...] = ()
 
 
 def facts_of(record: RunRecord, expect: Expectations, stages: Stages, targets: list[str]) -> Facts:
     """Read them; raises DataError where too little came before the fault."""
-    found = recovery_of(record, stages)
+    faults = _each_fault(record, stages)
+    found, at_best = _recoveries(record, stages, faults)
     backlog = backlog_of(record, stages)
     effect = effect_of(
         record.events_of("canary"),
@@ -56,7 +70,6 @@ def facts_of(record: RunRecord, expect: Expectations, stages: Stages, targets: l
         stages.end,
         _replaced(record),
     )
-    journal = record.directory / "journal.json"
     writes, lacking = _audit(record, stages)
     return Facts(
         record=record,
@@ -65,12 +78,73 @@ def facts_of(record: RunRecord, expect: Expectations, stages: Stages, targets: l
         effect=effect,
         milestones=milestones_of(record, stages, found, backlog, targets),
         recovery=found,
-        at_best=recovery_of(record, stages, own_delay=own_delay_of(record, stages, 0.95)),
+        at_best=at_best,
         backlog=backlog,
         writes=writes,
         lacking=lacking,
-        journal=read_object(journal) if journal.is_file() else {},
+        journal=journal_of(record),
+        faults=faults,
     )
+
+
+def _recoveries(
+    record: RunRecord, stages: Stages, faults: tuple[FaultFacts, ...]
+) -> tuple[Recovery, Recovery]:
+    """As measured, and at best."""
+    if faults:
+        found, at_best = ([getattr(e, name) for e in faults] for name in ("recovery", "at_best"))
+        shifts = [each.stages.inject - stages.inject for each in faults]
+        return _overall(found, shifts), _overall(at_best, shifts)
+    delay = own_delay_of(record, stages, 0.95)
+    return recovery_of(record, stages), recovery_of(record, stages, own_delay=delay)
+
+
+def _overall(each: Sequence[Recovery], shifts: Sequence[float]) -> Recovery:
+    """The impact of the first fault that was felt, the recovery from the last one."""
+    felt = [(one, shift) for one, shift in zip(each, shifts, strict=True) if one.impact is not None]
+    if not felt:
+        return each[-1]
+    first, last = (_later(*one) for one in (felt[0], felt[-1]))
+    return replace(last, impact=first.impact)
+
+
+def _later(found: Recovery, shift: float) -> Recovery:
+    """The same on the clock of an injection that was `shift` seconds before."""
+
+    def moved(at: float | None) -> float | None:
+        return None if at is None else at + shift
+
+    return replace(
+        found,
+        impact=moved(found.impact),
+        detection=moved(found.detection),
+        recovery=moved(found.recovery),
+        low=moved(found.low),
+        high=moved(found.high),
+        relapse=moved(found.relapse),
+    )
+
+
+def _each_fault(record: RunRecord, stages: Stages) -> tuple[FaultFacts, ...]:
+    found = []
+    for kind, own in stages_of_faults(record, stages):
+        delay = own_delay_of(record, own, 0.95)
+        canary = [
+            e
+            for e in record.events_of("canary")
+            if isinstance(e.get("t"), (int, float))
+            and (e["t"] < stages.inject or own.inject <= e["t"] < own.end)
+        ]
+        effect = effect_of(canary, (), own.inject, own.heal, own.end)
+        quick, slow = (recovery_of(record, own, own_delay=each) for each in (None, delay))
+        found.append(FaultFacts(kind, own, quick, slow, effect.began))
+    return tuple(found)
+
+
+def journal_of(record: RunRecord) -> dict[str, Any]:
+    """Chaos Toolkit's journal, empty where it left none."""
+    path = record.directory / "journal.json"
+    return read_object(path) if path.is_file() else {}
 
 
 def _replaced(record: RunRecord) -> dict[str, float]:

@@ -9,8 +9,15 @@ from typing import Any
 from harness.catalog.expectations import Expectations
 from harness.errors import HarnessError, RecordError
 from harness.judge.experiment.checks import NEVER_EXCUSED, run_checks
-from harness.judge.experiment.execution import undone
-from harness.judge.experiment.facts import Facts, budget_spent, facts_of, lost_ratio, was_healed
+from harness.judge.experiment.execution import activities, undone, unmet
+from harness.judge.experiment.facts import (
+    Facts,
+    budget_spent,
+    facts_of,
+    journal_of,
+    lost_ratio,
+    was_healed,
+)
 from harness.judge.experiment.model import Check, ExperimentVerdict
 from harness.judge.failover import stages_of
 from harness.judge.model import CERTAINTY, PRIORITY, Outcome, ValidityCheck
@@ -41,7 +48,7 @@ def judge_experiment(record: RunRecord) -> ExperimentVerdict:
         except HarnessError as error:
             problem = f"The record cannot be judged: {error}."
     checks = run_checks(facts) if facts is not None else ()
-    checks = (*undone(record), *checks)
+    checks = (*undone(record), *_activities(record), *checks)
     outcome, reasons = _outcome(record, validity, checks, problem, facts)
     return ExperimentVerdict(
         run=record.id,
@@ -78,9 +85,36 @@ def _prevented(record: RunRecord) -> str | None:
     if record.status == "interrupted":
         return "The experiment was interrupted; everything was healed."
     if stages_of(record) is None:
-        steady = "" if record.events_of("chaos") else "no word of the experiment was recorded"
-        return f"Nothing was injected: {steady or 'the steady state did not hold before'}."
+        return f"Nothing was injected: {_why_nothing(record)}."
     return None
+
+
+def _why_nothing(record: RunRecord) -> str:
+    if not record.events_of("chaos"):
+        return "no event of the experiment was recorded"
+    journal = journal_of(record)
+    before = (journal.get("steady_states") or {}).get("before")
+    if before is not None and not before.get("steady_state_met"):
+        return f"the steady state did not hold before: {unmet(before)[1]}"
+    if not journal:
+        return "Chaos Toolkit ended before it"
+    return "the method ended before it did"
+
+
+def _activities(record: RunRecord) -> tuple[Check, ...]:
+    """How Chaos Toolkit carried out the rest of the file."""
+    chaos = record.events_of("chaos")
+    if not chaos:
+        return ()
+    aborted = any(e["what"] in {"abort", "overrun"} for e in chaos)
+    said = record.events_of("chaos_child")
+    found = activities(journal_of(record), record.events_of("activity"), said, aborted=aborted)
+    late = [str(e["detail"]) for e in chaos if e["what"] == "overrun"]
+    if not late:
+        return (found,)
+    rest = [found.statement] if found.outcome not in {"pass", None} else []
+    texts = " ".join((*(f"{text}." for text in late), *rest))
+    return (Check("activities", "inconclusive", "not ended", "all", texts),)
 
 
 def _outcome(
@@ -100,11 +134,13 @@ def _outcome(
     begun = effect is not None and effect.began is not None and effect.platform_began is not False
     if begun and effect is not None and effect.platform_ended:
         unproven = []  # it was there and is undone: what does not come back is the service
+    other = any(c.name == "activities" and c.outcome == "inconclusive" for c in checks)
     for check in checks:
         if check.outcome in {"fail", "inconclusive"}:
-            # Without proof of effect no other check says anything about the fault.
-            word = check.outcome if not unproven or check.name == "undone" else "inconclusive"
-            told.append((word, check.statement))
+            # Without proof of effect, or with a method that went otherwise than written, no other
+            # check says anything about the fault.
+            sure = check.name == "undone" or not (unproven or other)
+            told.append((check.outcome if sure else "inconclusive", check.statement))
     excusable = any(c.figures == "all" and c.costs == "invalid" for c in broken) or bool(unproven)
     certain = [c for c in checks if c.name in NEVER_EXCUSED and c.outcome == "fail"]
     if certain and not excusable:

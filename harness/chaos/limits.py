@@ -1,0 +1,99 @@
+"""A time limit for every activity that Chaos Toolkit runs; what it started ends with it."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from chaoslib import activity as activities
+from chaoslib import hypothesis, substitute
+from chaoslib.exceptions import ActivityFailed
+
+from harness.chaos.method import ACTIONS, has_signature
+
+PROBE_S = 5.0
+"""A probe may take no longer: a steady state is asked every second, and before a load ends."""
+
+Activity = Mapping[str, Any]
+
+
+def limit_activities(default_s: float) -> None:
+    """Give every activity of this process its own `timeout`, or `default_s` seconds at most.
+
+    Injections and heals have limits of their own in the platform.
+    """
+    run = activities.run_activity
+
+    def limited(activity: Activity, configuration: Any, secrets: Any) -> Any:
+        provider = activity["provider"]
+        if provider.get("module") == ACTIONS:
+            return run(activity, configuration, secrets)
+        call = partial(run, activity, configuration, secrets)
+        if provider["type"] == "python" and not has_signature(provider):
+            call = partial(_call_by_position, provider, configuration, secrets)
+        return within(_limit_of(activity, default_s, configuration, secrets), call)
+
+    activities.run_activity = hypothesis.run_activity = limited
+
+
+def _call_by_position(provider: Mapping[str, Any], configuration: Any, secrets: Any) -> Any:
+    """Such a function takes no names: the arguments in the order of the file."""
+    found = getattr(importlib.import_module(provider["module"]), provider["func"])
+    arguments = substitute(provider.get("arguments") or {}, configuration, secrets)
+    try:
+        return found(*arguments.values())
+    except Exception as problem:
+        raise ActivityFailed(f"{type(problem).__name__}: {problem}") from problem
+
+
+def _limit_of(activity: Activity, default_s: float, configuration: Any, secrets: Any) -> float:
+    for given in (activity.get("timeout"), activity["provider"].get("timeout")):
+        with contextlib.suppress(TypeError, ValueError):
+            return float(substitute(given, configuration, secrets))
+    return min(default_s, PROBE_S) if activity.get("type") == "probe" else default_s
+
+
+def within(limit_s: float, call: Callable[[], Any]) -> Any:
+    """What `call` gives; raises ActivityFailed where it takes longer than `limit_s` seconds.
+
+    The processes that it started are killed then. A thread cannot be: it ends with this process.
+    """
+    future: Future[Any] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as problem:  # noqa: BLE001 - it is raised where it is waited for
+            future.set_exception(problem)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        return future.result(limit_s)
+    except TimeoutError:
+        if future.done():
+            raise
+        for pid in list(_started_by(f"/proc/self/task/{thread.native_id}")):
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        raise ActivityFailed(f"it did not end within {limit_s:g} s") from None
+
+
+def _started_by(task: str) -> Iterator[int]:
+    """Every process that a thread started, and what these started, the youngest first."""
+    try:
+        pids = Path(task, "children").read_text(encoding="ascii").split()
+    except OSError:
+        return
+    for pid in pids:
+        for thread in sorted(Path(f"/proc/{pid}/task").glob("*")):
+            yield from _started_by(str(thread))
+        yield int(pid)

@@ -1,0 +1,174 @@
+"""Chaos Toolkit's process: nothing it does is silent, nothing it starts outlives it."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.catalog import project_root
+from harness.chaos.children import Child
+from harness.chaos.experiment import load_experiment
+from harness.chaos.limits import within
+from harness.chaos.plain import PlainVerdict, run_plain
+
+ROOT = project_root()
+Document = dict[str, Any]
+
+
+def activity(name: str, provider: Document, kind: str = "action", **fields: Any) -> Document:
+    return {"type": kind, "name": name, "provider": provider, **fields}
+
+
+def python(module: str, func: str, **arguments: Any) -> Document:
+    return {"type": "python", "module": module, "func": func, "arguments": arguments}
+
+
+def process(path: str, arguments: str = "", **fields: Any) -> Document:
+    return {"type": "process", "path": path, "arguments": arguments, **fields}
+
+
+EXISTS = activity("it is there", python("os.path", "exists", path="/"), "probe", tolerance=True)
+
+
+def document(*method: Document, **fields: Any) -> Document:
+    return {
+        "title": "T",
+        "description": "D",
+        "steady-state-hypothesis": {"title": "S", "probes": [EXISTS]},
+        "method": list(method),
+        **fields,
+    }
+
+
+def ran(tmp_path: Path, made: Document) -> tuple[PlainVerdict, Document]:
+    file = tmp_path / "ordinary.json"
+    file.write_text(json.dumps(made, indent="\t"))
+    experiment = load_experiment(str(file), ROOT)
+    assert experiment.ordinary
+    verdict, directory = run_plain(experiment, tmp_path / "results", lambda message: None)
+    journal = directory / "journal.json"
+    return verdict, json.loads(journal.read_text()) if journal.exists() else {}
+
+
+def test_an_ordinary_file_runs_as_it_is_and_passes_by_its_steady_state(tmp_path: Path) -> None:
+    """Builtins without a signature, regex, range and jsonpath tolerances, the file's strategy."""
+    echo = process("echo", "'{\"n\": 3}'")
+    probes = [
+        activity(
+            "a", echo, "probe", tolerance={"type": "regex", "pattern": "3", "target": "stdout"}
+        ),
+        activity(
+            "b", python("time", "time"), "probe", tolerance={"type": "range", "range": [1, 1e12]}
+        ),
+        activity("c", python("os", "getpid"), "probe"),
+    ]
+    rollback = activity("never run", process("false"))
+    runtime = {"rollbacks": {"strategy": "never"}}
+    made = document(*probes, activity("wait", python("time", "sleep", seconds=0)),
+                    rollbacks=[rollback], runtime=runtime)  # fmt: skip
+    verdict, journal = ran(tmp_path, made)
+    assert (verdict.outcome, verdict.exit_code) == ("pass", 0), verdict.reasons
+    assert [run["status"] for run in journal["run"]] == ["succeeded"] * 4
+    assert journal["rollbacks"] == []
+
+
+def test_what_goes_wrong_in_a_method_is_named_and_what_it_started_is_gone(tmp_path: Path) -> None:
+    mark = f"{5_000_000 + os.getpid()}"
+    made = document(
+        activity("remove", python("os", "remove", path="/nonexistent/file")),
+        activity("exit", process("false")),
+        activity("hangs", process("sh", f"-c 'sleep {mark} & sleep {mark}'"), timeout=0.3),
+        activity("daemon", process("sh", f"-c 'sleep {mark} >/dev/null 2>&1 &'")),
+        activity("there", python("os.path", "exists", path="/none"), "probe", tolerance=True),
+    )
+    verdict, _ = ran(tmp_path, made)
+    assert verdict.outcome == "inconclusive"
+    for said in (
+        "Action `remove` failed: FileNotFoundError",
+        "Action `exit` ended with exit code 1",
+        "Action `hangs` failed: it did not end within 0.3 s",
+        "Probe `there` gave false, outside its tolerance true",
+    ):
+        assert said in verdict.reasons[0]
+    left = subprocess.run(["pgrep", "-f", f"sleep {mark}"], capture_output=True, check=False)
+    assert left.stdout == b""
+
+
+def test_a_control_that_ends_the_experiment_or_fails_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "made_controls.py").write_text(
+        "from chaoslib.exceptions import InterruptExecution\n"
+        "def configure_control(**_): raise KeyError('no address')\n"
+        "def before_activity_control(context, **_):\n"
+        "    if context['name'] == 'second': raise InterruptExecution('latency is too high')\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    control = {"name": "guard", "provider": {"type": "python", "module": "made_controls"}}
+    made = document(
+        activity("first", python("os", "getpid")),
+        activity("second", python("os", "getpid")),
+        controls=[control],
+    )
+    verdict, _ = ran(tmp_path, made)
+    assert verdict.outcome == "inconclusive"
+    told = " ".join(verdict.reasons)
+    assert "interrupted before its end: latency is too high" in told
+    assert "The control `guard` failed: KeyError: 'no address'" in told
+    assert "not checked after the fault" in told
+
+
+def test_a_process_that_dies_leaves_its_log_and_its_last_line(tmp_path: Path) -> None:
+    made = document(activity("die", python("os", "_exit", status=3)))
+    verdict, journal = ran(tmp_path, made)
+    assert (verdict.outcome, journal) == ("inconclusive", {})
+    assert "left no journal" in verdict.reasons[0]
+
+
+def test_a_file_without_a_steady_state_says_nothing(tmp_path: Path) -> None:
+    made = document(activity("a", python("os", "getpid")))
+    del made["steady-state-hypothesis"]
+    verdict, _ = ran(tmp_path, made)
+    assert (verdict.outcome, verdict.exit_code) == ("inconclusive", 3)
+
+
+def test_a_dry_run_carries_nothing_out(tmp_path: Path) -> None:
+    file = tmp_path / "made"
+    made = document(activity("touch", process("touch", str(file))), dry="activities")
+    verdict, _ = ran(tmp_path, made)
+    assert not file.exists()
+    assert "dry run" in verdict.reasons[0]
+
+
+def test_a_call_within_its_time_gives_its_value_or_its_own_error() -> None:
+    assert within(5.0, lambda: 3) == 3
+    with pytest.raises(TimeoutError, match="its own"):
+        within(5.0, lambda: (_ for _ in ()).throw(TimeoutError("its own")))
+
+
+def test_what_a_child_leaves_in_its_session_ends_with_it(tmp_path: Path) -> None:
+    """Its own group of processes or not."""
+    mark = f"{6_000_000 + os.getpid()}"
+    (tmp_path / "leaves.py").write_text(
+        f"import subprocess\nsubprocess.Popen(['sleep', '{mark}'], process_group=0)\n"
+    )
+    child = Child("leaves", [], queue.SimpleQueue(), log=tmp_path / "log", grace_s=5.0,
+                  environment={**os.environ, "PYTHONPATH": str(tmp_path)})  # fmt: skip
+    with child:
+        child.wait(10.0)
+    deadline = time.monotonic() + 5
+    found = b"x"
+    while found and time.monotonic() < deadline:
+        done = subprocess.run(["pgrep", "-f", f"sleep {mark}"], capture_output=True, check=False)
+        found = done.stdout
+    assert found == b""
+    assert sys.version_info >= (3, 11)

@@ -1,0 +1,194 @@
+"""What Chaos Toolkit could not carry out is named, and never the service's fault."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.judge.experiment import ExperimentVerdict, judge_experiment
+from harness.judge.experiment.execution import activities, judge_steady_state
+from tests.judge.made_experiment import END, HEAL, INJECT, Story, experiment
+
+SOUND = Story()
+MET: dict[str, Any] = {"steady_state_met": True, "probes": []}
+Run = dict[str, Any]
+
+
+def action(status: str | None = "succeeded", **fields: Any) -> Run:
+    provider = fields.pop("provider", {"type": "python", "module": "os", "func": "remove"})
+    about = {"type": fields.pop("type", "action"), "name": "boom", "provider": provider}
+    about |= {key: fields.pop(key) for key in ("tolerance",) if key in fields}
+    return {"activity": about, "status": status, **fields}
+
+
+def process(code: int, **fields: Any) -> Run:
+    output = {"status": code, "stdout": "", "stderr": "first\nno such file\n"}
+    return action(provider={"type": "process", "path": "false"}, output=output, **fields)
+
+
+FAILED = action("failed", exception=["Traceback", "chaoslib.exceptions.ActivityFailed: gone\n"])
+OUTSIDE = action(type="probe", tolerance=True, output=False, tolerance_met=False)
+
+PROBLEMS: list[tuple[Run, str, str]] = [
+    (FAILED, "inconclusive", "Action `boom` failed: gone."),
+    (action(None), "inconclusive", "Action `boom` had not ended at the end."),
+    (process(3), "inconclusive", "Action `boom` ended with exit code 3: no such file."),
+    (OUTSIDE, "fail", "Probe `boom` gave false, outside its tolerance true."),
+    (
+        action(provider={"type": "http"}, output={"status": 503}),
+        "inconclusive",
+        "Action `boom` was answered with status 503.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("run", "word", "said"), PROBLEMS, ids=[said for *_, said in PROBLEMS])
+def test_each_activity_that_went_wrong_is_named(run: Run, word: str, said: str) -> None:
+    found = activities({"run": [run], "status": "completed"}, (), ())
+    assert (found.outcome, found.statement) == (word, said)
+
+
+def test_an_exit_code_within_its_tolerance_and_what_succeeded_are_fine() -> None:
+    runs = [process(3, tolerance=3, tolerance_met=True), process(0), action()]
+    found = activities({"run": runs, "rollbacks": [action()]}, (), ())
+    assert (found.outcome, found.measured) == ("pass", "4 activities")
+
+
+def test_a_doubt_beside_a_tolerance_that_was_not_met_is_a_doubt() -> None:
+    assert activities({"run": [OUTSIDE, FAILED]}, (), ()).outcome == "inconclusive"
+
+
+def test_an_interruption_is_named_with_its_reason_unless_the_harness_made_it() -> None:
+    said = ({"what": "interrupted", "detail": "latency is too high"},)
+    journal = {"status": "interrupted"}
+    found = activities(journal, (), said)
+    assert found.statement == (
+        "The experiment was interrupted before its end: latency is too high."
+    )
+    assert activities(journal, (), said, aborted=True).outcome is None
+
+
+def test_a_control_that_failed_is_named() -> None:
+    said = ({"what": "control", "name": "guard", "detail": "KeyError: 'x'"},)
+    assert activities({}, (), said).statement == "The control `guard` failed: KeyError: 'x'."
+
+
+def test_without_a_journal_the_activity_that_never_ended_is_named() -> None:
+    begun = [{"what": what, "name": "a"} for what in ("begin", "end")]
+    begun.append({"what": "begin", "name": "hangs"})
+    assert "Activity `hangs` had not ended" in activities({}, begun, ()).statement
+
+
+def test_a_dry_run_proves_nothing() -> None:
+    assert activities({"experiment": {"dry": "actions"}}, (), ()).outcome == "inconclusive"
+
+
+def probe(kind: str = "python", **fields: Any) -> dict[str, Any]:
+    about = {"name": "answers", "provider": {"type": kind}, "tolerance": [1, 2]}
+    return {"steady_state_met": False, "probes": [{"activity": about, **fields}]}
+
+
+BROKEN = probe(status="failed", exception=["chaoslib.exceptions.ActivityFailed: too slow"])
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "word", "said"),
+    [
+        (MET, MET, "pass", "held before and after"),
+        (MET, None, "inconclusive", "was not checked after the fault"),
+        (MET, BROKEN, "inconclusive", "probe `answers` failed: too slow"),
+        (MET, probe("http", status="failed"), "fail", "probe `answers` failed"),
+        (MET, probe(tolerance_met=False, output=9), "fail", "probe `answers` gave 9, not [1, 2]"),
+        (BROKEN, None, "inconclusive", "did not hold before the fault: probe `answers` failed"),
+        (None, None, None, "There is no steady state"),
+    ],
+)
+def test_the_steady_state_is_judged_by_its_probes(
+    before: Any, after: Any, word: str | None, said: str
+) -> None:
+    made = judge_steady_state({"steady_states": {"before": before, "after": after}})
+    assert made[0] == word
+    assert said in made[3]
+
+
+def test_a_probe_that_could_not_be_asked_during_the_fault_is_named() -> None:
+    states = {"before": MET, "after": None, "during": [MET, BROKEN]}
+    made = judge_steady_state({"steady_states": states})
+    assert "not checked after the fault: probe `answers` failed: too slow" in made[3]
+
+
+def test_a_steady_state_that_was_never_checked_is_a_doubt() -> None:
+    journal: Run = {"experiment": {"steady-state-hypothesis": {"probes": [{}]}}}
+    assert judge_steady_state(journal)[0] == "inconclusive"
+
+
+def judged(root: Path, journal: dict[str, Any], **broken: Any) -> ExperimentVerdict:
+    record = experiment(root, replace(SOUND, **broken))
+    path = record.directory / "journal.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | journal))
+    return judge_experiment(record)
+
+
+def test_an_action_that_fails_silently_makes_a_passing_experiment_a_doubt(tmp_path: Path) -> None:
+    verdict = judged(tmp_path, {"run": [FAILED]})
+    assert verdict.outcome == "inconclusive"
+    assert verdict.reasons[0] == "Action `boom` failed: gone."
+
+
+def test_after_a_failed_action_a_late_recovery_is_not_the_services_failure(tmp_path: Path) -> None:
+    late: dict[str, Any] = {"outage": (INJECT, HEAL + 1), "over_at": None}
+    assert judged(tmp_path / "a", {}, **late).outcome == "fail"
+    assert judged(tmp_path / "b", {"run": [FAILED]}, **late).outcome == "inconclusive"
+
+
+def test_a_lost_write_is_one_whatever_else_failed(tmp_path: Path) -> None:
+    assert judged(tmp_path, {"run": [FAILED]}, lost=2).outcome == "fail"
+
+
+def test_a_method_that_outlasts_the_load_is_named(tmp_path: Path) -> None:
+    late = {"type": "chaos", "t": 50.0, "what": "overrun", "detail": "The load ended first"}
+    verdict = judged(tmp_path, {}, extra=(late,))
+    assert (verdict.outcome, verdict.reasons[0]) == ("inconclusive", "The load ended first.")
+
+
+def test_nothing_injected_names_the_probe(tmp_path: Path) -> None:
+    record = experiment(tmp_path)
+    lines = [
+        line
+        for line in (record.directory / "events.jsonl").read_text().splitlines()
+        if json.loads(line)["type"] not in {"stage", "proof"}
+        and json.loads(line).get("what") not in {"inject", "healed"}
+    ]
+    lines.append(json.dumps({"type": "chaos", "t": 1.0, "what": "plan"}))
+    (record.directory / "events.jsonl").write_text("\n".join(lines) + "\n")
+    journal = {"steady_states": {"before": probe(tolerance_met=False, output=9)}}
+    (record.directory / "journal.json").write_text(json.dumps(journal))
+    verdict = judge_experiment(type(record).load(record.directory))
+    assert verdict.outcome == "inconclusive"
+    assert "probe `answers` gave 9, not [1, 2]" in " ".join(verdict.reasons)
+
+
+def test_one_request_of_500_lost_after_the_recovery_fails_where_1_of_1000_is_allowed(
+    tmp_path: Path,
+) -> None:
+    """And one of 8,000 does not."""
+
+    def failures(every: int) -> Any:
+        def made(second: int, endpoint: str, offered: int) -> dict[str, int]:
+            if INJECT <= second < 25:
+                return {"timeout": offered // 2}
+            if second >= HEAL + 4 and (second - HEAL) % every == 0:
+                return {"check": 1}
+            return {}
+
+        return made
+
+    few = judged(tmp_path / "few", {}, made={"failures": failures(END)})
+    assert few.outcome == "pass", few.reasons
+    many = judged(tmp_path / "many", {}, after_errors=1 / 500, made={})
+    tail = next(check for check in many.checks if check.name == "tail after")
+    assert tail.outcome in {"pass", "fail"}
