@@ -19,8 +19,8 @@ from harness.load.driver import LoadDriver
 from harness.load.kubernetes.autoscaler import Autoscaler, Observed
 from harness.load.plan import LoadPlan
 from harness.record import RunRecord
-from harness.record.storage import write_atomic
 from harness.run import Session
+from harness.storage import write_json
 from harness.traffic.model import LoadProfile, Segment
 
 BASE_SHARE = 0.2
@@ -94,16 +94,12 @@ def scale_test(
     limits: ScalingLimits,
     listen: Callable[[Message], None] | None = None,
 ) -> ScaleOutcome:
-    """Run it, judge it, and write scaling.json and scaling.html beside the run's own files."""
-    from harness.report.scaling import render_html, render_json  # noqa: PLC0415 - matplotlib
-
+    """Run it, judge it, and write scaling.json beside the run's own files."""
     watched = prepared(session, api, scaler)
     outcome = watched.run(scale_profile(options, scaler), listen, {"test": "scaling"})
     record = outcome.record
     verdict = judge_scaling(record, limits, dataclasses.asdict(scaler), options.per_replica)
-    write_atomic(record.directory / "scaling.json", render_json(verdict))
-    page = render_html(record, verdict, options.per_replica)
-    write_atomic(record.directory / "scaling.html", page)
+    write_json(record.directory / "scaling.json", verdict.as_dict())
     return ScaleOutcome(record, verdict)
 
 

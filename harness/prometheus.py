@@ -6,7 +6,6 @@ sentence in `prometheus.json`.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import time
@@ -19,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 from harness.errors import HarnessError, UsageError
 from harness.record.redact import redact
 from harness.record.run import RunRecord, check_schema
-from harness.record.storage import read_object, write_atomic
+from harness.storage import read_object, write_json
 from harness.units import NANOSECONDS
 
 FILE = "prometheus.json"
@@ -174,8 +173,7 @@ def keep(server: Prometheus | None, record: RunRecord) -> None:
     """
     if server is not None and record.start_wall_ns is not None:
         found = asked(server, record, record.start_wall_ns / NANOSECONDS)
-        text = json.dumps(redact(found), indent=1, allow_nan=False)
-        write_atomic(record.directory / FILE, text + "\n")
+        write_json(record.directory / FILE, redact(found))
 
 
 def kept(record: RunRecord) -> dict[str, Any] | None:

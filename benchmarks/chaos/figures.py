@@ -19,7 +19,7 @@ from harness.errors import HarnessError
 from harness.gameday.model import DIRECTORY, FILE
 from harness.judge.experiment import ExperimentVerdict, judge_experiment
 from harness.record.run import RunRecord
-from harness.record.storage import read_object
+from harness.storage import read_object
 from harness.units import NANOSECONDS, format_duration
 
 FAILOVER = ("fail-region", "isolate-region", "pause-edge", "kill-edge")

@@ -13,7 +13,7 @@ from harness.baseline.document import RESTORE, render_baselines
 from harness.baseline.model import Baseline
 from harness.errors import BaselineError
 from harness.record import write_atomic
-from harness.record.storage import writing
+from harness.storage import writing
 
 LOCK_S = 60.0
 """How long a change waits for another: each takes milliseconds, so a longer one is stuck."""

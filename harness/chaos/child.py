@@ -25,7 +25,7 @@ from chaoslib.types import Dry, Schedule, Strategy
 from harness.chaos.events import take_over_stdout, tell
 from harness.chaos.limits import limit_activities
 from harness.chaos.processes import end_session
-from harness.record.storage import write_atomic
+from harness.storage import write_json
 
 ROLLBACKS = "always"
 """Where the file names no strategy: by default a signal would leave the faults where they are."""
@@ -134,8 +134,7 @@ def main(experiment: Path, journal_path: Path, limit_s: float) -> int:
             schedule=Schedule(continuous_hypothesis_frequency=FREQUENCY_S),
             event_handlers=[_Events(document)],
         )
-        text = json.dumps(journal, indent=1, default=str) + "\n"
-        write_atomic(journal_path, text)
+        write_json(journal_path, journal, finite=False)
         tell("chaos_child", what="end", status=journal["status"], deviated=journal["deviated"])
     except ValueError:  # a signal of ours comes back as a handler's ValueError
         if not _ending.is_set():

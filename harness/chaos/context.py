@@ -22,7 +22,7 @@ from harness.chaos.undo import undo_all
 from harness.errors import ExperimentError
 from harness.platform import attach
 from harness.platform.model import Platform
-from harness.record.storage import read_object, write_atomic
+from harness.storage import read_object, write_atomic
 
 VARIABLE = "HARNESS_CHAOS_CONTEXT"
 

@@ -8,7 +8,6 @@ that process ends, so an entry without a held lock is an orphan.
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import secrets
 import time
@@ -20,7 +19,7 @@ from typing import Any, Literal
 
 from harness.errors import RecordError
 from harness.platform.model import Heal
-from harness.record.storage import is_held, read_object, write_atomic, writing
+from harness.storage import is_held, read_object, write_json, writing
 
 SCHEMA = 1
 _REMEDY = "run `harness reap`, then remove the file by hand"
@@ -119,10 +118,9 @@ class Ledger:
         return tuple(found), tuple(problems)
 
     def _write(self, entry: Entry) -> None:
-        text = json.dumps({"schema": SCHEMA, **asdict(entry)}, indent=1, default=str)
         with writing(self.directory):  # who undid the intent may have taken the directory along
             self.directory.mkdir(parents=True, exist_ok=True)
-        write_atomic(self._path(entry.fault_id), text + "\n")
+        write_json(self._path(entry.fault_id), {"schema": SCHEMA, **asdict(entry)})
 
     def _path(self, fault_id: str) -> Path:
         return self.directory / f"{fault_id}.json"

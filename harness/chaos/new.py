@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.chaos.experiment import load_experiment
 from harness.errors import ExperimentError, HarnessError
-from harness.record.storage import write_atomic
+from harness.storage import write_atomic
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 

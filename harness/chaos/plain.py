@@ -19,7 +19,7 @@ from harness.judge.experiment.execution import activities, judge_steady_state
 from harness.judge.experiment.model import Check
 from harness.judge.model import EXIT_CODES, PRIORITY, Outcome
 from harness.record.redact import redact
-from harness.record.storage import make_directory, read_object, write_atomic
+from harness.storage import make_directory, read_object, write_atomic
 
 DIRECTORY = "experiments"
 POLL_S = 0.1

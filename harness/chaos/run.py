@@ -38,8 +38,8 @@ from harness.platform.model import Target
 from harness.platform.watcher import Watcher
 from harness.record import RunRecord, RunWriter
 from harness.record.redact import redact
-from harness.record.storage import write_atomic
 from harness.run import Session
+from harness.storage import write_atomic, write_json
 from harness.traffic import scenario_environment
 from harness.units import NANOSECONDS
 
@@ -396,8 +396,7 @@ class ExperimentRun:
 
     def _keep_plan(self, plan: ExperimentPlan) -> None:
         body = {"schema": 1, "experiment": asdict(self.experiment), "plan": asdict(plan)}
-        text = json.dumps(body, indent=1, default=str)
-        write_atomic(self._writer.directory / "plan.json", text + "\n")
+        write_json(self._writer.directory / "plan.json", body, finite=False)
         self._writer.event("chaos", what="plan", detail=[list(hit.targets) for hit in plan.hits])
 
     def _heal_rest(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.options import run_options
+from harness.cli.output import print_json
 from harness.units import counted
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def list_(service: str | None, *, baselines: Path | None, as_json: bool) -> None
     """List the baselines there are."""
     found, damaged = _store(baselines).scan(service)
     if as_json:
-        click.echo(json.dumps([_short(one) for one in found], indent=1))
+        print_json([_short(one) for one in found])
     elif not found and not damaged:
         click.echo("no baselines; make runs and accept them: harness baseline accept latest")
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.options import DURATION, RATE, RATIO, deployment_options, with_options
+from harness.cli.output import print_json
 
 if TYPE_CHECKING:
     from harness.capacity import CapacityResult, Progress, Search, Step
@@ -150,7 +150,7 @@ def _for_each(options: RunOptions, search: Search, counts: list[int], *, as_json
         found.append((count, _run(replace(options, replicas=count), search)[0]))
     if as_json:
         parts = [{"replicas": count, **result.as_dict()} for count, result in found]
-        click.echo(json.dumps({"service": options.service, "per_replica": parts}, indent=1))
+        print_json({"service": options.service, "per_replica": parts})
     else:
         for count, result in found:
             per_one = "" if result.low is None else f", {result.low / count:,.0f}/s or more each"
@@ -167,7 +167,7 @@ def _show(result: CapacityResult, earlier: list[EarlierCapacity], *, as_json: bo
     change = compare_capacity(result, earlier)
     if as_json:
         shown = result.as_dict() | ({} if change is None else {"change": asdict(change)})
-        click.echo(json.dumps(shown, indent=1))
+        print_json(shown)
         return
     click.echo(_summary(result))
     if earlier:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import click
 
 from harness.cli.options import PLACE_OPTIONS, PROMETHEUS_OPTION
 from harness.cli.options import parameters as parameters_of
+from harness.cli.output import print_json
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def list_(*, as_json: bool) -> int:
             code = problem.exit_code
     if as_json:
         rows = [{"name": e.name, "title": e.title, "teaches": e.teaches} for e in found]
-        click.echo(json.dumps(rows, indent=1))
+        print_json(rows)
         return code
     width = max((len(each.name) for each in found), default=0)
     for each in found:
@@ -205,7 +205,7 @@ def plan(name: str, parameters: dict[str, Any], *, as_json: bool, **words: Any) 
     with session_for(experiment, run_options_of(**words), _say) as ready:
         found = plan_experiment(experiment, ready.service, ready.platform)
     if as_json:
-        click.echo(json.dumps(asdict(found), indent=1, default=str))
+        print_json(asdict(found))
     else:
         print_plan(experiment, found)
     return 3 if found.missing else 2 if found.refusals else 1 if found.weaknesses else 0
@@ -251,7 +251,7 @@ def run(
     from harness.chaos.run import ExperimentRun
     from harness.chaos.session import experiment_session
     from harness.judge.experiment import judge_experiment, write_experiment
-    from harness.report.files import beside
+    from harness.report import beside
     from harness.report.gameday_files import write_experiment_reports
 
     experiment = load_experiment(name, project_root(), parameters, words["platform"])
@@ -274,7 +274,7 @@ def run(
         write_experiment(verdict, record.directory)
         write_experiment_reports(record, verdict)
     if as_json:
-        click.echo(json.dumps(verdict.as_dict() | beside(record), indent=1, default=str))
+        print_json(verdict.as_dict() | beside(record))
     else:
         _print_verdict(verdict, record.directory)
     return verdict.exit_code
@@ -291,7 +291,7 @@ def _run_plain(experiment: Experiment, results: Path | None, *, as_json: bool) -
     verdict, directory = run_plain(experiment, results or project_root() / "results", hear)
     if as_json:
         shown = verdict.as_dict() | {"record": str(directory)}
-        click.echo(json.dumps(shown, indent=1, default=str))
+        print_json(shown)
         return verdict.exit_code
     click.echo(f"{verdict.outcome.upper()}  {experiment.name}: {experiment.title}")
     for reason in verdict.reasons:
@@ -368,10 +368,10 @@ class Progress:
 
 
 def _print_verdict(verdict: Any, directory: Path) -> None:
-    from harness.report.experiment import print_experiment
+    from harness.report.experiment import summary
+    from harness.report.terminal import print_summary
 
-    print_experiment(verdict, sys.stdout)
-    click.echo(f"record  {directory}")
+    print_summary(summary(verdict), sys.stdout, [("record", str(directory))])
 
 
 def _wrapped(text: str) -> str:

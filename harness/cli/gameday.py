@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from pathlib import Path
@@ -13,6 +12,7 @@ import click
 from harness.cli.experiment import run_options_of, where_options
 from harness.cli.options import PROMETHEUS_OPTION
 from harness.cli.options import parameters as parameters_of
+from harness.cli.output import print_json
 
 if TYPE_CHECKING:
     from harness.chaos.model import Experiment
@@ -88,6 +88,7 @@ def command(
     from harness.gameday import GameDayOptions, run_gameday
     from harness.gameday.run import Listener
     from harness.report.gameday import print_gameday, runs_of
+    from harness.report.gameday_files import write_gameday
 
     options = GameDayOptions(
         run=run_options_of(mutants=mutants, **words),
@@ -101,11 +102,11 @@ def command(
     )
     confirm(options.run.service, options.run.platform, yes=yes)
     progress = Progress()
-    listener = Listener(progress.say, progress.begin, progress.hear, progress.end)
+    listener = Listener(progress.say, progress.begin, progress.hear, progress.end, write_gameday)
     day, directory = run_gameday(options, listener)
     if as_json:
         shown = day.as_dict() | {"runs": runs_of(day, directory.parents[1])}
-        click.echo(json.dumps(shown, indent=1, default=str))
+        print_json(shown)
     else:
         print_gameday(day, sys.stdout)
         click.echo(f"report  {directory / 'report.html'}")

@@ -15,6 +15,7 @@ import click
 
 from harness.cli.gate_programs import PROGRAM_OPTIONS, Programs
 from harness.cli.options import DURATION, RATIO, run_options, with_options
+from harness.cli.output import print_json
 
 if TYPE_CHECKING:
     from harness.baseline import BaselineStore
@@ -216,7 +217,7 @@ def _report(asked: _Asked, target: Path, say: Callable[[str], None], *, as_json:
         raise
     write_gate(verdict, target)
     if as_json:
-        click.echo(json.dumps(verdict.as_dict(), indent=1))
+        print_json(verdict.as_dict())
     else:
         print_gate(verdict, sys.stdout)
     return verdict.exit_code
@@ -331,7 +332,7 @@ def _self_test(
         return 4
     write_self_test(found, target)
     if as_json:
-        click.echo(json.dumps(found.as_dict(), indent=1))
+        print_json(found.as_dict())
     else:
         print_self_test(found, sys.stdout)
         click.echo(f"page    {target / 'self-test.md'}")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
 import click
 
 from harness.cli.options import RATIO
+from harness.cli.output import print_json
 
 
 @click.command("history")
@@ -79,7 +79,7 @@ def command(
     path = plot or results / service / "history.svg"
     write_plot(found[0], path)
     if as_json:
-        click.echo(json.dumps([one.as_dict() for one in found], indent=1))
+        print_json([one.as_dict() for one in found])
         return 0
     for one in found:
         print_history(one, sys.stdout)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
 import click
 
+from harness.cli.output import print_json
 from harness.cli.runs import _JSON, _ROOT
 
 
@@ -43,7 +43,7 @@ def command(run: str, root: Path, *, write: bool, as_json: bool) -> int:
         kept = keep_verdict(verdict, record.directory)
         write_record_pages(record, verdict)
     if as_json:
-        click.echo(json.dumps(record_json(record, verdict), indent=1, default=str))
+        print_json(record_json(record, verdict))
     else:
         print_record(record, verdict, sys.stdout)
     click.echo(_said(before, kept, stored=write), err=True)

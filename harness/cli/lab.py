@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import time
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from harness.cli.output import print_json
 from harness.errors import PlatformError
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def status(*, as_json: bool) -> None:
     """Every lab of yours that runs, and each of its processes."""
     labs = _labs()
     if as_json:
-        click.echo(json.dumps([_document(lab) for lab in labs], indent=1))
+        print_json([_document(lab) for lab in labs])
         return
     if not labs:
         click.echo("no lab is running")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import click
 
 from harness.cli.options import DURATION, EARLY_END_OPTION, RATE, with_options
+from harness.cli.output import print_json
 
 PLACE_OPTIONS = (
     click.option(
@@ -126,7 +126,7 @@ def command(service: str, *, as_json: bool, quiet: bool, **words: Any) -> int:
                 outcome = ready.run(profile, live.update)
     if as_json:
         shown = outcome.verdict.as_dict() | beside(outcome.record)
-        click.echo(json.dumps(shown, indent=1))
+        print_json(shown)
     else:
         print_report(outcome.record, outcome.verdict, sys.stdout)
     return outcome.verdict.exit_code

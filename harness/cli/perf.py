@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Any
 
 import click
 
 from harness.cli.options import EARLY_END_OPTION, PROMETHEUS_OPTION, run_options, with_options
+from harness.cli.output import print_json
 
 
 @click.command("perf")
@@ -38,7 +38,7 @@ def command(service: str, *, as_json: bool, quiet: bool, **words: Any) -> int:
                 outcome = ready.run(profile, live.update)
     if as_json:
         shown = outcome.verdict.as_dict() | beside(outcome.record)
-        click.echo(json.dumps(shown, indent=1))
+        print_json(shown)
     else:
         print_report(outcome.record, outcome.verdict, sys.stdout)
     return outcome.verdict.exit_code

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli.options import CLUSTER_OPTIONS, with_options
+from harness.cli.output import print_json
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def command(
             "leftovers": list(found.leftovers),
             "unreadable": list(found.unreadable),
         }
-        click.echo(json.dumps(body, indent=1))
+        print_json(body)
         return 0 if found.clean else 1
     for each in found.undone:
         word = "undone" if each.problem is None else f"NOT undone: {each.problem}"

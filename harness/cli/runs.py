@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 import webbrowser
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import click
+
+from harness.cli.output import print_json
 
 
 def _results() -> Path:
@@ -43,7 +42,7 @@ def runs(service: str | None, root: Path, *, as_json: bool) -> None:
     found = list_runs(root, service)
     if as_json:
         rows = [dataclasses.asdict(run) for run in found]
-        print(json.dumps(rows, indent=1, default=_plain))
+        print_json(rows)
     elif found:
         print_runs(found, sys.stdout)
     else:
@@ -79,10 +78,6 @@ def show(run: str, root: Path, *, as_json: bool, html: bool) -> None:
         if sys.stdout.isatty():
             webbrowser.open(page.as_uri())
     elif as_json:
-        print(json.dumps(record_json(record, verdict), indent=1, default=str))
+        print_json(record_json(record, verdict))
     else:
         print_record(record, verdict, sys.stdout)
-
-
-def _plain(value: Any) -> str:
-    return value.isoformat() if isinstance(value, datetime) else str(value)

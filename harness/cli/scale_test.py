@@ -9,6 +9,7 @@ import click
 
 from harness.cli.load import LOAD_OPTIONS, PLACE_OPTIONS, place_of
 from harness.cli.options import DURATION, RATE, with_options
+from harness.cli.output import print_json
 
 PROFILE_OPTIONS = (
     click.option("--rate", "peak", type=RATE, required=True, help="Arrival rate of the peak."),
@@ -82,7 +83,7 @@ def command(service: str, *, as_json: bool, quiet: bool, **words: Any) -> int:
     from harness.load.kubernetes.autoscaler import await_metrics, find_autoscaler
     from harness.platform.kubernetes.access import SCALE_NEEDS, require
     from harness.report import LiveDisplay
-    from harness.report.scaling import print_scaling, render_json
+    from harness.report.scaling import print_scaling, write_page
     from harness.run import RunOptions
 
     def say(text: str) -> None:
@@ -111,8 +112,9 @@ def command(service: str, *, as_json: bool, quiet: bool, **words: Any) -> int:
         else:
             with LiveDisplay(ready.plan(profile), sys.stderr) as live:
                 outcome = scale_test(ready, api, scaler, options, limits, live.update)
+    write_page(outcome.record, outcome.verdict, options.per_replica)
     if as_json:
-        click.echo(render_json(outcome.verdict), nl=False)
+        print_json(outcome.verdict.as_dict())
     else:
         print_scaling(outcome.record, outcome.verdict, sys.stdout)
     return outcome.verdict.exit_code

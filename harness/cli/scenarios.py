@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
-import json
 from typing import TYPE_CHECKING
 
 import click
 
+from harness.cli.output import print_json
 from harness.units import format_duration, format_rate
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def command(*, as_json: bool) -> None:
             name: {"rate": rate, "hold_s": hold, "spacing": spacing, "asks": question}
             for name, (_, rate, hold, spacing, question) in NAMED.items()
         }
-        click.echo(json.dumps({"scenarios": sent, "profiles": profiles}, indent=1))
+        print_json({"scenarios": sent, "profiles": profiles})
         return
     click.echo("scenarios: what is sent; a service takes its own, or crud")
     for name, summary in sent.items():

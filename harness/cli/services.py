@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
+from harness.cli.output import print_json
 from harness.units import format_duration, format_rate, format_ratio
 
 if TYPE_CHECKING:
@@ -24,11 +24,11 @@ def command(name: str | None, *, as_json: bool) -> None:
     catalog = load_catalog()
     if name is not None:
         service = catalog.service(name)
-        click.echo(json.dumps(asdict(service), indent=1) if as_json else _sheet(service))
+        print_json(asdict(service)) if as_json else click.echo(_sheet(service))
         return
     services = catalog.services()
     if as_json:
-        click.echo(json.dumps([asdict(service) for service in services], indent=1))
+        print_json([asdict(service) for service in services])
         return
     click.echo(f"{'service':<11}{'tier':<15}{'app':<5}{'port':<6}{'replicas':<10}purpose")
     for each in services:

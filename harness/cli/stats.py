@@ -12,7 +12,6 @@ baseline that the candidate lacks makes `compare` exit with 3 in any case.
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -23,6 +22,7 @@ import click
 
 from harness.cli.csv_files import few, naming, read_columns, read_runs, read_series, summarise
 from harness.cli.options import RATIO
+from harness.cli.output import print_json
 from harness.errors import DataError
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def compare(
         "only_in_candidate": [name for name in after if name not in before],
     }
     if as_json:
-        _print(document)
+        print_json(document)
     else:
         _show_comparison(document, found)
     asked = EXIT_CODES.get(overall, 0) if exit_code else 0
@@ -261,7 +261,7 @@ def changepoints(series: Path, alpha: float, min_effect: float, as_json: bool) -
         for point in points
     ]
     if as_json:
-        _print(document)
+        print_json(document)
         return
     slope = drift(values, alpha)
     if slope is not None and slope.p_value <= alpha and not points:
@@ -342,7 +342,7 @@ def recovery(
         "reason": found.reason,
     }
     if as_json:
-        _print(document)
+        print_json(document)
     else:
         _show_recovery(found)
 
@@ -385,18 +385,3 @@ def _metric(name: str, comparison: Comparison, adjusted: float | None) -> dict[s
         "p_holm": adjusted,
         **fields,
     }
-
-
-def _print(document: Any) -> None:
-    click.echo(json.dumps(_plain(document), indent=2, allow_nan=False))
-
-
-def _plain(value: Any) -> Any:
-    """JSON knows no infinity and no NaN: they are unknown, null."""
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
-    return value

@@ -10,8 +10,8 @@ from typing import Any, Literal
 from harness.errors import RecordError
 from harness.judge.experiment import Check, ExperimentVerdict
 from harness.judge.model import EXIT_CODES, PRIORITY, Outcome
-from harness.record.storage import read_object
 from harness.run import RunOptions
+from harness.storage import read_object
 
 SCHEMA = 1
 DIRECTORY = "gamedays"

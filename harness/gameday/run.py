@@ -28,7 +28,6 @@ from harness.gameday.steady import wait_steady
 from harness.judge.experiment import ExperimentVerdict, judge_experiment, write_experiment
 from harness.judge.faulted import FaultedStore, compare, faulted_run
 from harness.record import RunRecord
-from harness.report.gameday_files import write_gameday
 from harness.run import RunOptions, Say, Session
 from harness.units import NANOSECONDS
 
@@ -46,6 +45,7 @@ class Listener:
     begin: Callable[[int, int, Experiment], None] = lambda number, total, experiment: None
     hear: Callable[[Message], None] = lambda message: None
     end: Callable[[Entry], None] = lambda entry: None
+    report: Callable[[GameDay, Path, Path], None] = lambda day, runs, directory: None
 
 
 def run_gameday(options: GameDayOptions, listener: Listener | None = None) -> tuple[GameDay, Path]:
@@ -102,7 +102,7 @@ class _Day:
                     return
 
     def report(self) -> tuple[GameDay, Path]:
-        """The scorecard, compared with last time and written."""
+        """The scorecard, compared with last time and reported."""
         run = self._options.run
         done = {entry.experiment for entry in self._entries}
         stamp = f"{datetime.fromtimestamp(self._began / NANOSECONDS, UTC):%Y%m%dT%H%M%SZ}"
@@ -120,7 +120,7 @@ class _Day:
         base = (run.results or self._root / "results") / run.service
         day = with_previous(day, base / DIRECTORY)
         directory = base / DIRECTORY / day.id
-        write_gameday(day, base, directory)
+        self._listener.report(day, base, directory)
         return day, directory
 
 

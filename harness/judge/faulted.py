@@ -22,9 +22,9 @@ from harness.errors import BaselineError
 from harness.judge.experiment import Check, ExperimentVerdict
 from harness.record.distribution import Distribution
 from harness.record.run import RunRecord
-from harness.record.storage import make_directory, write_atomic
 from harness.stats.recovery import log_rank
 from harness.stats.runs import difference
+from harness.storage import make_directory, write_atomic
 from harness.units import counted, format_duration, format_ratio
 
 SCHEMA = 1

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from harness.catalog.model import Objective
 from harness.errors import RecordError
 from harness.record.run import SCHEMA, check_schema
-from harness.record.storage import read_object
+from harness.storage import read_object
 from harness.typed import adapter
 
 Outcome = Literal["pass", "fail", "inconclusive", "invalid"]
@@ -89,6 +89,27 @@ class ValidityCheck:
     remedy: str | None = None
     costs: Literal["invalid", "inconclusive"] = "invalid"
     figures: Figures = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One judged thing as every report shows it: an objective, a check, a row of a gate.
+
+    `outcome` None: not judged. `decides` False: shown, but no part of the verdict. `label` is a
+    word shown in place of the outcome, `group` what the thing is one of, `seconds` how long it
+    took. The other texts are for people.
+    """
+
+    name: str
+    outcome: ResultWord
+    statement: str
+    wanted: str = ""
+    measured: str = ""
+    interval: str = ""
+    group: str = ""
+    label: str = ""
+    decides: bool = True
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ whatever the objectives alone would say of a service that was broken or overload
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from harness.judge.scaling import ScalingVerdict
 from harness.judge.verdict import judge
 from harness.record.find import VERDICT_FILES
 from harness.record.run import RunRecord, check_schema
-from harness.record.storage import read_object, write_atomic, writing
+from harness.storage import read_object, write_json, writing
 from harness.typed import adapter
 
 RecordVerdict = Verdict | ExperimentVerdict | ScalingVerdict
@@ -81,8 +80,7 @@ def keep_verdict(verdict: Verdict | ExperimentVerdict, directory: Path) -> Path 
         kept = _free(path)
         with writing(directory):
             path.rename(kept)
-    text = json.dumps(verdict.as_dict(), indent=1, ensure_ascii=False, default=str)
-    write_atomic(path, text + "\n")
+    write_json(path, verdict.as_dict(), finite=False)
     return kept
 
 

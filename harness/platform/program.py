@@ -18,7 +18,7 @@ import psutil
 
 from harness.errors import PlatformError
 from harness.git import elsewhere
-from harness.record.storage import make_directory, writing
+from harness.storage import make_directory, writing
 
 HOSTS = ("127.0.0.1", "::1")
 """Where a program that listens on `localhost` may be found."""

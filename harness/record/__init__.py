@@ -5,8 +5,8 @@ from harness.record.environment import capture_environment
 from harness.record.find import RunSummary, find_run, list_runs
 from harness.record.run import SCHEMA, RunRecord
 from harness.record.series import Series
-from harness.record.storage import check_writable, make_directory, write_atomic
 from harness.record.writer import RunWriter
+from harness.storage import check_writable, make_directory, write_atomic
 
 __all__ = [
     "SCHEMA",

@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.errors import RecordError
 from harness.record.run import check_schema
-from harness.record.storage import is_held, read_object
+from harness.storage import is_held, read_object
 from harness.units import NANOSECONDS
 
 _MOST_NAMED = 5

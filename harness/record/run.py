@@ -17,7 +17,7 @@ from harness.errors import RecordError
 from harness.load.plan import LoadPlan
 from harness.record.distribution import Counts, Distribution, Floats, stack
 from harness.record.series import Axis, Kind, Series, SliceTable, quantiles
-from harness.record.storage import is_held, read_lines, read_object
+from harness.storage import is_held, read_lines, read_object
 from harness.traffic.model import Phase
 from harness.typed import adapter
 

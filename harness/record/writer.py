@@ -18,7 +18,7 @@ from harness.load.plan import LoadPlan
 from harness.record.environment import HostSampler
 from harness.record.redact import redact
 from harness.record.run import SCHEMA, RunRecord, State
-from harness.record.storage import hold, sync_directory, write_atomic, writing
+from harness.storage import hold, plain, sync_directory, write_json, writing
 from harness.units import NANOSECONDS
 
 _FLUSH_EVERY_S = 1.0
@@ -87,7 +87,7 @@ class RunWriter:
             "environment": redact(environment),
         }
         lock = hold(directory)
-        write_atomic(directory / "run.json", _dump(meta))
+        write_json(directory / "run.json", meta)
         writer = cls(directory, meta, lock)
         for phase, begin, end in plan.profile.phases():
             writer.event("phase", phase=phase, begin=begin, end=end)
@@ -181,7 +181,7 @@ class RunWriter:
 
     def _update(self, **fields: Any) -> None:
         self._meta |= fields
-        write_atomic(self.directory / "run.json", _dump(self._meta))
+        write_json(self.directory / "run.json", self._meta)
 
     def _close(self, state: State, *, problem: str | None = None) -> None:
         if self._lock is None:
@@ -208,22 +208,8 @@ def _append(path: Path) -> TextIO:
     return path.open("a", encoding="utf-8", buffering=1 << 16)
 
 
-def _dump(value: Any) -> str:
-    return json.dumps(value, indent=1, default=_plain, allow_nan=False) + "\n"
-
-
 def _line(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), default=_plain) + "\n"
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.asdict(value)
-    if isinstance(value, Path):
-        return str(value)
-    if hasattr(value, "item"):
-        return value.item()
-    raise TypeError(f"{type(value).__name__} does not belong in a record")
+    return json.dumps(value, separators=(",", ":"), default=plain) + "\n"
 
 
 def _clock_offset_ns() -> int:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TextIO
-
-from rich.table import Table
-from rich.text import Text
-
 from harness.judge.experiment import Check, ExperimentVerdict
 from harness.judge.failover import Milestones
-from harness.report.terminal import COLOURS, make_console
+from harness.judge.model import Judged
+from harness.report.summary import Summary, Table
 from harness.units import format_duration
 
 MILESTONES: tuple[tuple[str, str], ...] = (
@@ -48,32 +44,25 @@ def check_row(check: Check) -> tuple[str, str, str, str]:
     return check.name, check.measured, check.limit, check.outcome or NOT_JUDGED
 
 
-def print_experiment(verdict: ExperimentVerdict, stream: TextIO) -> None:
-    """The answer, why, the timeline and every check."""
-    console = make_console(stream)
-    head = Text(f" {verdict.outcome.upper()} ", style=f"bold reverse {COLOURS[verdict.outcome]}")
-    title = f"  {verdict.service}: {verdict.experiment}"
-    console.print()
-    console.print(head.append(title, style="bold not reverse"))
-    shown = verdict.reasons if verdict.outcome != "pass" else ()
-    for reason in shown:
-        console.print(f" - {reason}")
-    if verdict.milestones is not None:
-        grid = _table(("timeline", "at", "after the injection"))
-        for row in milestone_rows(verdict.milestones):
-            grid.add_row(*row)
-        console.print()
-        console.print(grid)
-    table = _table(HEADER)
-    for check in verdict.checks:
-        *cells, word = check_row(check)
-        table.add_row(*cells, Text(word, style=COLOURS.get(word, "dim")))
-    console.print()
-    console.print(table)
+def judged(check: Check) -> Judged:
+    """A check as every report shows it."""
+    return Judged(
+        check.name, check.outcome, check.statement, wanted=check.limit, measured=check.measured,
+        group="checks", label=check.outcome or NOT_JUDGED,
+    )  # fmt: skip
 
 
-def _table(header: tuple[str, ...]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in header:
-        table.add_column(name)
-    return table
+def summary(verdict: ExperimentVerdict) -> Summary:
+    """One experiment's verdict in text: the timeline and every check."""
+    marks = verdict.milestones
+    header = ("timeline", "at", "after the injection")
+    timeline = (Table(header, tuple(milestone_rows(marks))),) if marks is not None else ()
+    return Summary(
+        subject=f"{verdict.service} {verdict.experiment}",
+        service=verdict.service,
+        title=f"{verdict.service}: {verdict.experiment}",
+        outcome=verdict.outcome,
+        reasons=verdict.reasons if verdict.outcome != "pass" else (),
+        judged=tuple(map(judged, verdict.checks)),
+        tables=(*timeline, Table(HEADER, tuple(map(check_row, verdict.checks)))),
+    )

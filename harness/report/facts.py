@@ -6,8 +6,16 @@ import math
 from dataclasses import dataclass
 
 from harness.catalog.model import Objective
-from harness.judge.model import ObjectiveResult, ResultWord, StageResult, Verdict
+from harness.judge.model import (
+    Judged,
+    ObjectiveResult,
+    ResultWord,
+    StageResult,
+    ValidityCheck,
+    Verdict,
+)
 from harness.record.run import RunRecord
+from harness.report.summary import Table
 from harness.units import format_duration, format_rate, format_ratio
 
 QUANTILES = (0.50, 0.95, 0.99, 0.999)
@@ -59,54 +67,94 @@ def _figures(record: RunRecord, endpoint: str | None) -> EndpointFigures:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectiveRow:
-    """One objective in words."""
-
-    name: str
-    wanted: str
-    measured: str
-    interval: str
-    word: str
-    statement: str
-    method: str
-
-
-def objective_row(result: ObjectiveResult) -> ObjectiveRow:
-    """The result as a table shows it."""
-    objective = result.objective
+def objective(result: ObjectiveResult) -> Judged:
+    """An objective as every report shows it."""
+    asked = result.objective
     interval = UNKNOWN
     if result.low is not None and result.high is not None:
-        low = value(objective, max(0.0, result.low))
-        interval = f"{low} to {value(objective, result.high)}"
+        interval = f"{value(asked, max(0.0, result.low))} to {value(asked, result.high)}"
     elif (result.method or "").startswith(NO_INTERVAL):
         interval = (result.method or "").removeprefix(NO_INTERVAL)
-    scope = f" ({', '.join(objective.endpoints)})" if objective.endpoints else ""
-    return ObjectiveRow(
-        name=f"{objective.name}{scope}",
-        wanted=f"{'<' if objective.upper else '≥'} {limit(objective)}",
-        measured=value(objective, result.estimate),
-        interval=interval,
-        word=WORDS[result.outcome],
+    scope = f" ({', '.join(asked.endpoints)})" if asked.endpoints else ""
+    return Judged(
+        name=f"{asked.name}{scope}",
+        outcome=result.outcome,
         statement=result.statement,
-        method=result.method or "",
+        wanted=f"{'<' if asked.upper else '≥'} {limit(asked)}",
+        measured=value(asked, result.estimate),
+        interval=interval,
+        group="objectives",
+        label=WORDS[result.outcome],
     )
 
 
-STAGE_HEADER = ("stage", "from", "offered", "completed", "p50", "p95", "p99", "errors", "verdict")
+def stage(found: StageResult) -> Judged:
+    """A stage, which its own objectives decide."""
+    return Judged(found.name, found.outcome, found.statement, group="stages", decides=False)
 
 
-def stage_row(stage: StageResult) -> tuple[str, ...]:
-    """The cells of one stage below STAGE_HEADER; the verdict is the last."""
-    return (
-        stage.name,
-        f"{stage.begin:g} s",
-        format_rate(stage.offered_rate),
-        format_rate(stage.completed_rate),
-        *(duration(found) for found in stage.quantiles.values()),
-        format_ratio(stage.error_ratio),
-        WORDS[stage.outcome],
+def check(found: ValidityCheck, *, decides: bool = True) -> Judged:
+    """A condition for trusting the measurement."""
+    text = f"{found.reason} Measured {found.measured}, limit {found.limit}."
+    if found.ok is False and found.remedy:
+        text += f" Remedy: {found.remedy}."
+    return Judged(
+        name=found.name,
+        outcome=None if found.ok is None else "pass" if found.ok else found.costs,
+        statement=text,
+        wanted=found.limit,
+        measured=found.measured,
+        group="validity",
+        decides=decides,
     )
+
+
+def objectives_table(verdict: Verdict) -> Table:
+    """Every objective with its interval."""
+    share = f"{verdict.confidence * 100:g} % interval"
+    return Table(
+        ("objective", "wanted", "measured", share, "verdict"),
+        tuple(
+            (row.name, row.wanted, row.measured, row.interval, row.label)
+            for row in map(objective, verdict.objectives)
+        ),
+        numbers=("wanted", "measured"),
+    )
+
+
+def stages_table(verdict: Verdict) -> Table:
+    """Each stage of a profile that has several."""
+    header = ("stage", "from", "offered", "completed", "p50", "p95", "p99", "errors", "verdict")
+    rows = tuple(
+        (
+            stage.name,
+            f"{stage.begin:g} s",
+            format_rate(stage.offered_rate),
+            format_rate(stage.completed_rate),
+            *(duration(found) for found in stage.quantiles.values()),
+            format_ratio(stage.error_ratio),
+            WORDS[stage.outcome],
+        )
+        for stage in verdict.stages
+    )
+    return Table(header, rows, numbers=header[1:-1])
+
+
+def endpoints_table(record: RunRecord) -> Table:
+    """Every endpoint in the hold; a narrow terminal shows the columns that matter most."""
+    quantiles = tuple(f"p{q * 100:g}" for q in QUANTILES)
+    header = (
+        "endpoint (hold)", "offered", "completed", "failed", *quantiles, "service p95", "lag p99",
+    )  # fmt: skip
+    rows = tuple(
+        (
+            row.name, f"{row.offered:,}", f"{row.completed:,}", f"{row.failed + row.unfinished:,}",
+            *map(duration, row.response), duration(row.service_p95), duration(row.lag_p99),
+        )
+        for row in endpoint_figures(record)
+    )  # fmt: skip
+    needs = {"completed": 100, "p99.9": 100, "service p95": 110, "lag p99": 80}
+    return Table(header, rows, header[1:], needs, folded="Endpoints in the hold")
 
 
 def limit(objective: Objective) -> str:

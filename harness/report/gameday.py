@@ -6,18 +6,15 @@ import math
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
-from xml.etree import ElementTree as ET
-
-from rich.table import Table
-from rich.text import Text
 
 from harness.errors import HarnessError
 from harness.gameday.model import Entry, GameDay, Word
+from harness.judge.model import Judged
 from harness.record.run import RunRecord
 from harness.report.experiment import after
-from harness.report.files import beside
-from harness.report.junit import clean
-from harness.report.terminal import COLOURS, make_console
+from harness.report.run import beside
+from harness.report.summary import Summary, Table
+from harness.report.terminal import print_summary
 from harness.units import counted, format_duration, format_interval, format_ratio
 
 UNKNOWN = "-"
@@ -116,79 +113,36 @@ def runs_of(day: GameDay, runs: Path) -> dict[str, Any]:
     return found
 
 
+def judged(entry: Entry) -> Judged:
+    """An experiment of the day as every report shows it."""
+    return Judged(
+        name=entry.experiment,
+        outcome=None if entry.outcome == "not applicable" else entry.outcome,
+        statement=" ".join(entry.reasons) or entry.outcome,
+        group="gameday",
+        label=entry.outcome,
+        seconds=entry.duration_s,
+    )
+
+
+def summary(day: GameDay) -> Summary:
+    """The scorecard in text."""
+    stopped = f"The game day stopped before it: {day.stopped}"
+    skipped = (Judged(name, None, stopped, group="gameday") for name in day.skipped)
+    count = counted(len(day.entries), "experiment")
+    return Summary(
+        subject=f"{day.service} game day",
+        service=day.service,
+        title=title(day),
+        outcome=day.outcome,
+        reasons=tuple(reasons(day)),
+        judged=(*map(judged, day.entries), *skipped),
+        tables=(Table(HEADER, tuple(map(cells, day.entries))),),
+        notes=(f"{count} in {format_duration(day.duration_s)}",),
+        seconds=day.duration_s,
+    )
+
+
 def print_gameday(day: GameDay, stream: TextIO) -> None:
     """The scorecard and the answer."""
-    console = make_console(stream, None if stream.isatty() else 160)
-    head = Text(f" {day.outcome.upper()} ", style=f"bold reverse {COLOURS[day.outcome]}")
-    console.print()
-    console.print(head.append(f"  {title(day)}", style="bold not reverse"))
-    for reason in reasons(day):
-        console.print(f" - {reason}")
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in HEADER:
-        table.add_column(name)
-    for entry in day.entries:
-        name, word, *rest = cells(entry)
-        table.add_row(name, Text(word, style=COLOURS.get(word, "dim")), *rest)
-    console.print()
-    console.print(table)
-    console.print(
-        f"\n{counted(len(day.entries), 'experiment')} in {format_duration(day.duration_s)}"
-    )
-
-
-def render_markdown(day: GameDay) -> str:
-    """A comment for an issue or a pull request."""
-    lines = [f"### {day.outcome.upper()}: {title(day)}", ""]
-    lines += [f"- {_escape(reason)}" for reason in reasons(day)]
-    lines += ["", "| " + " | ".join(HEADER) + " |", "|" + "---|" * len(HEADER)]
-    lines += ["| " + " | ".join(map(_escape, cells(entry))) + " |" for entry in day.entries]
-    lines += [
-        "",
-        f"{counted(len(day.entries), 'experiment')} in {format_duration(day.duration_s)}.",
-        "",
-    ]
-    return "\n".join(lines)
-
-
-def render_junit(day: GameDay) -> str:
-    """One case for each experiment: fail is a failure, unknown an error, not applicable skipped."""
-    suite = ET.Element("testsuite", name=f"{day.service} game day")
-    for entry in day.entries:
-        case = _case(suite, day, entry.experiment, entry.duration_s)
-        text = clean(" ".join(entry.reasons) or entry.outcome)
-        match entry.outcome:
-            case "fail":
-                ET.SubElement(case, "failure", message=text, type="fail")
-            case "inconclusive" | "invalid":
-                ET.SubElement(case, "error", message=text, type=entry.outcome)
-            case "not applicable":
-                ET.SubElement(case, "skipped", message=text)
-            case _:
-                ET.SubElement(case, "system-out").text = text
-    for name in day.skipped:
-        case = _case(suite, day, name, 0.0)
-        text = clean(f"The game day stopped before it: {day.stopped}")
-        ET.SubElement(case, "skipped", message=text)
-    suite.set("tests", str(len(suite)))
-    for tag, plural in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
-        suite.set(plural, str(sum(case.find(tag) is not None for case in suite)))
-    suite.set("time", f"{day.duration_s:.3f}")
-    root = ET.Element("testsuites")
-    root.append(suite)
-    ET.indent(root)
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
-
-
-def _case(suite: ET.Element, day: GameDay, name: str, seconds: float) -> ET.Element:
-    return ET.SubElement(
-        suite,
-        "testcase",
-        classname=clean(f"{day.service}.gameday"),
-        name=clean(name),
-        time=f"{seconds:.3f}",
-    )
-
-
-def _escape(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|").replace("*", "\\*").replace("<", "&lt;")
+    print_summary(summary(day), stream, width=None if stream.isatty() else 160)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from harness.gameday.model import FILE, GameDay, entry_of
 from harness.judge.experiment import ExperimentVerdict
 from harness.record.run import RunRecord
-from harness.record.storage import make_directory, read_object, write_atomic
-from harness.report.gameday import render_junit, render_markdown
+from harness.report.gameday import summary
+from harness.report.junit import render_junit
+from harness.report.markdown import render_markdown
+from harness.storage import make_directory, read_object, write_atomic, write_json
 
 
 def write_experiment_reports(record: RunRecord, verdict: ExperimentVerdict) -> None:
@@ -41,13 +42,14 @@ def write_gameday(day: GameDay, runs: Path, directory: Path) -> None:
     `runs` holds the records of the experiments. Raises RecordError when the disk is full.
     """
     make_directory(directory)
-    write_atomic(directory / FILE, json.dumps(day.as_dict(), indent=1, default=str) + "\n")
+    write_json(directory / FILE, day.as_dict(), finite=False)
     _write_pages(day, runs, directory)
 
 
 def _write_pages(day: GameDay, runs: Path, directory: Path) -> None:
     from harness.report.gameday_html import render_html  # noqa: PLC0415 - matplotlib is slow
 
-    write_atomic(directory / "junit.xml", render_junit(day))
-    write_atomic(directory / "summary.md", render_markdown(day))
+    found = summary(day)
+    write_atomic(directory / "junit.xml", render_junit(found))
+    write_atomic(directory / "summary.md", render_markdown(found))
     write_atomic(directory / "report.html", render_html(day, runs))

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from markupsafe import Markup
 
 from harness.errors import HarnessError
 from harness.gameday.model import Entry, GameDay
-from harness.judge.experiment import ExperimentVerdict, judge_experiment
+from harness.judge.experiment import Check, ExperimentVerdict, judge_experiment
 from harness.judge.stored import stored_verdict
 from harness.record.run import RunRecord
-from harness.record.storage import read_object
 from harness.report import gameday as words
 from harness.report.experiment import HEADER, check_row, milestone_rows
 from harness.report.experiment_charts import timeline_chart
 from harness.report.happened import Happened, happened
-from harness.report.html import PAGE, own_ids
-from harness.report.own_word import HEADER as OWN_WORD_HEADER
+from harness.report.html import began_text, own_ids, render_page
 from harness.report.own_word import OwnWord, own_word
-from harness.units import NANOSECONDS, format_duration
+from harness.report.summary import Table
+from harness.storage import read_object
+from harness.units import format_duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,36 +31,31 @@ class Part:
     entry: Entry
     teaches: str
     incident: str
-    checks: list[tuple[tuple[str, str, str, str], str]]
+    checks: Table
     milestones: list[tuple[str, str, str]]
     writes: list[tuple[str, str]]
     chart: Markup | None
     happened: Happened | None = None
-    own_word: OwnWord | None = None
+    server: OwnWord | None = None
 
 
 def render_html(day: GameDay, runs: Path) -> str:
     """The page; `runs` holds the experiments' records by id."""
-    began = datetime.fromtimestamp(day.began_unix_ns // NANOSECONDS, UTC)
-    parts = [_part(entry, runs, number) for number, entry in enumerate(day.entries)]
-    return PAGE.get_template("gameday.html").render(
-        day=day,
-        title=words.title(day),
-        reasons=words.reasons(day),
-        began=began.strftime("%Y-%m-%d %H:%M:%S UTC"),
-        took=format_duration(day.duration_s),
+    began, took = began_text(day.began_unix_ns), format_duration(day.duration_s)
+    return render_page(
+        words.summary(day),
+        f"{began} · {took} · {day.id}",
+        template="gameday.html",
         header=words.HEADER,
         rows=[(entry, words.cells(entry)) for entry in day.entries],
-        parts=parts,
-        check_header=HEADER,
-        own_word_header=OWN_WORD_HEADER,
+        parts=[_part(entry, runs, number) for number, entry in enumerate(day.entries)],
     )
 
 
 def _part(entry: Entry, runs: Path, number: int) -> Part:
     """Everything of one experiment, read back from its record."""
     if not entry.runs:
-        return Part(entry, "", "", [], [], [], None)
+        return Part(entry, "", "", _checks(()), [], [], None)
     try:
         record = RunRecord.load(runs / entry.runs[0])
         verdict = stored_verdict(record.directory)
@@ -68,22 +63,25 @@ def _part(entry: Entry, runs: Path, number: int) -> Part:
             verdict = judge_experiment(record)
         plan = read_object(record.directory / "plan.json")["experiment"]
     except (HarnessError, KeyError):
-        return Part(entry, "", "", [], [], [], None)
+        return Part(entry, "", "", _checks(()), [], [], None)
     svg = timeline_chart(record, verdict)
     found = (*verdict.checks, *(each for each in entry.against if each not in verdict.checks))
-    checks = [(check_row(check), check.statement) for check in found]
     return Part(
         entry,
         str(plan.get("teaches") or ""),
         str(plan.get("incident") or ""),
-        checks,
+        _checks(found),
         milestone_rows(verdict.milestones) if verdict.milestones else [],
         _writes(verdict),
-        # The SVG is ours: what others named is escaped by matplotlib.
-        None if svg is None else Markup(own_ids(svg, f"g{number}-")),  # noqa: S704
+        None if svg is None else own_ids(svg, f"g{number}-"),
         happened(record),
         own_word(record),
     )
+
+
+def _checks(found: Iterable[Check]) -> Table:
+    rows = ((*check_row(check), check.statement) for check in found)
+    return Table((*HEADER, "in words"), tuple(rows))
 
 
 def _writes(verdict: ExperimentVerdict) -> list[tuple[str, str]]:

@@ -2,41 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import math
-import re
 from pathlib import Path
 from typing import TextIO
-from xml.etree import ElementTree as ET
-
-from rich.table import Table
-from rich.text import Text
 
 from harness.baseline.model import TOTAL
-from harness.gate.model import GateVerdict, Row, commits
+from harness.gate.model import GateVerdict, Row, RowOutcome, commits
 from harness.gate.rules import PRESENCE
-from harness.record import make_directory, write_atomic
-from harness.record.storage import writing
+from harness.judge.model import Judged, ResultWord
 from harness.report.gate_plot import render_plot
-from harness.report.junit import clean
-from harness.report.terminal import COLOURS, make_console
+from harness.report.junit import render_junit
+from harness.report.markdown import render_markdown
+from harness.report.summary import FILES_ONLY, Summary, Table
+from harness.report.terminal import print_summary
+from harness.storage import make_directory, write_atomic, write_json, writing
 from harness.units import counted, format_duration, format_rate, format_ratio, one_line
 
-ROW_COLOURS = {
-    "regression": "red",
-    "suspected": "yellow",
-    "inconclusive": "yellow",
-    "improvement": "green",
-    "trivial": "none",
-    "no-change": "none",
-    "gone": "red",
-    "new": "yellow",
-    "no-data": "yellow",
-}
 MOST_NAMED = 3
-MOST_TEXT = 500
-"""Characters of one cell or line: a name may be as long as a URL."""
-
 TOLERANCE = "tolerance"
 """A column that a terminal has no room for."""
 
@@ -46,7 +28,11 @@ HEADER = (
 )  # fmt: skip
 REPORTS = ("gate.json", "gate.xml", "gate.md", "gate.svg", "exit-code")
 
-_MARKUP = re.compile(r"([\\`*_{}\[\]()#~!^$])")
+_OUTCOMES: dict[RowOutcome, ResultWord] = {
+    "regression": "fail", "gone": "fail",
+    "no-change": "pass", "trivial": "pass", "improvement": "pass",
+}  # fmt: skip
+"""Of a row; any other is in doubt."""
 
 
 def cells(row: Row) -> tuple[str, ...]:
@@ -71,29 +57,48 @@ def cells(row: Row) -> tuple[str, ...]:
     )
 
 
+def judged(row: Row) -> Judged:
+    """A row as every report shows it."""
+    outcome = "fail" if row.failing else _OUTCOMES.get(row.outcome, "inconclusive")
+    return Judged(
+        name=f"{cells(row)[0]} {row.metric}",
+        outcome=outcome,
+        statement=f"{_shift(row, row.shift)}: {row.reason}",
+        group="gate",
+        label=row.outcome,
+        decides=row.failing or row.open,
+    )
+
+
+def summary(verdict: GateVerdict) -> Summary:
+    """The gate's verdict in text."""
+    rows = tuple(map(cells, verdict.rows))
+    numbers = tuple(name for name in HEADER if name not in {*HEADER[:2], "verdict", "role"})
+    table = Table(HEADER, rows, numbers, needs={TOLERANCE: FILES_ONLY})
+    intervals = (
+        f"Intervals: {1 - 2 * verdict.policy.tail:.0%}. A regression is claimed at "
+        f"p = {verdict.policy.level:.2g} or less of all rows together (half of it the "
+        "primary row's), the share of one gate in a budget of "
+        f"{verdict.policy.false_alarms_per_month:g} false alarms a month."
+    )
+    source = tuple(provenance(verdict))
+    created = verdict.provenance.created
+    return Summary(
+        subject=f"{verdict.service} gate",
+        service=verdict.service,
+        title=title(verdict),
+        outcome=verdict.outcome,
+        reasons=(*verdict.reasons, *notes(verdict)),
+        judged=tuple(map(judged, verdict.rows)),
+        tables=(table,) if rows else (),
+        provenance=(intervals, *source) if rows else source,
+        began=created.partition("+")[0] if created else None,
+    )
+
+
 def print_gate(verdict: GateVerdict, stream: TextIO) -> None:
-    """The table and the answer."""
-    console = make_console(stream)
-    colour = COLOURS.get(verdict.outcome, "red")
-    head = Text(f" {verdict.outcome.upper()} ", style=f"bold reverse {colour}")
-    console.print(head.append(f"  {title(verdict)}", style="bold not reverse"))
-    for line in (*verdict.reasons, *notes(verdict)):
-        console.print(Text(f" - {line}"))
-    if verdict.rows:
-        table = Table(box=None, pad_edge=False)
-        for name in HEADER:
-            if name != TOLERANCE:
-                left = name in {*HEADER[:2], "role"}
-                table.add_column(name, justify="left" if left else "right", overflow="fold",
-                                 min_width=max(map(len, name.split())))  # fmt: skip
-        for row in verdict.rows:
-            texts = [
-                Text(text)
-                for name, text in zip(HEADER, cells(row), strict=True)
-                if name != TOLERANCE
-            ]
-            table.add_row(*texts, style=ROW_COLOURS[row.outcome])
-        console.print(table)
+    """The answer and the table."""
+    print_summary(summary(verdict), stream)
 
 
 def notes(verdict: GateVerdict) -> list[str]:
@@ -155,72 +160,6 @@ def provenance(verdict: GateVerdict) -> list[str]:
     return lines
 
 
-def render_markdown(verdict: GateVerdict) -> str:
-    """A comment fit for a pull request; no text of a run can become markup in it."""
-    lines = [f"### {verdict.outcome.upper()}: {_escape(title(verdict))}", ""]
-    lines += [f"- {_escape(line)}" for line in (*verdict.reasons, *notes(verdict))]
-    if verdict.rows:
-        lines += ["", "| " + " | ".join(HEADER) + " |", "|" + "---|" * len(HEADER)]
-        lines += ["| " + " | ".join(map(_escape, cells(row))) + " |" for row in verdict.rows]
-        lines += [
-            "",
-            (
-                f"Intervals: {1 - 2 * verdict.policy.tail:.0%}. A regression is claimed at "
-                f"p = {verdict.policy.level:.2g} or less of all rows together (half of it the "
-                "primary row's), the share of one gate in a budget of "
-                f"{verdict.policy.false_alarms_per_month:g} false alarms a month."
-            ),
-        ]
-    lines += ["", *(f"<sub>{_escape(line)}</sub><br>" for line in provenance(verdict))]
-    return "\n".join(lines) + "\n"
-
-
-def render_junit(verdict: GateVerdict) -> str:
-    """One case a row; what fails is a failure, an open question an error.
-
-    Wherever the gate's exit code is not 0 there is a failure or an error.
-    """
-    name = clean(f"{verdict.service} gate")
-    suite = ET.Element("testsuite", name=name)
-    if verdict.provenance.created:
-        suite.set("timestamp", verdict.provenance.created.partition("+")[0])
-    properties = ET.SubElement(suite, "properties")
-    for number, line in enumerate(provenance(verdict)):
-        ET.SubElement(properties, "property", name=f"provenance.{number}", value=clean(line))
-    for row in verdict.rows:
-        _case(suite, verdict, f"{cells(row)[0]} {row.metric}", _kind(row),
-              row.outcome, f"{_shift(row, row.shift)}: {row.reason}")  # fmt: skip
-    judged = any(_kind(row) for row in verdict.rows)
-    if verdict.outcome != "pass" and not judged:
-        kind = "failure" if verdict.outcome == "fail" else "error"
-        reason = verdict.reasons[0] if verdict.reasons else verdict.outcome
-        _case(suite, verdict, "gate", kind, verdict.outcome, reason)
-    cases = suite.findall("testcase")
-    suite.set("tests", str(len(cases)))
-    for tag, plural in (("failure", "failures"), ("error", "errors")):
-        suite.set(plural, str(sum(case.find(tag) is not None for case in cases)))
-    root = ET.Element("testsuites")
-    root.append(suite)
-    ET.indent(root)
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
-
-
-def _kind(row: Row) -> str | None:
-    """The JUnit element of a row that is not well."""
-    return "failure" if row.failing else "error" if row.open else None
-
-
-def _case(
-    suite: ET.Element, verdict: GateVerdict, name: str, kind: str | None, word: str, text: str
-) -> None:
-    place = clean(f"{verdict.service}.gate")
-    case = ET.SubElement(suite, "testcase", classname=place, name=clean(name), time="0")
-    if kind is None:
-        ET.SubElement(case, "system-out").text = clean(f"{word}: {text}")
-    else:
-        ET.SubElement(case, kind, message=clean(text), type=word)
-
-
 def clear_gate(directory: Path) -> None:
     """Remove the reports of an earlier gate: an old PASS must not stand for a new failure."""
     with writing(directory):
@@ -234,9 +173,10 @@ def write_gate(verdict: GateVerdict, directory: Path) -> None:
     `exit-code` holds the gate's exit code where it is not 0, for those who run it through make.
     """
     make_directory(directory)
-    write_atomic(directory / "gate.json", json.dumps(verdict.as_dict(), indent=1) + "\n")
-    write_atomic(directory / "gate.xml", render_junit(verdict))
-    write_atomic(directory / "gate.md", render_markdown(verdict))
+    found = summary(verdict)
+    write_json(directory / "gate.json", verdict.as_dict())
+    write_atomic(directory / "gate.xml", render_junit(found))
+    write_atomic(directory / "gate.md", render_markdown(found))
     if verdict.exit_code:
         write_atomic(directory / "exit-code", f"{verdict.exit_code}\n")
     plot = render_plot(verdict)
@@ -262,11 +202,3 @@ def _shift(row: Row, value: float | None) -> str:
 
 def _size(row: Row, value: float | None) -> str:
     return "-" if value is None else _shift(row, abs(value)).lstrip("+")
-
-
-def _escape(text: str) -> str:
-    """Text that Markdown shows as it is, on one line: no table cell, link, mention or tag of it."""
-    line = clean(one_line(text, MOST_TEXT))
-    for sign in "&<>|@":
-        line = line.replace(sign, f"&#{ord(sign)};")
-    return _MARKUP.sub(r"\\\1", line).replace("://", "&#58;//").replace("www.", "www&#46;")

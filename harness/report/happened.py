@@ -6,26 +6,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.record.run import RunRecord
+from harness.report.summary import Table
 
 TYPES = ("service_pod", "platform_event", "platform_view")
 NEWEST = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One thing that happened."""
-
-    at: str
-    what: str
-    object: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
 class Happened:
     """The newest rows in the order of time; `omitted` counts those before them."""
 
-    rows: tuple[Row, ...]
+    table: Table
     omitted: int
 
 
@@ -33,7 +24,8 @@ def happened(record: RunRecord) -> Happened:
     """Everything that the platform told in this run."""
     told = told_in(record)
     rows = tuple(_row(event) for event in told[-NEWEST:])
-    return Happened(rows, len(told) - len(rows))
+    table = Table(("at", "what", "object", "in words"), rows)
+    return Happened(table, len(told) - len(rows))
 
 
 def told_in(record: RunRecord) -> tuple[dict[str, Any], ...]:
@@ -41,20 +33,20 @@ def told_in(record: RunRecord) -> tuple[dict[str, Any], ...]:
     return record.events_of(*TYPES)
 
 
-def _row(event: dict[str, Any]) -> Row:
+def _row(event: dict[str, Any]) -> tuple[str, str, str, str]:
     at = event.get("t")
     when = "before" if at is None else f"{at:.1f} s"
     if event["type"] == "service_pod":
         text = f"on {event['node']}" if event.get("node") else ""
         if event.get("restarts"):
             text = f"{event['restarts']} restarts, {text}".removesuffix(", ")
-        return Row(when, f"pod {event.get('what')}", str(event.get("pod")), text)
+        return (when, f"pod {event.get('what')}", str(event.get("pod")), text)
     if event["type"] == "platform_view":
         what = "seen again" if event.get("ok") else "not seen"
-        return Row(when, what, "API server", str(event.get("reason") or ""))
+        return (when, what, "API server", str(event.get("reason") or ""))
     count = event.get("count") or 1
     times = f" ({count} times)" if count > 1 else ""
-    return Row(
+    return (
         when,
         str(event.get("reason")),
         str(event.get("object")),

@@ -17,8 +17,8 @@ from harness.baseline.history import Change, History, Trend
 from harness.baseline.model import TOTAL
 from harness.errors import UsageError
 from harness.git import short_commit
-from harness.record.storage import make_directory, writing
 from harness.report.terminal import make_console
+from harness.storage import make_directory, writing
 from harness.units import format_duration, format_rate, format_ratio, one_line
 
 INK, MUTED, LINE, BLUE, RED = "#16202c", "#5b6775", "#dfe3e8", "#1f62d0", "#c2261d"

@@ -1,108 +1,93 @@
-"""report.html: one file with everything in it, nothing fetched from anywhere."""
+"""HTML: one file with everything in it, nothing fetched from anywhere."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
-from harness.judge.model import Verdict
-from harness.record.run import RunRecord
-from harness.report import charts, facts
-from harness.report.happened import happened
-from harness.report.own_word import HEADER, own_word
+from harness.judge.model import ValidityCheck
+from harness.report import facts
+from harness.report.summary import Summary, Table
 from harness.units import NANOSECONDS
 
-PAGE = jinja2.Environment(
+_MARKS = {
+    "pass": "pass", "fail": "fail", "inconclusive": "inconclusive", "invalid": "invalid",
+    "yes": "pass", "no": "invalid",
+}  # fmt: skip
+"""Word of a verdict -> its class in the style sheet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A drawing under its heading. The SVG is ours: matplotlib escapes what others named."""
+
+    heading: str
+    caption: str
+    svg: str
+
+
+def own_ids(svg: str, prefix: str) -> Markup:
+    """Identifiers that do not clash with those of the other charts on the page."""
+    svg = svg.replace('id="', f'id="{prefix}').replace("url(#", f"url(#{prefix}")
+    return Markup(svg.replace('href="#', f'href="#{prefix}'))  # noqa: S704 - see Chart
+
+
+def _cell_class(table: Table, column: int, text: str) -> str:
+    name = table.header[column]
+    if name in {"verdict", "holds"}:
+        return f"mark {_MARKS.get(text.lower(), 'open')}"
+    if name in table.numbers:
+        return "n"
+    return "muted" if name in {"in words", "interval by"} else ""
+
+
+_PAGES = jinja2.Environment(
     loader=jinja2.PackageLoader("harness.report", "templates"),
     autoescape=True,
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
 )
+_PAGES.globals |= {"cell_class": _cell_class, "own_ids": own_ids, "total": facts.ALL}
 
 
-def render_html(record: RunRecord, verdict: Verdict) -> str:
-    """The report; the same record and verdict give the same bytes."""
-    return PAGE.get_template("report.html").render(
-        record=record,
-        verdict=verdict,
-        title=facts.title(record),
-        began=_began(record),
-        objectives=[facts.objective_row(result) for result in verdict.objectives],
-        stages=[(facts.stage_row(stage), stage.statement) for stage in verdict.stages],
-        stage_header=facts.STAGE_HEADER,
-        endpoints=facts.endpoint_figures(record),
-        quantiles=[f"p{q * 100:g}" for q in facts.QUANTILES],
-        all_endpoints=facts.ALL,
-        conservation=facts.conservation(record),
-        errors=facts.error_counts(record),
-        validity_line=facts.validity_line(verdict),
-        environment=facts.environment_rows(record),
-        phases=record.plan.profile.phases(),
-        duration=facts.duration,
-        charts=_charts(record),
-        happened=happened(record),
-        own_word=own_word(record),
-        own_word_header=HEADER,
+def render_page(
+    found: Summary,
+    subtitle: str,
+    charts: Sequence[Chart] = (),
+    sections: Sequence[tuple[str, Table]] = (),
+    *,
+    template: str = "base.html",
+    **more: Any,
+) -> str:
+    """A page: the verdict with its reasons, then charts and tables, or what a template makes."""
+    return _PAGES.get_template(template).render(
+        summary=found, subtitle=subtitle, charts=charts, sections=sections, **more
     )
 
 
-def _charts(record: RunRecord) -> list[tuple[str, str, Markup]]:
-    """(heading, caption, SVG) of every chart that has data.
-
-    The SVG is ours: no text of the service gets into it but names that matplotlib escapes.
-    """
-    drawn = (
-        (
-            "Latency by percentile",
-            (
-                "All completed requests of the hold. The axis stretches the tail: each step to the"
-                " right is ten times rarer."
-            ),
-            charts.percentile_chart(record),
-        ),
-        (
-            "Latency over time",
-            (
-                "Of the requests due in each second. The shaded stretch is the hold, which alone is"
-                " judged."
-            ),
-            charts.latency_chart(record),
-        ),
-        (
-            "Throughput and failures",
-            (
-                "Offered counts a request when it was due, completed when it ended: a gap between"
-                " the two is a queue."
-            ),
-            charts.throughput_chart(record),
-        ),
-        (
-            "The generator itself",
-            (
-                "Its lateness, and a null server measured beside the load. Far below the response"
-                " they leave the figures to the service."
-            ),
-            charts.generator_chart(record),
-        ),
-    )
-    return [
-        (heading, caption, Markup(own_ids(svg, f"c{number}-")))  # noqa: S704 - see above
-        for number, (heading, caption, svg) in enumerate(drawn)
-        if svg is not None
-    ]
-
-
-def own_ids(svg: str, prefix: str) -> str:
-    """Identifiers that do not clash with those of the other charts on the page."""
-    svg = svg.replace('id="', f'id="{prefix}').replace("url(#", f"url(#{prefix}")
-    return svg.replace('href="#', f'href="#{prefix}')
-
-
-def _began(record: RunRecord) -> str:
-    if record.start_wall_ns is None:
+def began_text(wall_ns: int | None) -> str:
+    """An instant as a reader sees it."""
+    if wall_ns is None:
         return "never started"
-    began = datetime.fromtimestamp(record.start_wall_ns // NANOSECONDS, UTC)
-    return began.strftime("%Y-%m-%d %H:%M:%S UTC")
+    return datetime.fromtimestamp(wall_ns // NANOSECONDS, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def validity_table(checks: Iterable[ValidityCheck]) -> Table:
+    """Each condition for trusting the measurement."""
+    holds = {True: "yes", False: "NO", None: "unknown"}
+    rows = tuple(
+        (
+            check.name, holds[check.ok], check.measured, check.limit,
+            f"{check.reason} Remedy: {check.remedy}."
+            if check.remedy and check.ok is False
+            else check.reason,
+        )
+        for check in checks
+    )  # fmt: skip
+    return Table(("check", "holds", "measured", "limit", "in words"), rows)

@@ -1,62 +1,52 @@
-"""summary.md: a comment for a pull request."""
+"""Markdown: a comment for an issue or a pull request."""
 
 from __future__ import annotations
 
 import re
 
-from harness.judge.model import Verdict
-from harness.record.run import RunRecord
-from harness.report import facts
+from harness.report.junit import clean
+from harness.report.summary import Summary, Table
+from harness.units import one_line
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~])")
+MOST_TEXT = 500
+"""Characters of one cell or line: a name may be as long as a URL."""
+
 _MARKS = {"pass": "✅", "fail": "❌", "inconclusive": "❔", "invalid": "⚠️"}
+_MARKUP = re.compile(r"([\\`*_{}\[\]#~!^$])")
 
 
-def render_markdown(record: RunRecord, verdict: Verdict) -> str:
-    """Verdict, objectives, endpoints and where the rest is, in GitHub's Markdown."""
-    mark = _MARKS[verdict.outcome]
-    lines = [f"### {mark} {verdict.outcome.upper()}: {_escape(facts.title(record))}", ""]
-    lines += [f"- {_escape(reason)}" for reason in verdict.reasons]
-    rows = [facts.objective_row(result) for result in verdict.objectives]
-    lines += ["", *_table(
-        ("objective", "wanted", "measured", f"{verdict.confidence * 100:g} % interval", "verdict"),
-        [(row.name, row.wanted, row.measured, row.interval, row.word) for row in rows],
-    )]  # fmt: skip
-    if verdict.stages:
-        lines += ["", *_table(facts.STAGE_HEADER, [facts.stage_row(s) for s in verdict.stages])]
-    quantiles = [f"p{q * 100:g}" for q in facts.QUANTILES]
-    lines += ["", "<details><summary>Endpoints in the hold</summary>", "", *_table(
-        ("endpoint", "offered", "completed", "failed", *quantiles, "service p95", "lag p99"),
-        [
-            (
-                row.name, f"{row.offered:,}", f"{row.completed:,}",
-                f"{row.failed + row.unfinished:,}", *map(facts.duration, row.response),
-                facts.duration(row.service_p95), facts.duration(row.lag_p99),
-            )
-            for row in facts.endpoint_figures(record)
-        ],
-    ), "", "</details>", ""]  # fmt: skip
-    errors = ", ".join(f"{kind} {count:,}" for kind, count in facts.error_counts(record))
-    lines += [
-        (
-            f"{facts.conservation(record)}. Errors: {_escape(errors or 'none')}."
-            f" Validity: {_escape(facts.validity_line(verdict))}."
-        ),
-        "",
-        (
-            f"Run `{record.id}`, seed {record.plan.profile.seed},"
-            f" commit {_escape(str(record.environment.get('commit') or 'unknown'))}."
-        ),
-        "",
-    ]
-    return "\n".join(lines)
+def render_markdown(summary: Summary) -> str:
+    """Verdict, reasons, tables and notes; no text of a service can become markup in it."""
+    mark = _MARKS.get(summary.outcome, "❌")
+    lines = [f"### {mark} {summary.outcome.upper()}: {escape(summary.title)}", ""]
+    lines += [f"- {escape(reason)}" for reason in summary.reasons]
+    for table in summary.tables:
+        lines += ["", *_folded(table)]
+    for note in summary.notes:
+        lines += ["", escape(note)]
+    if summary.lines:
+        lines += ["", *(f"- {escape(name)}: {escape(text)}" for name, text in summary.lines)]
+    if summary.provenance:
+        lines += ["", *(f"<sub>{escape(line)}</sub><br>" for line in summary.provenance)]
+    return "\n".join(lines) + "\n"
 
 
-def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
-    lines = [header, tuple("---" for _ in header), *(tuple(map(_escape, row)) for row in rows)]
-    return [f"| {' | '.join(line)} |" for line in lines]
+def _folded(table: Table) -> list[str]:
+    if table.folded is None:
+        return table_lines(table)
+    head = f"<details><summary>{escape(table.folded)}</summary>"
+    return [head, "", *table_lines(table), "", "</details>"]
 
 
-def _escape(text: str) -> str:
-    """Text that Markdown shows as it is, on one line."""
-    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+def table_lines(table: Table) -> list[str]:
+    """The table in GitHub's Markdown, a line a row."""
+    rows = [table.header, tuple("---" for _ in table.header), *table.rows]
+    return [f"| {' | '.join(map(escape, row))} |" for row in rows]
+
+
+def escape(text: str) -> str:
+    """Text that Markdown shows as it is, on one line: no table cell, link, mention or tag of it."""
+    line = _MARKUP.sub(r"\\\1", clean(one_line(text, MOST_TEXT)))
+    for sign in "&<>|@":
+        line = line.replace(sign, f"&#{ord(sign)};")
+    return line.replace("://", "&#58;//").replace("www.", "www&#46;")

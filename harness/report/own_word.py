@@ -12,6 +12,7 @@ from harness.errors import RecordError
 from harness.prometheus import FILE, QUANTILES, kept
 from harness.record.run import RunRecord
 from harness.report import facts
+from harness.report.summary import Table
 from harness.units import format_rate, format_ratio
 
 HEADER = ("figure (hold)", "service's own word", "harness")
@@ -39,6 +40,12 @@ class OwnWord:
     window_s: int
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
+
+    @property
+    def table(self) -> Table:
+        """Both figures side by side, as text."""
+        rows = tuple((row.name, row.own_text, row.measured_text) for row in self.rows)
+        return Table(HEADER, rows, numbers=HEADER[1:])
 
     def as_dict(self) -> dict[str, Any]:
         """Every field by its name."""

@@ -9,17 +9,17 @@ from harness.judge.experiment import ExperimentVerdict
 from harness.judge.scaling import ScalingVerdict
 from harness.judge.stored import RecordVerdict
 from harness.record.run import RunRecord
-from harness.report.experiment import print_experiment
-from harness.report.files import beside, write_pages
+from harness.report import experiment
 from harness.report.gameday_files import write_experiment_reports
-from harness.report.terminal import print_report
+from harness.report.run import beside, print_report
+from harness.report.run_files import write_pages
+from harness.report.terminal import print_summary
 
 
 def print_record(record: RunRecord, verdict: RecordVerdict, stream: TextIO) -> None:
     """The verdict, what it rests on, and where the record is."""
     if isinstance(verdict, ExperimentVerdict):
-        print_experiment(verdict, stream)
-        stream.write(f"record  {record.directory}\n")
+        print_summary(experiment.summary(verdict), stream, [("record", str(record.directory))])
     elif isinstance(verdict, ScalingVerdict):
         from harness.report.scaling import print_scaling  # noqa: PLC0415 - matplotlib is slow
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import TextIO
 
-import jinja2
 import numpy as np
-from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
-from rich.text import Text
 
+from harness.judge.model import Judged
 from harness.judge.scaling import ScalingCheck, ScalingTrace, ScalingVerdict, trace
 from harness.record.distribution import Floats
 from harness.record.run import RunRecord
@@ -29,21 +26,11 @@ from harness.report.charts import (
     drawing,
     latency_axis,
 )
-from harness.report.terminal import COLOURS, _item, _table, make_console
+from harness.report.html import Chart, render_page, validity_table
+from harness.report.summary import Summary, Table, word_of
+from harness.report.terminal import print_summary
+from harness.storage import write_atomic
 from harness.units import format_duration, format_rate
-
-_PAGE = jinja2.Environment(
-    loader=jinja2.PackageLoader("harness.report", "templates"),
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-
-
-def render_json(verdict: ScalingVerdict) -> str:
-    """scaling.json, indented, keys in their order."""
-    return json.dumps(verdict.as_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def title(record: RunRecord) -> str:
@@ -52,30 +39,37 @@ def title(record: RunRecord) -> str:
     return f"{record.service.name} · {format_rate(min(rates))} to {format_rate(max(rates))}"
 
 
+def judged(check: ScalingCheck) -> Judged:
+    """A figure as every report shows it."""
+    return Judged(
+        check.name, check.outcome, check.statement, wanted=value(check, check.limit),
+        measured=value(check, check.measured), group="scaling",
+    )  # fmt: skip
+
+
+def summary(record: RunRecord, verdict: ScalingVerdict) -> Summary:
+    """A scaling test's verdict in text."""
+    checks = tuple(map(judged, verdict.checks))
+    rows = tuple((check.name, check.measured, check.wanted, word_of(check)) for check in checks)
+    header = ("scaling", "measured", "limit", "verdict")
+    return Summary(
+        subject=f"{verdict.service} scaling",
+        service=verdict.service,
+        title=f"scaling of {title(record)}",
+        outcome=verdict.outcome,
+        reasons=verdict.reasons,
+        judged=checks,
+        tables=(Table(header, rows, numbers=("measured", "limit")),),
+        notes=tuple(check.statement for check in checks if check.outcome is None),
+    )
+
+
 def print_scaling(
     record: RunRecord, verdict: ScalingVerdict, stream: TextIO, *, width: int | None = None
 ) -> None:
     """Verdict, reasons, every figure with its limit, and where the page is."""
-    console = make_console(stream, width)
-    colour = COLOURS[verdict.outcome]
-    console.print()
-    head = Text(f" {verdict.outcome.upper()} ", style=f"bold reverse {colour}")
-    console.print(head.append(f"  scaling of {title(record)}", style="bold not reverse"))
-    for reason in verdict.reasons:
-        _item(console, reason)
-    table = _table(("scaling", "measured", "limit", "verdict"), ("measured", "limit"))
-    for check in verdict.checks:
-        word = check.outcome or "not judged"
-        row = (check.name, value(check, check.measured), value(check, check.limit))
-        table.add_row(*row, Text(word, style=COLOURS[word]))
-    console.print()
-    console.print(table)
-    for check in verdict.checks:
-        if check.outcome is None:
-            _item(console, check.statement)
-    console.print()
-    for name, text in (("page", record.directory / "scaling.html"), ("record", record.directory)):
-        console.print(Text(f"{name:<10}", style="dim").append(str(text), style="none"))
+    places = (("page", str(record.directory / "scaling.html")), ("record", str(record.directory)))
+    print_summary(summary(record, verdict), stream, places, width=width)
 
 
 def value(check: ScalingCheck, number: float | None) -> str:
@@ -93,16 +87,40 @@ def render_html(
     record: RunRecord, verdict: ScalingVerdict, per_replica: float | None = None
 ) -> str:
     """The page; the same record and verdict give the same bytes."""
-    page: str = _PAGE.get_template("scaling.html").render(
-        record=record,
-        verdict=verdict,
-        title=f"scaling of {title(record)}",
-        value=value,
-        unknown=facts.UNKNOWN,
-        # The SVG is ours: no text of the service gets into it but what matplotlib escapes.
-        chart=Markup(chart(record, trace(record, per_replica))),  # noqa: S704
+    scaler = verdict.autoscaler
+    state = "" if record.status == "complete" else f" · {record.status}"
+    bounds = ", ".join((f"{scaler['least']} to {scaler['most']} pods", *scaler["targets"]))
+    found = summary(record, verdict)
+    asked = Table(
+        ("figure", "measured", "limit", "verdict", "in words"),
+        tuple((c.name, c.measured, c.wanted, word_of(c), c.statement) for c in found.judged),
+        numbers=("measured", "limit"),
     )
-    return page
+    drawing = Chart(
+        "Load, latency and replicas",
+        (
+            "The shaded stretch is the rise and the peak. Replicas needed are the scheduled rate"
+            " by what one replica carries."
+        ),
+        chart(record, trace(record, per_replica)),
+    )
+    return render_page(
+        found,
+        subtitle=f"run {record.id}{state} · autoscaler {scaler['name']}, {bounds}",
+        charts=[drawing],
+        sections=[
+            ("What was asked", asked),
+            ("Can the measurement be trusted?", validity_table(verdict.validity)),
+        ],
+    )
+
+
+def write_page(
+    record: RunRecord, verdict: ScalingVerdict, per_replica: float | None = None
+) -> None:
+    """scaling.html in the record; raises RecordError when the disk does not take it."""
+    page = render_html(record, verdict, per_replica)
+    write_atomic(record.directory / "scaling.html", page)
 
 
 def chart(record: RunRecord, seen: ScalingTrace) -> str:

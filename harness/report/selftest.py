@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TextIO
 
-from rich.table import Table
-
 from harness.gate.selftest import SelfTest
-from harness.record import make_directory, write_atomic
-from harness.report.terminal import make_console
+from harness.report.markdown import table_lines
+from harness.report.summary import Table
+from harness.report.terminal import grid, make_console
 from harness.stats.interval import Interval
+from harness.storage import make_directory, write_atomic, write_json
 from harness.units import format_ratio
 
 HEADER = ("change", "gates", "claimed", "95 % interval", "claimed or suspected", "95 % interval")
@@ -48,29 +47,25 @@ def lines(found: SelfTest) -> list[str]:
     ]
 
 
+def table(found: SelfTest) -> Table:
+    """All rows, as text."""
+    return Table(HEADER, tuple(rows(found)), numbers=HEADER[1:])
+
+
 def print_self_test(found: SelfTest, stream: TextIO) -> None:
     """The table on a terminal."""
     console = make_console(stream)
     for line in lines(found):
         console.print(line)
-    table = Table(box=None, pad_edge=False)
-    for name in HEADER:
-        table.add_column(name, justify="left" if name == "change" else "right")
-    for row in rows(found):
-        table.add_row(*row)
-    console.print(table)
+    console.print(grid(table(found), console.width))
 
 
 def write_self_test(found: SelfTest, directory: Path) -> None:
     """self-test.json and self-test.md in `directory`, each atomically."""
     make_directory(directory)
-    text = [
-        "# The gate's own test", "", *lines(found), "",
-        "| " + " | ".join(HEADER) + " |", "|" + "---|" * len(HEADER),
-        *("| " + " | ".join(row) + " |" for row in rows(found)),
-    ]  # fmt: skip
+    text = ["# The gate's own test", "", *lines(found), "", *table_lines(table(found))]
     write_atomic(directory / "self-test.md", "\n".join(text) + "\n")
-    write_atomic(directory / "self-test.json", json.dumps(found.as_dict(), indent=1) + "\n")
+    write_json(directory / "self-test.json", found.as_dict())
 
 
 def _span(interval: Interval) -> str:

@@ -1,27 +1,26 @@
-"""The compact answer at the end of a run; plain text where colour has no place."""
+"""A summary on a terminal; plain text where colour has no place."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from typing import TextIO
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Table as Grid
 from rich.text import Text
 
-from harness.judge.model import Verdict
 from harness.record.find import RunSummary
-from harness.record.run import RunRecord
 from harness.report import facts
-from harness.report.own_word import HEADER, OwnWord, own_word
+from harness.report.summary import Summary, Table
 
 COLOURS = {
-    "pass": "green",
-    "fail": "red",
-    "inconclusive": "yellow",
-    "invalid": "magenta",
-    "not judged": "dim",
-}
+    "pass": "green", "fail": "red", "inconclusive": "yellow", "invalid": "magenta",
+    "not judged": "dim", "not applicable": "dim", "-": "dim",
+    "error": "red", "no-baseline": "red", "regression": "red", "gone": "red",
+    "suspected": "yellow", "new": "yellow", "no-data": "yellow", "improvement": "green",
+}  # fmt: skip
+"""The words of a verdict, of any kind."""
+
 _PLAIN_WIDTH = 120
 
 
@@ -32,134 +31,73 @@ def make_console(stream: TextIO, width: int | None = None) -> Console:
     return Console(file=stream, width=width, highlight=False, markup=False, soft_wrap=False)
 
 
-def print_report(
-    record: RunRecord, verdict: Verdict, stream: TextIO, *, width: int | None = None
+def print_summary(
+    summary: Summary,
+    stream: TextIO,
+    more: Iterable[tuple[str, str]] = (),
+    *,
+    width: int | None = None,
 ) -> None:
-    """Verdict, objectives, endpoints, conservation, errors, validity and the record's place."""
+    """Verdict, reasons, tables, notes and lines; `more` lines are for a terminal only."""
     console = make_console(stream, width)
+    head = Text(f" {summary.outcome.upper()} ", style=f"bold reverse {COLOURS[summary.outcome]}")
     console.print()
-    console.print(_headline(record, verdict))
-    passed = {result.statement for result in verdict.objectives if result.outcome == "pass"}
-    for reason in verdict.reasons:
+    console.print(head.append(f"  {summary.title}", style="bold not reverse"))
+    passed = {judged.statement for judged in summary.judged if judged.outcome == "pass"}
+    for reason in summary.reasons:
         if reason not in passed:  # the table says as much
-            _item(console, reason)
+            print_item(console, reason)
     console.print()
-    console.print(_objectives(verdict))
-    console.print()
-    if verdict.stages:
-        console.print(_stages(verdict))
+    for table in summary.tables:
+        console.print(grid(table, console.width))
         console.print()
-    if record.endpoints:
-        console.print(_endpoints(record, console.width))
+    for note in summary.notes:
+        print_item(console, note)
+    if summary.notes:
         console.print()
-    if (told := own_word(record)) is not None:
-        _print_own_word(console, told)
-    for name, text in _lines(record, verdict):
-        line = Text(f"{name:<10}", style="dim")
-        console.print(line.append(text, style="none"))
+    for name, text in (*summary.lines, *more):
+        console.print(Text(f"{name:<10}", style="dim").append(text, style="none"))
 
 
-def _print_own_word(console: Console, told: OwnWord) -> None:
-    if told.rows:
-        table = _table(HEADER, HEADER[1:])
-        for row in told.rows:
-            table.add_row(row.name, row.own_text, row.measured_text)
-        console.print(table)
-    for note in told.notes:
-        _item(console, f"{note}.")
-    console.print()
+def print_item(console: Console, text: str) -> None:
+    """A sentence with a hanging indent."""
+    item = Grid.grid(padding=(0, 1))
+    item.add_row(" ·", Text(text))
+    console.print(item)
+
+
+def grid(table: Table, width: int) -> Grid:
+    """The columns that a terminal of this width has room for; words of a verdict in colour."""
+    shown = [at for at, name in enumerate(table.header) if width >= table.needs.get(name, 0)]
+    made = Grid(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for name in (table.header[at] for at in shown):
+        right = name in table.numbers
+        made.add_column(
+            name,
+            justify="right" if right else "left",
+            overflow="fold",
+            min_width=max(map(len, name.split())),
+        )
+    for row in table.rows:
+        style = "bold" if row[0] == facts.ALL else "none"
+        made.add_row(Text(row[shown[0]], style=style), *(_cell(table, row, at) for at in shown[1:]))
+    return made
+
+
+def _cell(table: Table, row: tuple[str, ...], at: int) -> Text:
+    if table.header[at] == "verdict":
+        return Text(row[at], style=COLOURS.get(row[at].lower(), "none"))
+    failed = table.header[at] == "failed" and row[at] != "0"
+    return Text(row[at], style="red" if failed else "none")
 
 
 def print_runs(runs: Iterable[RunSummary], stream: TextIO, *, width: int | None = None) -> None:
     """The list of `harness runs`."""
+    header = ("run", "service", "scenario", "profile", "state", "verdict")
+    rows = tuple(
+        (run.id, run.service, *(text or facts.UNKNOWN for text in (run.scenario, run.profile)),
+         run.status, run.outcome or facts.UNKNOWN)
+        for run in runs
+    )  # fmt: skip
     console = make_console(stream, width)
-    table = _table(("run", "service", "scenario", "profile", "state", "verdict"))
-    for run in runs:
-        table.add_row(
-            run.id,
-            run.service,
-            run.scenario or facts.UNKNOWN,
-            run.profile or facts.UNKNOWN,
-            run.status,
-            Text(run.outcome or facts.UNKNOWN, style=COLOURS.get(run.outcome or "", "none")),
-        )
-    console.print(table)
-
-
-def _headline(record: RunRecord, verdict: Verdict) -> Text:
-    colour = COLOURS[verdict.outcome]
-    text = Text(f" {verdict.outcome.upper()} ", style=f"bold reverse {colour}")
-    return text.append(f"  {facts.title(record)}", style="bold not reverse")
-
-
-def _item(console: Console, text: str) -> None:
-    """A sentence with a hanging indent."""
-    grid = Table.grid(padding=(0, 1))
-    grid.add_row(" ·", Text(text))
-    console.print(grid)
-
-
-def _table(columns: Sequence[str], right: Iterable[str] = ()) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    numbers = set(right)
-    for column in columns:
-        table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
-    return table
-
-
-def _objectives(verdict: Verdict) -> Table:
-    share = f"{verdict.confidence * 100:g} % interval"
-    table = _table(("objective", "wanted", "measured", share, "verdict"), ("wanted", "measured"))
-    for row in map(facts.objective_row, verdict.objectives):
-        word = Text(row.word, style=COLOURS[row.word.lower()])
-        table.add_row(row.name, row.wanted, row.measured, row.interval, word)
-    return table
-
-
-def _stages(verdict: Verdict) -> Table:
-    table = _table(facts.STAGE_HEADER, facts.STAGE_HEADER[1:-1])
-    for row in map(facts.stage_row, verdict.stages):
-        table.add_row(*row[:-1], Text(row[-1], style=COLOURS[row[-1].lower()]))
-    return table
-
-
-def _endpoints(record: RunRecord, width: int) -> Table:
-    """One row an endpoint; a narrow terminal shows the columns that matter most."""
-    shown = [(name, show) for name, show, needed in _ENDPOINT_COLUMNS if width >= needed]
-    names = [name for name, _ in shown]
-    table = _table(("endpoint (hold)", *names), names)
-    for row in facts.endpoint_figures(record):
-        bold = "bold" if row.name == facts.ALL else "none"
-        table.add_row(Text(row.name, style=bold), *(show(row) for _, show in shown))
-    return table
-
-
-def _failed(row: facts.EndpointFigures) -> Text:
-    failed = row.failed + row.unfinished
-    return Text(f"{failed:,}", style="red" if failed else "none")
-
-
-_Show = Callable[[facts.EndpointFigures], str | Text]
-_ENDPOINT_COLUMNS: tuple[tuple[str, _Show, int], ...] = (
-    ("offered", lambda row: f"{row.offered:,}", 0),
-    ("completed", lambda row: f"{row.completed:,}", 100),
-    ("failed", _failed, 0),
-    ("p50", lambda row: facts.duration(row.response[0]), 0),
-    ("p95", lambda row: facts.duration(row.response[1]), 0),
-    ("p99", lambda row: facts.duration(row.response[2]), 0),
-    ("p99.9", lambda row: facts.duration(row.response[3]), 100),
-    ("service p95", lambda row: facts.duration(row.service_p95), 110),
-    ("lag p99", lambda row: facts.duration(row.lag_p99), 80),
-)
-"""Heading, text and the width of terminal from which the column is shown."""
-
-
-def _lines(record: RunRecord, verdict: Verdict) -> Iterable[tuple[str, str]]:
-    yield "requests", facts.conservation(record)
-    errors = facts.error_counts(record)
-    yield "errors", ", ".join(f"{kind} {count:,}" for kind, count in errors) or "none"
-    yield "validity", facts.validity_line(verdict)
-    if record.truncated or record.status != "complete":
-        yield "record", f"{record.directory} ({record.status})"
-    else:
-        yield "record", str(record.directory)
+    console.print(grid(Table(header, rows), console.width))

@@ -17,10 +17,11 @@ from harness.report.gameday import (
     lost,
     reasons,
     recovered,
-    render_junit,
-    render_markdown,
+    summary,
 )
 from harness.report.gameday_files import write_experiment_reports, write_gameday
+from harness.report.junit import render_junit
+from harness.report.markdown import render_markdown
 from tests.gameday.scorecards import day, entry
 from tests.judge.made_experiment import experiment
 
@@ -75,16 +76,17 @@ def test_each_experiment_is_a_case_of_junit_with_its_word() -> None:
         entry("a"), entry("b", "fail"), entry("c", "inconclusive"), entry("d", "not applicable"),
         stopped="b did not heal", skipped=("e",),
     )  # fmt: skip
-    suite = ET.fromstring(render_junit(found))[0]  # noqa: S314 - our own
+    suite = ET.fromstring(render_junit(summary(found)))[0]  # noqa: S314 - our own
     assert suite.attrib["tests"] == "5"
     assert [suite.attrib[k] for k in ("failures", "errors", "skipped")] == ["1", "1", "2"]
 
 
 def test_markdown_holds_every_row_and_no_broken_table() -> None:
-    text = render_markdown(day(entry("a", reasons=()), entry("b|c", "fail")))
+    text = render_markdown(summary(day(entry("a", reasons=()), entry("b|c", "fail"))))
     rows = [line for line in text.splitlines() if line.startswith("| ")]
-    assert len(rows) == 3
-    assert "b\\|c" in text
+    assert len(rows) == 4
+    assert {row.count("|") for row in rows} == {10}
+    assert "b&#124;c" in text
 
 
 def test_the_last_game_day_of_the_same_kind_is_compared_with(tmp_path: Path) -> None:

@@ -19,11 +19,12 @@ from harness.report.gate import (
     clear_gate,
     cost,
     print_gate,
-    render_junit,
-    render_markdown,
+    summary,
     title,
     write_gate,
 )
+from harness.report.junit import render_junit
+from harness.report.markdown import render_markdown
 from harness.run import RunOptions
 from tests.gate.made_runs import runs
 
@@ -57,7 +58,7 @@ def verdict_of(
 
 
 def test_no_text_of_an_endpoint_becomes_markup_in_the_comment() -> None:
-    text = render_markdown(verdict_of(2.0, name=NASTY))
+    text = render_markdown(summary(verdict_of(2.0, name=NASTY)))
     assert NASTY not in text
     body = text.replace("<sub>", "").replace("</sub><br>", "")
     for sign in ("<", ">", "@", "://", "www.", "\x07", "\r"):
@@ -67,7 +68,7 @@ def test_no_text_of_an_endpoint_becomes_markup_in_the_comment() -> None:
     heads = [line for line in text.splitlines() if line.startswith("#")]
     assert len(heads) == 1
     for sign in "*`[]_~#!$":
-        bare = text.replace(f"\\{sign}", "").split("### FAIL", 1)[1]
+        bare = text.replace(f"\\{sign}", "").split("### ❌ FAIL", 1)[1]
         assert sign not in bare.replace("&#", ""), sign
 
 
@@ -84,8 +85,8 @@ def test_what_is_suspected_stands_in_the_headline_and_in_junit() -> None:
     assert verdict.outcome == "inconclusive"
     assert "suspected: " in title(verdict)
     assert "of recall" in title(verdict)
-    assert "suspected: " in render_markdown(verdict).splitlines()[0]
-    suite = suite_of(render_junit(verdict))
+    assert "suspected: " in render_markdown(summary(verdict)).splitlines()[0]
+    suite = suite_of(render_junit(summary(verdict)))
     kinds = [case.find("error").get("type") for case in suite if case.find("error") is not None]  # type: ignore[union-attr]
     assert "suspected" in kinds
     assert int(suite.get("errors", "0")) == len(kinds)

@@ -14,7 +14,7 @@ from harness.judge.evidence import Evidence, machine_delays
 from harness.judge.model import ObjectiveResult
 from harness.judge.objectives import queue_growth
 from harness.record import RunRecord
-from harness.report.files import render_json
+from harness.storage import write_json
 from tests.record.synthetic import OBJECTIVES, Made, plan, record, service
 
 
@@ -264,7 +264,7 @@ def test_a_run_that_never_held_is_judged_without_a_crash(tmp_path: Path) -> None
 def test_a_verdict_reads_back_as_it_was_written(sound: RunRecord, tmp_path: Path) -> None:
     verdict = judge(sound)
     path = tmp_path / "verdict.json"
-    path.write_text(render_json(verdict))
+    write_json(path, verdict.as_dict())
     assert load_verdict(path) == verdict
     assert load_verdict(tmp_path / "none.json") is None
 

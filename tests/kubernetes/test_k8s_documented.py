@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.platform.kubernetes.platform import IMAGE_VARIABLE
-from harness.record.storage import read_object
+from harness.storage import read_object
 from tests.kubernetes.cluster.handle import Handle
 from tests.kubernetes.cluster.workload import remove
 from tests.verdicts import VERDICTS

@@ -28,8 +28,8 @@ from harness.prometheus import (
 )
 from harness.record import RunRecord
 from harness.report import print_report
-from harness.report.html import render_html
 from harness.report.own_word import own_word
+from harness.report.run_html import render_html
 from tests.prometheus.fake import FakePrometheus, serving
 from tests.record.synthetic import Made, record
 

@@ -130,7 +130,7 @@ def test_a_full_disk_is_one_line_with_a_remedy() -> None:
     full = Path("/dev/full")
     if not full.exists():
         pytest.skip("no /dev/full here")
-    from harness.record.storage import writing  # noqa: PLC0415
+    from harness.storage import writing  # noqa: PLC0415
 
     told = pytest.raises(RecordError, match=r"No space left.*free some space")
     with told, writing(Path("r")), full.open("w") as stream:

@@ -9,7 +9,7 @@ from harness.judge import judge
 from harness.judge.experiment import judge_experiment
 from harness.report.gameday_files import write_experiment_reports
 from harness.report.happened import happened
-from harness.report.html import render_html
+from harness.report.run_html import render_html
 from tests.judge.made_experiment import Story, experiment
 from tests.record.synthetic import Made, record
 
@@ -31,7 +31,7 @@ def test_the_newest_fifty_are_shown_and_the_others_counted(tmp_path: Path) -> No
     told = tuple({**EVENT, "message": f"number {number}."} for number in range(53))
     found = record(tmp_path, Made(messages=told))
     shown = happened(found)
-    assert (len(shown.rows), shown.omitted) == (50, 3)
+    assert (len(shown.table.rows), shown.omitted) == (50, 3)
     page = render_html(found, judge(found))
     assert re.findall(r"number (\d+)\. \(3 times\)", page) == [str(n) for n in range(3, 53)]
     assert "3 earlier ones are in events.jsonl" in page

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.judge import judge
-from harness.report.html import render_html
+from harness.report.run_html import render_html
 from tests.record.synthetic import Made, record
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

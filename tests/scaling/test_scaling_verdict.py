@@ -15,7 +15,8 @@ from harness.errors import ProfileError
 from harness.judge.scaling import ScalingLimits, ScalingVerdict, judge_scaling
 from harness.load.kubernetes.autoscaler import Autoscaler
 from harness.record.run import RunRecord
-from harness.report.scaling import print_scaling, render_html, render_json
+from harness.report.scaling import print_scaling, render_html
+from harness.storage import json_text
 from tests.record import synthetic
 
 SCALER = Autoscaler("memorai", "staging", 1, 5, 30, ("Resource cpu 40 %",), "app=memorai")
@@ -155,7 +156,7 @@ def test_it_is_told_in_every_form(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "<svg" in page
     assert "needed" in page
     assert "http" not in page.replace("http://www.w3.org", "").replace("http-equiv", "")
-    assert json.loads(render_json(verdict))["exit_code"] == verdict.exit_code
+    assert json.loads(json_text(verdict.as_dict()))["exit_code"] == verdict.exit_code
     print_scaling(record, verdict, sys.stdout)
     said = capsys.readouterr().out
     assert all(each.name in said for each in verdict.checks)

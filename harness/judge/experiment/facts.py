@@ -21,9 +21,9 @@ from harness.judge.failover import (
 )
 from harness.judge.lost_writes import LostWrites, lost_writes, reads_of, writes_of
 from harness.record.run import RunRecord
-from harness.record.storage import read_object
 from harness.stats.burn import budget
 from harness.stats.recovery import Recovery
+from harness.storage import read_object
 
 
 @dataclass(frozen=True, slots=True)

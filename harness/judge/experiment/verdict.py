@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from harness.judge.failover import stages_of
 from harness.judge.model import CERTAINTY, PRIORITY, Outcome, ValidityCheck
 from harness.judge.validity import check_validity
 from harness.record.run import RunRecord
-from harness.record.storage import read_object, write_atomic
+from harness.storage import read_object, write_json
 
 
 def judge_experiment(record: RunRecord) -> ExperimentVerdict:
@@ -73,8 +72,7 @@ def judge_experiment(record: RunRecord) -> ExperimentVerdict:
 
 def write_experiment(verdict: ExperimentVerdict, directory: Path) -> None:
     """experiment.json, atomically."""
-    text = json.dumps(verdict.as_dict(), indent=1, default=str)
-    write_atomic(directory / "experiment.json", text + "\n")
+    write_json(directory / "experiment.json", verdict.as_dict(), finite=False)
 
 
 def _prevented(record: RunRecord) -> str | None:

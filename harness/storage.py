@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import fcntl
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +70,45 @@ def write_atomic(path: Path, text: str) -> None:
             temporary.unlink(missing_ok=True)
             raise
         sync_directory(path.parent)
+
+
+def json_text(document: Any, *, finite: bool = True) -> str:
+    """A document as every file and `--json` has it: indented, keys in their order, a last newline.
+
+    Dataclasses, instants and numbers of numpy become what JSON has for them, others text. Raises
+    ValueError for NaN and infinity, unless `finite` is off.
+    """
+    text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=not finite, default=_text)
+    # An argument that is not UTF-8 has surrogates, which JSON can only escape.
+    return f"{text}\n".encode("utf-8", "backslashreplace").decode()
+
+
+def _text(value: Any) -> Any:
+    """What others left in a document, such as an exception in Chaos Toolkit's journal, is text."""
+    try:
+        return plain(value)
+    except TypeError:
+        return str(value)
+
+
+def plain(value: Any) -> Any:
+    """What JSON has for a value that it does not know; raises TypeError where it has nothing."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return dict(value)
+    if hasattr(value, "item"):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} does not belong in a record")
+
+
+def write_json(path: Path, document: Any, *, finite: bool = True) -> None:
+    """Replace the file by the document in one step; raises RecordError as `write_atomic` does."""
+    write_atomic(path, json_text(document, finite=finite))
 
 
 def sync_directory(directory: Path) -> None:

@@ -1,0 +1,34 @@
+"""The files of a run's report, each whole or not there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.judge.model import Verdict
+from harness.record.run import RunRecord
+from harness.report.junit import render_junit
+from harness.report.markdown import render_markdown
+from harness.report.run import summary
+from harness.storage import write_atomic, write_json
+
+
+def write_reports(record: RunRecord, verdict: Verdict, directory: Path) -> None:
+    """Write verdict.json, junit.xml, summary.md and report.html.
+
+    Raises RecordError when the disk does not take them.
+    """
+    write_json(directory / "verdict.json", verdict.as_dict())
+    write_pages(record, verdict, directory)
+
+
+def write_pages(record: RunRecord, verdict: Verdict, directory: Path) -> None:
+    """Write junit.xml, summary.md and report.html, which repeat a verdict.
+
+    Raises RecordError when the disk does not take them.
+    """
+    from harness.report.run_html import render_html  # noqa: PLC0415 - matplotlib takes half a second
+
+    found = summary(record, verdict)
+    write_atomic(directory / "junit.xml", render_junit(found))
+    write_atomic(directory / "summary.md", render_markdown(found))
+    write_atomic(directory / "report.html", render_html(record, verdict))
