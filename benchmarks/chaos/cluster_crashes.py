@@ -37,7 +37,7 @@ from benchmarks.run import machine, table, write
 from harness.catalog import load_catalog, project_root
 from harness.chaos.experiment import experiment_names, load_experiment
 from harness.platform.kubernetes.delay import CHAIN
-from harness.platform.kubernetes.faults import NOT_HERE
+from harness.platform.kubernetes.faults import on_cluster
 from harness.platform.kubernetes.packets import TABLE
 from harness.platform.kubernetes.platform import IMAGE_VARIABLE, Kubernetes, Where
 from tests.kubernetes.cluster import handle, keeper
@@ -176,7 +176,7 @@ def here() -> list[str]:
     return [
         each.name
         for each in found
-        if "kubernetes" in each.platforms and not {f.kind for f in each.faults} & set(NOT_HERE)
+        if "kubernetes" in each.platforms and {f.kind for f in each.faults} <= on_cluster().keys()
     ]
 
 

@@ -14,14 +14,9 @@ from typing import Any
 from harness.chaos.model import BlastRadius, Experiment, ExperimentPlan
 from harness.errors import ExperimentError
 from harness.faults.draw import Among
+from harness.faults.registry import kinds
 from harness.platform.model import Fault, Heal, Replica
 from harness.units import format_ratio
-
-REGION_KINDS = ("fail-region", "isolate-region", "fail-zone")
-"""Faults that take a whole region from the users; they may not hit the last healthy one."""
-
-STOPPING = frozenset({"kill-replicas", "pause-replicas", "kill-node", "drain-node", *REGION_KINDS})
-"""Faults whose replicas are not ready while they hold: another one draws among the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +118,8 @@ def taken(
 ) -> set[str]:
     """The replicas that a fault takes from the users, by what it was resolved to."""
     found = set(targets)
-    if kind in REGION_KINDS:
+    known = kinds().get(kind)
+    if known is not None and known.whole_region:
         region = arguments.get("region")
         found |= {each.id for each in replicas if each.region == region}
     return found

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from harness.errors import ExperimentError
+from harness.errors import ExperimentError, PlatformError
+from harness.faults.registry import arguments_of
 from harness.platform.model import Fault
 
 ACTIONS = "harness.chaos.actions"
@@ -38,6 +40,14 @@ class Method:
     def faults(self) -> tuple[Fault, ...]:
         """What it injects, in order."""
         return tuple(act.fault for act in self.acts if act.fault is not None)
+
+    @property
+    def together(self) -> list[tuple[Fault, ...]]:
+        """The faults that hold at one time: those between two heals."""
+        groups = itertools.groupby(self.acts, lambda act: act.fault is not None)
+        return [
+            tuple(act.fault for act in acts if act.fault) for injects, acts in groups if injects
+        ]
 
     @property
     def first_s(self) -> float:
@@ -122,6 +132,12 @@ def _fault_of(path: object, step: Activity, configuration: Any) -> Fault | None:
         raise ExperimentError(
             f"{path}: {step.get('name')}: arguments.fault is {kind!r}", "name a kind of fault"
         )
+    try:
+        arguments_of(kind, arguments)
+    except PlatformError as error:
+        raise ExperimentError(
+            f"{path}: {step.get('name')}: {error.problem}", error.remedy
+        ) from None
     return Fault(kind, arguments)
 
 

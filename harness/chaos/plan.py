@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.catalog.model import Service
-from harness.chaos.confirmed import STOPPING, new_fault_id, share_of, taken, too_wide
+from harness.chaos.confirmed import new_fault_id, share_of, taken, too_wide
 from harness.chaos.guards import error_objective
-from harness.chaos.method import ACTIONS
 from harness.chaos.model import Experiment, ExperimentPlan, Hit, Step
 from harness.errors import CapabilityMissing, ExperimentError, PlatformError
 from harness.faults.draw import Among
+from harness.faults.registry import kind_of
 from harness.platform.model import Fault, Platform, Replica
 from harness.stats.burn import budget
 
@@ -35,7 +34,8 @@ def plan_experiment(experiment: Experiment, service: Service, platform: Platform
     ready = [each for each in replicas if each.health == "ready"]
     names = tuple(each.id for each in ready)
     share = 0.0
-    for together in _together(experiment):
+    method = experiment.method
+    for together in method.together if method.faults == experiment.faults else [experiment.faults]:
         found = _Resolving(service, platform, capable, missing, refusals).hits(together, replicas)
         down = {name for hit in found for name in _taken(hit, replicas)}
         share = max(share, share_of(down, names))
@@ -76,7 +76,7 @@ class _Resolving:
             hit = self._hit(fault, Among(held=frozenset(held)))
             if hit is not None:
                 found.append(hit)
-                held |= _taken(hit, replicas) if fault.kind in STOPPING else set()
+                held |= _taken(hit, replicas) if kind_of(fault.kind).stops else set()
         return found
 
     def _hit(self, fault: Fault, among: Among) -> Hit | None:
@@ -97,23 +97,6 @@ class _Resolving:
 
 def _taken(hit: Hit, replicas: Sequence[Replica]) -> set[str]:
     return taken(hit.fault.kind, hit.fault.arguments, hit.targets, replicas)
-
-
-def _together(experiment: Experiment) -> list[tuple[Fault, ...]]:
-    """The faults that hold at one time: those between two heals of the method."""
-    counts = [0]
-    for step in experiment.document.get("method") or ():
-        provider = step.get("provider") or {}
-        if provider.get("module") == ACTIONS:
-            if provider.get("func") == "inject":
-                counts[-1] += 1
-            else:
-                counts.append(0)
-    faults = experiment.faults
-    if sum(counts) != len(faults):
-        return [faults]
-    ends = list(itertools.accumulate(counts))
-    return [faults[end - count : end] for end, count in zip(ends, counts, strict=True) if count]
 
 
 def _notes(hits: Sequence[Hit], ready: Sequence[Replica]) -> tuple[str, ...]:

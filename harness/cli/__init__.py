@@ -27,6 +27,7 @@ COMMANDS = {
     "baseline": "harness.cli.baseline:group",
     "history": "harness.cli.history:command",
     "experiment": "harness.cli.experiment:group",
+    "fault": "harness.cli.fault:group",
     "reap": "harness.cli.reap:command",
     "capacity": "harness.cli.capacity:command",
     "runs": "harness.cli.runs:runs",

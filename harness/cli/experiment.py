@@ -135,7 +135,7 @@ def show(name: str, parameters: dict[str, Any]) -> None:
 
 @group.command("new")
 @click.argument("name")
-@click.option("--fault", required=True, help="The kind of fault: `harness lab faults`.")
+@click.option("--fault", required=True, help="The kind of fault: `harness fault list`.")
 @click.option(
     "--set",
     "arguments",

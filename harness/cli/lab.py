@@ -135,14 +135,17 @@ def _document(lab: Lab) -> dict[str, Any]:
 @group.command("faults")
 def list_faults() -> None:
     """Every fault kind with its arguments (and defaults), or why it cannot be done here."""
+    from harness.faults.registry import kind_of
     from harness.platform import Lab
-    from harness.platform.lab.kinds import KINDS
 
     for name, missing in Lab().capabilities().items():
-        kind = KINDS.get(name)
+        kind = kind_of(name)
+        fields = kind.arguments.model_fields
         words = [
-            each if argument.default is None else f"{each}={argument.default}"
-            for each, argument in (kind.arguments.items() if kind else ())
+            each
+            if fields[each].is_required() or fields[each].default is None
+            else f"{each}={fields[each].default}"
+            for each in kind.takes("lab")
         ]
         click.echo(f"{name:21} {' '.join(words)}".rstrip())
         if missing is not None:

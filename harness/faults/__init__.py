@@ -1,1 +1,1 @@
-"""The faults, whatever the platform."""
+"""The faults, whatever the platform: per kind one module of `harness.faults.kinds`."""

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from harness.catalog.model import Service
 from harness.errors import CapabilityMissing, PlatformError
 from harness.faults.draw import ANY, Among
+from harness.faults.registry import kinds
 from harness.platform.model import (
     Crossing,
     Fault,
@@ -95,9 +96,7 @@ class Url:
 
     def capabilities(self) -> Mapping[str, str | None]:
         """Every fault kind is missing, for one reason."""
-        from harness.platform.lab.kinds import KINDS  # noqa: PLC0415 - the lab only for its words
-
-        return dict.fromkeys(KINDS, NO_FAULTS)
+        return dict.fromkeys(kinds(), NO_FAULTS)
 
     def plan_heal(self, service: Service, fault: Fault, fault_id: str, among: Among = ANY) -> Heal:
         """Nothing is within reach: raises CapabilityMissing."""

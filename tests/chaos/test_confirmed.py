@@ -17,6 +17,7 @@ from harness.chaos.confirmed import confirmed_of
 from harness.chaos.context import Context
 from harness.chaos.experiment import load_experiment
 from harness.chaos.ledger import Ledger
+from harness.chaos.method import Act, Method
 from harness.chaos.model import BlastRadius, Experiment
 from harness.chaos.plan import check, plan_experiment
 from harness.errors import ExperimentError
@@ -24,20 +25,17 @@ from harness.platform.model import Fault
 from tests.chaos.conftest import EU, US, Remembering
 
 KILL = Fault("kill-replicas", {"region": US, "count": 1, "hold": True})
-INJECT = {"provider": {"type": "python", "module": actions.__name__, "func": "inject"}}
-HEAL = {"provider": {"type": "python", "module": actions.__name__, "func": "heal"}}
 Inject = Callable[[Experiment], Callable[[Fault], dict[str, Any]]]
 
 
-def experiment(*faults: Fault, method: Any = (), **radius: Any) -> Experiment:
-    """A file that injects these faults, by default one after another without a heal between."""
+def experiment(*faults: Fault, heals: bool = False, **radius: Any) -> Experiment:
+    """A file that injects these faults; it `heals` after each, or at the end."""
     found = load_experiment("kill-replica", project_root())
-    steps = list(method or [INJECT for _ in faults])
+    acts = [
+        Act(float(n), fault) for n, each in enumerate(faults) for fault in (each, *([None] * heals))
+    ]
     return replace(
-        found,
-        faults=faults,
-        document={**found.document, "method": steps},
-        blast_radius=BlastRadius(**radius),
+        found, faults=faults, method=Method(tuple(acts)), blast_radius=BlastRadius(**radius)
     )
 
 
@@ -90,7 +88,7 @@ def test_two_faults_of_one_replica_each_may_not_take_the_last_region(
 
 
 def test_what_a_heal_has_undone_does_not_count(service: Service, platform: Remembering) -> None:
-    made = experiment(KILL, KILL, method=(INJECT, HEAL, INJECT, HEAL), share=0.25)
+    made = experiment(KILL, KILL, heals=True, share=0.25)
     plan = plan_experiment(made, service, platform)
     check(plan)
     assert plan.share == 0.25
@@ -159,7 +157,7 @@ def test_the_blast_radius_counts_the_faults_that_hold(
     injecting: Inject, platform: Remembering, tmp_path: Path
 ) -> None:
     """One that the plan took for healed: its heal failed."""
-    inject = injecting(experiment(KILL, method=(INJECT,), share=0.25))
+    inject = injecting(experiment(KILL, share=0.25))
     other = platform.plan_heal(
         context.current().entry, Fault("kill-replicas", {"region": EU, "count": 1}), "other-1"
     )

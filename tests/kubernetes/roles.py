@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from harness.platform.kubernetes import rbac
-from harness.platform.kubernetes.faults import KINDS
+from harness.platform.kubernetes.faults import on_cluster
 from harness.platform.kubernetes.lease import undo_account
 from tests.kubernetes.cluster.handle import Handle
 
@@ -41,7 +41,7 @@ def apply_team(cluster: Handle, namespace: str, kind: str) -> None:
 
 def remove_team(cluster: Handle, namespace: str) -> None:
     """What belongs to no namespace of all teams' accounts; the rest goes with the namespace."""
-    for kind in KINDS:
+    for kind in on_cluster():
         for file in ("base", kind):
             name = f"{namespace}-{kind}-{file}"
             cluster.try_kubectl("delete", "clusterrolebinding", name, "--ignore-not-found")
@@ -50,7 +50,7 @@ def remove_team(cluster: Handle, namespace: str) -> None:
 def apply_agents(cluster: Handle, namespace: str) -> None:
     """The accounts of all agents, as docs/kubernetes.md says to set them up."""
     objects = rbac.agent_objects()
-    for kind in KINDS:
+    for kind in on_cluster():
         objects += rbac.undo_objects(kind)
     text = yaml.safe_dump_all(objects)
     cluster.kubectl("apply", f"--namespace={namespace}", "-f", "-", stdin=text)

@@ -16,7 +16,7 @@ from harness.catalog import load_catalog
 from harness.chaos.undo import reap
 from harness.platform.kubernetes import rbac
 from harness.platform.kubernetes.access import TIMEOUT_S, Need, connect
-from harness.platform.kubernetes.faults import BASE, KINDS, UNDO_NEEDS, needs_of
+from harness.platform.kubernetes.faults import BASE, on_cluster
 from harness.platform.kubernetes.lease import AGENT_ACCOUNT, undo_account
 from harness.platform.kubernetes.platform import IMAGE_VARIABLE, Kubernetes, Where
 from harness.platform.model import Fault
@@ -44,7 +44,12 @@ SPARE: tuple[Need, ...] = (
     ("coordination.k8s.io", "leases", "list"),
 )
 EVERY: frozenset[Need] = frozenset(
-    [*BASE, *rbac.AGENT_NEEDS, *SPARE, *(need for kind in KINDS for need in needs_of(kind))]
+    [
+        *BASE,
+        *rbac.AGENT_NEEDS,
+        *SPARE,
+        *(need for kind in on_cluster().values() for need in kind.all_permissions),
+    ]
 )
 """What any role here grants and what none does."""
 
@@ -54,7 +59,7 @@ def place(cluster: Handle) -> Iterator[str]:
     """A namespace with every role and an account for each, bound as docs/kubernetes.md says."""
     cluster.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}])
     apply_agents(cluster, NAMESPACE)
-    for kind in KINDS:
+    for kind in on_cluster():
         apply_team(cluster, NAMESPACE, kind)
     yield NAMESPACE
     remove_team(cluster, NAMESPACE)
@@ -95,12 +100,12 @@ def exactly(may: Callable[[str, Need], bool], account: str, needs: Sequence[Need
     assert not spare, f"{account} may {spare} too"
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", on_cluster())
 def test_the_roles_of_a_fault_grant_what_it_declares_and_nothing_else(
     may: Callable[[str, Need], bool], kind: str
 ) -> None:
     """The base role and the fault's own, bound together."""
-    exactly(may, team(kind), (*BASE, *needs_of(kind)))
+    exactly(may, team(kind), (*BASE, *on_cluster()[kind].all_permissions))
 
 
 def test_the_agents_on_nodes_may_read_and_answer_their_lease_only(
@@ -109,11 +114,11 @@ def test_the_agents_on_nodes_may_read_and_answer_their_lease_only(
     exactly(may, AGENT_ACCOUNT, rbac.AGENT_NEEDS)
 
 
-@pytest.mark.parametrize("kind", UNDO_NEEDS)
+@pytest.mark.parametrize("kind", [n for n, k in on_cluster().items() if k.undo_permissions])
 def test_an_agent_that_undoes_by_the_api_may_put_back_its_kind_of_object_only(
     may: Callable[[str, Need], bool], kind: str
 ) -> None:
-    exactly(may, undo_account(kind), (*rbac.AGENT_NEEDS, *UNDO_NEEDS[kind]))
+    exactly(may, undo_account(kind), (*rbac.AGENT_NEEDS, *on_cluster()[kind].undo_permissions))
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,10 @@ import pytest
 from harness.catalog.model import Service
 from harness.chaos import undo
 from harness.chaos.undo import reap
+from harness.faults.model import REBALANCE
 from harness.platform.kubernetes import rbac
 from harness.platform.kubernetes.access import Need
-from harness.platform.kubernetes.faults import BASE, KINDS, RESTORE, UNDO_NEEDS, needs_of
+from harness.platform.kubernetes.faults import BASE, on_cluster
 from harness.platform.kubernetes.platform import Kubernetes
 from harness.platform.model import Fault
 from tests.platform_kubernetes.fake import FakeApi
@@ -28,10 +29,12 @@ def test_the_files_are_what_the_faults_declare() -> None:
 
 
 def test_no_role_may_read_secrets_or_reach_into_pods() -> None:
-    accounts = [each for kind in KINDS for each in rbac.undo_objects(kind) if "rules" in each]
+    accounts = [
+        each for kind in on_cluster() for each in rbac.undo_objects(kind) if "rules" in each
+    ]
     for role in [
         *rbac.base_roles(),
-        *(r for kind in KINDS for r in rbac.roles_of(kind)),
+        *(r for kind in on_cluster() for r in rbac.roles_of(kind)),
         *accounts,
     ]:
         resources = {name for rule in role["rules"] for name in rule["resources"]}
@@ -68,14 +71,14 @@ def test_a_fault_by_the_api_asks_for_no_more_than_it_declares(
         platform.proof(heal)
         reap((platform,))
     own = {(verb, kind) for verb, kind in api.asked["none"] if kind != "namespaces"}
-    assert own <= names((*BASE, *needs_of(fault.kind)))
+    assert own <= names((*BASE, *on_cluster()[fault.kind].all_permissions))
     seldom = {
         ("get", "pods"),
-        *names(RESTORE),
+        *names(REBALANCE),
     }  # where an agent fails, where a region is left empty
-    unused = names(needs_of(fault.kind)) - own - seldom
+    unused = names(on_cluster()[fault.kind].all_permissions) - own - seldom
     assert not unused
-    agents = names((*rbac.AGENT_NEEDS, *UNDO_NEEDS.get(fault.kind, ())))
+    agents = names((*rbac.AGENT_NEEDS, *on_cluster()[fault.kind].undo_permissions))
     assert api.asked.get(TOKEN, set()) <= agents
 
 

@@ -167,9 +167,13 @@ def test_without_an_envoy_an_http_fault_is_not_applicable() -> None:
         ("abort-requests", {"edge": "mars"}, "0 of 0 ready replicas"),
         ("delay-link", {"regions": ["a", "b"], "delay_s": "long"}, "delay_s 'long'"),
         ("delay-link", {"regions": ["us-east-1"]}, "give two of them"),
-        ("kill-replicas", {"count": "two"}, "count='two'"),
-        ("kill-replicas", {"region": ["us-east-1"]}, "region="),
-        ("cpu-pressure", {"count": 1, "workers": "many"}, "workers='many'"),
+        ("kill-replicas", {"count": "two"}, "count 'two'; give a whole number"),
+        ("kill-replicas", {"region": ["us-east-1"]}, "region \\['us-east-1'\\]; give a name"),
+        (
+            "cpu-pressure",
+            {"count": 1, "workers": "many"},
+            "workers 'many'; give a whole number 1 to 64",
+        ),
     ],
 )
 def test_arguments_that_cannot_be_are_named(kind: str, words: dict[str, object], says: str) -> None:

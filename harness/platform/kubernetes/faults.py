@@ -6,14 +6,35 @@ call and its inverse. Both are resolved to a `Resolved` before anything is touch
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address, ip_network
-from typing import Any
+from typing import Any, TypeVar
 
 from harness.catalog.model import Service
 from harness.errors import CapabilityMissing, PlatformError
-from harness.faults.draw import ANY, Among, draw
+from harness.faults.arguments import EVERYWHERE, InRegion, Link, Replicas
+from harness.faults.draw import ANY, Among
+from harness.faults.kinds.abort_requests import AbortRequests
+from harness.faults.kinds.bad_release import BadRelease
+from harness.faults.kinds.cpu_pressure import CpuPressure
+from harness.faults.kinds.delay_link import DelayLink
+from harness.faults.kinds.delay_requests import DelayRequests
+from harness.faults.kinds.disk_pressure import DiskPressure
+from harness.faults.kinds.drain_node import DrainNode
+from harness.faults.kinds.fail_region import FailRegion
+from harness.faults.kinds.fail_zone import FailZone
+from harness.faults.kinds.kill_database import KillDatabase
+from harness.faults.kinds.kill_node import KillNode
+from harness.faults.kinds.lose_packets import LosePackets
+from harness.faults.kinds.memory_pressure import MemoryPressure
+from harness.faults.kinds.partition_dependency import PartitionDependency
+from harness.faults.kinds.pause_database import PauseDatabase
+from harness.faults.kinds.reset_connections import ResetConnections
+from harness.faults.kinds.scale import Scale
+from harness.faults.model import Arguments, OnKubernetes
+from harness.faults.registry import arguments_of, kinds, nearest
 from harness.platform import envoy
 from harness.platform.kubernetes.access import Need
 from harness.platform.kubernetes.cluster import Cluster, Node, Pod
@@ -52,122 +73,14 @@ EXCLUSIVE: tuple[Need, ...] = (
 BASE: tuple[Need, ...] = (*READ, *LEASE, *EXCLUSIVE)
 """What every run takes, whatever it breaks."""
 
-AGENT: tuple[Need, ...] = (
-    ("", "pods", "create"),
-    ("", "pods", "get"),
-    ("", "pods", "deletecollection"),
-)
-
-AGENT_KINDS = (
-    "pause-replicas",
-    "fail-region",
-    "fail-zone",
-    "kill-node",
-    "isolate-region",
-    "partition-regions",
-    "partition-dependency",
-    "lose-packets",
-    "delay-link",
-    "reset-connections",
-    "delay-requests",
-    "abort-requests",
-    "pause-database",
-    "dns-failure",
-    "cpu-pressure",
-    "memory-pressure",
-    "disk-pressure",
-)
-NODES: tuple[Need, ...] = (("", "nodes", "get"), ("", "nodes", "patch"))
-DEPLOYMENTS: tuple[Need, ...] = (("apps", "deployments", "get"), ("apps", "deployments", "patch"))
-API_NEEDS: Mapping[str, tuple[Need, ...]] = {
-    "kill-replicas": (("", "pods", "delete"),),
-    "kill-database": (("", "pods", "delete"),),
-    "drain-node": (*NODES, ("", "pods/eviction", "create"), *AGENT),
-    "scale": (*DEPLOYMENTS, *AGENT),
-    "rolling-restart": (("apps", "deployments", "patch"),),
-    "bad-release": (*DEPLOYMENTS, *AGENT),
-}
-UNDO_NEEDS: Mapping[str, tuple[Need, ...]] = {
-    "drain-node": NODES,
-    "scale": DEPLOYMENTS,
-    "bad-release": DEPLOYMENTS,
-}
-"""What the agent that undoes a change by the API takes besides its lease."""
-
-KINDS = (*AGENT_KINDS, *API_NEEDS)
-
-MOST_DELAY_S = 1.0
-"""Of a link, each way: beyond it the agents could not look at their lease across it in time."""
-
-EVERYWHERE = "global"
-"""The edge that is no region's."""
-
 ALIKE = ("app", "app.kubernetes.io/name", "app.kubernetes.io/instance")
 """Labels that the pods of one database share, as far as they have them."""
 
-_OF_PODS = ("region", "count", "percent", "seed")
-TAKES: Mapping[str, tuple[str, ...]] = {
-    "kill-replicas": _OF_PODS,
-    "pause-replicas": _OF_PODS,
-    "kill-database": ("region", "dependency"),
-    "pause-database": ("region", "dependency"),
-    "fail-region": ("region", "mode"),
-    "fail-zone": ("zone", "mode"),
-    "kill-node": ("node", "region"),
-    "isolate-region": ("region",),
-    "partition-regions": ("regions",),
-    "partition-dependency": ("region", "dependency"),
-    "lose-packets": ("regions", "share"),
-    "delay-link": ("regions", "delay_s"),
-    "reset-connections": (*_OF_PODS, "share", "port"),
-    "delay-requests": (*_OF_PODS, "edge", "share", "delay_s", "admin_port"),
-    "abort-requests": (*_OF_PODS, "edge", "share", "status", "admin_port"),
-    "dns-failure": _OF_PODS,
-    "cpu-pressure": (*_OF_PODS, "workers"),
-    "memory-pressure": (*_OF_PODS, "megabytes"),
-    "disk-pressure": (*_OF_PODS, "megabytes"),
-    "drain-node": ("node", "region"),
-    "scale": ("replicas",),
-    "rolling-restart": (),
-    "bad-release": ("image", "env", "latency_s", "error_ratio", "garbage_ratio"),
-}
-"""The arguments of each kind."""
 
-_WHOLE = "a Deployment is rolled out as a whole"
-_FOR_S = "it holds until the heal, or until the lease of this harness runs out"
-OTHERWISE: Mapping[str, Mapping[str, str]] = {
-    "kill-replicas": {"hold": "its controller starts another pod at once"},
-    "kill-database": {"hold": "its controller starts the pod again at once"},
-    "pause-database": {"hold": "it hangs until the heal"},
-    "partition-dependency": dict.fromkeys(
-        ("count", "percent", "seed"), "every pod of the region is cut off"
-    ),
-    "cpu-pressure": {"for_s": _FOR_S},
-    "memory-pressure": {"for_s": _FOR_S},
-    "rolling-restart": dict.fromkeys((*_OF_PODS, "grace_s"), _WHOLE),
-    "bad-release": dict.fromkeys((*_OF_PODS, "grace_s"), _WHOLE),
-}
-"""Arguments of the lab's faults that mean nothing here, with what happens instead."""
-
-OF_REGIONS = frozenset({"fail-region", "isolate-region", "partition-regions"})
-"""Faults that a service survives only where it runs in more than one region."""
-
-RESTORE: tuple[Need, ...] = (("apps", "deployments", "patch"),)
-MOVING = frozenset({"fail-region", "fail-zone", "isolate-region", "kill-node", "drain-node"})
-"""Faults after which pods may have left a region for good: a restart spreads them anew."""
-
-NOT_HERE = {
-    "kill-edge": "a cluster's edge is its ingress controller: kill its pods by their own labels",
-    "pause-edge": "a cluster's edge is its ingress controller: kill its pods by their own labels",
-    "slow-replicas": "no means to slow a foreign process; see bad-release and cpu-pressure",
-    "clock-jump": "Linux has no namespace for the wall clock",
-}
-
-
-def needs_of(kind: str) -> tuple[Need, ...]:
-    """What a fault of this kind and its aftermath take besides BASE."""
-    own = AGENT if kind in AGENT_KINDS else API_NEEDS.get(kind, ())
-    return (*own, *(RESTORE if kind in MOVING else ()))
+def on_cluster() -> Mapping[str, OnKubernetes]:
+    """The kinds that a cluster can carry out, with what each takes."""
+    found = {name: kind.kubernetes for name, kind in kinds().items()}
+    return {name: each for name, each in found.items() if isinstance(each, OnKubernetes)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,68 +111,61 @@ class View:
         """The nodes of a region or zone; raises PlatformError where there is none."""
         found = [node for node in self.nodes.values() if getattr(node, by) == region]
         if not found:
-            known = ", ".join(sorted({getattr(node, by) for node in self.nodes.values()}))
-            raise PlatformError(f"no node in {by} {region!r}", f"there are {known}")
+            known = sorted({getattr(node, by) for node in self.nodes.values()})
+            raise PlatformError(
+                f"no node in {by} {region!r}",
+                f"{nearest(region, known)}there are {', '.join(known)}",
+            )
         return found
+
+    def node(self, kind: str, name: str) -> Node:
+        """The node of this name; raises PlatformError where there is none."""
+        if name not in self.nodes:
+            raise PlatformError(f"{kind}: no node {name!r}", f"there are {', '.join(self.nodes)}")
+        return self.nodes[name]
+
+
+Given = TypeVar("Given", bound=Arguments)
+Resolver = Callable[[str, Given, View], Resolved]
+_RESOLVERS: dict[str, Resolver[Any]] = {}
+
+
+def _resolves(*names: str) -> Callable[[Resolver[Given]], Resolver[Given]]:
+    """Register how faults of these kinds are resolved."""
+
+    def register(resolver: Resolver[Given]) -> Resolver[Given]:
+        _RESOLVERS.update(dict.fromkeys(names, resolver))
+        return resolver
+
+    return register
 
 
 def resolve(fault: Fault, view: View) -> Resolved:
-    """Decide everything about a fault; raises PlatformError where nothing matches."""
-    if fault.kind in NOT_HERE:
-        raise CapabilityMissing(f"kubernetes: {fault.kind}", NOT_HERE[fault.kind])
-    if fault.kind not in _RESOLVERS:
-        raise PlatformError(f"kubernetes: no fault {fault.kind!r}", f"known: {', '.join(KINDS)}")
-    takes = TAKES[fault.kind]
-    for name in fault.arguments:
-        if name not in takes and name not in OTHERWISE.get(fault.kind, {}):
-            known = ", ".join(takes) or "none"
-            raise PlatformError(f"{fault.kind}: no argument {name!r}", f"it takes {known}")
-    try:
-        return _RESOLVERS[fault.kind](fault, view)
-    except (TypeError, ValueError, KeyError, AttributeError) as problem:
-        given = ", ".join(f"{name}={value!r}" for name, value in fault.arguments.items())
-        raise PlatformError(
-            f"{fault.kind}: it cannot be carried out with {given or 'no argument'}: {problem}",
-            "see `harness experiment plan` and docs/kubernetes.md",
-        ) from None
+    """Decide everything about a fault.
 
-
-def otherwise(fault: Fault) -> tuple[str, ...]:
-    """What of the fault is not as on the lab, in words for its plan."""
-    told = OTHERWISE.get(fault.kind, {})
-    return tuple(
-        f"{fault.kind}: {name}={fault.arguments[name]} is not kept: {told[name]}"
-        for name in told
-        if fault.arguments.get(name) not in (None, False)
-    )
+    Raises PlatformError where nothing matches or an argument cannot be.
+    """
+    arguments = arguments_of(fault.kind, fault.arguments, "kubernetes")
+    return _RESOLVERS[fault.kind](fault.kind, arguments, view)
 
 
 # -- replicas ------------------------------------------------------------------------------------
 
 
-def _chosen(fault: Fault, view: View) -> list[Pod]:
-    """`region`, then `count` or `percent` (rounded up) of the ready pods, by the fault's seed."""
-    words = fault.arguments
-    region = words.get("region")
+def _chosen(kind: str, given: Replicas, view: View, region: str | None = None) -> list[Pod]:
+    """The ready pods that are drawn, by name; `region` instead of the given one."""
+    region = region or given.region
     ready = {
         pod.name: pod
         for pod in view.pods
         if pod.ready and not pod.deleting and region in {None, view.region(pod)}
     }
-    count, percent = words.get("count"), words.get("percent")
-    names = draw(
-        fault.kind,
-        list(ready),
-        view.among,
-        count=None if count is None else int(count),
-        percent=None if percent is None else float(percent),
-        seed=words.get("seed", 1),
-    )
-    return [ready[name] for name in sorted(names)]
+    return [ready[name] for name in sorted(given.draw(kind, list(ready), view.among))]
 
 
-def _kill(fault: Fault, view: View) -> Resolved:
-    return _deleting(_chosen(fault, view), view.pods, ("app.kubernetes.io/name",))
+@_resolves("kill-replicas")
+def _kill(kind: str, given: Replicas, view: View) -> Resolved:
+    return _deleting(_chosen(kind, given, view), view.pods, ("app.kubernetes.io/name",))
 
 
 def _deleting(hit: Sequence[Pod], alike: Sequence[Pod], keys: Sequence[str]) -> Resolved:
@@ -272,21 +178,28 @@ def _deleting(hit: Sequence[Pod], alike: Sequence[Pod], keys: Sequence[str]) -> 
     return Resolved(tuple(pod.name for pod in hit), change=change)
 
 
-def _pause(fault: Fault, view: View) -> Resolved:
-    return _pausing(_chosen(fault, view))
+@_resolves("pause-replicas")
+def _pause(kind: str, given: Replicas, view: View) -> Resolved:
+    return _pausing(_chosen(kind, given, view))
 
 
 def _pausing(pods: Sequence[Pod]) -> Resolved:
-    works = [
-        Work(node, "pause-pods", {"uids": [pod.uid for pod in pods if pod.node == node]})
-        for node in sorted({pod.node for pod in pods})
-    ]
-    return Resolved(tuple(pod.name for pod in pods), tuple(works))
+    return _at_nodes(
+        pods, "pause-pods", lambda node: {"uids": [pod.uid for pod in pods if pod.node == node]}
+    )
 
 
-def _dependency(fault: Fault, view: View, region: str | None) -> list[Pod]:
+def _at_nodes(
+    pods: Sequence[Pod], action: str, arguments: Callable[[str], dict[str, Any]]
+) -> Resolved:
+    """An action on each node of these pods, with what it takes there."""
+    nodes = sorted({pod.node for pod in pods})
+    works = tuple(Work(node, action, arguments(node)) for node in nodes)
+    return Resolved(tuple(pod.name for pod in pods), works)
+
+
+def _dependency(kind: str, component: str, view: View, region: str | None) -> list[Pod]:
     """The pods of a dependency: by component, of the service's own and of one region."""
-    component = str(fault.arguments.get("dependency", "database"))
     found = [
         pod
         for pod in view.cluster.pods({"app.kubernetes.io/component": component})
@@ -297,35 +210,36 @@ def _dependency(fault: Fault, view: View, region: str | None) -> list[Pod]:
     if not found:
         where = f" in {region}" if region else ""
         raise PlatformError(
-            f"{fault.kind}: no pod with component {component}{where}",
+            f"{kind}: no pod with component {component}{where}",
             "label the dependency's pods app.kubernetes.io/component, or name another",
         )
     return found
 
 
-def _kill_database(fault: Fault, view: View) -> Resolved:
-    pods = _dependency(fault, view, fault.arguments.get("region"))
+@_resolves("kill-database")
+def _kill_database(kind: str, given: KillDatabase, view: View) -> Resolved:
+    pods = _dependency(kind, given.dependency, view, given.region)
     keys = [key for key in ALIKE if key in pods[0].labels]
     same = {key: pods[0].labels[key] for key in keys}
     alike = [pod for pod in pods if same.items() <= pod.labels.items()]
     return _deleting(alike, alike, keys)
 
 
-def _pause_database(fault: Fault, view: View) -> Resolved:
-    return _pausing(_dependency(fault, view, fault.arguments.get("region")))
+@_resolves("pause-database")
+def _pause_database(kind: str, given: PauseDatabase, view: View) -> Resolved:
+    return _pausing(_dependency(kind, given.dependency, view, given.region))
 
 
 # -- nodes, regions, packets ---------------------------------------------------------------------
 
 
-def _named(fault: Fault, key: str) -> str:
-    value = fault.arguments.get(key)
-    if not isinstance(value, str) or not value:
-        raise PlatformError(f"{fault.kind}: no {key} named", f"give {key}")
-    return value
+def _region(kind: str, given: InRegion) -> str:
+    if given.region is None:
+        raise PlatformError(f"{kind}: no region named", "give region")
+    return given.region
 
 
-def _all_of(fault: Fault, view: View, nodes: Sequence[Node], action: str) -> Resolved:
+def _all_of(view: View, nodes: Sequence[Node], action: str) -> Resolved:
     """Every node at once; the pods on them are what the users lose."""
     names = {node.name for node in nodes}
     pods = [pod.name for pod in view.pods if pod.node in names]
@@ -333,27 +247,25 @@ def _all_of(fault: Fault, view: View, nodes: Sequence[Node], action: str) -> Res
     return Resolved((*sorted(names), *pods), works)
 
 
-def _fail_region(fault: Fault, view: View) -> Resolved:
-    mode = str(fault.arguments.get("mode", "pause"))
-    actions = {"pause": "pause-node", "kill": "kill-node", "cut": "cut-node"}
-    if mode not in actions:
-        raise PlatformError(f"{fault.kind}: mode {mode!r}", "give pause, kill or cut")
-    by = "zone" if fault.kind == "fail-zone" else "region"
-    return _all_of(fault, view, view.nodes_of(_named(fault, by), by), actions[mode])
+@_resolves("fail-region")
+def _fail_region(kind: str, given: FailRegion, view: View) -> Resolved:
+    return _all_of(view, view.nodes_of(_region(kind, given)), f"{given.mode}-node")
 
 
-def _kill_node(fault: Fault, view: View) -> Resolved:
-    name = fault.arguments.get("node")
-    if name is None:
-        region = _named(fault, "region")
-        name = min(node.name for node in view.nodes_of(region))
-    if name not in view.nodes:
-        raise PlatformError(f"{fault.kind}: no node {name!r}", f"there are {', '.join(view.nodes)}")
-    return _all_of(fault, view, [view.nodes[name]], "kill-node")
+@_resolves("fail-zone")
+def _fail_zone(kind: str, given: FailZone, view: View) -> Resolved:
+    return _all_of(view, view.nodes_of(given.zone, "zone"), f"{given.mode}-node")
 
 
-def _isolate(fault: Fault, view: View) -> Resolved:
-    return _all_of(fault, view, view.nodes_of(_named(fault, "region")), "cut-node")
+@_resolves("kill-node")
+def _kill_node(kind: str, given: KillNode, view: View) -> Resolved:
+    name = given.node or min(node.name for node in view.nodes_of(_region(kind, given)))
+    return _all_of(view, [view.node(kind, name)], "kill-node")
+
+
+@_resolves("isolate-region")
+def _isolate(kind: str, given: InRegion, view: View) -> Resolved:
+    return _all_of(view, view.nodes_of(_region(kind, given)), "cut-node")
 
 
 def _networks(everybody: Sequence[Pod], nodes: Sequence[Node]) -> list[str]:
@@ -374,183 +286,158 @@ def _within(address: str, subnet: str) -> bool:
     return ip_address(address) in ip_network(subnet)
 
 
-def _number(fault: Fault, name: str, default: float | None, low: float, high: float) -> float:
-    """An argument above `low`, up to `high`; raises PlatformError for any other."""
-    value = fault.arguments.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low < value <= high:
-        raise PlatformError(
-            f"{fault.kind}: {name} {value!r}", f"give more than {low:g}, up to {high:g}"
-        )
-    return float(value)
+@_resolves("partition-regions")
+def _partition(kind: str, given: Link, view: View) -> Resolved:
+    return _between_regions(given, view, "cut-between", share=1.0)
 
 
-def _share(fault: Fault) -> float:
-    return _number(fault, "share", 1.0, 0.0, 1.0)
+@_resolves("lose-packets")
+def _lose_packets(kind: str, given: LosePackets, view: View) -> Resolved:
+    return _between_regions(given, view, "cut-between", share=given.share)
 
 
-def _partition(fault: Fault, view: View) -> Resolved:
-    """Cut two regions apart, or lose a share of the packets between them."""
-    return _between_regions(fault, view, "cut-between", share=_share(fault))
+@_resolves("delay-link")
+def _delay_link(kind: str, given: DelayLink, view: View) -> Resolved:
+    return _between_regions(given, view, "delay", delay_s=given.delay_s)
 
 
-def _delay_link(fault: Fault, view: View) -> Resolved:
-    delay_s = _number(fault, "delay_s", 0.05, 0.0, MOST_DELAY_S)
-    return _between_regions(fault, view, "delay", delay_s=delay_s)
-
-
-def _between_regions(fault: Fault, view: View, action: str, **words: Any) -> Resolved:
+def _between_regions(given: Link, view: View, action: str, **words: float) -> Resolved:
     """An action on all that passes between two regions, done by the nodes of the first."""
-    pair = fault.arguments.get("regions")
-    if not isinstance(pair, list | tuple) or len(set(map(str, pair))) != 2:  # noqa: PLR2004 - two ends
-        raise PlatformError(f"{fault.kind}: regions {pair!r}", "give two of them")
-    near, far = (view.nodes_of(str(each)) for each in pair)
+    near, far = (view.nodes_of(each) for each in given.regions)
     everybody = view.cluster.pods({})
     other = _networks(everybody, far)
     works = (
         Work(node.name, action, {"near": _networks(everybody, [node]), "far": other, **words})
         for node in near
     )
-    return Resolved((f"{pair[0]}|{pair[1]}",), tuple(works))
+    return Resolved(("|".join(given.regions),), tuple(works))
 
 
-def _partition_dependency(fault: Fault, view: View) -> Resolved:
-    region = fault.arguments.get("region")
-    pods = [pod for pod in view.pods if pod.address and region in {None, view.region(pod)}]
-    others = _dependency(fault, view, region)
+@_resolves("partition-dependency")
+def _partition_dependency(kind: str, given: PartitionDependency, view: View) -> Resolved:
+    pods = [pod for pod in view.pods if pod.address and given.region in {None, view.region(pod)}]
+    others = _dependency(kind, given.dependency, view, given.region)
     if not pods:
-        raise PlatformError(f"{fault.kind}: no pod of {view.service.name}", "name another region")
+        raise PlatformError(f"{kind}: no pod of {view.service.name}", "name another region")
     far = sorted({other.address for other in others if other.address})
-    works = tuple(
-        Work(
-            node,
-            "cut-between",
-            {"near": [p.address for p in pods if p.node == node], "far": far},
-        )
-        for node in sorted({pod.node for pod in pods})
+    found = _at_nodes(
+        pods,
+        "cut-between",
+        lambda node: {"near": [p.address for p in pods if p.node == node], "far": far},
     )
-    return Resolved(tuple(f"{a.name}|{b.name}" for a in pods for b in others), works)
+    return replace(found, targets=tuple(f"{a.name}|{b.name}" for a in pods for b in others))
 
 
-def _at_pods(pods: Sequence[Pod], action: str, **words: Any) -> Resolved:
-    """An action on the nodes of these pods, on their addresses."""
-    works = tuple(
-        Work(node, action, {"addresses": [p.address for p in pods if p.node == node], **words})
-        for node in sorted({pod.node for pod in pods})
+@_resolves("dns-failure")
+def _names(kind: str, given: Replicas, view: View) -> Resolved:
+    return _at_addresses(_chosen(kind, given, view), "cut-names")
+
+
+@_resolves("reset-connections")
+def _reset(kind: str, given: ResetConnections, view: View) -> Resolved:
+    port = given.port or view.service.port
+    return _at_addresses(_chosen(kind, given, view), "reset", port=port, share=given.share)
+
+
+def _at_addresses(pods: Sequence[Pod], action: str, **words: Any) -> Resolved:
+    return _at_nodes(
+        pods,
+        action,
+        lambda node: {"addresses": [p.address for p in pods if p.node == node], **words},
     )
-    return Resolved(tuple(pod.name for pod in pods), works)
 
 
-def _names(fault: Fault, view: View) -> Resolved:
-    return _at_pods(_chosen(fault, view), "cut-names")
+@_resolves("delay-requests")
+def _delay_requests(kind: str, given: DelayRequests, view: View) -> Resolved:
+    return _at_envoys(kind, given, view, envoy.delaying(given.share, given.delay_s))
 
 
-def _reset(fault: Fault, view: View) -> Resolved:
-    port = fault.arguments.get("port", view.service.port)
-    if isinstance(port, bool) or not isinstance(port, int) or not 0 < port < 65536:  # noqa: PLR2004 - TCP's
-        raise PlatformError(f"{fault.kind}: port {port!r}", "give the port that the pods listen on")
-    return _at_pods(_chosen(fault, view), "reset", port=port, share=_share(fault))
+@_resolves("abort-requests")
+def _abort_requests(kind: str, given: AbortRequests, view: View) -> Resolved:
+    return _at_envoys(kind, given, view, envoy.aborting(given.share, given.status))
 
 
-def _delay_requests(fault: Fault, view: View) -> Resolved:
-    delay_s = _number(fault, "delay_s", 1.0, 0.0, 60.0)
-    return _at_envoys(fault, view, envoy.delaying(_share(fault), delay_s))
-
-
-def _abort_requests(fault: Fault, view: View) -> Resolved:
-    status = fault.arguments.get("status", 503)
-    if isinstance(status, bool) or not isinstance(status, int) or not 400 <= status <= 599:  # noqa: PLR2004 - HTTP's
-        raise PlatformError(f"{fault.kind}: status {status!r}", "give a whole number 400 to 599")
-    return _at_envoys(fault, view, envoy.aborting(_share(fault), status))
-
-
-def _at_envoys(fault: Fault, view: View, values: Mapping[str, str]) -> Resolved:
+def _at_envoys(
+    kind: str, given: DelayRequests | AbortRequests, view: View, values: Mapping[str, str]
+) -> Resolved:
     """The pods' own Envoys are their edge; `edge` names the region that they are of, as `region`.
 
-    Raises CapabilityMissing where none of the chosen pods has one.
+    Raises CapabilityMissing where one of the chosen pods has none.
     """
-    words = {name: value for name, value in fault.arguments.items() if name != "edge"}
-    edge = fault.arguments.get("edge")
-    if edge not in {None, EVERYWHERE}:
-        words["region"] = edge
-    pods = _chosen(Fault(fault.kind, words), view)
+    pods = _chosen(kind, given, view, None if given.edge in {EVERYWHERE, "all"} else given.edge)
     if not all(pod.envoy for pod in pods):
         without = sum(not pod.envoy for pod in pods)
         raise CapabilityMissing(
-            f"kubernetes: {fault.kind}",
+            f"kubernetes: {kind}",
             f"it takes an Envoy beside the service, and {without} of {len(pods)} pods have none",
         )
-    port = fault.arguments.get("admin_port")
-    works = tuple(
-        Work(
-            node,
-            "envoy",
-            {
-                "uids": [pod.uid for pod in pods if pod.node == node],
-                "values": dict(values),
-                "admin_port": port,
-            },
-        )
-        for node in sorted({pod.node for pod in pods})
+    return _at_nodes(
+        pods,
+        "envoy",
+        lambda node: {
+            "uids": [pod.uid for pod in pods if pod.node == node],
+            "values": dict(values),
+            "admin_port": given.admin_port,
+        },
     )
-    return Resolved(tuple(pod.name for pod in pods), works)
 
 
-def _pressure(fault: Fault, view: View) -> Resolved:
-    pods = _chosen(fault, view)
-    words = fault.arguments
-    action = "burn"
-    arguments: dict[str, Any] = {"workers": int(words.get("workers", 2)), "megabytes": 0}
-    if fault.kind == "memory-pressure":
-        arguments = {"workers": 0, "megabytes": min(int(words.get("megabytes", 256)), 4096)}
-    if fault.kind == "disk-pressure":
-        action = "fill-disk"
-        arguments = {"path": "/tmp", "megabytes": min(int(words.get("megabytes", 512)), 65536)}  # noqa: S108 - the pod's own, on the node's disk
-    nodes = sorted({pod.node for pod in pods})
-    return Resolved(
-        tuple(pod.name for pod in pods), tuple(Work(node, action, arguments) for node in nodes)
-    )
+@_resolves("cpu-pressure")
+def _cpu_pressure(kind: str, given: CpuPressure, view: View) -> Resolved:
+    words = {"workers": given.workers, "megabytes": 0}
+    return _at_nodes(_chosen(kind, given, view), "burn", lambda _: words)
+
+
+@_resolves("memory-pressure")
+def _memory_pressure(kind: str, given: MemoryPressure, view: View) -> Resolved:
+    words = {"workers": 0, "megabytes": given.megabytes}
+    return _at_nodes(_chosen(kind, given, view), "burn", lambda _: words)
+
+
+@_resolves("disk-pressure")
+def _disk_pressure(kind: str, given: DiskPressure, view: View) -> Resolved:
+    words = {"path": "/tmp", "megabytes": given.megabytes}  # noqa: S108 - the pod's own, on the node's disk
+    return _at_nodes(_chosen(kind, given, view), "fill-disk", lambda _: words)
 
 
 # -- desired state -------------------------------------------------------------------------------
 
 
-def _drain(fault: Fault, view: View) -> Resolved:
-    name = fault.arguments.get("node")
+@_resolves("drain-node")
+def _drain(kind: str, given: DrainNode, view: View) -> Resolved:
+    name = given.node
     if name is None:
-        names = {node.name for node in view.nodes_of(_named(fault, "region"))}
+        names = {node.name for node in view.nodes_of(_region(kind, given))}
         used = names & {pod.node for pod in view.pods if not pod.deleting}
         name = min(used or names)
-    node = view.nodes.get(name)
-    if node is None:
-        raise PlatformError(f"{fault.kind}: no node {name!r}", f"there are {', '.join(view.nodes)}")
+    node = view.node(kind, name)
     pods = {pod.name: pod.uid for pod in view.pods if pod.node == name and not pod.deleting}
     if not pods:
-        raise PlatformError(f"{fault.kind}: no pod of {view.service.name} on {name}", "another?")
+        raise PlatformError(f"{kind}: no pod of {view.service.name} on {name}", "another?")
     change = {"cordon": name, "was": node.unschedulable, "evict": pods}
     return Resolved((name, *pods), change=change)
 
 
-def _scale(fault: Fault, view: View) -> Resolved:
-    wanted = fault.arguments.get("replicas")
-    if not isinstance(wanted, int) or wanted < 0:
-        raise PlatformError(f"scale: replicas {wanted!r}", "give a whole number")
+@_resolves("scale")
+def _scale(kind: str, given: Scale, view: View) -> Resolved:
     deployment = view.cluster.deployment(view.service.name)
-    change = {"scale": wanted, "was": deployment.spec.replicas}
+    change = {"scale": given.replicas, "was": deployment.spec.replicas}
     return Resolved((view.service.name,), change=change)
 
 
-def _restart(fault: Fault, view: View) -> Resolved:
+@_resolves("rolling-restart")
+def _restart(kind: str, given: Replicas, view: View) -> Resolved:
     view.cluster.deployment(view.service.name)
     return Resolved(tuple(pod.name for pod in view.pods), change={"restart": True})
 
 
-def _bad_release(fault: Fault, view: View) -> Resolved:
+@_resolves("bad-release")
+def _bad_release(kind: str, given: BadRelease, view: View) -> Resolved:
     """Another image, or other variables of the first container; the old template is kept."""
     deployment = view.cluster.deployment(view.service.name)
     template = view.cluster.api.sanitize_for_serialization(deployment.spec.template)
     container = template["spec"]["containers"][0]
-    words = fault.arguments
-    patch = _release(container, words)
+    patch = _release(container, given)
     if not patch:
         raise PlatformError(
             "bad-release: nothing that would make it worse", "give image or env (a mapping)"
@@ -562,15 +449,13 @@ def _bad_release(fault: Fault, view: View) -> Resolved:
     )
 
 
-def _release(container: Mapping[str, Any], words: Mapping[str, Any]) -> dict[str, Any]:
+def _release(container: Mapping[str, Any], given: BadRelease) -> dict[str, Any]:
     """The changed fields of the container: `image`, `env`, or the reference service's own plan."""
-    import json  # noqa: PLC0415 - only here
-
     env = {each["name"]: each for each in container.get("env") or ()}
-    if "image" in words:
-        return {"image": words["image"]}
-    if "env" in words:
-        changed = {name: {"name": name, "value": str(v)} for name, v in words["env"].items()}
+    if given.image is not None:
+        return {"image": given.image}
+    if given.env is not None:
+        changed = {name: {"name": name, "value": str(v)} for name, v in given.env.items()}
         return {"env": list({**env, **changed}.values())}
     text = (env.get("PLAN") or {}).get("value")
     if text is None:
@@ -578,37 +463,10 @@ def _release(container: Mapping[str, Any], words: Mapping[str, Any]) -> dict[str
     plan = json.loads(text)
     behaviour = plan.setdefault("behaviour", {})
     worse = {
-        "error_ratio": words.get("error_ratio"),
-        "garbage_ratio": words.get("garbage_ratio"),
-        "latency_median_s": words.get("latency_s"),
+        "error_ratio": given.error_ratio,
+        "garbage_ratio": given.garbage_ratio,
+        "latency_median_s": given.latency_s,
     }
     behaviour.update({key: value for key, value in worse.items() if value})
     changed = {**env, "PLAN": {"name": "PLAN", "value": json.dumps(plan)}}
     return {"env": list(changed.values())}
-
-
-_RESOLVERS: Mapping[str, Callable[[Fault, View], Resolved]] = {
-    "kill-replicas": _kill,
-    "pause-replicas": _pause,
-    "kill-database": _kill_database,
-    "pause-database": _pause_database,
-    "fail-region": _fail_region,
-    "fail-zone": _fail_region,
-    "kill-node": _kill_node,
-    "isolate-region": _isolate,
-    "partition-regions": _partition,
-    "partition-dependency": _partition_dependency,
-    "lose-packets": _partition,
-    "delay-link": _delay_link,
-    "reset-connections": _reset,
-    "delay-requests": _delay_requests,
-    "abort-requests": _abort_requests,
-    "dns-failure": _names,
-    "cpu-pressure": _pressure,
-    "memory-pressure": _pressure,
-    "disk-pressure": _pressure,
-    "drain-node": _drain,
-    "scale": _scale,
-    "rolling-restart": _restart,
-    "bad-release": _bad_release,
-}

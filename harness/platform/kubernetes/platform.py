@@ -13,6 +13,7 @@ from typing import Any
 from harness.catalog.model import Service
 from harness.errors import CapabilityMissing, PlatformError
 from harness.faults.draw import ANY, Among
+from harness.faults.registry import ignored, kind_of, kinds
 from harness.platform.kubernetes import changes, faults, news
 from harness.platform.kubernetes.access import check_context, require
 from harness.platform.kubernetes.cluster import (
@@ -240,7 +241,7 @@ class Kubernetes:
 
     def weaknesses(self, service: Service, fault: Fault) -> tuple[str, ...]:
         """Regions it should run in and does not; budgets that allow no drain of sound pods."""
-        if fault.kind in faults.OF_REGIONS:
+        if kind_of(fault.kind).needs_regions:
             pods = {self._in(pod) for pod in self._pods(service) if pod.ready}
             empty = [r for r in service.regions if r in self._sound_regions() and r not in pods]
             return (f"no ready pod in {', '.join(empty)}, where it should run",) if empty else ()
@@ -322,7 +323,8 @@ class Kubernetes:
 
     def capabilities(self) -> Mapping[str, str | None]:
         """Fault kind -> None where it can be carried out, else why not."""
-        return {**dict.fromkeys(faults.KINDS), **faults.NOT_HERE}
+        found = {name: kind.kubernetes for name, kind in kinds().items()}
+        return {name: each if isinstance(each, str) else None for name, each in found.items()}
 
     def plan_heal(self, service: Service, fault: Fault, fault_id: str, among: Among = ANY) -> Heal:
         """Everything that undoes the fault; also kept in the cluster, with its lease.
@@ -335,7 +337,7 @@ class Kubernetes:
         lease = f"harness-{fault_id}"[:50].lower()
         back = changes.inverse(service.name, found.change, lease)
         works = [*found.works, *([undoing(fault.kind, back)] if back else [])]
-        needs = (*faults.BASE, *faults.needs_of(fault.kind))
+        needs = (*faults.BASE, *faults.on_cluster()[fault.kind].all_permissions)
         require(self._cluster.api, self._where.namespace, needs, ROLES)
         self._leases.rehearse(works)
         return Heal(
@@ -349,7 +351,7 @@ class Kubernetes:
                 "change": dict(found.change),
                 "undo": back,
                 "lease": lease,
-                "notes": list(faults.otherwise(fault)),
+                "notes": list(ignored(fault.kind, fault.arguments, self.name)),
             },
         )
 

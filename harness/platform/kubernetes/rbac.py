@@ -16,7 +16,7 @@ import yaml
 
 from harness.platform.kubernetes.access import Need
 from harness.platform.kubernetes.cluster import MANAGED, OURS
-from harness.platform.kubernetes.faults import BASE, KINDS, UNDO_NEEDS, needs_of
+from harness.platform.kubernetes.faults import BASE, on_cluster
 from harness.platform.kubernetes.lease import AGENT_ACCOUNT, undo_account
 from harness.platform.kubernetes.news import NODE_NEEDS, NODES_NAMESPACE
 
@@ -57,7 +57,7 @@ def node_event_roles() -> list[dict[str, Any]]:
 
 def roles_of(kind: str) -> list[dict[str, Any]]:
     """What one kind of fault takes besides."""
-    return roles(f"codai-harness-{kind}", needs_of(kind))
+    return roles(f"codai-harness-{kind}", on_cluster()[kind].all_permissions)
 
 
 def agent_objects() -> list[dict[str, Any]]:
@@ -70,14 +70,13 @@ def undo_objects(kind: str) -> list[dict[str, Any]]:
 
     A ClusterRole among them is bound by hand: its binding must name the namespace.
     """
-    if kind not in UNDO_NEEDS:
-        return []
-    return _account(undo_account(kind), (*AGENT_NEEDS, *UNDO_NEEDS[kind]))
+    permissions = on_cluster()[kind].undo_permissions
+    return _account(undo_account(kind), (*AGENT_NEEDS, *permissions)) if permissions else []
 
 
 def files() -> dict[str, str]:
     """File name -> content."""
-    made = {f"{kind}.yaml": _text([*roles_of(kind), *undo_objects(kind)]) for kind in KINDS}
+    made = {f"{kind}.yaml": _text([*roles_of(kind), *undo_objects(kind)]) for kind in on_cluster()}
     return {
         "agent.yaml": _text(agent_objects()),
         "base.yaml": _text(base_roles()),

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import Gone, PlatformError
+from harness.faults.model import OnLab
+from harness.faults.registry import kind_of
 from harness.platform.lab import namespace
 from harness.platform.lab.control import request
-from harness.platform.lab.kinds import KINDS
 from harness.platform.lab.means import (
     MEANS,
     Done,
@@ -32,7 +33,10 @@ def _of(heal: Heal) -> tuple[Means, Done]:
     """The means and what was done; raises Gone where the lab has ended."""
     values = dict(heal.arguments)
     lab, targets = find(Path(values.pop("runtime"))), values.pop("targets")
-    return MEANS[KINDS[heal.kind].means], Done(lab, heal.fault_id, heal.kind, values, targets)
+    place = kind_of(heal.kind).lab
+    if not isinstance(place, OnLab):
+        raise PlatformError(f"{heal.fault_id}: the lab has no {heal.kind}", "is it of a cluster?")
+    return MEANS[place.injector], Done(lab, heal.fault_id, heal.kind, values, targets)
 
 
 def inject(heal: Heal) -> None:

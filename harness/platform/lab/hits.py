@@ -6,13 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.errors import PlatformError
-from harness.faults.draw import ANY, Among, draw
-from harness.platform.lab.kinds import KINDS, checked
+from harness.faults.arguments import InRegion, Link, Replicas
+from harness.faults.draw import ANY, Among
+from harness.faults.kinds.abort_requests import AbortRequests
+from harness.faults.kinds.delay_requests import DelayRequests
+from harness.faults.kinds.partition_dependency import PartitionDependency
+from harness.faults.kinds.reset_connections import ResetConnections
+from harness.faults.registry import arguments_of, kind_of, nearest
 from harness.platform.lab.topology import GLOBAL, Place
 from harness.platform.model import Fault
 
 States = Mapping[str, Mapping[str, Any]]
-Values = Mapping[str, Any]
 
 
 def resolve(
@@ -23,27 +27,28 @@ def resolve(
     Replicas: those that are ready, in `region` or everywhere, `count` or `percent` (rounded up)
     of them drawn by `seed`, or all. Regions, edges and databases must be named.
     """
-    values = checked(fault)
-    regions = [place.region for place in places if place.kind == "database"]
-    region = values.get("region")
-    if region is not None and region not in [*regions, GLOBAL]:  # it may be of any type
-        raise _no_region(fault, region, regions)
+    given = arguments_of(fault.kind, fault.arguments, "lab")
     mine = [place for place in places if place.service in {None, service}]
-    hits = KINDS[fault.kind].hits
-    if fault.kind == "partition-dependency":
-        found = _dependency_links(fault, values, mine, states, among)
-    elif hits == "link":
-        found = _links(fault, values, regions, mine)
-    elif hits == "replica" and values.get("edge") is None:
-        found = _replicas(fault, values, mine, states, among)
-    elif hits in {"replica", "edge"} and "edge" in values:
-        found = _edges(fault, values["edge"], regions, mine)
-    elif region is None:
-        raise PlatformError(f"{fault.kind}: no region named", f"give one of {', '.join(regions)}")
-    elif hits == "region":
-        found = [each.id for each in mine if each.region == region]
-    else:
-        found = [each.id for each in mine if (each.kind, each.region) == (hits, region)]
+    regions = [place.region for place in places if place.kind == "database"]
+    if isinstance(given, InRegion) and given.region is not None:
+        _check_region(fault, given.region, [*regions, GLOBAL])
+    match given:
+        case PartitionDependency():
+            chosen = _replicas(fault, given, mine, states, among)
+            found = [f"{each.id}|database-{each.region}" for each in chosen]
+        case Link():
+            found = _link(fault, given, _ends(regions, mine))
+        case ResetConnections(edge=str(edge)) | DelayRequests(edge=edge) | AbortRequests(edge=edge):
+            _check_region(fault, edge, [*regions, GLOBAL, "all"])
+            found = [e.id for e in mine if e.kind == "edge" and edge in {"all", e.region}]
+        case Replicas():
+            found = [each.id for each in _replicas(fault, given, mine, states, among)]
+        case InRegion(region=str(region)):
+            found = _of_region(fault, region, regions, mine)
+        case _:
+            raise PlatformError(
+                f"{fault.kind}: no region named", f"give one of {', '.join(regions)}"
+            )
     if not found:
         raise PlatformError(
             f"{fault.kind}: nothing matches", "see `harness lab status`; edges need --edges"
@@ -52,62 +57,45 @@ def resolve(
 
 
 def _replicas(
-    fault: Fault, values: Values, mine: Sequence[Place], states: States, among: Among
-) -> list[str]:
-    """`count` or `percent` of the replicas that are ready, by the fault's seed; else all."""
-    region = values["region"]
-    ready = [
-        each.id
+    fault: Fault, given: Replicas, mine: Sequence[Place], states: States, among: Among
+) -> list[Place]:
+    ready = {
+        each.id: each
         for each in mine
         if each.kind == "replica"
-        and region in {None, each.region}
+        and given.region in {None, each.region}
         and states[each.id]["health"] == "ready"
-    ]
-    return draw(
-        fault.kind,
-        ready,
-        among,
-        count=values["count"],
-        percent=values["percent"],
-        seed=values["seed"],
-    )
+    }
+    return [ready[name] for name in given.draw(fault.kind, list(ready), among)]
 
 
-def _edges(fault: Fault, edge: str, regions: Sequence[str], mine: Sequence[Place]) -> list[str]:
-    """The edge of a region, the global one, or all."""
-    if edge not in {*regions, GLOBAL, "all"}:
-        raise _no_region(fault, edge, [*regions, GLOBAL, "all"])
-    return [each.id for each in mine if each.kind == "edge" and edge in {"all", each.region}]
-
-
-def _dependency_links(
-    fault: Fault, values: Values, mine: Sequence[Place], states: States, among: Among
+def _of_region(
+    fault: Fault, region: str, regions: Sequence[str], mine: Sequence[Place]
 ) -> list[str]:
-    region_of = {each.id: each.region for each in mine}
-    chosen = _replicas(fault, values, mine, states, among)
-    return [f"{each}|database-{region_of[each]}" for each in chosen]
-
-
-def _links(
-    fault: Fault, values: Values, regions: Sequence[str], mine: Sequence[Place]
-) -> list[str]:
-    ends = [*regions, *({GLOBAL} & {place.region for place in mine})]
-    if fault.kind == "isolate-region":
-        region = values["region"]
-        if region not in regions:
-            raise _no_region(fault, region, regions)
-        links = [f"{region}|{other}" for other in ends if other != region]
+    hits = kind_of(fault.kind).hits
+    if hits == "link":
+        _check_region(fault, region, regions)
+        links = [f"{region}|{other}" for other in _ends(regions, mine) if other != region]
         if not links:
             raise PlatformError(f"{fault.kind}: {region} is alone", "start the lab with regions")
         return links
-    pair = values["regions"]
-    if not isinstance(pair, list | tuple) or len(set(map(str, pair))) != 2:  # noqa: PLR2004
-        raise PlatformError(f"{fault.kind}: regions {pair!r}", "give two of them")
-    for each in pair:
-        if each not in ends:
-            raise _no_region(fault, each, ends)
-    return [f"{pair[0]}|{pair[1]}"]
+    return [e.id for e in mine if e.region == region and hits in {"region", e.kind}]
 
 
-def _no_region(fault: Fault, region: object, regions: Sequence[str]) -> PlatformError:
-    return PlatformError(f"{fault.kind}: no region {region!r}", f"there are {', '.join(regions)}")
+def _ends(regions: Sequence[str], mine: Sequence[Place]) -> list[str]:
+    """What a link may end in."""
+    return [*regions, *({GLOBAL} & {place.region for place in mine})]
+
+
+def _link(fault: Fault, given: Link, ends: Sequence[str]) -> list[str]:
+    for each in given.regions:
+        _check_region(fault, each, ends)
+    return ["|".join(given.regions)]
+
+
+def _check_region(fault: Fault, region: str, regions: Sequence[str]) -> None:
+    if region not in regions:
+        raise PlatformError(
+            f"{fault.kind}: no region {region!r}",
+            f"{nearest(region, regions)}there are {', '.join(regions)}",
+        )

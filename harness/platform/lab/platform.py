@@ -308,7 +308,7 @@ class Lab:
         `targets` are ids of processes, or links between regions.
         """
         hit = hits.resolve(fault, service.name, self._places, self._states(), among)
-        values = kinds.checked(fault)
+        values = kinds.values_of(fault)
         return Heal(
             fault_id,
             fault.kind,

@@ -1,0 +1,17 @@
+"""The wall clock of replicas jumps."""
+
+from __future__ import annotations
+
+from harness.faults.model import Arguments, FaultKind
+
+FAULT = FaultKind(
+    name="clock-jump",
+    summary=__doc__,
+    arguments=Arguments,
+    hits="replica",
+    lab=(
+        "Linux has no namespace for the wall clock: to move a replica's would move the host's, "
+        "beyond the lab"
+    ),
+    kubernetes="Linux has no namespace for the wall clock",
+)

@@ -1,0 +1,15 @@
+"""Questions of replicas to name servers are dropped."""
+
+from __future__ import annotations
+
+from harness.faults.arguments import Replicas
+from harness.faults.model import FaultKind, OnKubernetes
+
+FAULT = FaultKind(
+    name="dns-failure",
+    summary=__doc__,
+    arguments=Replicas,
+    hits="replica",
+    lab="the replicas of a lab resolve no names",
+    kubernetes=OnKubernetes(),
+)

@@ -1,0 +1,22 @@
+"""The database of a region is killed."""
+
+from __future__ import annotations
+
+from harness.faults.arguments import Dependency, Held, InRegion
+from harness.faults.model import FaultKind, OnKubernetes, OnLab
+
+
+class KillDatabase(Dependency, Held, InRegion):
+    """Which database, and whether it stays down."""
+
+
+FAULT = FaultKind(
+    name="kill-database",
+    summary=__doc__,
+    arguments=KillDatabase,
+    hits="database",
+    lab=OnLab("processes", lacks=("dependency",)),
+    kubernetes=OnKubernetes(
+        (("", "pods", "delete"),), ignores={"hold": "its controller starts the pod again at once"}
+    ),
+)

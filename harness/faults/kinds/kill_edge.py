@@ -1,0 +1,20 @@
+"""The edge of a region, or the global one, is killed."""
+
+from __future__ import annotations
+
+from harness.faults.arguments import Held, InRegion
+from harness.faults.model import FaultKind, OnLab
+
+
+class KillEdge(Held, InRegion):
+    """Which edge, and whether it stays down."""
+
+
+FAULT = FaultKind(
+    name="kill-edge",
+    summary=__doc__,
+    arguments=KillEdge,
+    hits="edge",
+    lab=OnLab("processes"),
+    kubernetes="a cluster's edge is its ingress controller: kill its pods by their own labels",
+)

@@ -1,0 +1,16 @@
+"""Two regions are cut apart, established connections included."""
+
+from __future__ import annotations
+
+from harness.faults.arguments import Link
+from harness.faults.model import FaultKind, OnKubernetes, OnLab
+
+FAULT = FaultKind(
+    name="partition-regions",
+    summary=__doc__,
+    arguments=Link,
+    hits="link",
+    lab=OnLab("packets", "network"),
+    kubernetes=OnKubernetes(),
+    needs_regions=True,
+)

@@ -1,0 +1,20 @@
+"""The database of a region is stopped by SIGSTOP: it hangs."""
+
+from __future__ import annotations
+
+from harness.faults.arguments import Dependency, Held, InRegion
+from harness.faults.model import FaultKind, OnKubernetes, OnLab
+
+
+class PauseDatabase(Dependency, Held, InRegion):
+    """Which database."""
+
+
+FAULT = FaultKind(
+    name="pause-database",
+    summary=__doc__,
+    arguments=PauseDatabase,
+    hits="database",
+    lab=OnLab("processes", lacks=("dependency", "hold")),
+    kubernetes=OnKubernetes(ignores={"hold": "it hangs until the heal"}),
+)

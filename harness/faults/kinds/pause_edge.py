@@ -1,0 +1,15 @@
+"""The edge of a region, or the global one, is stopped by SIGSTOP."""
+
+from __future__ import annotations
+
+from harness.faults.arguments import InRegion
+from harness.faults.model import FaultKind, OnLab
+
+FAULT = FaultKind(
+    name="pause-edge",
+    summary=__doc__,
+    arguments=InRegion,
+    hits="edge",
+    lab=OnLab("processes"),
+    kubernetes="a cluster's edge is its ingress controller: kill its pods by their own labels",
+)

@@ -1,0 +1,16 @@
+"""Replicas are stopped by SIGSTOP: connections stay open and nothing answers."""
+
+from __future__ import annotations
+
+from harness.faults.arguments import Replicas
+from harness.faults.model import FaultKind, OnKubernetes, OnLab
+
+FAULT = FaultKind(
+    name="pause-replicas",
+    summary=__doc__,
+    arguments=Replicas,
+    hits="replica",
+    lab=OnLab("processes"),
+    kubernetes=OnKubernetes(),
+    stops=True,
+)

@@ -1,0 +1,26 @@
+"""Replicas are restarted one after the other, as by a release that is no worse."""
+
+from __future__ import annotations
+
+from harness.faults.arguments import Grace, Replicas
+from harness.faults.model import REBALANCE, FaultKind, OnKubernetes, OnLab
+
+
+class RollingRestart(Grace, Replicas):
+    """Which replicas, and how slowly."""
+
+
+FAULT = FaultKind(
+    name="rolling-restart",
+    summary=__doc__,
+    arguments=RollingRestart,
+    hits="replica",
+    lab=OnLab("rollout"),
+    kubernetes=OnKubernetes(
+        REBALANCE,
+        ignores=dict.fromkeys(
+            ("region", "count", "percent", "seed", "grace_s"),
+            "a Deployment is rolled out as a whole",
+        ),
+    ),
+)

@@ -1,0 +1,21 @@
+"""The Deployment is scaled to another number of replicas."""
+
+from __future__ import annotations
+
+from harness.faults.model import AGENT, DEPLOYMENTS, Arguments, FaultKind, OnKubernetes, argument
+
+
+class Scale(Arguments):
+    """To how many."""
+
+    replicas: int = argument(..., "replicas wanted", ge=0, le=10000)
+
+
+FAULT = FaultKind(
+    name="scale",
+    summary=__doc__,
+    arguments=Scale,
+    hits="deployment",
+    lab="a lab has the replicas that it was started with",
+    kubernetes=OnKubernetes((*DEPLOYMENTS, *AGENT), undo_permissions=DEPLOYMENTS),
+)
