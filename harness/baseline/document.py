@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
@@ -11,7 +12,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from harness.baseline.model import SCHEMA, AcceptedRun, Baseline
+from harness.baseline.model import SCHEMA, TOTAL, AcceptedRun, Baseline
 from harness.errors import BaselineError
 
 RESTORE = "restore it from version control"
@@ -45,8 +46,8 @@ def parse_baselines(text: str, where: str, *, repair: bool = False) -> tuple[Bas
 
     Groups of the same conditions, as a merge that kept both sides leaves them, become one.
     Raises BaselineError for git's conflict markers, a run listed twice in one group (counted
-    once with `repair`) or with different figures, a schema this harness does not know, and any
-    other damage.
+    once with `repair`) or with different figures, figures that no run has, a schema this harness
+    does not know, and any other damage.
     """
     if line := conflict_line(text):
         raise BaselineError(
@@ -54,7 +55,7 @@ def parse_baselines(text: str, where: str, *, repair: bool = False) -> tuple[Bas
             f"merge the two sides: harness baseline merge {where}",
         )
     try:
-        document = json.loads(text)
+        document = json.loads(text, parse_constant=_finite, parse_float=_finite)
         schema = document["schema"]
         groups = document["baselines"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
@@ -69,8 +70,10 @@ def parse_baselines(text: str, where: str, *, repair: bool = False) -> tuple[Bas
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise BaselineError(f"{where}: {field}: {first['msg']}", RESTORE) from None
-    for group in () if repair else found:
-        _refuse_duplicates(group, where)
+    for group in found:
+        _refuse_impossible(group, where)
+        if not repair:
+            _refuse_duplicates(group, where)
     return unite((replace(group, runs=_once(group.runs, where)) for group in found), where)
 
 
@@ -137,3 +140,24 @@ def _refuse_duplicates(group: Baseline, where: str) -> None:
             f"{where}: run {name} is listed {times} times, and would count {times} times",
             f"keep one of each: harness baseline merge {where}",
         )
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is no number")
+    return number
+
+
+def _refuse_impossible(group: Baseline, where: str) -> None:
+    for run in group.runs:
+        if TOTAL not in run.endpoints:
+            raise BaselineError(f"{where}: run {run.id} has no figures of all endpoints", RESTORE)
+        for name, one in run.endpoints.items():
+            counts = 0 <= one.completed <= one.offered and 0 <= one.failed <= one.offered
+            if not counts or any(q[0] < 0 for q in one.quantiles.values()):
+                raise BaselineError(
+                    f"{where}: run {run.id}, {name}: figures that no run has (offered "
+                    f"{one.offered}, completed {one.completed}, failed {one.failed})",
+                    RESTORE,
+                )

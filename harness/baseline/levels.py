@@ -79,8 +79,9 @@ def accepted_series(baseline: Baseline, metric: str) -> tuple[tuple[str, float],
     found = {run.id: (run.created, run.values(metric, TOTAL)) for run in baseline.runs}
     for note in baseline.notes:
         for kept in note.get("figures", ()):
-            if isinstance(kept, Mapping):
-                found.setdefault(str(kept.get("run")), (str(kept["created"]), kept.get(metric)))
+            value = kept.get(metric) if isinstance(kept, Mapping) else None
+            if isinstance(value, int | float):
+                found.setdefault(str(kept.get("run")), (str(kept.get("created")), value))
     ordered = sorted((at, name, value) for name, (at, value) in found.items() if value is not None)
     return tuple((at, float(value)) for at, _, value in ordered)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,9 @@ from harness.errors import DataError, HarnessError
 
 Runs = dict[str, dict[str, list[float]]]
 """Values by metric and run, in order of appearance."""
+
+DECIMAL_COMMA = re.compile(r"\s*[+-]?\d+,\d+(?:[eE][+-]?\d+)?\s*")
+"""A number as spreadsheets write it where cells are separated by semicolons or tabs."""
 
 LARGEST = 1e150
 """A larger number has no square, and no variance."""
@@ -142,7 +146,8 @@ def _table(
 ) -> tuple[dict[str, int], Iterator[tuple[int, list[str]]]]:
     """The columns' places by lower-case name, and (line, cells) of each row that is not blank."""
     text = _text(path)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
+    mark = _delimiter(text)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark)
     try:
         names = [name.strip().lower() for name in next(reader, [])]
     except csv.Error as error:
@@ -158,7 +163,8 @@ def _table(
     for name in names:
         if name and names.count(name) > 1:
             raise DataError(f"{path} has the column {name!r} twice", "leave one of them out")
-    return {name: i for i, name in enumerate(names)}, _rows(path, reader, len(names))
+    rows = _rows(path, reader, len(names), decimal_comma=mark != ",")
+    return {name: i for i, name in enumerate(names)}, rows
 
 
 def _delimiter(text: str) -> str:
@@ -167,16 +173,22 @@ def _delimiter(text: str) -> str:
     return next((mark for mark in (",", ";", "\t") if mark in header), ",")
 
 
-def _rows(path: Path, reader: Any, width: int) -> Iterator[tuple[int, list[str]]]:
+def _rows(
+    path: Path, reader: Any, width: int, *, decimal_comma: bool
+) -> Iterator[tuple[int, list[str]]]:
     try:
         for row in reader:
             if not row or not any(cell.strip() for cell in row):
                 continue
             if len(row) != width:
                 _refuse(path, reader.line_num, f"{len(row)} cells under {width} columns", "mend it")
-            yield reader.line_num, row
+            yield reader.line_num, [_with_point(cell) for cell in row] if decimal_comma else row
     except csv.Error as error:
         _refuse(path, reader.line_num, str(error), "save it as comma-separated text")
+
+
+def _with_point(cell: str) -> str:
+    return cell.replace(",", ".") if DECIMAL_COMMA.fullmatch(cell) else cell
 
 
 def _text(path: Path) -> str:
@@ -191,11 +203,8 @@ def _text(path: Path) -> str:
 
 
 def _number(path: Path, line: int, column: str, text: str) -> float:
-    plain = text.strip()
-    if "," in plain and "." not in plain:  # a decimal comma, as beside semicolons
-        plain = plain.replace(",", ".")
     try:
-        number = float(plain)
+        number = float(text)
     except ValueError:
         _refuse(path, line, f"{column} {text.strip()[:40]!r} is not a number", "mend the row")
     if not abs(number) <= LARGEST:  # false for NaN, too

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -29,7 +30,46 @@ CONDITIONS = (
 """Fields of Conditions; `machine` stands for the four that belong to the machine."""
 
 
-@click.command("gate", context_settings={"default_map": {"profile": "gate"}})
+class _Gate(click.Command):
+    """Not even a misspelt option leaves an earlier gate's reports in place."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        given = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            lenient = click.Context(
+                self, resilient_parsing=True, ignore_unknown_options=True, allow_extra_args=True
+            )
+            with contextlib.suppress(click.UsageError):
+                super().parse_args(lenient, list(given))
+            _replace_reports(lenient.params, given, error.format_message())
+            raise
+
+
+def _replace_reports(words: Mapping[str, Any], given: Sequence[str], reason: str) -> None:
+    """Put an error where the same command left reports before."""
+    from harness.catalog import project_root
+    from harness.gate.run import GateOptions, unjudged
+    from harness.report.gate import REPORTS, clear_gate, write_gate
+    from harness.run import RunOptions
+
+    service = words.get("service") or next((w for w in given if not w.startswith("-")), "")
+    if not service or Path(service).name != service:
+        return
+    results = words.get("results") or project_root() / "results"
+    target = _place(service, results, words.get("output"))
+    if any((target / name).exists() for name in REPORTS):
+        clear_gate(target)
+        write_gate(unjudged(GateOptions(RunOptions(service)), "error", reason), target)
+
+
+def _place(service: str, results: Path, output: Path | None) -> Path:
+    """Where the reports of this service's gate go."""
+    return output or results / service / "gate"
+
+
+@click.command("gate", cls=_Gate, context_settings={"default_map": {"profile": "gate"}})
 @click.argument("service")
 @click.argument("runs", nargs=-1, metavar="[RUN]...")
 @run_options
@@ -157,7 +197,7 @@ def command(
     root = project_root()
     load_catalog(root / "services").service(service)
     results = words["results"] or root / "results"
-    target = output or results / service / "gate"
+    target = _place(service, results, output)
     clear_gate(target)
     try:
         programs = Programs.take(
@@ -174,7 +214,7 @@ def command(
             rules=tuple(parse_rule(text) for text in rules),
             missing=missing,
         )
-        _refuse_both(runs, makes=interleave is not None or settle_s > 0)
+        _refuse_both(runs, interleave=interleave is not None, settle=settle_s > 0)
     except UsageError as error:
         write_gate(unjudged(GateOptions(RunOptions(service)), "error", str(error)), target)
         raise
@@ -281,10 +321,12 @@ def _accept_command(asked: _Asked) -> str:
     return " ".join(words)
 
 
-def _refuse_both(runs: tuple[str, ...], *, makes: bool) -> None:
+def _refuse_both(runs: tuple[str, ...], *, interleave: bool, settle: bool) -> None:
     from harness.errors import UsageError
 
-    if runs and makes:
+    if interleave and settle:
+        raise UsageError("--interleave makes its pairs at once", "leave out --settle, use --runs")
+    if runs and (interleave or settle):
         raise UsageError(
             "--interleave and --settle make runs, and RUNs are named", "leave one of them out"
         )

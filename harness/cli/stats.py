@@ -35,9 +35,15 @@ PRIORITY = ("regression", "inconclusive", "improvement", "trivial", "no-change")
 
 HIGHER_WORDS = frozenset(
     {"throughput", "rps", "qps", "tps", "ops", "availability", "success", "successes",
-     "goodput", "bandwidth", "hits"}
+     "goodput", "bandwidth", "hit", "hits", "iops", "mbps", "gbps", "uptime", "completed"}
 )  # fmt: skip
-"""Words of a metric's name that tell that higher is better, as does `/s`."""
+"""Words of a metric's name that tell that higher is better, as do `/s` and `per second`."""
+
+LOWER_WORDS = (
+    "error", "fail", "timeout", "drop", "lost", "loss", "miss", "retr", "reject", "refus", "abort",
+    "latency", "duration",
+)  # fmt: skip
+"""How words begin that tell, before any other, that lower is better."""
 
 EXIT_CODES = {"regression": 1, "inconclusive": 3}
 
@@ -164,10 +170,11 @@ def _lower(
         return name in lower
     if default is not None:
         return default
-    words = re.split(r"[^a-z0-9]+", name.lower())
-    if any(word.startswith(("error", "fail")) for word in words):
+    words = [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+|\d+", name)]
+    if any(word.startswith(LOWER_WORDS) for word in words):
         return True
-    return not (HIGHER_WORDS & set(words) or "/s" in name.lower())
+    rate = "/s" in name.lower() or ("per" in words and words[-1].startswith("s"))
+    return not (rate or HIGHER_WORDS & set(words))
 
 
 def _show_comparison(document: Mapping[str, Any], found: Mapping[str, Comparison]) -> None:

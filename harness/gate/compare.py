@@ -103,7 +103,7 @@ def _verdict(
         baseline_runs_needed=found.baseline_runs_needed,
         minutes_needed=None,
         policy=policy,
-        warnings=(*_outliers(found.rows), *_order(findings), *_hosts(before, after)),
+        warnings=(*_outliers(found.rows, design), *_order(findings), *_hosts(before, after)),
     )
     return priced(verdict)
 
@@ -136,15 +136,16 @@ def _worth_showing(finding: Finding) -> bool:
     return row.outcome != "no-data" or row.baseline is not None or row.candidate is not None
 
 
-def _outliers(rows: Sequence[Row]) -> tuple[str, ...]:
+def _outliers(rows: Sequence[Row], design: Design) -> tuple[str, ...]:
     """One sentence for each run that some row had to set aside."""
+    what = "run" if design == "baseline" else "the pair of run"
     places: dict[str, list[str]] = {}
     for row in rows:
         for run in row.outliers:
             where = "all endpoints" if row.endpoint == TOTAL else row.endpoint
             places.setdefault(run, []).append(f"{row.metric} of {where}")
     return tuple(
-        f"run {run} is an outlier and was set aside in {', '.join(where[:3])}"
+        f"{what} {run} is an outlier and was set aside in {', '.join(where[:3])}"
         + (f" and {len(where) - 3} more rows" if len(where) > 3 else "")  # noqa: PLR2004 - a line
         for run, where in places.items()
     )

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from harness.baseline.model import TOTAL
-from harness.gate.findings import Finding, Levels
+from harness.gate.findings import LEAST_RUNS, Finding, Levels
 from harness.gate.model import GateOutcome, Policy, Row
 from harness.stats.multiplicity import holm
 from harness.stats.planning import AFFORDABLE_RUNS
-
-LEAST_RUNS = 2
-"""One candidate run is at most suspected: run means have longer tails than Student's t allows
-for, and one run alone gave 5 to 10 times the false alarms that were promised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +77,14 @@ def _claimed(finding: Finding, adjusted: float | None, policy: Policy) -> Row:
     row = finding.row
     if finding.certain:
         return replace(row, adjusted=0.0, failing=row.gating)
-    outcome, reason, needed = row.outcome, row.reason, row.runs_needed
+    outcome, reason = row.outcome, row.reason
+    needed, back = row.runs_needed, row.baseline_runs_needed
     if outcome == "regression":
         shown = adjusted is not None and adjusted <= policy.level / 2
-        if not (shown and finding.chance <= policy.level and finding.runs >= LEAST_RUNS):
+        if not (shown and _enough(finding)):
             likely = adjusted is not None and adjusted <= policy.tail / 2
             outcome = "suspected" if likely else "inconclusive"
-            needed = _needed(finding, policy)
+            needed, back = _needed(finding)
             reason = f"{row.reason}; {_why(finding, policy, likely=likely)}"
     if row.p_value is not None and adjusted is not None:
         adjusted = max(adjusted, finding.chance)
@@ -101,32 +97,38 @@ def _claimed(finding: Finding, adjusted: float | None, policy: Policy) -> Row:
         reason=reason,
         adjusted=adjusted,
         runs_needed=needed,
+        baseline_runs_needed=back,
         failing=row.gating and outcome == "regression",
         open=row.gating and doubt,
     )
+
+
+def _enough(finding: Finding) -> bool:
+    """Whether there are runs enough to claim anything."""
+    return finding.known >= LEAST_RUNS and finding.runs >= max(finding.least, LEAST_RUNS)
 
 
 def _why(finding: Finding, policy: Policy, *, likely: bool) -> str:
     """Why what looks like a regression is not claimed."""
     if finding.runs < LEAST_RUNS:
         return "one run claims nothing"
+    if finding.known < LEAST_RUNS:
+        return "one accepted run claims nothing"
     if not likely:
         return "one of so many rows shows as much by chance"
-    if finding.chance > policy.level:
+    if finding.runs < finding.least:
         return f"{finding.runs} runs may all be outliers"
     return f"not beyond the gate's level of {policy.level:.2g}"
 
 
-def _needed(finding: Finding, policy: Policy) -> int | None:
-    """Further candidate runs that the row's own test needs, and that outliers cannot explain."""
-    own = finding.row.runs_needed
-    if own is None:
-        return None
-    base = finding.chance ** (1 / finding.runs) if finding.chance > 0 else 0.0
-    least = LEAST_RUNS
-    if base > 0:
-        least = max(least, math.ceil(math.log(policy.level) / math.log(base) - 1e-9))
-    return max(own, least - finding.runs, 1)
+def _needed(finding: Finding) -> tuple[int | None, int | None]:
+    """Further runs that the row's own test needs, and without which it claims nothing."""
+    own, back = finding.row.runs_needed, finding.row.baseline_runs_needed
+    if own is None or back is None:
+        return None, None
+    least = max(finding.least, LEAST_RUNS)
+    back = max(back, LEAST_RUNS - finding.known)
+    return max(own, least - finding.runs, 0 if back else 1), back
 
 
 def _price(rows: Sequence[Row]) -> tuple[int | None, int | None]:

@@ -81,7 +81,7 @@ def failures(
         p_value=found.p_worse,
         reason=_reason(a, b, spread, certain=certain),
     )
-    return Finding(row, len(b.runs), not_worse=not in_doubt, certain=certain)
+    return Finding(row, len(b.runs), len(a.runs), not_worse=not in_doubt, certain=certain)
 
 
 def dispersion(sides: Sequence[Sequence[tuple[int, int]]]) -> float:

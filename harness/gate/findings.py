@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -13,9 +12,8 @@ from harness.gate.model import Policy, Row
 from harness.gate.rules import METRICS, Terms, terms
 from harness.gate.spread import shared_spread
 from harness.stats.compare import Comparison, compare_metric
-from harness.stats.outliers import outliers, without
-from harness.stats.pairs import LEAST_PAIRS, PairedComparison, compare_pairs
-from harness.stats.planning import detectable_shift
+from harness.stats.outliers import outliers, runs_beyond_outliers, without
+from harness.stats.pairs import LEAST_PAIRS, compare_pairs
 from harness.stats.runs import Spread
 
 DOUBT = 2.0
@@ -24,8 +22,16 @@ once the tolerance a third of unchanged releases with ten rows would end in doub
 runs, 3 new ones, 2 % run-to-run scatter); the rows of all endpoints together, and critical ones,
 are held to once."""
 
+LEAST_RUNS = 2
+"""Of either side: run means have longer tails than Student's t allows for, and one run alone gave
+5 to 10 times the false alarms that were promised, so that it is at most suspected."""
+
 FEW_RUNS = 8
 """Below so many baseline runs the scatter is pooled over endpoints (facts: Smyth 2004)."""
+
+
+Known = list[tuple[str, float]]
+"""Runs by their id, with the value that each has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +48,18 @@ class Subject:
 class Finding:
     """A row as it looks alone.
 
-    `chance` is the chance that outliers alone make it (every candidate run one of them), `runs`
-    the candidate runs that it rests on, `not_worse` whether all of its interval is better than
-    the tolerance. `certain`: no inference is needed, as where every request failed.
-    `warnings` are about the order of its runs.
+    It rests on `runs` candidate runs and `known` accepted ones. `chance` is the chance that
+    outliers alone make it (every candidate run one of them), `least` the candidate runs where
+    that is small enough to claim it. `not_worse`: all of its interval is less than what would
+    matter. `certain`: no inference is needed, as where every request failed. `warnings` are
+    about the order of its runs.
     """
 
     row: Row
     runs: int
+    known: int
     chance: float = 0.0
-    named: int = 0
+    least: int = 0
     not_worse: bool = False
     certain: bool = False
     warnings: tuple[str, ...] = ()
@@ -106,7 +114,7 @@ def values(subject: Subject, runs: Iterable[AcceptedRun]) -> list[float]:
     return [value for _, value in _known(subject, runs)]
 
 
-def _known(subject: Subject, runs: Iterable[AcceptedRun]) -> list[tuple[str, float]]:
+def _known(subject: Subject, runs: Iterable[AcceptedRun]) -> Known:
     found = ((run.id, run.values(subject.metric, subject.endpoint)) for run in runs)
     return [(name, value) for name, value in found if value is not None]
 
@@ -152,52 +160,19 @@ def compared(
     if not a or not b:
         return no_data(subject, a, b)
     borrowed = {} if prior is None else {"prior_sd": prior.sd, "prior_df": min(prior.df, 1e6)}
-    found: Comparison = compare_metric(
+    found = compare_metric(
         [value for _, value in a],
         [value for _, value in b],
         subject.terms.tolerance,
         policy.tail,
         lower_is_better=subject.terms.lower_is_better,
         level=levels.of(subject),
+        doubt=_doubt(subject),
         **borrowed,
     )
     odd = [a[at][0] for at in found.baseline_outliers]
     odd += [b[at][0] for at in found.candidate_outliers]
-    row = make_row(
-        subject,
-        outcome=found.verdict,
-        baseline=float(np.median([value for _, value in a])),
-        candidate=float(np.median([value for _, value in b])),
-        relative=found.scale == "ratio",
-        shift=found.shift,
-        low=found.low,
-        high=found.high,
-        detectable=found.detectable if len(b) > 1 else None,
-        runs_needed=found.runs_needed,
-        baseline_runs_needed=found.baseline_runs_needed,
-        p_value=found.p_value,
-        reason=found.reason,
-        outliers=tuple(odd),
-    )
-    not_worse = found.not_worse or _tolerable(subject, found.low, found.high)
-    return Finding(
-        row,
-        len(b),
-        found.outlier_chance,
-        len(found.baseline_outliers),
-        not_worse,
-        warnings=found.warnings,
-    )
-
-
-def _tolerable(subject: Subject, low: float | None, high: float | None) -> bool:
-    """Whether an endpoint's interval leaves no doubt that matters to the gate (see DOUBT)."""
-    if low is None or high is None or subject.endpoint == TOTAL:
-        return False
-    limit = DOUBT * subject.terms.tolerance
-    if subject.terms.role == "critical":
-        return False
-    return high <= limit if subject.terms.lower_is_better else low >= -limit
+    return _finding(subject, (a, b), found, policy, odd)
 
 
 def paired(
@@ -208,55 +183,68 @@ def paired(
     levels: Levels,
 ) -> Finding:
     """One quantile or throughput of pairs of runs that were made alternately."""
-    a, b = _known(subject, before), _known(subject, after)
-    enough = len(a) == len(b) >= LEAST_PAIRS and min(v for _, v in (*a, *b)) > 0
-    if not enough:
-        return no_data(subject, a, b)
-    limit = subject.terms.tolerance
-    lower = subject.terms.lower_is_better
+    sides = zip(before, after, strict=True)
+    both = [(_known(subject, [x]), _known(subject, [y])) for x, y in sides]
+    whole = [(*x, *y) for x, y in both if x and y and min(x[0][1], y[0][1]) > 0]
+    if len(whole) < LEAST_PAIRS:
+        return no_data(subject, _known(subject, before), _known(subject, after))
+    a, b = [x for x, _ in whole], [y for _, y in whole]
     found = compare_pairs(
-        [v for _, v in a], [v for _, v in b], limit, policy.tail, lower_is_better=lower
+        [value for _, value in a],
+        [value for _, value in b],
+        subject.terms.tolerance,
+        policy.tail,
+        lower_is_better=subject.terms.lower_is_better,
+        level=levels.of(subject),
+        doubt=_doubt(subject),
     )
+    odd = [b[at][0] for at in found.candidate_outliers]
+    return _finding(subject, (a, b), found, policy, odd)
+
+
+def _doubt(subject: Subject) -> float:
+    """Up to how many tolerances an interval may reach before its doubt is the gate's."""
+    held = subject.endpoint == TOTAL or subject.terms.role == "critical"
+    return 1.0 if held else DOUBT
+
+
+def _finding(
+    subject: Subject,
+    sides: tuple[Known, Known],
+    found: Comparison,
+    policy: Policy,
+    odd: Sequence[str],
+) -> Finding:
+    before, after = ([value for _, value in side] for side in sides)
+    named, k, n = len(found.baseline_outliers), len(before), len(after)
     row = make_row(
         subject,
         outcome=found.verdict,
-        baseline=float(np.median([v for _, v in a])),
-        candidate=float(np.median([v for _, v in b])),
-        relative=True,
+        baseline=float(np.median(before)),
+        candidate=float(np.median(after)),
+        relative=found.scale == "ratio",
         shift=found.shift,
         low=found.low,
         high=found.high,
-        detectable=_detectable(found, limit, levels.of(subject), lower_is_better=lower),
-        runs_needed=_pairs_needed(found.sd, limit, found.pairs, found.verdict),
-        baseline_runs_needed=0,
-        p_value=found.p_worse,
-        reason=f"{found.pairs} interleaved pairs, scatter {found.sd:.2%}",
+        detectable=found.detectable if min(k, n) >= LEAST_RUNS else None,
+        runs_needed=found.runs_needed,
+        baseline_runs_needed=found.baseline_runs_needed,
+        p_value=found.p_value,
+        reason=found.reason,
+        outliers=tuple(odd),
     )
-    not_worse = found.high <= limit if lower else found.low >= -limit
-    not_worse = not_worse or _tolerable(subject, found.low, found.high)
-    return Finding(row, len(b), not_worse=not_worse)
+    return Finding(
+        row,
+        n,
+        k,
+        found.outlier_chance,
+        runs_beyond_outliers(named, k, policy.level),
+        found.not_worse,
+        warnings=found.warnings,
+    )
 
 
-def _detectable(
-    found: PairedComparison, margin: float, level: float, *, lower_is_better: bool
-) -> float:
-    """The smallest change for the worse that pairs like these claim with 80 % power."""
-    error = found.sd / math.sqrt(found.pairs)
-    seen = detectable_shift(error, found.pairs - 1, level, math.log1p(margin))
-    return math.expm1(seen) if lower_is_better else -math.expm1(-seen)
-
-
-def _pairs_needed(sd: float, margin: float, pairs: int, verdict: str) -> int | None:
-    """More pairs until the 90 % interval is no wider than the margin (normal approximation)."""
-    if verdict != "inconclusive" or sd <= 0 or margin <= 0:
-        return 0 if verdict != "inconclusive" else None
-    wanted = int(np.ceil((2 * 1.645 * sd / margin) ** 2)) + 2
-    return max(1, wanted - pairs)
-
-
-def no_data(
-    subject: Subject, before: Sequence[tuple[str, float]], after: Sequence[tuple[str, float]]
-) -> Finding:
+def no_data(subject: Subject, before: Known, after: Known) -> Finding:
     """A row without a value on one side, or too few: it fails only where data is a must."""
     side = "the baseline" if not before else "the candidate" if not after else "one side"
     must = subject.terms.role == "critical"
@@ -268,7 +256,7 @@ def no_data(
         relative=True,
         reason=f"no figures of {side} to compare" + (", which it must have" if must else ""),
     )
-    return Finding(row, len(after), certain=must)
+    return Finding(row, len(after), len(before), certain=must)
 
 
 def make_row(subject: Subject, **fields: object) -> Row:

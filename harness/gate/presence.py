@@ -24,15 +24,20 @@ SIMILAR_LOAD = 0.25
 def presence(
     before: Sequence[AcceptedRun], after: Sequence[AcceptedRun], policy: Policy
 ) -> list[Finding]:
-    """One row for each endpoint that most runs of one side have and no run of the other."""
+    """One row for each endpoint that is gone, or new.
+
+    Gone: most accepted runs have requests of it, at most half of the candidates; new: most
+    candidates have, and no accepted run.
+    """
     usual, now = _usual(before), _usual(after)
-    gone = sorted(usual - _any(after))
+    gone = sorted(usual - now)
     new = sorted(now - _any(before))
     rows = []
     for name in gone:
         requests = requests_a_run(before, name)
         renamed = _renamed(name, requests, new, after)
-        rows.append(_row("gone", name, before, len(after), policy, renamed))
+        absent = sum(not _has(run, name) for run in after)
+        rows.append(_row("gone", name, before, absent, policy, renamed))
     for name in new:
         requests = requests_a_run(after, name)
         renamed = _renamed(name, requests, gone, before)
@@ -73,17 +78,16 @@ def _row(
         relative=True,
         reason=reason,
     )
-    return Finding(row, len(runs), certain=fails and row.gating)
+    return Finding(row, len(runs), len(runs), certain=fails and row.gating)
 
 
 def _usual(runs: Sequence[AcceptedRun]) -> set[str]:
     """The endpoints that most runs have requests of."""
-    return {
-        name
-        for name in _any(runs)
-        if 2 * sum(name in run.endpoints and run.endpoints[name].offered > 0 for run in runs)
-        > len(runs)
-    }
+    return {name for name in _any(runs) if 2 * sum(_has(run, name) for run in runs) > len(runs)}
+
+
+def _has(run: AcceptedRun, endpoint: str) -> bool:
+    return endpoint in run.endpoints and run.endpoints[endpoint].offered > 0
 
 
 def _any(runs: Sequence[AcceptedRun]) -> set[str]:

@@ -215,26 +215,28 @@ def _clear_steps(y: Floats, least: int, alarms: float) -> Indices:
     return []
 
 
-def _partition(y: Floats, penalty: float, least: int) -> Indices:
-    if len(y) <= EXACT_POINTS:
-        return partition(y, penalty, least)
-    return partition_at(y, penalty, least, candidates(y, least, CANDIDATES))
+def _partition(y: Floats, penalty: float, least: int, places: Indices | None = None) -> Indices:
+    """Over all places, or over those of a long series."""
+    return (
+        partition(y, penalty, least) if places is None else partition_at(y, penalty, least, places)
+    )
 
 
 def _step_fit(y: Floats, steps: Indices | None, least: int, alarms: float) -> _Fit:
     """Fit, estimate the noise between the steps found, fit again; then ask the own history."""
+    places = candidates(y, least, CANDIDATES) if len(y) > EXACT_POINTS else None
     if steps is None:
         rough = rough_noise(y)
-        steps = _partition(y, _gaussian_penalty(len(y), rough, alarms), least)
+        steps = _partition(y, _gaussian_penalty(len(y), rough, alarms), least, places)
     noise = noise_between(y, steps)
     penalty = _gaussian_penalty(len(y), noise, alarms)
-    steps = _partition(y, penalty, least)
+    steps = _partition(y, penalty, least, places)
     if not steps:
         return _Fit(y, steps, noise, penalty)
     own = _own_penalty(np.subtract(y, level(y, steps)), noise, least, alarms)
     if own > penalty:
         penalty = own
-        steps = _partition(y, penalty, least)
+        steps = _partition(y, penalty, least, places)
     return _Fit(y, steps, noise, penalty)
 
 

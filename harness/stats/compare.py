@@ -11,31 +11,21 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from typing import Literal
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from harness.errors import DataError
 from harness.stats.interval import Floats, finite, t_quantile, t_upper_tail
 from harness.stats.multiplicity import holm
-from harness.stats.order import order_of_runs
-from harness.stats.outliers import outlier_chance, outliers, without
+from harness.stats.outliers import outlier_chance, runs_beyond_outliers
 from harness.stats.planning import AFFORDABLE_RUNS, Question, detectable_shift, runs_to_settle
-from harness.stats.runs import Difference, Spread, difference
+from harness.stats.runs import Difference, Spread
+from harness.stats.sides import Scale, Sides
 
 VerdictWord = Literal["regression", "improvement", "no-change", "trivial", "inconclusive"]
-Scale = Literal["ratio", "difference"]
-
 PRIOR_DF = 4.0
 """Weight of a bare prior sd: as if it came from five runs. Give the real one where it is known."""
-
-ROUNDED = math.sqrt(1 / 12)
-"""The standard deviation that rounding alone makes, in steps of the last digit (Sheppard)."""
-
-STEPS_APART = 3.0
-"""Steps of the last digit that an outlier lies off at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +44,8 @@ class Comparison:
     `baseline_outliers` and `candidate_outliers` are the positions of runs that were set aside (the
     numbers of runs count them). `outlier_chance` is the chance that all candidate runs are such
     runs: where a regression must not be claimed by mistake, `p_claim` takes it for a bound.
-    `not_worse`: the whole interval lies below the margin for the worse, whatever the verdict.
+    `not_worse`: the whole interval lies below the margin for the worse (or as many margins as
+    were asked for), whatever the verdict.
     `warnings` are sentences on the order of the runs. None is unknown throughout.
     """
 
@@ -87,6 +78,11 @@ class Comparison:
         """The p-value of a claim: no less than the chance that outliers alone make it."""
         return None if self.p_value is None else max(self.p_value, self.outlier_chance)
 
+    @property
+    def p_bounded(self) -> float | None:
+        """The same, where the baseline has shown that there are outliers."""
+        return self.p_claim if self.baseline_outliers else self.p_value
+
 
 def classify(estimate: float, low: float | None, high: float | None, margin: float) -> VerdictWord:
     """The verdict from an interval in which positive is worse; all in one unit.
@@ -116,6 +112,7 @@ def compare_metric(
     prior_sd: float | None = None,
     prior_df: float = PRIOR_DF,
     level: float | None = None,
+    doubt: float | None = None,
 ) -> Comparison:
     """Compare one metric's run values, shapes (K,) and (n,), in the metric's unit, in time's order.
 
@@ -125,7 +122,8 @@ def compare_metric(
     on the scale `difference`) with `prior_df` degrees of freedom lends a run-to-run scatter
     where there are few runs; with one run a side and no prior the verdict is capped at
     inconclusive. `level` (alpha or less, alpha when None) is where the caller claims a
-    regression: `detectable` and `runs_needed` are for that.
+    regression: `detectable` and `runs_needed` are for that. With `doubt`, a multiple of the
+    margin, `runs_needed` asks for a claim or for an interval below so much, not for a verdict.
 
     Gross outliers of five runs or more are set aside; where the baseline has some, the p-value
     is bounded by the chance that all candidate runs are outliers. The scatter is never taken for
@@ -133,40 +131,60 @@ def compare_metric(
     are not finite, a negative margin or prior, alpha outside (0, 0.5), or a level outside
     (0, alpha].
     """
-    prior = None if prior_sd is None else (prior_sd, prior_df)
-    asked = _ask(baseline, candidate, margin, alpha, level, prior)
-    found, question, sides = asked
-    verdict = _judge(*asked, lower_is_better=lower_is_better, plan=True)
-    seen = _detectable(found, question, sides.scale, lower_is_better=lower_is_better)
-    bare = _comparison(*asked, verdict, lower_is_better=lower_is_better)
-    return replace(bare, detectable=seen, warnings=sides.warnings())
+    a, b = finite(baseline, "baseline"), finite(candidate, "candidate")
+    check_sides(a, b, margin)
+    prior = _prior(prior_sd, prior_df)
+    return compare_sides(
+        Sides.of(a, b, margin),
+        alpha,
+        lower_is_better=lower_is_better,
+        prior=prior,
+        level=level,
+        doubt=doubt,
+    )
 
 
 def quick_compare(
     baseline: ArrayLike, candidate: ArrayLike, margin: float = 0.05, alpha: float = 0.05
 ) -> Comparison:
     """`compare_metric` without `detectable`, `runs_needed` and warnings, in a tenth of the time."""
-    asked = _ask(baseline, candidate, margin, alpha, None, None)
+    a, b = finite(baseline, "baseline"), finite(candidate, "candidate")
+    check_sides(a, b, margin)
+    sides = Sides.of(a, b, margin)
+    asked = sides.difference(None), _question(sides, alpha, None, None), sides
     verdict = _judge(*asked, lower_is_better=True, plan=False)
     return _comparison(*asked, verdict, lower_is_better=True)
 
 
-def _ask(
-    baseline: ArrayLike,
-    candidate: ArrayLike,
-    margin: float,
+def compare_sides(
+    sides: Sides,
     alpha: float,
-    level: float | None,
-    prior: tuple[float, float] | None,
-) -> tuple[Difference, Question, _Sides]:
-    a, b = finite(baseline, "baseline"), finite(candidate, "candidate")
+    *,
+    lower_is_better: bool,
+    prior: Spread | None = None,
+    level: float | None = None,
+    doubt: float | None = None,
+) -> Comparison:
+    """What the runs of both sides, or of pairs, say; see `compare_metric`."""
+    question = _question(sides, alpha, level, doubt)
+    asked = sides.difference(prior), question, sides
+    verdict = _judge(*asked, lower_is_better=lower_is_better, plan=True)
+    seen = _detectable(asked[0], question, sides.scale, lower_is_better=lower_is_better)
+    bare = _comparison(*asked, verdict, lower_is_better=lower_is_better)
+    return replace(bare, detectable=seen, warnings=sides.warnings())
+
+
+def _question(sides: Sides, alpha: float, level: float | None, doubt: float | None) -> Question:
+    if not 0 < alpha < 0.5:  # noqa: PLR2004 - a one-sided level
+        raise DataError(f"alpha is {alpha}", "give a one-sided level between 0 and 0.5")
     level = alpha if level is None else level
-    _check(a, b, margin, alpha, prior)
     if not 0 < level <= alpha:
         raise DataError(f"the level is {level}", f"give one above 0, at most alpha ({alpha:g})")
-    sides = _Sides.of(a, b, margin)
-    found = sides.difference(None if prior is None else Spread(prior[0] ** 2, prior[1]))
-    return found, Question(sides.limit, alpha, level), sides
+    limit = sides.limit
+    if doubt is not None:
+        many = doubt * (math.expm1(limit) if sides.scale == "ratio" else limit)
+        doubt = math.log1p(many) if sides.scale == "ratio" else many
+    return Question(limit, alpha, level, doubt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,27 +201,28 @@ class _Verdict:
 
 
 def _judge(
-    found: Difference, question: Question, sides: _Sides, *, lower_is_better: bool, plan: bool
+    found: Difference, question: Question, sides: Sides, *, lower_is_better: bool, plan: bool
 ) -> _Verdict:
     worse = found.shift if lower_is_better else -found.shift
     named, k, n = len(sides.odd_before), sides.baseline_runs, sides.candidate_runs
     chance = outlier_chance(named, k, n)
     p_value = _p_value(worse, found)
+    bounded = max(p_value, chance) if named and p_value is not None else p_value
     half = None if found.error is None else t_quantile(1 - question.alpha, found.df) * found.error
     low, high = (None, None) if half is None else (worse - half, worse + half)
     word = classify(worse, low, high, question.margin)
     odd = bool(named) and chance > question.alpha and word in {"regression", "improvement"}
-    if named and p_value is not None:
-        p_value = max(p_value, chance)
     if odd:
         word = "inconclusive"
-    claimed = word != "regression" or (p_value is not None and p_value <= question.level)
+    claimed = word != "regression" or (bounded is not None and bounded <= question.level)
     more: tuple[int, int] | None = (0, 0)
-    if word == "inconclusive" or not claimed:
+    if odd:
+        more = max(runs_beyond_outliers(named, k, question.alpha) - n, 1), 0
+    elif (word == "inconclusive" and not question.is_closed(worse, half)) or not claimed:
         more = None
-        if plan and found.spread is not None and found.spread.variance > 0 and not odd:
-            more = runs_to_settle(worse, found.spread, k, n, question)
-    reason = _reason(word, worse, found, question.margin, more)
+        if plan and found.spread is not None and found.spread.variance > 0:
+            more = runs_to_settle(worse, found.spread, sides.known, n, question)
+    reason = _reason(word, worse, found, question.margin, price(more, sides.noun))
     if odd:
         reason = _odd_reason(named, k, n)
     return _Verdict(word, worse, half, p_value, chance, more, reason)
@@ -212,7 +231,7 @@ def _judge(
 def _comparison(
     found: Difference,
     question: Question,
-    sides: _Sides,
+    sides: Sides,
     verdict: _Verdict,
     *,
     lower_is_better: bool,
@@ -240,7 +259,7 @@ def _comparison(
         reason=verdict.reason,
         level=question.level,
         lower_is_better=lower_is_better,
-        not_worse=half is not None and verdict.worse + half <= question.margin,
+        not_worse=question.is_tolerable(verdict.worse, half),
         baseline_outliers=sides.odd_before,
         candidate_outliers=sides.odd_after,
         outlier_chance=verdict.chance,
@@ -255,7 +274,7 @@ def decide(found: Mapping[str, Comparison], alpha: float = 0.05) -> dict[str, Co
     of such sets hold any `regression`. Equivalence needs no correction (all of it must hold).
     """
     known = [name for name, one in found.items() if one.p_value is not None]
-    worse = _adjusted(known, [found[name].p_value or 0.0 for name in known])
+    worse = _adjusted(known, [found[name].p_bounded or 0.0 for name in known])
     better = _adjusted(known, [1 - (found[name].p_value or 0.0) for name in known])
     decided = dict(found)
     for name in known:
@@ -277,94 +296,21 @@ def _adjusted(names: list[str], p_values: list[float]) -> dict[str, float]:
     return dict(zip(names, map(float, holm(p_values)), strict=True))
 
 
-@dataclass(frozen=True, slots=True)
-class _Sides:
-    """Both sides in the unit of the arithmetic, outliers set aside.
-
-    Values are taken from the first one, so that a constant series has a scatter of exactly 0.
-    `unit` turns the arithmetic's unit into the metric's; `rounding` is the least standard
-    deviation and `limit` the margin, in the result's unit.
-    """
-
-    scale: Scale
-    before: Floats
-    after: Floats
-    unit: float
-    limit: float
-    rounding: float
-    odd_before: tuple[int, ...]
-    odd_after: tuple[int, ...]
-
-    @classmethod
-    def of(cls, a: Floats, b: Floats, margin: float) -> _Sides:
-        """From the run values as they were measured."""
-        step = _last_digit(a, b)
-        if min(a.min(), b.min()) > 0:
-            first = math.log(a[0])
-            x: Floats = np.subtract(np.log(a), first)
-            y: Floats = np.subtract(np.log(b), first)
-            limit = math.log1p(margin)
-            rounding = step / float(np.median(a))
-            far = max(limit, STEPS_APART * rounding)
-            return cls("ratio", x, y, 1.0, limit, rounding, outliers(x, far), outliers(y, far))
-        unit = max(float(np.abs(a).max()), float(np.abs(b).max())) or 1.0
-        limit = margin * abs(float((a / unit).mean())) * unit
-        return cls("difference", a / unit - a[0] / unit, b / unit - a[0] / unit, unit, limit,
-                   step, (), ())  # fmt: skip
-
-    @property
-    def baseline_runs(self) -> int:
-        """Those set aside included."""
-        return len(self.before)
-
-    @property
-    def candidate_runs(self) -> int:
-        """Those set aside included."""
-        return len(self.after)
-
-    def difference(self, prior: Spread | None) -> Difference:
-        """Student's t on the runs that are left, in the result's unit."""
-        a, b = without(self.before, self.odd_before), without(self.after, self.odd_after)
-        scaled = None if prior is None else Spread(prior.variance / self.unit**2, prior.df)
-        found = difference(a, b, scaled)
-        shift = found.shift * self.unit
-        if found.error is None or found.spread is None:
-            return replace(found, shift=shift)
-        least = ROUNDED * self.rounding
-        error = max(found.error * self.unit, least * math.sqrt(1 / len(a) + 1 / len(b)))
-        spread = Spread(max(found.spread.variance * self.unit**2, least**2), found.spread.df)
-        return Difference(shift, error, found.df, spread, found.method)
-
-    def warnings(self) -> tuple[str, ...]:
-        """What the order of the runs of each side shows."""
-        sides = (("baseline runs", self.before, self.odd_before),
-                 ("candidate runs", self.after, self.odd_after))  # fmt: skip
-        found = (order_of_runs(without(x, odd), name).warning for name, x, odd in sides)
-        return tuple(warning for warning in found if warning is not None)
-
-
-def _last_digit(a: Floats, b: Floats) -> float:
-    """The step in which the values were written, 1 at most; 0 where all are equal."""
-    values = np.unique(np.concatenate([a, b]))
-    if len(values) == 1:
-        return 0.0
-    exponents = (Decimal(repr(float(v))).normalize().as_tuple().exponent for v in values)
-    least = min(int(e) for e in exponents)
-    return float(10.0 ** min(least, 0))
-
-
-def _check(
-    a: Floats, b: Floats, margin: float, alpha: float, prior: tuple[float, float] | None
-) -> None:
+def check_sides(a: Floats, b: Floats, margin: float) -> None:
+    """Raise DataError for a side without runs, or a margin that cannot be."""
     for name, side in (("baseline", a), ("candidate", b)):
         if not len(side):
             raise DataError(f"the {name} has no runs", "give at least one run on each side")
     if not (math.isfinite(margin) and margin >= 0):
         raise DataError(f"the margin is {margin}", "give a share of 0 or more")
-    if not 0 < alpha < 0.5:  # noqa: PLR2004 - a one-sided level
-        raise DataError(f"alpha is {alpha}", "give a one-sided level between 0 and 0.5")
-    if prior is not None and not (math.isfinite(prior[0]) and min(prior) > 0):
-        raise DataError(f"the prior sd is {prior[0]}", "give a positive number")
+
+
+def _prior(sd: float | None, df: float) -> Spread | None:
+    if sd is None:
+        return None
+    if not (math.isfinite(sd) and min(sd, df) > 0):
+        raise DataError(f"the prior sd is {sd}", "give a positive number")
+    return Spread(sd**2, df)
 
 
 def _relative(log_ratio: float) -> float:
@@ -403,13 +349,13 @@ def _reason(
     worse: float,
     found: Difference,
     limit: float,
-    more: tuple[int, int] | None,
+    advice: str,
 ) -> str:
     if found.error is None:
         size = "large" if abs(worse) >= limit else "small"
         return f"{size}, unconfirmed: one run against one cannot tell run-to-run scatter; rerun"
     if verdict == "inconclusive":
-        return f"the interval holds both changes below the margin and above it; {price(more)}"
+        return f"the interval holds both changes below the margin and above it; {advice}"
     note = "" if found.error > 0 else " (the runs do not vary at all)"
     if "Welch" in found.method:
         note = " (one side scatters more than the other)"
@@ -422,11 +368,11 @@ def _reason(
     }[verdict] + note
 
 
-def price(more: tuple[int, int] | None) -> str:
+def price(more: tuple[int, int] | None, noun: str = "candidate run") -> str:
     """The advice in words: further (candidate, baseline) runs, or that they are too many."""
     if more is None:
         return "no number of runs within reason settles it"
-    runs = f"{more[0]} more candidate run{'s' if more[0] != 1 else ''}"
+    runs = f"{more[0]} more {noun}{'s' if more[0] != 1 else ''}"
     if more[1]:
         runs += f" and {more[1]} more baseline run{'s' if more[1] != 1 else ''}"
     if max(more) > AFFORDABLE_RUNS:

@@ -68,6 +68,11 @@ def outlier_chance(named: int, baseline: int, candidate: int) -> float:
     return float(((named + 0.5) / (baseline + 1)) ** candidate)
 
 
+def runs_beyond_outliers(named: int, baseline: int, level: float) -> int:
+    """The fewest candidate runs whose `outlier_chance` is `level` or less."""
+    return math.ceil(math.log(level) / math.log(outlier_chance(named, baseline, 1)) - 1e-9)
+
+
 def _deleted_p(part: Floats, worst: int) -> float:
     """Two-sided p of one run against the others by the prediction t (Grubbs, deleted residual)."""
     others = np.delete(part, worst)

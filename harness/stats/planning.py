@@ -26,6 +26,12 @@ AFFORDABLE_RUNS = 50
 COUNTS = (*range(1, 21), *sorted({round(20 * 1.1**i) for i in range(1, 66)} | {MAX_RUNS}))
 """Numbers of further runs that are weighed: each of the first, then in steps of 10 %."""
 
+UNCHANGED = 0.5
+"""Of all releases: they change nothing; the others anything within WIDEST, all equally likely."""
+
+WIDEST = 5.0
+"""Margins, either way."""
+
 PRECISION = 0.002
 POINTS = 24
 DRAWS = 500
@@ -37,12 +43,23 @@ class Question:
     """What is asked of the runs.
 
     The margin (0 or more), the one-sided level of the interval, and the stricter one-sided level
-    at which a regression is claimed.
+    at which a regression is claimed. With `doubt` it is no verdict that is asked for, but a claim
+    or an interval that ends below so much.
     """
 
     margin: float
     alpha: float
     level: float
+    doubt: float | None = None
+
+    def is_tolerable(self, worse: float, half: float | None) -> bool:
+        """Whether all of the interval `worse` +- `half` is less than what would matter."""
+        limit = self.margin if self.doubt is None else self.doubt
+        return half is not None and worse + half <= limit
+
+    def is_closed(self, worse: float, half: float | None) -> bool:
+        """Whether no verdict is asked for and nothing that would matter is left open."""
+        return self.doubt is not None and self.is_tolerable(worse, half)
 
 
 def detectable_shift(
@@ -109,7 +126,7 @@ def _scatters(df: float) -> Floats:
 def runs_to_settle(
     shift: float,
     spread: Spread,
-    baseline: int,
+    baseline: float,
     candidate: int,
     question: Question,
     wanted: float = POWER,
@@ -117,49 +134,68 @@ def runs_to_settle(
     """How many further runs (candidate, baseline) settle the verdict with the chance `wanted`.
 
     `shift` is the difference seen, positive for the worse; `spread` the run-to-run variance in
-    the same unit. The runs to come are predicted from what is known (a flat prior on both means,
-    the spread's own degrees of freedom) and judged together with those made. The baseline is kept
-    as it is where AFFORDABLE_RUNS candidate runs do; otherwise both sides grow to one size. None
-    beyond MAX_RUNS.
+    the same unit. The runs to come are predicted from what is known (UNCHANGED, a flat prior on
+    the baseline's mean, the spread's own degrees of freedom) and judged together with those made.
+    The baseline is kept as it is where AFFORDABLE_RUNS candidate runs do; otherwise both sides
+    grow to one size. `baseline` is infinite for pairs, which have none. None beyond MAX_RUNS.
     """
     ahead = _Ahead(shift, spread, baseline, candidate, question)
+    paired = math.isinf(baseline)
     alone = first_that_fits(
-        [more for more in COUNTS if more <= AFFORDABLE_RUNS],
+        [more for more in COUNTS if paired or more <= AFFORDABLE_RUNS],
         lambda more: ahead.settled(more, 0) >= wanted,
     )
-    if alone is not None:
-        return alone, 0
-    size = max(baseline, candidate)
+    if paired or alone is not None:
+        return None if alone is None else (alone, 0)
+    known = round(baseline)
+    size = max(known, candidate)
     both = first_that_fits(
-        COUNTS, lambda n: ahead.settled(size + n - candidate, size + n - baseline) >= wanted
+        COUNTS, lambda n: ahead.settled(size + n - candidate, size + n - known) >= wanted
     )
-    return None if both is None else (size + both - candidate, size + both - baseline)
+    return None if both is None else (size + both - candidate, size + both - known)
 
 
 @lru_cache(maxsize=1)
 def _futures() -> tuple[Floats, Floats]:
-    """Six normal values and one of 0..1 for each of DRAWS futures."""
+    """Six normal values and two of 0..1 for each of DRAWS futures."""
     random = np.random.default_rng(SEED)
-    return random.standard_normal((6, DRAWS)), random.permutation((np.arange(DRAWS) + 0.5) / DRAWS)
+    chances = (np.arange(DRAWS) + 0.5) / DRAWS
+    even = np.array([random.permutation(chances), random.permutation(chances)])
+    return random.standard_normal((6, DRAWS)), even
 
 
 class _Ahead:
     """The runs to come, in DRAWS equally likely futures (the same for every number of them)."""
 
     def __init__(
-        self, shift: float, spread: Spread, baseline: int, candidate: int, question: Question
+        self, shift: float, spread: Spread, baseline: float, candidate: int, question: Question
     ) -> None:
         self.shift, self.spread, self.question = shift, spread, question
         self.baseline, self.candidate = baseline, candidate
-        self.normals, chance = _futures()
+        self.normals, (chance, kind) = _futures()
         half = min(spread.df, MANY) / 2
-        self.variance = spread.variance * half / special.gammaincinv(half, chance)
+        self.variance: Floats = spread.variance * half / special.gammaincinv(half, chance)
+        self.candidate_off, self.baseline_off = self._offsets(kind)
+
+    def _offsets(self, kind: Floats) -> tuple[Floats, Floats]:
+        """How far the true means lie from those seen."""
+        before, after = 1 / self.baseline, 1 / self.candidate
+        error = self.variance * (before + after)
+        gap = np.sqrt(error) * self.normals[0]
+        if self.question.margin > 0:
+            density = np.exp(-(self.shift**2) / (2 * error)) / np.sqrt(2 * np.pi * error)
+            other = (1 - UNCHANGED) / (2 * WIDEST * self.question.margin)
+            unchanged = UNCHANGED * density / (UNCHANGED * density + other)
+            gap = np.where(kind < unchanged, -self.shift, gap)
+        shared = np.sqrt(self.variance / (self.baseline + self.candidate)) * self.normals[3]
+        total = before + after
+        return shared + gap * (after / total), shared - gap * (before / total)
 
     def settled(self, candidate: int, baseline: int) -> float:
         """The share of futures in which so many further runs leave no doubt."""
         z = self.normals
-        after = self._grown(self.candidate, candidate, z[0], z[1], z[2])
-        before = self._grown(self.baseline, baseline, z[3], z[4], z[5])
+        after = self._grown(self.candidate, candidate, self.candidate_off, z[1], z[2])
+        before = self._grown(self.baseline, baseline, self.baseline_off, z[4], z[5])
         estimate: Floats = np.subtract(self.shift + after[0], before[0])
         df = min(self.spread.df, MANY) + candidate + baseline
         squares = min(self.spread.df, MANY) * self.spread.variance + after[1] + before[1]
@@ -168,13 +204,12 @@ class _Ahead:
         return float(self._clear(estimate, error, df).mean())
 
     def _grown(
-        self, have: int, more: int, mean: Floats, new: Floats, scatter: Floats
+        self, have: float, more: int, off: Floats, new: Floats, scatter: Floats
     ) -> tuple[Floats, Floats]:
         """By how much a side's mean moves, and the squares that its new runs add."""
         if more < 1:
             return np.zeros(DRAWS), np.zeros(DRAWS)
-        sd = np.sqrt(self.variance)
-        gap = sd * (mean / math.sqrt(have) + new / math.sqrt(more))
+        gap = off + np.sqrt(self.variance / more) * new
         inner = more - 1
         within: Floats = np.zeros(DRAWS)
         if inner:  # chi-square by Wilson & Hilferty 1931
@@ -189,8 +224,10 @@ class _Ahead:
         question = self.question
         half = t_quantile(1 - question.alpha, df) * error
         strict = t_quantile(1 - question.level, df) * error
-        worse = (estimate >= question.margin) & (estimate > strict)
-        better = (estimate <= -question.margin) & (estimate < -half)
-        within = np.abs(estimate) + half <= question.margin
-        clear: NDArray[np.bool_] = worse | better | within
+        clear: NDArray[np.bool_] = (estimate >= question.margin) & (estimate > strict)
+        if question.doubt is not None:
+            clear |= estimate + half <= question.doubt
+        else:
+            clear |= (estimate <= -question.margin) & (estimate < -half)
+            clear |= np.abs(estimate) + half <= question.margin
         return clear

@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 
 from harness.baseline import AcceptedRun, Baseline, BaselineStore, Conditions
 from harness.baseline.document import parse_baselines, render_baselines
+from harness.baseline.levels import accepted_series
 from harness.baseline.merge import merge_files, merge_groups, repair_file
 from harness.cli.baseline import group as baseline_command
 from harness.errors import BaselineError, RecordError
@@ -315,3 +316,31 @@ def entry(baseline: Baseline, at: int) -> AcceptedRun:
 def test_a_label_or_an_acceptance_does_not_make_two_runs_of_one() -> None:
     labelled = of(0, runs=(replace(entry(of(0), 0), label="v1"),))
     assert ids(merge_groups((), (of(0, 1),), (labelled,))) == [["run-0", "run-1"]]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('"throughput": ', '"throughput": NaN, "was": ', "NaN is no number"),
+        ('"hold_s": 20.0', '"hold_s": 1e999', "1e999 is no number"),
+        ('"failed": 0', '"failed": -1', "run run-0, .*: figures that no run has"),
+        ('"completed": 10000', '"completed": 10001', r"run run-0, \*: figures that no run has"),
+        ('"*": {', '"all": {', "run run-0 has no figures of all endpoints"),
+    ],
+)
+def test_figures_that_no_run_has_are_refused_with_the_file_and_the_run(
+    store: BaselineStore, old: str, new: str, says: str
+) -> None:
+    path = put(store.path("memorai", "memorai"), of(0))
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(BaselineError, match=f"{path}: .*{says}"):
+        store.all()
+
+
+def test_a_note_whose_figures_were_edited_is_passed_over(store: BaselineStore) -> None:
+    note = {"reason": "x", "figures": [{"p95": "fast"}, 7, {"run": "run-9", "p95": 1.0}]}
+    put(store.path("memorai", "memorai"), of(0, notes=(note,)))
+    (group,) = store.all()
+    assert [value for _, value in accepted_series(group, "p95")][-1] == 1.0

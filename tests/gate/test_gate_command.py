@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -19,6 +21,7 @@ from harness.record import RunRecord, find_run
 from tests.record.synthetic import Made, plan, record, service
 
 HOLD_S = 10.0
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +159,9 @@ def test_a_run_of_other_options_is_refused_and_told_what_differs_unless_ignored(
 @pytest.mark.parametrize(
     "words",
     [("no-such-run",), ("latest", "--row", "p95"), ("latest", "--settle", "5m"),
-     ("latest", "--alpha", "0.9")],
+     ("latest", "--alpha", "0.9"), ("latest", "--bogus"), ("--bogus", "latest"),
+     ("latest", "--margin", "much"), ("latest", "--margin"),
+     ("--target", "http://127.0.0.1:9", "--interleave", "http://127.0.0.1:8", "--settle", "5m")],
 )  # fmt: skip
 def test_a_gate_that_cannot_be_asked_leaves_an_error_and_no_old_pass(
     gate: Gate, store: BaselineStore, words: tuple[str, ...]
@@ -180,3 +185,19 @@ def test_rules_of_the_command_line_win_over_the_catalogues(
     verdict = gate_runs("memorai", made, store, Policy(rules=(parse_rule("total:p99=gates"),)))
     roles = {row.metric: row.role for row in verdict.rows if row.endpoint == "*"}
     assert (roles["p50"], roles["p99"]) == ("shown", "gates")
+
+
+def test_a_wrong_word_makes_no_report_where_none_was(gate: Gate) -> None:
+    assert gate("latest", "--bogus") == 2
+    assert not gate.output.exists()
+
+
+def test_through_make_the_exit_code_is_in_a_file(
+    results: Path, names: dict[str, str], tmp_path: Path
+) -> None:
+    """`make` itself ends with 2 whatever its command returned."""
+    words = f"{names['ok6']} --results {results} --baselines {tmp_path} --output {tmp_path / 'out'}"
+    shell = f"make -o .venv/.ready gate SERVICE=memorai PY={sys.executable} ARGS='{words}'"
+    shell += f' || exit "$(cat {tmp_path / "out" / "exit-code"})"'
+    done = subprocess.run(["bash", "-c", shell], cwd=ROOT, capture_output=True, check=False)
+    assert done.returncode == 5, done.stderr

@@ -365,3 +365,33 @@ def test_half_of_alpha_is_the_primarys_when_something_is_suspected() -> None:
     p = gate(before, after, **few).rows[0].p_value or 0.0
     words = [gate(before, after, alpha=k * p, **few).rows[0].outcome for k in (2.02, 1.98)]
     assert words == ["suspected", "inconclusive"]
+
+
+@pytest.mark.parametrize("new", [3, 10])
+def test_one_accepted_run_claims_nothing_and_the_advice_is_to_accept_more(new: int) -> None:
+    verdict = gate(runs(1), runs(new, seed=2, slow={TOTAL: 2.0}))
+    assert verdict.outcome == "inconclusive"
+    assert verdict.rows[0].outcome == "suspected"
+    assert "one accepted run claims nothing" in verdict.reasons[0]
+    assert verdict.rows[0].detectable is None
+    assert (verdict.baseline_runs_needed or 0) >= 1
+
+
+def test_the_chance_of_outliers_is_not_charged_once_for_each_row() -> None:
+    before = runs(10)
+    before[4] = with_value(before[4], "recall", 5.0)
+    few, enough = (gate(before, runs(n, seed=2, slow={"recall": 1.5})) for n in (3, 4))
+    assert row(few, "recall", "p95").outcome == "suspected"
+    assert few.runs_needed == 1
+    assert row(enough, "recall", "p95").outcome == "regression"
+
+
+def test_a_run_without_a_quantile_takes_no_other_run_with_it() -> None:
+    before, after = runs(6), runs(3, seed=2, slow={TOTAL: 1.5})
+    one = after[1].endpoints[TOTAL]
+    after[1] = replace(
+        after[1], endpoints={**after[1].endpoints, TOTAL: replace(one, quantiles={})}
+    )
+    verdict = gate(before, after)
+    assert verdict.outcome == "fail"
+    assert row(verdict, TOTAL, "p95").outcome in {"suspected", "regression"}

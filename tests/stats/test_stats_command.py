@@ -119,6 +119,9 @@ def test_a_script_can_ask_for_the_verdict_as_exit_code(tmp_path: Path) -> None:
         (b"run,value,value\n1,2,3\n", "column 'value' twice"),
         (b"run,value\n1,\xff\n", "not UTF-8"),
         (b"metric,run,value\n,1,2\n", "metric is empty"),
+        (b'run,value\n1,"1,234"\n', "line 2: value '1,234' is not a number"),
+        (b"run;value\n1;1.234,5\n", "line 2: value '1.234,5' is not a number"),
+        (b"run|value\n1|2\n", "no column 'run'"),
     ],
 )
 def test_a_bad_file_is_one_line_that_names_it(tmp_path: Path, content: bytes, says: str) -> None:
@@ -299,3 +302,26 @@ def test_errors_that_are_allowed_are_no_impact(tmp_path: Path) -> None:
     path = csv(tmp_path / "r.csv", "t,errors,offered\n" + rows)
     answer = run("recovery", path, "--inject", "60", "--errors-allowed", "0.1%")
     assert answer["first_impact"] is None
+
+
+@pytest.mark.parametrize(
+    ("name", "better"),
+    [
+        ("requests_per_second", "higher"), ("requestsPerSec", "higher"), ("req/s", "higher"),
+        ("RPS", "higher"), ("disk.iops", "higher"), ("cache_hit_ratio", "higher"),
+        ("timeouts/s", "lower"), ("dropped_per_second", "lower"), ("success_latency_ms", "lower"),
+        ("ErrorRate", "lower"), ("p95", "lower"), ("cpu_seconds", "lower"),
+    ],
+)  # fmt: skip
+def test_a_metrics_name_tells_which_way_is_better(tmp_path: Path, name: str, better: str) -> None:
+    a = metrics(tmp_path / "a.csv", **{name: BASE})
+    assert run("compare", "--baseline", a, "--candidate", a)["metrics"][0]["better"] == better
+
+
+def test_an_index_with_decimal_commas_is_ordered_by_its_numbers(tmp_path: Path) -> None:
+    values = 100 + np.random.default_rng(1).standard_normal(40)
+    values[20:] += 10
+    rows = [f"{i / 2};{v:.3f}".replace(".", ",") for i, v in enumerate(values)]
+    path = csv(tmp_path / "s.csv", "index;value\n" + "\n".join(reversed(rows)))
+    (point,) = run("changepoints", path)
+    assert point["index"] == 10.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -299,3 +300,16 @@ def test_a_candidate_that_can_only_be_better_is_not_worse() -> None:
     found = compare_metric([100, 110, 90], [92, 80, 92])
     assert found.verdict == "inconclusive"
     assert found.not_worse
+
+
+@pytest.mark.parametrize(("k", "n", "shift"), [(5, 3, 0.105), (10, 5, 0.062)])
+def test_the_changes_that_the_page_on_baselines_names_are_claimed_in_four_of_five(
+    k: int, n: int, shift: float
+) -> None:
+    """At 2 % scatter, a margin of 5 % and the gate's level of its primary row."""
+    text = (Path(__file__).parents[2] / "docs" / "baselines.md").read_text()
+    assert f"{shift * 100:.3g} %" in text
+    runs = np.exp(0.02 * np.random.default_rng(17).standard_normal((1500, k + n)))
+    found = [quick_compare(row[:k], (1 + shift) * row[k:]) for row in runs]
+    claimed = [one.verdict == "regression" and (one.p_value or 0) <= 1 / 1200 for one in found]
+    assert np.mean(claimed) == pytest.approx(0.8, abs=0.035)

@@ -28,7 +28,6 @@ def test_pairs_ignore_what_both_sides_share() -> None:
     b = drift * np.exp(0.01 * random.standard_normal(8))
     same = compare_pairs(a, b)
     assert same.verdict in {"no-change", "trivial"}
-    assert same.p_equivalent < 0.05
     worse = compare_pairs(a, b * 1.1)
     assert worse.verdict == "regression"
     assert worse.shift == pytest.approx(0.1, abs=0.02)
