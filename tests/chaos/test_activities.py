@@ -68,7 +68,9 @@ def test_an_ordinary_file_runs_as_it_is_and_passes_by_its_steady_state(tmp_path:
         activity(
             "b", python("time", "time"), "probe", tolerance={"type": "range", "range": [1, 1e12]}
         ),
-        activity("c", python("os", "getpid"), "probe"),
+        activity(
+            "c", echo, "probe", tolerance={"type": "jsonpath", "path": "$.n", "target": "stdout"}
+        ),
     ]
     rollback = activity("never run", process("false"))
     runtime = {"rollbacks": {"strategy": "never"}}

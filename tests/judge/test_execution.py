@@ -11,7 +11,7 @@ import pytest
 
 from harness.judge.experiment import ExperimentVerdict, judge_experiment
 from harness.judge.experiment.execution import activities, judge_steady_state
-from tests.judge.made_experiment import END, HEAL, INJECT, Story, experiment
+from tests.judge.made_experiment import HEAL, INJECT, Story, experiment
 
 SOUND = Story()
 MET: dict[str, Any] = {"steady_state_met": True, "probes": []}
@@ -172,23 +172,20 @@ def test_nothing_injected_names_the_probe(tmp_path: Path) -> None:
     assert "probe `answers` gave 9, not [1, 2]" in " ".join(verdict.reasons)
 
 
-def test_one_request_of_500_lost_after_the_recovery_fails_where_1_of_1000_is_allowed(
-    tmp_path: Path,
+@pytest.mark.parametrize(
+    ("after", "said"), [(1, "pass"), (13, "pass"), (15, "inconclusive"), (19, "fail")]
+)
+def test_a_recovery_is_held_against_the_objective_and_not_against_a_spotless_before(
+    tmp_path: Path, after: int, said: str
 ) -> None:
-    """And one of 8,000 does not."""
+    """One request of 7,600 is nothing where 0.1 % may fail, one of 500 a doubt, more a failure."""
 
-    def failures(every: int) -> Any:
-        def made(second: int, endpoint: str, offered: int) -> dict[str, int]:
-            if INJECT <= second < 25:
-                return {"timeout": offered // 2}
-            if second >= HEAL + 4 and (second - HEAL) % every == 0:
-                return {"check": 1}
-            return {}
+    def failures(second: int, endpoint: str, offered: int) -> dict[str, int]:
+        if INJECT <= second < 25:
+            return {"timeout": offered // 2}
+        late = 0 <= second - (HEAL + 3) < after and endpoint == "GET recall"
+        return {"check": 1} if late else {}
 
-        return made
-
-    few = judged(tmp_path / "few", {}, made={"failures": failures(END)})
-    assert few.outcome == "pass", few.reasons
-    many = judged(tmp_path / "many", {}, after_errors=1 / 500, made={})
-    tail = next(check for check in many.checks if check.name == "tail after")
-    assert tail.outcome in {"pass", "fail"}
+    verdict = judged(tmp_path, {}, made={"failures": failures})
+    tail = next(check for check in verdict.checks if check.name == "tail after")
+    assert (tail.outcome, verdict.outcome) == (said, said), verdict.reasons

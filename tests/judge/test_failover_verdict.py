@@ -95,7 +95,7 @@ def test_a_few_failed_requests_that_chance_explains_are_no_failed_recovery(tmp_p
     def failures(second: int, endpoint: str, offered: int) -> dict[str, int]:
         if INJECT <= second < 25:
             return {"timeout": offered // 2}
-        return {"check": min(offered, 8)} if second == HEAL + 8 else {}
+        return {"check": min(offered, 6)} if second == HEAL + 8 else {}
 
     verdict = judged(tmp_path, made={"failures": failures})
     assert (word(verdict, "recovery"), word(verdict, "tail after")) == ("pass", "pass")

@@ -1,0 +1,62 @@
+"""A first version of a file is sound, and a folder of files is checked for CI."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.chaos.experiment import load_experiment
+from harness.cli import run
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("experiments", "services"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setenv("HARNESS_HOME", str(tmp_path))
+    return tmp_path
+
+
+def new(name: str, *words: str) -> int:
+    return run(["experiment", "new", name, "--fault", "kill-replicas", *words])
+
+
+def test_a_new_experiment_is_one_that_can_be_planned(home: Path) -> None:
+    assert new("lose-one", "--set", "region=us-east-1", "--set", "count=1", "--hold", "7") == 0
+    found = load_experiment("lose-one", home)
+    assert [(f.kind, dict(f.arguments)) for f in found.faults] == [
+        ("kill-replicas", {"region": "us-east-1", "count": 1})
+    ]
+    assert found.timeline.during_s == 7
+    assert run(["experiment", "lint"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "said"),
+    [
+        ("../x", (), "is no name of an experiment"),
+        ("taken", (), "exists; give another name"),
+        ("short", ("--hold", "0"), "a stage without seconds"),
+    ],
+)
+def test_a_new_experiment_that_cannot_be_leaves_nothing(
+    home: Path, capsys: pytest.CaptureFixture[str], name: str, words: tuple[str, ...], said: str
+) -> None:
+    (home / "experiments" / "taken.yaml").write_text("mine")
+    assert new(name, *words) == 2
+    assert said in capsys.readouterr().err
+    assert [each.name for each in (home / "experiments").iterdir()] == ["taken.yaml"]
+    assert (home / "experiments" / "taken.yaml").read_text() == "mine"
+
+
+def test_lint_names_each_bad_file_and_reads_the_others(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new("good")
+    (home / "experiments" / "bad.json").write_text("{")
+    assert run(["experiment", "lint", str(home / "experiments")]) == 2
+    bad, good = capsys.readouterr().out.splitlines()[-2:]
+    assert "bad.json: not JSON" in bad
+    assert good.endswith("good.yaml: sound")
+    assert run(["experiment", "lint", str(home / "services")]) == 2
