@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from harness.catalog.model import Service
 from harness.faults.draw import ANY, Among
@@ -101,6 +101,29 @@ class Proof:
 
     in_effect: bool | None
     statement: str
+
+
+Active_contra = TypeVar("Active_contra", contravariant=True)
+
+
+class Injector(Protocol[Active_contra]):
+    """One way in which a platform carries faults out; each method raises PlatformError."""
+
+    def apply(self, fault: Active_contra) -> None:
+        """Carry it out."""
+        ...
+
+    def verify(self, fault: Active_contra) -> Proof:
+        """Whether it is in effect now, by looking."""
+        ...
+
+    def undo(self, fault: Active_contra) -> None:
+        """Undo; idempotent."""
+        ...
+
+    def residual(self, fault: Active_contra) -> list[str]:
+        """What of it is in effect now, in words; nothing means undone."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

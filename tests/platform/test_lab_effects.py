@@ -232,7 +232,7 @@ def test_a_fault_of_a_stopped_edge_is_not_called_undone(
     shared: Inside, memorai: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It cannot be asked, and would still have the fault once it runs again."""
-    monkeypatch.setattr("harness.platform.lab.means.PATIENCE_S", 0.3)
+    monkeypatch.setattr("harness.platform.lab.injectors.PATIENCE_S", 0.3)
     delay = shared.lab.plan_heal(memorai, Fault("delay-requests", {"edge": US}), "f1")
     shared.lab.inject(memorai, Fault("delay-requests", {"edge": US}), delay)
     with shared.broken(memorai, "pause-edge", {"region": US}):

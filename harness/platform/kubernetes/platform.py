@@ -28,6 +28,7 @@ from harness.platform.kubernetes.cluster import (
 )
 from harness.platform.kubernetes.entrance import Entrance, entrance
 from harness.platform.kubernetes.exclusive import exclusive
+from harness.platform.kubernetes.injectors import injector_of
 from harness.platform.kubernetes.lease import RELAY, Leases, Work, heal_of, undoing
 from harness.platform.kubernetes.relay import PORT as RELAY_PORT
 from harness.platform.model import (
@@ -35,6 +36,7 @@ from harness.platform.model import (
     Fault,
     Heal,
     Health,
+    Injector,
     News,
     Observation,
     Proof,
@@ -360,38 +362,18 @@ class Kubernetes:
         reason = self.capabilities().get(fault.kind, "the cluster's platform does not know it")
         if reason is not None:
             raise CapabilityMissing(f"kubernetes: {fault.kind}", reason)
-        words = heal.arguments
-        works = [Work(**work) for work in words["works"]]
-        self._leases.prepare(words["lease"], works, asdict(heal))
-        try:
-            self._leases.hold(words["lease"], [work.node for work in works])
-            if words["change"]:
-                changes.apply(self._cluster, service.name, words["change"], heal)
-        except BaseException:
-            self.heal(heal)
-            raise
+        self._injector(heal).apply(heal)
 
     def heal(self, heal: Heal) -> None:
-        """Undo and return when undone; a lease that is gone leaves nothing to its agents."""
-        words = heal.arguments
-        if words.get("undo"):
-            changes.undo(self._cluster, words["undo"])
-        self._leases.release(words["lease"], [Work(**work) for work in words["works"]])
+        """Undo and return when undone."""
+        self._injector(heal).undo(heal)
 
     def proof(self, heal: Heal) -> Proof:
         """What the agents show, or the API server for a change of the desired state."""
-        words = heal.arguments
-        if not words["change"]:
-            shown = self._leases.shown(words["lease"])
-            held = {n: t for n, (s, t) in shown.items() if s in {"in-effect", "remains"}}
-            if held:
-                return Proof(
-                    in_effect=True,
-                    statement="; ".join(f"{n}: {t}" for n, t in sorted(held.items())),
-                )
-            words_ = "; ".join(f"{n}: {t}" for n, (_, t) in sorted(shown.items()))
-            return Proof(in_effect=False, statement=words_ or "no agent holds it")
-        return changes.shows(self._cluster, words["service"], words["change"])
+        return self._injector(heal).verify(heal)
+
+    def _injector(self, heal: Heal) -> Injector[Heal]:
+        return injector_of(heal, self._leases, self._cluster)
 
     def orphaned_heals(self) -> tuple[Heal, ...]:
         """Faults that the cluster remembers, by a lease or by a mark: any harness can undo them."""

@@ -10,10 +10,9 @@ from harness.faults.model import OnLab
 from harness.faults.registry import kind_of
 from harness.platform.lab import namespace
 from harness.platform.lab.control import request
-from harness.platform.lab.means import (
-    MEANS,
-    Done,
-    Means,
+from harness.platform.lab.injectors import (
+    INJECTORS,
+    ActiveFault,
     Packets,
     is_stopped,
     mutants,
@@ -23,39 +22,39 @@ from harness.platform.lab.means import (
 from harness.platform.lab.mutants import INERT_FAULT, INERT_HEAL, MUTANTS
 from harness.platform.lab.packets import Rule
 from harness.platform.lab.runtime import Running, find
-from harness.platform.model import Heal, Proof
+from harness.platform.model import Heal, Injector, Proof
 from harness.units import counted
 
 _ANSWERED = "fault.http."
 
 
-def _of(heal: Heal) -> tuple[Means, Done]:
-    """The means and what was done; raises Gone where the lab has ended."""
+def _of(heal: Heal) -> tuple[Injector[ActiveFault], ActiveFault]:
+    """The injector and what it did; raises Gone where the lab has ended."""
     values = dict(heal.arguments)
     lab, targets = find(Path(values.pop("runtime"))), values.pop("targets")
     place = kind_of(heal.kind).lab
     if not isinstance(place, OnLab):
         raise PlatformError(f"{heal.fault_id}: the lab has no {heal.kind}", "is it of a cluster?")
-    return MEANS[place.injector], Done(lab, heal.fault_id, heal.kind, values, targets)
+    return INJECTORS[place.injector], ActiveFault(lab, heal.fault_id, heal.kind, values, targets)
 
 
 def inject(heal: Heal) -> None:
     """Carry the fault out on exactly the targets that its heal names."""
-    means, done = _of(heal)
-    if INERT_FAULT in mutants(done.lab) and not isinstance(means, Packets):
+    injector, fault = _of(heal)
+    if INERT_FAULT in mutants(fault.lab) and not isinstance(injector, Packets):
         return
-    means.do(done)
+    injector.apply(fault)
 
 
 def heal(heal: Heal) -> None:
     """Undo, and return when it is undone; a lab that is gone has nothing to undo."""
     try:
-        means, done = _of(heal)
-        if INERT_HEAL in mutants(done.lab):
+        injector, fault = _of(heal)
+        if INERT_HEAL in mutants(fault.lab):
             return
-        means.undo(done)
-        undone = wait_until(lambda: not means.left(done), done.patience_s)
-        left = [] if undone else means.left(done)
+        injector.undo(fault)
+        undone = wait_until(lambda: not injector.residual(fault), fault.patience_s)
+        left = [] if undone else injector.residual(fault)
     except Gone:
         return
     if left:
@@ -67,20 +66,10 @@ def heal(heal: Heal) -> None:
 def proof(heal: Heal) -> Proof:
     """Whether any target of the fault shows it now, by looking."""
     try:
-        means, done = _of(heal)
-        left = means.left(done)
-        passes = means.passes(done) if isinstance(means, Packets) else []
+        injector, fault = _of(heal)
+        return injector.verify(fault)
     except Gone:
         return Proof(in_effect=False, statement="the lab has ended")
-    if not left:
-        also = f"; connections come about: {', '.join(passes)}" if passes else ""
-        return Proof(in_effect=False, statement=f"none of its targets shows it{also}")
-    if passes:
-        return Proof(
-            in_effect=False,
-            statement=f"{'; '.join(left)}, and yet connections come about: {', '.join(passes)}",
-        )
-    return Proof(in_effect=True, statement="; ".join(left))
 
 
 def leftovers(lab: Running) -> tuple[str, ...]:

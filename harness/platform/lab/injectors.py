@@ -1,7 +1,6 @@
-"""The ways by which the lab breaks things: each does, undoes and shows what is left of it.
+"""The injectors of the lab, by name: each begins faults, shows what is in effect and undoes them.
 
-`Done` names what was asked. `left` looks (at the kernel, the edges, the replicas themselves) and
-says in words what of it is in effect now: nothing means undone.
+`residual` looks: at the kernel, the edges, the replicas themselves.
 """
 
 from __future__ import annotations
@@ -10,9 +9,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from harness.errors import PlatformError
+from harness.faults.model import LabInjector
 from harness.platform import envoy
 from harness.platform.lab import namespace, packets
 from harness.platform.lab.control import request
@@ -20,6 +20,7 @@ from harness.platform.lab.mutants import INERT_FAULT
 from harness.platform.lab.packets import Rule
 from harness.platform.lab.runtime import Running
 from harness.platform.lab.topology import Place, subnet
+from harness.platform.model import Injector, Proof
 
 NOWHERE = ("127.201.0.0/16", "127.202.0.0/16")
 """Subnets in which nobody lives: what an inert partition cuts apart."""
@@ -34,7 +35,7 @@ RESTART_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class ActiveFault:
     """A fault carried out, or to be, in one lab."""
 
     lab: Running
@@ -60,20 +61,17 @@ class Done:
         return PATIENCE_S + ((RESTART_S + grace_s) * len(self.targets) if rolls else 0.0)
 
 
-class Means(Protocol):
-    """One way of breaking things."""
+class Shown:
+    """Verified by what is left of it."""
 
-    def do(self, done: Done) -> None:
-        """Carry the fault out."""
-        ...
-
-    def undo(self, done: Done) -> None:
-        """Undo; idempotent."""
-        ...
-
-    def left(self, done: Done) -> list[str]:
+    def residual(self, fault: ActiveFault) -> list[str]:
         """What is in effect now, in words."""
-        ...
+        raise NotImplementedError
+
+    def verify(self, fault: ActiveFault) -> Proof:
+        """Whether any target shows it now, by looking."""
+        left = self.residual(fault)
+        return Proof(bool(left), "; ".join(left) or "none of its targets shows it")
 
 
 def wait_until(holds: Callable[[], bool], within_s: float) -> bool:
@@ -86,30 +84,30 @@ def wait_until(holds: Callable[[], bool], within_s: float) -> bool:
     return True
 
 
-class Processes:
+class Processes(Shown):
     """Killing and stopping processes."""
 
-    def do(self, done: Done) -> None:
+    def apply(self, fault: ActiveFault) -> None:
         """Kill or stop; a region always stays down until the heal."""
-        whole = done.kind == "fail-region"
-        if done.values.get("mode") == "pause" or done.kind.startswith("pause-"):
-            done.ask("pause", ids=list(done.targets))
+        whole = fault.kind == "fail-region"
+        if fault.values.get("mode") == "pause" or fault.kind.startswith("pause-"):
+            fault.ask("pause", ids=list(fault.targets))
             # On a busy machine a signal takes until the process runs next.
-            wait_until(lambda: len(self.left(done)) == len(done.targets), STOP_S)
+            wait_until(lambda: len(self.residual(fault)) == len(fault.targets), STOP_S)
         else:
-            hold = whole or bool(done.values.get("hold"))
-            done.ask("kill", ids=list(done.targets), hold=hold)
+            hold = whole or bool(fault.values.get("hold"))
+            fault.ask("kill", ids=list(fault.targets), hold=hold)
 
-    def undo(self, done: Done) -> None:
+    def undo(self, fault: ActiveFault) -> None:
         """Let them run; what waits for its restart is restarted now."""
-        done.ask("resume", ids=list(done.targets))
+        fault.ask("resume", ids=list(fault.targets))
 
-    def left(self, done: Done) -> list[str]:
+    def residual(self, fault: ActiveFault) -> list[str]:
         """Targets that do not run, are stopped, or were killed a moment ago and run again."""
-        units = request(done.lab.runtime, "status")["units"]
+        units = request(fault.lab.runtime, "status")["units"]
         killed = {unit["id"]: unit["killed_ago_s"] for unit in units}
-        states, left = states_of(done.lab, units), []
-        for each in done.targets:
+        states, left = states_of(fault.lab, units), []
+        for each in fault.targets:
             ago_s = killed[each]
             if states[each] != "running":
                 left.append(f"{each} is {states[each]}")
@@ -146,40 +144,49 @@ def is_stopped(pid: int) -> bool:
     return text.rpartition(")")[2].split()[0] in {"T", "t"}
 
 
-class Packets:
+class Packets(Shown):
     """Dropping packets between two ends, or resetting what goes to a port."""
 
-    def do(self, done: Done) -> None:
+    def apply(self, fault: ActiveFault) -> None:
         """Put the rules into the kernel."""
-        rules = self._rules(done, inert=INERT_FAULT in mutants(done.lab))
-        done.ask("add rules", rules=[astuple(each) for each in rules])
+        rules = self._rules(fault, inert=INERT_FAULT in mutants(fault.lab))
+        fault.ask("add rules", rules=[astuple(each) for each in rules])
 
-    def undo(self, done: Done) -> None:
+    def undo(self, fault: ActiveFault) -> None:
         """Take them out."""
-        inert = INERT_FAULT in mutants(done.lab)
-        rules = [*self._rules(done), *(self._rules(done, inert=True) if inert else ())]
-        done.ask("remove rules", rules=[astuple(each) for each in rules])
+        inert = INERT_FAULT in mutants(fault.lab)
+        rules = [*self._rules(fault), *(self._rules(fault, inert=True) if inert else ())]
+        fault.ask("remove rules", rules=[astuple(each) for each in rules])
 
-    def left(self, done: Done) -> list[str]:
+    def residual(self, fault: ActiveFault) -> list[str]:
         """The rules of this fault that hold in the kernel now, with what they have met."""
-        wanted = set(self._rules(done))
-        found = [(Rule(*rule), count) for rule, count in done.ask("rules")["rules"]]
+        wanted = set(self._rules(fault))
+        found = [(Rule(*rule), count) for rule, count in fault.ask("rules")["rules"]]
         return [words(rule, count) for rule, count in found if rule in wanted]
 
-    def passes(self, done: Done) -> list[str]:
-        """The targets through which a connection comes about now, tried once."""
-        if float(done.values.get("share") or 1.0) < 1.0:
-            return []
-        ways = [self._way(done, each) for each in done.targets]
-        reached = done.ask("reach", ways=ways)["reached"]
-        return [each for each, came in zip(done.targets, reached, strict=True) if came]
+    def verify(self, fault: ActiveFault) -> Proof:
+        """Rules that hold in the kernel, and through none of the targets a connection."""
+        shown, passes = super().verify(fault), self._passes(fault)
+        if not passes:
+            return shown
+        came = f"connections come about: {', '.join(passes)}"
+        link = ", and yet " if shown.in_effect else "; "
+        return Proof(in_effect=False, statement=f"{shown.statement}{link}{came}")
 
-    def _rules(self, done: Done, *, inert: bool = False) -> list[Rule]:
-        places, share = done.places, float(done.values.get("share") or 1.0)
+    def _passes(self, fault: ActiveFault) -> list[str]:
+        """The targets through which a connection comes about now, tried once."""
+        if float(fault.values.get("share") or 1.0) < 1.0:
+            return []
+        ways = [self._way(fault, each) for each in fault.targets]
+        reached = fault.ask("reach", ways=ways)["reached"]
+        return [each for each, came in zip(fault.targets, reached, strict=True) if came]
+
+    def _rules(self, fault: ActiveFault, *, inert: bool = False) -> list[Rule]:
+        places, share = fault.places, float(fault.values.get("share") or 1.0)
         if inert:
             return list(packets.between(*NOWHERE, share))
         found: list[Rule] = []
-        for target in done.targets:
+        for target in fault.targets:
             a, _, b = target.partition("|")
             if b:
                 found += packets.between(self._end(places, a), self._end(places, b), share)
@@ -191,17 +198,17 @@ class Packets:
     def _end(self, places: Mapping[str, Place], name: str) -> str:
         return f"{places[name].host}/32" if name in places else subnet(name)
 
-    def _way(self, done: Done, target: str) -> tuple[str | None, str, int]:
+    def _way(self, fault: ActiveFault, target: str) -> tuple[str | None, str, int]:
         """(source, host, port) of a connection that the fault stands in the way of."""
         a, _, b = target.partition("|")
         if not b:
-            return None, done.places[a].host, done.places[a].port
-        source, there = self._somebody(done, a), self._somebody(done, b)
+            return None, fault.places[a].host, fault.places[a].port
+        source, there = self._somebody(fault, a), self._somebody(fault, b)
         return source.host, there.host, there.port
 
-    def _somebody(self, done: Done, name: str) -> Place:
+    def _somebody(self, fault: ActiveFault, name: str) -> Place:
         """A process at this end of a link."""
-        places = done.places
+        places = fault.places
         return places.get(name) or next(e for e in places.values() if e.region == name)
 
 
@@ -214,23 +221,23 @@ def words(rule: Rule, count: int | None) -> str:
     return f"{which} from {rule.source} to {to} are {what}{met}"
 
 
-class Edges:
+class Edges(Shown):
     """Envoy's fault filter, by its runtime keys."""
 
-    def do(self, done: Done) -> None:
+    def apply(self, fault: ActiveFault) -> None:
         """Set the keys in each edge."""
-        done.ask("set runtime", ids=list(done.targets), keys=self._keys(done))
+        fault.ask("set runtime", ids=list(fault.targets), keys=self._keys(fault))
 
-    def undo(self, done: Done) -> None:
+    def undo(self, fault: ActiveFault) -> None:
         """Take them away."""
-        keys = dict.fromkeys(self._keys(done), "")
-        done.ask("set runtime", ids=list(done.targets), keys=keys)
+        keys = dict.fromkeys(self._keys(fault), "")
+        fault.ask("set runtime", ids=list(fault.targets), keys=keys)
 
-    def left(self, done: Done) -> list[str]:
+    def residual(self, fault: ActiveFault) -> list[str]:
         """The edges in which the fault is switched on, by their own word."""
-        switch = next(iter(self._keys(done)))
-        told = done.ask("runtime", ids=list(done.targets))
-        states = process_states(done.lab)
+        switch = next(iter(self._keys(fault)))
+        told = fault.ask("runtime", ids=list(fault.targets))
+        states = process_states(fault.lab)
         silent = [n for n, keys in told.items() if keys is None and states[n] == "stopped"]
         return [f"{name} is stopped, and cannot be asked" for name in silent] + [
             f"{name} has {switch} = {keys[switch]}"
@@ -238,45 +245,45 @@ class Edges:
             if keys and keys.get(switch, "0") != "0"
         ]
 
-    def _keys(self, done: Done) -> dict[str, str]:
+    def _keys(self, fault: ActiveFault) -> dict[str, str]:
         """The runtime keys, the one that switches it on first."""
-        share = float(done.values["share"])
-        if done.kind == "delay-requests":
-            return envoy.delaying(share, float(done.values["delay_s"]))
-        return envoy.aborting(share, done.values["status"])
+        share = float(fault.values["share"])
+        if fault.kind == "delay-requests":
+            return envoy.delaying(share, float(fault.values["delay_s"]))
+        return envoy.aborting(share, fault.values["status"])
 
 
-class Behaviours:
+class Behaviours(Shown):
     """Replicas that go on with a worse behaviour."""
 
-    def do(self, done: Done) -> None:
+    def apply(self, fault: ActiveFault) -> None:
         """Lay the behaviour over the replicas' own."""
-        ids = list(done.targets)
-        done.ask("overlay", fault=done.id, ids=ids, behaviour=overlay(done))
+        ids = list(fault.targets)
+        fault.ask("overlay", fault=fault.id, ids=ids, behaviour=overlay(fault))
 
-    def undo(self, done: Done) -> None:
+    def undo(self, fault: ActiveFault) -> None:
         """Take it off."""
-        done.ask("bare", fault=done.id, ids=list(done.targets))
+        fault.ask("bare", fault=fault.id, ids=list(fault.targets))
 
-    def left(self, done: Done) -> list[str]:
+    def residual(self, fault: ActiveFault) -> list[str]:
         """The replicas that tell the worse behaviour themselves, or not yet their own again."""
-        laid = done.ask("faults")["overlays"].get(done.id, ())
+        laid = fault.ask("faults")["overlays"].get(fault.id, ())
         found = []
-        for name, each in done.ask("shown", ids=list(done.targets))["ids"].items():
+        for name, each in fault.ask("shown", ids=list(fault.targets))["ids"].items():
             shown, wanted = each["shown"], each["wanted"]
             if shown is None:
                 continue
-            if name in laid and all(shown.get(k) == v for k, v in overlay(done).items()):
-                found.append(f"{name} behaves worse: {overlay(done)}")
+            if name in laid and all(shown.get(k) == v for k, v in overlay(fault).items()):
+                found.append(f"{name} behaves worse: {overlay(fault)}")
             elif name not in laid and shown != wanted:
                 found.append(f"{name} does not behave as before yet")
         return found
 
 
-def overlay(done: Done) -> dict[str, Any]:
+def overlay(fault: ActiveFault) -> dict[str, Any]:
     """The fields of a replica's behaviour that a fault changes."""
-    values = done.values
-    if done.kind == "slow-replicas":
+    values = fault.values
+    if fault.kind == "slow-replicas":
         return {
             "slowed": values["share"],
             "latency_add_s": values["add_s"],
@@ -290,70 +297,72 @@ def overlay(done: Done) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value}
 
 
-class Rollout:
+class Rollout(Shown):
     """Replicas restarted one after the other, with a worse release or with the same."""
 
-    def do(self, done: Done) -> None:
+    def apply(self, fault: ActiveFault) -> None:
         """Begin; a bad release returns once it is rolled out."""
-        release = overlay(done) or None
-        done.ask(
+        release = overlay(fault) or None
+        fault.ask(
             "roll",
-            fault=done.id,
-            ids=list(done.targets),
+            fault=fault.id,
+            ids=list(fault.targets),
             behaviour=release,
-            grace_s=done.values["grace_s"],
+            grace_s=fault.values["grace_s"],
         )
-        if release is not None and not wait_until(lambda: not self._rolls(done), done.patience_s):
-            raise PlatformError(f"{done.id}: the release hangs", "see `harness lab logs`")
+        if release is not None and not wait_until(lambda: not self._rolls(fault), fault.patience_s):
+            raise PlatformError(f"{fault.id}: the release hangs", "see `harness lab logs`")
 
-    def undo(self, done: Done) -> None:
+    def undo(self, fault: ActiveFault) -> None:
         """Stop what is not begun; roll the worse release back."""
-        done.ask("unroll", fault=done.id, ids=list(done.targets), grace_s=done.values["grace_s"])
+        fault.ask(
+            "unroll", fault=fault.id, ids=list(fault.targets), grace_s=fault.values["grace_s"]
+        )
 
-    def left(self, done: Done) -> list[str]:
+    def residual(self, fault: ActiveFault) -> list[str]:
         """Replicas with the release, and a rollout or roll-back that goes on."""
-        known = done.ask("faults")
-        found = [f"{name} runs the bad release" for name in known["overlays"].get(done.id, ())]
-        if self._rolls(done):
+        known = fault.ask("faults")
+        found = [f"{name} runs the bad release" for name in known["overlays"].get(fault.id, ())]
+        if self._rolls(fault):
             found.append("replicas are restarted one after the other")
-        elif known["rollouts"].get(done.id, {}).get("back"):
-            units = {each["id"]: each for each in done.ask("status")["units"]}
+        elif known["rollouts"].get(fault.id, {}).get("back"):
+            units = {each["id"]: each for each in fault.ask("status")["units"]}
             waits = ("starting", "dead")
             found += [
-                f"{t} is {units[t]['health']}" for t in done.targets if units[t]["health"] in waits
+                f"{t} is {units[t]['health']}" for t in fault.targets if units[t]["health"] in waits
             ]
         return found
 
-    def _rolls(self, done: Done) -> bool:
-        return bool(done.ask("faults")["rollouts"].get(done.id, {}).get("under_way"))
+    def _rolls(self, fault: ActiveFault) -> bool:
+        return bool(fault.ask("faults")["rollouts"].get(fault.id, {}).get("under_way"))
 
 
-class Neighbours:
+class Neighbours(Shown):
     """Processes that take the replicas' processor time or memory."""
 
-    def do(self, done: Done) -> None:
+    def apply(self, fault: ActiveFault) -> None:
         """Start them on the cores of the replicas."""
-        done.ask(
+        fault.ask(
             "press",
-            fault=done.id,
-            ids=list(done.targets),
-            workers=done.values.get("workers", 1),
-            megabytes=done.values.get("megabytes", 0),
-            for_s=done.values["for_s"],
+            fault=fault.id,
+            ids=list(fault.targets),
+            workers=fault.values.get("workers", 1),
+            megabytes=fault.values.get("megabytes", 0),
+            for_s=fault.values["for_s"],
         )
 
-    def undo(self, done: Done) -> None:
+    def undo(self, fault: ActiveFault) -> None:
         """End them."""
-        done.ask("release", fault=done.id)
+        fault.ask("release", fault=fault.id)
 
-    def left(self, done: Done) -> list[str]:
+    def residual(self, fault: ActiveFault) -> list[str]:
         """Those that run."""
-        pids = done.ask("faults")["burners"].get(done.id, ())
-        beside = f"beside {', '.join(done.targets)} and all that share their cores"
+        pids = fault.ask("faults")["burners"].get(fault.id, ())
+        beside = f"beside {', '.join(fault.targets)} and all that share their cores"
         return [f"process {pid} burns {beside}" for pid in pids]
 
 
-MEANS: Mapping[str, Means] = {
+INJECTORS: Mapping[LabInjector, Injector[ActiveFault]] = {
     "processes": Processes(),
     "packets": Packets(),
     "edges": Edges(),
