@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Mapping
-from types import TracebackType
-from typing import Self
 
 from harness.catalog.model import Service
 from harness.chaos.children import Inbox
 from harness.chaos.ledger import Ledger
 from harness.errors import HarnessError
+from harness.periodic import Periodic
 from harness.platform.model import Platform
 
 PERIOD_S = 0.2
@@ -19,41 +17,26 @@ EVERY = 5
 """Counters and proofs once a second."""
 
 
-class Observer:
+class Observer(Periodic):
     """A thread that asks the platform and the ledger; a context manager."""
 
     def __init__(self, platform: Platform, service: Service, ledger: Ledger, inbox: Inbox) -> None:
+        super().__init__(self._observe, PERIOD_S, 10 * PERIOD_S)
         self._platform = platform
         self._service = service
         self._ledger = ledger
         self._inbox = inbox
-        self._ended = threading.Event()
+        self._turn = 0
         self._health: Mapping[str, str] | None = None
-        self._thread = threading.Thread(target=self._watch, daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._ended.set()
-        self._thread.join(10 * PERIOD_S)
-
-    def _watch(self) -> None:
-        turn = 0
-        while not self._ended.wait(PERIOD_S):
-            try:
-                self._look(counters=turn % EVERY == 0)
-                if turn % EVERY == EVERY // 2:
-                    self._prove()
-            except HarnessError as error:
-                self._tell("health", id="platform", was=None, now=f"unknown: {error}")
-            turn += 1
+    def _observe(self) -> None:
+        try:
+            self._look(counters=self._turn % EVERY == 0)
+            if self._turn % EVERY == EVERY // 2:
+                self._prove()
+        except HarnessError as error:
+            self._tell("health", id="platform", was=None, now=f"unknown: {error}")
+        self._turn += 1
 
     def _look(self, *, counters: bool) -> None:
         seen = self._platform.observe(self._service)

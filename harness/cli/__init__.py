@@ -16,6 +16,7 @@ from collections.abc import Sequence
 import click
 
 from harness import __version__
+from harness.cli.deprecated import renamed
 from harness.errors import EXIT_CODES, HarnessError, Interrupted
 from harness.process import handle_signals, report_defect, silence
 from harness.units import one_line
@@ -69,6 +70,12 @@ class _Commands(click.Group):
         module, _, attribute = COMMANDS[cmd_name].partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command, [renamed(name, argument) for argument in rest]
 
 
 _CODES = "\n".join(f"{code:5}  {meaning}" for code, meaning in EXIT_CODES.items())

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from harness.cli.options import DURATION, EARLY_END_OPTION, RATE, with_options
-from harness.cli.output import print_json
+from harness.cli.options import (
+    DURATION,
+    DURATION_OPTION,
+    EARLY_END_OPTION,
+    MAX_IN_FLIGHT,
+    PROFILE,
+    RATE_OPTION,
+    RESULTS,
+    SCENARIO,
+    SEED,
+    SPACING,
+    with_options,
+)
+from harness.cli.perf import drive, progress
 
 PLACE_OPTIONS = (
     click.option(
@@ -44,7 +55,8 @@ PLACE_OPTIONS = (
         "--worker-memory", default="256Mi", show_default=True, help="Request and limit of memory."
     ),
     click.option(
-        "--away-from", multiple=True, metavar="REGION", help="Regions without load pods; repeat."
+        "--exclude-region", "away_from", multiple=True, metavar="REGION",
+        help="A region without load pods; repeat.",
     ),
     click.option(
         "--ttl", "ttl_s", type=DURATION, default="5m", show_default=True,
@@ -53,19 +65,13 @@ PLACE_OPTIONS = (
 )  # fmt: skip
 
 LOAD_OPTIONS = (
-    click.option("--scenario", help="A file in scenarios/ instead of the service's own."),
-    click.option("--seed", type=int, help="Seed of the schedule and of every value drawn."),
+    SCENARIO,
+    SEED,
     click.option(
         "--connections", type=click.IntRange(min=1), help="Connections of all workers together."
     ),
-    click.option(
-        "--max-in-flight", type=click.IntRange(min=1), help="Bound of requests under way, of all."
-    ),
-    click.option(
-        "--results",
-        type=click.Path(path_type=Path, file_okay=False),
-        help="Where records are kept (default: results/).",
-    ),
+    MAX_IN_FLIGHT,
+    RESULTS,
 )
 
 
@@ -89,13 +95,9 @@ def place_of(words: dict[str, Any], *, jobs: bool = True) -> Any:
 
 @click.command("load")
 @click.argument("service")
-@click.option("--profile", default="perf", show_default=True, help="Load profile by name.")
-@click.option("--rate", type=RATE, help="Arrival rate of the hold phase, e.g. 10k or 600/m.")
-@click.option("--duration", "duration_s", type=DURATION, help="Length of the hold phase.")
-@click.option(
-    "--spacing", type=click.Choice(["poisson", "constant"]), help="How arrivals are spaced."
+@with_options(
+    PROFILE, RATE_OPTION, DURATION_OPTION, SPACING, *PLACE_OPTIONS, *LOAD_OPTIONS, EARLY_END_OPTION
 )
-@with_options(*PLACE_OPTIONS, *LOAD_OPTIONS, EARLY_END_OPTION)
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON on stdout.")
 @click.option("--quiet", is_flag=True, help="No live display.")
 def command(service: str, *, as_json: bool, quiet: bool, **words: Any) -> int:
@@ -106,27 +108,9 @@ def command(service: str, *, as_json: bool, quiet: bool, **words: Any) -> int:
     and the verdict says which part of the schedule is unknown.
     """
     from harness.in_cluster import cluster_session
-    from harness.report import LiveDisplay, beside, print_report
     from harness.run import RunOptions
 
-    def say(text: str) -> None:
-        if not quiet:
-            click.echo(text, err=True)
-
     place = place_of(words)
-    with cluster_session(RunOptions(service, platform="kubernetes", **words), place, say) as (
-        ready,
-        _,
-    ):
-        profile = ready.profile()
-        if quiet:
-            outcome = ready.run(profile)
-        else:
-            with LiveDisplay(ready.plan(profile), sys.stderr) as live:
-                outcome = ready.run(profile, live.update)
-    if as_json:
-        shown = outcome.verdict.as_dict() | beside(outcome.record)
-        print_json(shown)
-    else:
-        print_report(outcome.record, outcome.verdict, sys.stdout)
-    return outcome.verdict.exit_code
+    options = RunOptions(service, platform="kubernetes", **words)
+    with cluster_session(options, place, progress(quiet=quiet)) as (ready, _):
+        return drive(ready, quiet=quiet, as_json=as_json)

@@ -174,14 +174,33 @@ EARLY_END_OPTION = click.option(
     help="End a run by itself once nothing answers, or once it fails for certain.",
 )
 
+PROFILE = click.option("--profile", default="perf", show_default=True, help="Load profile by name.")
+RATE_OPTION = click.option(
+    "--rate", type=RATE, help="Arrival rate of the hold phase, e.g. 10k or 600/m."
+)
+DURATION_OPTION = click.option(
+    "--duration", "duration_s", type=DURATION, help="Length of the hold phase."
+)
+SEED = click.option("--seed", type=int, help="Seed of the schedule and of every value drawn.")
+SPACING = click.option(
+    "--spacing", type=click.Choice(["poisson", "constant"]), help="How arrivals are spaced."
+)
+SCENARIO = click.option("--scenario", help="A file in scenarios/ instead of the service's own.")
+MAX_IN_FLIGHT = click.option(
+    "--max-in-flight", type=click.IntRange(min=1), help="Bound of requests under way, of all."
+)
+RESULTS = click.option(
+    "--results",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where records are kept (default: results/).",
+)
+
 ARRIVAL_OPTIONS = (
-    click.option("--profile", default="perf", show_default=True, help="Load profile by name."),
-    click.option("--rate", type=RATE, help="Arrival rate of the hold phase, e.g. 10k or 600/m."),
-    click.option("--duration", "duration_s", type=DURATION, help="Length of the hold phase."),
-    click.option("--seed", type=int, help="Seed of the schedule and of every value drawn."),
-    click.option(
-        "--spacing", type=click.Choice(["poisson", "constant"]), help="How arrivals are spaced."
-    ),
+    PROFILE,
+    RATE_OPTION,
+    DURATION_OPTION,
+    SEED,
+    SPACING,
     click.option(
         "--users", type=click.IntRange(min=1), help="Closed model instead: N users in a loop."
     ),
@@ -189,7 +208,7 @@ ARRIVAL_OPTIONS = (
 """When requests are due, for every command that does not choose that itself."""
 
 DEPLOYMENT_OPTIONS = (
-    click.option("--scenario", help="A file in scenarios/ instead of the service's own."),
+    SCENARIO,
     *PLACE_OPTIONS,
     click.option("--target", metavar="URL", help="Drive this URL instead of the lab."),
     click.option("--environment", help="Drive an environment named in the catalogue."),
@@ -230,14 +249,8 @@ DEPLOYMENT_OPTIONS = (
         type=click.IntRange(1, 65_000),
         help="Connections per address (default: what the rate and the objectives need).",
     ),
-    click.option(
-        "--max-in-flight", type=click.IntRange(min=1), help="Bound of requests under way, of all."
-    ),
-    click.option(
-        "--results",
-        type=click.Path(path_type=Path, file_okay=False),
-        help="Where records are kept (default: results/).",
-    ),
+    MAX_IN_FLIGHT,
+    RESULTS,
     click.option(
         "--service-commit",
         type=_Revision(),

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness.cli.options import EARLY_END_OPTION, PROMETHEUS_OPTION, run_options, with_options
 from harness.cli.output import print_json
+
+if TYPE_CHECKING:
+    from harness.run import Session
 
 
 @click.command("perf")
@@ -22,23 +26,29 @@ def command(service: str, *, as_json: bool, quiet: bool, **words: Any) -> int:
 
     Without --target the embedded lab is started for the run and ended with it.
     """
-    from harness.report import LiveDisplay, beside, print_report
     from harness.run import RunOptions, session
 
-    def say(text: str) -> None:
-        if not quiet:
-            click.echo(text, err=True)
+    with session(RunOptions(service, **words), progress(quiet=quiet)) as ready:
+        return drive(ready, quiet=quiet, as_json=as_json)
 
-    with session(RunOptions(service, **words), say) as ready:
-        profile = ready.profile()
-        if quiet:
-            outcome = ready.run(profile)
-        else:
-            with LiveDisplay(ready.plan(profile), sys.stderr) as live:
-                outcome = ready.run(profile, live.update)
+
+def progress(*, quiet: bool) -> Callable[[str], None]:
+    """Where lines about the progress go: to stderr, or nowhere."""
+    return (lambda text: None) if quiet else lambda text: click.echo(text, err=True)
+
+
+def drive(ready: Session, *, quiet: bool, as_json: bool) -> int:
+    """One run of a session, shown while it goes on and reported; its exit code."""
+    from harness.report import LiveDisplay, beside, print_report
+
+    profile = ready.profile()
+    if quiet:
+        outcome = ready.run(profile)
+    else:
+        with LiveDisplay(ready.plan(profile), sys.stderr) as live:
+            outcome = ready.run(profile, live.update)
     if as_json:
-        shown = outcome.verdict.as_dict() | beside(outcome.record)
-        print_json(shown)
+        print_json(outcome.verdict.as_dict() | beside(outcome.record))
     else:
         print_report(outcome.record, outcome.verdict, sys.stdout)
     return outcome.verdict.exit_code

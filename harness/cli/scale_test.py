@@ -39,23 +39,29 @@ PROFILE_OPTIONS = (
 
 LIMIT_OPTIONS = (
     click.option(
-        "--first-ready", "first_ready_s", type=DURATION, default="60s", show_default=True,
-        help="Most time to the first new ready pod.",
+        "--max-time-to-ready", "first_ready_s", type=DURATION, default="60s", show_default=True,
+        help="Until the first new pod is ready.",
     ),
     click.option(
-        "--holds-again", "holds_again_s", type=DURATION, default="2m", show_default=True,
-        help="Most time until the objectives hold again.",
+        "--max-recovery-time", "holds_again_s", type=DURATION, default="2m", show_default=True,
+        help="Until the objectives hold again.",
     ),
     click.option(
-        "--flaps", type=click.IntRange(min=0), default=0, show_default=True,
-        help="Most turns of the replicas that the load did not make.",
+        "--max-flaps", "flaps", type=click.IntRange(min=0), default=0, show_default=True,
+        help="Turns of the replicas that the load did not make.",
     ),
-    click.option("--most-replicas", type=click.IntRange(min=1), help="Most pods at once."),
-    click.option("--under", "under_pod_s", type=float, help="Most pod-seconds too few."),
-    click.option("--over", "over_pod_s", type=float, help="Most pod-seconds too many."),
     click.option(
-        "--scaled-down", "scaled_down_s", type=DURATION,
-        help="Most time from the load's fall to the pods of before.",
+        "--max-replicas", "most_replicas", type=click.IntRange(min=1), help="Pods at once."
+    ),
+    click.option(
+        "--max-underprovisioned", "under_pod_s", type=float, help="Pod-seconds too few."
+    ),
+    click.option(
+        "--max-overprovisioned", "over_pod_s", type=float, help="Pod-seconds too many."
+    ),
+    click.option(
+        "--max-scale-down-time", "scaled_down_s", type=DURATION,
+        help="From the load's fall to the pods of before.",
     ),
 )  # fmt: skip
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, Self
 
 from harness.catalog.model import Service
 from harness.errors import HarnessError
+from harness.periodic import Periodic
 from harness.platform.model import Platform
 
 PERIOD_S = 1.0
@@ -17,8 +16,8 @@ PERIOD_S = 1.0
 Message = dict[str, Any]
 
 
-class Watcher:
-    """A thread of its own: a slow answer delays neither the load nor a health check.
+class Watcher(Periodic):
+    """Asks in a thread of its own: a slow answer delays neither the load nor a health check.
 
     A context manager. `tell` gets each piece of news as an event of a record, with both clocks.
     """
@@ -26,34 +25,18 @@ class Watcher:
     def __init__(
         self, platform: Platform, service: Service, tell: Callable[[Message], None]
     ) -> None:
+        super().__init__(self._watch, PERIOD_S, 2 * PERIOD_S)
         self._look = platform.news(service)
         self._tell = tell
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="watcher", daemon=True)
 
     def __enter__(self) -> Self:
-        if self._look is not None:
-            self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._ended.set()
-        if self._look is not None:
-            self._thread.join(2 * PERIOD_S)
+        return self if self._look is None else super().__enter__()
 
     def _watch(self) -> None:
-        while self._look is not None:
-            try:
-                found = self._look()
-            except HarnessError as problem:
-                found = [{"type": "platform_view", "ok": False, "reason": str(problem)}]
-            now = {"wall_ns": time.time_ns(), "monotonic_ns": time.monotonic_ns()}
-            for each in found:
-                self._tell({**now, **each})
-            if self._ended.wait(PERIOD_S):
-                return
+        try:
+            found = self._look() if self._look is not None else ()
+        except HarnessError as problem:
+            found = [{"type": "platform_view", "ok": False, "reason": str(problem)}]
+        now = {"wall_ns": time.time_ns(), "monotonic_ns": time.monotonic_ns()}
+        for each in found:
+            self._tell({**now, **each})

@@ -121,7 +121,7 @@ def test_workers_in_pods_make_a_whole_record_with_the_shipped_roles_alone(
 ) -> None:
     """Two workers' shards close to one schedule; the account may do no more than deploy/load."""
     least = account(cluster, tmp_path, "codai-harness-load", "codai-harness-scale-test")
-    words = ("--workers", "2", "--rate", "40", "--duration", "10s", "--away-from", "eu-west-1")
+    words = ("--workers", "2", "--rate", "40", "--duration", "10s", "--exclude-region", "eu-west-1")
     process = load(*words, kubeconfig=least)
     nodes: set[str] = set()
     while process.poll() is None:

@@ -51,7 +51,7 @@ def test_an_autoscaler_is_measured_from_the_rise_to_its_rest(
     cluster: Handle, elastic: str, tmp_path: Path
 ) -> None:
     """One pod cannot carry the peak; more come, the objectives hold again, then they go."""
-    words = ("--hold", "90s", "--after", "60s", "--first-ready", "60s", "--json")
+    words = ("--hold", "90s", "--after", "60s", "--max-time-to-ready", "60s", "--json")
     done = scale_test(cluster, elastic, tmp_path, *QUICK, *words)
     assert done.returncode in VERDICTS, done.stderr
     verdict = json.loads(done.stdout)

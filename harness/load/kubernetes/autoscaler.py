@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import threading
 import time
 from dataclasses import dataclass
 from types import TracebackType
@@ -16,6 +15,7 @@ from kubernetes.utils.quantity import parse_quantity
 
 from harness.errors import PlatformError
 from harness.load.driver import LoadDriver
+from harness.periodic import Periodic
 from harness.platform.kubernetes.access import TIMEOUT_S, telling
 
 PERIOD_S = 1.0
@@ -198,9 +198,9 @@ class Observed:
         self._load = load
         self._api = api
         self._scaler = scaler
-        self._closing = threading.Event()
+        self._told = False
         self._found: queue.Queue[dict[str, Any]] = queue.Queue()
-        self._thread = threading.Thread(target=self._watch, name="scaling", daemon=True)
+        self._periodic = Periodic(self._watch, PERIOD_S, 2.0)
 
     @property
     def ended(self) -> bool:
@@ -209,7 +209,7 @@ class Observed:
 
     def __enter__(self) -> Self:
         self._load.__enter__()
-        self._thread.start()
+        self._periodic.__enter__()
         return self
 
     def __exit__(
@@ -218,9 +218,8 @@ class Observed:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._closing.set()
         self._load.__exit__(kind, error, traceback)
-        self._thread.join(2.0)
+        self._periodic.__exit__(kind, error, traceback)
 
     def poll(self, timeout_s: float) -> list[dict[str, Any]]:
         """The load's messages and what was seen of the autoscaler."""
@@ -238,14 +237,11 @@ class Observed:
         self._load.kill()
 
     def _watch(self) -> None:
-        told = False
-        while not self._closing.is_set():
-            try:
-                self._found.put(look(self._api, self._scaler))
-                told = False
-            except (ApiException, urllib3.exceptions.HTTPError, OSError) as problem:
-                if not told:
-                    reason = str(getattr(problem, "reason", None) or type(problem).__name__)
-                    self._found.put({"type": "load_api", "ok": False, "reason": reason})
-                told = True
-            self._closing.wait(PERIOD_S)
+        try:
+            self._found.put(look(self._api, self._scaler))
+            self._told = False
+        except (ApiException, urllib3.exceptions.HTTPError, OSError) as problem:
+            if not self._told:
+                reason = str(getattr(problem, "reason", None) or type(problem).__name__)
+                self._found.put({"type": "load_api", "ok": False, "reason": reason})
+            self._told = True
