@@ -1,6 +1,6 @@
 //! Value feeds: what `{name}` stands for at arrival k, a function of (seed, k, name) only.
 
-use crate::plan::{FeedSpec, PlanError, Scalar};
+use crate::document::{FeedSpec, PlanError, Scalar};
 use crate::rng::{Rng, purpose};
 use std::fmt::Write as _;
 

@@ -5,7 +5,7 @@ use crate::check::{Check, judge};
 use crate::kind::Kind;
 use crate::net::Stream;
 use crate::plan::{Request as Template, TargetUrl};
-use crate::worker::Ended;
+use crate::response::ResponseResult;
 use http::Method;
 use http::header::HOST;
 use httparse::{ParserConfig, Response, Status};
@@ -136,7 +136,7 @@ impl<'a> Exchange<'a> {
         cx: &mut Context<'_>,
         scratch: &mut [u8],
         now: impl Fn() -> u64,
-    ) -> Poll<(Ended, bool)> {
+    ) -> Poll<(ResponseResult, bool)> {
         if self.broken.is_none()
             && !self.flushed
             && let Poll::Ready(Err(error)) = self.poll_write(stream, cx)
@@ -187,9 +187,9 @@ impl<'a> Exchange<'a> {
         Poll::Ready(Ok(()))
     }
 
-    fn end(&self, error: Option<Kind>, done: u64) -> (Ended, bool) {
+    fn end(&self, error: Option<Kind>, done: u64) -> (ResponseResult, bool) {
         let reply = &self.reply;
-        let mut ended = Ended {
+        let mut ended = ResponseResult {
             error,
             status: reply.head.status,
             bytes_in: reply.bytes_in,

@@ -3,7 +3,7 @@
 use crate::check::{Check, judge};
 use crate::kind::Kind;
 use crate::plan::{Request as Template, TargetUrl};
-use crate::worker::Ended;
+use crate::response::ResponseResult;
 use bytes::Bytes;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Request, Response, Uri};
@@ -100,13 +100,13 @@ pub async fn complete(
     values: &[String],
     limit: u64,
     now: impl Fn() -> u64,
-) -> Ended {
+) -> ResponseResult {
     let response = match response.await {
         Ok(response) => response,
-        Err(error) => return Ended::failed(kind_of(&error), now()),
+        Err(error) => return ResponseResult::failed(kind_of(&error), now()),
     };
     let status = response.status().as_u16();
-    let mut ended = Ended { status, first: Some(now()), ..Ended::default() };
+    let mut ended = ResponseResult { status, first: Some(now()), ..ResponseResult::default() };
     let keep = template.checks.iter().any(Check::needs_body);
     let mut kept = Vec::new();
     let mut body = response.into_body();
@@ -117,14 +117,18 @@ pub async fn complete(
                 let Some(data) = frame.data_ref() else { continue };
                 ended.bytes_in += data.len() as u64;
                 if ended.bytes_in > limit {
-                    return Ended { error: Some(Kind::BodyTooLarge), done: now(), ..ended };
+                    return ResponseResult {
+                        error: Some(Kind::BodyTooLarge),
+                        done: now(),
+                        ..ended
+                    };
                 }
                 if keep {
                     kept.extend_from_slice(data);
                 }
             }
             Some(Err(error)) => {
-                return Ended { error: Some(kind_of(&error)), done: now(), ..ended };
+                return ResponseResult { error: Some(kind_of(&error)), done: now(), ..ended };
             }
         }
     }

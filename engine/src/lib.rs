@@ -6,6 +6,7 @@
 mod alarm;
 mod check;
 mod clock;
+mod document;
 mod feed;
 mod hist;
 mod http1;
@@ -18,6 +19,7 @@ mod pool;
 #[cfg(not(test))]
 mod python;
 mod reference;
+mod response;
 mod rng;
 mod run;
 mod schedule;

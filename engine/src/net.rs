@@ -1,7 +1,8 @@
 //! From a target to an open byte stream: name, address, TCP, TLS.
 
+use crate::document::PlanError;
 use crate::kind::Kind;
-use crate::plan::{Plan, PlanError, TargetUrl};
+use crate::plan::{Plan, TargetUrl};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{
     WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature,

@@ -4,7 +4,8 @@ use crate::http1::Exchange;
 use crate::http2::{Outgoing, complete, kind_of};
 use crate::kind::Kind;
 use crate::net::{Io, Stream, open};
-use crate::worker::{Ended, Job, Worker};
+use crate::response::ResponseResult;
+use crate::worker::{Job, Worker};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Body;
@@ -100,7 +101,7 @@ impl Pool {
             if now < job.deadline {
                 return Some(job);
             }
-            job.end(Ended::failed(Kind::Timeout, now));
+            job.end(ResponseResult::failed(Kind::Timeout, now));
         }
     }
 
@@ -261,7 +262,7 @@ async fn serve(worker: Rc<Worker>, target: usize, turn: usize, mut job: Job) {
     let mut stream = match Box::pin(connect(&worker, target, turn, job.deadline)).await {
         Ok(stream) => stream,
         Err(kind) => {
-            job.end(Ended::failed(kind, worker.run.now()));
+            job.end(ResponseResult::failed(kind, worker.run.now()));
             worker.pool.release(&worker, target);
             return;
         }
@@ -280,7 +281,7 @@ async fn serve(worker: Rc<Worker>, target: usize, turn: usize, mut job: Job) {
         let message = &worker.messages[job.endpoint * plan.targets.len() + target];
         let written = message.write(job.template(), &plan.targets[target], &job.values, &mut text);
         let Some(body) = written else {
-            job.end(Ended::failed(Kind::Local, now()));
+            job.end(ResponseResult::failed(Kind::Local, now()));
             break;
         };
         job.bytes_out = body;
@@ -293,7 +294,7 @@ async fn serve(worker: Rc<Worker>, target: usize, turn: usize, mut job: Job) {
                 Poll::Ready(result) => Poll::Ready(result),
                 Poll::Pending => deadline
                     .poll(&worker, cx)
-                    .map(|()| (Ended::failed(Kind::Timeout, now()), false)),
+                    .map(|()| (ResponseResult::failed(Kind::Timeout, now()), false)),
             }
         })
         .await;
@@ -387,7 +388,7 @@ async fn multiplex(
             forget(&worker, target, &connection);
             let pending = std::mem::take(&mut *connection.pending.borrow_mut());
             for job in pending {
-                job.end(Ended::failed(kind, worker.run.now()));
+                job.end(ResponseResult::failed(kind, worker.run.now()));
             }
         }
         Ok(((sender, driver), read)) => {
@@ -429,7 +430,7 @@ async fn stream(worker: Rc<Worker>, target: usize, connection: Rc<Multiplexed>, 
     loop {
         let sender = connection.sender.borrow().clone();
         let (Some(mut sender), Some(request)) = (sender, prepare(&worker, target, &mut job)) else {
-            job.end(Ended::failed(Kind::Local, worker.run.now()));
+            job.end(ResponseResult::failed(Kind::Local, worker.run.now()));
             break;
         };
         let before = read.get();
@@ -444,7 +445,7 @@ async fn stream(worker: Rc<Worker>, target: usize, connection: Rc<Multiplexed>, 
             if read.get() == before {
                 connection.dead.set(true);
             }
-            Ended::failed(Kind::Timeout, worker.run.now())
+            ResponseResult::failed(Kind::Timeout, worker.run.now())
         });
         job.end(ended);
         if connection.dead.get() {

@@ -1,8 +1,9 @@
 //! What Python sees. Nothing here waits with the GIL held, and no panic gets past it.
 
+use crate::document::PlanError;
 use crate::kind::Kind;
 use crate::nullserver::{self, Behaviour};
-use crate::plan::{Plan, PlanError};
+use crate::plan::Plan;
 use crate::run::{Order, Run, Scribe};
 use crate::schedule::Schedule;
 use crate::slices::Outcome;

@@ -1,6 +1,6 @@
 //! When requests become due: a lazy, seeded sequence of instants.
 
-use crate::plan::{Arrivals, Segment, Spacing};
+use crate::document::{Arrivals, Segment, Spacing};
 use crate::rng::{Rng, purpose};
 
 /// One arrival of the whole schedule: its number and its instant in nanoseconds from the start.

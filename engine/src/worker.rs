@@ -1,11 +1,13 @@
 //! One engine thread: it paces its share of the schedule and owns its connections.
 
 use crate::alarm::Alarm;
+use crate::document::Arrivals;
 use crate::http1::Message;
 use crate::http2::Prepared;
 use crate::kind::Kind;
-use crate::plan::{Arrivals, Errand, Request};
+use crate::plan::{Errand, Request};
 use crate::pool::{Pool, submit};
+use crate::response::ResponseResult;
 use crate::run::{Entry, Order, Run};
 use crate::schedule::Schedule;
 use crate::slices::{Outcome, Recorder, SECOND};
@@ -62,24 +64,6 @@ pub struct Job {
     pub values: Vec<String>,
     user: Option<u64>,
     ended: bool,
-}
-
-/// How a response came out.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Ended {
-    pub error: Option<Kind>,
-    pub status: u16,
-    pub bytes_in: u64,
-    /// When the head was there, in the caller's clock.
-    pub first: Option<u64>,
-    /// When the body was complete.
-    pub done: u64,
-}
-
-impl Ended {
-    pub fn failed(error: Kind, now: u64) -> Self {
-        Self { error: Some(error), done: now, ..Self::default() }
-    }
 }
 
 impl Worker {
@@ -223,7 +207,7 @@ impl Job {
 
     /// Ends it. A closed model's user goes on to its next request, which waits in the pool's queue:
     /// whoever frees a connection looks there next.
-    pub fn end(mut self, ended: Ended) {
+    pub fn end(mut self, ended: ResponseResult) {
         let worker = Rc::clone(&self.worker);
         let outcome = Outcome {
             due: self.due,
@@ -424,7 +408,7 @@ async fn sweep(worker: Rc<Worker>) {
         sleep(SWEEP).await;
         let now = worker.run.now();
         for job in worker.pool.expired(now) {
-            job.end(Ended::failed(Kind::Timeout, now));
+            job.end(ResponseResult::failed(Kind::Timeout, now));
         }
         worker.pool.pump(&worker);
         if closed {

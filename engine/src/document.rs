@@ -1,0 +1,241 @@
+//! The plan as JSON writes it, before it is checked; and what is said of a field that is wrong.
+
+use crate::check::CheckSpec;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// What is wrong with a plan: the field, the problem and the remedy in one line.
+#[derive(Debug)]
+pub enum PlanError {
+    Value(String),
+    Io(std::io::Error, String),
+}
+
+impl PlanError {
+    pub fn at(field: impl fmt::Display, problem: impl fmt::Display) -> Self {
+        Self::Value(format!("plan field {field}: {problem}"))
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Document {
+    #[serde(default)]
+    pub seed: u64,
+    #[serde(default)]
+    pub shard: u64,
+    #[serde(default = "one")]
+    pub shards: u64,
+    #[serde(default = "one")]
+    pub threads: u64,
+    pub arrivals: Arrivals,
+    #[serde(default)]
+    pub start_unix_ns: u64,
+    pub targets: Vec<String>,
+    #[serde(default)]
+    pub host: Option<String>,
+    #[serde(default)]
+    pub http2: bool,
+    #[serde(default = "default_connections")]
+    pub connections_per_target: usize,
+    #[serde(default = "default_connect_timeout")]
+    pub connect_timeout_s: f64,
+    #[serde(default)]
+    pub tls: TlsSpec,
+    #[serde(default = "default_in_flight")]
+    pub max_in_flight: u64,
+    #[serde(default = "default_drain")]
+    pub drain_s: f64,
+    #[serde(default = "default_body")]
+    pub max_body_bytes: u64,
+    #[serde(default)]
+    pub bind: Option<String>,
+    #[serde(default)]
+    pub pacing: PacingSpec,
+    #[serde(default)]
+    pub requests: Vec<RequestSpec>,
+    #[serde(default)]
+    pub journeys: Vec<JourneySpec>,
+    #[serde(default)]
+    pub feeds: BTreeMap<String, FeedSpec>,
+}
+
+fn one() -> u64 {
+    1
+}
+fn unit_weight() -> f64 {
+    1.0
+}
+fn default_connections() -> usize {
+    64
+}
+fn default_connect_timeout() -> f64 {
+    5.0
+}
+fn default_in_flight() -> u64 {
+    20_000
+}
+fn default_drain() -> f64 {
+    10.0
+}
+fn default_timeout() -> f64 {
+    10.0
+}
+fn default_body() -> u64 {
+    16 << 20
+}
+fn default_true() -> bool {
+    true
+}
+fn default_step() -> i64 {
+    1
+}
+fn default_method() -> String {
+    "GET".into()
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Spacing {
+    Constant,
+    Poisson,
+}
+
+/// A stretch of linearly changing rate (requests/s).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Segment {
+    pub duration_s: f64,
+    pub from_rate: f64,
+    pub to_rate: f64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Arrivals {
+    Profile {
+        spacing: Spacing,
+        segments: Vec<Segment>,
+    },
+    Replay {
+        due_ns: Vec<u64>,
+    },
+    Closed {
+        users: u64,
+        duration_s: f64,
+        #[serde(default)]
+        think_s: f64,
+    },
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsSpec {
+    #[serde(default)]
+    pub ca_file: Option<String>,
+    #[serde(default = "default_true")]
+    pub verify: bool,
+    #[serde(default)]
+    pub server_name: Option<String>,
+}
+
+impl Default for TlsSpec {
+    fn default() -> Self {
+        Self { ca_file: None, verify: true, server_name: None }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RequestSpec {
+    pub name: String,
+    #[serde(default = "unit_weight")]
+    pub weight: f64,
+    #[serde(default = "default_method")]
+    pub method: String,
+    pub path: String,
+    #[serde(default)]
+    pub headers: Vec<(String, String)>,
+    #[serde(default)]
+    pub body: Option<String>,
+    #[serde(default = "default_timeout")]
+    pub timeout_s: f64,
+    #[serde(default)]
+    pub log: bool,
+    #[serde(default)]
+    pub first_byte: bool,
+    #[serde(default)]
+    pub checks: Vec<CheckSpec>,
+}
+
+/// How the pacer trades processor time for punctuality.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PacingSpec {
+    pub slack_s: f64,
+    pub spin_s: f64,
+}
+
+impl Default for PacingSpec {
+    fn default() -> Self {
+        Self { slack_s: 0.0, spin_s: 5e-6 }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JourneySpec {
+    pub name: String,
+    #[serde(default = "unit_weight")]
+    pub weight: f64,
+}
+
+/// A value as JSON writes it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum Scalar {
+    Text(String),
+    Bool(bool),
+    Number(serde_json::Number),
+}
+
+impl Scalar {
+    pub fn text(&self) -> String {
+        match self {
+            Self::Text(text) => text.clone(),
+            Self::Bool(value) => value.to_string(),
+            Self::Number(value) => value.to_string(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+pub enum FeedSpec {
+    Sequence {
+        #[serde(default)]
+        start: i64,
+        #[serde(default = "default_step")]
+        step: i64,
+    },
+    Uniform {
+        low: i64,
+        high: i64,
+    },
+    Zipf {
+        n: u64,
+        s: f64,
+    },
+    Uuid {},
+    Choice {
+        values: Vec<Scalar>,
+        #[serde(default)]
+        weights: Option<Vec<f64>>,
+        #[serde(default)]
+        order: Option<String>,
+    },
+    Cycle {
+        values: Vec<Scalar>,
+    },
+}
