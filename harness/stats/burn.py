@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from harness.errors import DataError
@@ -96,26 +95,3 @@ def firing(
         return rate is not None and rate > limit
 
     return tuple(a for a in alerts if fast(a.long_s, a.rate) and fast(a.short_s, a.rate))
-
-
-def availability(
-    failed: ArrayLike, total: ArrayLike, objective: float, slice_s: int = 1
-) -> float | None:
-    """The share of time slices in which the objective held; None without traffic.
-
-    Shapes (seconds,) both; slices without traffic are unknown and left out. Raises DataError
-    when there are more failures than requests.
-    """
-    bad, all_ = finite(failed, "failed"), finite(total, "total")
-    same_length(bad, all_)
-    share(objective, "objective")
-    if slice_s < 1 or np.any(bad < 0) or np.any(bad > all_):
-        raise DataError("the slices cannot be", "give 0 <= failed <= total and slices >= 1 s")
-    starts = np.arange(0, len(bad), slice_s)
-    if not len(starts):
-        return None
-    bad, all_ = np.add.reduceat(bad, starts), np.add.reduceat(all_, starts)
-    busy = all_ > 0
-    if not busy.any():
-        return None
-    return float((bad[busy] <= (1 - objective) * all_[busy] + 1e-9).mean())

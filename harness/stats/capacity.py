@@ -21,21 +21,6 @@ USL_R2 = 0.9
 
 
 @dataclass(frozen=True, slots=True)
-class Capacity:
-    """The highest rate that meets the objective, requests/s.
-
-    `low`..`high` is its interval. `estimate` None: no step met it. `high` None: every step may
-    have met it, so the capacity is only known to be at least `low`.
-    """
-
-    estimate: float | None
-    low: float | None
-    high: float | None
-    censored: bool
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class ScalabilityLaw:
     """X(N) = rate N / (1 + contention (N - 1) + coherency N (N - 1)).
 
@@ -58,41 +43,6 @@ class ScalabilityLaw:
     peak_throughput: float | None
     r_squared: float
     steps: int
-
-
-def capacity(
-    rates: ArrayLike,
-    values: ArrayLike,
-    objective: float,
-    lows: ArrayLike | None = None,
-    highs: ArrayLike | None = None,
-) -> Capacity:
-    """The rate up to which `values` (p95 at each step, say) stay at or below the objective.
-
-    All of shape (steps,); the same rate may come several times. `lows` and `highs` are each
-    step's interval. Values are made monotone in the rate first (isotonic regression, Barlow et
-    al. 1972) on the logarithm where they are positive, and the crossing is interpolated; the
-    interval comes from the crossings of the steps' own bounds. Without bounds the scatter about
-    the monotone curve stands in for them. Raises DataError below two different rates.
-    """
-    x, y = finite(rates, "rates"), finite(values, "values")
-    same_length(x, y)
-    if len(np.unique(x)) < LEAST_STEPS:
-        raise DataError("the steps have one rate only", "give two rates or more")
-    if not math.isfinite(objective):
-        raise DataError(f"the objective is {objective}", "give a finite number")
-    low, high = _bounds(x, y, lows, highs)
-    middle = _crossing(x, y, objective)
-    late, early = _crossing(x, low, objective), _crossing(x, high, objective)
-    top = float(x.max())
-    censored = late is not None and late >= top
-    if middle is None:
-        reason = "no step met the objective"
-    elif middle >= top:
-        reason = "every step met the objective: the capacity is at least the highest rate tried"
-    else:
-        reason = "between the last step that met the objective and the first that missed it"
-    return Capacity(middle, early, None if censored else late, censored, reason)
 
 
 def fit_scalability(
@@ -134,27 +84,6 @@ def fit_scalability(
     )
 
 
-def _bounds(
-    x: Floats, y: Floats, lows: ArrayLike | None, highs: ArrayLike | None
-) -> tuple[Floats, Floats]:
-    if lows is not None and highs is not None:
-        low, high = finite(lows, "lows"), finite(highs, "highs")
-        same_length(low, y)
-        same_length(high, y)
-        if np.any(low > high):
-            raise DataError("a lower bound is above the upper", "swap lows and highs")
-        return low, high
-    logs = y.min() > 0
-    z = np.log(y) if logs else y
-    fitted = isotonic(x, z)
-    free = len(z) - len(np.unique(fitted))
-    if free < 1:
-        return y, y
-    half = t_quantile(0.975, free) * math.sqrt(float(((z - fitted) ** 2).sum()) / free)
-    low, high = np.subtract(z, half), np.add(z, half)
-    return (np.exp(low), np.exp(high)) if logs else (low, high)
-
-
 def isotonic(x: Floats, y: Floats) -> Floats:
     """The non-decreasing fit of y over x in the order given (pool adjacent violators)."""
     order = np.argsort(x, kind="stable")
@@ -173,22 +102,6 @@ def isotonic(x: Floats, y: Floats) -> Floats:
     steps = np.concatenate([np.full(int(count), mean) for mean, _, count in blocks])
     fitted: Floats = steps[np.searchsorted(rates, x)]
     return fitted
-
-
-def _crossing(x: Floats, y: Floats, objective: float) -> float | None:
-    """The largest rate at which the monotone curve is at or below the objective."""
-    logs = y.min() > 0 and objective > 0
-    z, goal = (np.log(y), math.log(objective)) if logs else (y, objective)
-    rates, index = np.unique(x, return_index=True)
-    curve = isotonic(x, z)[index]
-    met = np.flatnonzero(curve <= goal)
-    if not met.size:
-        return None
-    last = int(met[-1])
-    if last == len(rates) - 1:
-        return float(rates[-1])
-    part = (goal - curve[last]) / (curve[last + 1] - curve[last])
-    return float(rates[last] + part * (rates[last + 1] - rates[last]))
 
 
 def _check_usl(n: Floats, x: Floats) -> None:

@@ -44,23 +44,6 @@ def binomial_bounds(failed: float, total: float, confidence: float = 0.95) -> In
     return Interval(failed / total, low, high, confidence, "Clopper-Pearson", int(total))
 
 
-def poisson_bounds(events: float, exposure: float = 1.0, confidence: float = 0.95) -> Interval:
-    """The exact two-sided interval of a rate: events per unit of exposure (Garwood 1936).
-
-    Raises DataError for negative events or an exposure that is not positive.
-    """
-    if not (events >= 0 and math.isfinite(events) and exposure > 0 and math.isfinite(exposure)):
-        raise DataError(
-            f"{events} events in {exposure}", "give events >= 0 and a positive exposure"
-        )
-    tail = (1 - share(confidence, "confidence")) / 2
-    low = float(special.gammaincinv(events, tail)) if events > 0 else 0.0
-    high = float(special.gammainccinv(events + 1, tail))
-    return Interval(
-        events / exposure, low / exposure, high / exposure, confidence, "Garwood", int(events)
-    )
-
-
 def excess_p(failed: int, total: int, allowed: float) -> float:
     """The chance that `failed` or more of `total` requests fail where each does with `allowed`.
 

@@ -20,17 +20,6 @@ def holm(p_values: ArrayLike) -> Floats:
     return _unsorted(steps, order)
 
 
-def benjamini_hochberg(p_values: ArrayLike) -> Floats:
-    """Adjusted p-values, shape (m,), that keep the share of false discoveries.
-
-    Benjamini & Hochberg 1995; for dashboards, not for gates. Raises DataError as `holm` does.
-    """
-    p, order = _sorted(p_values)
-    m = len(p)
-    ratios = p[order] * m / np.arange(1, m + 1)
-    return _unsorted(np.minimum.accumulate(ratios[::-1])[::-1], order)
-
-
 def alarm_level(false_alarms: float, comparisons: float) -> float:
     """The level of each comparison that a budget of false alarms allows.
 

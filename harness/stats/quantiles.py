@@ -38,19 +38,11 @@ SLOTS = 100
 _EPSILON = 1e-9
 
 
-def histogram_quantile(values: ArrayLike, counts: ArrayLike, q: float) -> float | None:
-    """The quantile of a histogram: the least value with rank >= q N. None when it is empty.
-
-    `values` (m,) ascending, `counts` (m,) or (seconds, m). Raises DataError for shapes that do
-    not fit, negative counts, or q outside (0, 1).
-    """
-    v, c = _histogram(values, counts)
-    share(q, "q")
-    return _quantile(v, c.sum(axis=0), q)
-
-
 def sample_quantile(samples: ArrayLike, q: float) -> float | None:
-    """The quantile of raw samples, shape (n,), as `histogram_quantile` defines it."""
+    """The least of the samples, shape (n,), that a share `q` of them does not exceed.
+
+    None without samples. Raises DataError for samples or a share that cannot be.
+    """
     x = finite(samples, "samples")
     share(q, "q")
     if not len(x):
@@ -71,7 +63,7 @@ def sectioned_quantile(
     `values` (m,) ascending, any unit, which is the result's; `counts` (seconds, m), in order of
     time. `batches` consecutive stretches of seconds, chosen from the autocorrelation time when
     None. The bounds are None, and `method` says why, when fewer than 5 batches with one request
-    beyond the quantile each can be made. Raises DataError as `histogram_quantile` does, and when
+    beyond the quantile each can be made. Raises DataError for bad values or counts, and when
     nothing was counted.
     """
     v, c = _histogram(values, counts)

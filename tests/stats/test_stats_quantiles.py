@@ -11,7 +11,6 @@ from harness.errors import DataError
 from harness.stats.autocorrelation import memory
 from harness.stats.interval import Floats
 from harness.stats.quantiles import (
-    histogram_quantile,
     sample_quantile,
     sectioned_quantile,
     sectioned_sample_quantile,
@@ -37,10 +36,9 @@ def histogram(latencies: Floats) -> tuple[Floats, NDArray[np.int64]]:
 
 
 def test_the_quantile_is_the_least_value_of_sufficient_rank() -> None:
-    assert histogram_quantile([1.0, 2.0, 3.0], [1, 1, 2], 0.5) == 2
     assert sample_quantile([3, 1, 3, 2], 0.5) == 2
     assert sample_quantile([3, 1, 3, 2], 0.99) == 3
-    assert histogram_quantile([1.0], [0], 0.5) is None
+    assert sample_quantile([], 0.5) is None
 
 
 @pytest.mark.parametrize(("seconds", "rho"), [(60, 0.9), (300, 0.9), (60, 0.0)])

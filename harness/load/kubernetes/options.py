@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from harness.errors import UsageError
 from harness.platform.kubernetes.cluster import IMAGE, check_namespace
 
-MOST_WORKERS = 500
 _CPU = re.compile(r"\d+m|\d+(\.\d+)?")
 _MEMORY = re.compile(r"\d+(Ki|Mi|Gi)")
 

@@ -15,7 +15,6 @@ from harness.platform.lab.options import REGIONS
 DATABASE_PORT = 7000
 EDGE_PORT = 8080
 ADMIN_PORT = 9901
-GLOBAL_HOST = "127.100.0.1"
 GLOBAL = "global"
 
 Kind = Literal["database", "replica", "edge"]
