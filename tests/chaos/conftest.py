@@ -78,7 +78,7 @@ class Remembering:
 
     def capabilities(self) -> Mapping[str, str | None]:
         known = {"kill-replicas": None, "fail-region": None, "clock-jump": "no such clock here"}
-        return known | {"pause-replicas": None}
+        return known | {"pause-replicas": None, "isolate-region": None}
 
     def plan_heal(self, service: Service, fault: Fault, fault_id: str, among: Among = ANY) -> Heal:
         region = fault.arguments.get("region")
@@ -89,6 +89,8 @@ class Remembering:
         ]
         if not found:
             raise PlatformError(f"no replica in {region}", "name another")
+        if fault.kind == "isolate-region":
+            found = [f"{region}|{EU}"]
         if fault.kind == "kill-replicas":
             found = draw(fault.kind, found, among, count=fault.arguments.get("count"))
         self.drawn.append(found)

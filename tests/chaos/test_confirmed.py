@@ -95,6 +95,24 @@ def test_what_a_heal_has_undone_does_not_count(service: Service, platform: Remem
     assert plan.hits[0].targets == plan.hits[1].targets
 
 
+def test_the_share_is_that_of_the_widest_faults(service: Service, platform: Remembering) -> None:
+    two = Fault("kill-replicas", {"region": US, "count": 2})
+    assert plan_experiment(experiment(two, KILL, heals=True), service, platform).share == 0.5
+
+
+def test_a_region_that_is_cut_off_is_taken_from_the_users(
+    service: Service, platform: Remembering
+) -> None:
+    """Though it is its links that are hit."""
+    cut = Fault("isolate-region", {"region": US})
+    plan = plan_experiment(experiment(cut), service, platform)
+    assert plan.hits[0].targets == (f"{US}|{EU}",)
+    assert plan.share == 0.5
+    platform.down = {f"m-{EU}-0", f"m-{EU}-1"}
+    with pytest.raises(ExperimentError, match="last healthy region"):
+        check(plan_experiment(experiment(cut, share=1.0), service, platform))
+
+
 def test_exactly_what_was_confirmed_is_hit(injecting: Inject, platform: Remembering) -> None:
     """Though by its seed another would be drawn now."""
     one = Fault("kill-replicas", {"count": 1})
@@ -162,6 +180,7 @@ def test_the_blast_radius_counts_the_faults_that_hold(
         context.current().entry, Fault("kill-replicas", {"region": EU, "count": 1}), "other-1"
     )
     Ledger(tmp_path / "ledger").intend(other, {})
+    platform.down = set(other.arguments["targets"])
     with pytest.raises(ActivityFailed, match=r"with the faults that hold it would hit 50.00 %"):
         inject(KILL)
     assert platform.effects == []

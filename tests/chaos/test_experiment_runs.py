@@ -168,6 +168,10 @@ def test_an_experiment_leaves_a_complete_record(place: Place) -> None:
     assert {f"chaos {what}" for what in said} <= kinds(events)
     assert {"proof", "canary", "health", "served", "write", "read", "stage"} <= kinds(events)
     at = {e["what"]: e["t"] for e in events if e["type"] == "chaos" and "t" in e}
+    (hit,) = json.loads((place.record() / "plan.json").read_text())["plan"]["hits"]
+    (injected,) = [e for e in events if e["type"] == "chaos" and e["what"] == "injected"]
+    confirmed = [hit["heal"]["fault_id"], hit["targets"]]
+    assert [injected["fault_id"], injected["targets"]] == confirmed
     assert 6.5 < at["inject"] < 9
     assert 5.5 < at["healed"] - at["inject"] < 9
     proofs = [(e["t"], e["in_effect"]) for e in events if e["type"] == "proof"]
