@@ -9,7 +9,6 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from harness.chaos.processes import end_session
@@ -124,12 +123,7 @@ class Child:
             {"type": "child_ended", "module": self.module, "code": self._process.wait()}
         )
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
         if not self.wait(self._grace_s):
             self._process.kill()

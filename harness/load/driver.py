@@ -11,7 +11,6 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Protocol, Self
 
 from harness.errors import PlatformError
@@ -34,12 +33,7 @@ class LoadDriver(Protocol):
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, *exception: object) -> None: ...
 
     def poll(self, timeout_s: float) -> list[dict[str, Any]]:
         """The messages of docs/contracts.md since the last call, waited for `timeout_s`."""
@@ -145,12 +139,7 @@ class LoadProcess:
         if self._process.poll() is None:
             self._process.send_signal(number)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.kill()
         self._process.wait()
         self._selector.close()

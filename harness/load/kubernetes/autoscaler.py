@@ -212,14 +212,9 @@ class Observed:
         self._periodic.__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._load.__exit__(kind, error, traceback)
-        self._periodic.__exit__(kind, error, traceback)
+    def __exit__(self, *exception: object) -> None:
+        self._load.__exit__(*exception)
+        self._periodic.__exit__(*exception)
 
     def poll(self, timeout_s: float) -> list[dict[str, Any]]:
         """The load's messages and what was seen of the autoscaler."""

@@ -7,7 +7,6 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
-from types import TracebackType
 from typing import Any, Self
 
 from kubernetes import client
@@ -258,12 +257,7 @@ class LoadJobs:
                 f" {manifests.limit_s(self._plan)} s and are then removed by their TTL"
             )
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._closing.set()
         self._remove()
         for thread in self._threads:
