@@ -7,7 +7,7 @@ words only, so that one experiment file serves every platform.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
@@ -146,7 +146,10 @@ News = Callable[[], Sequence[dict[str, Any]]]
 
 @runtime_checkable
 class Platform(Protocol):
-    """A place where services run. Each method raises PlatformError with a remedy."""
+    """A place where services run. Each method raises PlatformError with a remedy.
+
+    What a platform lacks it leaves out: these methods say "nothing" by default.
+    """
 
     name: str
 
@@ -159,7 +162,7 @@ class Platform(Protocol):
 
         Raises PlatformError naming the run that holds it.
         """
-        ...
+        return nullcontext()
 
     def target(self, service: Service, through: Through, region: str | None) -> Target:
         """The addresses to load."""
@@ -167,11 +170,11 @@ class Platform(Protocol):
 
     def regions(self, service: Service) -> tuple[Region, ...]:
         """Every region the service runs in."""
-        ...
+        return ()
 
     def replicas(self, service: Service) -> tuple[Replica, ...]:
         """Every replica, in all regions, with its health now."""
-        ...
+        return ()
 
     def capabilities(self) -> Mapping[str, str | None]:
         """Fault kind -> None where it can be carried out, else the reason why not."""
@@ -199,11 +202,11 @@ class Platform(Protocol):
 
     def observe(self, service: Service) -> Observation:
         """The platform's own health checks and counters; cheap enough for five times a second."""
-        ...
+        return Observation({})
 
     def news(self, service: Service) -> News | None:
         """What it tells of the service besides, once a second; None: nothing."""
-        ...
+        return None
 
     def handle(self) -> Mapping[str, Any]:
         """What another process needs to speak of the same deployment, as JSON.
@@ -219,30 +222,30 @@ class Platform(Protocol):
 
         It shows what a cut between the two does, which users may never feel.
         """
-        ...
+        return nullcontext()
 
     def weaknesses(self, service: Service, fault: Fault) -> tuple[str, ...]:
         """What the service lacks to survive the fault, seen without trying: it fails as it is."""
-        ...
+        return ()
 
     def notes(self, service: Service) -> tuple[str, ...]:
         """What a plan should show besides: disruption budgets, how the replicas are spread."""
-        ...
+        return ()
 
     def restore(self, service: Service) -> str | None:
         """Put the service back into the shape that the next experiment needs, as an operator would.
 
         What was done, in words; None where nothing had to be.
         """
-        ...
+        return None
 
     def orphaned_heals(self) -> tuple[Heal, ...]:
         """Faults of runs that are gone which the deployment itself remembers, on any machine.
 
         Only for who holds it (`exclusive`): a living run's faults are among them.
         """
-        ...
+        return ()
 
     def leftovers(self) -> tuple[str, ...]:
         """What is still there of any fault, found by looking, in words for the user."""
-        ...
+        return ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,14 +12,10 @@ from harness.errors import CapabilityMissing, PlatformError
 from harness.faults.draw import ANY, Among
 from harness.faults.registry import kinds
 from harness.platform.model import (
-    Crossing,
     Fault,
     Heal,
-    News,
-    Observation,
+    Platform,
     Proof,
-    Region,
-    Replica,
     Target,
     Through,
 )
@@ -32,7 +28,7 @@ TRUST = "set SSL_CERT_FILE to a PEM file with its CA"
 _PORTS = {"http": 80, "https": 443}
 
 
-class Url:
+class Url(Platform):
     """One URL; raises PlatformError at once when it cannot be one.
 
     `ca_file`, `verify`, `http2` and `host` (the Host header) are handed on to the load.
@@ -66,10 +62,6 @@ class Url:
         _reach(self.url + service.health_path, self._ca_file, verify=self._verify)
         yield
 
-    def exclusive(self) -> AbstractContextManager[None]:
-        """Nothing can be broken here, so nobody has to be kept away."""
-        return nullcontext()
-
     def target(
         self, service: Service, through: Through = "service", region: str | None = None
     ) -> Target:
@@ -85,14 +77,6 @@ class Url:
             verify=self._verify,
             environment={"platform": self.name, "url": self.url, "replicas": None},
         )
-
-    def regions(self, service: Service) -> tuple[Region, ...]:
-        """None: a URL does not tell."""
-        return ()
-
-    def replicas(self, service: Service) -> tuple[Replica, ...]:
-        """None: a URL does not tell."""
-        return ()
 
     def capabilities(self) -> Mapping[str, str | None]:
         """Every fault kind is missing, for one reason."""
@@ -113,14 +97,6 @@ class Url:
         """Nothing was broken, nothing is in effect."""
         return Proof(in_effect=False, statement=NO_FAULTS)
 
-    def observe(self, service: Service) -> Observation:
-        """Nothing: a URL does not tell."""
-        return Observation({})
-
-    def news(self, service: Service) -> News | None:
-        """None: a URL does not tell."""
-        return None
-
     def handle(self) -> Mapping[str, Any]:
         """All that was given."""
         return {
@@ -131,32 +107,6 @@ class Url:
             "verify": self._verify,
             "http2": self._http2,
         }
-
-    def crossing(
-        self, service: Service, near: str, far: str
-    ) -> AbstractContextManager[Crossing | None]:
-        """None: nothing is known of its network."""
-        return nullcontext()
-
-    def weaknesses(self, service: Service, fault: Fault) -> tuple[str, ...]:
-        """None: a URL does not tell."""
-        return ()
-
-    def notes(self, service: Service) -> tuple[str, ...]:
-        """Nothing: the plan's targets say it all."""
-        return ()
-
-    def restore(self, service: Service) -> str | None:
-        """None: nothing moves here that would have to be moved back."""
-        return None
-
-    def orphaned_heals(self) -> tuple[Heal, ...]:
-        """Nothing was broken, nothing is remembered."""
-        return ()
-
-    def leftovers(self) -> tuple[str, ...]:
-        """Nothing was broken, nothing is left."""
-        return ()
 
 
 def _checked(url: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import queue
 import time
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Self
 
 import urllib3

@@ -28,8 +28,8 @@ from harness.platform.model import (
     Fault,
     Heal,
     Health,
-    News,
     Observation,
+    Platform,
     Proof,
     Region,
     Replica,
@@ -43,7 +43,7 @@ ROLES: tuple[Literal["active", "standby", "cold"], ...] = ("active", "standby", 
 POLL_S = 0.03
 
 
-class Lab:
+class Lab(Platform):
     """Services as processes in a private network, one lab per `provision`.
 
     `progress` is called with one short line whenever the start has come further.
@@ -204,10 +204,6 @@ class Lab:
 
     # -- the platform's words ------------------------------------------------------------------
 
-    def exclusive(self) -> AbstractContextManager[None]:
-        """A lab belongs to the run that made it."""
-        return nullcontext()
-
     def target(
         self, service: Service, through: Through = "service", region: str | None = None
     ) -> Target:
@@ -335,10 +331,6 @@ class Lab:
         seen = request(self.directory, "observe", service=service.name)
         return Observation(seen["health"], seen["served"] or None)
 
-    def news(self, service: Service) -> News | None:
-        """None: its health checks say it all."""
-        return None
-
     def handle(self) -> Mapping[str, Any]:
         """The directory of the running lab."""
         return {"platform": self.name, "runtime": str(self.directory)}
@@ -354,22 +346,6 @@ class Lab:
         except PlatformError:
             return nullcontext()
         return nullcontext(Crossing(edge, subnet(near).removesuffix(".0.0/16") + ".0.99"))
-
-    def weaknesses(self, service: Service, fault: Fault) -> tuple[str, ...]:
-        """None: what the lab runs is what was asked of it."""
-        return ()
-
-    def notes(self, service: Service) -> tuple[str, ...]:
-        """Nothing: the plan's targets say it all."""
-        return ()
-
-    def restore(self, service: Service) -> str | None:
-        """None: nothing moves here that would have to be moved back."""
-        return None
-
-    def orphaned_heals(self) -> tuple[Heal, ...]:
-        """None: a lab is of this machine, and the ledger knows its faults."""
-        return ()
 
     def leftovers(self) -> tuple[str, ...]:
         """Faults in effect in this lab, and in any that was left running for exploring.
