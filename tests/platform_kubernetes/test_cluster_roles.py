@@ -12,8 +12,8 @@ from harness.chaos import undo
 from harness.chaos.undo import reap
 from harness.faults.model import REBALANCE
 from harness.platform.kubernetes import rbac
-from harness.platform.kubernetes.access import Need
-from harness.platform.kubernetes.faults import BASE, on_cluster
+from harness.platform.kubernetes.access import BASE, Need
+from harness.platform.kubernetes.faults import on_cluster
 from harness.platform.kubernetes.platform import Kubernetes
 from harness.platform.model import Fault
 from tests.platform_kubernetes.fake import FakeApi

@@ -23,6 +23,38 @@ RETRIES = 1
 Need = tuple[str, str, str]
 """API group, resource with its subresource, verb."""
 
+READ: tuple[Need, ...] = (
+    ("", "pods", "list"),
+    ("", "nodes", "list"),
+    ("", "services", "get"),
+    ("", "events", "list"),
+    ("apps", "deployments", "get"),
+    ("apps", "deployments", "list"),
+    ("policy", "poddisruptionbudgets", "list"),
+    ("networking.k8s.io", "ingresses", "list"),
+)
+"""What a plan, a run's timeline and a look for marks read, whatever the fault."""
+
+LEASE: tuple[Need, ...] = (
+    ("", "configmaps", "create"),
+    ("", "configmaps", "get"),
+    ("", "configmaps", "list"),
+    ("", "configmaps", "patch"),
+    ("", "configmaps", "delete"),
+)
+"""What every fault's entry in the cluster takes."""
+
+EXCLUSIVE: tuple[Need, ...] = (
+    ("coordination.k8s.io", "leases", "create"),
+    ("coordination.k8s.io", "leases", "get"),
+    ("coordination.k8s.io", "leases", "update"),
+    ("coordination.k8s.io", "leases", "delete"),
+)
+"""What keeps two runs from breaking one namespace."""
+
+BASE: tuple[Need, ...] = (*READ, *LEASE, *EXCLUSIVE)
+"""What every run takes, whatever it breaks."""
+
 LOAD_NEEDS: tuple[Need, ...] = (
     ("batch", "jobs", "create"),
     ("batch", "jobs", "delete"),

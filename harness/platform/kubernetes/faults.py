@@ -36,42 +36,9 @@ from harness.faults.kinds.scale import Scale
 from harness.faults.model import Arguments, OnKubernetes
 from harness.faults.registry import arguments_of, kinds, nearest
 from harness.platform import envoy
-from harness.platform.kubernetes.access import Need
 from harness.platform.kubernetes.cluster import Cluster, Node, Pod
 from harness.platform.kubernetes.lease import Work
 from harness.platform.model import Fault
-
-READ: tuple[Need, ...] = (
-    ("", "pods", "list"),
-    ("", "nodes", "list"),
-    ("", "services", "get"),
-    ("", "events", "list"),
-    ("apps", "deployments", "get"),
-    ("apps", "deployments", "list"),
-    ("policy", "poddisruptionbudgets", "list"),
-    ("networking.k8s.io", "ingresses", "list"),
-)
-"""What a plan, a run's timeline and a look for marks read, whatever the fault."""
-
-LEASE: tuple[Need, ...] = (
-    ("", "configmaps", "create"),
-    ("", "configmaps", "get"),
-    ("", "configmaps", "list"),
-    ("", "configmaps", "patch"),
-    ("", "configmaps", "delete"),
-)
-"""What every fault's entry in the cluster takes."""
-
-EXCLUSIVE: tuple[Need, ...] = (
-    ("coordination.k8s.io", "leases", "create"),
-    ("coordination.k8s.io", "leases", "get"),
-    ("coordination.k8s.io", "leases", "update"),
-    ("coordination.k8s.io", "leases", "delete"),
-)
-"""What keeps two runs from breaking one namespace."""
-
-BASE: tuple[Need, ...] = (*READ, *LEASE, *EXCLUSIVE)
-"""What every run takes, whatever it breaks."""
 
 ALIKE = ("app", "app.kubernetes.io/name", "app.kubernetes.io/instance")
 """Labels that the pods of one database share, as far as they have them."""
@@ -286,14 +253,10 @@ def _within(address: str, subnet: str) -> bool:
     return ip_address(address) in ip_network(subnet)
 
 
-@_resolves("partition-regions")
+@_resolves("partition-regions", "lose-packets")
 def _partition(kind: str, given: Link, view: View) -> Resolved:
-    return _between_regions(given, view, "cut-between", share=1.0)
-
-
-@_resolves("lose-packets")
-def _lose_packets(kind: str, given: LosePackets, view: View) -> Resolved:
-    return _between_regions(given, view, "cut-between", share=given.share)
+    share = given.share if isinstance(given, LosePackets) else 1.0
+    return _between_regions(given, view, "cut-between", share=share)
 
 
 @_resolves("delay-link")

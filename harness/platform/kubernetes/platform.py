@@ -15,7 +15,7 @@ from harness.errors import CapabilityMissing, PlatformError
 from harness.faults.draw import ANY, Among
 from harness.faults.registry import ignored, kind_of, kinds
 from harness.platform.kubernetes import changes, faults, news
-from harness.platform.kubernetes.access import check_context, require
+from harness.platform.kubernetes.access import BASE, check_context, require
 from harness.platform.kubernetes.cluster import (
     ECOSYSTEM,
     IMAGE,
@@ -339,7 +339,7 @@ class Kubernetes:
         lease = f"harness-{fault_id}"[:50].lower()
         back = changes.inverse(service.name, found.change, lease)
         works = [*found.works, *([undoing(fault.kind, back)] if back else [])]
-        needs = (*faults.BASE, *faults.on_cluster()[fault.kind].all_permissions)
+        needs = (*BASE, *faults.on_cluster()[fault.kind].all_permissions)
         require(self._cluster.api, self._where.namespace, needs, ROLES)
         self._leases.rehearse(works)
         return Heal(

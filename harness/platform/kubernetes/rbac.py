@@ -14,9 +14,9 @@ from typing import Any
 
 import yaml
 
-from harness.platform.kubernetes.access import Need
+from harness.platform.kubernetes.access import BASE, Need
 from harness.platform.kubernetes.cluster import MANAGED, OURS
-from harness.platform.kubernetes.faults import BASE, on_cluster
+from harness.platform.kubernetes.faults import on_cluster
 from harness.platform.kubernetes.lease import AGENT_ACCOUNT, undo_account
 from harness.platform.kubernetes.news import NODE_NEEDS, NODES_NAMESPACE
 
