@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import time
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,8 +17,8 @@ from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
 from harness.errors import HarnessError, UsageError
-from harness.record.redact import redact
 from harness.record.run import RunRecord, check_schema
+from harness.redact import redact, register
 from harness.storage import read_object, write_json
 from harness.units import NANOSECONDS
 
@@ -103,6 +104,8 @@ class Prometheus:
         if token and not (token.isascii() and token.isprintable()):
             raise UsageError(f"{TOKEN_VARIABLE} holds what no header takes", "set it anew")
         user = (unquote(parts.username or ""), unquote(parts.password or ""))
+        pair = b64encode(":".join(user).encode()).decode()
+        register((token or "", user[1], pair))
         return cls(bare, user if any(user) and not token else None, token)
 
     @classmethod

@@ -83,6 +83,9 @@ class RunOptions:
     """Whether a run ends by itself once nothing answers or it fails for certain."""
 
     results: Path | None = None
+    share: bool = False
+    """Whether other users may read the record."""
+
     objectives: tuple[Objective, ...] = ()
     """Judged beside the catalogue's, or instead of those about the same thing."""
 
@@ -185,6 +188,7 @@ class Session:
             self.environment(),
             command=tuple(sys.argv),
             labels=self._labels() | dict(labels or {}),
+            share=self.options.share,
         ) as writer:
             interrupted = self._drive(plan, writer, listen)
         record = RunRecord.load(writer.directory)

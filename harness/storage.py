@@ -38,6 +38,19 @@ def writing(directory: Path) -> Iterator[None]:
         raise RecordError(f"{directory}: cannot write here: {reason}", remedy) from None
 
 
+def make_private(directory: Path, *, share: bool = False) -> None:
+    """Make a new directory that nobody else can read, nor anything in it; with `share` all can."""
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(mode=0o700)
+    if share:
+        directory.chmod(0o755)
+
+
+def file_mode(directory: Path) -> int:
+    """The permissions of a new file: it can be read by those who may read its directory."""
+    return 0o600 | (directory.stat().st_mode & 0o044)
+
+
 def make_directory(directory: Path) -> None:
     """Make it, with those above it, if missing; raises RecordError where that cannot be."""
     with writing(directory):
@@ -61,7 +74,7 @@ def write_atomic(path: Path, text: str) -> None:
         temporary = Path(name)
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                os.fchmod(stream.fileno(), 0o644)
+                os.fchmod(stream.fileno(), file_mode(path.parent))
                 stream.write(text)
                 stream.flush()
                 os.fsync(stream.fileno())

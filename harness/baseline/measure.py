@@ -21,7 +21,7 @@ from harness.baseline.model import (
 from harness.errors import BaselineError
 from harness.load.plan import LoadPlan
 from harness.record import RunRecord
-from harness.record.redact import redact
+from harness.redact import redact
 from harness.stats.quantiles import sectioned_quantile
 from harness.units import NANOSECONDS
 

@@ -23,9 +23,11 @@ from chaoslib.run import RunEventHandler
 from chaoslib.types import Dry, Schedule, Strategy
 
 from harness.chaos.events import take_over_stdout, tell
+from harness.chaos.experiment import learn_document
 from harness.chaos.limits import limit_activities
 from harness.chaos.processes import end_session
-from harness.storage import write_json
+from harness.redact import redact
+from harness.storage import json_text, write_json
 
 ROLLBACKS = "always"
 """Where the file names no strategy: by default a signal would leave the faults where they are."""
@@ -119,6 +121,7 @@ def main(experiment: Path, journal_path: Path, limit_s: float) -> int:
     """Run one experiment; 0 when Chaos Toolkit came to its end, whatever it found."""
     take_over_stdout()
     document = json.loads(experiment.read_text(encoding="utf-8"))
+    learn_document(document)
     tell("chaos_child", what="ready", pid=os.getpid())
     if not sys.stdin.readline():
         return 1
@@ -134,7 +137,8 @@ def main(experiment: Path, journal_path: Path, limit_s: float) -> int:
             schedule=Schedule(continuous_hypothesis_frequency=FREQUENCY_S),
             event_handlers=[_Events(document)],
         )
-        write_json(journal_path, journal, finite=False)
+        plain = json.loads(json_text(journal, finite=False))
+        write_json(journal_path, redact(plain), finite=False)
         tell("chaos_child", what="end", status=journal["status"], deviated=journal["deviated"])
     except ValueError:  # a signal of ours comes back as a handler's ValueError
         if not _ending.is_set():

@@ -6,7 +6,7 @@ import copy
 import difflib
 import importlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from harness.chaos.model import (
     Timeline,
 )
 from harness.errors import CatalogError, ExperimentError
+from harness.redact import learn, learn_environment
 
 EXTENSION = "harness"
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -97,6 +98,7 @@ def load_experiment(
     _configure(path, document, parameters or {})
     _validate(path, document)
     extension = _extension(path, document)
+    learn_document(document)
     method = method_of(path, document, _resolved(path, document))
     timeline = _timeline(path, document, extension.timeline, method)
     return Experiment(
@@ -117,6 +119,26 @@ def load_experiment(
         method=method,
         ordinary=not method.faults and not _own(document),
     )
+
+
+def learn_document(document: Mapping[str, Any]) -> None:
+    """Register what an experiment holds of secrets, its variables of the environment included.
+
+    All that stands under `secrets` is one, and whatever a `type: env` entry names.
+    """
+    secret, settings = document.get("secrets") or {}, document.get("configuration") or {}
+    learn(document)
+    learn({"secret": secret})
+    learn_environment(_variables([secret, settings]))
+
+
+def _variables(value: Any) -> Iterator[str]:
+    """The variables that entries of `type: env` name."""
+    if isinstance(value, dict) and value.get("type") == "env":
+        yield str(value.get("key") or value.get("name"))
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for each in inner:
+        yield from _variables(each)
 
 
 def shortened(experiment: Experiment, before_s: float, after_s: float) -> Experiment:

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from harness.errors import RecordError
 from harness.platform.model import Heal
-from harness.storage import is_held, read_object, write_json, writing
+from harness.storage import is_held, make_private, read_object, write_json, writing
 
 SCHEMA = 1
 _REMEDY = "run `harness reap`, then remove the file by hand"
@@ -56,7 +56,7 @@ class Ledger:
         run = f"{int(time.time())}-{secrets.token_hex(4)}"
         directory = ledger_directory() / run
         with writing(directory.parent):
-            directory.mkdir(parents=True)
+            make_private(directory)
         lock = os.open(directory, os.O_RDONLY)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         try:
@@ -119,7 +119,7 @@ class Ledger:
 
     def _write(self, entry: Entry) -> None:
         with writing(self.directory):  # who undid the intent may have taken the directory along
-            self.directory.mkdir(parents=True, exist_ok=True)
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_json(self._path(entry.fault_id), {"schema": SCHEMA, **asdict(entry)})
 
     def _path(self, fault_id: str) -> Path:

@@ -18,7 +18,7 @@ from harness.errors import Interrupted
 from harness.judge.experiment.execution import activities, judge_steady_state
 from harness.judge.experiment.model import Check
 from harness.judge.model import EXIT_CODES, PRIORITY, Outcome
-from harness.record.redact import redact
+from harness.redact import redact
 from harness.storage import make_directory, read_object, write_atomic
 
 DIRECTORY = "experiments"

@@ -9,12 +9,10 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from harness import prometheus
@@ -37,9 +35,10 @@ from harness.load.driver import LoadDriver
 from harness.platform.model import Target
 from harness.platform.watcher import Watcher
 from harness.record import RunRecord, RunWriter
-from harness.record.redact import redact
+from harness.redact import redact
 from harness.run import Session
-from harness.storage import write_atomic, write_json
+from harness.scratch import scratch
+from harness.storage import json_text, write_atomic, write_json
 from harness.traffic import scenario_environment
 from harness.units import NANOSECONDS
 
@@ -108,11 +107,12 @@ class ExperimentRun:
                 self.session.environment(),
                 command=tuple(sys.argv),
                 labels={"experiment": self.experiment.name},
+                share=self.session.options.share,
             ) as writer,
             Ledger.open() as ledger,
-            tempfile.TemporaryDirectory(prefix="harness-chaos-") as scratch,
+            scratch("chaos") as own_files,
         ):
-            self._writer, self._ledger, self._scratch = writer, ledger, Path(scratch)
+            self._writer, self._ledger, self._scratch = writer, ledger, own_files
             self._keep_plan(plan)
             try:
                 self._drive(plan)
@@ -396,7 +396,8 @@ class ExperimentRun:
 
     def _keep_plan(self, plan: ExperimentPlan) -> None:
         body = {"schema": 1, "experiment": asdict(self.experiment), "plan": asdict(plan)}
-        write_json(self._writer.directory / "plan.json", body, finite=False)
+        plain = json.loads(json_text(body, finite=False))
+        write_json(self._writer.directory / "plan.json", redact(plain), finite=False)
         self._writer.event("chaos", what="plan", detail=[list(hit.targets) for hit in plan.hits])
 
     def _heal_rest(self) -> None:

@@ -19,6 +19,7 @@ from harness import __version__
 from harness.cli.deprecated import renamed
 from harness.errors import EXIT_CODES, HarnessError, Interrupted
 from harness.process import handle_signals, report_defect, silence
+from harness.scratch import sweep
 from harness.units import one_line
 
 COMMANDS = {
@@ -99,6 +100,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def run(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code (see EXIT_CODES) and lets nothing out."""
     handle_signals()
+    sweep()
     result: object
     try:
         result = cli.main(args=argv, standalone_mode=False)

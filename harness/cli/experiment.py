@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.options import PLACE_OPTIONS, PROMETHEUS_OPTION
+from harness.cli.options import PLACE_OPTIONS, PROMETHEUS_OPTION, SHARE
 from harness.cli.options import parameters as parameters_of
 from harness.cli.output import print_json
 from harness.errors import UsageError
@@ -78,6 +78,7 @@ _WHERE = (
         type=click.Path(path_type=Path, file_okay=False),
         help="Where records are kept (default: results/).",
     ),
+    SHARE,
 )
 
 
@@ -108,6 +109,7 @@ def show(name: str, parameters: dict[str, Any]) -> None:
     """What an experiment teaches, what it does and what it expects."""
     from harness.catalog import project_root
     from harness.chaos.experiment import load_experiment
+    from harness.redact import redact
 
     found = load_experiment(name, project_root(), parameters)
     click.echo(f"{found.name}: {found.title}\n")
@@ -130,7 +132,8 @@ def show(name: str, parameters: dict[str, Any]) -> None:
     click.echo(f"expects     {', '.join(f'{key} {value}' for key, value in wanted.items())}")
     settings = found.document.get("configuration") or {}
     if settings:
-        click.echo(f"parameters  {', '.join(f'{key}={value}' for key, value in settings.items())}")
+        shown = ", ".join(f"{key}={value}" for key, value in redact(settings).items())
+        click.echo(f"parameters  {shown}")
 
 
 @group.command("new")

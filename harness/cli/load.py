@@ -17,6 +17,7 @@ from harness.cli.options import (
     RESULTS,
     SCENARIO,
     SEED,
+    SHARE,
     SPACING,
     with_options,
 )
@@ -72,6 +73,7 @@ LOAD_OPTIONS = (
     ),
     MAX_IN_FLIGHT,
     RESULTS,
+    SHARE,
 )
 
 

@@ -195,6 +195,16 @@ RESULTS = click.option(
     help="Where records are kept (default: results/).",
 )
 
+SHARE = click.option("--share", is_flag=True, help="Let other users read the record.")
+ALLOW_TARGET = click.option(
+    "--allow-target",
+    "allow_targets",
+    multiple=True,
+    metavar="HOST",
+    envvar="HARNESS_ALLOW_TARGETS",
+    help="Load this host although the catalogue does not know it; may be given again.",
+)
+
 ARRIVAL_OPTIONS = (
     PROFILE,
     RATE_OPTION,
@@ -251,6 +261,7 @@ DEPLOYMENT_OPTIONS = (
     ),
     MAX_IN_FLIGHT,
     RESULTS,
+    SHARE,
     click.option(
         "--service-commit",
         type=_Revision(),

@@ -7,7 +7,6 @@ like, both sides feel it.
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from harness.git import ask_git, run_git, short_commit
 from harness.platform.program import Program, Running, run_to_end, running
 from harness.record import RunRecord
 from harness.run import RunOptions, Say, make_profile, session
+from harness.scratch import scratch
 from harness.stats.pairs import LEAST_PAIRS, abba_order
 from harness.traffic.model import LoadProfile
 
@@ -96,11 +96,11 @@ def revision_sides(
     if run_git(repository, "status", "--porcelain", "--untracked-files=no"):
         say("changes that are not committed are in neither revision")
     inside = run_git(repository, "rev-parse", "--show-prefix")
-    with tempfile.TemporaryDirectory(prefix="harness-revisions-") as scratch:
+    with scratch("revisions") as trees_in:
         sides = []
         with contextlib.ExitStack() as trees:
             for name, title, commit in zip("AB", (base, head), commits, strict=True):
-                tree = Path(scratch) / name
+                tree = trees_in / name
                 trees.enter_context(_work_tree(repository, tree, commit))
                 program = _program(how.command, tree / inside, service, how)
                 if how.build:
@@ -183,11 +183,11 @@ def _pilot(pairs: Pairs) -> Noise:
     """Short runs of the baseline against itself, kept nowhere."""
     side = pairs.sides[0]
     with (
-        tempfile.TemporaryDirectory(prefix="harness-pilot-") as scratch,
+        scratch("pilot") as own_files,
         _started(side, pairs.logs) as program,
     ):
         url = program.url
-        run = replace(_run(pairs.options.run, side, url), duration_s=PILOT_S, results=Path(scratch))
+        run = replace(_run(pairs.options.run, side, url), duration_s=PILOT_S, results=own_files)
         pairs.say(f"measuring the machine's noise: {PILOT_RUNS} runs of {PILOT_S:g} s")
         records: list[RunRecord] = []
         for at in range(PILOT_RUNS):

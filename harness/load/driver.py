@@ -8,13 +8,13 @@ import selectors
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
+from contextlib import ExitStack
 from typing import Any, Protocol, Self
 
 from harness.errors import PlatformError
 from harness.load.plan import LoadPlan, plan_json
+from harness.scratch import scratch
 
 STOP_S = 30.0
 """How long a child that was told to stop may take before it is killed."""
@@ -60,11 +60,11 @@ class LoadProcess:
         self._environment = environment
         self._buffer = b""
         self._saw_end = False
+        self._files = ExitStack()
         self.ended = False
 
     def __enter__(self) -> Self:
-        self._directory = tempfile.TemporaryDirectory(prefix="harness-load-")
-        directory = Path(self._directory.name)
+        directory = self._files.enter_context(scratch("load"))
         plan = directory / "plan.json"
         plan.touch(mode=0o600)
         plan.write_bytes(plan_json(self._plan))
@@ -80,7 +80,7 @@ class LoadProcess:
                 start_new_session=True,  # Ctrl-C reaches it through us, once
             )
         except OSError as error:
-            self._directory.cleanup()
+            self._files.close()
             raise PlatformError(
                 f"the load child cannot be started: {error}", f"check {command[0]}"
             ) from None
@@ -146,4 +146,4 @@ class LoadProcess:
         for stream in (self._process.stdin, self._process.stdout, self._stderr):
             if stream is not None:
                 stream.close()
-        self._directory.cleanup()
+        self._files.close()

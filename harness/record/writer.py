@@ -16,9 +16,17 @@ from harness.catalog.model import Service
 from harness.errors import Interrupted
 from harness.load.plan import LoadPlan
 from harness.record.environment import HostSampler
-from harness.record.redact import redact
 from harness.record.run import SCHEMA, RunRecord, State
-from harness.storage import hold, plain, sync_directory, write_json, writing
+from harness.redact import learn, redact
+from harness.storage import (
+    file_mode,
+    hold,
+    make_private,
+    plain,
+    sync_directory,
+    write_json,
+    writing,
+)
 from harness.units import NANOSECONDS
 
 _FLUSH_EVERY_S = 1.0
@@ -59,14 +67,16 @@ class RunWriter:
         *,
         command: tuple[str, ...] = (),
         labels: dict[str, str] | None = None,
+        share: bool = False,
     ) -> Self:
-        """Make `root/<service>/<run id>/` in state `running`."""
+        """Make `root/<service>/<run id>/` in state `running`, readable by others with `share`."""
+        learn(list(command))
         now_ns = time.time_ns()
         stamp = datetime.fromtimestamp(now_ns / NANOSECONDS, UTC).strftime("%Y%m%dT%H%M%SZ")
         run_id = f"{stamp}-{secrets.token_hex(2)}"
         directory = Path(root) / service.name / run_id
         with writing(directory.parent):
-            directory.mkdir(parents=True)
+            make_private(directory, share=share)
             sync_directory(directory.parent)
         meta = {
             "schema": SCHEMA,
@@ -76,7 +86,7 @@ class RunWriter:
             "ended_unix_ns": None,
             "pid": os.getpid(),
             "command": redact(list(command)),
-            "labels": labels or {},
+            "labels": redact(labels or {}),
             "seed": plan.profile.seed,
             "start": None,
             "totals": None,
@@ -102,7 +112,7 @@ class RunWriter:
         fields = {key: value for key, value in message.items() if key != "type"}
         if kind == "start":
             self._start_monotonic_ns = message.get("monotonic_ns")
-            self._update(start=fields)
+            self._update(start=redact(fields))
             self._keep_early()
         elif kind == "end":
             totals = message.get("totals")
@@ -155,6 +165,8 @@ class RunWriter:
 
     def _slice(self, message: dict[str, Any]) -> None:
         row = {"worker": message.get("worker", 0), "seq": message.get("seq"), **message["slice"]}
+        if isinstance(name := row.get("endpoint"), str):  # a journey names what it asks for
+            row["endpoint"] = redact(name)
         with writing(self.directory):
             self._slices.write(_line(row))
             self._flush()
@@ -205,7 +217,9 @@ class RunWriter:
 
 
 def _append(path: Path) -> TextIO:
-    return path.open("a", encoding="utf-8", buffering=1 << 16)
+    stream = path.open("a", encoding="utf-8", buffering=1 << 16)
+    os.fchmod(stream.fileno(), file_mode(path.parent))
+    return stream
 
 
 def _line(value: Any) -> str:

@@ -184,7 +184,10 @@ def _engine_model(traffic: TrafficModel) -> dict[str, Any]:
         "journeys": [
             {"name": item.name, "weight": float(item.weight)} for item in traffic.journeys
         ],
-        "feeds": traffic.feeds,
+        "feeds": {
+            name: {key: value for key, value in feed.items() if key != "secret"}
+            for name, feed in traffic.feeds.items()
+        },
     }
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from harness.errors import ScenarioError
+from harness.redact import is_secret_name
 from harness.traffic.model import Request
 
 Check = dict[str, Any]
@@ -130,11 +131,16 @@ def choice(values: Sequence[Any], weights: Sequence[float] | None = None) -> Fee
 
 
 def csv_column(
-    path: str | Path, column: str, order: Literal["random", "sequence"] = "random"
+    path: str | Path,
+    column: str,
+    order: Literal["random", "sequence"] = "random",
+    *,
+    secret: bool | None = None,
 ) -> Feed:
     """The values of one column of a CSV file with a header line, at random or in turn.
 
-    A relative `path` is looked for beside the calling scenario. Raises ScenarioError when the
+    A relative `path` is looked for beside the calling scenario. Values of a `secret` column (by
+    default one whose name speaks of a secret) stand in no record. Raises ScenarioError when the
     file, the column or the values are missing.
     """
     caller = sys._getframe(1).f_globals.get("__file__", "")  # noqa: SLF001 - as warnings do
@@ -157,7 +163,9 @@ def csv_column(
         raise ScenarioError(f"{path}: {error}", "the feed needs a CSV file in UTF-8") from None
     if not values:
         raise ScenarioError(f"{path}: column {column!r} is empty", "add a row")
-    return choice(values) if order == "random" else {"kind": "cycle", "values": values}
+    feed = choice(values) if order == "random" else {"kind": "cycle", "values": values}
+    hidden = is_secret_name(column) if secret is None else secret
+    return feed | {"secret": True} if hidden else feed
 
 
 def journey(*, weight: float = 1.0, name: str | None = None) -> Callable[[F], F]:

@@ -63,6 +63,9 @@ class TrafficModel:
     journeys_digest: str | None = None
     """Of the code that the journeys run; None without journeys, and in records of old."""
 
+    variables: tuple[str, ...] = ()
+    """Of the environment, which the file reads when it is imported: their values are secrets."""
+
 
 @dataclass(frozen=True, slots=True)
 class Segment:

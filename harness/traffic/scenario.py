@@ -14,13 +14,16 @@ import os
 import subprocess
 import sys
 import traceback
-from dataclasses import asdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from harness.catalog import load_catalog
 from harness.catalog.model import Service
 from harness.errors import HarnessError, ScenarioError
+from harness.redact import learn, learn_environment, redact
 from harness.traffic.build import model_of
 from harness.traffic.model import TrafficModel
 from harness.typed import adapter
@@ -93,6 +96,7 @@ def service_asked() -> Service:
 def load_model(service: Service, scenario: str | None, root: Path) -> TrafficModel:
     """The checked traffic model of a service, read in a child process.
 
+    What it holds of secrets is registered (see `harness.redact`) and in no endpoint's name.
     Raises ScenarioError naming file, line and remedy.
     """
     path = scenario_file(service, scenario, root)
@@ -125,7 +129,16 @@ def load_model(service: Service, scenario: str | None, root: Path) -> TrafficMod
             f"{path}: its service is {model.service!r}, not {service.name!r}",
             "name a scenario of that service",
         )
-    return model
+    return _without_secrets(model, service)
+
+
+def _without_secrets(model: TrafficModel, service: Service) -> TrafficModel:
+    public = (json.dumps(asdict(service)),)
+    learn(asdict(model), public)
+    learn_environment(model.variables, public)
+    requests = tuple(replace(each, name=redact(each.name)) for each in model.requests)
+    audit = model.audit and replace(model.audit, write=redact(model.audit.write))
+    return replace(model, requests=requests, audit=audit)
 
 
 def _last_json(text: str) -> dict[str, Any] | None:
@@ -177,7 +190,34 @@ def import_user(path: Path) -> type[Any]:
 
 def describe(path: Path) -> TrafficModel:
     """Import a scenario into this process and check it."""
-    return model_of(import_user(path), str(path), path.stem)
+    with _variables_read(path.resolve().parent) as names:
+        user = import_user(path)
+    return replace(model_of(user, str(path), path.stem), variables=tuple(sorted(names)))
+
+
+@contextmanager
+def _variables_read(directory: Path) -> Iterator[set[str]]:
+    """The variables of the environment that code of a directory reads meanwhile."""
+    names: set[str] = set()
+    usual = type(os.environ)
+
+    class Watched(usual):  # type: ignore[misc,valid-type]
+        """The same environment; it notes who asks for what."""
+
+        def __getitem__(self, key: str) -> str:
+            frame = sys._getframe(1)  # noqa: SLF001 - as warnings do
+            while frame.f_back and frame.f_globals.get("__name__") in {"os", "collections.abc"}:
+                frame = frame.f_back
+            elsewhere = Path(frame.f_code.co_filename).parent != directory
+            value: str = super().__getitem__(key)
+            names.update(() if elsewhere else (key,))
+            return value
+
+    os.environ.__class__ = Watched
+    try:
+        yield names
+    finally:
+        os.environ.__class__ = usual
 
 
 def _import_error(path: Path, error: BaseException) -> ScenarioError:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import PlatformError
-from harness.platform.lab.runtime import root
+from harness.scratch import private_root
 
 
 def test_a_link_is_never_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -17,4 +17,4 @@ def test_a_link_is_never_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (tmp_path / f"harness-{os.getuid()}").symlink_to(tmp_path / "other")
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     with pytest.raises(PlatformError, match="no directory"):
-        root()
+        private_root()

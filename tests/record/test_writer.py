@@ -14,7 +14,7 @@ import pytest
 
 from harness.errors import Interrupted, RecordError
 from harness.record import RunRecord, RunWriter, capture_environment, list_runs, write_atomic
-from harness.record.redact import REDACTED, redact
+from harness.redact import REDACTED, redact
 from tests.record.synthetic import START_NS, Made, messages, plan, record, service
 
 

@@ -13,6 +13,7 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 
 from harness.errors import PlatformError, UsageError
+from harness.scratch import process_scratch
 
 TIMEOUT_S = (5.0, 10.0)
 """To connect, and between two bytes of an answer."""
@@ -90,6 +91,7 @@ def connect(context: str | None = None, kubeconfig: Path | None = None) -> clien
                 str(kubeconfig) if kubeconfig else None,
                 context=context,
                 client_configuration=settings,
+                temp_file_path=str(process_scratch()),  # a client's key
             )
     except Exception as problem:  # noqa: BLE001 - whatever the file and its plug-ins make of it
         wanted = f"context {context!r}" if context else "the current context"

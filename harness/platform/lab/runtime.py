@@ -8,10 +8,8 @@ import os
 import secrets
 import shutil
 import signal
-import stat
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,27 +19,10 @@ from typing import Any
 from harness.errors import Gone, PlatformError
 from harness.platform.lab import namespace
 from harness.platform.lab.control import request, supervisor_pid
+from harness.scratch import private_root
 
 STOP_TIMEOUT_S = 10.0
 START_TIMEOUT_S = 15.0
-
-
-def root() -> Path:
-    """The directory that holds this user's labs, readable by nobody else."""
-    base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
-    path = Path(base) / f"harness-{os.getuid()}"
-    try:
-        path.mkdir(mode=0o700, exist_ok=True)
-        found = path.lstat()
-    except OSError as problem:
-        raise PlatformError(
-            f"lab: {path}: {problem.strerror}", "set XDG_RUNTIME_DIR to a directory of yours"
-        ) from None
-    if not stat.S_ISDIR(found.st_mode):  # a link leads into somebody else's directory
-        raise PlatformError(f"lab: {path} is no directory", "set XDG_RUNTIME_DIR")
-    if found.st_uid != os.getuid():
-        raise PlatformError(f"lab: {path} belongs to another user", "set XDG_RUNTIME_DIR")
-    return path
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +45,7 @@ class Running:
 def new_runtime() -> Path:
     """An empty directory for one more lab; those of dead ones are removed on the way."""
     running()
-    path = root() / f"lab-{secrets.token_hex(4)}"
+    path = private_root() / f"lab-{secrets.token_hex(4)}"
     (path / "logs").mkdir(parents=True, mode=0o700)
     return path
 
@@ -148,7 +129,7 @@ def remains(lab: Running) -> tuple[str, ...]:
 def running() -> tuple[Running, ...]:
     """Every lab of this user that answers; directories of dead ones are removed."""
     found = []
-    for path in sorted(root().glob("lab-*")):
+    for path in sorted(private_root().glob("lab-*")):
         try:
             found.append(find(path))
         except Gone:
