@@ -14,16 +14,12 @@ from harness.catalog.model import Service
 from harness.load.driver import LoadProcess
 from harness.load.kubernetes.driver import LoadJobs
 from harness.load.kubernetes.options import JobOptions
-from harness.platform.kubernetes.access import check_context
-from harness.platform.kubernetes.cluster import (
-    Cluster,
-    check_namespace,
-    refuse_production_names,
-)
+from harness.platform.kubernetes.access import check_context, context_names
+from harness.platform.kubernetes.cluster import Cluster, check_namespace
 from harness.platform.model import Target
 from harness.platform.url import Url
 from harness.record import check_writable
-from harness.run import RunOptions, Session, make_profile
+from harness.run import RunOptions, Session, guard, make_profile
 from harness.traffic import load_model, to_engine
 
 if TYPE_CHECKING:
@@ -41,6 +37,12 @@ class Place:
     jobs: JobOptions | None
     context: str | None = None
     kubeconfig: Path | None = None
+
+    @property
+    def names(self) -> tuple[str | None, ...]:
+        """What it is called: namespaces, the context and its cluster."""
+        jobs = self.jobs.namespace if self.jobs else None
+        return (self.namespace, jobs, *context_names(self.context, self.kubeconfig))
 
 
 class _Named(Url):
@@ -61,10 +63,10 @@ def cluster_session(
     """
     root = project_root()
     service = load_catalog(root / "services").service(options.service)
+    check_namespace(place.namespace)
+    guard(options, service, options.target, place.names)
     traffic = load_model(service, options.scenario, root)
     to_engine(traffic, make_profile(options))
-    check_namespace(place.namespace)
-    refuse_production(service, place, production=options.production)
     results = options.results or root / "results"
     check_writable(results)
     cluster = Cluster(
@@ -81,12 +83,6 @@ def cluster_session(
         yield Session(options, service, traffic, platform, target, root, results, load), api
     finally:
         api.close()
-
-
-def refuse_production(service: Service, place: Place, *, production: bool) -> None:
-    """Raise UsageError where production is meant, by the catalogue or by its name, unsaid."""
-    names = (place.namespace, place.jobs.namespace if place.jobs else None, place.context)
-    refuse_production_names(service, names, production=production)
 
 
 def service_target(

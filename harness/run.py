@@ -20,6 +20,7 @@ from harness.catalog.model import Environment, Objective, Service
 from harness.catalog.short_form import check_endpoints, with_objectives
 from harness.drive import Drive, Message
 from harness.errors import Interrupted, UsageError
+from harness.guard import check_place
 from harness.judge import Verdict, judge
 from harness.judge.early_end import EarlyEnd
 from harness.load.connections import connections_for
@@ -28,6 +29,7 @@ from harness.load.plan import LoadPlan
 from harness.platform import Behaviour, LabOptions, make_platform
 from harness.platform.lab.options import REGIONS
 from harness.platform.model import Platform, Target, Through
+from harness.platform.url import Url
 from harness.platform.watcher import Watcher
 from harness.prometheus import Prometheus
 from harness.record import RunRecord, RunWriter, capture_environment, check_writable
@@ -45,6 +47,18 @@ USUAL_BEHAVIOUR: Mapping[str, Mapping[str, Any]] = {
 As fast as it can, it answers within a millisecond, and the scheduler's noise is larger than any
 change a gate is asked about; a service that talks to a database takes tens of them.
 """
+
+
+TAKEN_BY: Mapping[str, tuple[str, ...]] = {
+    "behaviour": ("the lab",),
+    "replicas": ("the lab",),
+    "region": ("the lab", "a cluster"),
+    "through": ("the lab", "a cluster"),
+    "namespace": ("a cluster",),
+    "context": ("a cluster",),
+    "kubeconfig": ("a cluster",),
+}
+"""Options that do not mean something everywhere: where they do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +90,9 @@ class RunOptions:
     connections: int | None = None
     max_in_flight: int | None = None
     production: bool = False
+    allow_targets: tuple[str, ...] = ()
+    """Hosts outside the catalogue that are meant (see `harness.guard`)."""
+
     prometheus: str | None = None
     """Where a Prometheus is asked, after each run, what the service says of itself."""
 
@@ -223,14 +240,15 @@ def session(options: RunOptions, say: Say = lambda text: None) -> Iterator[Sessi
     """
     root = project_root()
     service = load_catalog(root / "services").service(options.service)
+    # A profile that cannot be is told before anything starts, a forbidden place before any code.
+    profile = make_profile(options)
+    platform = make_named_platform(options, service, say)
     traffic = load_model(service, options.scenario, root)
     service = with_objectives(service, options.objectives)
     if not traffic.journeys:  # a journey names its endpoints as it goes
         check_endpoints(options.objectives, [request.name for request in traffic.requests])
     server = Prometheus.at(options.prometheus)
-    # A profile that cannot be, or does not go with the traffic, is told before anything starts.
-    to_engine(traffic, make_profile(options))
-    platform = make_named_platform(options, service, say)
+    to_engine(traffic, profile)
     results = options.results or root / "results"
     check_writable(results)
     with platform.provision(service):
@@ -239,19 +257,22 @@ def session(options: RunOptions, say: Say = lambda text: None) -> Iterator[Sessi
 
 
 def make_named_platform(options: RunOptions, service: Service, say: Say) -> Platform:
-    """The platform that was named: a URL, an environment of the catalogue, or the lab."""
-    url = options.target
+    """The platform that was named: a URL, an environment of the catalogue, a cluster or the lab.
+
+    Raises UsageError for a place that is not to be touched, and for options without meaning there.
+    """
     if options.platform == "kubernetes":
         return _cluster(options, service, say)
+    url = options.target
     if options.environment is not None:
         if url is not None:
             raise UsageError("--target and --environment exclude each other", "name one of them")
         url = _environment(options.environment, service).base_url
     if url is not None:
-        if options.behaviour:
-            raise UsageError("--behaviour is for the lab, not for a URL", "leave it out")
-        _refuse_production(options, service, url)
+        _refuse_ignored(options, "a URL")
+        guard(options, service, url)
         return make_platform("url", url=url, progress=say)
+    _refuse_ignored(options, "the lab")
     usual = {
         "regions": _regions(options),
         "replicas": options.replicas,
@@ -264,17 +285,18 @@ def make_named_platform(options: RunOptions, service: Service, say: Say) -> Plat
 
 def _cluster(options: RunOptions, service: Service, say: Say) -> Platform:
     """The namespace that was named, or that of the named environment, of a cluster."""
-    if options.behaviour:
-        raise UsageError("--behaviour is for the lab, not for a cluster", "leave it out")
+    from harness.platform.kubernetes.access import context_names  # noqa: PLC0415 - slow
+
+    _refuse_ignored(options, "a cluster")
     namespace = options.namespace
-    if namespace is None and options.environment is not None:
+    if options.environment is not None:
+        if namespace is not None:
+            raise UsageError("--namespace and --environment exclude each other", "name one of them")
         namespace = _environment(options.environment, service).namespace
     if namespace is None:
         raise UsageError("no namespace was named", "add --namespace, e.g. codai-staging")
-    from harness.platform.kubernetes.cluster import refuse_production_names  # noqa: PLC0415 - slow
-
-    names = (namespace, options.context)
-    refuse_production_names(service, names, production=options.production)
+    names = (namespace, *context_names(options.context, options.kubeconfig))
+    guard(options, service, options.target, names)
     where = {
         "namespace": namespace,
         "context": options.context,
@@ -282,6 +304,31 @@ def _cluster(options: RunOptions, service: Service, say: Say) -> Platform:
         "url": options.target,
     }
     return make_platform("kubernetes", where=where, progress=say)
+
+
+def guard(
+    options: RunOptions,
+    service: Service,
+    url: str | None,
+    names: Sequence[str | None] = (),
+) -> None:
+    """Raise UsageError where these are not to be touched (see `harness.guard.check_place`)."""
+    check_place(
+        [service, *load_catalog().services()],
+        urls=() if url is None else (Url(url).url,),
+        names=names,
+        production=options.production,
+        allowed=options.allow_targets,
+    )
+
+
+def _refuse_ignored(options: RunOptions, place: str) -> None:
+    usual = RunOptions(options.service)
+    for name, places in TAKEN_BY.items():
+        if place not in places and getattr(options, name) != getattr(usual, name):
+            raise UsageError(
+                f"--{name} is for {' and '.join(places)}, not for {place}", "leave it out"
+            )
 
 
 def _behaviour(options: RunOptions) -> dict[str, Any]:
@@ -312,12 +359,3 @@ def _environment(name: str, service: Service) -> Environment:
             return environment
     known = ", ".join(environment.name for environment in service.environments)
     raise UsageError(f"{service.name} has no environment {name!r}", f"it has {known}")
-
-
-def _refuse_production(options: RunOptions, service: Service, url: str) -> None:
-    for environment in service.environments:
-        same = url.rstrip("/").startswith(environment.base_url.rstrip("/"))
-        if environment.production and same and not options.production:
-            raise UsageError(
-                f"{url} is production of {service.name}", "add --production if that is meant"
-            )

@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.catalog.model import Environment, Objective, Route, Service
+from harness.catalog.production import is_production_name
 from harness.errors import CatalogError
 
 if TYPE_CHECKING:
     from harness.catalog.documents import Document, ServiceDocument, SloDocument, TargetDocument
-
-PRODUCTION = frozenset({"production", "prod"})
-"""Environments that are production whether their file says so or not."""
 
 
 def project_root() -> Path:
@@ -137,7 +135,7 @@ def _service(
         regions=tuple(spec.regions),
         environments=tuple(
             # A forgotten word must not open production: its name says enough.
-            Environment(e.name, e.baseUrl, e.namespace, e.production or e.name in PRODUCTION)
+            Environment(e.name, e.baseUrl, e.namespace, e.production or is_production_name(e.name))
             for e in spec.environments
         ),
         objectives=objectives,

@@ -270,7 +270,7 @@ def run(
         check(found)
         if not as_json:
             print_plan(experiment, found)
-        confirm(found, yes=yes)
+        confirm(found.service, found.platform, "break it", yes=yes)
         progress = Progress(experiment)
         record = ExperimentRun(ready, experiment, progress.hear).run(found)
         verdict = judge_experiment(record)
@@ -303,18 +303,16 @@ def _run_plain(experiment: Experiment, results: Path | None, *, as_json: bool) -
     return verdict.exit_code
 
 
-def confirm(plan: ExperimentPlan, *, yes: bool) -> None:
+def confirm(service: str, platform: str, purpose: str, *, yes: bool) -> None:
     """Ask for the service's name before anything but the lab is broken.
 
     Raises UsageError when the answer is another word, or nobody is there to be asked.
     """
-    if plan.platform == "lab" or yes:
-        return
-    if not sys.stdin.isatty():
-        raise UsageError(f"{plan.platform} would be hit and nobody can be asked", "add --yes")
-    word = click.prompt(f"type {plan.service} to break it on {plan.platform}", err=True)
-    if word != plan.service:
-        raise UsageError(f"{word!r} is not {plan.service}", "nothing was touched")
+    from harness import guard
+
+    if platform != "lab" and not yes:
+        unasked = UsageError(f"{platform} would be hit and nobody can be asked", "add --yes")
+        guard.confirm(service, f"type {service} to {purpose} on {platform}", unasked)
 
 
 def print_plan(experiment: Experiment, plan: ExperimentPlan) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.experiment import run_options_of, where_options
+from harness.cli.experiment import confirm, run_options_of, where_options
 from harness.cli.options import PROMETHEUS_OPTION
 from harness.cli.options import parameters as parameters_of
 from harness.cli.output import print_json
@@ -100,7 +100,7 @@ def command(
         baselines=baselines,
         accept=accept,
     )
-    confirm(options.run.service, options.run.platform, yes=yes)
+    confirm(options.run.service, options.run.platform, "hold a game day for it", yes=yes)
     progress = Progress()
     listener = Listener(progress.say, progress.begin, progress.hear, progress.end, write_gameday)
     day, directory = run_gameday(options, listener)
@@ -111,22 +111,6 @@ def command(
         print_gameday(day, sys.stdout)
         click.echo(f"report  {directory / 'report.html'}")
     return day.exit_code
-
-
-def confirm(service: str, platform: str, *, yes: bool) -> None:
-    """Ask for the service's name before anything but the lab is broken.
-
-    Raises UsageError when the answer is another word, or nobody is there to be asked.
-    """
-    from harness.errors import UsageError
-
-    if platform == "lab" or yes:
-        return
-    if not sys.stdin.isatty():
-        raise UsageError(f"{platform} would be hit and nobody can be asked", "add --yes")
-    word = click.prompt(f"type {service} to hold a game day for it on {platform}", err=True)
-    if word != service:
-        raise UsageError(f"{word!r} is not {service}", "nothing was touched")
 
 
 class Progress:

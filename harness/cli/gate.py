@@ -302,9 +302,10 @@ def _make_command() -> str:
         # Later gates with the same seed would repeat the baseline's arrivals.
         if name in {"count", "seed", "objectives"}:
             continue
-        words.append(option.opts[0])
-        if not option.is_flag:
-            words.append(json.dumps(value) if isinstance(value, dict) else f"{value}")
+        for each in value if isinstance(value, tuple) else (value,):
+            words.append(option.opts[0])
+            if not option.is_flag:
+                words.append(json.dumps(each) if isinstance(each, dict) else f"{each}")
     return shlex.join([*words, "--runs", "10"])
 
 

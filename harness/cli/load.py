@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from harness.cli.options import (
+    ALLOW_TARGET,
     DURATION,
     DURATION_OPTION,
     EARLY_END_OPTION,
@@ -41,6 +42,7 @@ PLACE_OPTIONS = (
     click.option("--load-namespace", help="Where the load Jobs go (default: --namespace)."),
     click.option("--target", metavar="URL", help="Drive this URL instead of the Service."),
     click.option("--production", is_flag=True, help="Confirm that production is meant."),
+    ALLOW_TARGET,
     click.option("--image", default="codai-harness:dev", show_default=True, help="Of the pods."),
     click.option(
         "--workers",

@@ -217,12 +217,14 @@ ARRIVAL_OPTIONS = (
 )
 """When requests are due, for every command that does not choose that itself."""
 
+
 DEPLOYMENT_OPTIONS = (
     SCENARIO,
     *PLACE_OPTIONS,
     click.option("--target", metavar="URL", help="Drive this URL instead of the lab."),
     click.option("--environment", help="Drive an environment named in the catalogue."),
     click.option("--production", is_flag=True, help="Confirm that production is meant."),
+    ALLOW_TARGET,
     click.option(
         "--through",
         type=click.Choice(["service", "edge", "global"]),

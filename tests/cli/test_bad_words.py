@@ -23,7 +23,11 @@ CASES = [
     ("perf memorai --scenario nope", "no scenario 'nope'"),
     ("perf memorai --target 127.0.0.1:1", "no scheme"),
     ("perf memorai --target http://127.0.0.1:1", "nothing accepts connections"),
-    ("perf memorai --target http://no-such-host.invalid", "does not resolve"),
+    ("perf memorai --target http://no-such-host.invalid", "add --allow-target no-such-host"),
+    (
+        "perf memorai --target http://no-such-host.invalid --allow-target no-such-host.invalid",
+        "does not resolve",
+    ),
     ("perf memorai --environment nope", "it has development, staging, production"),
     ("perf memorai --environment production", "add --production"),
     ("perf memorai --target http://a --environment staging", "exclude each other"),

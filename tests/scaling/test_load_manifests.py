@@ -12,7 +12,6 @@ import pytest
 import yaml
 
 from harness.errors import HarnessError
-from harness.in_cluster import Place, refuse_production
 from harness.load.kubernetes import manifests
 from harness.load.kubernetes.options import JobOptions
 from harness.load.plan import LoadPlan
@@ -126,20 +125,6 @@ def test_what_cannot_be_chosen_is_told(fields: dict[str, str], says: str) -> Non
     """With an example of what can."""
     with pytest.raises(HarnessError, match=says):
         JobOptions(**fields)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("space", "context"),
-    [("codai-production", None), ("my-prod", None), ("staging", "arn:aws:eks/prod")],
-)
-def test_production_needs_its_word(space: str, context: str | None) -> None:
-    """By the catalogue's namespace or by a name that says it."""
-    place = Place(space, JobOptions("load"), context)
-    service = synthetic.service()
-    with pytest.raises(HarnessError, match="--production"):
-        refuse_production(service, place, production=False)
-    refuse_production(service, place, production=True)
-    refuse_production(service, Place("products", JobOptions("load")), production=False)
 
 
 def test_the_shipped_roles_are_what_is_checked_before_acting() -> None:

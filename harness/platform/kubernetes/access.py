@@ -102,6 +102,22 @@ def connect(context: str | None = None, kubeconfig: Path | None = None) -> clien
     return client.ApiClient(settings)
 
 
+def context_names(context: str | None, kubeconfig: Path | None) -> tuple[str, ...]:
+    """What the kubeconfig calls the place that `connect` would take: the context and its cluster.
+
+    Empty within a cluster, and where the file cannot be read: `connect` says why.
+    """
+    if _inside(context, kubeconfig):
+        return ()
+    try:
+        file = str(kubeconfig) if kubeconfig else None
+        contexts, current = config.list_kube_config_contexts(file)
+        chosen = current if context is None else next(c for c in contexts if c["name"] == context)
+        return str(chosen["name"]), str(chosen["context"]["cluster"])
+    except Exception:  # noqa: BLE001 - whatever the library makes of the file
+        return () if context is None else (context,)
+
+
 def _inside(context: str | None, kubeconfig: Path | None) -> bool:
     token = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
     return context is None and kubeconfig is None and token.is_file()

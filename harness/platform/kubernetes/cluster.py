@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -35,7 +35,6 @@ ENVOYS = ("envoy", "istio-proxy", "consul-dataplane")
 FORBIDDEN = 403
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_PRODUCTION = re.compile(r"(^|[-_./:@])prod(uction)?($|[-_./:@])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,20 +218,6 @@ def check_namespace(name: str) -> None:
         raise UsageError(
             f"namespace {name} belongs to the cluster itself", "name the service's own namespace"
         )
-
-
-def refuse_production_names(
-    service: Service, names: Iterable[str | None], *, production: bool
-) -> None:
-    """Raise UsageError where production is meant, by the catalogue or by a name, and unsaid."""
-    if production:
-        return
-    listed = {each.namespace for each in service.environments if each.production}
-    for name in names:
-        if name and (name in listed or _PRODUCTION.search(name.lower())):
-            raise UsageError(
-                f"{name} is production of {service.name}", "add --production if that is meant"
-            )
 
 
 def _port(found: Any, service: Service) -> int:
