@@ -59,7 +59,7 @@ FIGURES: dict[str, tuple[str, Callable[[], None]]] = {
     "gates": ("6e. Statistics: the time of a gate", gates.main),
     "interleaved": (
         "6f. Statistics: the gate on interleaved pairs",
-        lambda: interleaved.main(300),
+        lambda: interleaved.main(200),
     ),
 }
 

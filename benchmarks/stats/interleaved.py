@@ -161,5 +161,5 @@ def main(gates: int) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("gates", nargs="?", type=int, default=300)
+    parser.add_argument("gates", nargs="?", type=int, default=200)
     main(parser.parse_args().gates)

@@ -66,14 +66,17 @@ def partition_at(y: Floats, penalty: float, least: int, places: Indices) -> Indi
     """`partition` with steps at some of `places` only, O(places^2)."""
     sums = np.concatenate([[0.0], np.cumsum(y - y.mean())])
     edges = np.array([0, *places, len(y)])
+    fitting = np.searchsorted(edges, edges - least, side="right")
     at = sums[edges]
     best = np.full(len(edges), np.inf)
     best[0] = 0.0
     last = np.zeros(len(edges), dtype=np.int64)
     for end in range(1, len(edges)):
-        size = edges[end] - edges[:end]
-        gap = at[end] - at[:end]
-        cost = np.where(size >= least, best[:end] - gap * gap / size, np.inf)
+        starts = fitting[end]
+        gap = at[end] - at[:starts]
+        gap *= gap
+        gap /= edges[end] - edges[:starts]
+        cost = best[:starts] - gap
         choice = int(cost.argmin())
         best[end], last[end] = cost[choice] + penalty, choice
     found: Indices = []
@@ -157,6 +160,8 @@ def permuted_blocks(y: Floats, length: int, times: int, random: np.random.Genera
     Each copy starts its blocks at an offset of its own (the series taken as a circle).
     """
     n = len(y)
+    if length == 1:
+        return random.permuted(np.tile(y, (times, 1)), axis=1)
     blocks = -(-n // length)
     offset = random.integers(n, size=(times, 1))
     order = np.argsort(random.random((times, blocks)), axis=1)
