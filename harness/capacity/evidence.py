@@ -38,6 +38,12 @@ CLEAN_END = 0.3
 
 CLEAN_END_S = 3
 
+LEAST_GROWTH_S = 5
+LEAST_GROWTH = 0.05
+GROWTH_R2 = 0.9
+"""Seconds of a step, seconds of wait that each adds, and how straight the wait must grow, to read
+from it how fast the service is."""
+
 LOST_SHARE = 2.0
 """Times its limit that a share must exceed, were the rest of the hold clean, to end a step early
 (as for a sustained miss in `harness.stats.shares`)."""
@@ -206,6 +212,23 @@ def refused_blocks(observation: Observation) -> int:
     refused = observation.refused > REFUSED_SECOND * np.maximum(observation.offered, 1)
     begins = np.flatnonzero(refused[1:] & ~refused[:-1])
     return len(begins)
+
+
+def served_rate(observation: Observation) -> float | None:
+    """The rate at which an overloaded service works off its queue, None where none grows.
+
+    In each second the wait grows by what arrives in it beyond what is served in it (a fluid queue):
+    by rate / served - 1 seconds.
+    """
+    medians = observation.medians
+    seconds = np.arange(len(medians))
+    if len(medians) < LEAST_GROWTH_S or not np.isfinite(medians).all() or not np.ptp(medians):
+        return None
+    slope = float(np.polyfit(seconds, medians, 1)[0])
+    straight = float(np.corrcoef(seconds, medians)[0, 1]) ** 2
+    if slope < LEAST_GROWTH or straight < GROWTH_R2:
+        return None
+    return observation.rate / (1 + slope)
 
 
 def lost_for_certain(limits: Sequence[Limit], bad: Counts, offered: Counts, hold_s: float) -> bool:

@@ -28,6 +28,9 @@ RAMP_S = 2.0
 
 RAMP_FROM = 0.25
 
+REFUSALS = ("check", "reset", "eof")
+"""Errors besides those of a status that a service at work causes: nobody is late, nobody away."""
+
 WAIT_S = 0.001
 """A wait for a connection from which the concurrency is not the service's alone."""
 
@@ -158,11 +161,11 @@ def observation_of(
 
 
 def _refused(record: RunRecord) -> NDArray[np.int64]:
-    """Requests per second that were answered with an error, i64[seconds]; no time ran out."""
+    """Requests per second that the service itself turned away, i64[seconds]."""
     due = record.series("due")
-    late = [count for kind, count in due.errors.items() if "timeout" in kind]
-    result: NDArray[np.int64] = due.failed - np.sum(late, axis=0, dtype=np.int64)
-    return np.maximum(result, 0)
+    away = [n for kind, n in due.errors.items() if kind.startswith("status_") or kind in REFUSALS]
+    result: NDArray[np.int64] = np.sum([np.zeros_like(due.failed), *away], axis=0, dtype=np.int64)
+    return result
 
 
 def _trouble(verdict: Verdict) -> str | None:

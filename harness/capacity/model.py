@@ -15,17 +15,22 @@ Purpose = Literal["search", "recovery", "confirm", "recheck", "calm"]
 
 FindingKind = Literal[
     "cold start", "scaling", "unsteady", "stalls", "refusals", "quota", "no recovery",
-    "slow recovery", "not about rate", "generator", "time",
+    "slow recovery", "not about rate", "generator", "time", "no answer",
 ]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """How to search: rates in requests/s, times in seconds, `tolerance` as a ratio."""
+    """How to search: rates in requests/s, times in seconds, `tolerance` as a ratio.
+
+    `hold_s` is the least hold of a step; `confirm_s` of the one that confirms, long beside the
+    bursts of a queue near its capacity.
+    """
 
     start: float = 500.0
     max_rate: float = 100_000.0
     hold_s: float = 10.0
+    confirm_s: float = 40.0
     tolerance: float = 0.1
     budget_s: float = 900.0
 

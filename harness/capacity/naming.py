@@ -25,6 +25,14 @@ CALM = 0.75
 NEARLY_CALM = 0.92
 """Of the capacity: below it a queue moves the level of a whole run by no more than about 2 %."""
 
+NOT_FAR_ABOVE = 1.25
+"""Of the capacity: up to it a queue grows by no more than a quarter of a second in each second."""
+
+JUMP_S = 0.5
+JUMP_FACTOR = 5.0
+"""From one second to the next the median latency rises by so much, and to so many times what it
+was, only where nothing is served meanwhile (then it grows by a second in each second)."""
+
 UNSTEADY = 2
 """Overturned outcomes from which the service, not chance, is unsteady."""
 
@@ -46,6 +54,9 @@ SIGMAS = 2.5
 """Standard errors of no correlation (Bartlett 1946: the root of 1/n) that neighbouring seconds
 must be correlated by."""
 
+DOUBT_SIGMAS = 0.25
+"""The same to look longer: a fifth of the steady services, nearly all that move."""
+
 CHANCE_LEVEL = 0.01
 """Probability that levels scatter so much by the chance of single requests (chi-square)."""
 
@@ -55,6 +66,9 @@ LEAST_RUNS = 3
 
 CLEAN_BEGIN_S = 3
 """Seconds without a refusal before refusals that last: something was used up."""
+
+USED_UP_CHANCE = 1e-4
+"""Probability, were refusals spread evenly, of such a begin: below it it is no chance."""
 
 Seen = Sequence[tuple[Step, Observation]]
 Findings = dict[str, Finding]
@@ -95,7 +109,9 @@ def wander(seen: Seen, low: float | None) -> float:
     only rises with the rate (isotonic regression) leaves over.
     """
     held = [(s, o) for s, o in seen if s.outcome in {"held", "unknown"}]
-    within, chance = _within([np.log(o.medians[o.medians > 0]) for o in _calm(held, low)])
+    within, chance, pairs = _within(_calm_levels(held, low))
+    if not pairs or within <= SIGMAS * chance / np.sqrt(pairs):
+        within = 0.0
     top = 0.0 if low is None else NEARLY_CALM * low
     levels = [
         (o.rate, float(np.log(o.medians[o.medians > 0]).mean()), o.seconds)
@@ -105,15 +121,24 @@ def wander(seen: Seen, low: float | None) -> float:
     return float(np.sqrt(within + _between(levels, chance)))
 
 
-def _within(series: Sequence[NDArray[np.float64]]) -> tuple[float, float]:
-    """(variance that neighbouring seconds share, variance of a second by chance), of logarithms."""
+def may_wander(seen: Seen, low: float | None) -> bool:
+    """Whether neighbouring seconds are somewhat alike: then a longer look tells."""
+    held = [(s, o) for s, o in seen if s.outcome in {"held", "unknown"}]
+    shared, chance, pairs = _within(_calm_levels(held, low))
+    doubt = DOUBT_SIGMAS * chance / np.sqrt(max(pairs, 1))
+    return bool(shared > max(doubt, WANDERS_AND_OVERTURNED**2))
+
+
+def _calm_levels(seen: Seen, low: float | None) -> list[NDArray[np.float64]]:
+    return [np.log(o.medians[o.medians > 0]) for o in _calm(seen, low)]
+
+
+def _within(series: Sequence[NDArray[np.float64]]) -> tuple[float, float, int]:
+    """(covariance of neighbouring seconds, variance of a second, pairs), of logarithms."""
     gaps = [x - x.mean() for x in series if len(x) >= LEAST_SECONDS]
     pairs = sum(len(x) - 1 for x in gaps)
-    if not pairs:
-        return 0.0, 0.0
-    chance = sum(float(x @ x) for x in gaps) / pairs
-    shared = sum(float(x[1:] @ x[:-1]) for x in gaps) / pairs
-    return shared if shared > SIGMAS * chance / np.sqrt(pairs) else 0.0, chance
+    chance = sum(float(x @ x) for x in gaps) / max(pairs, 1)
+    return sum(float(x[1:] @ x[:-1]) for x in gaps) / max(pairs, 1), chance, pairs
 
 
 def _between(levels: Sequence[tuple[float, float, int]], chance: float) -> float:
@@ -139,7 +164,9 @@ def _used_up(observation: Observation) -> bool:
     refused = observation.refused > 0
     first = int(np.argmax(refused)) if refused.any() else 0
     rest = refused[first:]
-    return first >= CLEAN_BEGIN_S and len(rest) >= CLEAN_BEGIN_S and bool(rest.all())
+    chance = (len(rest) / len(refused)) ** int(observation.refused.sum())
+    lasts = len(rest) >= CLEAN_BEGIN_S and bool(rest.all())
+    return first >= CLEAN_BEGIN_S and lasts and chance < USED_UP_CHANCE
 
 
 def stall_period(seen: Seen, low: float | None) -> float | None:
@@ -155,13 +182,24 @@ def _calm(seen: Seen, low: float | None) -> list[Observation]:
     return [o for s, o in seen if s.outcome not in {"generator", "warming"} and s.rate <= top]
 
 
+def jumps(observation: Observation) -> int:
+    """Seconds whose median latency is far beyond the one's before: a stall, no queue."""
+    before, after = observation.medians[:-1], observation.medians[1:]
+    return int(((after - before > JUMP_S) & (after > JUMP_FACTOR * before)).sum())
+
+
 def _name_stalls(findings: Findings, seen: Seen, low: float | None, *, confirmed: bool) -> None:
-    calm = _calm(seen, low) if confirmed else [o for s, o in seen if s.outcome in JUDGED]
-    count = sum(stalls(o) for o in calm)
+    judged = [o for s, o in seen if s.outcome in JUDGED]
+    looked = _calm(seen, low) if confirmed else judged
+    count = sum(stalls(o) for o in looked)
+    where = "far below the capacity" if confirmed else "of which none was confirmed"
+    if confirmed and not count and low is not None:
+        looked = [o for o in judged if o.rate <= NOT_FAR_ABOVE * low]
+        count = sum(jumps(o) for o in looked)
+        where = "at which no queue grows so fast"
     if count < (1 if confirmed else LEAST_STALLS) or "no recovery" in findings:
         return
-    seconds = format_duration(float(sum(o.seconds for o in calm)))
-    where = "far below the capacity" if confirmed else "of which none was confirmed"
+    seconds = format_duration(float(sum(o.seconds for o in looked)))
     findings["stalls"] = Finding(
         "stalls",
         f"{count} stalls in {seconds} at rates {where}: the objective may be missed by how often"

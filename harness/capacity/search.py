@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from harness.capacity import naming
-from harness.capacity.evidence import least_hold
+from harness.capacity.evidence import least_hold, served_rate
 from harness.capacity.law import fit_law
 from harness.capacity.model import CapacityResult, Search
 from harness.capacity.steps import (
-    CONFIRM_S,
     GROWTH,
     LONGEST_S,
     NEAR_REPEATS,
@@ -37,8 +36,14 @@ RECOVERY_RATE = 0.8
 """Of the highest rate that held: so far below it that chance did not decide there, and near enough
 for a service that has lost a fifth of its capacity to be noticed."""
 
-CALM_S = 20.0
-"""Least length of the last step, far below the capacity."""
+INSIDE = 0.997
+"""Of the tolerance that a step aims for, so that rounding its rate does not ask for another."""
+
+CALM_PART = 0.5
+"""Of the hold that confirms: the length of the last step, far below the capacity."""
+
+LONG_CALM_PART = 1.5
+"""The same of one more, where that step leaves a doubt."""
 
 RECOVERY_PAUSES_S = (30.0, 60.0)
 """Pauses after which a service that was overloaded is asked once more."""
@@ -125,7 +130,8 @@ class _Hunt(Steps):
         if top >= self._search.max_rate:
             return None
         growth = GROWTH if self._levels[top] == "held" else CAREFUL_GROWTH
-        return min(self._search.max_rate, _round(growth * top))
+        beside = self._beside([r for r in self._levels if r > low], low, math.inf)
+        return min(self._search.max_rate, beside or _round(growth * top))
 
     def _below(self, lowest: float) -> float | None:
         """A lower rate, unless load is not what decides or a step would take too long."""
@@ -149,12 +155,42 @@ class _Hunt(Steps):
             return None
         inside = sorted(r for r in self._levels if low < r < high)
         if not inside:
-            return _round(math.sqrt(low * high))
+            return self._by_growth(low, high) or self._middle(low, high)
+        beside = self._beside(inside, low, high)
+        if beside is not None:
+            return beside
         below, above = inside[0] / low, high / inside[-1]
         if max(below, above) <= 1 + self._search.tolerance / 2:
             return None
         pair = (low, inside[0]) if below >= above else (inside[-1], high)
         return _round(math.sqrt(pair[0] * pair[1]))
+
+    def _middle(self, low: float, high: float) -> float:
+        """The geometric middle, or less than it where one step may then do instead of two."""
+        width = 1 + self._search.tolerance
+        one_may_do = width**2 < high / low <= width**3
+        return _round(high / width / INSIDE if one_may_do else math.sqrt(low * high))
+
+    def _by_growth(self, low: float, high: float) -> float | None:
+        """The upper end, where an overload showed that little more than `low` is served."""
+        known = (served_rate(o) for s, o in reversed(self._seen) if s.rate == high)
+        served = next((rate for rate in known if rate is not None), math.inf)
+        width = 1 + self._search.tolerance
+        near = low <= served <= low * width**2 and low * width**1.5 < high
+        return _round(low * width * INSIDE) if near else None
+
+    def _beside(self, inside: Sequence[float], low: float, high: float) -> float | None:
+        """Above, then below the one rate inside the bracket, if it showed to be at the capacity.
+
+        So far from it that the two are as wide apart as the answer may be.
+        """
+        if len(inside) != 1 or inside[0] not in self._near:
+            return None
+        rate, part = inside[0], math.sqrt((1 + self._search.tolerance) * INSIDE)
+        room = 1 + self._search.tolerance / 2
+        if high / rate > room:
+            return _round(rate * part)
+        return _round(rate / part) if rate / low > room else None
 
     def _try(self, rate: float) -> None:
         low = self._low
@@ -164,7 +200,8 @@ class _Hunt(Steps):
             self._show_warming(self._high)
         if outcome == "missed" and not self._recovery_shown and low is not None and low < rate:
             self._recovery_shown = True
-            self._show_recovery(low, rate)
+            if not self._recovered(low, rate):
+                self._show_recovery(low, rate)
 
     def _show_warming(self, high: float) -> None:
         """The search came down before anything held: was the first miss a cold service's?"""
@@ -174,6 +211,13 @@ class _Hunt(Steps):
             self._settled = len(self._steps)
             self._levels = {r: o for r, o in self._levels.items() if o != "missed"}
             self._levels[high] = "held"
+
+    def _recovered(self, held: float, overload: float) -> bool:
+        """Whether it held after an overload as large: the search came from above."""
+        steps = iter(self._steps)
+        missed = any(s.outcome == "missed" and s.rate >= overload for s in steps)
+        # The iterator goes on behind that step.
+        return missed and any(s.rate == held for s in steps)
 
     def _show_recovery(self, held: float, overload: float) -> None:
         """After the first miss: a rate below one that had held must hold, perhaps after a pause."""
@@ -211,17 +255,24 @@ class _Hunt(Steps):
         outcome = self._decide(low, "confirm", hold, repeats=2)
         self._levels[low] = outcome
         self._confirmed = outcome == "held"
-        if outcome == "missed":  # short holds do not show it
+        if outcome == "missed":
             self._overturned.append((low, "held, then missed"))
-            self._hold_s = max(self._hold_s, CONFIRM_S / 2)
+        if outcome == "missed" and len(self._overturned) > 1:  # short holds do not show it
+            self._hold_s = max(self._hold_s, self._search.confirm_s / 2)
             self._confirm_s = min(LONGEST_S, 1.5 * hold)
         return self._confirmed
 
     def _still_missed(self, high: float | None) -> bool:
-        """Whether the lowest rate that was missed is so again, now that the service is warm."""
-        if high is None:
+        """Whether the lowest rate that was missed is so again, now that the service is warm.
+
+        One that was missed in a long hold was warm then.
+        """
+        long = ("missed", "confirm")
+        if high is None or any(
+            s.rate == high and (s.outcome, s.purpose) == long for s in self._steps
+        ):
             return True
-        outcome = self._decide(high, "recheck", self._hold_s, repeats=2)
+        outcome = self._decide(high, "recheck", self._hold_s, repeats=1)
         if outcome == "unknown":  # no sign of another state
             return True
         if outcome == "held":
@@ -240,8 +291,12 @@ class _Hunt(Steps):
         """At a rate far below the capacity, as at the start: does the service do as it did then?"""
         held = [s.rate for s in self._steps if s.outcome == "held" and s.rate <= naming.CALM * low]
         rate = held[0] if held else _round(low / GROWTH)
-        if self._decide(rate, "calm", CALM_S, repeats=1) == "missed":
-            self._overturned += [(rate, "held, then missed")] * naming.UNSTEADY
+        for part in (CALM_PART, LONG_CALM_PART):
+            outcome = self._decide(rate, "calm", part * self._search.confirm_s, repeats=1)
+            if outcome == "missed":
+                self._overturned += [(rate, "held, then missed")] * naming.UNSTEADY
+            if outcome == "missed" or not naming.may_wander(self._seen[self._settled :], low):
+                break
 
     def _low_before(self, high: float) -> float | None:
         """The highest rate that had held when `high` was first missed."""

@@ -23,16 +23,15 @@ REPEATS = 4
 """Runs of an undecided step that are judged together."""
 
 NEAR = (0.5, 2.5)
-"""Shares of bad requests, as a part of their limit, at which further repeats tell little: the rate
-is at the capacity, and the bracket is better narrowed from its ends."""
+"""Shares of bad requests, as a part of their limit, between which a rate is at the capacity:
+further repeats tell little, and the bracket is better narrowed from its ends. Below them a rate
+that is left undecided is taken as held until it is confirmed."""
 
 NEAR_REPEATS = 2
 
-CONFIRM_S = 40.0
-"""Least length of the hold that confirms: long beside the bursts of a queue near its capacity."""
-
 WINDOW_S = 130.0
-"""The same where requests were refused in blocks: two windows of a quota per minute."""
+"""Least length of the hold that confirms where requests were refused in blocks: two windows of a
+quota per minute."""
 
 PERIODS = 3
 """Of what comes and goes that a hold must last to tell how often it comes."""
@@ -43,6 +42,9 @@ LONGEST_S = 160.0
 NOISE_TRIES = 6
 """Runs that the generator or its machine may spoil at one rate before it counts as the limit."""
 
+SILENT_STEPS = 3
+"""In a row without one answer from which the service is taken to be down."""
+
 NOISE_PAUSE_S = 5.0
 """Pause after a spoilt run; it doubles with each, up to a minute."""
 
@@ -52,7 +54,13 @@ COOL_DOWN_S = 5.0
 WARMING: tuple[Purpose, ...] = ("search", "recovery")
 """Steps whose bad begin is taken for a cold start; a long hold is after one."""
 
+LEANING: tuple[Purpose, ...] = ("search", "recovery", "recheck")
+"""Steps that only guide the search: the answer rests on those that confirm it."""
+
 MOST_WARMINGS = 2
+
+UNASKED: tuple[Purpose, ...] = ("recovery", "calm")
+"""Steps that need not show that the objectives hold, only whether they are clearly missed."""
 
 OVERHEAD_S = 5.0
 """What a step takes besides its hold: start, warm-up, drain."""
@@ -119,7 +127,9 @@ class Steps:
         self._lead_s = 0.0
         self._rest_s = 0.0
         self._hold_s = search.hold_s
-        self._confirm_s = CONFIRM_S
+        self._confirm_s = search.confirm_s
+        self._near: set[float] = set()
+        self._silent = 0
         self._recovery_shown = False
         self._confirmed = False
         self._before: float | None = None
@@ -141,7 +151,8 @@ class Steps:
 
     def _decide(self, rate: float, purpose: Purpose, hold_s: float, repeats: int = REPEATS) -> Held:
         """Run a rate until its outcome is known, pooled over repeats with fresh seeds."""
-        hold = max(hold_s, math.ceil(least_hold(self._measure.limits, rate)))
+        least = 0.0 if purpose in UNASKED else least_hold(self._measure.limits, rate)
+        hold = max(hold_s, math.ceil(least))
         together: list[Observation] = []
         warmings = 0
         outcome: Held = "unknown"
@@ -149,6 +160,7 @@ class Steps:
             observation = self._observe(rate, hold, purpose)
             if observation.trouble is not None:
                 return "generator"
+            self._listen(observation)
             together.append(observation)
             found = judge_observations(self._measure.limits, together)
             outcome = self._outcome(found, observation)
@@ -159,7 +171,12 @@ class Steps:
                 warmings += 1
                 self._warm_up_for(observation)
                 together.clear()
-            elif outcome != "unknown" or (len(together) >= NEAR_REPEATS and _near(found)):
+            elif outcome != "unknown":
+                break
+            elif purpose in LEANING and _open_ratio(found) < NEAR[0]:
+                return "held"
+            elif len(together) >= NEAR_REPEATS and _open_ratio(found) <= NEAR[1]:
+                self._near.add(rate)
                 break
         if outcome == "missed":
             self._measure.pause(max(self._rest_s, COOL_DOWN_S))
@@ -184,6 +201,18 @@ class Steps:
             if attempt + 1 < NOISE_TRIES:
                 self._measure.pause(min(60.0, NOISE_PAUSE_S * 2**attempt))
         return found
+
+    def _listen(self, seen: Observation) -> None:
+        """Raise Stop when nothing answers any more."""
+        answered = seen.completed_rate or seen.refused.any()
+        self._silent = 0 if answered else self._silent + 1
+        if self._silent >= SILENT_STEPS:
+            self._find(
+                "no answer",
+                f"Not one request of the last {SILENT_STEPS} steps was answered, the last at"
+                f" {format_rate(seen.rate)}: the service is down or out of reach.",
+            )
+            raise Stop
 
     def _warm_up_for(self, observation: Observation) -> None:
         cold = (warm_after(observation) or 0) + self._lead_s
@@ -261,9 +290,7 @@ class Steps:
         self._findings[kind] = Finding(kind, statement, decisive)
 
 
-def _near(found: Judgement) -> bool:
-    """Whether what is undecided lies at its limit."""
-    open_shares = [s for s in found.shares if s.low <= s.limit <= s.high]
-    return bool(open_shares) and all(
-        NEAR[0] <= share.share / share.limit <= NEAR[1] for share in open_shares
-    )
+def _open_ratio(found: Judgement) -> float:
+    """The largest undecided share of bad requests, as a part of its limit."""
+    ratios = [s.share / s.limit for s in found.shares if s.low <= s.limit <= s.high]
+    return max(ratios, default=math.inf)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,11 +27,18 @@ Share = Callable[[float, float], float | None]
 
 @dataclass
 class Made:
-    """A service whose share of slow requests is a function of (rate, now); None: a spoilt step."""
+    """A service whose share of slow requests is a function of (rate, now); None: a spoilt step.
+
+    `failing` requests fail in each step; the median latency moves by `wave`
+    radians a second; from `down_from` on nothing is answered.
+    """
 
     share: Share
     service: str = "memorai"
     limits: tuple[Limit, ...] = LIMITS
+    failing: int = 0
+    wave: float = 0.0
+    down_from: float = math.inf
     clock: float = 0.0
     asked: list[tuple[float, float, int]] = field(default_factory=list)
 
@@ -45,15 +53,19 @@ class Made:
     def observe(self, rate: float, hold_s: float, lead_s: float, seed: int) -> Observation:
         """A step with that share of slow requests in each second."""
         self.asked.append((rate, hold_s, seed))
-        share = self.share(rate, self.clock)
+        share, down = self.share(rate, self.clock), self.clock >= self.down_from
         self.clock += hold_s + lead_s + 5
         offered = np.full(round(hold_s), round(rate), np.int64)
         bad = np.round(offered * (share or 0.0)).astype(np.int64)
+        lost = offered if down else 0 * bad
+        lost[0] += 0 if down else self.failing
+        bad = np.maximum(bad, lost)
         return Observation(
             run=f"run-{seed}", rate=rate, allowed=(0.05, 0.001), offered=offered,
-            bad=np.array([bad, 0 * bad]), lost=0 * bad, refused=0 * bad,
-            medians=np.full(len(bad), 0.01),
-            completed_rate=rate, p95=0.05, concurrency=rate / 100, waited=False, cpu=0.1,
+            bad=np.array([bad, lost]), lost=lost, refused=0 * bad,
+            medians=0.01 * (1 + 0.2 * np.sin(self.wave * np.arange(len(bad)))),
+            completed_rate=0.0 if down else rate, p95=0.05, concurrency=rate / 100,
+            waited=False, cpu=0.1,
             trouble=None if share is not None else "the generator was late",
         )  # fmt: skip
 
@@ -112,6 +124,48 @@ def test_an_undecided_step_is_repeated_with_other_seeds_and_judged_together() ->
     assert len(set(repeats)) == len(repeats) >= 2
     second = [step for step in found.steps if step.rate == 200.0][1]
     assert second.shares[0].high - second.shares[0].low < 0.02
+
+
+def test_a_rate_that_shows_to_be_at_the_capacity_is_bracketed_from_beside_it() -> None:
+    def share(rate: float, now: float) -> float:
+        return 0.0 if rate < 390 else 0.05 if rate < 410 else 0.5
+
+    found, made = _find(share)
+    assert (found.low, found.high) == (382.0, 419.0)
+    assert {rate for rate, _, _ in made.asked} <= {100.0, 160.0, 200.0, 320.0, 382.0, 400.0, 419.0}
+
+
+def test_a_rate_left_open_far_below_the_limit_is_taken_as_held_until_it_is_confirmed() -> None:
+    made = Made(_below(700), failing=2)
+    found = find_capacity(made, Search(start=400.0))
+    assert [(step.rate, step.outcome) for step in found.steps][:2] == [
+        (400.0, "unknown"), (800.0, "missed"),
+    ]  # fmt: skip
+    assert found.answered
+    assert found.low is not None
+    assert found.low > 600
+
+
+@pytest.mark.parametrize(("wave", "looks"), [(0.0, 1), (0.5, 2)])
+def test_a_latency_that_moves_is_looked_at_once_more_and_longer(wave: float, looks: int) -> None:
+    found = find_capacity(Made(_below(700), wave=wave), Search(start=400.0))
+    assert [s.hold_s for s in found.steps if s.purpose == "calm"] == [20.0, 60.0][:looks]
+    assert ("unsteady" in {finding.kind for finding in found.findings}) is (looks == 2)
+
+
+def test_a_search_from_above_has_shown_that_the_service_recovers() -> None:
+    found, _ = _find(_below(300), start=1_000.0)
+    assert "recovery" not in {step.purpose for step in found.steps}
+    found, _ = _find(_below(300), start=100.0)
+    assert "recovery" in {step.purpose for step in found.steps}
+
+
+def test_a_service_that_has_gone_ends_the_search_with_its_reason() -> None:
+    made = Made(_below(700), down_from=60.0)
+    found = find_capacity(made, Search(start=400.0))
+    assert not found.answered
+    assert "no answer" in {finding.kind for finding in found.findings}
+    assert made.clock < 250
 
 
 def test_noise_of_the_generator_delays_and_does_not_cap() -> None:

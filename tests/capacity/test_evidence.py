@@ -14,13 +14,14 @@ from harness.capacity.evidence import (
     judge_observations,
     lost_for_certain,
     refused_blocks,
+    served_rate,
     stalls,
     warm_after,
 )
 from harness.capacity.law import fit_law
 from harness.capacity.measure import StepEnd, step_profile
 from harness.capacity.model import Finding, Step
-from harness.capacity.naming import name_patterns, refuses, wander
+from harness.capacity.naming import may_wander, name_patterns, refuses, wander
 from harness.catalog.model import Objective
 from harness.load.plan import LoadPlan
 from tests.record.synthetic import plan
@@ -92,6 +93,11 @@ def test_refusals_that_begin_late_and_last_are_something_used_up() -> None:
     assert not refuses([(step, _seen([0] * 8, [0.1] * 8))])
 
 
+def test_a_few_failures_late_in_a_step_are_chance_and_nothing_used_up() -> None:
+    step = _step(outcome="held")
+    assert not refuses([(step, _seen([0] * 10, [0] * 7 + [0.002] * 3))])
+
+
 @pytest.mark.parametrize(("bad", "lost"), [(7, True), (6, False), (3, False)])
 def test_a_step_is_ended_early_only_after_most_of_its_hold(bad: int, *, lost: bool) -> None:
     seen = _seen([1.0] * bad)
@@ -101,6 +107,23 @@ def test_a_step_is_ended_early_only_after_most_of_its_hold(bad: int, *, lost: bo
 def test_a_step_whose_last_seconds_are_good_goes_on() -> None:
     seen = _seen([1.0] * 5 + [0.0] * 2)
     assert not lost_for_certain(LIMITS, seen.bad, seen.offered, 10.0)
+
+
+@pytest.mark.parametrize(
+    ("medians", "served"),
+    [
+        ([0.1 + 0.5 * second for second in range(8)], 600.0),
+        ([0.1 + 0.04 * second for second in range(8)], None),
+        ([0.1, 2.0, 0.1, 2.0, 0.1, 3.0, 0.1, 4.0], None),
+        ([0.1, 0.6, 1.1, 1.6], None),
+        ([0.01] * 8, None),
+    ],
+)
+def test_a_wait_that_grows_steadily_shows_how_fast_the_service_is(
+    medians: list[float], served: float | None
+) -> None:
+    found = served_rate(_seen([1.0] * len(medians), rate=900.0, medians=medians))
+    assert found == (None if served is None else pytest.approx(served))
 
 
 def test_repeats_are_judged_together() -> None:
@@ -117,6 +140,25 @@ def test_a_speed_that_moves_is_seen_far_below_the_capacity_only() -> None:
     assert wander(calm, 550.0) == 0.0
     steady = [(_step(), _seen([0] * 20, medians=[0.010, 0.0101] * 10))]
     assert wander(steady, 1_000.0) == 0.0
+    assert may_wander(calm, 1_000.0)
+    assert not may_wander(steady, 1_000.0)
+
+
+@pytest.mark.parametrize(
+    ("medians", "rate", "named"),
+    [
+        ([0.01] * 5 + [1.5, 0.6, 0.2, 0.01, 0.01], 900.0, True),
+        ([0.01] * 5 + [0.2, 0.4, 0.6, 0.4, 0.2], 900.0, False),
+        ([0.01] * 5 + [1.5, 2.5, 3.5, 4.5, 5.5], 2_000.0, False),
+    ],
+)
+def test_a_latency_that_rises_faster_than_a_queue_near_the_capacity_is_a_stall(
+    medians: list[float], rate: float, *, named: bool
+) -> None:
+    findings: dict[str, Finding] = {}
+    seen = _seen([0] * 10, rate=rate, medians=medians)
+    name_patterns(findings, [(_step(rate=rate), seen)], 1_000.0, [])
+    assert ("stalls" in findings) is named
 
 
 def test_one_overturned_outcome_is_chance_and_two_are_unsteady() -> None:

@@ -1,4 +1,9 @@
-"""Three real servers of known capacity through the whole command: engine, record, judge, search."""
+"""Three real servers of known capacity through the whole command: engine, record, judge, search.
+
+Steps of 4 s and brackets a factor of 1.45 wide, so that a search takes a minute: what is shown
+here is that rates, counts and waits of real runs reach the search, and which side of the truth
+they fall on. How exact the answer is, is what `benchmarks.capacity` measures in virtual time.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +23,14 @@ from tests.capacity import toys
 
 pytestmark = pytest.mark.slow
 
-OBJECTIVES = (Objective("p95", "latency", 0.1, 0.95), Objective("errors", "error_ratio", 0.01))
-"""1 % of errors, so that a step of ten seconds decides at 50 requests/s."""
+OBJECTIVES = (Objective("p95", "latency", 0.1, 0.95), Objective("errors", "error_ratio", 0.02))
+"""2 % of errors, so that a step of four seconds decides at 50 requests/s."""
 
-SHORT = {"tolerance": 0.25, "budget_s": 300.0}
-"""A wider answer in a few steps: the exact one is what `benchmarks.capacity` looks at."""
+SHORT = {"hold_s": 4.0, "confirm_s": 8.0, "tolerance": 0.45, "budget_s": 200.0}
+
+LEAST, MOST = 0.7, 1.3
+"""Of the truth: a bracket of 1.45 whose ends are a step off on a busy machine. Half or twice the
+truth, as a pool of 64 connections or a hold that nothing decides would give, is outside."""
 
 Find = Callable[[str, Search], CapacityResult]
 
@@ -49,7 +57,7 @@ def find(tmp_path: Path) -> Iterator[Find]:
 
 
 def _bare(ready: Session) -> Session:
-    """With objectives that ten seconds decide, without checks of bodies that toys do not have."""
+    """With objectives that four seconds decide, without checks of bodies that toys do not have."""
     requests = tuple(replace(request, checks=()) for request in ready.traffic.requests)
     return replace(
         ready,
@@ -67,18 +75,19 @@ def test_a_queue_is_answered_near_its_workers_speed(find: Find) -> None:
     speed = toys.WORKERS / toys.WORK_S
     assert found.low is not None, _said(found)
     assert found.high is not None, _said(found)
-    assert 0.7 * speed < found.low < 1.0 * speed, _said(found)
-    assert found.high <= 1.3 * speed, _said(found)
+    assert LEAST * speed < found.low < speed, _said(found)
+    assert found.high <= MOST * speed, _said(found)
 
 
 def test_a_flat_service_is_not_capped_by_the_generators_connections(find: Find) -> None:
-    found = find("flat", Search(start=1_000.0, max_rate=1_200.0, **SHORT))
+    found = find("flat", Search(start=1_000.0, max_rate=1_000.0, **SHORT))
     assert not found.limit.startswith("the service"), _said(found)
     assert found.high is None, _said(found)
 
 
 def test_a_rate_limit_is_found_below_what_it_admits(find: Find) -> None:
-    found = find("limited", Search(start=100.0, max_rate=300.0, **SHORT))
+    found = find("limited", Search(start=90.0, max_rate=300.0, **SHORT))
     assert found.low is not None, _said(found)
     assert found.high is not None, _said(found)
-    assert 0.7 * toys.ALLOWED < found.low < toys.ALLOWED, _said(found)
+    assert LEAST * toys.ALLOWED < found.low < toys.ALLOWED, _said(found)
+    assert found.high <= MOST * toys.ALLOWED, _said(found)
