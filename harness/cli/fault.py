@@ -15,16 +15,17 @@ def group() -> None:
 @group.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
 def list_(*, as_json: bool) -> None:
-    """Every kind of fault and what fails."""
-    from harness.faults.pages import document_of
+    """Every kind of fault, where it can be injected, and what fails."""
+    from harness.faults.pages import document_of, text_of
     from harness.faults.registry import kinds
 
     if as_json:
         click.echo(json.dumps([document_of(kind) for kind in kinds().values()], indent=1))
         return
-    width = max(map(len, kinds()))
-    for name, kind in kinds().items():
-        click.echo(f"{name:{width}}  {kind.summary}")
+    texts = [text_of(kind) for kind in kinds().values()]
+    width = max(len(each.name) for each in texts)
+    for each in texts:
+        click.echo(f"{each.name:{width}}  {each.where:15}  {each.summary}")
 
 
 @group.command("show")

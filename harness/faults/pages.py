@@ -46,6 +46,11 @@ class KindText:
     permissions: tuple[str, ...]
     arguments: tuple[ArgumentText, ...]
 
+    @property
+    def where(self) -> str:
+        """The platforms that can carry it out; `-`: none."""
+        return ", ".join(n for n, missing in self.platforms.items() if missing is None) or "-"
+
 
 def text_of(kind: FaultKind) -> KindText:
     """A kind in words."""
@@ -86,15 +91,9 @@ def _argument(kind: FaultKind, name: str, info: FieldInfo) -> ArgumentText:
 def page() -> str:
     """docs/faults.md."""
     texts = [text_of(kind) for kind in kinds().values()]
-    rows = [
-        f"| [`{each.name}`](#{each.name}) | {each.summary} | {_where(each)} |" for each in texts
-    ]
+    rows = [f"| [`{each.name}`](#{each.name}) | {each.summary} | {each.where} |" for each in texts]
     table = "\n".join(["| kind | what fails | where |", "|---|---|---|", *rows])
     return "\n".join([HEAD, table, "", *map(_section, texts)])
-
-
-def _where(text: KindText) -> str:
-    return ", ".join(name for name, missing in text.platforms.items() if missing is None) or "-"
 
 
 def _section(text: KindText) -> str:
