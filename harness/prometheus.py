@@ -6,6 +6,7 @@ sentence in `prometheus.json`.
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import time
@@ -16,6 +17,7 @@ from functools import partial
 from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
+from harness.bounded import within
 from harness.errors import HarnessError, UsageError
 from harness.record.run import RunRecord, check_schema
 from harness.redact import redact, register
@@ -36,6 +38,9 @@ WINDOWS_S = (15, 60)
 """Over which rates are taken: the first with an answer for half of the run, as scrapes allow."""
 
 STEPS_S = (1, 5)
+MOST_BYTES = 32 << 20
+"""Of one answer: 10,000 points take less than one."""
+
 MOST_POINTS = 10_000
 MOST_WORDS = 200
 """Points and letters of one answer: Prometheus itself refuses more than 11,000 points."""
@@ -129,44 +134,60 @@ class Prometheus:
         return self._ask("query_range", words, "values")
 
     def _ask(self, what: str, words: Mapping[str, str], key: str) -> Points:
-        import ssl  # noqa: PLC0415 - only who asks pays for it
-
-        import httpx  # noqa: PLC0415
+        import httpx  # noqa: PLC0415 - only who asks pays for it
 
         try:
-            answer = httpx.get(
-                f"{self.url}/api/v1/{what}",
-                params=dict(words),
-                headers={"authorization": f"Bearer {self.token}"} if self.token else {},
-                auth=self.credentials,
-                timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S),
-                verify=ssl.create_default_context(),
-                trust_env=False,
-            )
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as problem:
+            status, text = within(ANSWER_S, lambda: self._get(what, words))
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as problem:
             why = _line(str(problem)) or type(problem).__name__
             raise PrometheusError(f"Prometheus at {self.url} does not answer: {why}") from None
-        if answer.status_code in {UNAUTHORIZED, FORBIDDEN}:
+        if status in {UNAUTHORIZED, FORBIDDEN}:
             raise PrometheusError(
-                f"Prometheus at {self.url} refuses ({answer.status_code}): check {TOKEN_VARIABLE}"
+                f"Prometheus at {self.url} refuses ({status}): check {TOKEN_VARIABLE}"
             )
         try:
-            body = answer.json()
-            if answer.status_code != OK or body["status"] != "success":
+            body = json.loads(text)
+            if status != OK or body["status"] != "success":
                 said = _line(str(body.get("error") or body["status"]))
                 raise PrometheusError(
-                    f"Prometheus at {self.url} refuses the query ({answer.status_code}): {said}"
+                    f"Prometheus at {self.url} refuses the query ({status}): {said}"
                 )
             series = body["data"]["result"]
             if len(series) != 1:
                 return []
             points = [series[0][key]] if key == "value" else series[0][key]
             numbers = [(float(at), float(number)) for at, number in points]
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise PrometheusError(
-                f"what answers at {self.url} ({answer.status_code}) is no Prometheus"
+                f"what answers at {self.url} ({status}) is no Prometheus"
             ) from None
         return [(at, number) for at, number in numbers if math.isfinite(number)]
+
+    def _get(self, what: str, words: Mapping[str, str]) -> tuple[int, bytes]:
+        """The status and body of one answer. Raises ValueError for a flood, and httpx's errors."""
+        import ssl  # noqa: PLC0415
+
+        import httpx  # noqa: PLC0415
+
+        token = {"authorization": f"Bearer {self.token}"} if self.token else {}
+        with httpx.stream(
+            "GET",
+            f"{self.url}/api/v1/{what}",
+            params=dict(words),
+            headers={"accept-encoding": "identity", **token},
+            auth=self.credentials,
+            timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S),
+            verify=ssl.create_default_context(),
+            trust_env=False,
+        ) as answer:
+            if answer.headers.get("content-encoding", "identity") != "identity":
+                raise ValueError("it compresses its answer though it was asked not to")
+            body = bytearray()
+            for part in answer.iter_raw():
+                body += part
+                if len(body) > MOST_BYTES:
+                    raise ValueError(f"its answer is larger than {MOST_BYTES >> 20} MiB")
+            return answer.status_code, bytes(body)
 
 
 def keep(server: Prometheus | None, record: RunRecord) -> None:

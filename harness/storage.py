@@ -14,6 +14,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from harness.bounded import read_file
 from harness.errors import RecordError
 
 _REMEDIES = {
@@ -168,7 +169,7 @@ def read_object(path: Path) -> dict[str, Any]:
     Raises RecordError naming the file and the line.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_file(path).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise RecordError(f"{path}: cannot be read: {reason}") from None
@@ -190,7 +191,7 @@ def read_lines(path: Path) -> tuple[list[dict[str, Any]], bool]:
     file that is not there has no lines.
     """
     try:
-        content = path.read_bytes()
+        content = read_file(path)
     except FileNotFoundError:
         return [], False
     except OSError as error:

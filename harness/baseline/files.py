@@ -11,6 +11,7 @@ from pathlib import Path
 
 from harness.baseline.document import RESTORE, render_baselines
 from harness.baseline.model import Baseline
+from harness.bounded import read_file
 from harness.errors import BaselineError
 from harness.record import write_atomic
 from harness.storage import writing
@@ -60,7 +61,7 @@ def _wait(handle: int, directory: Path) -> None:
 def read_text(path: Path) -> str:
     """The text of a file; raises BaselineError where there is none to read."""
     try:
-        return path.read_text(encoding="utf-8")
+        return read_file(path).decode("utf-8")
     except UnicodeDecodeError:
         raise BaselineError(f"{path}: not a baseline file (not UTF-8 text)", RESTORE) from None
     except OSError as error:

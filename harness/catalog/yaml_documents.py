@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from harness.bounded import read_file
 from harness.catalog.documents import DOCUMENTS, Document
 from harness.errors import CatalogError
 
@@ -18,6 +19,9 @@ MAX_BYTES = 1 << 20
 
 MAX_DEPTH = 1000
 """Of nested collections: libyaml's composer has no limit and ends the process without a word."""
+
+MAX_VALUES = 1 << 20
+"""With every alias written out: one of an alias of an alias is a flood out of a few lines."""
 
 _DEEP_BYTES = 1 << 13
 """A level takes a character at least, and so many levels still fit on the stack."""
@@ -61,6 +65,7 @@ def _values(path: Path) -> list[tuple[yaml.Node, Any]]:
         ]
         for node in nodes:
             _refuse_duplicate_keys(path, node, set())
+            _refuse_flood(path, node)
         values = [yaml.SafeLoader("").construct_document(node) for node in nodes]
     except yaml.YAMLError as error:
         raise CatalogError(_syntax(path, text, error), "mend the YAML") from None
@@ -94,18 +99,31 @@ def _refuse_depth(text: str) -> None:
             raise RecursionError
 
 
+def _refuse_flood(path: Path, node: yaml.Node) -> None:
+    counted: dict[int, int] = {}
+
+    def count(inner: yaml.Node) -> int:
+        if id(inner) not in counted:
+            counted[id(inner)] = MAX_VALUES  # while it is open: an alias within itself is endless
+            within: list[yaml.Node] = []
+            if isinstance(inner, yaml.MappingNode):
+                within = [part for pair in inner.value for part in pair]
+            elif isinstance(inner, yaml.SequenceNode):
+                within = inner.value
+            counted[id(inner)] = 1 + sum(count(each) for each in within)
+        return counted[id(inner)]
+
+    if count(node) > MAX_VALUES:
+        raise CatalogError(f"{path}: its aliases stand for too many values", "write them out")
+
+
 def _text(path: Path) -> str:
-    if path.exists() and not path.is_file() and not path.is_dir():  # a FIFO is waited for
-        raise CatalogError(f"{path}: not a regular file", "make it a readable file")
     try:
-        with path.open("rb") as stream:
-            content = stream.read(MAX_BYTES + 1)
+        content = read_file(path, MAX_BYTES)
     except OSError as error:
         raise CatalogError(
-            f"{path}: cannot be read: {error.strerror}", "make it a readable file"
+            f"{path}: cannot be read: {error.strerror}", "make it a readable file of a description"
         ) from None
-    if len(content) > MAX_BYTES:
-        raise CatalogError(f"{path}: larger than {MAX_BYTES >> 20} MiB", "it is no description")
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:

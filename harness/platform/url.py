@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
+from harness.bounded import within
 from harness.catalog.model import Service
 from harness.errors import CapabilityMissing, PlatformError
 from harness.faults.draw import ANY, Among
@@ -142,6 +143,12 @@ def _reach(url: str, ca_file: str | None, *, verify: bool) -> None:
         context = ssl.create_default_context(cafile=ca_file) if verify else False
     except (OSError, ssl.SSLError) as problem:
         raise PlatformError(f"CA file {ca_file}: {problem}", "give a PEM file") from None
+
+    def ask() -> None:
+        # The body is left unread: it may be of any length.
+        with httpx.stream("GET", url, timeout=TIMEOUT_S, verify=context, trust_env=False):
+            pass
+
     failures: tuple[tuple[type[Exception], Callable[[str], bool], str, str], ...] = (
         (httpx.ConnectError, _is_resolution, "the name does not resolve", "check its spelling"),
         (httpx.ConnectError, _is_certificate, "the certificate does not verify", TRUST),
@@ -150,9 +157,11 @@ def _reach(url: str, ca_file: str | None, *, verify: bool) -> None:
         (httpx.HTTPError, _any, "what answers there does not speak HTTP", "check the port"),
     )
     try:
-        # The body is left unread: it may be of any length.
-        with httpx.stream("GET", url, timeout=TIMEOUT_S, verify=context, trust_env=False):
-            pass
+        within(TIMEOUT_S, ask)
+    except TimeoutError:
+        raise PlatformError(
+            f"target {url}: no answer within {TIMEOUT_S:g} s", "check the address"
+        ) from None
     except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as problem:
         for kind, holds, what, remedy in failures:
             if isinstance(problem, kind) and holds(str(problem)):
