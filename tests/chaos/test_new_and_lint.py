@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,15 @@ def test_lint_names_each_bad_file_and_reads_the_others(
     assert "bad.json: not JSON" in bad
     assert good.endswith("good.yaml: sound")
     assert run(["experiment", "lint", str(home / "services")]) == 2
+
+
+@pytest.mark.parametrize(("function", "code"), [("terminate_pods", 0), ("no_such_action", 2)])
+def test_a_file_may_use_the_actions_of_chaostoolkit_kubernetes_as_steps_of_its_own(
+    function: str, code: int, home: Path
+) -> None:
+    provider = {"type": "python", "module": "chaosk8s.pod.actions", "func": function}
+    step = {"type": "action", "name": "lose pods", "provider": provider}
+    document = {"title": "pods", "description": "ordinary", "method": [step], "rollbacks": []}
+    file = home / "experiments" / "pods.json"
+    file.write_text(json.dumps(document))
+    assert run(["experiment", "lint", str(file)]) == code
