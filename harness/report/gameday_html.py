@@ -16,9 +16,9 @@ from harness.record.run import RunRecord
 from harness.report import gameday as words
 from harness.report.experiment import HEADER, check_row, milestone_rows
 from harness.report.experiment_charts import timeline_chart
-from harness.report.happened import Happened, happened
 from harness.report.html import began_text, own_ids, render_page
-from harness.report.own_word import OwnWord, own_word
+from harness.report.platform_events import PlatformEvents, platform_events
+from harness.report.service_metrics import ServiceMetrics, service_metrics
 from harness.report.summary import Table
 from harness.storage import read_object
 from harness.units import format_duration
@@ -35,8 +35,8 @@ class Part:
     milestones: list[tuple[str, str, str]]
     writes: list[tuple[str, str]]
     chart: Markup | None
-    happened: Happened | None = None
-    server: OwnWord | None = None
+    events: PlatformEvents | None = None
+    server: ServiceMetrics | None = None
 
 
 def render_html(day: GameDay, runs: Path) -> str:
@@ -74,8 +74,8 @@ def _part(entry: Entry, runs: Path, number: int) -> Part:
         milestone_rows(verdict.milestones) if verdict.milestones else [],
         _writes(verdict),
         None if svg is None else own_ids(svg, f"g{number}-"),
-        happened(record),
-        own_word(record),
+        platform_events(record),
+        service_metrics(record),
     )
 
 

@@ -11,7 +11,7 @@ import jinja2
 from markupsafe import Markup
 
 from harness.judge.model import ValidityCheck
-from harness.report import facts
+from harness.report import figures
 from harness.report.summary import Summary, Table
 from harness.units import NANOSECONDS
 
@@ -53,7 +53,7 @@ _PAGES = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_PAGES.globals |= {"cell_class": _cell_class, "own_ids": own_ids, "total": facts.ALL}
+_PAGES.globals |= {"cell_class": _cell_class, "own_ids": own_ids, "total": figures.ALL}
 
 
 def render_page(

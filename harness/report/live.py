@@ -14,7 +14,7 @@ from rich.text import Text
 
 from harness.load.plan import LoadPlan
 from harness.record.distribution import Distribution
-from harness.report import facts
+from harness.report import figures
 from harness.report.terminal import make_console
 from harness.units import NANOSECONDS, format_duration, format_rate, format_ratio
 
@@ -123,20 +123,20 @@ class LiveDisplay:
         last, tick = self._last(), self._tick
         total = last.completed + last.failed
         lag = tick.get("lag_p99_ns")
-        figures = {
-            "rate": format_rate(total) if total else facts.UNKNOWN,
-            "p50": facts.duration(last.response.quantile(0.50)),
-            "p95": facts.duration(last.response.quantile(0.95)),
-            "p99": facts.duration(last.response.quantile(0.99)),
-            "errors": format_ratio(last.failed / total) if total else facts.UNKNOWN,
-            "in flight": facts.UNKNOWN
+        shown = {
+            "rate": format_rate(total) if total else figures.UNKNOWN,
+            "p50": figures.duration(last.response.quantile(0.50)),
+            "p95": figures.duration(last.response.quantile(0.95)),
+            "p99": figures.duration(last.response.quantile(0.99)),
+            "errors": format_ratio(last.failed / total) if total else figures.UNKNOWN,
+            "in flight": figures.UNKNOWN
             if tick.get("in_flight") is None
             else f"{tick['in_flight']:,}",
-            "lag p99": format_duration(lag / NANOSECONDS) if lag is not None else facts.UNKNOWN,
+            "lag p99": format_duration(lag / NANOSECONDS) if lag is not None else figures.UNKNOWN,
         }
         if isinstance(tick.get("cpu"), (int, float)):
-            figures["generator"] = f"{tick['cpu'] * 100:.0f} % cpu"
-        return figures
+            shown["generator"] = f"{tick['cpu'] * 100:.0f} % cpu"
+        return shown
 
     def _left(self) -> str:
         left = self._plan.profile.duration_s - self._elapsed()

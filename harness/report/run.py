@@ -7,9 +7,9 @@ from typing import Any, TextIO
 
 from harness.judge.model import Verdict
 from harness.record.run import RunRecord
-from harness.report import facts
-from harness.report.happened import told_in
-from harness.report.own_word import own_word
+from harness.report import figures
+from harness.report.platform_events import events_in
+from harness.report.service_metrics import service_metrics
 from harness.report.summary import Summary
 from harness.report.terminal import print_summary
 from harness.units import NANOSECONDS
@@ -17,31 +17,34 @@ from harness.units import NANOSECONDS
 
 def summary(record: RunRecord, verdict: Verdict) -> Summary:
     """A run's verdict in text."""
-    errors = ", ".join(f"{kind} {count:,}" for kind, count in facts.error_counts(record))
-    server = own_word(record)
+    errors = ", ".join(f"{kind} {count:,}" for kind, count in figures.error_counts(record))
+    server = service_metrics(record)
     commit = record.environment.get("commit") or "unknown"
     return Summary(
         subject=f"{verdict.service} {record.plan.profile.name}",
         service=verdict.service,
-        title=facts.title(record),
+        title=figures.title(record),
         outcome=verdict.outcome,
         reasons=verdict.reasons,
         judged=(
-            *map(facts.objective, verdict.objectives),
-            *map(facts.stage, verdict.stages),
-            *(facts.check(found, decides=verdict.outcome != "pass") for found in verdict.validity),
+            *map(figures.objective, verdict.objectives),
+            *map(figures.stage, verdict.stages),
+            *(
+                figures.check(found, decides=verdict.outcome != "pass")
+                for found in verdict.validity
+            ),
         ),
         tables=(
-            facts.objectives_table(verdict),
-            *([facts.stages_table(verdict)] if verdict.stages else ()),
-            *([facts.endpoints_table(record)] if record.endpoints else ()),
+            figures.objectives_table(verdict),
+            *([figures.stages_table(verdict)] if verdict.stages else ()),
+            *([figures.endpoints_table(record)] if record.endpoints else ()),
             *([server.table] if server is not None and server.rows else ()),
         ),
         notes=tuple(f"{note}." for note in server.notes) if server is not None else (),
         lines=(
-            ("requests", facts.conservation(record)),
+            ("requests", figures.conservation(record)),
             ("errors", errors or "none"),
-            ("validity", facts.validity_line(verdict)),
+            ("validity", figures.validity_line(verdict)),
         ),
         provenance=(f"run {record.id}, seed {record.plan.profile.seed}, commit {commit}",),
         began=_began(record),
@@ -67,8 +70,9 @@ def print_report(
 
 def beside(record: RunRecord) -> dict[str, Any]:
     """What `--json` shows beside a verdict: seen during the run, and no part of the verdict."""
-    server = own_word(record)
+    server = service_metrics(record)
     return {
-        "happened": list(told_in(record)),
+        "platform_events": list(events_in(record)),
+        "happened": list(events_in(record)),  # the older name, for one release
         "prometheus": None if server is None else server.as_dict(),
     }

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from harness.judge.model import Verdict
 from harness.record.run import RunRecord
-from harness.report import charts, facts
-from harness.report.happened import happened
+from harness.report import charts, figures
 from harness.report.html import Chart, began_text, render_page, validity_table
-from harness.report.own_word import own_word
+from harness.report.platform_events import platform_events
 from harness.report.run import summary
+from harness.report.service_metrics import service_metrics
 from harness.report.summary import Table
 
 
@@ -23,7 +23,7 @@ def _with_column(table: Table, name: str, cells: Iterable[str]) -> Table:
 def render_html(record: RunRecord, verdict: Verdict) -> str:
     """A run's report; the same record and verdict give the same bytes."""
     state = "" if record.status == "complete" else f" · {record.status}"
-    counts = tuple((kind, f"{count:,}") for kind, count in facts.error_counts(record))
+    counts = tuple((kind, f"{count:,}") for kind, count in figures.error_counts(record))
     return render_page(
         summary(record, verdict),
         f"{began_text(record.start_wall_ns)} · run {record.id}{state}",
@@ -31,25 +31,25 @@ def render_html(record: RunRecord, verdict: Verdict) -> str:
         template="report.html",
         verdict=verdict,
         objectives=_with_column(
-            facts.objectives_table(verdict),
+            figures.objectives_table(verdict),
             "interval by",
             (result.method or "" for result in verdict.objectives),
         ),
         stages=_with_column(
-            facts.stages_table(verdict), "in words", (stage.statement for stage in verdict.stages)
+            figures.stages_table(verdict), "in words", (stage.statement for stage in verdict.stages)
         ),
-        endpoints=facts.endpoint_figures(record),
-        endpoint_table=facts.endpoints_table(record),
-        quantiles=[f"p{q * 100:g}" for q in facts.QUANTILES],
-        conservation=facts.conservation(record),
+        endpoints=figures.endpoint_figures(record),
+        endpoint_table=figures.endpoints_table(record),
+        quantiles=[f"p{q * 100:g}" for q in figures.QUANTILES],
+        conservation=figures.conservation(record),
         errors=Table(("kind of failure", "requests"), counts, numbers=("requests",)),
-        validity_line=facts.validity_line(verdict),
+        validity_line=figures.validity_line(verdict),
         validity=validity_table(verdict.validity),
-        environment=facts.environment_rows(record),
+        environment=figures.environment_rows(record),
         phases=record.plan.profile.phases(),
-        duration=facts.duration,
-        happened=happened(record),
-        server=own_word(record),
+        duration=figures.duration,
+        events=platform_events(record),
+        server=service_metrics(record),
     )
 
 

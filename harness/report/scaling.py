@@ -12,7 +12,7 @@ from harness.judge.model import Judged
 from harness.judge.scaling import ScalingCheck, ScalingTrace, ScalingVerdict, trace
 from harness.record.distribution import Floats
 from harness.record.run import RunRecord
-from harness.report import facts
+from harness.report import figures
 from harness.report.charts import (
     BAD,
     LINE,
@@ -75,7 +75,7 @@ def print_scaling(
 def value(check: ScalingCheck, number: float | None) -> str:
     """A figure with its unit; unknown is a dash."""
     if number is None:
-        return facts.UNKNOWN
+        return figures.UNKNOWN
     if check.unit == "s":
         return format_duration(number)
     if check.unit == "of target":

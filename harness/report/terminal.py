@@ -10,7 +10,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from harness.record.find import RunSummary
-from harness.report import facts
+from harness.report import figures
 from harness.report.summary import Summary, Table
 
 COLOURS = {
@@ -79,7 +79,7 @@ def grid(table: Table, width: int) -> Grid:
             min_width=max(map(len, name.split())),
         )
     for row in table.rows:
-        style = "bold" if row[0] == facts.ALL else "none"
+        style = "bold" if row[0] == figures.ALL else "none"
         made.add_row(Text(row[shown[0]], style=style), *(_cell(table, row, at) for at in shown[1:]))
     return made
 
@@ -95,8 +95,8 @@ def print_runs(runs: Iterable[RunSummary], stream: TextIO, *, width: int | None 
     """The list of `harness runs`."""
     header = ("run", "service", "scenario", "profile", "state", "verdict")
     rows = tuple(
-        (run.id, run.service, *(text or facts.UNKNOWN for text in (run.scenario, run.profile)),
-         run.status, run.outcome or facts.UNKNOWN)
+        (run.id, run.service, *(text or figures.UNKNOWN for text in (run.scenario, run.profile)),
+         run.status, run.outcome or figures.UNKNOWN)
         for run in runs
     )  # fmt: skip
     console = make_console(stream, width)

@@ -70,7 +70,7 @@ def test_a_sound_service_passes_a_game_day_that_leaves_nothing(
     assert set(entries) == set(experiments)
     assert all(entry["runs"] and entry["healed"] for entry in entries.values()), entries
     if killed := entries.get("kill-replica"):
-        told = day["runs"][killed["runs"][0]]["happened"]
+        told = day["runs"][killed["runs"][0]]["platform_events"]
         assert {"deleted", "added", "ready"} <= {each.get("what") for each in told}
         assert {"SuccessfulCreate", "Started"} <= {each.get("reason") for each in told}
     platform = Kubernetes(Where(namespace, kubeconfig=str(cluster.kubeconfig)))

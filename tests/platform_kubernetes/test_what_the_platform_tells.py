@@ -229,11 +229,11 @@ def test_a_performance_run_has_it_in_its_record_its_page_and_its_json(
     ended.set()
     thread.join()
     assert code in VERDICTS
-    shown = json.loads(capsys.readouterr().out)["happened"]
+    shown = json.loads(capsys.readouterr().out)["platform_events"]
     assert [each.get("what") or each["reason"] for each in shown] == ["restarted", "<BackOff>"]
     (directory,) = (tmp_path / "memorai").iterdir()
     (event,) = RunRecord.load(directory).events_of("platform_event")
     assert event["t"] > 0
     page = (directory / "report.html").read_text()
-    assert "What the platform did" in page
+    assert "Platform events" in page
     assert "&lt;BackOff&gt;" in page

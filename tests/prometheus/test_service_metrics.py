@@ -1,4 +1,4 @@
-"""The service's own word: asked after a run, shown beside it, no part of its verdict."""
+"""Service metrics: asked after a run, shown beside it, no part of its verdict."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from harness.prometheus import (
 )
 from harness.record import RunRecord
 from harness.report import print_report
-from harness.report.own_word import own_word
 from harness.report.run_html import render_html
+from harness.report.service_metrics import service_metrics
 from tests.prometheus.fake import FakePrometheus, serving
 from tests.record.synthetic import Made, record
 
@@ -206,7 +206,7 @@ def test_it_is_shown_beside_the_harness_own_figures_and_judges_nothing(
     before = judge(found)
     keep(at(fake.url), found)
     assert judge(found).as_dict() == before.as_dict()
-    told = own_word(found)
+    told = service_metrics(found)
     assert told is not None
     rows = {row.name: row for row in told.rows}
     assert rows["p95 latency"].own == 0.04
@@ -217,20 +217,20 @@ def test_it_is_shown_beside_the_harness_own_figures_and_judges_nothing(
     stream = io.StringIO()
     print_report(found, before, stream)
     for text in (stream.getvalue(), render_html(found, before)):
-        assert "service's own word" in text.replace("&#39;", "'")
+        assert "service metrics" in text
         assert "1.50 cores" in text
 
 
 def test_without_it_nothing_is_shown(made: RunRecord) -> None:
     assert kept(made) is None
-    assert "own word" not in render_html(made, judge(made))
+    assert "Service metrics" not in render_html(made, judge(made))
 
 
 def test_a_damaged_answer_is_told_with_its_file(tmp_path: Path) -> None:
     found = record(tmp_path, Made())
     (found.directory / FILE).write_text('{"schema": 1, "series": []}')
     with pytest.raises(RecordError, match=FILE):
-        own_word(found)
+        service_metrics(found)
 
 
 @pytest.fixture

@@ -13,22 +13,22 @@ NEWEST = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Happened:
+class PlatformEvents:
     """The newest rows in the order of time; `omitted` counts those before them."""
 
     table: Table
     omitted: int
 
 
-def happened(record: RunRecord) -> Happened:
+def platform_events(record: RunRecord) -> PlatformEvents:
     """Everything that the platform told in this run."""
-    told = told_in(record)
+    told = events_in(record)
     rows = tuple(_row(event) for event in told[-NEWEST:])
     table = Table(("at", "what", "object", "in words"), rows)
-    return Happened(table, len(told) - len(rows))
+    return PlatformEvents(table, len(told) - len(rows))
 
 
-def told_in(record: RunRecord) -> tuple[dict[str, Any], ...]:
+def events_in(record: RunRecord) -> tuple[dict[str, Any], ...]:
     """The same as the record's own events, all of them."""
     return record.events_of(*TYPES)
 

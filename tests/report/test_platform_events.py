@@ -1,4 +1,4 @@
-"""What the platform did, in the reports of a run and of an experiment."""
+"""Platform events, in the reports of a run and of an experiment."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from harness.judge import judge
 from harness.judge.experiment import judge_experiment
 from harness.report.gameday_files import write_experiment_reports
-from harness.report.happened import happened
+from harness.report.platform_events import platform_events
 from harness.report.run_html import render_html
 from tests.judge.made_experiment import Story, experiment
 from tests.record.synthetic import Made, record
@@ -24,13 +24,13 @@ EVENT = {
 
 def test_a_run_on_a_platform_that_tells_nothing_has_no_such_section(tmp_path: Path) -> None:
     found = record(tmp_path)
-    assert "What the platform did" not in render_html(found, judge(found))
+    assert "Platform events" not in render_html(found, judge(found))
 
 
 def test_the_newest_fifty_are_shown_and_the_others_counted(tmp_path: Path) -> None:
     told = tuple({**EVENT, "message": f"number {number}."} for number in range(53))
     found = record(tmp_path, Made(messages=told))
-    shown = happened(found)
+    shown = platform_events(found)
     assert (len(shown.table.rows), shown.omitted) == (50, 3)
     page = render_html(found, judge(found))
     assert re.findall(r"number (\d+)\. \(3 times\)", page) == [str(n) for n in range(3, 53)]

@@ -1,4 +1,4 @@
-"""The service's own word, as Prometheus has it, beside the harness's figures for the same hold."""
+"""Service metrics, as Prometheus has it, beside the harness's figures for the same hold."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 from harness.errors import RecordError
 from harness.prometheus import FILE, QUANTILES, kept
 from harness.record.run import RunRecord
-from harness.report import facts
+from harness.report import figures
 from harness.report.summary import Table
 from harness.units import format_rate, format_ratio
 
-HEADER = ("figure (hold)", "service's own word", "harness")
+HEADER = ("figure (hold)", "service metrics", "harness")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class OwnWord:
+class ServiceMetrics:
     """All figures; `notes` say what could not be had and why."""
 
     url: str
@@ -52,7 +52,7 @@ class OwnWord:
         return asdict(self)
 
 
-def own_word(record: RunRecord) -> OwnWord | None:
+def service_metrics(record: RunRecord) -> ServiceMetrics | None:
     """What prometheus.json of the record says; None where nobody was asked."""
     stored = kept(record)
     if stored is None:
@@ -60,7 +60,7 @@ def own_word(record: RunRecord) -> OwnWord | None:
     try:
         series = {name: found["points"] for name, found in stored["series"].items()}
         rows = tuple(_rows(record, series)) if series else ()
-        return OwnWord(stored["url"], stored["window_s"], rows, tuple(stored["notes"]))
+        return ServiceMetrics(stored["url"], stored["window_s"], rows, tuple(stored["notes"]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         path = record.directory / FILE
         raise RecordError(f"{path}: {error!r}", "remove it: it is no part of the verdict") from None
@@ -68,7 +68,7 @@ def own_word(record: RunRecord) -> OwnWord | None:
 
 def _rows(record: RunRecord, series: Mapping[str, Sequence[Sequence[float]]]) -> list[Row]:
     """Means over the hold, the median of the windows' quantiles, the restarts of the whole run."""
-    whole = facts.endpoint_figures(record)[-1]
+    whole = figures.endpoint_figures(record)[-1]
     seconds = len(record.seconds_of("hold"))
     answered = whole.completed + whole.failed
     measured = {
@@ -119,11 +119,11 @@ _WORDS = {
 
 def _text(name: str, number: float | None) -> str:
     if number is None:
-        return facts.UNKNOWN
+        return figures.UNKNOWN
     if name == "request_rate":
         return format_rate(number)
     if name == "error_ratio":
         return format_ratio(number)
     if name in QUANTILES:
-        return facts.duration(number)
+        return figures.duration(number)
     return f"{number:.2f} cores" if name == "cpu" else f"{number:.0f}"
