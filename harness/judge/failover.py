@@ -131,14 +131,19 @@ def stages_of_faults(record: RunRecord, whole: Stages) -> tuple[tuple[str, Stage
 
 
 def recovery_of(
-    record: RunRecord, stages: Stages, q: float = 0.95, *, own_delay: Floats | None = None
+    record: RunRecord,
+    stages: Stages,
+    q: float = 0.95,
+    *,
+    own_delay: Floats | None = None,
+    caution: float = 1.0,
 ) -> Recovery:
     """Recovery by errors, throughput and one quantile of the latency together (9 of 10 seconds).
 
     Latency and errors by when requests were due, throughput by when they ended, as a share of what
     was due; latencies below `unfelt_s` count as that, errors that the objective allows as none.
-    `own_delay` (`own_delay_of`) is taken off the latencies after the injection. Raises
-    DataError where the stage before is shorter than ten seconds.
+    `own_delay` (`own_delay_of`) is taken off the latencies after the injection; `caution` is that
+    of `harness.stats.recovery`. Raises DataError where less than ten seconds came before.
     """
     since, until = int(stages.inject), int(stages.usual_until or stages.inject)
     usual = np.arange(int(np.ceil(stages.before)), until)
@@ -161,6 +166,7 @@ def recovery_of(
         latency_tolerance=LATENCY_TOLERANCE,
         offered=due.offered[rows],
         errors_allowed=errors_allowed(record),
+        caution=caution,
     )
 
 

@@ -104,6 +104,7 @@ def recovery(
     latency_tolerance: float = TOLERANCE,
     offered: ArrayLike | None = None,
     errors_allowed: float = 0.0,
+    caution: float = 1.0,
 ) -> Recovery:
     """Impact, detection and recovery of a fault injected at `inject`, on t's clock in seconds.
 
@@ -114,7 +115,8 @@ def recovery(
     `latency_tolerance` is the ratio by which a second's latency may always exceed the median of
     before. `offered`, shape (seconds,), is the number of requests due in each second: errors and
     throughput are then counts, throughput is judged as a share of it, and an error ratio of
-    `errors_allowed` (the objective's) is in band however few failed before. Raises DataError when
+    `errors_allowed` (the objective's) is in band however few failed before. `caution` below 1 asks
+    for seconds that chance puts out of band so many times less often. Raises DataError when
     fewer than ten seconds precede the injection, none follows it, a name is not known, or
     `errors_allowed` is no share or given without `offered`.
     """
@@ -149,7 +151,7 @@ def recovery(
             for name, values in columns.items()
         }
 
-    strict = limits(TAIL)
+    strict = limits(caution * TAIL)
     bands = tuple(Band(n, one.typical, float(np.median(one.limit))) for n, one in strict.items())
     excess = _excess(columns, strict)
     bad = excess > 1
@@ -170,7 +172,9 @@ def recovery(
             bands=bands,
             reason=calm,
         )
-    return _measured(grid, _excess(columns, limits(TAIL_BACK)), first, inject, heal, bands)
+    return _measured(
+        grid, _excess(columns, limits(caution * TAIL_BACK)), first, inject, heal, bands
+    )
 
 
 def log_rank(

@@ -11,6 +11,7 @@ import pytest
 
 from harness.judge.experiment import ExperimentVerdict, judge_experiment
 from harness.judge.experiment.execution import activities, judge_steady_state
+from harness.record import RunRecord
 from tests.judge.made_experiment import HEAL, INJECT, Story, experiment
 
 SOUND = Story()
@@ -155,19 +156,34 @@ def test_a_method_that_outlasts_the_load_is_named(tmp_path: Path) -> None:
     assert (verdict.outcome, verdict.reasons[0]) == ("inconclusive", "The load ended first.")
 
 
-def test_nothing_injected_names_the_probe(tmp_path: Path) -> None:
-    record = experiment(tmp_path)
-    lines = [
-        line
-        for line in (record.directory / "events.jsonl").read_text().splitlines()
-        if json.loads(line)["type"] not in {"stage", "proof"}
-        and json.loads(line).get("what") not in {"inject", "healed"}
+def without_fault(root: Path, *more: str) -> RunRecord:
+    """The made-up record without the events of its fault, nor those of `more` types."""
+    record = experiment(root)
+    path = record.directory / "events.jsonl"
+    events = [json.loads(line) for line in path.read_text().splitlines()]
+    kept = [
+        e
+        for e in events
+        if e["type"] not in {"proof", *more} and e.get("what") not in {"inject", "healed"}
     ]
-    lines.append(json.dumps({"type": "chaos", "t": 1.0, "what": "plan"}))
-    (record.directory / "events.jsonl").write_text("\n".join(lines) + "\n")
+    kept.append({"type": "chaos", "t": 1.0, "what": "plan"})
+    path.write_text("".join(json.dumps(each) + "\n" for each in kept))
+    return RunRecord.load(record.directory)
+
+
+def test_a_file_that_breaks_things_by_itself_is_judged_without_proof(tmp_path: Path) -> None:
+    verdict = judge_experiment(without_fault(tmp_path))
+    assert verdict.outcome == "pass", verdict.reasons
+    proof = next(check for check in verdict.checks if check.name == "proof of effect")
+    assert (proof.outcome, proof.measured) == (None, "-")
+    assert "undone" not in [check.name for check in verdict.checks]
+
+
+def test_nothing_injected_names_the_probe(tmp_path: Path) -> None:
+    record = without_fault(tmp_path, "stage")
     journal = {"steady_states": {"before": probe(tolerance_met=False, output=9)}}
     (record.directory / "journal.json").write_text(json.dumps(journal))
-    verdict = judge_experiment(type(record).load(record.directory))
+    verdict = judge_experiment(record)
     assert verdict.outcome == "inconclusive"
     assert "probe `answers` gave 9, not [1, 2]" in " ".join(verdict.reasons)
 
@@ -189,3 +205,17 @@ def test_a_recovery_is_held_against_the_objective_and_not_against_a_spotless_bef
     verdict = judged(tmp_path, {}, made={"failures": failures})
     tail = next(check for check in verdict.checks if check.name == "tail after")
     assert (tail.outcome, verdict.outcome) == (said, said), verdict.reasons
+
+
+@pytest.mark.parametrize(("count", "said"), [(4, "inconclusive"), (12, "fail")])
+def test_a_recovery_that_is_late_by_what_noise_may_explain_is_a_doubt(
+    tmp_path: Path, count: int, said: str
+) -> None:
+    """Four failed of 400 in a second are rarer than one in 1,000, not than one in 10,000."""
+
+    def failures(second: int, endpoint: str, offered: int) -> dict[str, int]:
+        late = second >= HEAL + 10 and endpoint == "GET recall"
+        return {"check": count} if late else {}
+
+    verdict = judged(tmp_path, {}, made={"failures": failures})
+    assert next(check.outcome for check in verdict.checks if check.name == "recovery") == said

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Literal
 
 from harness.judge.experiment.execution import steady_state
-from harness.judge.experiment.facts import Facts, budget_spent, lost_ratio
+from harness.judge.experiment.facts import Facts, budget_spent, injected, lost_ratio
 from harness.judge.experiment.model import Check, Made, Word
 from harness.judge.failover import errors_allowed, own_delay_of, unfelt_s
 from harness.judge.validity import LAG_SHARE
@@ -71,6 +71,8 @@ def _guarded(name: str, check: Callable[[Facts], Made], facts: Facts) -> Check:
 
 def _proof(facts: Facts) -> Made:
     effect, stages = facts.effect, facts.stages
+    if not injected(facts.record):
+        return None, "-", "not asked", "The file breaks things by itself: nothing is proven of it."
     if effect.platform_began is False:
         return (
             "inconclusive", "not in effect", "seen",
@@ -129,9 +131,10 @@ def _impact(facts: Facts) -> Made:
 def _recovered(facts: Facts) -> Made:
     """The recovery of each fault; the worst of them is the check's."""
     if not facts.faults:
-        return _recovered_once(facts)
+        return _recovered_for_sure(facts)
     made = [
-        _recovered_once(replace(facts, stages=e.stages, recovery=e.recovery)) for e in facts.faults
+        _recovered_for_sure(replace(facts, stages=e.stages, recovery=e.recovery, sure=e.sure))
+        for e in facts.faults
     ]
     order: tuple[Word | None, ...] = ("fail", "inconclusive", "pass", None)
     outcome = min((each[0] for each in made if each[0] != "noisy"), key=order.index)
@@ -142,6 +145,15 @@ def _recovered(facts: Facts) -> Made:
         for number, (fault, each) in enumerate(zip(facts.faults, made, strict=True), 1)
     ]
     return outcome, "; ".join(each[1] for each in made), made[0][2], " ".join(told)
+
+
+def _recovered_for_sure(facts: Facts) -> Made:
+    """The recovery; late only by seconds that noise may explain, it is in doubt."""
+    made = _recovered_once(facts)
+    if made[0] != "fail" or _recovered_once(replace(facts, recovery=facts.sure))[0] == "fail":
+        return made
+    doubt = f"{made[3].removesuffix('.')}: the noise before the fault may explain it."
+    return "inconclusive", made[1], made[2], doubt
 
 
 def _recovered_once(facts: Facts) -> Made:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from harness.judge.experiment.facts import Facts, was_healed
+from harness.judge.experiment.facts import Facts, injected, was_healed
 from harness.judge.experiment.model import Check, Made, Word
 from harness.record.run import RunRecord
 from harness.units import counted
@@ -185,6 +185,6 @@ def undone(record: RunRecord) -> tuple[Check, ...]:
         return (
             Check("undone", "fail", "not at once", "undone", f"The heal did not undo it: {why}."),
         )
-    if not record.events_of("stage"):
+    if not record.events_of("stage") or not injected(record):
         return ()
     return (Check("undone", "pass", "proven", "undone", "The fault was undone, with proof."),)

@@ -25,6 +25,10 @@ from harness.stats.burn import budget
 from harness.stats.recovery import Recovery
 from harness.storage import read_object
 
+CAUTION = 0.1
+"""A recovery that is late by seconds that chance puts out of band ten times as often is a doubt:
+below 50 requests/s one sound experiment in 400 would fail by them (benchmarks/stats)."""
+
 
 @dataclass(frozen=True, slots=True)
 class FaultFacts:
@@ -34,6 +38,7 @@ class FaultFacts:
     stages: Stages
     recovery: Recovery
     at_best: Recovery
+    sure: Recovery
     began: float | None
 
 
@@ -49,6 +54,9 @@ class Facts:
     recovery: Recovery
     at_best: Recovery
     """The same if all that this machine may have added to a latency was its own."""
+
+    sure: Recovery
+    """The same by seconds that noise hardly explains: a failure needs them."""
 
     backlog: Backlog
     writes: LostWrites | None
@@ -79,6 +87,7 @@ def facts_of(record: RunRecord, expect: Expectations, stages: Stages, targets: l
         milestones=milestones_of(record, stages, found, backlog, targets),
         recovery=found,
         at_best=at_best,
+        sure=recovery_of(record, stages, caution=CAUTION),
         backlog=backlog,
         writes=writes,
         lacking=lacking,
@@ -137,7 +146,8 @@ def _each_fault(record: RunRecord, stages: Stages) -> tuple[FaultFacts, ...]:
         ]
         effect = effect_of(canary, (), own.inject, own.heal, own.end)
         quick, slow = (recovery_of(record, own, own_delay=each) for each in (None, delay))
-        found.append(FaultFacts(kind, own, quick, slow, effect.began))
+        sure = recovery_of(record, own, caution=CAUTION)
+        found.append(FaultFacts(kind, own, quick, slow, sure, effect.began))
     return tuple(found)
 
 
@@ -169,6 +179,11 @@ def _audit(record: RunRecord, stages: Stages) -> tuple[LostWrites | None, dict[s
     acknowledged = {write.id for write in writes if write.acknowledged}
     lacking = diverged(event for event in events if event["id"] in acknowledged)
     return lost_writes(writes, reads, stages.inject), lacking
+
+
+def injected(record: RunRecord) -> bool:
+    """Whether a fault of the harness was begun; an ordinary file breaks things by itself."""
+    return any(e["what"] == "inject" for e in record.events_of("chaos"))
 
 
 def was_healed(record: RunRecord) -> bool:
