@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import click
 
@@ -16,13 +17,13 @@ def group() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
 def list_(*, as_json: bool) -> None:
     """Every kind of fault, where it can be injected, and what fails."""
-    from harness.faults.pages import document_of, text_of
+    from harness.faults.pages import text_of
     from harness.faults.registry import kinds
 
-    if as_json:
-        click.echo(json.dumps([document_of(kind) for kind in kinds().values()], indent=1))
-        return
     texts = [text_of(kind) for kind in kinds().values()]
+    if as_json:
+        click.echo(json.dumps([asdict(each) for each in texts], indent=1))
+        return
     width = max(len(each.name) for each in texts)
     for each in texts:
         click.echo(f"{each.name:{width}}  {each.where:15}  {each.summary}")
@@ -33,14 +34,13 @@ def list_(*, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def show(name: str, *, as_json: bool) -> None:
     """What NAME takes and needs, on each platform."""
-    from harness.faults.pages import document_of, text_of
+    from harness.faults.pages import text_of
     from harness.faults.registry import kind_of
 
-    kind = kind_of(name)
+    text = text_of(kind_of(name))
     if as_json:
-        click.echo(json.dumps(document_of(kind), indent=1))
+        click.echo(json.dumps(asdict(text), indent=1))
         return
-    text = text_of(kind)
     click.echo(f"{name}: {text.summary}\n")
     for platform, missing in text.platforms.items():
         click.echo(f"{platform:11} {'yes' if missing is None else f'no: {missing}'}")

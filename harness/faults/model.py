@@ -87,11 +87,10 @@ class FaultKind:
 
     `whole_region`: it takes a whole region from the users and may not hit the last healthy one.
     `stops`: its replicas are not ready while it holds, and no other fault draws them.
-    `needs_regions`: a service survives it only where it runs in more than one region.
+    `needs_regions`: a service survives it only where it runs in more than one region. Its module
+    gives `name` and `summary` (the docstring).
     """
 
-    name: str
-    summary: str
     arguments: type[Arguments]
     hits: Hits
     lab: OnLab | str
@@ -99,6 +98,8 @@ class FaultKind:
     whole_region: bool = False
     stops: bool = False
     needs_regions: bool = False
+    name: str = ""
+    summary: str = ""
 
     def on(self, platform: str) -> OnLab | OnKubernetes | str:
         """How a platform carries it out, or why not."""

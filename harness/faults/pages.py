@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic.fields import FieldInfo
@@ -122,11 +122,6 @@ CAPABILITIES: Mapping[str, str] = {
     "nftables": "a network namespace of its own and nftables",
     "own cores": "cores that the load generator does not use",
 }
-
-
-def document_of(kind: FaultKind) -> dict[str, object]:
-    """The same for a program."""
-    return asdict(text_of(kind))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import difflib
 import importlib
 import pkgutil
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -20,11 +21,12 @@ from harness.faults.model import Arguments, FaultKind, OnKubernetes, OnLab, expe
 @cache
 def kinds() -> Mapping[str, FaultKind]:
     """Every kind by its name: the `FAULT` of each module of `harness.faults.kinds`."""
-    modules = [
-        importlib.import_module(f"{package.__name__}.{each.name}")
-        for each in pkgutil.iter_modules(package.__path__)
-    ]
-    return {module.FAULT.name: module.FAULT for module in modules}
+    found: dict[str, FaultKind] = {}
+    for each in pkgutil.iter_modules(package.__path__):
+        name = each.name.replace("_", "-")
+        module = importlib.import_module(f"{package.__name__}.{each.name}")
+        found[name] = replace(module.FAULT, name=name, summary=module.__doc__)
+    return found
 
 
 def kind_of(name: str) -> FaultKind:

@@ -14,8 +14,6 @@ class AbortRequests(AdminPort, Share, Replicas):
 
 
 FAULT = FaultKind(
-    name="abort-requests",
-    summary=__doc__,
     arguments=AbortRequests,
     hits="edge",
     lab=OnLab("edges", lacks=("region", "count", "percent", "seed", "admin_port")),

@@ -30,8 +30,6 @@ class BadRelease(Grace, Replicas):
 
 
 FAULT = FaultKind(
-    name="bad-release",
-    summary=__doc__,
     arguments=BadRelease,
     hits="replica",
     lab=OnLab("rollout", lacks=("image", "env")),

@@ -5,8 +5,6 @@ from __future__ import annotations
 from harness.faults.model import Arguments, FaultKind
 
 FAULT = FaultKind(
-    name="clock-jump",
-    summary=__doc__,
     arguments=Arguments,
     hits="replica",
     lab=(

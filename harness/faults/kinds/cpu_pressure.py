@@ -13,8 +13,6 @@ class CpuPressure(ForSeconds, Replicas):
 
 
 FAULT = FaultKind(
-    name="cpu-pressure",
-    summary=__doc__,
     arguments=CpuPressure,
     hits="replica",
     lab=OnLab("pressure", "own cores", limits={"workers": 8}),

@@ -16,8 +16,6 @@ class DelayLink(Link):
 
 
 FAULT = FaultKind(
-    name="delay-link",
-    summary=__doc__,
     arguments=DelayLink,
     hits="link",
     lab="the lab does not drive netem; delay-requests or slow-replicas delay at the edge or in it",

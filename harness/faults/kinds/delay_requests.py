@@ -14,8 +14,6 @@ class DelayRequests(AdminPort, Share, Replicas):
 
 
 FAULT = FaultKind(
-    name="delay-requests",
-    summary=__doc__,
     arguments=DelayRequests,
     hits="edge",
     lab=OnLab("edges", lacks=("region", "count", "percent", "seed", "admin_port")),

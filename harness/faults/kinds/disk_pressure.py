@@ -13,8 +13,6 @@ class DiskPressure(Replicas):
 
 
 FAULT = FaultKind(
-    name="disk-pressure",
-    summary=__doc__,
     arguments=DiskPressure,
     hits="replica",
     lab="the replicas of a lab have no disk of their own",

@@ -6,8 +6,6 @@ from harness.faults.arguments import Replicas
 from harness.faults.model import FaultKind, OnKubernetes
 
 FAULT = FaultKind(
-    name="dns-failure",
-    summary=__doc__,
     arguments=Replicas,
     hits="replica",
     lab="the replicas of a lab resolve no names",

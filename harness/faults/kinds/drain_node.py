@@ -13,8 +13,6 @@ class DrainNode(InRegion):
 
 
 FAULT = FaultKind(
-    name="drain-node",
-    summary=__doc__,
     arguments=DrainNode,
     hits="node",
     lab="the lab has no nodes",

@@ -17,8 +17,6 @@ class FailRegion(InRegion):
 
 
 FAULT = FaultKind(
-    name="fail-region",
-    summary=__doc__,
     arguments=FailRegion,
     hits="region",
     lab=OnLab("processes", limits={"mode": ("pause", "kill")}),

@@ -17,8 +17,6 @@ class FailZone(Arguments):
 
 
 FAULT = FaultKind(
-    name="fail-zone",
-    summary=__doc__,
     arguments=FailZone,
     hits="node",
     lab="the lab has no zones",

@@ -6,8 +6,6 @@ from harness.faults.arguments import InRegion
 from harness.faults.model import FaultKind, OnKubernetes, OnLab
 
 FAULT = FaultKind(
-    name="isolate-region",
-    summary=__doc__,
     arguments=InRegion,
     hits="link",
     lab=OnLab("packets", "network"),

@@ -11,8 +11,6 @@ class KillDatabase(Dependency, Held, InRegion):
 
 
 FAULT = FaultKind(
-    name="kill-database",
-    summary=__doc__,
     arguments=KillDatabase,
     hits="database",
     lab=OnLab("processes", lacks=("dependency",)),

@@ -11,8 +11,6 @@ class KillEdge(Held, InRegion):
 
 
 FAULT = FaultKind(
-    name="kill-edge",
-    summary=__doc__,
     arguments=KillEdge,
     hits="edge",
     lab=OnLab("processes"),

@@ -13,8 +13,6 @@ class KillNode(InRegion):
 
 
 FAULT = FaultKind(
-    name="kill-node",
-    summary=__doc__,
     arguments=KillNode,
     hits="node",
     lab="the lab has no nodes",

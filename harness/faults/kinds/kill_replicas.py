@@ -11,8 +11,6 @@ class KillReplicas(Held, Replicas):
 
 
 FAULT = FaultKind(
-    name="kill-replicas",
-    summary=__doc__,
     arguments=KillReplicas,
     hits="replica",
     lab=OnLab("processes"),

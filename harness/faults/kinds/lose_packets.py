@@ -11,8 +11,6 @@ class LosePackets(Share, Link):
 
 
 FAULT = FaultKind(
-    name="lose-packets",
-    summary=__doc__,
     arguments=LosePackets,
     hits="link",
     lab=OnLab("packets", "nftables"),

@@ -13,8 +13,6 @@ class MemoryPressure(ForSeconds, Replicas):
 
 
 FAULT = FaultKind(
-    name="memory-pressure",
-    summary=__doc__,
     arguments=MemoryPressure,
     hits="replica",
     lab=OnLab("pressure", "own cores", limits={"megabytes": 1024}),

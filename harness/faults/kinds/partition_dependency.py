@@ -11,8 +11,6 @@ class PartitionDependency(Dependency, Replicas):
 
 
 FAULT = FaultKind(
-    name="partition-dependency",
-    summary=__doc__,
     arguments=PartitionDependency,
     hits="link",
     lab=OnLab("packets", "network", limits={"dependency": ("database",)}),

@@ -6,8 +6,6 @@ from harness.faults.arguments import Link
 from harness.faults.model import FaultKind, OnKubernetes, OnLab
 
 FAULT = FaultKind(
-    name="partition-regions",
-    summary=__doc__,
     arguments=Link,
     hits="link",
     lab=OnLab("packets", "network"),

@@ -11,8 +11,6 @@ class PauseDatabase(Dependency, Held, InRegion):
 
 
 FAULT = FaultKind(
-    name="pause-database",
-    summary=__doc__,
     arguments=PauseDatabase,
     hits="database",
     lab=OnLab("processes", lacks=("dependency", "hold")),

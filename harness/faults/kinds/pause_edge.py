@@ -6,8 +6,6 @@ from harness.faults.arguments import InRegion
 from harness.faults.model import FaultKind, OnLab
 
 FAULT = FaultKind(
-    name="pause-edge",
-    summary=__doc__,
     arguments=InRegion,
     hits="edge",
     lab=OnLab("processes"),

@@ -6,8 +6,6 @@ from harness.faults.arguments import Replicas
 from harness.faults.model import FaultKind, OnKubernetes, OnLab
 
 FAULT = FaultKind(
-    name="pause-replicas",
-    summary=__doc__,
     arguments=Replicas,
     hits="replica",
     lab=OnLab("processes"),

@@ -14,8 +14,6 @@ class ResetConnections(Share, Replicas):
 
 
 FAULT = FaultKind(
-    name="reset-connections",
-    summary=__doc__,
     arguments=ResetConnections,
     hits="replica",
     lab=OnLab("packets", "nftables", lacks=("port",)),

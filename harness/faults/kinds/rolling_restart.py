@@ -11,8 +11,6 @@ class RollingRestart(Grace, Replicas):
 
 
 FAULT = FaultKind(
-    name="rolling-restart",
-    summary=__doc__,
     arguments=RollingRestart,
     hits="replica",
     lab=OnLab("rollout"),

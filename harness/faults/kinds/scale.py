@@ -12,8 +12,6 @@ class Scale(Arguments):
 
 
 FAULT = FaultKind(
-    name="scale",
-    summary=__doc__,
     arguments=Scale,
     hits="deployment",
     lab="a lab has the replicas that it was started with",

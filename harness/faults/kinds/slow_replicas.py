@@ -22,8 +22,6 @@ class SlowReplicas(Share, Replicas):
 
 
 FAULT = FaultKind(
-    name="slow-replicas",
-    summary=__doc__,
     arguments=SlowReplicas,
     hits="replica",
     lab=OnLab("behaviour"),
