@@ -43,9 +43,10 @@ def draw(
     if count is None:
         count = math.ceil(len(free) * (100.0 if percent is None else percent) / 100)
     if not 0 < count <= len(free):
-        raise PlatformError(
-            f"{kind}: {count} of {len(free)} ready replicas", "ask for 1 to all of them"
-        )
+        held = len(ready) - len(free)
+        besides = f", {held} more are held by a fault before it" if held else ""
+        remedy = "heal that one before" if held else "ask for 1 to all of them"
+        raise PlatformError(f"{kind}: {count} of {len(free)} ready replicas{besides}", remedy)
     chosen = random.Random(seed).sample(sorted(free), count)  # noqa: S311 - no secret
     return [name for name in free if name in chosen]
 

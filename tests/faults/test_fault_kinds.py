@@ -156,6 +156,8 @@ def test_replicas_are_drawn_by_seed_rounded_up_and_never_among_the_held() -> Non
     assert Replicas(count=2, seed=4).draw("kill", names) == draw("kill", names, count=2, seed=4)
     held = Among(held=frozenset(names[:4]))
     assert draw("kill", names, held, count=1) == ["m-4"]
-    with pytest.raises(PlatformError, match="2 of 1 ready replicas"):
+    with pytest.raises(
+        PlatformError, match="2 of 1 ready replicas, 4 more are held by a fault before it; heal"
+    ):
         draw("kill", names, held, count=2)
     assert draw("kill", names, Among(confirmed=frozenset({"m-1"})), count=3) == ["m-1"]
