@@ -27,7 +27,6 @@ MOST_REPLICAS = 64
 SEARCH_OPTIONS = (
     click.option("--start", type=RATE, default="500", show_default=True, help="The first rate."),
     click.option("--max-rate", type=RATE, help="Never beyond this; tried exactly (default: 100k)."),
-    click.option("--most", type=RATE, hidden=True),
     click.option("--hold", "hold_s", type=DURATION, default="10s", show_default=True,
                  help="Of a step, at least; longer where the objectives need more requests."),
     click.option("--tolerance", type=RATIO, default="10%", show_default=True,
@@ -84,12 +83,7 @@ def _search(words: dict[str, Any]) -> Search:
     from harness.errors import UsageError
 
     usual = Search()
-    most, max_rate = words.pop("most"), words.pop("max_rate")
-    if most is not None:
-        say("--most is deprecated; use --max-rate")
-        if max_rate is not None:
-            raise UsageError("--most and --max-rate are the same", "give --max-rate alone")
-        max_rate = most
+    max_rate = words.pop("max_rate")
     search = Search(
         start=words.pop("start"),
         max_rate=usual.max_rate if max_rate is None else max_rate,

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 import click
 
 RENAMED: Mapping[str, Mapping[str, str]] = {
+    "capacity": {"--most": "--max-rate"},
+    "gate": {"--settle": "--time-budget"},
+    "history": {"--most": "--limit"},
     "load": {"--away-from": "--exclude-region"},
     "scale-test": {
         "--away-from": "--exclude-region",

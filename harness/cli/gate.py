@@ -82,7 +82,7 @@ def _place(service: str, results: Path, output: Path | None) -> Path:
     help="Candidate runs (or pairs) to make when none is named.",
 )
 @click.option(
-    "--settle",
+    "--time-budget",
     "settle_s",
     type=DURATION,
     default="0s",
@@ -205,7 +205,7 @@ def command(
             {
                 "RUN": bool(runs),
                 "--interleave": interleave is not None,
-                "--settle": settle_s > 0,
+                "--time-budget": settle_s > 0,
                 "--self-test": self_test_,
             },
         )
@@ -326,10 +326,12 @@ def _refuse_both(runs: tuple[str, ...], *, interleave: bool, settle: bool) -> No
     from harness.errors import UsageError
 
     if interleave and settle:
-        raise UsageError("--interleave makes its pairs at once", "leave out --settle, use --runs")
+        raise UsageError(
+            "--interleave makes its pairs at once", "leave out --time-budget, use --runs"
+        )
     if runs and (interleave or settle):
         raise UsageError(
-            "--interleave and --settle make runs, and RUNs are named", "leave one of them out"
+            "--interleave and --time-budget make runs, and RUNs are named", "leave one of them out"
         )
 
 

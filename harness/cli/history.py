@@ -21,7 +21,8 @@ from harness.cli.output import print_json
 )
 @click.option("--results", type=click.Path(path_type=Path), help="Where records are kept.")
 @click.option(
-    "--most",
+    "--limit",
+    "most",
     type=click.IntRange(0, 10_000),
     default=200,
     show_default=True,

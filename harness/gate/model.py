@@ -41,7 +41,7 @@ class Policy:
     `margin` is the smallest change that matters, a ratio. `alpha` is the one-sided level of the
     intervals shown and of the equivalence test. A regression is *claimed* only at `level`, the
     part of the false-alarm budget that one gate may spend; between the two it is suspected, and
-    more runs are asked for. With `looks` 2 the runs may be compared twice (`--settle`), and each
+    more runs are asked for. With `looks` 2 the runs may be compared twice, and each
     look has half of `alpha` and of the budget: looking again is no free chance. `rules` change
     single rows, later ones win; `missing` says whether an endpoint that is gone fails.
     """

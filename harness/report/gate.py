@@ -143,7 +143,7 @@ def cost(verdict: GateVerdict) -> str | None:
             f"to settle it: {more} and {counted(back, 'more accepted run')} (harness baseline "
             f"make {verdict.service} --runs {back}), about {minutes} min in all"
         )
-    return f"to settle it: {more}, about {minutes} min (--settle {minutes}m)"
+    return f"to settle it: {more}, about {minutes} min (--time-budget {minutes}m)"
 
 
 def provenance(verdict: GateVerdict) -> list[str]:

@@ -303,7 +303,6 @@ def test_an_earlier_capacity_that_is_none_is_named(tmp_path: Path, text: str, wo
         ("--hold 5s", "--hold is 5 s"),
         ("--tolerance 0.1%", "--tolerance"),
         ("--start 2k --max-rate 1k", "--max-rate"),
-        ("--most 1k --max-rate 1k", "--most"),
         ("--per-replica 1,x", "not numbers"),
         ("--per-replica 1 --replicas 2", "exclude"),
         ("--per-replica 1 --target http://127.0.0.1:1", "for the lab"),

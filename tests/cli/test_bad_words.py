@@ -42,7 +42,7 @@ CASES = [
     ("gate memorai --alpha 60%", "between 0 and 50 %"),
     ("gate memorai --interleave http://127.0.0.1:1", "needs both sides"),
     ("gate memorai --false-alarms inf", "--false-alarms is inf"),
-    ("gate memorai latest --settle 1m", "leave one of them out"),
+    ("gate memorai latest --time-budget 1m", "leave one of them out"),
     ("gate memorai latest --interleave http://127.0.0.1:1", "leave one of them out"),
     ("show latest --html --json", "exclude each other"),
     ("baseline show /etc", "/etc has no baseline"),

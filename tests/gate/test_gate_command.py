@@ -158,10 +158,11 @@ def test_a_run_of_other_options_is_refused_and_told_what_differs_unless_ignored(
 
 @pytest.mark.parametrize(
     "words",
-    [("no-such-run",), ("latest", "--row", "p95"), ("latest", "--settle", "5m"),
+    [("no-such-run",), ("latest", "--row", "p95"), ("latest", "--time-budget", "5m"),
      ("latest", "--alpha", "0.9"), ("latest", "--bogus"), ("--bogus", "latest"),
      ("latest", "--margin", "much"), ("latest", "--margin"),
-     ("--target", "http://127.0.0.1:9", "--interleave", "http://127.0.0.1:8", "--settle", "5m")],
+     ("--target", "http://127.0.0.1:9", "--interleave", "http://127.0.0.1:8",
+      "--time-budget", "5m")],
 )  # fmt: skip
 def test_a_gate_that_cannot_be_asked_leaves_an_error_and_no_old_pass(
     gate: Gate, store: BaselineStore, words: tuple[str, ...]

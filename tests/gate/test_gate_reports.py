@@ -153,7 +153,7 @@ def test_the_budget_that_is_advised_buys_the_runs_that_are_advised(seconds: floa
         minutes_needed=2 * seconds / 60,
     )
     text = cost(verdict) or ""
-    minutes = int(text.partition("--settle ")[2].partition("m)")[0])
+    minutes = int(text.partition("--time-budget ")[2].partition("m)")[0])
     assert minutes >= 1
     assert affordable(verdict, minutes) == 2
 

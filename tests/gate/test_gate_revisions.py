@@ -159,7 +159,7 @@ def test_the_same_revision_and_uncommitted_changes_are_mentioned(toy: Path, tmp_
         ({"start": "x"}, {}, "add --revisions"),
         ({"baseline_command": "x"}, {}, "--baseline-command and --candidate-command"),
         ({"revisions": "a..b", "start": "x", "candidate_command": "y"}, {}, "exclude each other"),
-        ({"revisions": "a..b", "start": "x"}, {"--settle": True}, "--settle exclude"),
+        ({"revisions": "a..b", "start": "x"}, {"--time-budget": True}, "--time-budget exclude"),
         ({"revisions": "a..b", "start": "x", "port_variable": "A B"}, {}, "a name like PORT"),
     ],
 )
@@ -172,7 +172,7 @@ def test_half_of_what_is_needed_is_refused(
 
 def test_without_a_program_the_gate_is_the_usual_one() -> None:
     words = {**WORDS, "rate": 5.0}
-    assert Programs.take(words, {"--settle": True}) is None
+    assert Programs.take(words, {"--time-budget": True}) is None
     assert words == {"rate": 5.0}
 
 
