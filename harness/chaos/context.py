@@ -18,13 +18,12 @@ from harness.catalog import load_catalog
 from harness.catalog.model import Service
 from harness.chaos.confirmed import Confirmed, Injections
 from harness.chaos.ledger import Ledger
+from harness.chaos.processes import VARIABLE
 from harness.chaos.undo import undo_all
 from harness.errors import ExperimentError
 from harness.platform import attach
 from harness.platform.model import Platform
 from harness.storage import read_object, write_atomic
-
-VARIABLE = "HARNESS_CHAOS_CONTEXT"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from harness.chaos.audit import AuditPlan
 from harness.chaos.canary import CanaryPlan
 from harness.chaos.children import END_S, Child, Inbox, Message
 from harness.chaos.confirmed import confirmed_of
-from harness.chaos.context import VARIABLE, Context
+from harness.chaos.context import Context
 from harness.chaos.doors import Door
 from harness.chaos.guards import Watch
 from harness.chaos.ledger import Ledger
@@ -28,7 +28,8 @@ from harness.chaos.model import Experiment, ExperimentPlan
 from harness.chaos.observer import Observer
 from harness.chaos.places import crossings, doors_of, readers_of, victims
 from harness.chaos.plan import WARMUP_S, check, plan_experiment
-from harness.chaos.session import load_plan
+from harness.chaos.processes import VARIABLE
+from harness.chaos.session import check_prometheus, load_plan
 from harness.chaos.undo import undo_all, uninterrupted
 from harness.errors import Interrupted
 from harness.load.driver import LoadDriver
@@ -98,6 +99,7 @@ class ExperimentRun:
         """
         plan = plan or plan_experiment(self.experiment, self.session.service, self.session.platform)
         check(plan)
+        check_prometheus(self.experiment, self.session.options)
         state = self._state
         with (
             RunWriter.create(

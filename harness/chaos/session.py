@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any
 
+from harness.chaos.method import all_activities
 from harness.chaos.model import Experiment
 from harness.chaos.plan import SLACK_S, WARMUP_S
 from harness.chaos.undo import reap
@@ -51,6 +52,7 @@ def experiment_session(
     Raises PlatformError when another run is breaking the same deployment, ExperimentError when
     something is left that could not be undone.
     """
+    check_prometheus(experiment, options)
     with session_for(experiment, options, say) as ready, ready.platform.exclusive():
         found = reap((ready.platform,))
         for done in found.undone:
@@ -60,6 +62,18 @@ def experiment_session(
             what = [*problems, *found.leftovers, *found.unreadable][0]
             raise ExperimentError(f"a fault of an earlier run remains: {what}", "harness reap")
         yield ready
+
+
+def check_prometheus(experiment: Experiment, options: RunOptions) -> None:
+    """Raise ExperimentError where a probe asks a Prometheus and none was named."""
+    for activity in all_activities(experiment.document):
+        provider = activity.get("provider") or {}
+        asked = (provider.get("module"), provider.get("func"))
+        if asked == ("harness.chaos.probes", "prometheus") and options.prometheus is None:
+            raise ExperimentError(
+                f"{experiment.path}: probe {activity.get('name')!r} asks a Prometheus",
+                "name it: --prometheus URL",
+            )
 
 
 def load_plan(ready: Session, experiment: Experiment) -> LoadPlan:

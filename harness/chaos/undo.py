@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from harness.chaos.ledger import Entry, Ledger, orphans
+from harness.chaos.processes import end_orphans
 from harness.errors import Gone, HarnessError
 from harness.platform import attach
 from harness.platform.model import Heal, Platform, Proof
@@ -38,11 +39,12 @@ class Undone:
 
 @dataclass(frozen=True, slots=True)
 class Reaped:
-    """What `reap` did and what is there all the same."""
+    """What `reap` did and what is there all the same; `ended` are processes it killed."""
 
     undone: tuple[Undone, ...]
     leftovers: tuple[str, ...]
     unreadable: tuple[str, ...] = ()
+    ended: tuple[int, ...] = ()
 
     @property
     def clean(self) -> bool:
@@ -143,7 +145,7 @@ def reap(platforms: Sequence[Platform]) -> Reaped:
     for platform in platforms:
         undone += [undo(platform, heal) for heal in platform.orphaned_heals()]
         left += platform.leftovers()
-    return Reaped(tuple(undone), tuple(left), tuple(unreadable))
+    return Reaped(tuple(undone), tuple(left), tuple(unreadable), end_orphans())
 
 
 def _undo_anywhere(entry: Entry) -> Undone:

@@ -68,6 +68,8 @@ def command(
     for each in found.undone:
         word = "undone" if each.problem is None else f"NOT undone: {each.problem}"
         click.echo(f"{each.heal.fault_id}: {word}")
+    for pid in found.ended:
+        click.echo(f"process {pid} of an experiment that is gone: ended")
     for left in (*found.leftovers, *found.unreadable):
         click.echo(f"remains: {left}")
     if found.clean:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,14 @@ import pytest
 from harness.catalog import project_root
 from harness.chaos.children import Child
 from harness.chaos.experiment import load_experiment
+from harness.chaos.ledger import Ledger
 from harness.chaos.limits import within
 from harness.chaos.plain import PlainVerdict, run_plain
+from harness.chaos.processes import VARIABLE
+from harness.chaos.session import check_prometheus
+from harness.chaos.undo import reap
+from harness.errors import ExperimentError
+from harness.run import RunOptions
 
 ROOT = project_root()
 Document = dict[str, Any]
@@ -174,3 +182,46 @@ def test_what_a_child_leaves_in_its_session_ends_with_it(tmp_path: Path) -> None
         found = done.stdout
     assert found == b""
     assert sys.version_info >= (3, 11)
+
+
+def test_reap_ends_what_an_activity_of_a_run_that_is_gone_left(tmp_path: Path) -> None:
+    """And not what one of a living run has started."""
+    found: dict[str, subprocess.Popen[bytes]] = {}
+    with Ledger.open() as living:
+        for name, ledger in (("gone", tmp_path / "none"), ("alive", living.directory)):
+            context = tmp_path / f"{name}.json"
+            context.write_text(json.dumps({"ledger": str(ledger)}))
+            environment = {**os.environ, VARIABLE: str(context)}
+            found[name] = subprocess.Popen(["sleep", "600"], env=environment)
+        try:
+            wait_for(lambda: all(VARIABLE.encode() in _environ(p.pid) for p in found.values()))
+            reap(())  # or another test's: it is gone either way
+            assert found["gone"].wait(10) == -signal.SIGKILL
+            assert found["alive"].poll() is None
+        finally:
+            for each in found.values():
+                each.kill()
+                each.wait()
+
+
+def _environ(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/environ").read_bytes()
+
+
+def wait_for(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_probe_of_a_prometheus_that_nobody_named_is_refused_before_any_load(
+    tmp_path: Path,
+) -> None:
+    asks = activity("cpu", python("harness.chaos.probes", "prometheus", query="up"), "probe")
+    file = tmp_path / "asks.json"
+    file.write_text(json.dumps(document(asks)))
+    experiment = load_experiment(str(file), ROOT)
+    with pytest.raises(ExperimentError, match=r"probe 'cpu' asks a Prometheus; name it"):
+        check_prometheus(experiment, RunOptions("memorai"))
+    check_prometheus(experiment, RunOptions("memorai", prometheus="http://127.0.0.1:9090"))

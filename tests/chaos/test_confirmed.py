@@ -12,7 +12,7 @@ from chaoslib.exceptions import ActivityFailed
 
 from harness.catalog import project_root
 from harness.catalog.model import Service
-from harness.chaos import actions, context
+from harness.chaos import actions, context, processes
 from harness.chaos.confirmed import confirmed_of
 from harness.chaos.context import Context
 from harness.chaos.experiment import load_experiment
@@ -51,7 +51,7 @@ def injecting(
         found = Context({}, service.name, str(tmp_path / "ledger"), "/", None)
         found = replace(found, confirmed=confirmed_of(made, plan))
         found.write(tmp_path / "context.json")
-        monkeypatch.setenv(context.VARIABLE, str(tmp_path / "context.json"))
+        monkeypatch.setenv(processes.VARIABLE, str(tmp_path / "context.json"))
         monkeypatch.setattr(context, "attach", lambda _: platform)
         context.current.cache_clear()
         context.injections.cache_clear()
