@@ -132,15 +132,24 @@ def _needed(finding: Finding) -> tuple[int | None, int | None]:
 
 
 def _price(rows: Sequence[Row]) -> tuple[int | None, int | None]:
-    """Further runs (candidate, baseline) after which the open rows are probably settled.
+    """Further runs (candidate, baseline) after which the gate is probably settled.
 
-    None where a row has no such number, or nobody would pay for it.
+    One claimed row fails it, so the suspected row that needs fewest counts; without one, all open
+    rows must be closed. None where there is no such number, or nobody would pay for it.
     """
-    candidate = [row.runs_needed for row in rows]
-    baseline = [row.baseline_runs_needed for row in rows]
-    if None in candidate or None in baseline:
+    prices = [(row.runs_needed, row.baseline_runs_needed) for row in rows]
+    suspected = [
+        price for row, price in zip(rows, prices, strict=True) if row.outcome == "suspected"
+    ]
+    known = [
+        (more, back) for more, back in suspected or prices if more is not None and back is not None
+    ]
+    if suspected and known:
+        more, back = min(known, key=sum)
+    elif len(known) == len(prices):
+        more, back = max(more for more, _ in known), max(back for _, back in known)
+    else:
         return None, None
-    more, back = max(n or 0 for n in candidate), max(n or 0 for n in baseline)
     return (None, None) if max(more, back) > AFFORDABLE_RUNS else (max(more, 1), back)
 
 

@@ -127,6 +127,11 @@ def cost(verdict: GateVerdict) -> str | None:
     """What would settle an open verdict; None when it is settled or nothing was compared."""
     if verdict.outcome != "inconclusive" or not verdict.rows:
         return None
+    if max(len(verdict.before), len(verdict.after)) == 1 and not verdict.runs_needed:
+        return (
+            "one run against one tells no run-to-run scatter: make three candidate runs (--runs 3) "
+            f"and accept more (harness baseline make {verdict.service})"
+        )
     if not verdict.runs_needed or verdict.minutes_needed is None:
         return (
             "cannot be settled at an affordable price: too much scatter on this machine; accept "

@@ -164,6 +164,13 @@ def test_what_nobody_would_pay_is_called_so() -> None:
     assert cost(verdict_of()) is None
 
 
+def test_one_run_against_one_is_not_called_unaffordable() -> None:
+    verdict = compare_runs("memorai", "memorai", runs(1), runs(1, seed=2, slow={TOTAL: 2.0}))
+    text = cost(verdict) or ""
+    assert "--runs 3" in text
+    assert "affordable" not in text
+
+
 def test_policy_and_tolerances_stand_in_the_json() -> None:
     body = json.loads(json.dumps(verdict_of().as_dict()))
     assert body["policy"]["level"] == pytest.approx(Policy().level)

@@ -395,3 +395,16 @@ def test_a_run_without_a_quantile_takes_no_other_run_with_it() -> None:
     verdict = gate(before, after)
     assert verdict.outcome == "fail"
     assert row(verdict, TOTAL, "p95").outcome in {"suspected", "regression"}
+
+
+def test_one_claimed_row_settles_a_gate_so_the_suspected_row_that_needs_fewest_runs_counts() -> (
+    None
+):
+    slow: Mapping[str, float] = {TOTAL: 1.15}
+    near = "recall:p95=critical,15%"
+    verdict = gate(runs(6, sd=0.02), runs(1, sd=0.02, seed=4, slow=slow), near)
+    assert row(verdict, "recall", "p95").open
+    assert (row(verdict, "recall", "p95").runs_needed or 99) > 5
+    assert verdict.runs_needed == min(r.runs_needed or 99 for r in verdict.suspected) == 2
+    more = runs(1 + verdict.runs_needed, sd=0.02, seed=4, slow=slow)
+    assert gate(runs(6, sd=0.02), more, near).outcome == "fail"
