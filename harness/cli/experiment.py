@@ -14,7 +14,7 @@ from harness.cli.output import print_json
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
-    from harness.chaos.model import Experiment, ExperimentPlan
+    from harness.chaos.model import Experiment, ExperimentPlan, Hit
     from harness.run import RunOptions
 
 
@@ -321,8 +321,10 @@ def print_plan(experiment: Experiment, plan: ExperimentPlan) -> None:
 
     click.echo(f"{experiment.name}: {experiment.title}")
     for hit in plan.hits:
-        click.echo(f"  {hit.fault.kind} hits {', '.join(hit.targets)}")
-    click.echo(f"  {format_ratio(plan.share)} of the ready replicas of {plan.service}")
+        click.echo(f"  {hit_sentence(hit, plan)}")
+    limit = format_ratio(experiment.blast_radius.share)
+    share = format_ratio(plan.share)
+    click.echo(f"  {share} of the ready replicas of {plan.service}; limit {limit}")
     if plan.budget_cost is not None:
         cost = format_ratio(plan.budget_cost)
         click.echo(f"  may cost up to {cost} of the 30-day error budget")
@@ -336,6 +338,18 @@ def print_plan(experiment: Experiment, plan: ExperimentPlan) -> None:
         click.echo(f"  fails as it is: {text}")
     for text in plan.refusals:
         click.echo(f"  refused: {text}")
+
+
+def hit_sentence(hit: Hit, plan: ExperimentPlan) -> str:
+    """What a fault would hit: which replicas, of how many, where, and what drew them."""
+    names, given = ", ".join(hit.targets), hit.fault.arguments
+    if not hit.targets or not set(hit.targets) <= set(plan.ready):
+        return f"{hit.fault.kind} hits {names or 'nothing'}"
+    where = f" in {given['region']}" if given.get("region") else ""
+    drawn = given.get("count") is not None or given.get("percent") is not None
+    seed = f", chosen by seed {given.get('seed', 1)}" if drawn else ""
+    among = f"{len(hit.targets)} of {len(plan.ready)} replicas of {plan.service}"
+    return f"{hit.fault.kind} hits {among}{where}{seed}: {names}"
 
 
 class Progress:

@@ -11,8 +11,9 @@ from harness.catalog import project_root
 from harness.catalog.model import Service
 from harness.chaos.experiment import load_experiment
 from harness.chaos.guards import Watch
-from harness.chaos.model import BlastRadius, Experiment, Guards, Needs
+from harness.chaos.model import BlastRadius, Experiment, ExperimentPlan, Guards, Hit, Needs
 from harness.chaos.plan import check, plan_experiment
+from harness.cli.experiment import hit_sentence
 from harness.errors import ExperimentError
 from harness.platform.model import Fault, Heal
 from tests.chaos.conftest import EU, US, Remembering
@@ -155,3 +156,23 @@ def test_slices_by_due_time_say_nothing_of_now(service: Service) -> None:
     watch = Watch(Guards(error_ratio=0.1), service)
     watch.add({"axis": "due", "second": 3, "failed": 200, "completed": 0})
     assert watch.broken(0) is None
+
+
+@pytest.mark.parametrize(
+    ("targets", "arguments", "said"),
+    [
+        (
+            ("m-a-0",),
+            {"region": "a", "count": 1, "seed": 7},
+            "kill hits 1 of 2 replicas of memorai in a, chosen by seed 7: m-a-0",
+        ),
+        (("m-a-0", "m-b-0"), {}, "kill hits 2 of 2 replicas of memorai: m-a-0, m-b-0"),
+        (("a|b",), {"regions": ["a", "b"]}, "kill hits a|b"),
+        ((), {}, "kill hits nothing"),
+    ],
+)
+def test_a_hit_reads_as_a_sentence(
+    targets: tuple[str, ...], arguments: dict[str, Any], said: str
+) -> None:
+    plan = ExperimentPlan("e", "memorai", "lab", (), 0.5, (), ready=("m-a-0", "m-b-0"))
+    assert hit_sentence(Hit(Fault("kill", arguments), targets, None), plan) == said
