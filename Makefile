@@ -22,7 +22,7 @@ RUN_OPTIONS = $(call opt,RATE,rate) $(call opt,DURATION,duration) $(call opt,PRO
 	$(call opt,WORKERS,workers) $(call opt,SEED,seed) $(call opt,PLATFORM,platform) \
 	$(call opt,NAMESPACE,namespace) $(call opt,CONTEXT,context)
 
-.PHONY: help setup tools perf gate gate-self-test gameday test test-marked coverage check bench proofs clean
+.PHONY: help setup tools perf gate gate-self-test gameday test test-marked coverage check audit bench proofs clean
 
 help: ## Show the targets (times: two cores)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ coverage: $(TOOLS) ## Run every test with branch coverage of harness/ (50 min)
 
 check: $(TOOLS) ## Lint, types, import layers, formatting of Python and Rust (2 min)
 	@scripts/check
+
+audit: $(TOOLS) ## Licences of all packages and crates, and an SBOM in dist/ (5 s)
+	@$(PY) scripts/audit
 
 bench: $(TOOLS) ## Measure beside peers and write benchmarks/RESULTS.md (20 min)
 	@$(PY) -m benchmarks.run $(ARGS)

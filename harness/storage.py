@@ -74,7 +74,8 @@ def write_atomic(path: Path, text: str) -> None:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         temporary = Path(name)
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            # A name that is not UTF-8 has surrogates, which no file can hold.
+            with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as stream:
                 os.fchmod(stream.fileno(), file_mode(path.parent))
                 stream.write(text)
                 stream.flush()

@@ -16,7 +16,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullForma
 
 from harness.record.distribution import Distribution, Floats
 from harness.record.run import RunRecord
-from harness.units import NANOSECONDS, format_duration
+from harness.units import NANOSECONDS, format_duration, one_line
 
 MOST_POINTS = 900
 """Per line: a chart is about as many pixels wide; longer runs keep each stretch's worst second."""
@@ -253,7 +253,8 @@ def _objective_lines(axes: Axes, record: RunRecord, *, mark: bool) -> None:
     """Each latency objective as a line; `mark` its quantile on the percentile axis."""
     for objective in record.service.objectives:
         if objective.indicator == "latency":
-            label = f"objective {objective.name} < {format_duration(objective.threshold)}"
+            name = one_line(objective.name)
+            label = f"objective {name} < {format_duration(objective.threshold)}"
             axes.axhline(
                 objective.threshold, color=BAD, linewidth=1, linestyle=(0, (4, 3)), label=label
             )

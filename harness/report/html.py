@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from harness.judge.model import ValidityCheck
 from harness.report import figures
+from harness.report.junit import clean
 from harness.report.summary import Summary, Table
 from harness.units import NANOSECONDS
 
@@ -52,6 +53,7 @@ _PAGES = jinja2.Environment(
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
+    finalize=lambda value: clean(value) if type(value) is str else value,  # markup is our own
 )
 _PAGES.globals |= {"cell_class": _cell_class, "own_ids": own_ids, "total": figures.ALL}
 

@@ -101,4 +101,8 @@ def _sample(name: str, labels: Mapping[str, str], value: float) -> str:
 
 
 def _escaped(text: str) -> str:
+    shown = (
+        char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text
+    )
+    text = "".join(shown)
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

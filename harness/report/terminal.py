@@ -12,6 +12,7 @@ from rich.text import Text
 from harness.record.find import RunSummary
 from harness.report import figures
 from harness.report.summary import Summary, Table
+from harness.units import one_line
 
 COLOURS = {
     "pass": "green", "fail": "red", "inconclusive": "yellow", "invalid": "magenta",
@@ -22,6 +23,8 @@ COLOURS = {
 """The words of a verdict, of any kind."""
 
 _PLAIN_WIDTH = 120
+MOST_TEXT = 4_000
+"""Characters of one sentence: names in it come from anywhere, and may hold anything."""
 
 
 def make_console(stream: TextIO, width: int | None = None) -> Console:
@@ -42,7 +45,7 @@ def print_summary(
     console = make_console(stream, width)
     head = Text(f" {summary.outcome.upper()} ", style=f"bold reverse {COLOURS[summary.outcome]}")
     console.print()
-    console.print(head.append(f"  {summary.title}", style="bold not reverse"))
+    console.print(head.append(f"  {one_line(summary.title)}", style="bold not reverse"))
     passed = {judged.statement for judged in summary.judged if judged.outcome == "pass"}
     for reason in summary.reasons:
         if reason not in passed:  # the table says as much
@@ -56,13 +59,15 @@ def print_summary(
     if summary.notes:
         console.print()
     for name, text in (*summary.lines, *more):
-        console.print(Text(f"{name:<10}", style="dim").append(text, style="none"))
+        console.print(
+            Text(f"{name:<10}", style="dim").append(one_line(text, MOST_TEXT), style="none")
+        )
 
 
 def print_item(console: Console, text: str) -> None:
     """A sentence with a hanging indent."""
     item = Grid.grid(padding=(0, 1))
-    item.add_row(" ·", Text(text))
+    item.add_row(" ·", Text(one_line(text, MOST_TEXT)))
     console.print(item)
 
 
@@ -80,15 +85,17 @@ def grid(table: Table, width: int) -> Grid:
         )
     for row in table.rows:
         style = "bold" if row[0] == figures.ALL else "none"
-        made.add_row(Text(row[shown[0]], style=style), *(_cell(table, row, at) for at in shown[1:]))
+        first = Text(one_line(row[shown[0]]), style=style)
+        made.add_row(first, *(_cell(table, row, at) for at in shown[1:]))
     return made
 
 
 def _cell(table: Table, row: tuple[str, ...], at: int) -> Text:
+    text = one_line(row[at])
     if table.header[at] == "verdict":
-        return Text(row[at], style=COLOURS.get(row[at].lower(), "none"))
+        return Text(text, style=COLOURS.get(row[at].lower(), "none"))
     failed = table.header[at] == "failed" and row[at] != "0"
-    return Text(row[at], style="red" if failed else "none")
+    return Text(text, style="red" if failed else "none")
 
 
 def print_runs(runs: Iterable[RunSummary], stream: TextIO, *, width: int | None = None) -> None:
