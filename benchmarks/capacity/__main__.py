@@ -48,8 +48,8 @@ def search(name: str, seed: int, asked: Search = SEARCH) -> CapacityResult:
 
 def score(kind: Kind, found: CapacityResult) -> Scored:
     """Whether the answer is right, or says why it may not be."""
-    low, high = found.low or 0.0, found.high or np.inf
-    covered = kind.truth is not None and low <= kind.truth < high
+    below = found.high is None or (kind.truth or 0.0) < found.high
+    covered = kind.truth is not None and (found.low or 0.0) <= kind.truth and below
     named = any(f.kind not in {"time", "generator"} for f in found.findings)
     wrong = found.answered and not covered and not named
     return Scored(

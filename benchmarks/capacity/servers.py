@@ -326,7 +326,9 @@ class Leaking(Service):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of service and its truth, requests/s (`truth`; None: there is none).
+    """A kind of service and its truth, requests/s.
+
+    `truth` is infinite without a limit, None where no rate tells.
 
     `plain`: a rate describes it, so the search must answer; else it must name what is special or
     cover the truth.
@@ -350,7 +352,7 @@ KINDS: dict[str, Kind] = {
     "3 % slow": Kind(Bimodal, 961),
     "0.03 % errors": Kind(SomeErrors, 964),
     "warm-up once": Kind(ColdOnce, 964),
-    "flat, no limit": Kind(Flat, None, plain=False),
+    "flat, no limit": Kind(Flat, np.inf, plain=False),
     "0.08 % errors": Kind(NearlyErrors, 964, plain=False),
     "5 % slow": Kind(SlowShare, None, plain=False),
     "429, token bucket": Kind(TokenBucket, 595, plain=False),

@@ -241,8 +241,10 @@ def _name_wander(
     moved = wander(seen, low)
     least = WANDERS_AND_OVERTURNED if overturned else WANDERS
     calm = [o.medians for o in _calm(seen, low)]
-    usual = float(np.nanmedian(np.concatenate(calm))) if calm else 0.0
-    if moved < least or moved * usual < WANDERS_S or "unsteady" in findings:
+    if moved < least or not calm:
+        return
+    usual = float(np.nanmedian(np.concatenate(calm)))
+    if moved * usual < WANDERS_S or "unsteady" in findings:
         return
     findings["unsteady"] = Finding(
         "unsteady",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import os
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -27,18 +28,25 @@ def write_plot(result: CapacityResult, limit_s: float | None, path: Path) -> Non
 
     Raises UsageError for another suffix or a place that cannot be written.
     """
+    check_plot(path)
     svg = capacity_chart(result, limit_s)
     title = html.escape(f"{result.service}: capacity")
     if path.suffix == ".html":
         text = f"<!doctype html><meta charset=utf-8><title>{title}</title><h1>{title}</h1>\n{svg}\n"
-    elif path.suffix == ".svg":
-        text = svg
     else:
-        raise UsageError(f"{path}: a plot is .svg or .html", "name it so")
+        text = svg
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}", "name a file that can be written") from None
+
+
+def check_plot(path: Path) -> None:
+    """Raise UsageError for a path that `write_plot` could not write: a search takes minutes."""
+    if path.suffix not in {".svg", ".html"}:
+        raise UsageError(f"{path}: a plot is .svg or .html", "name it so")
+    if not os.access(path.parent, os.W_OK):
+        raise UsageError(f"{path}: its directory cannot be written", "name another")
 
 
 def capacity_chart(result: CapacityResult, limit_s: float | None) -> str:

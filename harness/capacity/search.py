@@ -60,7 +60,7 @@ def find_capacity(
     `tell` hears the plan before the first step and each step as it ends. Raises UsageError when
     the first rate cannot decide within the time budget, and Interrupted after Ctrl-C.
     """
-    hold = least_hold(measure.limits, search.start)
+    hold = max(search.hold_s, least_hold(measure.limits, search.start))
     if hold + OVERHEAD_S > search.budget_s:
         raise UsageError(
             f"at {format_rate(search.start)} a step takes {format_duration(hold)}: fewer requests"
@@ -292,11 +292,17 @@ class _Hunt(Steps):
         held = [s.rate for s in self._steps if s.outcome == "held" and s.rate <= naming.CALM * low]
         rate = held[0] if held else _round(low / GROWTH)
         for part in (CALM_PART, LONG_CALM_PART):
-            outcome = self._decide(rate, "calm", part * self._search.confirm_s, repeats=1)
+            seconds = part * self._search.confirm_s
+            outcome = self._decide(rate, "calm", seconds, repeats=1)
             if outcome == "missed":
                 self._overturned += [(rate, "held, then missed")] * naming.UNSTEADY
-            if outcome == "missed" or not naming.may_wander(self._seen[self._settled :], low):
                 break
+            longer = LONG_CALM_PART * self._search.confirm_s + OVERHEAD_S
+            if longer > self._left() or not self._may_wander(low):
+                break
+
+    def _may_wander(self, low: float) -> bool:
+        return naming.may_wander(self._seen[self._settled :], low)
 
     def _low_before(self, high: float) -> float | None:
         """The highest rate that had held when `high` was first missed."""
@@ -323,6 +329,8 @@ class _Hunt(Steps):
 
     def _limit(self) -> str:
         """What stood in the way at the lowest rate that did not hold."""
+        if "no answer" in self._findings:
+            return "the service: nothing answers"
         high = self._high
         if high is not None:
             last = next(

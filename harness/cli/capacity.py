@@ -66,13 +66,16 @@ def command(
     search = _search(words)
     earlier = [read_capacity(path, service) for path in compare]
     options = RunOptions(service, **words)
+    if plot is not None:
+        from harness.capacity.plot import check_plot, write_plot
+
+        check_plot(plot)
     if per_replica is not None:
+        _refuse_one_search_only(plot, compare)
         return _for_each(options, search, _replicas(per_replica, options), as_json=as_json)
     result, limit_s = _run(options, search)
     _show(result, earlier, as_json=as_json)
     if plot is not None:
-        from harness.capacity.plot import write_plot
-
         write_plot(result, limit_s, plot)
     return 0 if result.answered else 3
 
@@ -80,6 +83,7 @@ def command(
 def _search(words: dict[str, Any]) -> Search:
     """The search that was asked for; takes its words out of `words`. Raises UsageError."""
     from harness.capacity import Search
+    from harness.capacity.steps import OVERHEAD_S
     from harness.errors import UsageError
 
     usual = Search()
@@ -100,6 +104,12 @@ def _search(words: dict[str, Any]) -> Search:
         raise UsageError(
             f"--hold is {search.hold_s:g} s", f"a step needs {LEAST_HOLD_S:g} s or more"
         )
+    if search.hold_s + OVERHEAD_S > search.budget_s:
+        raise UsageError(
+            f"a step of --hold {search.hold_s:g} s does not fit into --time-budget"
+            f" {search.budget_s:g} s",
+            "raise --time-budget",
+        )
     if not LEAST_TOLERANCE <= search.tolerance <= 1:
         raise UsageError(
             f"--tolerance is {search.tolerance:g}",
@@ -118,6 +128,18 @@ def _run(options: RunOptions, search: Search) -> tuple[CapacityResult, float | N
         measure = SessionMeasure(ready)
         result = find_capacity(measure, search, lambda progress: say(_line(progress)))
     return result, next((x.latency_s for x in measure.limits if x.latency_s is not None), None)
+
+
+def _refuse_one_search_only(plot: Path | None, compare: tuple[Path, ...]) -> None:
+    """Raise UsageError for options that show one search."""
+    from harness.errors import UsageError
+
+    given = [word for word, asked in (("--plot", plot), ("--compare", compare)) if asked]
+    if given:
+        raise UsageError(
+            f"{given[0]} shows one search, --per-replica makes several",
+            "leave one out, or search with --replicas",
+        )
 
 
 def _replicas(text: str, options: RunOptions) -> list[int]:
@@ -140,7 +162,7 @@ def _replicas(text: str, options: RunOptions) -> list[int]:
 def _for_each(options: RunOptions, search: Search, counts: list[int], *, as_json: bool) -> int:
     found = []
     for count in counts:
-        say(f"{count} replicas")
+        say(_replica_count(count))
         found.append((count, _run(replace(options, replicas=count), search)[0]))
     if as_json:
         parts = [{"replicas": count, **result.as_dict()} for count, result in found]
@@ -148,11 +170,16 @@ def _for_each(options: RunOptions, search: Search, counts: list[int], *, as_json
     else:
         for count, result in found:
             per_one = "" if result.low is None else f", {result.low / count:,.0f}/s or more each"
-            click.echo(f"{count:>3} replicas: {_between(result)}{per_one}")
+            click.echo(f"{_replica_count(count)}: {_between(result)}{per_one}")
+            click.echo(f"     limit: {result.limit}")
             click.echo(
                 "".join(f"     {f.kind}: {f.statement}\n" for f in result.findings), nl=False
             )
     return 0 if all(result.answered for _, result in found) else 3
+
+
+def _replica_count(count: int) -> str:
+    return f"{count} replica{'s' if count > 1 else ''}"
 
 
 def _show(result: CapacityResult, earlier: list[EarlierCapacity], *, as_json: bool) -> None:

@@ -165,6 +165,7 @@ def test_a_service_that_has_gone_ends_the_search_with_its_reason() -> None:
     found = find_capacity(made, Search(start=400.0))
     assert not found.answered
     assert "no answer" in {finding.kind for finding in found.findings}
+    assert found.limit == "the service: nothing answers"
     assert made.clock < 250
 
 
@@ -307,6 +308,11 @@ def test_an_earlier_capacity_that_is_none_is_named(tmp_path: Path, text: str, wo
         ("--per-replica 1 --replicas 2", "exclude"),
         ("--per-replica 1 --target http://127.0.0.1:1", "for the lab"),
         ("--compare /nowhere.json", "/nowhere.json"),
+        ("--hold 1h", "does not fit into --time-budget"),
+        ("--time-budget 0s", "does not fit into --time-budget"),
+        ("--plot x.png", r"svg or .html"),
+        ("--plot /nowhere/x.svg", "cannot be written"),
+        ("--per-replica 1,2 --plot x.svg", "--plot shows one search"),
     ],
 )
 def test_what_makes_no_search_is_refused(
