@@ -47,7 +47,7 @@ from tests.kubernetes.roles import apply_agents
 VICTIMS = {
     "CLI": "benchmarks.chaos.trial",
     "load child": "harness.load",
-    "chaos child": "harness.chaos.child",
+    "chaos child": "harness.chaos.toolkit_runner",
     "all of it": "",
 }
 LATEST_S = 14.0

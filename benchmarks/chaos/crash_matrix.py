@@ -34,7 +34,7 @@ MARK = "HARNESS_CRASH_TRIAL"
 VICTIMS = {
     "CLI": "benchmarks.chaos.trial",
     "load child": "harness.load",
-    "chaos child": "harness.chaos.child",
+    "chaos child": "harness.chaos.toolkit_runner",
     "canary": "harness.chaos.canary",
     "lab supervisor": "",
 }

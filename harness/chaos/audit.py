@@ -15,8 +15,8 @@ from pathlib import Path
 from threading import local
 from typing import Any
 
-from harness.chaos.doors import Answer, Door, ask
 from harness.chaos.events import take_over_stdout, tell
+from harness.chaos.probe_client import Answer, Endpoint, ask
 
 READERS = 24
 TIMEOUT_S = 2.0
@@ -33,7 +33,7 @@ _NOT_FOUND = 404
 class AuditPlan:
     """Which ids to read at which doors; `{id}` in `path` is the id."""
 
-    doors: tuple[Door, ...]
+    doors: tuple[Endpoint, ...]
     path: str
     ids: tuple[str, ...]
     stage: str
@@ -42,7 +42,7 @@ class AuditPlan:
     @classmethod
     def parse(cls, document: dict[str, Any]) -> AuditPlan:
         """The plan from its JSON."""
-        doors = tuple(Door(**door) for door in document.pop("doors"))
+        doors = tuple(Endpoint(**door) for door in document.pop("doors"))
         ids = tuple(document.pop("ids"))
         return cls(doors, ids=ids, **document)
 
@@ -57,7 +57,7 @@ def main(path: Path) -> int:
     return 0
 
 
-def _read_all(plan: AuditPlan, door: Door) -> None:
+def _read_all(plan: AuditPlan, door: Endpoint) -> None:
     place = local()
     unknown = [0]
 

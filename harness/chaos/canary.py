@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from harness.chaos.doors import Answer, Door, ask
 from harness.chaos.events import take_over_stdout, tell
+from harness.chaos.probe_client import Answer, Endpoint, ask
 
 INTERVAL_S = 0.2
 TIMEOUT_S = 1.0
@@ -29,7 +29,7 @@ Connection = Literal["kept", "new"]
 class CanaryPlan:
     """What to ask of which doors; `expected` must stand in a right answer."""
 
-    doors: tuple[Door, ...]
+    doors: tuple[Endpoint, ...]
     path: str
     expected: str | None = None
     interval_s: float = INTERVAL_S
@@ -38,7 +38,7 @@ class CanaryPlan:
     @classmethod
     def parse(cls, document: dict[str, Any]) -> CanaryPlan:
         """The plan from its JSON."""
-        doors = tuple(Door(**door) for door in document.pop("doors"))
+        doors = tuple(Endpoint(**door) for door in document.pop("doors"))
         return cls(doors, **document)
 
 
@@ -55,7 +55,7 @@ def main(path: Path) -> int:
     return 0
 
 
-def _asker(plan: CanaryPlan, door: Door, kind: Connection) -> None:
+def _asker(plan: CanaryPlan, door: Endpoint, kind: Connection) -> None:
     connection = door.connect(plan.timeout_s)
     due = time.monotonic()
     while True:

@@ -6,8 +6,8 @@ import time
 from collections.abc import Mapping
 
 from harness.catalog.model import Service
-from harness.chaos.children import Inbox
 from harness.chaos.ledger import Ledger
+from harness.chaos.subprocesses import Inbox
 from harness.errors import HarnessError
 from harness.periodic import Periodic
 from harness.platform.model import Platform

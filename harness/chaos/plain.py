@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness.chaos.children import END_S, Child, Inbox, Message
 from harness.chaos.model import Experiment
+from harness.chaos.subprocesses import END_S, Child, Inbox, Message
 from harness.errors import Interrupted
 from harness.judge.experiment.execution import activities, judge_steady_state
 from harness.judge.experiment.model import Check
@@ -106,7 +106,12 @@ def _carried_out(
         limit = f"{experiment.timeline.limit_s:g}"
         arguments = [str(document), str(directory / "journal.json"), limit]
         child = Child(
-            "harness.chaos.child", arguments, inbox, environment=os.environ, log=log, grace_s=END_S
+            "harness.chaos.toolkit_runner",
+            arguments,
+            inbox,
+            environment=os.environ,
+            log=log,
+            grace_s=END_S,
         )
         interrupted = False
         with child:

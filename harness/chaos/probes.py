@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from harness.chaos.context import current
-from harness.chaos.places import door_of
+from harness.chaos.probe_targets import endpoint_of
 from harness.errors import ExperimentError
 from harness.platform.model import Through
 from harness.prometheus import Prometheus
@@ -17,7 +17,7 @@ from harness.prometheus import Prometheus
 __all__ = ["answers", "prometheus", "replicas_ready"]
 
 TIMEOUT_S = 2.0
-_ASK = Path(__file__).with_name("ask.py")
+_ASK = Path(__file__).with_name("probe_once.py")
 
 
 def answers(through: Through = "global", region: str | None = None) -> bool:
@@ -27,7 +27,7 @@ def answers(through: Through = "global", region: str | None = None) -> bool:
     """
     context = current()
     target = context.platform.target(context.entry, through, region)
-    door = json.dumps(asdict(door_of(through, target)))
+    door = json.dumps(asdict(endpoint_of(through, target)))
     command = [*target.exec_prefix, sys.executable, "-I", str(_ASK), door, context.path]
     try:
         done = subprocess.run(

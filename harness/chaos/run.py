@@ -18,18 +18,18 @@ from typing import Any
 from harness import prometheus
 from harness.chaos.audit import AuditPlan
 from harness.chaos.canary import CanaryPlan
-from harness.chaos.children import END_S, Child, Inbox, Message
 from harness.chaos.confirmed import confirmed_of
 from harness.chaos.context import Context
-from harness.chaos.doors import Door
 from harness.chaos.guards import Watch
 from harness.chaos.ledger import Ledger
 from harness.chaos.model import Experiment, ExperimentPlan
 from harness.chaos.observer import Observer
-from harness.chaos.places import crossings, doors_of, readers_of, victims
 from harness.chaos.plan import WARMUP_S, check, plan_experiment
+from harness.chaos.probe_client import Endpoint
+from harness.chaos.probe_targets import crossings, endpoints_of, readers_of, victims
 from harness.chaos.processes import VARIABLE
 from harness.chaos.session import check_prometheus, load_plan
+from harness.chaos.subprocesses import END_S, Child, Inbox, Message
 from harness.chaos.undo import undo_all, uninterrupted
 from harness.errors import Interrupted
 from harness.load.driver import LoadDriver
@@ -229,7 +229,7 @@ class ExperimentRun:
                 self._state.open_doors[message["where"]] = message["ok"]
             elif kind == "chaos_child" and what == "end":
                 self._state.ended = True
-            elif kind == "child_ended" and message["module"] == "harness.chaos.child":
+            elif kind == "child_ended" and message["module"] == "harness.chaos.toolkit_runner":
                 self._chaos_ended(message)
             self._event(message)
 
@@ -299,7 +299,7 @@ class ExperimentRun:
         context.write(file)
         write_atomic(document, json.dumps(self.experiment.document, default=str))
         return Child(
-            "harness.chaos.child",
+            "harness.chaos.toolkit_runner",
             [
                 str(document),
                 str(self._writer.directory / "journal.json"),
@@ -315,7 +315,7 @@ class ExperimentRun:
             grace_s=END_S,
         )
 
-    def _canary(self, plan: ExperimentPlan, target: Target, across: tuple[Door, ...]) -> Child:
+    def _canary(self, plan: ExperimentPlan, target: Target, across: tuple[Endpoint, ...]) -> Child:
         platform, service = self.session.platform, self.session.service
         doors = (*self._doors, *across, *victims(plan, platform, service))
         audit = self.session.traffic.audit
@@ -348,11 +348,11 @@ class ExperimentRun:
         )
 
     @property
-    def _doors(self) -> tuple[Door, ...]:
-        return doors_of(self.session.platform, self.session.service, self._plan.target)
+    def _doors(self) -> tuple[Endpoint, ...]:
+        return endpoints_of(self.session.platform, self.session.service, self._plan.target)
 
     @property
-    def _readers(self) -> tuple[Door, ...]:
+    def _readers(self) -> tuple[Endpoint, ...]:
         return readers_of(self.session.platform, self.session.service, self._plan.target)
 
     # -- audit ---------------------------------------------------------------------------------
@@ -379,7 +379,7 @@ class ExperimentRun:
         self._drain()
 
     def _reader(
-        self, stage: str, doors: tuple[Door, ...], ids: tuple[str, ...], attempts: int = 3
+        self, stage: str, doors: tuple[Endpoint, ...], ids: tuple[str, ...], attempts: int = 3
     ) -> Child | None:
         audit = self.session.traffic.audit
         if audit is None or not ids or not doors:

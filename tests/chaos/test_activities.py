@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 
 from harness.catalog import project_root
-from harness.chaos.children import Child
 from harness.chaos.experiment import load_experiment
 from harness.chaos.ledger import Ledger
 from harness.chaos.limits import within
 from harness.chaos.plain import PlainVerdict, run_plain
 from harness.chaos.processes import VARIABLE
 from harness.chaos.session import check_prometheus
+from harness.chaos.subprocesses import Child
 from harness.chaos.undo import reap
 from harness.errors import ExperimentError
 from harness.run import RunOptions

@@ -222,7 +222,7 @@ def test_a_killed_chaos_child_is_healed_for_by_the_command_line(place: Place) ->
     """At once, and the run is no success."""
     process = place.experiment("fail-region", "--set", "hold_s=30")
     place.until_injected()
-    (child,) = place.processes("harness.chaos.child")
+    (child,) = place.processes("harness.chaos.toolkit_runner")
     os.kill(child, signal.SIGKILL)
     place.until(lambda: not place.faults, 15)
     assert process.wait(90) not in {0, 130}, place.output

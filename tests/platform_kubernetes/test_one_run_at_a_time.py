@@ -22,8 +22,8 @@ from tests.platform_kubernetes.fake import LEASE, NAMESPACE, FakeApi
 DYING = """
 import json, os, signal, sys
 from harness.platform import attach
-from harness.platform.kubernetes import exclusive
-exclusive.DURATION_S = 1
+from harness.platform.kubernetes import namespace_lock
+namespace_lock.DURATION_S = 1
 with attach(json.loads(sys.argv[1])).exclusive():
     os.kill(os.getpid(), signal.SIGKILL)
 """

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.catalog.expectations import Expectations
-from harness.judge.doors import diverged, one_read_a_stage
 from harness.judge.effect import Effect, effect_of
 from harness.judge.failover import (
     Backlog,
@@ -20,6 +19,7 @@ from harness.judge.failover import (
     stages_of_faults,
 )
 from harness.judge.lost_writes import LostWrites, lost_writes, reads_of, writes_of
+from harness.judge.read_consistency import diverged, one_read_a_stage
 from harness.record.run import RunRecord
 from harness.stats.burn import budget
 from harness.stats.recovery import Recovery

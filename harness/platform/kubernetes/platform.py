@@ -14,7 +14,7 @@ from harness.catalog.model import Service
 from harness.errors import CapabilityMissing, PlatformError
 from harness.faults.draw import ANY, Among
 from harness.faults.registry import ignored, kind_of, kinds
-from harness.platform.kubernetes import changes, faults, news
+from harness.platform.kubernetes import changes, events, faults
 from harness.platform.kubernetes.access import BASE, check_context, require
 from harness.platform.kubernetes.cluster import (
     ECOSYSTEM,
@@ -26,10 +26,10 @@ from harness.platform.kubernetes.cluster import (
     base_url,
     check_namespace,
 )
-from harness.platform.kubernetes.entrance import Entrance, entrance
-from harness.platform.kubernetes.exclusive import exclusive
+from harness.platform.kubernetes.ingress import Entrance, entrance
 from harness.platform.kubernetes.injectors import injector_of
 from harness.platform.kubernetes.lease import RELAY, Leases, Work, heal_of, undoing
+from harness.platform.kubernetes.namespace_lock import exclusive
 from harness.platform.kubernetes.relay import PORT as RELAY_PORT
 from harness.platform.model import (
     Crossing,
@@ -220,7 +220,7 @@ class Kubernetes:
 
     def news(self, service: Service) -> News | None:
         """Changes of the service's pods, and the cluster's own events of them and of the nodes."""
-        return news.News(self._cluster, service.name, _labels(service)).look
+        return events.News(self._cluster, service.name, _labels(service)).look
 
     def restore(self, service: Service) -> str | None:
         """Spread the pods anew when a region with sound nodes has none of them.

@@ -1,4 +1,4 @@
-"""The lab's kubelet: starts its processes, restarts what dies, probes, obeys, ends with its owner.
+"""The lab's kubelet: starts its processes, restarts what dies, probes, ends with its owner.
 
 Run as `python -m harness.platform.lab.supervisor RUNTIME`, as the first process of the lab's
 namespaces, so that its own death ends everything in them. RUNTIME/plan.json says what to run;
@@ -21,8 +21,8 @@ import sys
 import time
 from pathlib import Path
 
+from harness.platform.lab.control_api import ControlApi
 from harness.platform.lab.mutants import SCARS
-from harness.platform.lab.orders import Orders
 from harness.platform.lab.units import FIRST_BACKOFF_S, PROBE_S, Message, Unit
 
 LAST_BACKOFF_S = 30.0
@@ -51,7 +51,7 @@ class Supervisor:
                 cpus=each["cpus"],
                 stage=each["stage"],
             )
-        self.orders = Orders(plan, self.units, self.done, self.came_back)
+        self.api = ControlApi(plan, self.units, self.done, self.came_back)
 
     async def run(self) -> None:
         """Keep everything running until told to end."""
@@ -161,7 +161,7 @@ class Supervisor:
         try:
             async for line in reader:
                 try:
-                    answer = await self.orders.obey(json.loads(line))
+                    answer = await self.api.handle(json.loads(line))
                 except Exception as problem:  # noqa: BLE001 - told to the one who asked
                     answer = {"error": f"{type(problem).__name__}: {problem}"}
                 writer.write(json.dumps(answer).encode() + b"\n")

@@ -20,7 +20,7 @@ _FILTER = f"route.{SERVED}.upstream_rq_[234]xx"
 
 
 @dataclass(slots=True)
-class Door:
+class EdgeAdmin:
     """One edge: its upstreams by address, and its counter across restarts."""
 
     place: Place
@@ -64,7 +64,7 @@ class Door:
         return found
 
 
-def doors(places: Sequence[Place]) -> dict[str, Door]:
+def edge_admins(places: Sequence[Place]) -> dict[str, EdgeAdmin]:
     """Every edge by its id."""
     found = {}
     for place in places:
@@ -76,7 +76,7 @@ def doors(places: Sequence[Place]) -> dict[str, Door]:
         else:
             near = [e for e in mine if (e.kind, e.region) == ("replica", place.region)]
             upstreams = {f"{e.host}:{e.port}": e.id for e in near}
-        found[place.id] = Door(place, upstreams)
+        found[place.id] = EdgeAdmin(place, upstreams)
     return found
 
 

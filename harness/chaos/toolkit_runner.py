@@ -1,4 +1,4 @@
-"""Chaos Toolkit in a process of its own: `python -m harness.chaos.child EXPERIMENT JOURNAL LIMIT`.
+"""Chaos Toolkit in a process of its own: `toolkit_runner EXPERIMENT JOURNAL LIMIT`.
 
 It gets ready, says `ready`, waits for a line on standard input, runs the experiment and writes
 the journal. When standard input ends, or on SIGTERM, it ends through its rollbacks, which heal.

@@ -17,7 +17,7 @@ _MOST_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class Endpoint:
     """Where to ask: `where` is its name in the record, `url` its base.
 
     `path` and `expected` stand in for what the others are asked; `source` is the address that the
@@ -81,7 +81,7 @@ class Answer:
 
 
 def ask(
-    connection: http.client.HTTPConnection, door: Door, path: str, headers: Mapping[str, str]
+    connection: http.client.HTTPConnection, door: Endpoint, path: str, headers: Mapping[str, str]
 ) -> Answer:
     """One GET; a connection that fails is closed and opens itself anew when it is used again."""
     begin = time.monotonic()

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 from harness.platform import envoy
 from harness.platform.lab import packets
-from harness.platform.lab.doors import ask, doors
+from harness.platform.lab.edge_admin import ask, edge_admins
 from harness.platform.lab.packets import Rule
 from harness.platform.lab.pressure import Pressure
 from harness.platform.lab.rollout import Rollouts
@@ -27,7 +27,7 @@ REACH_S = 0.3
 """How long a connection attempt through a cut is waited for; unhindered it takes under 1 ms."""
 
 
-class Orders:
+class ControlApi:
     """Carries out requests on the units of a lab."""
 
     def __init__(
@@ -41,11 +41,11 @@ class Orders:
         self._done = done
         self._came_back = came_back
         self._places = {each["id"]: Place(**each) for each in plan["places"]}
-        self._doors = doors(tuple(self._places.values()))
+        self._edges = edge_admins(tuple(self._places.values()))
         self._rollouts = Rollouts(units)
         self._pressure = Pressure()
 
-    async def obey(self, request: Message) -> Message:
+    async def handle(self, request: Message) -> Message:
         """Carry out one request; raises ValueError for one that is not known."""
         operation = self.OPERATIONS.get(request["op"])
         if operation is None:
@@ -67,14 +67,14 @@ class Orders:
         mine = [each for each in self._places.values() if each.service in {None, service}]
         health = {each.id: self._units[each.id].health for each in mine}
         asked = [
-            self._doors[each.id].look(self._units[each.id].started_at)
+            self._edges[each.id].look(self._units[each.id].started_at)
             for each in mine
-            if each.id in self._doors and health[each.id] not in {"dead", "paused"}
+            if each.id in self._edges and health[each.id] not in {"dead", "paused"}
         ]
         for views in await asyncio.gather(*asked):
             health |= views
-        edges = [each for each in mine if each.id in self._doors and each.region != GLOBAL]
-        return {"health": health, "served": {e.region: self._doors[e.id].served for e in edges}}
+        edges = [each for each in mine if each.id in self._edges and each.region != GLOBAL]
+        return {"health": health, "served": {e.region: self._edges[e.id].served for e in edges}}
 
     async def _faults(self, _: Message) -> Message:
         """Everything but packet rules and the processes' own states that a fault has made."""
@@ -200,7 +200,7 @@ class Orders:
     async def _stop(self, _: Message) -> None:
         self._done.set()
 
-    OPERATIONS: ClassVar[dict[str, Callable[[Orders, Message], Awaitable[Message | None]]]] = {
+    OPERATIONS: ClassVar[dict[str, Callable[[ControlApi, Message], Awaitable[Message | None]]]] = {
         "status": _status,
         "observe": _observe,
         "faults": _faults,

@@ -7,8 +7,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 from harness.catalog.model import Service
-from harness.chaos.doors import Door
 from harness.chaos.model import ExperimentPlan
+from harness.chaos.probe_client import Endpoint
 from harness.errors import PlatformError
 from harness.platform.model import Platform, Target
 
@@ -19,37 +19,37 @@ MOST_VICTIMS = 12
 """Doors of victims that are asked: the canary is to see, not to load."""
 
 
-def doors_of(platform: Platform, service: Service, target: Target) -> tuple[Door, ...]:
+def endpoints_of(platform: Platform, service: Service, target: Target) -> tuple[Endpoint, ...]:
     """The front door and the edge of each region that has one; else the load's own.
 
     These last: whatever replica dies behind them, they can be asked before and after.
     """
     regions = [region.name for region in platform.regions(service) if region.edge_url]
     found = _reachable(platform, service, [("global", None), *((name, name) for name in regions)])
-    return found or (door_of("service", target),)
+    return found or (endpoint_of("service", target),)
 
 
-def readers_of(platform: Platform, service: Service, target: Target) -> tuple[Door, ...]:
+def readers_of(platform: Platform, service: Service, target: Target) -> tuple[Endpoint, ...]:
     """Where writes are read back: the front door and each region, by a replica if need be."""
     regions = [region.name for region in platform.regions(service)]
     found = _reachable(platform, service, [("global", None), *((name, name) for name in regions)])
-    return found or (door_of("service", target),)
+    return found or (endpoint_of("service", target),)
 
 
 def _reachable(
     platform: Platform, service: Service, asked: Iterable[tuple[str, str | None]]
-) -> tuple[Door, ...]:
+) -> tuple[Endpoint, ...]:
     found = []
     for where, region in asked:
         try:
             door = platform.target(service, "global" if region is None else "edge", region)
         except PlatformError:
             continue
-        found.append(door_of(where, door))
+        found.append(endpoint_of(where, door))
     return tuple(found)
 
 
-def victims(plan: ExperimentPlan, platform: Platform, service: Service) -> tuple[Door, ...]:
+def victims(plan: ExperimentPlan, platform: Platform, service: Service) -> tuple[Endpoint, ...]:
     """Whom the faults would hit: redundancy hides their loss from the doors of the service.
 
     Each replica that is named, or lives where the fault is.
@@ -59,15 +59,15 @@ def victims(plan: ExperimentPlan, platform: Platform, service: Service) -> tuple
     found = []
     for each in platform.replicas(service):
         if each.url and (each.id in names or each.region in places):
-            found.append(Door(each.id, each.url))
-            found.append(Door(f"{each.id} ready", each.url, path=READY_PATH))
+            found.append(Endpoint(each.id, each.url))
+            found.append(Endpoint(f"{each.id} ready", each.url, path=READY_PATH))
     return tuple(found[:MOST_VICTIMS])
 
 
 @contextmanager
 def crossings(
     plan: ExperimentPlan, platform: Platform, service: Service
-) -> Iterator[tuple[Door, ...]]:
+) -> Iterator[tuple[Endpoint, ...]]:
     """A door across each link between places that the faults would cut, asked from the one side.
 
     Users may not need the link at all: then nothing else sees the cut.
@@ -79,14 +79,14 @@ def crossings(
             near, _, far = link.partition("|")
             crossing = stack.enter_context(platform.crossing(service, near, far))
             if crossing is not None:
-                door = door_of(f"{near}>{far}", crossing.target)
+                door = endpoint_of(f"{near}>{far}", crossing.target)
                 found.append(replace(door, source=crossing.source))
         yield tuple(found)
 
 
-def door_of(where: str, target: Target) -> Door:
+def endpoint_of(where: str, target: Target) -> Endpoint:
     """The first of the target's addresses, as the canary asks it."""
-    return Door(
+    return Endpoint(
         where,
         target.urls[0],
         target.host,
