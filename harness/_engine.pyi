@@ -104,20 +104,41 @@ class Engine:
     def take_journeys(self) -> list[tuple[int, str, int]]:
         """Journeys that came due since the last call: (k, name, due_ns)."""
 
-    def record(
+    @property
+    def journeys_fd(self) -> int | None:
+        """A descriptor that is readable while `take_journeys` has something; None without any."""
+
+    def begin(self, k: int, endpoint: str, due_ns: int, ready_ns: int) -> int | None:
+        """Offers a request that journey `k` is about to send; returns the number it is known by.
+
+        None if the run is over (or has not begun): it must not be sent then. What has not ended
+        with the run is unfinished; so is a journey that never began a request. Raises ValueError
+        unless due <= ready.
+        """
+
+    def end(
         self,
-        endpoint: str,
-        due_ns: int,
+        step: int,
         sent_ns: int,
-        first_ns: int,
+        first_ns: int | None,
         done_ns: int,
         error: str | None,
-        bytes_in: int,
+        status: int = 0,
+        bytes_in: int = 0,
     ) -> bool:
-        """Counts a request that a journey made as offered and ended.
+        """Ends a request that was begun; `status` 0 means that there was no answer.
 
-        False if the engine has finished (or not begun): it is not counted then. Raises ValueError
-        for times out of order or an unknown error kind.
+        From due to `sent_ns` is the generator's lag.
+
+        False if it is not open: it has ended, or the run is over. Raises ValueError for times out
+        of order or an unknown error kind.
+        """
+
+    def take_examples(self) -> list[str]:
+        """Failures to look at since the last call, as lines of JSON.
+
+        At most five of each endpoint, kind and status: `endpoint`, `kind`, `status`, `second` (of
+        its end) and, of the answer, `head` (of its body), `location` and `retry_after_s`.
         """
 
     def journey_done(self, k: int) -> bool:

@@ -6,6 +6,7 @@ HarnessError                 exit code 2, one line, no traceback
 ├── ScenarioError            scenarios/*.py
 ├── ProfileError             a load profile or a rate that cannot be
 ├── PlatformError            the lab, a cluster or a URL cannot do what was asked
+│   ├── NoAnswer             nothing answers at the URL
 │   ├── CapabilityMissing    this platform or kernel has no means for it
 │   └── Gone                 the deployment is not there any more
 ├── RecordError              results/: unreadable, newer schema, no space
@@ -74,6 +75,10 @@ class ProfileError(HarnessError):
 
 class PlatformError(HarnessError):
     """The platform under test cannot do what was asked."""
+
+
+class NoAnswer(PlatformError):  # noqa: N818 - reads as a statement where it is caught
+    """Nothing answers where the service was said to be."""
 
 
 class CapabilityMissing(PlatformError):  # noqa: N818 - reads as a statement where it is caught

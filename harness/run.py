@@ -25,12 +25,13 @@ from harness.judge import Verdict, judge
 from harness.judge.early_end import EarlyEnd
 from harness.load.connections import connections_for
 from harness.load.driver import LoadDriver, LoadProcess
-from harness.load.plan import LoadPlan
+from harness.load.plan import LoadPlan, new_salt
 from harness.platform import Behaviour, LabOptions, make_platform
 from harness.platform.lab.options import REGIONS
 from harness.platform.model import Platform, Target, Through
 from harness.platform.url import Url
 from harness.platform.watcher import Watcher
+from harness.project import base_of, find_project, slug, url_service, url_traffic
 from harness.prometheus import Prometheus
 from harness.record import RunRecord, RunWriter, capture_environment, check_writable
 from harness.report import write_reports
@@ -70,6 +71,9 @@ class RunOptions:
     rate: float | None = None
     duration_s: float | None = None
     seed: int | None = None
+    salt: int | None = None
+    """Of an earlier run whose unique values are wanted again; None: new ones."""
+
     spacing: Spacing | None = None
     users: int | None = None
     scenario: str | None = None
@@ -148,6 +152,7 @@ class Session:
             plan,
             connections_per_target=options.connections or self._connections(profile),
             max_in_flight=options.max_in_flight or plan.max_in_flight,
+            salt=new_salt() if options.salt is None else options.salt,
         )
 
     def _connections(self, profile: LoadProfile) -> int:
@@ -238,12 +243,14 @@ def session(options: RunOptions, say: Say = lambda text: None) -> Iterator[Sessi
 
     Raises HarnessError for everything the user can mend, before anything is started.
     """
-    root = project_root()
-    service = load_catalog(root / "services").service(options.service)
+    options, root, service, url = _resolve(options)
     # A profile that cannot be is told before anything starts, a forbidden place before any code.
     profile = make_profile(options)
     platform = make_named_platform(options, service, say)
-    traffic = load_model(service, options.scenario, root)
+    if url is not None and options.scenario is None:
+        traffic = url_traffic(service.name, url)
+    else:
+        traffic = load_model(service, options.scenario, root, of_any=url is not None)
     service = with_objectives(service, options.objectives)
     if not traffic.journeys:  # a journey names its endpoints as it goes
         check_endpoints(options.objectives, [request.name for request in traffic.requests])
@@ -254,6 +261,22 @@ def session(options: RunOptions, say: Say = lambda text: None) -> Iterator[Sessi
     with platform.provision(service):
         target = platform.target(service, options.through, options.region)
         yield Session(options, service, traffic, platform, target, root, results, prometheus=server)
+
+
+def _resolve(options: RunOptions) -> tuple[RunOptions, Path, Service, str | None]:
+    """A service of the catalogue, or what is known of a URL: (options, root, service, URL)."""
+    if "://" not in options.service:
+        root = project_root()
+        return options, root, load_catalog(root / "services").service(options.service), None
+    url, project = options.service, find_project()
+    if project is not None and project.url == url:
+        root, service = project.root, url_service(project.name, url, project.objectives)
+        if options.scenario and (root / options.scenario).is_file():
+            options = replace(options, scenario=str(root / options.scenario))
+    else:
+        root, service = Path.cwd(), url_service(slug(url), url)
+    target = options.target or base_of(url)
+    return replace(options, service=service.name, target=target), root, service, url
 
 
 def make_named_platform(options: RunOptions, service: Service, say: Say) -> Platform:

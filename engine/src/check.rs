@@ -1,9 +1,10 @@
 //! What a response must be to count as completed.
 
+use crate::answer::Coding;
 use crate::kind::Kind;
 use crate::template::{Encoding, Template};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
@@ -35,9 +36,65 @@ pub enum Check {
 
 #[derive(Debug)]
 pub enum Expected {
-    /// A text: equal to a JSON string, or to the written form of a number or truth value.
+    /// A text: equal to a JSON string, to a number of that value, or to what is written so.
     Text(Template),
     Exactly(Value),
+    List(Vec<Self>),
+    Object(Vec<(String, Self)>),
+}
+
+impl Expected {
+    fn compile(
+        value: &Value,
+        compile: &mut impl FnMut(&str, Encoding) -> Result<Template, String>,
+    ) -> Result<Self, String> {
+        Ok(match value {
+            Value::String(text) => Self::Text(compile(text, Encoding::Plain)?),
+            Value::Array(items) => {
+                let items = items.iter().map(|item| Self::compile(item, compile));
+                Self::List(items.collect::<Result<_, _>>()?)
+            }
+            Value::Object(fields) => {
+                let mut found = Vec::new();
+                for (name, value) in fields {
+                    found.push((name.clone(), Self::compile(value, compile)?));
+                }
+                Self::Object(found)
+            }
+            value => Self::Exactly(value.clone()),
+        })
+    }
+
+    fn equals(&self, found: &Value, render: &mut impl FnMut(&Template) -> String) -> bool {
+        match (self, found) {
+            (Self::Text(template), Value::String(found)) => *found == render(template),
+            (Self::Text(template), Value::Number(found)) => {
+                serde_json::from_str(&render(template)).is_ok_and(|number| same(&number, found))
+            }
+            (Self::Text(template), found) => found.to_string() == render(template),
+            (Self::Exactly(Value::Number(number)), Value::Number(found)) => same(number, found),
+            (Self::Exactly(value), found) => value == found,
+            (Self::List(items), Value::Array(found)) => {
+                items.len() == found.len()
+                    && items.iter().zip(found).all(|(item, found)| item.equals(found, render))
+            }
+            (Self::Object(fields), Value::Object(found)) => {
+                fields.len() == found.len()
+                    && fields.iter().all(|(name, value)| {
+                        found.get(name).is_some_and(|found| value.equals(found, render))
+                    })
+            }
+            _ => false,
+        }
+    }
+}
+
+/// JSON has one kind of number: 100, 100.0 and 1e2 are the same.
+fn same(a: &Number, b: &Number) -> bool {
+    match (a.as_i128(), b.as_i128()) {
+        (Some(a), Some(b)) => a == b,
+        _ => a.as_f64() == b.as_f64(),
+    }
 }
 
 impl Check {
@@ -64,10 +121,7 @@ impl Check {
                     pointer: compile(pointer, Encoding::Plain)?,
                     equals: match equals {
                         None => None,
-                        Some(Value::String(text)) => {
-                            Some(Expected::Text(compile(text, Encoding::Plain)?))
-                        }
-                        Some(value) => Some(Expected::Exactly(value.clone())),
+                        Some(value) => Some(Expected::compile(value, compile)?),
                     },
                 }
             }
@@ -80,8 +134,14 @@ impl Check {
     }
 }
 
-/// The verdict on one response: `None` if it is good.
-pub fn judge(checks: &[Check], status: u16, body: &[u8], values: &[String]) -> Option<Kind> {
+/// The verdict on one response: `None` if it is good. Its body may have `limit` bytes once decoded.
+pub fn judge(
+    checks: &[Check],
+    status: u16,
+    (body, coding): (&[u8], Coding),
+    limit: u64,
+    values: &[String],
+) -> Option<Kind> {
     let mut status_checked = false;
     for check in checks {
         if let Check::Status(allowed) = check {
@@ -91,9 +151,17 @@ pub fn judge(checks: &[Check], status: u16, body: &[u8], values: &[String]) -> O
             }
         }
     }
-    if !status_checked && status >= 400 {
-        return Kind::of_status(status);
+    if !status_checked && !(200..300).contains(&status) {
+        return Some(Kind::of_status(status).unwrap_or(Kind::Protocol));
     }
+    if !checks.iter().any(Check::needs_body) {
+        return None;
+    }
+    let body = match coding.decode(body, limit) {
+        Ok(body) => body,
+        Err(kind) => return Some(kind),
+    };
+    let body = body.as_ref();
     let mut document: Option<Option<Value>> = None;
     let mut text = String::new();
     let mut render = |template: &Template| {
@@ -110,14 +178,7 @@ pub fn judge(checks: &[Check], status: u16, body: &[u8], values: &[String]) -> O
             match (found, equals) {
                 (None, _) => false,
                 (Some(_), None) => true,
-                (Some(found), Some(Expected::Exactly(value))) => found == value,
-                (Some(Value::String(found)), Some(Expected::Text(template))) => {
-                    *found == render(template)
-                }
-                (Some(found), Some(Expected::Text(template))) => {
-                    let written = found.to_string();
-                    written == render(template)
-                }
+                (Some(found), Some(expected)) => expected.equals(found, &mut render),
             }
         }
     });
@@ -138,12 +199,16 @@ mod tests {
             |text: &str, encoding| Template::compile(text, encoding, |_| Ok::<_, String>(0));
         let checks: Vec<Check> =
             specs.iter().map(|spec| Check::compile(spec, &mut compile).unwrap()).collect();
-        judge(&checks, status, body.as_bytes(), &["7".into()])
+        judge(&checks, status, (body.as_bytes(), Coding::Identity), 1 << 20, &["7".into()])
     }
 
     #[test]
-    fn without_a_status_check_400_and_above_fail() {
-        assert_eq!(verdict("[]", 302, ""), None);
+    fn without_a_status_check_only_200_to_299_are_good() {
+        assert_eq!(verdict("[]", 200, ""), None);
+        assert_eq!(verdict("[]", 299, ""), None);
+        assert_eq!(verdict("[]", 101, ""), Some(Kind::Protocol));
+        assert_eq!(verdict("[]", 302, ""), Some(Kind::Status3xx));
+        assert_eq!(verdict("[]", 429, ""), Some(Kind::Throttled));
         assert_eq!(verdict("[]", 404, ""), Some(Kind::Status4xx));
         assert_eq!(verdict("[]", 503, ""), Some(Kind::Status5xx));
     }
@@ -167,6 +232,31 @@ mod tests {
         assert_eq!(verdict(null, 200, r#"{"x":null}"#), None);
         assert_eq!(verdict(null, 200, r#"{"x":1}"#), Some(Kind::Check));
         assert_eq!(verdict(r#"[{"kind":"json","pointer":"/x"}]"#, 200, "{}"), Some(Kind::Check));
+    }
+
+    #[test]
+    fn numbers_compare_as_numbers() {
+        let total = |equals: &str, found: &str| {
+            let checks = format!(r#"[{{"kind":"json","pointer":"/n","equals":{equals}}}]"#);
+            verdict(&checks, 200, &format!(r#"{{"n":{found}}}"#)).is_none()
+        };
+        for equals in ["100", "100.0", "1e2", r#""100""#] {
+            for found in ["100", "100.0", "1e2"] {
+                assert!(total(equals, found), "{equals} {found}");
+            }
+        }
+        assert!(total(r#""{id}""#, "7.0"));
+        assert!(!total("9007199254740993", "9007199254740992"));
+        assert!(!total("100", r#""100""#));
+        assert!(!total(r#""07""#, "7"));
+    }
+
+    #[test]
+    fn values_are_put_into_lists_and_objects_too() {
+        let checks = r#"[{"kind":"json","pointer":"","equals":{"a":["{id}",1.0],"b":null}}]"#;
+        assert_eq!(verdict(checks, 200, r#"{"b":null,"a":[7,1]}"#), None);
+        assert_eq!(verdict(checks, 200, r#"{"b":null,"a":[8,1]}"#), Some(Kind::Check));
+        assert_eq!(verdict(checks, 200, r#"{"b":null,"a":[7,1],"c":1}"#), Some(Kind::Check));
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub struct Document {
     #[serde(default)]
     pub seed: u64,
     #[serde(default)]
+    pub salt: u64,
+    #[serde(default)]
     pub shard: u64,
     #[serde(default = "one")]
     pub shards: u64,
@@ -218,6 +220,8 @@ pub enum FeedSpec {
         start: i64,
         #[serde(default = "default_step")]
         step: i64,
+        #[serde(default)]
+        fixed: bool,
     },
     Uniform {
         low: i64,
@@ -227,7 +231,10 @@ pub enum FeedSpec {
         n: u64,
         s: f64,
     },
-    Uuid {},
+    Uuid {
+        #[serde(default)]
+        fixed: bool,
+    },
     Choice {
         values: Vec<Scalar>,
         #[serde(default)]

@@ -15,7 +15,7 @@ pub struct Feed {
 
 #[derive(Debug)]
 enum Kind {
-    Sequence { start: i64, step: i64 },
+    Sequence { start: i64, step: i64, offset: u64 },
     Uniform { low: i64, span: u64 },
     Zipf(Zipf),
     Uuid,
@@ -24,11 +24,14 @@ enum Kind {
 }
 
 impl Feed {
-    pub fn new(name: &str, spec: &FeedSpec, seed: u64) -> Result<Self, PlanError> {
+    /// `salt` makes the values that have to be new different in each run.
+    pub fn new(name: &str, spec: &FeedSpec, seed: u64, salt: u64) -> Result<Self, PlanError> {
         let at =
             |field: &str, problem: String| PlanError::at(format!("feeds.{name}{field}"), problem);
         let kind = match spec {
-            FeedSpec::Sequence { start, step } => Kind::Sequence { start: *start, step: *step },
+            FeedSpec::Sequence { start, step, fixed } => {
+                Kind::Sequence { start: *start, step: *step, offset: if *fixed { 0 } else { salt } }
+            }
             FeedSpec::Uniform { low, high } if low > high => {
                 return Err(at("", format!("low {low} is above high {high}; swap them")));
             }
@@ -44,7 +47,7 @@ impl Feed {
                 }
                 Kind::Zipf(Zipf::new(*n, *s))
             }
-            FeedSpec::Uuid {} => Kind::Uuid,
+            FeedSpec::Uuid { .. } => Kind::Uuid,
             FeedSpec::Choice { values, .. } | FeedSpec::Cycle { values } if values.is_empty() => {
                 return Err(at(".values", "empty; give at least one value".into()));
             }
@@ -86,6 +89,10 @@ impl Feed {
             }
             FeedSpec::Cycle { values } => Kind::Cycle(values.iter().map(Scalar::text).collect()),
         };
+        let seed = match spec {
+            FeedSpec::Uuid { fixed: false } => seed ^ salt.wrapping_mul(0x9E37_79B9_7F4A_7C15),
+            _ => seed,
+        };
         Ok(Self { name: name.to_owned(), purpose: purpose(name), seed, kind })
     }
 
@@ -94,8 +101,9 @@ impl Feed {
         let mut rng = Rng::at(self.seed, self.purpose, k);
         // Writing to a String cannot fail.
         let _ = match &self.kind {
-            Kind::Sequence { start, step } => {
-                write!(out, "{}", start.wrapping_add(step.wrapping_mul(k as i64)))
+            Kind::Sequence { start, step, offset } => {
+                let k = k.wrapping_add(*offset) as i64;
+                write!(out, "{}", start.wrapping_add(step.wrapping_mul(k)))
             }
             Kind::Uniform { low, span } => {
                 write!(out, "{}", low.wrapping_add(rng.below(*span) as i64))
@@ -214,7 +222,11 @@ mod tests {
     use super::*;
 
     fn feed(json: &str) -> Feed {
-        Feed::new("id", &serde_json::from_str(json).unwrap(), 1).unwrap()
+        salted(json, 0)
+    }
+
+    fn salted(json: &str, salt: u64) -> Feed {
+        Feed::new("id", &serde_json::from_str(json).unwrap(), 1, salt).unwrap()
     }
 
     fn value(feed: &Feed, k: u64) -> String {
@@ -249,6 +261,18 @@ mod tests {
         assert_eq!(&uuid[14..15], "4");
         assert!("89ab".contains(&uuid[19..20]));
         assert_ne!(uuid, value(&feed(r#"{"kind":"uuid"}"#), 6));
+    }
+
+    #[test]
+    fn what_must_be_new_differs_from_run_to_run_unless_it_is_fixed() {
+        for json in [r#"{"kind":"uuid""#, r#"{"kind":"sequence""#] {
+            let (free, fixed) = (format!("{json}}}"), format!(r#"{json},"fixed":true}}"#));
+            assert_ne!(value(&salted(&free, 1000), 5), value(&salted(&free, 2000), 5));
+            assert_eq!(value(&salted(&free, 1000), 5), value(&salted(&free, 1000), 5));
+            assert_eq!(value(&salted(&fixed, 1000), 5), value(&salted(&fixed, 2000), 5));
+        }
+        let zipf = r#"{"kind":"zipf","n":1000000,"s":0.5}"#;
+        assert_eq!(value(&salted(zipf, 1), 5), value(&salted(zipf, 2), 5));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! HTTP/1.1 as a client speaks it: one request goes out as bytes, one response is read from bytes.
 //! A connection between two requests is its socket and nothing else.
 
+use crate::answer::{Answer, SHOWN};
 use crate::check::{Check, judge};
 use crate::kind::Kind;
 use crate::net::Stream;
@@ -195,11 +196,17 @@ impl<'a> Exchange<'a> {
             bytes_in: reply.bytes_in,
             first: self.first,
             done,
+            evidence: None,
         };
+        let answer = &reply.head.answer;
         if error.is_none() {
             // The clock has stopped: what the checks cost is not the server's.
             let checks = &self.template.checks;
-            ended.error = judge(checks, ended.status, &reply.kept, self.values);
+            let body = (reply.kept.as_slice(), answer.coding);
+            ended.error = judge(checks, ended.status, body, reply.limit, self.values);
+        }
+        if ended.error.is_some() && reply.has_head() {
+            ended.evidence = Some(answer.evidence(&reply.kept));
         }
         let reusable = error.is_none() && self.flushed && reply.head.persistent;
         (ended, reusable)
@@ -230,11 +237,12 @@ enum Stage {
     Over,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Head {
     status: u16,
     /// Whether the connection outlives the response.
     persistent: bool,
+    answer: Answer,
 }
 
 impl Reply {
@@ -316,6 +324,9 @@ impl Reply {
         }
         if self.keep {
             self.kept.extend_from_slice(data);
+        } else if Answer::shows(self.head.status) {
+            let room = SHOWN.saturating_sub(self.kept.len()).min(data.len());
+            self.kept.extend_from_slice(&data[..room]);
         }
         Ok(())
     }
@@ -369,6 +380,7 @@ fn parse(bytes: &[u8], to_head: bool) -> Result<Option<(usize, Head, Stage)>, Ki
     let mut length = None;
     let mut coded = false;
     let mut chunked = false;
+    let mut answer = Answer::default();
     for header in response.headers {
         let mut items = header.value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
         if header.name.eq_ignore_ascii_case("content-length") {
@@ -389,6 +401,8 @@ fn parse(bytes: &[u8], to_head: bool) -> Result<Option<(usize, Head, Stage)>, Ki
                     persistent = true;
                 }
             }
+        } else {
+            answer.note(header.name, header.value);
         }
     }
     let stage = match status {
@@ -411,7 +425,7 @@ fn parse(bytes: &[u8], to_head: bool) -> Result<Option<(usize, Head, Stage)>, Ki
             }
         },
     };
-    Ok(Some((used, Head { status, persistent }, stage)))
+    Ok(Some((used, Head { status, persistent, answer }, stage)))
 }
 
 fn digits(text: &[u8]) -> Option<u64> {

@@ -1,5 +1,6 @@
 //! One request and its response over an HTTP/2 connection that exists.
 
+use crate::answer::{Answer, SHOWN};
 use crate::check::{Check, judge};
 use crate::kind::Kind;
 use crate::plan::{Request as Template, TargetUrl};
@@ -107,6 +108,10 @@ pub async fn complete(
     };
     let status = response.status().as_u16();
     let mut ended = ResponseResult { status, first: Some(now()), ..ResponseResult::default() };
+    let mut answer = Answer::default();
+    for (name, value) in response.headers() {
+        answer.note(name.as_str(), value.as_bytes());
+    }
     let keep = template.checks.iter().any(Check::needs_body);
     let mut kept = Vec::new();
     let mut body = response.into_body();
@@ -125,6 +130,9 @@ pub async fn complete(
                 }
                 if keep {
                     kept.extend_from_slice(data);
+                } else if Answer::shows(status) {
+                    let room = SHOWN.saturating_sub(kept.len()).min(data.len());
+                    kept.extend_from_slice(&data[..room]);
                 }
             }
             Some(Err(error)) => {
@@ -134,7 +142,10 @@ pub async fn complete(
     }
     // The clock stops before the checks: their cost is not the server's.
     ended.done = now();
-    ended.error = judge(&template.checks, status, &kept, values);
+    ended.error = judge(&template.checks, status, (&kept, answer.coding), limit, values);
+    if ended.error.is_some() {
+        ended.evidence = Some(answer.evidence(&kept));
+    }
     ended
 }
 

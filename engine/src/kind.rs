@@ -4,7 +4,7 @@ use std::io;
 
 macro_rules! kinds {
     ($($variant:ident => $text:literal),* $(,)?) => {
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Kind { $($variant),* }
 
         impl Kind {
@@ -28,6 +28,7 @@ kinds! {
     Status3xx => "status_3xx",
     Status4xx => "status_4xx",
     Status5xx => "status_5xx",
+    Throttled => "throttled",
     Check => "check",
     Tls => "tls",
     Protocol => "protocol",
@@ -42,9 +43,11 @@ impl Kind {
         Self::ALL.iter().copied().find(|kind| kind.name() == name)
     }
 
-    /// The class of a status that is not wanted; classes 1xx and 2xx have none.
+    /// The class of a status that is not wanted; classes 1xx and 2xx have none. Too many requests
+    /// (429) is an answer of its own: the service is well and limits its clients.
     pub fn of_status(status: u16) -> Option<Self> {
         match status / 100 {
+            4 if status == 429 => Some(Self::Throttled),
             3 => Some(Self::Status3xx),
             4 => Some(Self::Status4xx),
             5.. => Some(Self::Status5xx),

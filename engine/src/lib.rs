@@ -4,6 +4,7 @@
 #![cfg_attr(test, allow(dead_code))]
 
 mod alarm;
+mod answer;
 mod check;
 mod clock;
 mod document;

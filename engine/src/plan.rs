@@ -135,16 +135,18 @@ impl Plan {
                 ));
             }
         };
-        if matches!(d.arrivals, Arrivals::Closed { .. }) && !d.journeys.is_empty() {
+        // A closed model of journeys alone is walked by users that Python keeps.
+        let both = !d.journeys.is_empty() && !d.requests.is_empty();
+        if matches!(d.arrivals, Arrivals::Closed { .. }) && both {
             return Err(PlanError::at(
                 "journeys",
-                "a closed model sends requests only; remove them or use a profile",
+                "a closed model has requests or journeys, not both; remove one of them",
             ));
         }
         let feeds = d
             .feeds
             .iter()
-            .map(|(name, spec)| Feed::new(name, spec, d.seed))
+            .map(|(name, spec)| Feed::new(name, spec, d.seed, d.salt))
             .collect::<Result<Vec<_>, _>>()?;
         let weights: Vec<f64> = d
             .requests
@@ -434,11 +436,13 @@ impl Request {
         if spec.path.contains('#') {
             return Err(err("path", "holds '#', which is never sent; write %23".into()));
         }
+        let json = spec.headers.iter().any(|(name, value)| {
+            name.eq_ignore_ascii_case("content-type") && value.to_ascii_lowercase().contains("json")
+        });
+        let encoding = if json { Encoding::Json } else { Encoding::Plain };
         let body = match &spec.body {
             None => None,
-            Some(text) => {
-                Some(compile(text, Encoding::Plain).map_err(|problem| err("body", problem))?)
-            }
+            Some(text) => Some(compile(text, encoding).map_err(|problem| err("body", problem))?),
         };
         let mut headers = HeaderMap::new();
         let mut dynamic = Vec::new();

@@ -4,7 +4,7 @@ use crate::document::PlanError;
 use crate::kind::Kind;
 use crate::nullserver::{self, Behaviour};
 use crate::plan::Plan;
-use crate::run::{Order, Run, Scribe};
+use crate::run::{Order, Run, Scribe, Step};
 use crate::schedule::Schedule;
 use crate::slices::Outcome;
 use crate::{clock, hist, lock, net, worker};
@@ -12,6 +12,7 @@ use numpy::{IntoPyArray, PyArray1};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -124,7 +125,7 @@ impl Engine {
         let run = &self.run;
         let (totals, lag, progress, journeys, lost) = py.detach(|| {
             let mut lag = hist::fresh::<u64>();
-            for recorder in &run.recorders {
+            for recorder in run.recorders.iter().map(|r| &**r).chain([&run.python]) {
                 // Both grow without bound: adding cannot fail.
                 let _ = lag.add(&lock(recorder).lag);
             }
@@ -166,27 +167,51 @@ impl Engine {
         Some(self.run.start.load(Ordering::SeqCst)).filter(|start| *start > 0)
     }
 
+    #[getter]
+    fn journeys_fd(&self) -> Option<i32> {
+        lock(&self.run.journeys).bell().map(AsRawFd::as_raw_fd)
+    }
+
     fn take_journeys(&self) -> Vec<(u64, String, u64)> {
-        let ready = std::mem::take(&mut lock(&self.run.journeys).ready);
+        let ready = lock(&self.run.journeys).take_ready();
         let names = &self.run.plan.journeys;
         ready.into_iter().map(|(k, journey, due)| (k, names[journey].clone(), due)).collect()
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the four times and what came of it")]
-    fn record(
+    fn begin(&self, k: u64, endpoint: &str, due_ns: u64, ready_ns: u64) -> PyResult<Option<u64>> {
+        if due_ns > ready_ns || ready_ns > 1 << 62 {
+            return Err(PyValueError::new_err(format!(
+                "times out of order: due {due_ns}, ready {ready_ns}; due <= ready must hold",
+            )));
+        }
+        // Held to the end: the run must not be closed between the question and the entry.
+        let progress = lock(&self.run.progress);
+        if progress.closed || !progress.started {
+            return Ok(None);
+        }
+        let mut journeys = lock(&self.run.journeys);
+        let step = Step { endpoint: journeys.endpoint(endpoint), due: due_ns, ready: ready_ns };
+        lock(&self.run.python).offer(step.endpoint, due_ns);
+        Ok(Some(journeys.begin(k, step)))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the times and what came of it")]
+    #[pyo3(signature = (step, sent_ns, first_ns, done_ns, error, status=0, bytes_in=0))]
+    fn end(
         &self,
-        endpoint: &str,
-        due_ns: u64,
+        step: u64,
         sent_ns: u64,
-        first_ns: u64,
+        first_ns: Option<u64>,
         done_ns: u64,
         error: Option<&str>,
+        status: u16,
         bytes_in: u64,
     ) -> PyResult<bool> {
-        if !(due_ns <= done_ns && sent_ns <= first_ns && first_ns <= done_ns) || done_ns > 1 << 62 {
+        let first = first_ns.unwrap_or(sent_ns);
+        if !(sent_ns <= first && first <= done_ns) || done_ns > 1 << 62 {
             return Err(PyValueError::new_err(format!(
-                "times out of order: due {due_ns}, sent {sent_ns}, first {first_ns}, done {done_ns}; \
-                 due <= done and sent <= first <= done must hold",
+                "times out of order: sent {sent_ns}, first {first}, done {done_ns}; \
+                 sent <= first <= done must hold",
             )));
         }
         let error = match error.map(|name| Kind::parse(name).ok_or(name)) {
@@ -200,27 +225,31 @@ impl Engine {
                 )));
             }
         };
-        // Held to the end: the run must not be closed between the question and the entry.
-        let progress = lock(&self.run.progress);
-        if progress.finished || !progress.started {
+        let mut journeys = lock(&self.run.journeys);
+        let Some(Step { endpoint, due, ready }) = journeys.steps.remove(&step) else {
             return Ok(false);
-        }
-        let endpoint = lock(&self.run.journeys).endpoint(endpoint);
+        };
         let outcome = Outcome {
-            due: due_ns,
-            done: done_ns,
-            ready: None,
-            sent: Some(sent_ns),
-            first: None,
+            due,
+            done: done_ns.max(due),
+            // No pool stands between the two: what keeps a step from being sent is the generator.
+            ready: Some(sent_ns.max(ready)),
+            sent: Some(sent_ns.max(ready)),
+            first: first_ns,
             error,
+            status,
             bytes_in,
             bytes_out: 0,
             connects: 0,
         };
-        let mut recorder = lock(&self.run.python);
-        recorder.offer(endpoint, due_ns);
-        recorder.end(endpoint, &outcome);
+        lock(&self.run.python).end(endpoint, &outcome);
+        drop(journeys);
+        self.run.changed.notify_all();
         Ok(true)
+    }
+
+    fn take_examples(&self) -> Vec<String> {
+        std::mem::take(&mut lock(&self.run.examples).lines)
     }
 
     fn journey_done(&self, k: u64) -> bool {

@@ -1,9 +1,10 @@
 //! What a request came to.
 
+use crate::answer::Evidence;
 use crate::kind::Kind;
 
 /// How a response came out.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct ResponseResult {
     pub error: Option<Kind>,
     pub status: u16,
@@ -12,6 +13,8 @@ pub struct ResponseResult {
     pub first: Option<u64>,
     /// When the body was complete.
     pub done: u64,
+    /// Of a failure that has a response.
+    pub evidence: Option<Box<Evidence>>,
 }
 
 impl ResponseResult {

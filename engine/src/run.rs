@@ -1,9 +1,12 @@
 //! What the threads of one engine share.
 
+use crate::answer::Evidence;
 use crate::clock;
+use crate::kind::Kind;
 use crate::plan::Plan;
 use crate::slices::{Collector, Recorder, Totals};
 use std::collections::{BTreeMap, HashMap};
+use std::io::{PipeReader, PipeWriter, Read as _, Write as _};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use tokio::sync::watch;
@@ -39,12 +42,44 @@ pub struct Log {
     pub lost: u64,
 }
 
+/// Examples of one kind of failure at one endpoint, and of all of them.
+const EXAMPLES: u8 = 5;
+const MOST_EXAMPLES: usize = 200;
+
+/// A few failures to look at, as lines of JSON.
+#[derive(Debug, Default)]
+pub struct Examples {
+    seen: HashMap<(String, Kind, u16), u8>,
+    given: usize,
+    pub lines: Vec<String>,
+}
+
+/// A journey that came due and has not been reported done.
+#[derive(Debug)]
+pub struct Open {
+    pub journey: usize,
+    pub due: u64,
+    /// Whether one of its requests has been offered.
+    pub begun: bool,
+}
+
+/// A request of a journey that has been offered and has not ended.
+#[derive(Debug)]
+pub struct Step {
+    pub endpoint: usize,
+    pub due: u64,
+    pub ready: u64,
+}
+
 /// Python's side of the arrivals.
 #[derive(Debug, Default)]
 pub struct Journeys {
-    pub ready: Vec<(u64, usize, u64)>,
-    /// Arrival to its due time, until it is done.
-    pub open: BTreeMap<u64, u64>,
+    ready: Vec<(u64, usize, u64)>,
+    /// Holds one byte exactly while something is ready: who waits for it need not poll.
+    bell: Option<(PipeReader, PipeWriter)>,
+    pub open: BTreeMap<u64, Open>,
+    pub steps: HashMap<u64, Step>,
+    next_step: u64,
     pub offered: u64,
     pub done: u64,
     pub names: Vec<String>,
@@ -58,6 +93,8 @@ pub struct Progress {
     /// Threads still sending or draining.
     pub running: u64,
     pub finished: bool,
+    /// Whether what Python did not end has been counted as unfinished.
+    pub closed: bool,
     pub conserved: Option<bool>,
     pub error: Option<String>,
 }
@@ -77,6 +114,7 @@ pub struct Run {
     pub python: Mutex<Recorder>,
     pub journeys: Mutex<Journeys>,
     pub log: Mutex<Log>,
+    pub examples: Mutex<Examples>,
     pub lines: Mutex<Vec<String>>,
     pub progress: Mutex<Progress>,
     pub changed: Condvar,
@@ -88,6 +126,7 @@ impl Run {
         let mut journeys = Journeys::default();
         for name in &plan.journeys {
             journeys.endpoint(name);
+            journeys.bell = journeys.bell.or_else(|| std::io::pipe().ok());
         }
         Self {
             tls,
@@ -102,6 +141,7 @@ impl Run {
             python: Mutex::default(),
             journeys: Mutex::new(journeys),
             log: Mutex::default(),
+            examples: Mutex::default(),
             lines: Mutex::default(),
             progress: Mutex::default(),
             changed: Condvar::new(),
@@ -149,6 +189,54 @@ impl Run {
         }
     }
 
+    /// Keeps the first few failures of each kind, with what there is to see of them.
+    pub fn example(
+        &self,
+        endpoint: &str,
+        kind: Kind,
+        status: u16,
+        done: u64,
+        evidence: Option<&Evidence>,
+    ) {
+        let mut examples = crate::lock(&self.examples);
+        if examples.given >= MOST_EXAMPLES {
+            return;
+        }
+        let seen = examples.seen.entry((endpoint.to_owned(), kind, status)).or_default();
+        if *seen >= EXAMPLES {
+            return;
+        }
+        *seen += 1;
+        examples.given += 1;
+        let line = serde_json::json!({
+            "endpoint": endpoint,
+            "kind": kind.name(),
+            "status": Some(status).filter(|status| *status > 0),
+            "second": done / crate::slices::SECOND,
+            "head": evidence.map(|e| &e.head).filter(|head| !head.is_empty()),
+            "location": evidence.and_then(|e| e.location.as_deref()),
+            "retry_after_s": evidence.and_then(|e| e.retry_after),
+        });
+        examples.lines.push(line.to_string());
+    }
+
+    /// Counts what Python has not ended as unfinished, once and for all.
+    fn close(&self) {
+        let mut progress = crate::lock(&self.progress);
+        progress.closed = true;
+        let mut journeys = crate::lock(&self.journeys);
+        let mut recorder = crate::lock(&self.python);
+        let now = self.now();
+        for step in std::mem::take(&mut journeys.steps).into_values() {
+            recorder.leave(step.endpoint, step.due, now);
+        }
+        for open in journeys.open.values().filter(|open| !open.begun) {
+            recorder.offer(open.journey, open.due);
+            recorder.leave(open.journey, open.due, now);
+        }
+        journeys.take_ready();
+    }
+
     pub fn totals(&self) -> Totals {
         let parts = self.recorders.iter().map(|r| crate::lock(r).totals);
         let mut sum = crate::lock(&self.python).totals;
@@ -164,6 +252,42 @@ impl Run {
 }
 
 impl Journeys {
+    pub fn arrive(&mut self, k: u64, journey: usize, due: u64) {
+        if self.ready.is_empty()
+            && let Some((_, bell)) = &mut self.bell
+        {
+            // A pipe that is empty takes a byte.
+            let _ = bell.write(&[0]);
+        }
+        self.ready.push((k, journey, due));
+        self.open.insert(k, Open { journey, due, begun: false });
+    }
+
+    /// What has come due since the last call: (k, journey, due).
+    pub fn take_ready(&mut self) -> Vec<(u64, usize, u64)> {
+        if !self.ready.is_empty()
+            && let Some((bell, _)) = &mut self.bell
+        {
+            let _ = bell.read(&mut [0]);
+        }
+        std::mem::take(&mut self.ready)
+    }
+
+    /// Readable while something is ready; absent without journeys.
+    pub fn bell(&self) -> Option<&PipeReader> {
+        self.bell.as_ref().map(|(bell, _)| bell)
+    }
+
+    /// Notes a request that journey `k` is about to send; gives the number it is known by.
+    pub fn begin(&mut self, k: u64, step: Step) -> u64 {
+        if let Some(open) = self.open.get_mut(&k) {
+            open.begun = true;
+        }
+        self.next_step += 1;
+        self.steps.insert(self.next_step, step);
+        self.next_step
+    }
+
     /// The index of an endpoint that Python speaks of.
     pub fn endpoint(&mut self, name: &str) -> usize {
         if let Some(index) = self.index.get(name) {
@@ -205,7 +329,7 @@ impl Scribe {
                 drop(self.run.changed.wait_timeout(progress, pause));
             }
         }
-        crate::lock(&self.run.journeys).ready.clear();
+        self.run.close();
         self.write(u64::MAX);
         self.run.note_cpu(self.run.recorders.len());
         let totals = self.run.totals();
@@ -226,9 +350,10 @@ impl Scribe {
         }
         let patience =
             self.run.arrivals_ended.load(Ordering::Relaxed).saturating_add(self.run.plan.drain_ns);
-        crate::lock(&self.run.journeys).open.is_empty()
-            || self.run.order() == Order::Abort
-            || self.run.now() >= patience
+        let journeys = crate::lock(&self.run.journeys);
+        let walked = journeys.open.is_empty() && journeys.steps.is_empty();
+        drop(journeys);
+        walked || self.run.order() == Order::Abort || self.run.now() >= patience
     }
 
     fn write(&mut self, now: u64) {
@@ -242,7 +367,7 @@ impl Scribe {
         let frontier = match now {
             u64::MAX => u64::MAX,
             _ => {
-                let oldest = crate::lock(&run.journeys).open.values().min().copied();
+                let oldest = crate::lock(&run.journeys).open.values().map(|open| open.due).min();
                 let native = run.recorders.iter().map(|r| crate::lock(r).frontier).min();
                 oldest.unwrap_or(u64::MAX).min(native.unwrap_or(0)).min(now)
             }

@@ -33,6 +33,8 @@ pub struct Cell {
     pub failed: u64,
     pub unfinished: u64,
     errors: [u64; Kind::ALL.len()],
+    /// How many answers had which status, on the axis `due`.
+    statuses: Vec<(u16, u64)>,
     bytes_in: u64,
     bytes_out: u64,
     connects: u64,
@@ -51,6 +53,8 @@ pub struct Outcome {
     /// When the head of the response was there; absent when nobody asked.
     pub first: Option<u64>,
     pub error: Option<Kind>,
+    /// Of the response; 0 without one.
+    pub status: u16,
     pub bytes_in: u64,
     pub bytes_out: u64,
     pub connects: u64,
@@ -66,6 +70,7 @@ impl Outcome {
             sent: None,
             first: None,
             error: Some(Kind::InFlightLimit),
+            status: 0,
             bytes_in: 0,
             bytes_out: 0,
             connects: 0,
@@ -98,9 +103,19 @@ impl Cell {
         }
     }
 
-    /// Notes the parts of a response time; returns how many of them were clipped.
+    fn count_status(&mut self, status: u16, count: u64) {
+        match self.statuses.iter_mut().find(|(known, _)| *known == status) {
+            Some((_, counted)) => *counted += count,
+            None => self.statuses.push((status, count)),
+        }
+    }
+
+    /// Notes the status and the parts of a response time; returns how many of them were clipped.
     fn split(&mut self, o: &Outcome) -> u64 {
         let mut clipped = 0;
+        if o.status != 0 {
+            self.count_status(o.status, 1);
+        }
         if let Some(ready) = o.ready {
             clipped += self.note(LAG, ready.saturating_sub(o.due));
             if let Some(sent) = o.sent {
@@ -127,6 +142,9 @@ impl Cell {
         self.connects += other.connects;
         for (mine, theirs) in self.errors.iter_mut().zip(other.errors) {
             *mine += theirs;
+        }
+        for (status, count) in other.statuses {
+            self.count_status(status, count);
         }
         for (mine, theirs) in self.hists.iter_mut().zip(other.hists) {
             match (mine.as_mut(), theirs) {
@@ -155,6 +173,13 @@ impl Cell {
         for (i, (kind, count)) in errors.enumerate() {
             let comma = if i > 0 { "," } else { "" };
             let _ = write!(out, r#"{comma}"{}":{count}"#, kind.name());
+        }
+        if !self.statuses.is_empty() {
+            out.push_str(r#"},"statuses":{"#);
+            for (i, (status, count)) in self.statuses.iter().enumerate() {
+                let comma = if i > 0 { "," } else { "" };
+                let _ = write!(out, r#"{comma}"{status}":{count}"#);
+            }
         }
         let _ = write!(
             out,

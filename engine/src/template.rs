@@ -7,12 +7,16 @@ pub enum Encoding {
     Plain,
     /// Percent-encoded where a URL needs it.
     Url,
+    /// Escaped where it stands within a JSON string, as it is elsewhere.
+    Json,
 }
 
 #[derive(Clone, Debug)]
 enum Piece {
     Literal(String),
     Slot(usize),
+    /// Within a JSON string.
+    Quoted(usize),
 }
 
 /// A compiled text. Slots index the values of the request that it belongs to.
@@ -31,6 +35,7 @@ impl Template {
     ) -> Result<Self, String> {
         let mut pieces = Vec::new();
         let mut literal = String::new();
+        let mut quoted = false;
         let mut rest = text;
         while let Some(at) = rest.find(['{', '}']) {
             literal.push_str(&rest[..at]);
@@ -51,10 +56,14 @@ impl Template {
                         brace.chars().take(12).collect::<String>(),
                     )
                 })?;
+            if encoding == Encoding::Json {
+                quoted = ends_quoted(&literal, quoted);
+            }
             if !literal.is_empty() {
                 pieces.push(Piece::Literal(std::mem::take(&mut literal)));
             }
-            pieces.push(Piece::Slot(slot(name)?));
+            let slot = slot(name)?;
+            pieces.push(if quoted { Piece::Quoted(slot) } else { Piece::Slot(slot) });
             rest = &brace[name.len() + 2..];
         }
         literal.push_str(rest);
@@ -74,7 +83,7 @@ impl Template {
     /// The slots used, in order, each as often as it is used.
     pub fn slots(&self) -> impl Iterator<Item = usize> + '_ {
         self.pieces.iter().filter_map(|piece| match piece {
-            Piece::Slot(slot) => Some(*slot),
+            Piece::Slot(slot) | Piece::Quoted(slot) => Some(*slot),
             Piece::Literal(_) => None,
         })
     }
@@ -93,7 +102,10 @@ impl Template {
         for piece in &self.pieces {
             match (piece, self.encoding) {
                 (Piece::Literal(text), _) => out.push_str(text),
-                (Piece::Slot(slot), Encoding::Plain) => out.push_str(&values[*slot]),
+                (Piece::Quoted(slot), _) => escape(&values[*slot], out),
+                (Piece::Slot(slot), Encoding::Plain | Encoding::Json) => {
+                    out.push_str(&values[*slot]);
+                }
                 (Piece::Slot(slot), Encoding::Url) => {
                     encode(
                         &values[*slot],
@@ -103,6 +115,28 @@ impl Template {
                 }
             }
         }
+    }
+}
+
+/// Whether a JSON string is open at the end of `text`, where one was open at its begin or not.
+fn ends_quoted(text: &str, mut open: bool) -> bool {
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => open = !open,
+            b'\\' if open => drop(bytes.next()),
+            _ => {}
+        }
+    }
+    open
+}
+
+fn escape(text: &str, out: &mut String) {
+    let plain = |c: char| c >= ' ' && c != '"' && c != '\\';
+    if text.chars().all(plain) {
+        out.push_str(text);
+    } else if let Ok(written) = serde_json::to_string(text) {
+        out.push_str(&written[1..written.len() - 1]);
     }
 }
 
@@ -142,6 +176,15 @@ mod tests {
         let mut out = String::new();
         template.render(&["7".into(), "a b/é".into()], &mut out);
         Ok(out)
+    }
+
+    #[test]
+    fn a_value_within_a_json_string_is_escaped_and_one_outside_is_not() {
+        let text = r#"{{"a":"x \" {q}","b":{q},"{q}":1}}"#;
+        let template = Template::compile(text, Encoding::Json, |_| Ok::<_, String>(0)).unwrap();
+        let mut out = String::new();
+        template.render(&["\"\n\\".into()], &mut out);
+        assert_eq!(out, "{\"a\":\"x \\\" \\\"\\n\\\\\",\"b\":\"\n\\,\"\\\"\\n\\\\\":1}");
     }
 
     #[test]

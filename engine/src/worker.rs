@@ -171,8 +171,7 @@ impl Worker {
         journeys.offered += 1;
         let busy = journeys.open.len() as u64 + run.in_flight.load(Ordering::Relaxed);
         if busy < run.plan.max_in_flight {
-            journeys.ready.push((k, journey, due));
-            journeys.open.insert(k, due);
+            journeys.arrive(k, journey, due);
             return;
         }
         journeys.done += 1;
@@ -216,11 +215,16 @@ impl Job {
             sent: self.sent,
             first: ended.first.filter(|_| self.template().first_byte),
             error: ended.error,
+            status: ended.status,
             bytes_in: ended.bytes_in,
             bytes_out: self.bytes_out,
             connects: self.connects,
         };
         crate::lock(&worker.recorder).end(self.endpoint, &outcome);
+        if let Some(kind) = ended.error {
+            let name = &self.template().name;
+            worker.run.example(name, kind, ended.status, ended.done, ended.evidence.as_deref());
+        }
         self.close(ended.done, ended.status, ended.error.map(Kind::name));
         // The thread is awake: what has become due meanwhile need not wait for its alarm.
         if ended.done >= worker.next_due.get() {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +18,14 @@ if TYPE_CHECKING:
     from harness.catalog.documents import Document, ServiceDocument, SloDocument, TargetDocument
 
 
-def project_root() -> Path:
-    """HARNESS_HOME, else the nearest directory upwards with `services/`, else the installation's.
+_OURS = re.compile(r"""^apiVersion:\s*["']?harness\b""", re.MULTILINE)
 
-    Raises CatalogError when HARNESS_HOME names no such directory.
+
+def project_root() -> Path:
+    """HARNESS_HOME, else the nearest project upwards from here, else the installation's.
+
+    A project has `harness.yaml`, or `services/` with documents of ours in it: many a repository
+    has a directory of that name. Raises CatalogError when HARNESS_HOME names no such directory.
     """
     home = os.environ.get("HARNESS_HOME")
     if home:
@@ -29,9 +34,21 @@ def project_root() -> Path:
         return Path(home).resolve()
     here = Path.cwd()
     for directory in (here, *here.parents):
-        if (directory / "services").is_dir():
+        if (directory / "harness.yaml").is_file() or _is_catalog(directory / "services"):
             return directory
     return Path(__file__).resolve().parents[2]
+
+
+def _is_catalog(directory: Path) -> bool:
+    """Whether a document in it says that it is ours."""
+    for path in sorted(directory.glob("*.yaml")):
+        try:
+            text = path.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            continue
+        if _OURS.search(text):
+            return True
+    return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,6 +182,11 @@ DURATION_OPTION = click.option(
     "--duration", "duration_s", type=DURATION, help="Length of the hold phase."
 )
 SEED = click.option("--seed", type=int, help="Seed of the schedule and of every value drawn.")
+SALT = click.option(
+    "--salt",
+    type=click.IntRange(0, 2**53),
+    help="plan.salt of a run.json: repeat its uuid() and sequence() values, too.",
+)
 SPACING = click.option(
     "--spacing", type=click.Choice(["poisson", "constant"]), help="How arrivals are spaced."
 )
@@ -210,6 +215,7 @@ ARRIVAL_OPTIONS = (
     RATE_OPTION,
     DURATION_OPTION,
     SEED,
+    SALT,
     SPACING,
     click.option(
         "--users", type=click.IntRange(min=1), help="Closed model instead: N users in a loop."

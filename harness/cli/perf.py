@@ -3,33 +3,80 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
-from harness.cli.options import EARLY_END_OPTION, PROMETHEUS_OPTION, run_options, with_options
+from harness.cli.options import (
+    DURATION,
+    EARLY_END_OPTION,
+    PROMETHEUS_OPTION,
+    RATIO,
+    run_options,
+    with_options,
+)
 from harness.cli.output import print_json
 
 if TYPE_CHECKING:
-    from harness.run import Session
+    from harness.run import Outcome, Session
+
+INVALID = 4
 
 
-@click.command("perf")
-@click.argument("service")
+class _Command(click.Command):
+    """Takes what no option says from harness.yaml and HARNESS_<NAME>."""
+
+    def make_context(self, *words: Any, **more: Any) -> click.Context:
+        from harness.project import find_project, usual_options
+
+        more.setdefault("default_map", usual_options(find_project()))
+        return super().make_context(*words, **more)
+
+
+@click.command("perf", cls=_Command)
+@click.argument("service", required=False, metavar="[SERVICE|URL]")
 @run_options
 @with_options(EARLY_END_OPTION, PROMETHEUS_OPTION)
+@click.option("--p95", type=DURATION, help='Short for --objective "p95 < DURATION".')
+@click.option("--errors", type=RATIO, help='Short for --objective "errors < SHARE".')
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON on stdout.")
 @click.option("--quiet", is_flag=True, help="No live display.")
-def command(service: str, *, as_json: bool, quiet: bool, **words: Any) -> int:
+@click.pass_context
+def command(
+    ctx: click.Context,
+    /,
+    service: str | None,
+    *,
+    p95: float | None,
+    errors: float | None,
+    as_json: bool,
+    quiet: bool,
+    **words: Any,
+) -> int:
     """Drive SERVICE, measure it honestly and judge it against its objectives.
 
-    Without --target the embedded lab is started for the run and ended with it.
+    Without --target the embedded lab is started for the run and ended with it. A URL needs no
+    catalogue: GET of it, 10 requests/s for 10 s unless told otherwise; without objectives the
+    figures stand without a verdict. Without either, the URL of harness.yaml is driven.
     """
+    from harness.errors import NoAnswer
     from harness.run import RunOptions, session
 
-    with session(RunOptions(service, **words), progress(quiet=quiet)) as ready:
-        return drive(ready, quiet=quiet, as_json=as_json)
+    service = service or _project_url()
+    words["objectives"] = (*words["objectives"], *_short_objectives(p95, errors))
+    by_url = "://" in service
+    if by_url:
+        _use_usual(ctx, words)
+    try:
+        with session(RunOptions(service, **words), progress(quiet=quiet)) as ready:
+            return drive(ready, quiet=quiet, as_json=as_json)
+    except NoAnswer as problem:
+        if not by_url:
+            raise
+        click.echo(f"harness: {problem}", err=True)
+        return INVALID
 
 
 def progress(*, quiet: bool) -> Callable[[str], None]:
@@ -51,4 +98,56 @@ def drive(ready: Session, *, quiet: bool, as_json: bool) -> int:
         print_json(outcome.verdict.as_dict() | beside(outcome.record))
     else:
         print_report(outcome.record, outcome.verdict, sys.stdout)
-    return outcome.verdict.exit_code
+    return _exit_code(outcome)
+
+
+def _project_url() -> str:
+    from harness.errors import UsageError
+    from harness.project import find_project
+
+    project = find_project()
+    if project is None:
+        raise UsageError(
+            "neither a service nor a URL was named, and there is no harness.yaml",
+            "name one, or write a project with `harness init URL`",
+        )
+    return project.url
+
+
+def _short_objectives(p95: float | None, errors: float | None) -> Sequence[Any]:
+    from harness.catalog.model import Objective
+    from harness.errors import UsageError
+
+    found = []
+    if p95 is not None:
+        if p95 <= 0:
+            raise UsageError("--p95 is 0", "give a duration above 0, e.g. 100ms")
+        found.append(Objective("p95", "latency", p95, 0.95))
+    if errors is not None:
+        if not 0 < errors < 1:
+            raise UsageError(f"--errors is {errors:g}", "give a share between 0 and 1, e.g. 0.1%")
+        found.append(Objective("errors", "error_ratio", errors))
+    return found
+
+
+def _use_usual(ctx: click.Context, words: dict[str, Any]) -> None:
+    """Of a URL nothing is known: little load, for a short time, unless more was asked for."""
+    from harness.project import USUAL_DURATION_S, USUAL_PROFILE, USUAL_RATE
+
+    if ctx.get_parameter_source("profile") is ParameterSource.DEFAULT:
+        words["profile"] = USUAL_PROFILE
+    if words["profile"].startswith("replay:"):
+        return
+    if words["rate"] is None and words["users"] is None:
+        words["rate"] = USUAL_RATE
+    if words["duration_s"] is None:
+        words["duration_s"] = USUAL_DURATION_S
+
+
+def _exit_code(outcome: Outcome) -> int:
+    """The verdict's; without objectives 0, or that of an invalid run where nothing answered."""
+    verdict = outcome.verdict
+    if verdict.objectives:
+        return verdict.exit_code
+    answered = any(row.get("statuses") for row in outcome.record.slices)
+    return 0 if answered and verdict.outcome != "invalid" else INVALID

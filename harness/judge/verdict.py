@@ -128,7 +128,7 @@ def _reasons(
     ordered = [text for word in order if word != "pass" for got, text in told if got == word]
     if outcome == "pass":
         ordered = [text for got, text in results if got == "pass"]
-    elif not _judged(objectives):
+    elif objectives and not _judged(objectives):
         ordered.append("No objective could be tested by this run.")
     late = [text for _, figures, text in broken if figures == "latency"]
     unjudged = [text for got, text in results if got is None]

@@ -12,6 +12,7 @@ from locust.env import Environment
 
 from harness._engine import Engine
 from harness.load.engine_plan import to_engine_plan
+from harness.load.failures import without_secrets
 from harness.load.journeys import Journeys
 from harness.load.plan import LoadPlan
 from harness.load.statistics import feed
@@ -50,7 +51,7 @@ class Bridge:
         self._sequence = 0
         self._methods = {request.name: request.method for request in plan.traffic.requests}
         self.engine = Engine(json.dumps(to_engine_plan(plan, shard, shards, start_unix_ns)))
-        self._journeys = Journeys(environment, self.engine, plan.traffic)
+        self._journeys = Journeys(environment, self.engine, plan)
         self._telemetry = Telemetry()
         self._probe: Probe | None = None
         self.finished = gevent.event.Event()
@@ -94,7 +95,7 @@ class Bridge:
             self._sequence += 1
             if self._feeds_locust:
                 self._feed(piece)
-        for message in self._writes():
+        for message in (*self._writes(), *self._failures()):
             self._emit(message)
         jump = self._telemetry.clock_jump()
         if jump is not None:
@@ -124,6 +125,12 @@ class Bridge:
                 "status": status or None,
                 "error": error,
             }
+
+    def _failures(self) -> Iterator[dict[str, Any]]:
+        """One `failure_example` message for each example since the last look, without secrets."""
+        found = [json.loads(line) for line in self.engine.take_examples()]
+        for example in (*found, *self._journeys.failures.take()):
+            yield {"type": "failure_example", "worker": self._shard, **without_secrets(example)}
 
     def _finish(self) -> None:
         snapshot = self.engine.snapshot()

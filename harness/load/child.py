@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import gevent
+import locust
 from gevent import socket as gsocket
 from locust import runners
 from locust.env import Environment
@@ -93,9 +94,18 @@ def _watch_stdin() -> None:
             os._exit(1)
 
 
+def _user(source: str) -> Any:
+    if "://" in source:  # a URL has no scenario of its own
+        from harness.traffic.user import TrafficUser  # noqa: PLC0415 - as import_user does
+
+        return TrafficUser
+    return import_user(Path(source))
+
+
 def _environment(plan: LoadPlan) -> Environment:
-    user = import_user(Path(plan.traffic.source))
-    return Environment(user_classes=[user], host=plan.target.urls[0], events=None)
+    user = _user(plan.traffic.source)
+    # Listeners that the scenario has put on Locust's own events hear this environment.
+    return Environment(user_classes=[user], host=plan.target.urls[0], events=locust.events)
 
 
 class _Worker:

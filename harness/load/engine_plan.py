@@ -18,6 +18,7 @@ def to_engine_plan(
     target = plan.target
     return {
         **to_engine(plan.traffic, plan.profile),
+        "salt": plan.salt,
         "shard": shard,
         "shards": shards,
         "threads": plan.threads,

@@ -21,7 +21,7 @@ from locust.stats import CSV_STATS_INTERVAL_SEC
 from harness.load.assembly import Assembly
 from harness.load.bridge import Bridge
 from harness.load.connections import connections_for
-from harness.load.plan import LoadPlan
+from harness.load.plan import LoadPlan, new_salt
 from harness.load.telemetry import seconds_from_now, unix_now_ns
 from harness.platform.model import Target
 from harness.traffic.build import model_of
@@ -143,6 +143,8 @@ class Plugin:
             return
         self.bridge.finished.wait()
         runner = self.environment.runner
+        if self.plan is not None:  # under `locust` the runner says so itself
+            self.environment.events.test_stop.fire(environment=self.environment)
         if isinstance(runner, WorkerRunner):
             runner._send_stats()  # noqa: SLF001 - Locust's statistics of the last second, too
             runner.send_message(DONE, {"messages": self._take()})
@@ -197,7 +199,9 @@ def plan_from_options(environment: Environment) -> LoadPlan:
     )
     target = Target(model.service, (host,), "service", f"locust --host {host}")
     connections = connections_for((), model, profile)
-    return LoadPlan(target, model, profile, connections_per_target=connections, probe=False)
+    return LoadPlan(
+        target, model, profile, connections_per_target=connections, probe=False, salt=new_salt()
+    )
 
 
 def _add_arguments(parser: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,20 @@ class LoadPlan:
     connect_timeout_s: float = 5.0
     drain_s: float = 10.0
     probe: bool = True
+    salt: int = 0
+    """What makes `uuid()` and `sequence()` of this run differ from another's of the same seed."""
+
+
+_SALT_EPOCH_S = 1_767_225_600
+"""2026-01-01; counted from there, salts stay below 2^53, which JSON numbers hold exactly."""
+
+_SALTS_A_SECOND = 100_000
+"""Arrivals that a second may have before the sequences of two runs can meet."""
+
+
+def new_salt() -> int:
+    """A salt that no earlier run had, in the unit of arrivals: sequences go on where they were."""
+    return round((time.time() - _SALT_EPOCH_S) * _SALTS_A_SECOND)
 
 
 def plan_json(plan: LoadPlan) -> bytes:

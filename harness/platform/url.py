@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from harness.bounded import within
 from harness.catalog.model import Service
-from harness.errors import CapabilityMissing, PlatformError
+from harness.errors import CapabilityMissing, NoAnswer, PlatformError
 from harness.faults.draw import ANY, Among
 from harness.faults.registry import kinds
 from harness.platform.model import (
@@ -165,7 +165,9 @@ def _reach(url: str, ca_file: str | None, *, verify: bool) -> None:
     except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as problem:
         for kind, holds, what, remedy in failures:
             if isinstance(problem, kind) and holds(str(problem)):
-                raise PlatformError(f"target {url}: {what} ({problem})", remedy) from None
+                silent = kind is httpx.TimeoutException or holds is _any
+                error = NoAnswer if silent else PlatformError
+                raise error(f"target {url}: {what} ({problem})", remedy) from None
         raise PlatformError(f"target {url!r}: {problem}", "check the URL") from None
 
 

@@ -202,6 +202,13 @@ def error_counts(record: RunRecord) -> tuple[tuple[str, int], ...]:
     return tuple(sorted(found, key=lambda item: (-item[1], item[0])))
 
 
+def word(verdict: Verdict) -> str:
+    """The verdict's word; nothing is judged where nothing was promised."""
+    if verdict.objectives or verdict.outcome == "invalid":
+        return verdict.outcome
+    return "no verdict"
+
+
 def title(record: RunRecord) -> str:
     """Service, profile and load in one line."""
     profile = record.plan.profile

@@ -11,7 +11,7 @@ from harness.units import one_line
 MOST_TEXT = 500
 """Characters of one cell or line: a name may be as long as a URL."""
 
-_MARKS = {"pass": "✅", "fail": "❌", "inconclusive": "❔", "invalid": "⚠️"}
+_MARKS = {"pass": "✅", "fail": "❌", "inconclusive": "❔", "invalid": "⚠️", "no verdict": "❔"}
 _MARKUP = re.compile(r"([\\`*_{}\[\]#~!^$])")
 
 
@@ -25,10 +25,14 @@ def render_markdown(summary: Summary) -> str:
     for note in summary.notes:
         lines += ["", escape(note)]
     if summary.lines:
-        lines += ["", *(f"- {escape(name)}: {escape(text)}" for name, text in summary.lines)]
+        lines += ["", *(f"- {_named(name, text)}" for name, text in summary.lines)]
     if summary.provenance:
         lines += ["", *(f"<sub>{escape(line)}</sub><br>" for line in summary.provenance)]
     return "\n".join(lines) + "\n"
+
+
+def _named(name: str, text: str) -> str:
+    return f"{escape(name)}: {escape(text)}" if name else escape(text)
 
 
 def _folded(table: Table) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any, TextIO
 
 from harness.judge.model import Verdict
 from harness.record.run import RunRecord
-from harness.report import figures
+from harness.report import answers, figures
 from harness.report.platform_events import events_in
 from harness.report.service_metrics import service_metrics
 from harness.report.summary import Summary
@@ -24,7 +24,7 @@ def summary(record: RunRecord, verdict: Verdict) -> Summary:
         subject=f"{verdict.service} {record.plan.profile.name}",
         service=verdict.service,
         title=figures.title(record),
-        outcome=verdict.outcome,
+        outcome=figures.word(verdict),
         reasons=verdict.reasons,
         judged=(
             *map(figures.objective, verdict.objectives),
@@ -35,7 +35,7 @@ def summary(record: RunRecord, verdict: Verdict) -> Summary:
             ),
         ),
         tables=(
-            figures.objectives_table(verdict),
+            *([figures.objectives_table(verdict)] if verdict.objectives else ()),
             *([figures.stages_table(verdict)] if verdict.stages else ()),
             *([figures.endpoints_table(record)] if record.endpoints else ()),
             *([server.table] if server is not None and server.rows else ()),
@@ -43,7 +43,10 @@ def summary(record: RunRecord, verdict: Verdict) -> Summary:
         notes=tuple(f"{note}." for note in server.notes) if server is not None else (),
         lines=(
             ("requests", figures.conservation(record)),
+            *((("statuses", seen),) if (seen := answers.statuses(record)) else ()),
             ("errors", errors or "none"),
+            *((("throttled", limited),) if (limited := answers.throttled(record)) else ()),
+            *(("", f"{kind}: {text}") for kind, text in answers.failures(record)),
             ("validity", figures.validity_line(verdict)),
         ),
         provenance=(f"run {record.id}, seed {record.plan.profile.seed}, commit {commit}",),

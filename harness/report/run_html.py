@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from harness.judge.model import Verdict
 from harness.record.run import RunRecord
-from harness.report import charts, figures
+from harness.report import answers, charts, figures
 from harness.report.html import Chart, began_text, render_page, validity_table
 from harness.report.platform_events import platform_events
 from harness.report.run import summary
@@ -43,6 +43,9 @@ def render_html(record: RunRecord, verdict: Verdict) -> str:
         quantiles=[f"p{q * 100:g}" for q in figures.QUANTILES],
         conservation=figures.conservation(record),
         errors=Table(("kind of failure", "requests"), counts, numbers=("requests",)),
+        statuses=answers.statuses(record),
+        throttled=answers.throttled(record),
+        failures=Table(("kind of failure", "what was seen"), answers.failures(record)),
         validity_line=figures.validity_line(verdict),
         validity=validity_table(verdict.validity),
         environment=figures.environment_rows(record),

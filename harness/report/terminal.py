@@ -16,7 +16,7 @@ from harness.units import one_line
 
 COLOURS = {
     "pass": "green", "fail": "red", "inconclusive": "yellow", "invalid": "magenta",
-    "not judged": "dim", "not applicable": "dim", "-": "dim",
+    "no verdict": "none", "not judged": "dim", "not applicable": "dim", "-": "dim",
     "error": "red", "no-baseline": "red", "regression": "red", "gone": "red",
     "suspected": "yellow", "new": "yellow", "no-data": "yellow", "improvement": "green",
 }  # fmt: skip

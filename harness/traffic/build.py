@@ -53,6 +53,7 @@ def model_of(
     )
     if not mix and not journeys:
         raise ScenarioError(f"{where} has no mix", "declare mix = [get(…), …] or a @journey")
+    _refuse_unused(where, user, journeys=bool(journeys))
     for number, item in enumerate(mix):
         _check_request(f"{where}.mix[{number}]", item)
     for item in journeys:
@@ -69,6 +70,33 @@ def model_of(
     )
     _check_with_engine(where, model)
     return model
+
+
+def _refuse_unused(where: str, user: type[Any], *, journeys: bool) -> None:
+    """What Locust would call and nothing here does is named, never ignored."""
+    names: set[str] = set()
+    for kind in user.__mro__:
+        if kind.__name__ in {"TrafficUser", "Declared"}:
+            break
+        names |= vars(kind).keys()
+    tasks = [name for name in names if hasattr(getattr(user, name, None), "locust_task_weight")]
+    listed = getattr(user, "tasks", None) or ()
+    if tasks or any(getattr(each, "__name__", "") != "stand_by" for each in listed):
+        raise ScenarioError(
+            f"{where}: @task {', '.join(sorted(tasks)) or 'of tasks'} would never run",
+            "mark it with @journey, which the schedule starts",
+        )
+    if "wait_time" in names:
+        raise ScenarioError(
+            f"{where}.wait_time would never be used: the schedule says when a visitor comes",
+            "remove it; pause inside a journey with gevent.sleep(seconds)",
+        )
+    unused = sorted({"on_start", "on_stop"} & names)
+    if unused and not journeys:
+        raise ScenarioError(
+            f"{where}.{unused[0]} would never run: the engine sends a mix without Python",
+            "do it in a listener of locust.events.test_start, or in a @journey",
+        )
 
 
 def code_digest(source: Path) -> str:

@@ -34,6 +34,7 @@ def request(
     body: str | None = None,
     headers: Mapping[str, str] | None = None,
     checks: Sequence[Check] = (),
+    expect: int | Sequence[int] | None = None,
     timeout_s: float = 10.0,
     log: bool = False,
 ) -> Request:
@@ -41,10 +42,17 @@ def request(
 
     `json_body` is any JSON value whose strings may hold `{feed}`; in it, braces of JSON itself
     need no escaping. `body` is raw text, in which `{{` and `}}` are literal braces. `name` is the
-    endpoint in every report (default: method and path). `timeout_s` counts from the instant at
-    which the generator is ready to send. `log` keeps each request's outcome one by one.
+    endpoint in every report (default: method and path). `expect` is the status, or the statuses,
+    that are wanted (default: 200 to 299; redirects are not followed). `timeout_s` counts from the
+    instant at which the generator is ready to send. `log` keeps each request's outcome one by one.
     """
     found = dict(headers or {})
+    if expect is not None:
+        if any(check.get("kind") == "status" for check in checks):
+            raise ScenarioError(
+                f"{method} {path}: expect and a status check", "say in one of them what is wanted"
+            )
+        checks = (status(*((expect,) if isinstance(expect, int) else expect)), *checks)
     if json_body is not None:
         body = _json_template(json_body)
         found.setdefault("content-type", "application/json")
@@ -102,9 +110,13 @@ def json_pointer(pointer: str, equals: Any = _ANY) -> Check:
     return check
 
 
-def sequence(start: int = 0, step: int = 1) -> Feed:
-    """start, start + step, …: unique across workers, counted by arrival."""
-    return {"kind": "sequence", "start": start, "step": step}
+def sequence(start: int = 0, step: int = 1, *, fixed: bool = False) -> Feed:
+    """Numbers start + n step, n counted by arrival: unique across workers and runs.
+
+    With `fixed`, n begins at 0 in every run, else beyond that of every earlier run.
+    """
+    feed = {"kind": "sequence", "start": start, "step": step}
+    return {**feed, "fixed": True} if fixed else feed
 
 
 def uniform(low: int, high: int) -> Feed:
@@ -117,9 +129,9 @@ def zipf(n: int, s: float = 1.1) -> Feed:
     return {"kind": "zipf", "n": n, "s": s}
 
 
-def uuid() -> Feed:
-    """Version 4 UUIDs from the seed."""
-    return {"kind": "uuid"}
+def uuid(*, fixed: bool = False) -> Feed:
+    """Version 4 UUIDs, from the seed and the run; with `fixed`, the same in every run."""
+    return {"kind": "uuid", "fixed": True} if fixed else {"kind": "uuid"}
 
 
 def choice(values: Sequence[Any], weights: Sequence[float] | None = None) -> Feed:

@@ -93,11 +93,14 @@ def service_asked() -> Service:
         ) from None
 
 
-def load_model(service: Service, scenario: str | None, root: Path) -> TrafficModel:
+def load_model(
+    service: Service, scenario: str | None, root: Path, *, of_any: bool = False
+) -> TrafficModel:
     """The checked traffic model of a service, read in a child process.
 
     What it holds of secrets is registered (see `harness.redact`) and in no endpoint's name.
-    Raises ScenarioError naming file, line and remedy.
+    `of_any`: the scenario may have been written for another name. Raises ScenarioError naming file,
+    line and remedy.
     """
     path = scenario_file(service, scenario, root)
     try:
@@ -124,6 +127,8 @@ def load_model(service: Service, scenario: str | None, root: Path) -> TrafficMod
     if "problem" in answer:
         raise ScenarioError(answer["problem"], answer["remedy"])
     model = adapter(TrafficModel).validate_python(answer)
+    if of_any:
+        return replace(model, service=service.name)
     if model.service != service.name:
         raise ScenarioError(
             f"{path}: its service is {model.service!r}, not {service.name!r}",
@@ -192,7 +197,9 @@ def describe(path: Path) -> TrafficModel:
     """Import a scenario into this process and check it."""
     with _variables_read(path.resolve().parent) as names:
         user = import_user(path)
-    return replace(model_of(user, str(path), path.stem), variables=tuple(sorted(names)))
+    model = model_of(user, str(path), path.stem)
+    _refuse_unheard(path, model)
+    return replace(model, variables=tuple(sorted(names)))
 
 
 @contextmanager
@@ -218,6 +225,31 @@ def _variables_read(directory: Path) -> Iterator[set[str]]:
         yield names
     finally:
         os.environ.__class__ = usual
+
+
+HEARD = ("test_start", "test_stop", "request", "spawning_complete")
+"""Events of Locust that a load fires; `request` for the requests of journeys."""
+
+
+def _refuse_unheard(path: Path, model: TrafficModel) -> None:
+    """A listener that would never be called is named, never ignored."""
+    locust = sys.modules.get("locust")
+    for name, event in vars(locust.events).items() if locust else ():
+        listeners = [
+            handler
+            for handler in getattr(event, "_handlers", ())
+            if not str(handler.__module__).startswith(("locust", "harness."))
+        ]
+        if listeners and name not in HEARD:
+            raise ScenarioError(
+                f"{path}: a listener of events.{name} would never be called",
+                f"use one of {', '.join(HEARD)}",
+            )
+        if listeners and name == "request" and model.requests:
+            raise ScenarioError(
+                f"{path}: a listener of events.request would not hear the mix: the engine sends it",
+                "remove it, or make the requests in a @journey",
+            )
 
 
 def _import_error(path: Path, error: BaseException) -> ScenarioError:

@@ -282,6 +282,8 @@ def test_the_root_is_harness_home_then_the_nearest_above_then_the_installation(
     monkeypatch.chdir(inner)
     assert project_root() == Path(__file__).resolve().parents[2]
     (tmp_path / "project" / "services").mkdir()
+    ours = tmp_path / "project" / "services" / "a.yaml"
+    ours.write_text("apiVersion: harness.codai/v1\n")
     assert project_root() == tmp_path / "project"
     (tmp_path / "home" / "services").mkdir(parents=True)
     monkeypatch.setenv("HARNESS_HOME", str(tmp_path / "home"))

@@ -35,7 +35,7 @@ CASES = [
     ("perf memorai --platform mars", "'mars' is not one of 'lab', 'kubernetes', 'url'"),
     ("perf memorai --workers 0", "not in the range"),
     ("perf memorai --seed=-1", "the seed is -1"),
-    ("perf", "Missing argument 'SERVICE'"),
+    ("perf", "neither a service nor a URL was named"),
     ("capacity memorai --start 0", "climbs from a rate above 0"),
     ("capacity memorai --hold 1s", "a step needs"),
     ("gate memorai no-such-run", "no run 'no-such-run'"),

@@ -55,6 +55,7 @@ def test_runs_are_found_from_every_directory_of_the_project(
 ) -> None:
     """Where `harness perf` leaves them, not below wherever one happens to be."""
     (tmp_path / "services" / "below").mkdir(parents=True)
+    (tmp_path / "services" / "a.yaml").write_text("apiVersion: harness.codai/v1\n")
     (tmp_path / "results").symlink_to(_root(found))
     monkeypatch.chdir(tmp_path / "services" / "below")
     assert found.id in CliRunner().invoke(runs, []).output

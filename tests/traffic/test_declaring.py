@@ -59,8 +59,19 @@ def test_checks_and_feeds_are_written_as_the_engine_reads_them() -> None:
     assert uniform(1, 9) == {"kind": "uniform", "low": 1, "high": 9}
     assert zipf(10, s=1.5) == {"kind": "zipf", "n": 10, "s": 1.5}
     assert uuid() == {"kind": "uuid"}
+    assert sequence(fixed=True) == {"kind": "sequence", "start": 0, "step": 1, "fixed": True}
+    assert uuid(fixed=True) == {"kind": "uuid", "fixed": True}
     assert choice([1, "b"]) == {"kind": "choice", "values": ["1", "b"]}
     assert choice(["a", "b"], [1, 2])["weights"] == [1, 2]
+
+
+def test_what_is_expected_is_a_status_check() -> None:
+    """One or several; a second one would contradict it."""
+    assert get("/", expect=201).checks == (status(201),)
+    made = get("/", expect=[201, 409], checks=[body_contains("x")])
+    assert made.checks == (status(201, 409), body_contains("x"))
+    with pytest.raises(ScenarioError, match="say in one of them"):
+        get("/", expect=200, checks=[status(200)])
 
 
 def test_a_json_body_says_that_it_is_one() -> None:

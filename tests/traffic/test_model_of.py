@@ -144,6 +144,34 @@ def test_a_weight_that_is_none_is_refused_for_requests_and_journeys(weight: Any)
     assert f"ShopUser.go: weight is {weight!r}" in refusal(go=walk)
 
 
+@pytest.mark.parametrize(
+    ("attributes", "line"),
+    [
+        ({"wait_time": lambda self: 1}, "ShopUser.wait_time would never be used"),
+        ({"tasks": [print]}, "ShopUser: @task of tasks would never run"),
+        ({"on_start": lambda self: None}, "ShopUser.on_start would never run"),
+        ({"on_stop": lambda self: None}, "ShopUser.on_stop would never run"),
+    ],
+)
+def test_what_locust_would_call_and_nothing_here_does_is_refused(
+    attributes: dict[str, Any], line: str
+) -> None:
+    """By its name; on_start and on_stop belong to journeys."""
+    assert line in refusal(**attributes)
+    walk = journey()(lambda self: None)
+    if "on_st" in line:
+        assert model_of(user(mix=[], go=walk, **attributes), "s.py").journeys
+    else:
+        assert line in refusal(go=walk, **attributes)
+
+
+def test_a_task_is_refused_by_its_name() -> None:
+    """As Locust's decorator marks it."""
+    browse = lambda self: None  # noqa: E731 - a method
+    browse.locust_task_weight = 3  # type: ignore[attr-defined]
+    assert "ShopUser: @task browse would never run; mark it with @journey" in refusal(browse=browse)
+
+
 def test_a_request_and_a_journey_must_not_share_a_name() -> None:
     """The report could not tell them apart."""
     walk = journey(name="buy")(lambda self: None)

@@ -1,0 +1,159 @@
+//! What of a response's head matters beyond its framing, and the evidence that a failure leaves.
+
+use crate::kind::Kind;
+use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+use std::borrow::Cow;
+use std::io::Read;
+
+/// Bytes of a failed response's body that are kept to show.
+pub const SHOWN: usize = 512;
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// How a body is coded (RFC 9110, 8.4.1). One that is not known is left as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Coding {
+    #[default]
+    Identity,
+    Gzip,
+    Deflate,
+    Brotli,
+    Zstd,
+}
+
+impl Coding {
+    fn parse(value: &[u8]) -> Self {
+        let is = |name: &str| value.trim_ascii().eq_ignore_ascii_case(name.as_bytes());
+        match () {
+            () if is("gzip") || is("x-gzip") => Self::Gzip,
+            () if is("deflate") => Self::Deflate,
+            () if is("br") => Self::Brotli,
+            () if is("zstd") => Self::Zstd,
+            () => Self::Identity,
+        }
+    }
+
+    fn reader(self, body: &[u8]) -> Box<dyn Read + '_> {
+        match self {
+            Self::Identity => Box::new(body),
+            Self::Gzip => Box::new(MultiGzDecoder::new(body)),
+            // Many servers leave out the zlib header that the RFC asks for.
+            Self::Deflate if body.first().is_some_and(|byte| byte & 0x0f == 8) => {
+                Box::new(ZlibDecoder::new(body))
+            }
+            Self::Deflate => Box::new(DeflateDecoder::new(body)),
+            Self::Brotli => Box::new(brotli_decompressor::Decompressor::new(body, 4096)),
+            Self::Zstd => match ruzstd::decoding::StreamingDecoder::new(body) {
+                Ok(reader) => Box::new(reader),
+                Err(_) => Box::new(Broken),
+            },
+        }
+    }
+
+    /// The body as it is meant, without a byte order mark; at most `limit` bytes of it.
+    pub fn decode(self, body: &[u8], limit: u64) -> Result<Cow<'_, [u8]>, Kind> {
+        if self == Self::Identity || body.is_empty() {
+            return Ok(Cow::Borrowed(body.strip_prefix(BOM).unwrap_or(body)));
+        }
+        let mut out = Vec::new();
+        self.reader(body)
+            .take(limit.saturating_add(1))
+            .read_to_end(&mut out)
+            .map_err(|_| Kind::Protocol)?;
+        if out.len() as u64 > limit {
+            return Err(Kind::BodyTooLarge);
+        }
+        if out.starts_with(BOM) {
+            out.drain(..BOM.len());
+        }
+        Ok(Cow::Owned(out))
+    }
+}
+
+struct Broken;
+
+impl Read for Broken {
+    fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+        Err(std::io::ErrorKind::InvalidData.into())
+    }
+}
+
+/// What the head of a response says of its body, and where it sends the client.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    pub coding: Coding,
+    /// Seconds; a date is not kept.
+    retry_after: Option<u32>,
+    location: Option<Box<str>>,
+}
+
+impl Answer {
+    pub fn note(&mut self, name: &str, value: &[u8]) {
+        let text = || String::from_utf8_lossy(value);
+        if name.eq_ignore_ascii_case("content-encoding") {
+            self.coding = Coding::parse(value);
+        } else if name.eq_ignore_ascii_case("retry-after") {
+            self.retry_after = text().trim().parse().ok();
+        } else if name.eq_ignore_ascii_case("location") {
+            self.location = Some(text().chars().take(SHOWN).collect::<String>().into());
+        }
+    }
+
+    /// Whether the body of a response with this status may have to be shown.
+    pub fn shows(status: u16) -> bool {
+        !(200..300).contains(&status)
+    }
+
+    pub fn evidence(&self, body: &[u8]) -> Box<Evidence> {
+        let mut head = Vec::new();
+        // What can be read of a body that is cut or broken is shown.
+        let _ = self.coding.reader(body).take(SHOWN as u64).read_to_end(&mut head);
+        Box::new(Evidence {
+            head: String::from_utf8_lossy(&head).into_owned(),
+            retry_after: self.retry_after,
+            location: self.location.clone(),
+        })
+    }
+}
+
+/// What a failed response leaves to look at.
+#[derive(Clone, Debug)]
+pub struct Evidence {
+    pub head: String,
+    pub retry_after: Option<u32>,
+    pub location: Option<Box<str>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    #[test]
+    fn a_body_is_decoded_up_to_the_limit() {
+        let text = vec![b'a'; 100_000];
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(&text).unwrap();
+        let body = gzip.finish().unwrap();
+        assert_eq!(Coding::Gzip.decode(&body, 100_000).unwrap(), &text[..]);
+        assert_eq!(Coding::Gzip.decode(&body, 99_999), Err(Kind::BodyTooLarge));
+        assert_eq!(Coding::Gzip.decode(&body[..body.len() / 2], 1 << 20), Err(Kind::Protocol));
+        assert_eq!(Coding::Gzip.decode(b"plain", 10), Err(Kind::Protocol));
+    }
+
+    #[test]
+    fn deflate_is_read_with_and_without_its_header() {
+        let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+        zlib.write_all(b"text").unwrap();
+        let body = zlib.finish().unwrap();
+        assert_eq!(Coding::Deflate.decode(&body, 9).unwrap(), &b"text"[..]);
+        let mut raw = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
+        raw.write_all(b"text").unwrap();
+        let body = raw.finish().unwrap();
+        assert_eq!(Coding::Deflate.decode(&body, 9).unwrap(), &b"text"[..]);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_text() {
+        assert_eq!(Coding::Identity.decode(b"\xef\xbb\xbf{}", 9).unwrap(), &b"{}"[..]);
+    }
+}

@@ -1,0 +1,138 @@
+"""A small project: one URL, its objectives and usual options, in `harness.yaml`."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from harness.catalog.model import Objective, Service
+from harness.catalog.short_form import parse_objective
+from harness.errors import UsageError
+from harness.traffic.declare import get
+from harness.traffic.model import TrafficModel
+from harness.units import one_line
+
+FILE = "harness.yaml"
+USUAL_PROFILE, USUAL_RATE, USUAL_DURATION_S = "constant", 10.0, 10.0
+"""Of a URL, where nothing else is said: enough for a first number, too little to hurt."""
+
+OPTIONS = (
+    "profile", "rate", "duration", "seed", "spacing", "users", "scenario", "workers",
+    "connections", "max_in_flight", "results", "prometheus",
+)  # fmt: skip
+"""Options of `harness perf` that harness.yaml may hold and HARNESS_<NAME> overrides."""
+
+_FIELDS = ("url", "name", "objectives", *OPTIONS)
+_PARAMETERS = {"duration": "duration_s"}
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """What one harness.yaml says."""
+
+    root: Path
+    url: str
+    name: str
+    objectives: tuple[Objective, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def find_project() -> Project | None:
+    """The project of the nearest harness.yaml upwards from here; None where there is none.
+
+    Raises UsageError with everything that is wrong with the file.
+    """
+    here = Path.cwd()
+    for directory in (here, *here.parents):
+        if (directory / FILE).is_file():
+            return read_project(directory / FILE)
+    return None
+
+
+def read_project(path: Path) -> Project:
+    """The project that a file describes; UsageError lists all that is wrong with it."""
+    import yaml  # noqa: PLC0415 - only who has a file pays for it
+
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+        raise UsageError(f"{path}: {one_line(str(error), 300)}", "it must be YAML") from None
+    if not isinstance(found, dict):
+        raise UsageError(f"{path}: not a mapping", "begin with url: http://host:port/path")
+    problems = [f"{name}: unknown" for name in found if name not in _FIELDS]
+    problems += [
+        f"{name}: not one value" for name in OPTIONS if isinstance(found.get(name), (dict, list))
+    ]
+    url = found.get("url")
+    if not isinstance(url, str) or urlsplit(url).scheme not in {"http", "https"}:
+        problems.append("url: give it as http://host:port/path")
+    objectives, wrong = _objectives(found.get("objectives") or [])
+    if problems + wrong:
+        raise UsageError(
+            f"{path}: {'; '.join(problems + wrong)}", f"the fields are {', '.join(_FIELDS)}"
+        )
+    options = {name: found[name] for name in OPTIONS if found.get(name) is not None}
+    name = slug(str(found.get("name") or url))
+    return Project(path.parent, str(url), name, tuple(objectives), options)
+
+
+def _objectives(texts: Any) -> tuple[list[Objective], list[str]]:
+    if not isinstance(texts, list):
+        return [], ["objectives: not a list; write - p95 < 100ms"]
+    found, problems = [], []
+    for number, text in enumerate(texts):
+        try:
+            found.append(parse_objective(str(text)))
+        except ValueError as problem:
+            problems.append(f"objectives[{number}]: {problem}")
+    return found, problems
+
+
+def usual_options(project: Project | None) -> dict[str, Any]:
+    """Values of `harness perf`'s options, by their parameters: HARNESS_<NAME>, then the file."""
+    options = dict(project.options) if project else {}
+    for name in OPTIONS:
+        if value := os.environ.get(f"HARNESS_{name.upper()}"):
+            options[name] = value
+    return {_PARAMETERS.get(name, name): str(value) for name, value in options.items()}
+
+
+def slug(text: str) -> str:
+    """A name for a directory: of a URL, its host and port."""
+    text = urlsplit(text).netloc.rpartition("@")[2] if "://" in text else text
+    return re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-.") or "service"
+
+
+def url_service(name: str, url: str, objectives: tuple[Objective, ...] = ()) -> Service:
+    """A catalogue entry for what nobody has put into a catalogue."""
+    return Service(
+        name=name, tier="specialized", core_app=False, port=urlsplit(url).port or 0, purpose=url,
+        replicas=1, cpu=0.0, memory="", health_path=path_of(url), routes=(), regions=("here",),
+        environments=(), objectives=objectives, primary="p95", region_roles=("active",),
+    )  # fmt: skip
+
+
+def base_of(url: str) -> str:
+    """Scheme, host and port. Raises UsageError where the URL carries a password."""
+    parts = urlsplit(url)
+    if parts.username or parts.password:
+        raise UsageError("user information in the URL", "send it as a header of a scenario")
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def url_traffic(name: str, url: str) -> TrafficModel:
+    """GET of that URL, all of the time."""
+    path = path_of(url).replace("{", "{{").replace("}", "}}")
+    request = get(path, name=f"GET {path_of(url).partition('?')[0]}")
+    return TrafficModel(name, "url", base_of(url), (request,))
+
+
+def path_of(url: str) -> str:
+    """Path and query of a URL."""
+    parts = urlsplit(url)
+    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
