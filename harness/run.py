@@ -336,8 +336,10 @@ def guard(
     names: Sequence[str | None] = (),
 ) -> None:
     """Raise UsageError where these are not to be touched (see `harness.guard.check_place`)."""
+    catalog = project_root() / "services"  # a small project has none
+    known = load_catalog(catalog).services() if catalog.is_dir() else ()
     check_place(
-        [service, *load_catalog().services()],
+        [service, *known],
         urls=() if url is None else (Url(url).url,),
         names=names,
         production=options.production,
