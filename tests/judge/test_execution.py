@@ -31,11 +31,13 @@ def process(code: int, **fields: Any) -> Run:
     return action(provider={"type": "process", "path": "false"}, output=output, **fields)
 
 
+AGAIN = "chaoslib.exceptions.ActivityFailed: chaoslib.exceptions.ActivityFailed: no.\n"
 FAILED = action("failed", exception=["Traceback", "chaoslib.exceptions.ActivityFailed: gone\n"])
 OUTSIDE = action(type="probe", tolerance=True, output=False, tolerance_met=False)
 
 PROBLEMS: list[tuple[Run, str, str]] = [
     (FAILED, "inconclusive", "Action `boom` failed: gone."),
+    (action("failed", exception=[AGAIN]), "inconclusive", "Action `boom` failed: no."),
     (action(None), "inconclusive", "Action `boom` had not ended at the end."),
     (process(3), "inconclusive", "Action `boom` ended with exit code 3: no such file."),
     (OUTSIDE, "fail", "Probe `boom` gave false, outside its tolerance true."),

@@ -89,7 +89,7 @@ def _told_by_status(provider: Mapping[str, Any], output: object) -> str | None:
 def reason_of(run: Mapping[str, Any]) -> str:
     """The last line of an activity's exception."""
     lines = [each.strip() for each in run.get("exception") or () if each.strip()]
-    return lines[-1].partition(_FAILED)[2] or lines[-1] if lines else "no reason was given"
+    return lines[-1].rpartition(_FAILED)[2].rstrip(".") if lines else "no reason was given"
 
 
 def shown(value: object) -> str:
