@@ -48,6 +48,7 @@ _FIELD = re.compile(
 _ELEMENT = re.compile(
     r"(?P<head><(?P<name>[A-Za-z_][\w:.-]{0,99})(?:\s[^<>]{0,500})?>)(?P<value>[^<>]+)"
 )
+_OF_SHELLS = {"PWD", "OLDPWD"}
 _PLACEHOLDER = re.compile(r"\{\w+\}")
 _STRUCTURE = {"kind", "order", "name", "header"}
 _HEADER_NAME = re.compile(r"[\w-]+")
@@ -88,9 +89,20 @@ def learn(value: Any, public: Iterable[str] = ()) -> None:
 
 
 def learn_environment(names: Iterable[str] = (), public: Iterable[str] = ()) -> None:
-    """Register the values of these variables, and of all whose name speaks of a secret."""
-    wanted = {*names, *filter(is_secret_name, os.environ)}
-    register((os.environ[name] for name in wanted if name in os.environ), public)
+    """Register the values of these variables, and of all whose name speaks of a secret.
+
+    A path is none: a shell's PWD, a file or socket that holds what is secret.
+    """
+    wanted = ({*names, *filter(is_secret_name, os.environ)} & {*os.environ}) - _OF_SHELLS
+    values = (os.environ[name] for name in wanted)
+    register((each for each in values if not (each.startswith("/") and _exists(each))), public)
+
+
+def _exists(path: str) -> bool:
+    try:
+        return os.path.lexists(path)
+    except ValueError:
+        return False
 
 
 @lru_cache(4096)

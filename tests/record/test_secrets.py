@@ -6,6 +6,7 @@ import base64
 import html
 import json
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -127,5 +128,8 @@ def test_a_placeholder_and_a_public_name_are_no_secrets() -> None:
 def test_variables_that_speak_of_secrets_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_TOKEN", "token-of-mine")
     monkeypatch.setenv("PLAIN", "value-read-by-a-scenario")
-    learn_environment(["PLAIN"])
+    monkeypatch.setenv("PWD", "/work/of/mine")
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(Path.cwd()))
+    learn_environment(["PLAIN", "MISSING"])
+    assert redact(f"/work/of/mine {Path.cwd()}") == f"/work/of/mine {Path.cwd()}"
     assert redact("token-of-mine value-read-by-a-scenario") == f"{REDACTED} {REDACTED}"
