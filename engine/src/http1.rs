@@ -3,6 +3,7 @@
 
 use crate::answer::{Answer, SHOWN};
 use crate::check::{Check, judge};
+use crate::kept::Kept;
 use crate::kind::Kind;
 use crate::net::Stream;
 use crate::plan::{Request as Template, TargetUrl};
@@ -202,7 +203,7 @@ impl<'a> Exchange<'a> {
         if error.is_none() {
             // The clock has stopped: what the checks cost is not the server's.
             let checks = &self.template.checks;
-            let body = (reply.kept.as_slice(), answer.coding);
+            let body = (&reply.kept[..], answer.coding);
             ended.error = judge(checks, ended.status, body, reply.limit, self.values);
         }
         if ended.error.is_some() && reply.has_head() {
@@ -221,11 +222,11 @@ struct Reply {
     limit: u64,
     stage: Stage,
     /// The beginning of a head whose end has not come.
-    held: Vec<u8>,
+    held: Kept,
     heard: bool,
     head: Head,
     bytes_in: u64,
-    kept: Vec<u8>,
+    kept: Kept,
 }
 
 #[derive(Debug)]
@@ -252,11 +253,11 @@ impl Reply {
             keep,
             limit,
             stage: Stage::Head,
-            held: Vec::new(),
+            held: Kept::default(),
             heard: false,
             head: Head::default(),
             bytes_in: 0,
-            kept: Vec::new(),
+            kept: Kept::default(),
         }
     }
 
@@ -323,10 +324,10 @@ impl Reply {
             return Err(Kind::BodyTooLarge);
         }
         if self.keep {
-            self.kept.extend_from_slice(data);
+            self.kept.extend(data)?;
         } else if Answer::shows(self.head.status) {
             let room = SHOWN.saturating_sub(self.kept.len()).min(data.len());
-            self.kept.extend_from_slice(&data[..room]);
+            self.kept.extend(&data[..room])?;
         }
         Ok(())
     }
@@ -337,7 +338,7 @@ impl Reply {
         let parsed = if before == 0 {
             parse(bytes, self.to_head)?
         } else {
-            self.held.extend_from_slice(bytes);
+            self.held.extend(bytes)?;
             parse(&self.held, self.to_head)?
         };
         match parsed {
@@ -348,7 +349,7 @@ impl Reply {
             }
             None => {
                 if before == 0 {
-                    self.held.extend_from_slice(bytes);
+                    self.held.extend(bytes)?;
                 }
                 if self.held.len() > MAX_HEAD { Err(Kind::Protocol) } else { Ok(None) }
             }
@@ -525,7 +526,7 @@ mod tests {
         if !reply.is_over() {
             reply.close()?;
         }
-        let body = String::from_utf8(reply.kept).unwrap();
+        let body = String::from_utf8(reply.kept.to_vec()).unwrap();
         Ok((reply.head.status, body, reply.head.persistent))
     }
 

@@ -2,6 +2,7 @@
 
 use crate::answer::{Answer, SHOWN};
 use crate::check::{Check, judge};
+use crate::kept::Kept;
 use crate::kind::Kind;
 use crate::plan::{Request as Template, TargetUrl};
 use crate::response::ResponseResult;
@@ -113,7 +114,7 @@ pub async fn complete(
         answer.note(name.as_str(), value.as_bytes());
     }
     let keep = template.checks.iter().any(Check::needs_body);
-    let mut kept = Vec::new();
+    let mut kept = Kept::default();
     let mut body = response.into_body();
     while !body.is_end_stream() {
         match body.frame().await {
@@ -128,11 +129,13 @@ pub async fn complete(
                         ..ended
                     };
                 }
-                if keep {
-                    kept.extend_from_slice(data);
-                } else if Answer::shows(status) {
-                    let room = SHOWN.saturating_sub(kept.len()).min(data.len());
-                    kept.extend_from_slice(&data[..room]);
+                let room = match (keep, Answer::shows(status)) {
+                    (true, _) => data.len(),
+                    (false, true) => SHOWN.saturating_sub(kept.len()).min(data.len()),
+                    (false, false) => 0,
+                };
+                if let Err(error) = kept.extend(&data[..room]) {
+                    return ResponseResult { error: Some(error), done: now(), ..ended };
                 }
             }
             Some(Err(error)) => {
@@ -142,7 +145,7 @@ pub async fn complete(
     }
     // The clock stops before the checks: their cost is not the server's.
     ended.done = now();
-    ended.error = judge(&template.checks, status, (&kept, answer.coding), limit, values);
+    ended.error = judge(&template.checks, status, (&kept[..], answer.coding), limit, values);
     if ended.error.is_some() {
         ended.evidence = Some(answer.evidence(&kept));
     }

@@ -12,6 +12,7 @@ mod feed;
 mod hist;
 mod http1;
 mod http2;
+mod kept;
 mod kind;
 mod net;
 mod nullserver;

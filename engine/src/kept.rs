@@ -1,0 +1,86 @@
+//! Bytes that are kept until a response is whole, bounded for all connections together.
+
+use crate::kind::Kind;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Of all responses on their way: beyond it a response is too large, however small by itself.
+const MOST: usize = 256 << 20;
+
+static TOTAL: AtomicUsize = AtomicUsize::new(0);
+
+/// Bytes whose share of the whole is given back when they are dropped.
+#[derive(Debug, Default)]
+pub struct Kept {
+    bytes: Vec<u8>,
+    charged: usize,
+}
+
+impl Kept {
+    pub fn extend(&mut self, more: &[u8]) -> Result<(), Kind> {
+        self.extend_within(more, &TOTAL, MOST)
+    }
+
+    fn extend_within(&mut self, more: &[u8], total: &AtomicUsize, most: usize) -> Result<(), Kind> {
+        let needed = self.bytes.len() + more.len();
+        if needed > self.bytes.capacity() {
+            self.bytes.reserve(more.len());
+            // What is reserved counts, not what is used: a vector doubles.
+            let grown = self.bytes.capacity() - self.charged;
+            self.charged += grown;
+            if total.fetch_add(grown, Ordering::Relaxed) + grown > most {
+                self.bytes = Vec::new();
+                total.fetch_sub(std::mem::take(&mut self.charged), Ordering::Relaxed);
+                return Err(Kind::BodyTooLarge);
+            }
+        }
+        self.bytes.extend_from_slice(more);
+        Ok(())
+    }
+
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+    }
+}
+
+impl Deref for Kept {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        TOTAL.fetch_sub(self.charged, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_bounded_for_all_together_and_given_back() {
+        static MINE: AtomicUsize = AtomicUsize::new(0);
+        let mut all: Vec<Kept> = Vec::new();
+        let refused = loop {
+            let mut kept = Kept::default();
+            match kept.extend_within(&[0; 1000], &MINE, 10_000) {
+                Ok(()) => all.push(kept),
+                Err(kind) => break kind,
+            }
+        };
+        assert_eq!(refused, Kind::BodyTooLarge);
+        assert_eq!(all.len(), 10);
+        assert_eq!(MINE.load(Ordering::Relaxed), 10_000);
+        for kept in &mut all {
+            assert_eq!(kept.len(), 1000);
+            MINE.fetch_sub(std::mem::take(&mut kept.charged), Ordering::Relaxed);
+        }
+        let mut last = Kept::default();
+        assert!(last.extend_within(&[0; 1000], &MINE, 10_000).is_ok());
+        last.charged = 0; // it was charged to the test's own total
+    }
+}
