@@ -203,9 +203,11 @@ class Steps:
         return found
 
     def _listen(self, seen: Observation) -> None:
-        """Raise Stop when nothing answers any more."""
-        answered = seen.completed_rate or seen.refused.any()
-        self._silent = 0 if answered else self._silent + 1
+        """Raise Stop when nothing answers any more; in an overload every wait may be too long."""
+        if seen.completed_rate or seen.refused.any():
+            self._silent = 0
+        elif self._low is None or seen.rate <= self._low:
+            self._silent += 1
         if self._silent >= SILENT_STEPS:
             self._find(
                 "no answer",

@@ -146,6 +146,19 @@ def test_a_rate_left_open_far_below_the_limit_is_taken_as_held_until_it_is_confi
     assert found.low > 600
 
 
+def test_an_overload_in_which_nothing_is_answered_in_time_does_not_end_the_search() -> None:
+    made = Made(_below(700))
+    answered = made.observe
+
+    def observe(rate: float, hold_s: float, lead_s: float, seed: int) -> Observation:
+        made.down_from = 0.0 if rate > 700 else math.inf
+        return answered(rate, hold_s, lead_s, seed)
+
+    made.observe = observe  # type: ignore[method-assign]
+    found = find_capacity(made, Search(start=400.0))
+    assert found.answered
+
+
 @pytest.mark.parametrize(("wave", "looks"), [(0.0, 1), (0.5, 2)])
 def test_a_latency_that_moves_is_looked_at_once_more_and_longer(wave: float, looks: int) -> None:
     found = find_capacity(Made(_below(700), wave=wave), Search(start=400.0))
@@ -166,7 +179,7 @@ def test_a_service_that_has_gone_ends_the_search_with_its_reason() -> None:
     assert not found.answered
     assert "no answer" in {finding.kind for finding in found.findings}
     assert found.limit == "the service: nothing answers"
-    assert made.clock < 250
+    assert made.clock < 400
 
 
 def test_noise_of_the_generator_delays_and_does_not_cap() -> None:
