@@ -71,7 +71,10 @@ impl Expected {
             (Self::Text(template), Value::Number(found)) => {
                 serde_json::from_str(&render(template)).is_ok_and(|number| same(&number, found))
             }
-            (Self::Text(template), found) => found.to_string() == render(template),
+            (Self::Text(template), found) => {
+                let shown = found.to_string();
+                shown == render(template)
+            }
             (Self::Exactly(Value::Number(number)), Value::Number(found)) => same(number, found),
             (Self::Exactly(value), found) => value == found,
             (Self::List(items), Value::Array(found)) => {
