@@ -68,6 +68,9 @@ def capacity_chart(result: CapacityResult, limit_s: float | None) -> str:
             (latency, "P95"), (share, "bad share / limit"), (load, "concurrency"),
         ):  # fmt: skip
             axes.set_ylabel(label)
+            if axes is not latency:
+                axes.set_ylim(bottom=0)
+                axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
             if result.low is not None and result.high is not None:
                 axes.axvspan(result.low, result.high, color=SHADE, linewidth=0, zorder=0)
         load.set_xscale("log")
