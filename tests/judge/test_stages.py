@@ -144,7 +144,7 @@ def test_a_level_that_moves_all_the_time_is_scatter() -> None:
 
 def test_a_hold_below_ten_seconds_shows_no_change(tmp_path: Path) -> None:
     def first_reason(hold_s: float) -> str:
-        made = Made(plan=plan(hold_s=hold_s), slow=lambda second: 40.0 if second >= 12 else 1.0)
+        made = Made(plan=plan(hold_s=hold_s), slow=lambda second: 40.0 if second >= 13 else 1.0)
         return judge(record(tmp_path / str(hold_s), made)).reasons[0]
 
     assert "was not steady" in first_reason(10.0)
