@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 import webbrowser
 from pathlib import Path
@@ -13,10 +14,16 @@ from harness.cli.output import print_json
 
 
 def _results() -> Path:
-    """Where a run keeps its record, from whichever directory of the project it is asked for."""
+    """Where a run keeps its record, from whichever directory of the project it is asked for.
+
+    Outside of any project a URL may have been driven: its record is in `results/` here.
+    """
     from harness.catalog import project_root
 
-    return project_root() / "results"
+    root, here = project_root(), Path.cwd()
+    outside = root not in (here, *here.parents) and "HARNESS_HOME" not in os.environ
+    found = here / "results"
+    return found if outside and found.is_dir() else root / "results"
 
 
 _ROOT = click.option(

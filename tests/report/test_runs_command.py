@@ -61,6 +61,16 @@ def test_runs_are_found_from_every_directory_of_the_project(
     assert found.id in CliRunner().invoke(runs, []).output
 
 
+def test_runs_of_a_url_are_found_where_they_were_made_outside_of_any_project(
+    found: RunRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "results").symlink_to(_root(found), target_is_directory=True)
+    monkeypatch.delenv("HARNESS_HOME", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert found.id in CliRunner().invoke(runs).output
+    assert found.id in CliRunner().invoke(show, ["latest"]).output
+
+
 def test_show_prints_the_stored_verdict(found: RunRecord) -> None:
     result = CliRunner().invoke(show, ["--results", _root(found)])
     assert result.exit_code == 0
