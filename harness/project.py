@@ -15,7 +15,6 @@ from harness.catalog.short_form import parse_objective
 from harness.errors import UsageError
 from harness.traffic.declare import get
 from harness.traffic.model import TrafficModel
-from harness.units import one_line
 
 FILE = "harness.yaml"
 USUAL_PROFILE, USUAL_RATE, USUAL_DURATION_S = "constant", 10.0, 10.0
@@ -55,15 +54,13 @@ def find_project() -> Project | None:
 
 
 def read_project(path: Path) -> Project:
-    """The project that a file describes; UsageError lists all that is wrong with it."""
-    import yaml  # noqa: PLC0415 - only who has a file pays for it
+    """The project that a file describes.
 
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        raise UsageError(f"{path}: {one_line(str(error), 300)}", "it must be YAML") from None
-    if not isinstance(found, dict):
-        raise UsageError(f"{path}: not a mapping", "begin with url: http://host:port/path")
+    Raises CatalogError where it is no mapping in YAML, UsageError with all else that is wrong.
+    """
+    from harness.catalog.yaml_documents import read_mapping  # noqa: PLC0415 - who has a file pays
+
+    found = read_mapping(path)
     problems = [f"{name}: unknown" for name in found if name not in _FIELDS]
     problems += [
         f"{name}: not one value" for name in OPTIONS if isinstance(found.get(name), (dict, list))

@@ -20,8 +20,6 @@ Inbox = queue.SimpleQueue[Message]
 END_S = 20.0
 """How long a child may take to end after its standard input has: its rollbacks heal."""
 
-_TAIL = 2000
-
 
 class Child:
     """`python -m MODULE ARGUMENTS`; its lines go to the inbox, and its end as `child_ended`.
@@ -102,13 +100,6 @@ class Child:
         except subprocess.TimeoutExpired:
             return False
         return True
-
-    def last_words(self) -> str:
-        """The end of its log."""
-        try:
-            return self._log.read_text(encoding="utf-8", errors="replace")[-_TAIL:].strip()
-        except OSError:
-            return ""
 
     def _read(self) -> None:
         if self._process.stdout is None:

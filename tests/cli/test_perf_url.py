@@ -13,7 +13,7 @@ import pytest
 from harness._engine import NullServer
 from harness.catalog import project_root
 from harness.cli import run
-from harness.errors import UsageError
+from harness.errors import HarnessError, UsageError
 from harness.project import find_project, read_project, slug, url_traffic, usual_options
 
 QUICK = ("--duration", "1s", "--quiet")
@@ -35,12 +35,12 @@ def test_all_that_is_wrong_with_a_project_is_said_at_once(here: Path) -> None:
         assert part in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["", "- url", "url: [", "\x00", "url: ''", "3"])
+@pytest.mark.parametrize("text", ["", "- url", "url: [", "\x00", "url: ''", "3", "rate: .inf"])
 def test_a_file_that_is_no_project_is_one_line(here: Path, text: str) -> None:
     """Empty, a list, broken YAML, no URL."""
     file = here / "harness.yaml"
     file.write_text(text)
-    with pytest.raises(UsageError, match=r"harness\.yaml: "):
+    with pytest.raises(HarnessError, match=r"harness\.yaml"):
         find_project()
 
 
