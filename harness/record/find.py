@@ -133,6 +133,9 @@ def _text(value: Any, *keys: str) -> str | None:
 def _outcome(directory: Path) -> str | None:
     path = next((path for name in VERDICT_FILES if (path := directory / name).is_file()), None)
     try:
-        return _text(read_object(path), "outcome") if path is not None else None
+        found = read_object(path) if path is not None else {}
     except RecordError:
         return None
+    outcome = _text(found, "outcome")
+    nothing_promised = found.get("objectives") == [] and outcome != "invalid"
+    return "no verdict" if nothing_promised else outcome

@@ -132,6 +132,8 @@ def test_a_url_gives_figures_and_a_project_a_verdict(
     assert "GET /api/items" in out
     assert "10 × 200" in out  # noqa: RUF001 - as it is printed
     assert (here / "results").is_dir()
+    assert run(["runs"]) == 0
+    assert "no verdict" in capfd.readouterr().out
     assert run(["init", null_server]) == 0
     capfd.readouterr()
     run(["perf", *QUICK, "--rate", "20", "--errors", "1%", "--json"])
