@@ -16,7 +16,7 @@ from harness.stats.interval import Floats
 
 SEED = 19
 BEFORE, END_S, PER_SECOND = 14.0, 16.0, 5
-DOORS = 8
+ENTRY_POINTS = 8
 
 Noise = Callable[[np.random.Generator, Floats], Iterator[Floats]]
 """The latencies of one entry point after the other, s; each of the shape of the times given."""
@@ -68,15 +68,15 @@ def answers(
     """What a canary hears at each entry point; the first is `times` slower for a `share`."""
     t = np.arange(0.0, BEFORE + hold + END_S, 1 / PER_SECOND, dtype=np.float64)
     latencies = noise(random, t)
-    for door in range(DOORS):
+    for entry_point in range(ENTRY_POINTS):
         for connection in ("kept", "new"):
             latency = next(latencies)
-            if door == 0:
+            if entry_point == 0:
                 hit = (t >= BEFORE) & (t < BEFORE + hold) & (random.random(len(t)) < share)
                 latency[hit] *= times
             for at, each in zip(map(float, t), map(float, latency), strict=True):
-                yield {"t": at, "where": f"door {door}", "connection": connection, "ok": True,
-                       "error": None, "latency_s": each}  # fmt: skip
+                yield {"t": at, "where": f"entry point {entry_point}", "connection": connection,
+                       "ok": True, "error": None, "latency_s": each}  # fmt: skip
 
 
 def seen(
@@ -90,7 +90,7 @@ def seen(
 def main(repeats: int) -> None:
     """Print the table."""
     random = np.random.default_rng(SEED)
-    print(f"{repeats} experiments a cell, {DOORS} entry points, {BEFORE:g} s before.\n")
+    print(f"{repeats} experiments a cell, {ENTRY_POINTS} entry points, {BEFORE:g} s before.\n")
     print("| noise of the answers | fault | nothing | all 3 times | half 3 times | all twice |")
     print("|---|---|---|---|---|---|")
     for name, noise in NOISES:

@@ -1,7 +1,7 @@
-"""The audit: reads back what was written, from each door, and tells what it saw.
+"""The audit: reads back what was written, from each entry point, and tells what it saw.
 
-`python -m harness.chaos.audit PLAN.json`, started where the doors can be reached. 404 is "not
-there"; anything but an answer with the right id is unknown, never "missing".
+`python -m harness.chaos.audit PLAN.json`, started where the entry points can be reached. 404 is
+"not there"; anything but an answer with the right id is unknown, never "missing".
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ ATTEMPTS = 3
 """A read that failed is asked again, so that a passing error does not leave a write unknown."""
 
 GIVE_UP_AFTER = 30
-"""Unknown answers in a row after which a door is taken for closed and the rest not asked."""
+"""Unknown answers in a row after which an entry point counts as closed; the rest is not asked."""
 
 _NOT_FOUND = 404
 
 
 @dataclass(frozen=True, slots=True)
 class AuditPlan:
-    """Which ids to read at which doors; `{id}` in `path` is the id."""
+    """Which ids to read at which entry points; `{id}` in `path` is the id."""
 
-    doors: tuple[Endpoint, ...]
+    entry_points: tuple[Endpoint, ...]
     path: str
     ids: tuple[str, ...]
     stage: str
@@ -42,22 +42,24 @@ class AuditPlan:
     @classmethod
     def parse(cls, document: dict[str, Any]) -> AuditPlan:
         """The plan from its JSON."""
-        doors = tuple(Endpoint(**door) for door in document.pop("doors"))
+        entry_points = tuple(
+            Endpoint(**entry_point) for entry_point in document.pop("entry_points")
+        )
         ids = tuple(document.pop("ids"))
-        return cls(doors, ids=ids, **document)
+        return cls(entry_points, ids=ids, **document)
 
 
 def main(path: Path) -> int:
-    """Read every id once at every door."""
+    """Read every id once at every entry point."""
     take_over_stdout()
     plan = AuditPlan.parse(json.loads(path.read_text(encoding="utf-8")))
-    for door in plan.doors:
-        _read_all(plan, door)
+    for entry_point in plan.entry_points:
+        _read_all(plan, entry_point)
     tell("audit_child", what="end", stage=plan.stage)
     return 0
 
 
-def _read_all(plan: AuditPlan, door: Endpoint) -> None:
+def _read_all(plan: AuditPlan, entry_point: Endpoint) -> None:
     place = local()
     unknown = [0]
 
@@ -65,17 +67,17 @@ def _read_all(plan: AuditPlan, door: Endpoint) -> None:
         if unknown[0] >= GIVE_UP_AFTER:
             return
         if not hasattr(place, "connection"):
-            place.connection = door.connect(TIMEOUT_S)
+            place.connection = entry_point.connect(TIMEOUT_S)
         begin = time.monotonic_ns()
         for _ in range(plan.attempts):
-            answer = ask(place.connection, door, plan.path.replace("{id}", key), {})
+            answer = ask(place.connection, entry_point, plan.path.replace("{id}", key), {})
             seen, value_ok = judge(answer, key)
             if seen is not None:
                 break
         unknown[0] = unknown[0] + 1 if seen is None else 0
         tell(
             "read",
-            where=door.where,
+            where=entry_point.where,
             stage=plan.stage,
             id=key,
             begin_ns=begin,

@@ -1,8 +1,8 @@
-"""The canary: asks every door five times a second, apart from the load and from the fault.
+"""The canary: asks every entry point five times a second, apart from the load and from the fault.
 
-`python -m harness.chaos.canary PLAN.json`, started where the doors can be reached. Each door has
-two askers: one keeps its connection for as long as it lives, one opens a new one each time; a cut
-that spares established connections shows in the second only. It ends with its standard input.
+`python -m harness.chaos.canary PLAN.json`, started where the entry points can be reached. Each
+has two askers: one keeps its connection for as long as it lives, one opens a new one each time; a
+cut that spares established connections shows in the second only. It ends with its standard input.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from harness.chaos.probe_client import Answer, Endpoint, ask
 
 INTERVAL_S = 0.2
 TIMEOUT_S = 1.0
-"""Longer than any sound answer, short enough to tell a hanging door within a second."""
+"""Longer than any sound answer, short enough to tell a hanging entry point within a second."""
 
 Connection = Literal["kept", "new"]
 
 
 @dataclass(frozen=True, slots=True)
 class CanaryPlan:
-    """What to ask of which doors; `expected` must stand in a right answer."""
+    """What to ask of which entry points; `expected` must stand in a right answer."""
 
-    doors: tuple[Endpoint, ...]
+    entry_points: tuple[Endpoint, ...]
     path: str
     expected: str | None = None
     interval_s: float = INTERVAL_S
@@ -38,35 +38,45 @@ class CanaryPlan:
     @classmethod
     def parse(cls, document: dict[str, Any]) -> CanaryPlan:
         """The plan from its JSON."""
-        doors = tuple(Endpoint(**door) for door in document.pop("doors"))
-        return cls(doors, **document)
+        entry_points = tuple(
+            Endpoint(**entry_point) for entry_point in document.pop("entry_points")
+        )
+        return cls(entry_points, **document)
 
 
 def main(path: Path) -> int:
     """Ask until standard input ends."""
     take_over_stdout()
     plan = CanaryPlan.parse(json.loads(path.read_text(encoding="utf-8")))
-    for door in plan.doors:
+    for entry_point in plan.entry_points:
         for connection in ("kept", "new"):
-            threading.Thread(target=_asker, args=(plan, door, connection), daemon=True).start()
-    tell("canary_child", what="ready", doors=[door.where for door in plan.doors])
+            threading.Thread(
+                target=_asker, args=(plan, entry_point, connection), daemon=True
+            ).start()
+    tell(
+        "canary_child",
+        what="ready",
+        entry_points=[entry_point.where for entry_point in plan.entry_points],
+    )
     while sys.stdin.readline():
         continue
     return 0
 
 
-def _asker(plan: CanaryPlan, door: Endpoint, kind: Connection) -> None:
-    connection = door.connect(plan.timeout_s)
+def _asker(plan: CanaryPlan, entry_point: Endpoint, kind: Connection) -> None:
+    connection = entry_point.connect(plan.timeout_s)
     due = time.monotonic()
     while True:
         if kind == "new":
             connection.close()
-            connection = door.connect(plan.timeout_s)
-        answer = ask(connection, door, door.path or plan.path, {"accept": "application/json"})
-        error = verdict(answer, door.expected if door.path else plan.expected)
+            connection = entry_point.connect(plan.timeout_s)
+        answer = ask(
+            connection, entry_point, entry_point.path or plan.path, {"accept": "application/json"}
+        )
+        error = verdict(answer, entry_point.expected if entry_point.path else plan.expected)
         tell(
             "canary",
-            where=door.where,
+            where=entry_point.where,
             connection=kind,
             ok=error is None,
             error=error,

@@ -37,7 +37,7 @@ class Spike:
 
 @dataclass(frozen=True, slots=True)
 class BaseLoad:
-    """What flows before, during and after, in requests/s through a door of the platform."""
+    """What flows before, during and after, in requests/s through an entry point of the platform."""
 
     rate: float = 200.0
     through: Through = "global"

@@ -100,15 +100,15 @@ def _taken(hit: Hit, replicas: Sequence[Replica]) -> set[str]:
 
 
 def _notes(hits: Sequence[Hit], ready: Sequence[Replica]) -> tuple[str, ...]:
-    """What is not as the file says, and which cut the canary has no door across."""
+    """What is not as the file says, and which cut the canary has no entry point across."""
     found = [str(note) for hit in hits if hit.heal for note in hit.heal.arguments.get("notes", ())]
     pairs = [pair for hit in hits if (pair := hit.fault.arguments.get("regions"))]
     served = {each.region for each in ready}
     return (
         *found,
         *(
-            f"no door of the canary leads across {one}|{other}, for nothing in {other} is ready: "
-            "where users feel nothing, the run stays inconclusive"
+            f"no entry point of the canary leads across {one}|{other}, for nothing in {other} is "
+            "ready: where users feel nothing, the run stays inconclusive"
             for one, other in pairs
             if other not in served
         ),

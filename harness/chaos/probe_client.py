@@ -1,4 +1,4 @@
-"""An HTTP connection to one door of a service, over the standard library's client."""
+"""An HTTP connection to one entry point of a service, over the standard library's client."""
 
 from __future__ import annotations
 
@@ -81,12 +81,15 @@ class Answer:
 
 
 def ask(
-    connection: http.client.HTTPConnection, door: Endpoint, path: str, headers: Mapping[str, str]
+    connection: http.client.HTTPConnection,
+    entry_point: Endpoint,
+    path: str,
+    headers: Mapping[str, str],
 ) -> Answer:
     """One GET; a connection that fails is closed and opens itself anew when it is used again."""
     begin = time.monotonic()
-    prefix = urlsplit(door.url).path.rstrip("/")
-    sent = {**headers, **({"host": door.host} if door.host else {})}
+    prefix = urlsplit(entry_point.url).path.rstrip("/")
+    sent = {**headers, **({"host": entry_point.host} if entry_point.host else {})}
     try:
         connection.request("GET", prefix + path, headers=sent)
         response = connection.getresponse()

@@ -1,4 +1,4 @@
-"""Where a service is asked during an experiment: its doors, and whom the faults would hit."""
+"""Where a service is asked during an experiment: its entry points, and what faults would hit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ READY_PATH = "/ready"
 """What every service answers on (facts of the platform): whether it may be sent requests."""
 
 MOST_VICTIMS = 12
-"""Doors of victims that are asked: the canary is to see, not to load."""
+"""Entry points of victims that are asked: the canary is to see, not to load."""
 
 
 def endpoints_of(platform: Platform, service: Service, target: Target) -> tuple[Endpoint, ...]:
@@ -42,15 +42,15 @@ def _reachable(
     found = []
     for where, region in asked:
         try:
-            door = platform.target(service, "global" if region is None else "edge", region)
+            entry_point = platform.target(service, "global" if region is None else "edge", region)
         except PlatformError:
             continue
-        found.append(endpoint_of(where, door))
+        found.append(endpoint_of(where, entry_point))
     return tuple(found)
 
 
 def victims(plan: ExperimentPlan, platform: Platform, service: Service) -> tuple[Endpoint, ...]:
-    """Whom the faults would hit: redundancy hides their loss from the doors of the service.
+    """Whom the faults would hit: redundancy hides their loss from the entry points of the service.
 
     Each replica that is named, or lives where the fault is.
     """
@@ -68,7 +68,7 @@ def victims(plan: ExperimentPlan, platform: Platform, service: Service) -> tuple
 def crossings(
     plan: ExperimentPlan, platform: Platform, service: Service
 ) -> Iterator[tuple[Endpoint, ...]]:
-    """A door across each link between places that the faults would cut, asked from the one side.
+    """An entry point across each link that the faults would cut, asked from the one side.
 
     Users may not need the link at all: then nothing else sees the cut.
     """
@@ -79,8 +79,8 @@ def crossings(
             near, _, far = link.partition("|")
             crossing = stack.enter_context(platform.crossing(service, near, far))
             if crossing is not None:
-                door = endpoint_of(f"{near}>{far}", crossing.target)
-                found.append(replace(door, source=crossing.source))
+                entry_point = endpoint_of(f"{near}>{far}", crossing.target)
+                found.append(replace(entry_point, source=crossing.source))
         yield tuple(found)
 
 

@@ -21,14 +21,14 @@ _ASK = Path(__file__).with_name("probe_once.py")
 
 
 def answers(through: Through = "global", region: str | None = None) -> bool:
-    """Whether the service gives a right answer through a door within two seconds.
+    """Whether the service gives a right answer through an entry point within two seconds.
 
     Asked by a fresh connection from where the load comes from: it may be reachable from there only.
     """
     context = current()
     target = context.platform.target(context.entry, through, region)
-    door = json.dumps(asdict(endpoint_of(through, target)))
-    command = [*target.exec_prefix, sys.executable, "-I", str(_ASK), door, context.path]
+    entry_point = json.dumps(asdict(endpoint_of(through, target)))
+    command = [*target.exec_prefix, sys.executable, "-I", str(_ASK), entry_point, context.path]
     try:
         done = subprocess.run(
             [*command, str(TIMEOUT_S), context.expected or ""],

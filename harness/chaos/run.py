@@ -73,7 +73,7 @@ class _State:
     interrupts: int = 0
     problem: str | None = None
     writes: dict[str, float] = field(default_factory=dict)
-    open_doors: dict[str, bool] = field(default_factory=dict)
+    open_entry_points: dict[str, bool] = field(default_factory=dict)
 
 
 class ExperimentRun:
@@ -226,7 +226,7 @@ class ExperimentRun:
             message = self._inbox.get()
             kind, what = message.get("type"), message.get("what")
             if kind == "canary":
-                self._state.open_doors[message["where"]] = message["ok"]
+                self._state.open_entry_points[message["where"]] = message["ok"]
             elif kind == "chaos_child" and what == "end":
                 self._state.ended = True
             elif kind == "child_ended" and message["module"] == "harness.chaos.toolkit_runner":
@@ -317,11 +317,11 @@ class ExperimentRun:
 
     def _canary(self, plan: ExperimentPlan, target: Target, across: tuple[Endpoint, ...]) -> Child:
         platform, service = self.session.platform, self.session.service
-        doors = (*self._doors, *across, *victims(plan, platform, service))
+        entry_points = (*self._entry_points, *across, *victims(plan, platform, service))
         audit = self.session.traffic.audit
-        canary = CanaryPlan(doors, service.health_path)
+        canary = CanaryPlan(entry_points, service.health_path)
         if audit is not None and audit.canary is not None:
-            canary = CanaryPlan(doors, audit.canary, audit.expected)
+            canary = CanaryPlan(entry_points, audit.canary, audit.expected)
         file = self._scratch / "canary.json"
         write_atomic(file, json.dumps(asdict(canary)))
         return Child(
@@ -348,7 +348,7 @@ class ExperimentRun:
         )
 
     @property
-    def _doors(self) -> tuple[Endpoint, ...]:
+    def _entry_points(self) -> tuple[Endpoint, ...]:
         return endpoints_of(self.session.platform, self.session.service, self._plan.target)
 
     @property
@@ -358,16 +358,18 @@ class ExperimentRun:
     # -- audit ---------------------------------------------------------------------------------
 
     def _audit_survivors(self, ids: tuple[str, ...]) -> None:
-        """Beside the load: the doors of regions that answer, asked once."""
-        open_ = self._state.open_doors
-        doors = [d for d in self._readers if d.where != "global" and open_.get(d.where, True)]
-        child = self._reader("during", tuple(doors), ids, attempts=1)
+        """Beside the load: the entry points of regions that answer, asked once."""
+        open_ = self._state.open_entry_points
+        entry_points = [
+            d for d in self._readers if d.where != "global" and open_.get(d.where, True)
+        ]
+        child = self._reader("during", tuple(entry_points), ids, attempts=1)
         if child is not None:
             with child:
                 child.wait(AUDIT_S - 1.0)
 
     def _audit(self, stage: str, ids: tuple[str, ...], settle_s: float) -> None:
-        """After everything: every door, every id."""
+        """After everything: every entry point, every id."""
         time.sleep(settle_s if ids else 0.0)
         child = self._reader(stage, self._readers, ids)
         if child is None:
@@ -379,13 +381,19 @@ class ExperimentRun:
         self._drain()
 
     def _reader(
-        self, stage: str, doors: tuple[Endpoint, ...], ids: tuple[str, ...], attempts: int = 3
+        self,
+        stage: str,
+        entry_points: tuple[Endpoint, ...],
+        ids: tuple[str, ...],
+        attempts: int = 3,
     ) -> Child | None:
         audit = self.session.traffic.audit
-        if audit is None or not ids or not doors:
+        if audit is None or not ids or not entry_points:
             return None
         file = self._scratch / f"audit-{stage}.json"
-        write_atomic(file, json.dumps(asdict(AuditPlan(doors, audit.read, ids, stage, attempts))))
+        write_atomic(
+            file, json.dumps(asdict(AuditPlan(entry_points, audit.read, ids, stage, attempts)))
+        )
         return Child(
             "harness.chaos.audit",
             [str(file)],

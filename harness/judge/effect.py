@@ -1,6 +1,6 @@
 """Whether a fault was in effect, by the canary's word: it must be seen to begin and to end.
 
-The canary knows nothing of the load or of the fault. A door shows a fault by failing, or by
+The canary knows nothing of the load or of the fault. An entry point shows a fault by failing, or by
 answering slower than it did nearly always before.
 """
 
@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 
 FEWEST = 10
-"""Answers of a door before the fault without which it cannot witness anything."""
+"""Answers of an entry point before the fault without which it cannot witness anything."""
 
 BAD_SHARE = 0.1
-"""Of a door's answers during the fault that must be wrong: far above what a sound door gives."""
+"""Of an entry point's answers during the fault that must be wrong: far above what a sound one
+gives."""
 
 FEWEST_BAD = 2
-"""Wrong answers that make a witness of a door that gave none before: a fail-over may take a
+"""Wrong answers that make a witness of an entry point that gave none before: a fail-over may take a
 second or two, and a canary waits up to one for each answer."""
 
 SLOW_TIMES = 1.5
@@ -37,7 +38,7 @@ LAST_S = 6.0
 
 @dataclass(frozen=True, slots=True)
 class Witness:
-    """One door and kind of connection that saw the fault; times from the start of the load.
+    """One entry point and kind of connection that saw the fault; times from the start of the load.
 
     `how` is the error kind seen most, or `slow`; `ended` None: it never saw the end.
     """
@@ -60,12 +61,12 @@ class Effect:
 
     @property
     def began(self) -> float | None:
-        """When the first door saw it."""
+        """When the first entry point saw it."""
         return min((each.began for each in self.witnesses), default=None)
 
     @property
     def ended(self) -> float | None:
-        """When the last door saw its end; None while one still sees it, or none ever did."""
+        """When the last entry point saw its end; None while one still sees it, or none ever did."""
         ends = [each.ended for each in self.witnesses]
         if not ends or any(end is None for end in ends):
             return None
@@ -87,8 +88,8 @@ def effect_of(
 ) -> Effect:
     """Read the canary's answers and the platform's proofs around one fault.
 
-    `replaced` maps replicas that are gone for good to when they went: a door to one of them can
-    see a fault begin, and its end is the end of the replica.
+    `replaced` maps replicas that are gone for good to when they went: an entry point to one of them
+    can see a fault begin, and its end is the end of the replica.
     """
     asked: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
     for event in canary:
@@ -114,7 +115,7 @@ def effect_of(
     after = [e["in_effect"] for e in seen if e["t"] >= heal - 1e-3]
     undone = not after[-1] if after else None
     if undone and seen_to_end:
-        # Slow at the end, at one door: another saw it end, and the tail is judged by the load.
+        # Slow at the end, at one of them: another saw it end, and the load judges the tail.
         found = [each for each in found if each.ended is not None or each.how != "slow"]
     return Effect(tuple(found), any(during) if during else None, undone)
 

@@ -1,4 +1,4 @@
-"""What several doors together say of a write: one reads it here and misses it there."""
+"""What several entry points together say of a write: one reads it here and misses it there."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ Event = Mapping[str, Any]
 def one_read_a_stage(events: Iterable[Event]) -> Iterator[dict[str, Any]]:
     """The reads of an id in one stage as one read of the whole system.
 
-    Doors are asked one after the other: what one has and the next lacks is not lost. It is seen
-    when any door has it, missing when every door that answered lacks it, unknown when none did.
+    Entry points are asked one after the other: what one has and the next lacks is not lost. It is
+    seen when any has it, missing when every one that answered lacks it, unknown when none did.
     """
     groups: dict[tuple[str, str], list[Event]] = defaultdict(list)
     for event in events:
@@ -35,14 +35,14 @@ def one_read_a_stage(events: Iterable[Event]) -> Iterator[dict[str, Any]]:
 
 
 def diverged(events: Iterable[Event]) -> dict[str, int]:
-    """How many ids each door lacks at the end, when all is quiet, that another door has."""
+    """How many ids each entry point lacks at the end, when all is quiet, that another has."""
     last: dict[str, dict[str, bool]] = defaultdict(dict)
     for event in events:
         if event["stage"] == "after" and event["seen"] is not None:
             last[event["id"]][event["where"]] = event["seen"]
     lacking: dict[str, int] = defaultdict(int)
-    for doors in last.values():
-        if any(doors.values()):
-            for where, seen in doors.items():
+    for entry_points in last.values():
+        if any(entry_points.values()):
+            for where, seen in entry_points.items():
                 lacking[where] += not seen
     return {where: count for where, count in sorted(lacking.items()) if count}

@@ -130,7 +130,7 @@ class Injector(Protocol[Active_contra]):
 class Observation:
     """The platform's own view at one instant.
 
-    `health` maps whatever it checks to its word: a replica's id to its `Health`, a door's view of
+    `health` maps whatever it checks to its word: a replica's id to its `Health`, an edge's view of
     an upstream (`edge-memorai-global>eu-west-1`) to `healthy` or `failed`, a node to its
     condition. `served` counts the requests that each region has answered so far; None where the
     platform does not count.

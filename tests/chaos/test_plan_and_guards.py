@@ -109,7 +109,7 @@ def test_a_plan_says_what_is_not_as_the_file_asks_and_what_the_canary_cannot_see
     cut = Fault("fail-region", {"regions": ["us-east-1", "mars"]})
     plan = plan_experiment(replace(experiment, faults=(cut,)), service, platform)
     assert plan.notes[0] == "hold is not kept"
-    assert "no door of the canary leads across us-east-1|mars" in plan.notes[1]
+    assert "no entry point of the canary leads across us-east-1|mars" in plan.notes[1]
     cut = Fault("fail-region", {"regions": ["us-east-1", "eu-west-1"]})
     assert len(plan_experiment(replace(experiment, faults=(cut,)), service, platform).notes) == 1
 

@@ -71,7 +71,7 @@ def test_a_heal_that_failed_fails_and_stops_the_day(tmp_path: Path) -> None:
     assert (verdict.outcome, word(verdict, "undone"), verdict.healed) == ("fail", "fail", False)
 
 
-def test_doors_that_stay_broken_after_a_proven_heal_are_the_service_s_failure(
+def test_entry_points_that_stay_broken_after_a_proven_heal_are_the_service_s_failure(
     tmp_path: Path,
 ) -> None:
     verdict = judged(tmp_path, canary_ends=False, after_errors=0.2)
@@ -79,7 +79,7 @@ def test_doors_that_stay_broken_after_a_proven_heal_are_the_service_s_failure(
     assert word(verdict, "proof of effect") == "fail"
 
 
-def test_a_door_to_a_replica_that_moved_to_another_address_has_ended(tmp_path: Path) -> None:
+def test_an_entry_point_to_a_replica_that_moved_elsewhere_has_ended(tmp_path: Path) -> None:
     """After its node's death a pod keeps its name: who asks its old address hears nobody."""
     moved = {"type": "service_pod", "t": HEAL + 2.0, "pod": US, "what": "moved"}
     verdict = judged(tmp_path, canary_ends=False, extra=(moved,))
@@ -249,7 +249,7 @@ def test_errors_are_a_failure_on_a_noisy_machine_too(tmp_path: Path) -> None:
     assert word(verdict, "recovery") == "fail"
 
 
-def test_a_door_that_is_merely_slow_at_the_end_is_no_doubt_where_another_saw_the_end(
+def test_an_entry_point_that_is_merely_slow_at_the_end_is_no_doubt_where_another_saw_the_end(
     tmp_path: Path,
 ) -> None:
     slow = tuple(

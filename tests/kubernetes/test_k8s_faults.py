@@ -146,10 +146,10 @@ def test_a_failed_region_is_left_and_taken_again(
 
 
 def test_regions_apart_still_serve_their_users(platform: Kubernetes, service: Service) -> None:
-    """Only the door from the one to the other shows that they are apart."""
-    with platform.crossing(service, *REGIONS) as door:
-        assert door is not None
-        (across,) = door.target.urls
+    """Only the entry point from the one to the other shows that they are apart."""
+    with platform.crossing(service, *REGIONS) as entry_point:
+        assert entry_point is not None
+        (across,) = entry_point.target.urls
         until(lambda: answers(across))
         heal = broken(platform, service, "partition-regions", regions=REGIONS)
         assert all(answers(each.url) for each in platform.replicas(service))
@@ -168,9 +168,9 @@ def test_a_long_way_between_regions_is_as_long_as_was_asked(
         assert answers(url, 5.0)
         return time.monotonic() - began
 
-    with platform.crossing(service, *REGIONS) as door:
-        assert door is not None
-        (across,) = door.target.urls
+    with platform.crossing(service, *REGIONS) as entry_point:
+        assert entry_point is not None
+        (across,) = entry_point.target.urls
         until(lambda: answers(across))
         heal = broken(platform, service, "delay-link", regions=REGIONS, delay_s=0.15)
         assert min(seconds(across) for _ in range(3)) >= 4 * 0.15

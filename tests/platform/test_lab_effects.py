@@ -39,7 +39,7 @@ def lab(memorai: Service) -> Iterator[Lab]:
 
 @pytest.fixture
 def shared(lab: Lab, memorai: Service) -> Inside:
-    """The lab, once every door has found everything behind it healthy again."""
+    """The lab, once every entry point has found everything behind it healthy again."""
 
     def sound() -> bool:
         health = lab.observe(memorai).health
@@ -102,15 +102,15 @@ def test_replicas_without_their_database_read_on_but_do_not_write(
 
 
 def test_an_isolated_region_is_left_by_the_front_door(shared: Inside, memorai: Service) -> None:
-    """Its processes are well and its own door answers; only nobody else reaches it."""
-    door = url(shared, DOOR)
+    """Its processes are well and its own entry point answers; only nobody else reaches it."""
+    entry_point = url(shared, DOOR)
     with shared.broken(memorai, "isolate-region", {"region": US}) as heal:
         assert heal.arguments["targets"] == [f"{US}|{EU}", f"{US}|global"]
-        shared.until(lambda: shared.get(door)[2].get("x-region") == EU)
+        shared.until(lambda: shared.get(entry_point)[2].get("x-region") == EU)
         assert shared.get(url(shared, US_DOOR))[2]["x-region"] == US
         health = shared.lab.observe(memorai).health
         assert (health[f"{DOOR}>{US}"], health[FIRST]) == ("failed", "ready")
-    shared.until(lambda: shared.get(door)[2].get("x-region") == US)
+    shared.until(lambda: shared.get(entry_point)[2].get("x-region") == US)
 
 
 @needs_nft

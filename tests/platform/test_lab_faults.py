@@ -40,19 +40,19 @@ def test_the_front_door_fails_over_to_the_next_region_and_back(
     """Paused at once, a whole region is left by the global edge, and taken again after."""
     inside = start(LabOptions(regions=2, replicas=1, edges=True))
     lab = inside.lab
-    door = lab.target(memorai, "global").urls[0] + "/api/memory/1"
-    assert inside.get(door)[2]["x-region"] == "us-east-1"
+    entry_point = lab.target(memorai, "global").urls[0] + "/api/memory/1"
+    assert inside.get(entry_point)[2]["x-region"] == "us-east-1"
     fault = Fault("fail-region", {"region": "us-east-1"})
     heal = lab.plan_heal(memorai, fault, "f1")
     lab.inject(memorai, fault, heal)
     assert len(lab.leftovers()) >= 3
-    inside.until(lambda: inside.get(door)[2].get("x-region") == "eu-west-1")
+    inside.until(lambda: inside.get(entry_point)[2].get("x-region") == "eu-west-1")
     done = subprocess.run(
         [sys.executable, "-c", HEAL], input=json.dumps(asdict(heal)), text=True, check=False
     )
     assert done.returncode == 0
     assert not [each for each in lab.leftovers() if lab.directory.name in each]
-    inside.until(lambda: inside.get(door)[2].get("x-region") == "us-east-1")
+    inside.until(lambda: inside.get(entry_point)[2].get("x-region") == "us-east-1")
     edge = lab.target(memorai, "edge", "eu-west-1").urls[0]
     assert inside.get(edge + "/api/memory/1")[2]["x-region"] == "eu-west-1"
 

@@ -65,7 +65,7 @@ def test_without_failover_the_front_door_fails_with_its_region(
 
 @pytest.mark.lab
 def test_without_fail_back_traffic_stays_where_it_went(start: Start, memorai: Service) -> None:
-    """Though the first region is well again, and the door has checked it often enough."""
+    """Though the first region is well again, and the entry point has checked it often enough."""
     inside = broken(start, "no-fail-back")
     assert inside.get(url(inside, DOOR))[2]["x-region"] == US
     heal = inject(inside.lab, memorai, "fail-region", region=US, mode="kill")

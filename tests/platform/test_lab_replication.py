@@ -84,19 +84,21 @@ def test_what_the_front_door_acknowledged_is_read_from_the_survivor(
             regions=2, replicas=1, edges=True, replication=replication, replication_delay_s=2.0
         )
     )
-    door = inside.lab.target(memorai, "global").urls[0] + "/api/memory"
-    assert inside.ask(("POST", door, body("old")))[0][0] == 201
+    entry_point = inside.lab.target(memorai, "global").urls[0] + "/api/memory"
+    assert inside.ask(("POST", entry_point, body("old")))[0][0] == 201
     time.sleep(4)
-    answers = inside.ask(*[("POST", door, body(f"w{number}")) for number in range(20)])
+    answers = inside.ask(*[("POST", entry_point, body(f"w{number}")) for number in range(20)])
     assert {(status, headers["x-region"]) for status, _, headers in answers} == {(201, "us-east-1")}
     with inside.broken(memorai, "fail-region", {"region": "us-east-1", "mode": "kill"}):
-        inside.until(lambda: inside.get(f"{door}/1")[2].get("x-region") == "eu-west-1")
-        assert inside.get(f"{door}/old")[0] == 200
-        found = inside.ask(*[("GET", f"{door}/w{number}", None) for number in range(20)])
+        inside.until(lambda: inside.get(f"{entry_point}/1")[2].get("x-region") == "eu-west-1")
+        assert inside.get(f"{entry_point}/old")[0] == 200
+        found = inside.ask(*[("GET", f"{entry_point}/w{number}", None) for number in range(20)])
         assert {status for status, _, _ in found} == {200 if survives else 404}
-        assert inside.ask(("POST", door, body("meanwhile")))[0][0] == 201
-    inside.until(lambda: inside.get(f"{door}/1")[2].get("x-region") == "us-east-1")
-    found = inside.ask(*[("GET", f"{door}/{key}", None) for key in ("w0", "w19", "meanwhile")])
+        assert inside.ask(("POST", entry_point, body("meanwhile")))[0][0] == 201
+    inside.until(lambda: inside.get(f"{entry_point}/1")[2].get("x-region") == "us-east-1")
+    found = inside.ask(
+        *[("GET", f"{entry_point}/{key}", None) for key in ("w0", "w19", "meanwhile")]
+    )
     assert [status for status, _, _ in found] == [200 if survives else 404] * 2 + [200]
 
 

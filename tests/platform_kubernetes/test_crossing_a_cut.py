@@ -1,4 +1,4 @@
-"""A door across a cut: through a pod of the one region, to a ready one of the other."""
+"""An entry point across a cut: through a pod of the one region, to a ready one of the other."""
 
 # ruff: noqa: D102 - the methods are http.server's
 
@@ -68,7 +68,7 @@ def test_a_relay_to_nowhere_ends_the_connection() -> None:
             asked.getresponse()
 
 
-def test_where_no_pod_is_there_to_be_asked_there_is_no_door(
+def test_where_no_pod_is_there_to_be_asked_there_is_no_entry_point(
     platform: Kubernetes, service: Service, api: FakeApi
 ) -> None:
     with platform.crossing(service, "us-east-1", "mars") as nothing:
@@ -76,16 +76,16 @@ def test_where_no_pod_is_there_to_be_asked_there_is_no_door(
     assert platform.leftovers() == ()
 
 
-def test_a_door_of_a_run_that_died_is_reaped_like_a_fault(
+def test_an_entry_point_of_a_run_that_died_is_reaped_like_a_fault(
     platform: Kubernetes, service: Service, api: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its lease says what it is, so that any harness can end it."""
     monkeypatch.setattr(Leases, "_await", lambda *_: None)
     monkeypatch.setattr(Leases, "address", lambda *_: "10.0.0.9")
     monkeypatch.setattr(Leases, "_living", lambda *_: set())
-    with platform.crossing(service, "us-east-1", "us-east-1") as door:
-        assert door is not None
-        assert door.target.urls == ("http://10.0.0.9:7070",)
+    with platform.crossing(service, "us-east-1", "us-east-1") as entry_point:
+        assert entry_point is not None
+        assert entry_point.target.urls == ("http://10.0.0.9:7070",)
         (heal,) = platform.orphaned_heals()
         assert len(platform.leftovers()) == 2
         platform.heal(heal)

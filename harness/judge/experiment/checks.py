@@ -366,7 +366,10 @@ def _writes(facts: Facts) -> Made:
     lost, lacking = len(found.lost), max(facts.lacking.values(), default=0)
     rpo = f", the oldest {format_duration(found.rpo_s or 0.0)} before the fault" if lost else ""
     words = f"{lost} of {found.acknowledged:,} lost"
-    told = f"{words}{rpo}; {lacking} missing at a door that others have, {found.never_read} unread."
+    told = (
+        f"{words}{rpo}; {lacking} missing at an entry point that others have, "
+        f"{found.never_read} unread."
+    )
     over = expect.lost_writes is not None and lost > expect.lost_writes
     old = expect.rpo_s is not None and (found.rpo_s or 0.0) > expect.rpo_s
     if over or old:

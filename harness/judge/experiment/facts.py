@@ -158,7 +158,7 @@ def journal_of(record: RunRecord) -> dict[str, Any]:
 
 
 def _replaced(record: RunRecord) -> dict[str, float]:
-    """When a replica went for good, or left its address: the door to it leads nowhere since."""
+    """When a replica went for good, or left its address: its entry point leads nowhere since."""
     last: dict[str, tuple[float, object]] = {}
     for event in record.events_of("health"):
         if isinstance(event.get("t"), float):
@@ -170,7 +170,7 @@ def _replaced(record: RunRecord) -> dict[str, float]:
 
 
 def _audit(record: RunRecord, stages: Stages) -> tuple[LostWrites | None, dict[str, int]]:
-    """The writes' fate over all doors, and how many each door lacks at the end."""
+    """The writes' fate over all entry points, and how many each entry point lacks at the end."""
     writes = writes_of(record.events_of("write"))
     if not writes:
         return None, {}

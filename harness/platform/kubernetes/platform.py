@@ -295,7 +295,7 @@ class Kubernetes:
         try:
             url = self._open(lease, work, f"{near}|{far}")
         except PlatformError as problem:
-            self._progress(f"no door of the canary across {near}|{far}: {problem}")
+            self._progress(f"no entry point of the canary across {near}|{far}: {problem}")
             yield None
             return
         try:

@@ -1,4 +1,4 @@
-"""Passes connections on from where it runs: what a door across a cut is asked through.
+"""Passes connections on from where it runs: what an entry point across a cut is asked through.
 
 Standard library only, as all of an agent.
 """

@@ -62,7 +62,7 @@ class ControlApi:
         return {"units": [unit.document() for unit in self._units.values()]}
 
     async def _observe(self, request: Message) -> Message:
-        """The health of a service's processes, its doors' views and what each region served."""
+        """The health of a service's processes, its edges' views and what each region served."""
         service = request["service"]
         mine = [each for each in self._places.values() if each.service in {None, service}]
         health = {each.id: self._units[each.id].health for each in mine}
