@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 
 FEWEST = 10
-"""Answers of an entry point before the fault without which it cannot witness anything."""
+"""Answers of an entry point before the fault without which it shows nothing."""
 
 BAD_SHARE = 0.1
 """Of an entry point's answers during the fault that must be wrong: far above what a sound one
 gives."""
 
 FEWEST_BAD = 2
-"""Wrong answers that make a witness of an entry point that gave none before: a fail-over may take a
-second or two, and a canary waits up to one for each answer."""
+"""Wrong answers that make an observer of an entry point that gave none before: a fail-over may take
+a second or two, and a canary waits up to one for each answer."""
 
 SLOW_TIMES = 1.5
 """An answer is slow beyond this many times the 95th percentile of before."""
@@ -37,7 +37,7 @@ LAST_S = 6.0
 
 
 @dataclass(frozen=True, slots=True)
-class Witness:
+class Observer:
     """One entry point and kind of connection that saw the fault; times from the start of the load.
 
     `how` is the error kind seen most, or `slow`; `ended` None: it never saw the end.
@@ -53,21 +53,21 @@ class Witness:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """The canary's testimony and, apart from it, the platform's own proof."""
+    """What the canary saw and, apart from it, the platform's own proof."""
 
-    witnesses: tuple[Witness, ...]
+    observers: tuple[Observer, ...]
     platform_began: bool | None
     platform_ended: bool | None
 
     @property
     def began(self) -> float | None:
         """When the first entry point saw it."""
-        return min((each.began for each in self.witnesses), default=None)
+        return min((each.began for each in self.observers), default=None)
 
     @property
     def ended(self) -> float | None:
         """When the last entry point saw its end; None while one still sees it, or none ever did."""
-        ends = [each.ended for each in self.witnesses]
+        ends = [each.ended for each in self.observers]
         if not ends or any(end is None for end in ends):
             return None
         return max(end for end in ends if end is not None)
@@ -97,10 +97,10 @@ def effect_of(
             asked[event["where"], event["connection"]].append(event)
     slower = _slower(asked, inject, heal)
     found = [
-        witness
+        observer
         for (where, connection), answers in sorted(asked.items())
-        if (witness := _witness(where, connection, answers, inject, heal, end)) is not None
-        and (witness.how != "slow" or where in slower)
+        if (observer := _observer(where, connection, answers, inject, heal, end)) is not None
+        and (observer.how != "slow" or where in slower)
     ]
     seen_to_end = any(each.ended is not None for each in found)
     gone = replaced or {}
@@ -160,14 +160,14 @@ def _by_chance(inside: int, seconds: int, slow: int, total: int) -> float:
     return ways / math.comb(total, slow)
 
 
-def _witness(
+def _observer(
     where: str,
     connection: str,
     answers: Sequence[Mapping[str, Any]],
     inject: float,
     heal: float,
     end: float,
-) -> Witness | None:
+) -> Observer | None:
     before = [e for e in answers if e["t"] < inject]
     during = [e for e in answers if inject <= e["t"] < heal + 1.0]
     after = [e for e in answers if e["t"] >= heal]
@@ -182,14 +182,14 @@ def _witness(
         how = max(sorted(set(kinds)), key=kinds.count)
         over = bool(last) and sum(not e["ok"] for e in last) <= BAD_SHARE * len(last)
         ended = _first_good(after, bad, heal) if over else None
-        return Witness(where, connection, how, bad[0]["t"], ended, len(bad) / len(during))
+        return Observer(where, connection, how, bad[0]["t"], ended, len(bad) / len(during))
     limit = SLOW_TIMES * float(np.quantile(good, 0.95))
     slow = [e for e in during if e["latency_s"] > limit]
     if len(slow) < BAD_SHARE * len(during):
         return None
     over = bool(last) and sum(e["latency_s"] > limit for e in last) < BAD_SHARE * len(last)
     ended = next((e["t"] for e in after if e["latency_s"] <= limit), None) if over else None
-    return Witness(where, connection, "slow", slow[0]["t"], ended, len(slow) / len(during))
+    return Observer(where, connection, "slow", slow[0]["t"], ended, len(slow) / len(during))
 
 
 def _first_good(

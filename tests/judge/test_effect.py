@@ -34,7 +34,7 @@ def test_one_stall_of_two_seconds_is_no_effect_of_a_fault_of_ten() -> None:
 def test_what_is_slow_for_as_long_as_the_fault_holds_is_its_effect() -> None:
     found = seen(1, lambda t: INJECT <= t < HEAL)
     assert (found.began, found.ended) == (INJECT, HEAL)
-    assert found.witnesses[0].how == "slow"
+    assert found.observers[0].how == "slow"
 
 
 def test_stalls_as_frequent_before_as_during_are_no_effect() -> None:

@@ -90,10 +90,10 @@ def _proof(facts: Facts) -> Made:
             "inconclusive", "not seen", "seen to begin",
             "The canary did not see the fault begin: nothing is proven.",
         )  # fmt: skip
-    first = min(effect.witnesses, key=lambda each: each.began)
+    first = min(effect.observers, key=lambda each: each.began)
     begun = f"{first.where} ({first.connection} connection: {first.how})"
     if effect.ended is None:
-        open_ = next(each for each in effect.witnesses if each.ended is None)
+        open_ = next(each for each in effect.observers if each.ended is None)
         failing = effect.platform_ended and open_.how != "slow"
         word: Word = "fail" if failing or effect.platform_ended is False else "inconclusive"
         return (
@@ -102,7 +102,7 @@ def _proof(facts: Facts) -> Made:
         )  # fmt: skip
     after = format_duration(max(first.began - stages.inject, 0.0))
     return (
-        "pass", counted(len(effect.witnesses), "observer"), "seen to begin and end",
+        "pass", counted(len(effect.observers), "observer"), "seen to begin and end",
         f"The canary saw it begin after {after} at {begun}, and end.",
     )  # fmt: skip
 
