@@ -15,7 +15,7 @@ async def serve(reader, writer):
         while (await reader.readline()).strip():
             pass
         if not line.startswith(b"GET /health"):
-            await asyncio.sleep(FACTOR * random.lognormvariate(-4.2, 0.25))
+            await asyncio.sleep(FACTOR * random.lognormvariate(-3.3, 0.25))
         writer.write(b"HTTP/1.1 200 OK\\r\\ncontent-length: 2\\r\\n\\r\\nok")
         await writer.drain()
     writer.close()
