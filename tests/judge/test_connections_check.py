@@ -93,11 +93,15 @@ def test_the_making_of_connections_is_no_wait_for_a_free_one(checked: Any) -> No
     assert check.ok is True
 
 
-@pytest.mark.parametrize(("wait_s", "ok"), [(0.0009, True), (0.02, False)])
+@pytest.mark.parametrize(
+    ("median_s", "wait_s", "ok"),
+    [(0.004, 0.0009, True), (0.004, 0.0015, False), (0.03, 0.0025, True), (0.03, 0.005, False)],
+)
 def test_a_wait_counts_from_a_millisecond_and_a_tenth_of_the_response(
-    checked: Any, wait_s: float, *, ok: bool
+    checked: Any, median_s: float, wait_s: float, *, ok: bool
 ) -> None:
-    assert checked(64, wait_s, 80)[1].ok is ok
+    made = Made(plan=plan(rate=1000.0), median_s=median_s)
+    assert checked(64, wait_s, 80, made)[1].ok is ok
 
 
 def test_a_closed_loop_is_labelled_as_one(checked: Any) -> None:

@@ -136,10 +136,11 @@ def test_a_level_moved_only_where_chance_shows_it_in_less_than_one_run_of_a_hund
     assert level_changes(series) == places
 
 
-def test_a_level_that_moves_all_the_time_is_scatter() -> None:
-    noise = np.exp(np.random.default_rng(3).normal(0, 0.02, 100))
-    series: Floats = 0.01 * noise * np.repeat([1.0, 2, 1, 2, 1, 2, 1, 2, 1, 2], 10)
-    assert level_changes(series) == []
+@pytest.mark.parametrize(("levels", "told"), [(4, 3), (5, 0)])
+def test_up_to_three_changes_are_levels_and_more_are_scatter(levels: int, told: int) -> None:
+    noise = np.exp(np.random.default_rng(3).normal(0, 0.02, 20 * levels))
+    series: Floats = 0.01 * noise * np.repeat([1.0, 2.0, 1.0, 2.0, 1.0][:levels], 20)
+    assert len(level_changes(series)) == told
 
 
 def test_a_hold_below_ten_seconds_shows_no_change(tmp_path: Path) -> None:
