@@ -138,10 +138,13 @@ def time_until_held(service: Service, stretch: Stretch) -> float | None:
     evidence = stretch.evidence(service.objectives[0]) if service.objectives else None
     if evidence is None:
         return 0.0
-    bad = np.array(
-        [second_is_bad(evidence, i, service.objectives) for i in range(len(stretch.seconds))]
-    )
+    bad = [second_is_bad(evidence, i, service.objectives) for i in range(len(stretch.seconds))]
+    return held_from(bad)
+
+
+def held_from(bad: Sequence[bool]) -> float | None:
+    """The second from which the objectives hold, by which seconds miss them; None: none does."""
     for begin in range(len(bad)):
-        if not bad[begin] and int(bad[begin : begin + HELD_SECONDS].sum()) <= HELD_BAD:
+        if not bad[begin] and sum(bad[begin : begin + HELD_SECONDS]) <= HELD_BAD:
             return float(begin)
     return None

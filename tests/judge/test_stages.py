@@ -9,7 +9,7 @@ import pytest
 
 from harness.judge import Verdict, judge
 from harness.judge.changes import drift, level_changes
-from harness.judge.stages import stage_spans
+from harness.judge.stages import held_from, stage_spans
 from harness.record import RunRecord
 from harness.record.distribution import Floats
 from harness.traffic.model import LoadProfile, Segment
@@ -47,6 +47,15 @@ def test_a_spike_shows_before_peak_and_after_and_when_the_objectives_held_again(
 def test_objectives_that_never_held_again_are_said(tmp_path: Path) -> None:
     verdict = _spike(tmp_path, 10, 40)
     assert "did not hold again before the end" in verdict.stages[2].statement
+
+
+@pytest.mark.parametrize(
+    ("missing", "held"), [({0, 2}, 1.0), ({0, 2, 3}, 4.0), ({0, 9, 10}, 11.0), ({0, 12, 13}, 1.0)]
+)
+def test_objectives_hold_again_from_ten_seconds_of_which_at_most_one_misses(
+    missing: set[int], held: float
+) -> None:
+    assert held_from([second in missing for second in range(40)]) == held
 
 
 def test_a_sound_spike_passes(tmp_path: Path) -> None:

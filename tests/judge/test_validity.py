@@ -98,10 +98,15 @@ def test_a_lag_that_is_small_in_absolute_terms_is_no_reproach(tmp_path: Path) ->
     assert _check(found, "generator lag").ok is True
 
 
-def test_a_lag_that_is_a_small_share_of_the_response_is_no_reproach(tmp_path: Path) -> None:
-    found = record(tmp_path, Made(median_s=0.1, lag_s=0.0015))
-    assert (found.distribution("lag").quantile(0.99) or 0) > validity.LAG_FLOOR_S
-    assert _check(found, "generator lag").ok is True
+@pytest.mark.parametrize(("lag_s", "ok"), [(0.0015, True), (0.003, False)])
+def test_a_lag_counts_from_a_tenth_of_the_response_on(
+    tmp_path: Path, lag_s: float, *, ok: bool
+) -> None:
+    found = record(tmp_path, Made(median_s=0.02, lag_s=lag_s))
+    lag, response = (found.distribution(name).quantile(0.99) or 0 for name in ("lag", "response"))
+    assert lag > validity.LAG_FLOOR_S
+    assert 0.05 < lag / response < 0.2  # neither half of the limit nor twice as much decides
+    assert _check(found, "generator lag").ok is ok
 
 
 def test_an_interruption_costs_certainty_but_not_validity(tmp_path: Path) -> None:
