@@ -169,6 +169,58 @@ def test_an_offered_rate_that_was_missed_is_invalid(tmp_path: Path) -> None:
     assert "Only 4,000 of 4,400" in check.reason
 
 
+@pytest.mark.parametrize(
+    ("made", "name", "ok"),
+    [
+        (Made(cpu=0.85), "generator cpu", True),
+        (Made(messages=({"type": "clock_jump", "seconds": 0.08, "t": 12.0},)), "clock", True),
+        (Made(messages=({"type": "clock_jump", "seconds": 0.15, "t": 12.0},)), "clock", False),
+    ],
+)
+def test_a_busy_core_and_a_stepped_clock_count_from_their_limits_on(
+    tmp_path: Path, made: Made, name: str, *, ok: bool
+) -> None:
+    assert _check(record(tmp_path, made), name).ok is ok
+
+
+@pytest.mark.parametrize(
+    ("spacing", "rate", "ok"),
+    [
+        ("constant", 200.2, True), ("constant", 200.35, False),
+        ("poisson", 215.0, True), ("poisson", 218.0, False),
+    ],
+)  # fmt: skip
+def test_one_request_in_a_thousand_may_be_missing_and_what_chance_takes_of_a_poisson_schedule(
+    tmp_path: Path, spacing: str, rate: float, *, ok: bool
+) -> None:
+    found = record(tmp_path)
+    segments = tuple(
+        replace(segment, from_rate=rate, to_rate=rate) if segment.phase == "hold" else segment
+        for segment in found.plan.profile.segments
+    )
+    asked = _with(found, segments=segments, spacing=spacing)
+    assert _check(asked, "offered rate").ok is ok
+
+
+@pytest.mark.parametrize(("hold_s", "ok"), [(9.0, False), (10.0, True)])
+def test_an_interval_takes_a_hold_of_ten_seconds(
+    tmp_path: Path, hold_s: float, *, ok: bool
+) -> None:
+    found = record(tmp_path, Made(plan=plan(hold_s=hold_s)))
+    assert _check(found, "hold length").ok is ok
+
+
+@pytest.mark.parametrize(("lag_s", "ok"), [(0.008, True), (0.02, False)])
+def test_a_game_day_stands_fifty_milliseconds_of_lag(
+    tmp_path: Path, lag_s: float, *, ok: bool
+) -> None:
+    found = record(tmp_path, Made(lag_s=lag_s))
+    found = replace(found, meta={**found.meta, "labels": {"experiment": "kill-replica"}})
+    own = found.distribution("lag").quantile(0.99) or 0.0
+    assert 0.025 < own < 0.1  # neither half of the limit nor twice as much decides
+    assert _check(found, "generator lag").ok is ok
+
+
 def _with(found: RunRecord, **profile: Any) -> RunRecord:
     changed: LoadPlan = replace(found.plan, profile=replace(found.plan.profile, **profile))
     return replace(found, plan=changed)
