@@ -55,7 +55,7 @@ gameday: $(READY) ## Break things under load and judge what follows (30 min)
 		$(call opt,REPEAT,repeat) $(call opt,PLATFORM,platform) $(call opt,MUTANT,mutant) \
 		$(call opt,NAMESPACE,namespace) $(call opt,CONTEXT,context) $(call opt,KUBECONFIG_FILE,kubeconfig) $(ARGS)
 
-test: $(TOOLS) ## Run the fast tests (90 s)
+test: $(TOOLS) ## Run the fast tests (3 min)
 	@$(PY) -m pytest -n auto --dist=worksteal -m "$(FAST)" $(ARGS)
 
 test-marked: $(TOOLS) ## Run the tests that need namespaces, Docker, a browser, a cluster or time (40 min)
