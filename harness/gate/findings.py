@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -160,16 +160,7 @@ def compared(
     if not a or not b:
         return no_data(subject, a, b)
     borrowed = {} if prior is None else {"prior_sd": prior.sd, "prior_df": min(prior.df, 1e6)}
-    found = compare_metric(
-        [value for _, value in a],
-        [value for _, value in b],
-        subject.terms.tolerance,
-        policy.tail,
-        lower_is_better=subject.terms.lower_is_better,
-        level=levels.of(subject),
-        doubt=_doubt(subject),
-        **borrowed,
-    )
+    found = _compare(compare_metric, subject, (a, b), policy, levels, **borrowed)
     odd = [a[at][0] for at in found.baseline_outliers]
     odd += [b[at][0] for at in found.candidate_outliers]
     return _finding(subject, (a, b), found, policy, odd)
@@ -189,17 +180,32 @@ def paired(
     if len(whole) < LEAST_PAIRS:
         return no_data(subject, _known(subject, before), _known(subject, after))
     a, b = [x for x, _ in whole], [y for _, y in whole]
-    found = compare_pairs(
-        [value for _, value in a],
-        [value for _, value in b],
-        subject.terms.tolerance,
-        policy.tail,
-        lower_is_better=subject.terms.lower_is_better,
-        level=levels.of(subject),
-        doubt=_doubt(subject),
-    )
+    found = _compare(compare_pairs, subject, (a, b), policy, levels)
     odd = [b[at][0] for at in found.candidate_outliers]
     return _finding(subject, (a, b), found, policy, odd)
+
+
+def _compare(
+    compare: Callable[..., Comparison],
+    subject: Subject,
+    sides: tuple[Known, Known],
+    policy: Policy,
+    levels: Levels,
+    **borrowed: float,
+) -> Comparison:
+    """What a comparison says of two sides' values, asked with the terms of this row."""
+    a, b = ([value for _, value in side] for side in sides)
+    terms = subject.terms
+    return compare(
+        a,
+        b,
+        terms.tolerance,
+        policy.tail,
+        lower_is_better=terms.lower_is_better,
+        level=levels.of(subject),
+        doubt=_doubt(subject),
+        **borrowed,
+    )
 
 
 def _doubt(subject: Subject) -> float:
