@@ -105,7 +105,7 @@ class FaultKind:
         """How a platform carries it out, or why not."""
         found: Mapping[str, OnLab | OnKubernetes | str]
         found = {"lab": self.lab, "kubernetes": self.kubernetes}
-        return found.get(platform, f"{platform} has no means of injecting faults")
+        return found.get(platform, f"{platform} cannot inject faults")
 
     def takes(self, platform: str) -> tuple[str, ...]:
         """The names of the arguments that have a meaning on a platform."""

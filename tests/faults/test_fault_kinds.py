@@ -98,7 +98,7 @@ def test_an_argument_that_cannot_be_is_named_with_what_it_must_be(
         ("reset-connections", {"edge": "a"}, "kubernetes", "no argument 'edge'"),
         ("fail-zone", {"zone": "a"}, "lab", "the lab has no zones"),
         ("kill-edge", {}, "kubernetes", "ingress controller"),
-        ("kill-replicas", {}, "url", "url has no means"),
+        ("kill-replicas", {}, "url", "url cannot inject faults"),
     ],
 )
 def test_what_a_platform_lacks_is_refused_there_alone(
