@@ -159,7 +159,9 @@ def compared(
     a, b = _known(subject, before), _known(subject, after)
     if not a or not b:
         return no_data(subject, a, b)
-    borrowed = {} if prior is None else {"prior_sd": prior.sd, "prior_df": min(prior.df, 1e6)}
+    borrowed = {}
+    if prior is not None and _positive(a, b):
+        borrowed = {"prior_sd": prior.sd, "prior_df": min(prior.df, 1e6)}
     found = _compare(compare_metric, subject, (a, b), policy, levels, **borrowed)
     odd = [a[at][0] for at in found.baseline_outliers]
     odd += [b[at][0] for at in found.candidate_outliers]
@@ -173,16 +175,25 @@ def paired(
     policy: Policy,
     levels: Levels,
 ) -> Finding:
-    """One quantile or throughput of pairs of runs that were made alternately."""
+    """One quantile or throughput of pairs of runs that were made alternately.
+
+    Values of zero have no ratio: their sides are compared as if the runs were no pairs.
+    """
     sides = zip(before, after, strict=True)
     both = [(_known(subject, [x]), _known(subject, [y])) for x, y in sides]
-    whole = [(*x, *y) for x, y in both if x and y and min(x[0][1], y[0][1]) > 0]
+    whole = [(*x, *y) for x, y in both if x and y]
     if len(whole) < LEAST_PAIRS:
         return no_data(subject, _known(subject, before), _known(subject, after))
     a, b = [x for x, _ in whole], [y for _, y in whole]
-    found = _compare(compare_pairs, subject, (a, b), policy, levels)
+    compare = compare_pairs if _positive(a, b) else compare_metric
+    found = _compare(compare, subject, (a, b), policy, levels)
     odd = [b[at][0] for at in found.candidate_outliers]
     return _finding(subject, (a, b), found, policy, odd)
+
+
+def _positive(*sides: Known) -> bool:
+    """Whether every value has a logarithm."""
+    return all(value > 0 for side in sides for _, value in side)
 
 
 def _compare(

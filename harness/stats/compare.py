@@ -120,10 +120,11 @@ def compare_metric(
     x 1.05 or / 1.05; as soon as one value is zero or negative, by their difference, and the
     margin is that share of the baseline's mean. `prior_sd` (relative, or in the metric's unit
     on the scale `difference`) with `prior_df` degrees of freedom lends a run-to-run scatter
-    where there are few runs; with one run a side and no prior the verdict is capped at
-    inconclusive. `level` (alpha or less, alpha when None) is where the caller claims a
-    regression: `detectable` and `runs_needed` are for that. With `doubt`, a multiple of the
-    margin, `runs_needed` asks for a claim or for an interval below so much, not for a verdict.
+    where there are few runs, unless three runs or more are all equal; with one run a side and no
+    prior the verdict is capped at inconclusive. `level` (alpha or less, alpha when None) is where
+    the caller claims a regression: `detectable` and `runs_needed` are for that. With `doubt`, a
+    multiple of the margin, `runs_needed` asks for a claim or for an interval below so much, not
+    for a verdict.
 
     Gross outliers of five runs or more are set aside; where the baseline has some, the p-value
     is bounded by the chance that all candidate runs are outliers. The scatter is never taken for
@@ -352,7 +353,7 @@ def _reason(
     advice: str,
 ) -> str:
     if found.error is None:
-        size = "large" if abs(worse) >= limit else "small"
+        size = "large" if worse and abs(worse) >= limit else "small"
         return f"{size}, unconfirmed: one run against one cannot tell run-to-run scatter; rerun"
     if verdict == "inconclusive":
         return f"the interval holds both changes below the margin and above it; {advice}"

@@ -75,9 +75,14 @@ class Sides:
         return float(self.baseline_runs)
 
     def difference(self, prior: Spread | None) -> Difference:
-        """Student's t on the runs that are left, in the result's unit."""
+        """Student's t on the runs that are left, in the result's unit.
+
+        Runs that are all equal have shown their scatter: none is lent to them.
+        """
         a, b = without(self.before, self.odd_before), without(self.after, self.odd_after)
+        equal = len(a) + len(b) > 2 and np.ptp(np.concatenate([a, b])) == 0  # noqa: PLR2004 - 1 df
         scaled = None if prior is None else Spread(prior.variance / self.unit**2, prior.df)
+        scaled = None if equal else scaled
         found = difference(a, b, scaled)
         shift = found.shift * self.unit
         if found.error is None or found.spread is None:

@@ -11,7 +11,7 @@ import pytest
 
 from harness.baseline import TOTAL, AcceptedRun
 from harness.errors import UsageError
-from harness.gate import GateVerdict, Policy, Row, compare_runs
+from harness.gate import GateVerdict, Policy, Row, compare_interleaved, compare_runs
 from harness.gate.decide import levels
 from harness.gate.failures import dispersion
 from harness.gate.rules import LEAST_TAIL, MOST_TOLERANCE, parse_rule, terms
@@ -230,6 +230,48 @@ def test_an_endpoint_that_is_gone_is_a_row_and_may_fail(missing: str, outcome: s
     assert (found.outcome, found.failing) == ("gone", missing == "fail")
     assert verdict.outcome == outcome
     assert any("rare: gone" in reason for reason in verdict.reasons)
+
+
+@pytest.mark.parametrize(
+    ("lacking", "candidates", "gone"), [(1, 2, True), (2, 4, True), (1, 3, False), (2, 5, False)]
+)
+def test_an_endpoint_is_gone_when_half_of_the_candidates_lack_it(
+    lacking: int,
+    candidates: int,
+    gone: bool,  # noqa: FBT001
+) -> None:
+    after = runs(candidates, seed=2)
+    verdict = gate(runs(6), [*without(after[:lacking], "rare"), *after[lacking:]])
+    found = [r for r in verdict.rows if (r.endpoint, r.metric) == ("rare", "presence")]
+    assert [r.outcome for r in found] == ["gone"] * gone
+    assert any("rare: gone" in reason for reason in verdict.reasons) == gone
+    if gone:
+        assert found[0].reason.startswith(f"no request in {lacking} candidate runs")
+
+
+@pytest.mark.parametrize("endpoint", [TOTAL, "recall"])
+@pytest.mark.parametrize("interleaved", [False, True])
+def test_a_quantile_of_exactly_zero_on_both_sides_is_no_change(
+    endpoint: str,
+    interleaved: bool,  # noqa: FBT001
+) -> None:
+    before, after = (
+        [with_value(run, endpoint, 0.0) for run in runs(5, seed=seed)] for seed in (1, 2)
+    )
+    compare = compare_interleaved if interleaved else compare_runs
+    verdict = compare("memorai", "memorai", before, after, "p95")
+    assert row(verdict, endpoint, "p95").outcome == "no-change"
+    assert verdict.outcome == "pass"
+
+
+def test_the_scatter_of_other_endpoints_is_not_lent_to_differences() -> None:
+    """It is one of ratios, and a value of zero has none."""
+    before = [with_value(run, "recall", 0.0) for run in runs(6)]
+    before[2] = with_value(runs(1)[0], "recall", 1e-6)
+    verdict = gate(before, [with_value(run, "recall", 0.0) for run in runs(3, seed=2)])
+    found = row(verdict, "recall", "p95")
+    assert found.high is not None
+    assert found.high < 1e-6
 
 
 def test_a_new_endpoint_is_a_row_and_a_renamed_one_is_guessed() -> None:

@@ -313,3 +313,15 @@ def test_the_changes_that_the_page_on_baselines_names_are_claimed_in_four_of_fiv
     found = [quick_compare(row[:k], (1 + shift) * row[k:]) for row in runs]
     claimed = [one.verdict == "regression" and (one.p_value or 0) <= 1 / 1200 for one in found]
     assert np.mean(claimed) == pytest.approx(0.8, abs=0.035)
+
+
+@pytest.mark.parametrize("value", [0.0, 1e-6, 0.1, 7.0])
+@pytest.mark.parametrize("prior_sd", [None, 0.5])
+def test_runs_that_are_all_equal_are_no_change_whatever_scatter_is_lent(
+    value: float, prior_sd: float | None
+) -> None:
+    found = compare_metric([value] * 3, [value] * 2, prior_sd=prior_sd)
+    assert (found.verdict, found.low, found.high) == ("no-change", 0.0, 0.0)
+    alone = compare_metric([value], [value], prior_sd=prior_sd)
+    assert alone.verdict == "inconclusive"
+    assert "large" not in alone.reason
