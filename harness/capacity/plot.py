@@ -6,12 +6,19 @@ import html
 import os
 from pathlib import Path
 
-from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
 from harness.capacity.model import CapacityResult, Step
 from harness.errors import UsageError
-from harness.report.charts import BAD, MUTED, ONE, SHADE, TWO, drawing, latency_axis
+from harness.report.svg import (
+    BAD,
+    MUTED,
+    ONE,
+    TWO,
+    Panel,
+    draw,
+    latency,
+    logarithmic,
+    logarithmic_from_zero,
+)  # fmt: skip
 from harness.units import format_rate
 
 COLOURS = {
@@ -20,7 +27,7 @@ COLOURS = {
 }  # fmt: skip
 """Of the report's style sheet, so that the picture stands alone."""
 
-MARKS = {"held": ("o", ONE), "missed": ("x", BAD), "unknown": ("s", MUTED), "warming": ("^", TWO)}
+MARKS = {"held": ("●", ONE), "missed": ("x", BAD), "unknown": ("■", MUTED), "warming": ("▲", TWO)}
 
 
 def write_plot(result: CapacityResult, limit_s: float | None, path: Path) -> None:
@@ -52,33 +59,23 @@ def check_plot(path: Path) -> None:
 def capacity_chart(result: CapacityResult, limit_s: float | None) -> str:
     """The picture as SVG with colours of its own."""
     steps = [step for step in result.steps if step.outcome in MARKS]
-    with drawing(7.0) as (figure, render):
-        latency, share, load = figure.subplots(3, 1, sharex=True)
-        _points(latency, steps, [step.p95 for step in steps])
-        _points(share, steps, [_worst(step) for step in steps])
-        _points(load, steps, [step.concurrency for step in steps])
-        if any(step.p95 for step in steps):
-            latency_axis(latency)
-        if limit_s is not None:
-            latency.axhline(limit_s, color=BAD, linewidth=1, linestyle=(0, (4, 3)))
-        share.axhline(1.0, color=BAD, linewidth=1, linestyle=(0, (4, 3)))
-        share.set_yscale("symlog", linthresh=0.01)
-        load.set_yscale("symlog", linthresh=1.0)
-        for axes, label in (
-            (latency, "P95"), (share, "bad share / limit"), (load, "concurrency"),
-        ):  # fmt: skip
-            axes.set_ylabel(label)
-            if axes is not latency:
-                axes.set_ylim(bottom=0)
-                axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
-            if result.low is not None and result.high is not None:
-                axes.axvspan(result.low, result.high, color=SHADE, linewidth=0, zorder=0)
-        load.set_xscale("log")
-        load.xaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0)))
-        load.xaxis.set_major_formatter(FuncFormatter(lambda x, _: format_rate(x)))
-        load.xaxis.set_minor_formatter(NullFormatter())
-        load.set_xlabel("arrival rate")
-        svg = render()
+    rates = [step.rate for step in steps] or [1.0]
+    x = logarithmic(format_rate)(min(rates), max(rates), 10)
+    panels = [
+        Panel(x, 140, "P95", latency),
+        Panel(x, 140, "bad share / limit", logarithmic_from_zero(0.01)),
+        Panel(x, 140, "concurrency", logarithmic_from_zero(1.0)),
+    ]
+    _points(panels[0], steps, [step.p95 for step in steps], named=True)
+    _points(panels[1], steps, [_worst(step) for step in steps])
+    _points(panels[2], steps, [step.concurrency for step in steps])
+    if limit_s is not None:
+        panels[0].limit(limit_s)
+    panels[1].limit(1.0)
+    if result.low is not None and result.high is not None:
+        for panel in panels:
+            panel.band(result.low, result.high)
+    svg = draw(panels, "arrival rate")
     for name, colour in COLOURS.items():
         svg = svg.replace(f"var({name})", colour)
     return svg
@@ -89,8 +86,10 @@ def _worst(step: Step) -> float | None:
     return max((share.share / share.limit for share in step.shares), default=None)
 
 
-def _points(axes: Axes, steps: list[Step], values: list[float | None]) -> None:
-    for outcome, (marker, colour) in MARKS.items():
+def _points(
+    panel: Panel, steps: list[Step], values: list[float | None], *, named: bool = False
+) -> None:
+    for outcome, (shape, colour) in MARKS.items():
         known = [
             (step.rate, value)
             for step, value in zip(steps, values, strict=True)
@@ -98,4 +97,4 @@ def _points(axes: Axes, steps: list[Step], values: list[float | None]) -> None:
         ]
         if known:
             x, y = zip(*known, strict=True)
-            axes.plot(x, y, marker, color=colour, markersize=5, linestyle="none", label=outcome)
+            panel.dots(x, y, colour, outcome if named else "", shape)

@@ -47,7 +47,7 @@ def write_gameday(day: GameDay, runs: Path, directory: Path) -> None:
 
 
 def _write_pages(day: GameDay, runs: Path, directory: Path) -> None:
-    from harness.report.gameday_html import render_html  # noqa: PLC0415 - matplotlib is slow
+    from harness.report.gameday_html import render_html  # noqa: PLC0415 - Jinja is for pages only
 
     found = summary(day)
     write_atomic(directory / "junit.xml", render_junit(found))

@@ -16,7 +16,7 @@ from harness.record.run import RunRecord
 from harness.report import gameday as words
 from harness.report.experiment import HEADER, check_row, milestone_rows
 from harness.report.experiment_charts import timeline_chart
-from harness.report.html import began_text, own_ids, render_page
+from harness.report.html import began_text, render_page
 from harness.report.platform_events import PlatformEvents, platform_events
 from harness.report.service_metrics import ServiceMetrics, service_metrics
 from harness.report.summary import Table
@@ -48,11 +48,11 @@ def render_html(day: GameDay, runs: Path) -> str:
         template="gameday.html",
         header=words.HEADER,
         rows=[(entry, words.cells(entry)) for entry in day.entries],
-        parts=[_part(entry, runs, number) for number, entry in enumerate(day.entries)],
+        parts=[_part(entry, runs) for entry in day.entries],
     )
 
 
-def _part(entry: Entry, runs: Path, number: int) -> Part:
+def _part(entry: Entry, runs: Path) -> Part:
     """Everything of one experiment, read back from its record."""
     if not entry.runs:
         return Part(entry, "", "", _checks(()), [], [], None)
@@ -64,7 +64,6 @@ def _part(entry: Entry, runs: Path, number: int) -> Part:
         plan = read_object(record.directory / "plan.json")["experiment"]
     except (HarnessError, KeyError):
         return Part(entry, "", "", _checks(()), [], [], None)
-    svg = timeline_chart(record, verdict)
     found = (*verdict.checks, *(each for each in entry.against if each not in verdict.checks))
     return Part(
         entry,
@@ -73,7 +72,7 @@ def _part(entry: Entry, runs: Path, number: int) -> Part:
         _checks(found),
         milestone_rows(verdict.milestones) if verdict.milestones else [],
         _writes(verdict),
-        None if svg is None else own_ids(svg, f"g{number}-"),
+        timeline_chart(record, verdict),
         platform_events(record),
         service_metrics(record),
     )

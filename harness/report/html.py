@@ -25,17 +25,11 @@ _MARKS = {
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A drawing under its heading. The SVG is ours: matplotlib escapes what others named."""
+    """A drawing under its heading."""
 
     heading: str
     caption: str
-    svg: str
-
-
-def own_ids(svg: str, prefix: str) -> Markup:
-    """Identifiers that do not clash with those of the other charts on the page."""
-    svg = svg.replace('id="', f'id="{prefix}').replace("url(#", f"url(#{prefix}")
-    return Markup(svg.replace('href="#', f'href="#{prefix}'))  # noqa: S704 - see Chart
+    svg: Markup
 
 
 def _cell_class(table: Table, column: int, text: str) -> str:
@@ -55,7 +49,7 @@ _PAGES = jinja2.Environment(
     lstrip_blocks=True,
     finalize=lambda value: clean(value) if type(value) is str else value,  # markup is our own
 )
-_PAGES.globals |= {"cell_class": _cell_class, "own_ids": own_ids, "total": figures.ALL}
+_PAGES.globals |= {"cell_class": _cell_class, "total": figures.ALL}
 
 
 def render_page(

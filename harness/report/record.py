@@ -21,7 +21,7 @@ def print_record(record: RunRecord, verdict: RecordVerdict, stream: TextIO) -> N
     if isinstance(verdict, ExperimentVerdict):
         print_summary(experiment.summary(verdict), stream, [("record", str(record.directory))])
     elif isinstance(verdict, ScalingVerdict):
-        from harness.report.scaling import print_scaling  # noqa: PLC0415 - matplotlib is slow
+        from harness.report.scaling import print_scaling  # noqa: PLC0415 - Jinja is for pages only
 
         print_scaling(record, verdict, stream)
     else:

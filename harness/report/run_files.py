@@ -26,7 +26,7 @@ def write_pages(record: RunRecord, verdict: Verdict, directory: Path) -> None:
 
     Raises RecordError when the disk does not take them.
     """
-    from harness.report.run_html import render_html  # noqa: PLC0415 - matplotlib takes half a second
+    from harness.report.run_html import render_html  # noqa: PLC0415 - Jinja is for pages only
 
     found = summary(record, verdict)
     write_atomic(directory / "junit.xml", render_junit(found))

@@ -5,29 +5,17 @@ from __future__ import annotations
 from typing import TextIO
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter
+from markupsafe import Markup
 
 from harness.judge.model import Judged
 from harness.judge.scaling import ScalingCheck, ScalingTrace, ScalingVerdict, trace
 from harness.record.distribution import Floats
 from harness.record.run import RunRecord
 from harness.report import figures
-from harness.report.charts import (
-    BAD,
-    LINE,
-    MUTED,
-    ONE,
-    SHADE,
-    THREE,
-    TWO,
-    _legend,
-    _objective_lines,
-    drawing,
-    latency_axis,
-)
+from harness.report.charts import BELOW, latency_limits, seconds_axis
 from harness.report.html import Chart, render_page, validity_table
 from harness.report.summary import Summary, Table, word_of
+from harness.report.svg import LINE, MUTED, ONE, THREE, TWO, Panel, draw, latency, linear
 from harness.report.terminal import print_summary
 from harness.storage import write_atomic
 from harness.units import format_duration, format_rate
@@ -123,39 +111,25 @@ def write_page(
     write_atomic(record.directory / "scaling.html", page)
 
 
-def chart(record: RunRecord, seen: ScalingTrace) -> str:
+def chart(record: RunRecord, seen: ScalingTrace) -> Markup:
     """Load, latency, replicas and the autoscaler's metric over one time axis, as SVG."""
-    with drawing(7.6) as (drawn, render):
-        panels = drawn.subplots(4, 1, sharex=True, height_ratios=(2, 2, 2, 1.4))
-        times: Floats = np.add(np.arange(record.seconds), 0.5, dtype=np.float64)
-        load, latency, replicas, metric = panels
-        load.plot(times, seen.rate, color=MUTED, label="scheduled")
-        completed = record.series("done").completed
-        load.plot(times, completed, color=ONE, label="completed")
-        load.set_ylabel("requests/s")
-        latency.plot(times, seen.p95, color=ONE, label="p95")
-        latency_axis(latency)
-        _objective_lines(latency, record, mark=False)
-        _steps(replicas, times, seen.desired, MUTED, "wanted by the autoscaler")
-        _steps(replicas, times, seen.ready, ONE, "ready")
-        if seen.needed is not None:
-            _steps(replicas, times, seen.needed, THREE, "needed")
-        replicas.set_ylabel("replicas")
-        _steps(metric, times, seen.pressure, TWO, "metric of its target")
-        metric.axhline(1.0, color=BAD, linewidth=1, linestyle=(0, (4, 3)))
-        metric.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:.0%}"))
-        metric.set_xlabel("seconds from the start")
-        for axes in panels:
-            axes.axvspan(seen.rise, seen.fall, color=SHADE, linewidth=0, zorder=0)
-            axes.set_xlim(0, max(record.seconds, 1))
-            if axes is not latency:
-                axes.set_ylim(bottom=0)
-            _legend(axes)
-        for event in record.events_of("worker_lost"):
-            load.axvline(event["from_second"], color=LINE)
-        text: str = render()
-        return text
-
-
-def _steps(axes: Axes, times: Floats, series: Floats, colour: str, label: str) -> None:
-    axes.plot(times, series, color=colour, label=label, drawstyle="steps-mid")
+    x = seconds_axis(record.seconds)
+    times: Floats = np.add(np.arange(record.seconds), 0.5, dtype=np.float64)
+    load, served = Panel(x, 100, "requests/s"), Panel(x, 100, "latency", latency)
+    replicas = Panel(x, 100, "replicas", linear(integers=True))
+    metric = Panel(x, 70, y=linear("{:.0%}".format))
+    load.line(times, seen.rate, MUTED, "scheduled")
+    load.line(times, record.series("done").completed, ONE, "completed")
+    served.line(times, seen.p95, ONE, "p95")
+    latency_limits(served, record)
+    replicas.line(times, seen.desired, MUTED, "wanted by the autoscaler", held="around")
+    replicas.line(times, seen.ready, ONE, "ready", held="around")
+    if seen.needed is not None:
+        replicas.line(times, seen.needed, THREE, "needed", held="around")
+    metric.line(times, seen.pressure, TWO, "metric of its target", held="around")
+    metric.limit(1.0)
+    for panel in (load, served, replicas, metric):
+        panel.band(seen.rise, seen.fall)
+    for event in record.events_of("worker_lost"):
+        load.band(event["from_second"], event["from_second"], LINE)
+    return draw([load, served, replicas, metric], BELOW)

@@ -277,7 +277,6 @@ def test_the_steps_are_in_the_json_and_the_picture(tmp_path: Path) -> None:
     assert {"rate", "outcome", "shares", "p95", "concurrency"} <= stored["steps"][0].keys()
     chart = capacity_chart(found, 0.1)
     assert "var(--" not in chart
-    assert "mathdefault" not in chart
     write_plot(found, 0.1, tmp_path / "capacity.html")
     assert "<svg" in (tmp_path / "capacity.html").read_text()
     with pytest.raises(UsageError, match=r"svg or \.html"):

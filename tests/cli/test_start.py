@@ -29,6 +29,10 @@ def imported(code: str) -> set[str]:
         ("import harness.catalog, harness.platform.model", set[str]()),
         ("from harness.cli import run; run(['services'])", {"pydantic", "yaml"}),
         (
+            "import harness.run, harness.report.run_html",
+            {"numpy", "pydantic", "rich", "scipy"},
+        ),
+        (
             f"from harness.traffic.__main__ import main; main(['describe', {MEMORAI!r}])",
             {"numpy"},  # the engine checks the plan
         ),
