@@ -140,6 +140,9 @@ class Session:
     early: Callable[[LoadPlan, Sequence[Objective]], EarlyEnd] = EarlyEnd
     """What decides that a run ends before its plan."""
 
+    halted: Callable[[], str | None] = lambda: None
+    """Who has asked that an experiment end (`harness halt`); None: nobody."""
+
     def profile(self, rate: float | None = None, duration_s: float | None = None) -> LoadProfile:
         """The profile asked for, with this run's own rate and hold where given."""
         return make_profile(self.options, rate, duration_s)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import signal
+import threading
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -19,11 +22,15 @@ from harness.catalog.model import Service
 from harness.chaos.confirmed import Confirmed, Injections
 from harness.chaos.ledger import Ledger
 from harness.chaos.processes import VARIABLE
+from harness.chaos.running import Asked, registered
 from harness.chaos.undo import undo_all
 from harness.errors import ExperimentError
 from harness.platform import attach
 from harness.platform.model import Platform
 from harness.storage import read_object, write_atomic
+
+POLL_S = 0.2
+"""How often plain `chaos run` looks whether it should end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +80,13 @@ def current() -> Context:
     return _explored()
 
 
+def _end_when(asked: Asked) -> None:
+    """SIGTERM, once, as soon as somebody asks for the end."""
+    while asked() is None:
+        time.sleep(POLL_S)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 @cache
 def injections() -> Injections | None:
     """What this process may still inject; None: anything."""
@@ -84,7 +98,7 @@ def _explored() -> Context:
     """Plain `chaos run`: the one lab that `harness lab up` started, with a ledger of its own.
 
     By default Chaos Toolkit leaves out its rollbacks after Ctrl-C; what the ledger still holds
-    is undone when this process ends.
+    is undone when this process ends, as `harness halt` asks it to.
     """
     from harness.platform.lab import runtime  # noqa: PLC0415 - only here is it the lab
     from harness.platform.lab.platform import Lab  # noqa: PLC0415
@@ -102,4 +116,6 @@ def _explored() -> Context:
     atexit.register(stack.close)
     ledger = stack.enter_context(Ledger.open())
     stack.callback(undo_all, lab, ledger)
+    asked = stack.enter_context(registered("chaos run"))
+    threading.Thread(target=_end_when, args=(asked,), daemon=True).start()
     return Context(lab.handle(), name, str(ledger.directory), service.health_path)

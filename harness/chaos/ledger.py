@@ -25,10 +25,15 @@ SCHEMA = 1
 _REMEDY = "run `harness reap`, then remove the file by hand"
 
 
-def ledger_directory() -> Path:
-    """Where this user's ledgers are, whatever directory a run was started from."""
+def state_directory() -> Path:
+    """What is kept of this user's runs, whatever directory they were started from."""
     base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(base) / "codai-harness" / "ledger"
+    return Path(base) / "codai-harness"
+
+
+def ledger_directory() -> Path:
+    """Where this user's ledgers are."""
+    return state_directory() / "ledger"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,14 +131,18 @@ class Ledger:
         return self.directory / f"{fault_id}.json"
 
 
+def all_ledgers() -> tuple[Ledger, ...]:
+    """Those of every run, alive or gone."""
+    return tuple(Ledger(path) for path in sorted(ledger_directory().glob("*")) if path.is_dir())
+
+
 def orphans() -> tuple[Ledger, ...]:
     """The ledgers of runs that are gone; empty ones are removed on the way."""
     found = []
-    for directory in sorted(ledger_directory().glob("*")):
-        ledger = Ledger(directory)
-        if directory.is_dir() and ledger.orphaned:
+    for ledger in all_ledgers():
+        if ledger.orphaned:
             ledger.close()
-            if directory.is_dir():
+            if ledger.directory.is_dir():
                 found.append(ledger)
     return tuple(found)
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import secrets
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from harness.chaos.model import Experiment
+from harness.chaos.running import registered
 from harness.chaos.subprocesses import END_S, Child, Inbox, Message
 from harness.errors import Interrupted
 from harness.judge.experiment.execution import activities, judge_steady_state
@@ -49,17 +51,20 @@ def run_plain(
 ) -> tuple[PlainVerdict, Path]:
     """Run the file under Chaos Toolkit without load; returns the verdict and its directory.
 
-    Raises Interrupted after Ctrl-C, when its rollbacks have run.
+    Raises Interrupted after Ctrl-C, when its rollbacks have run. What was halted is inconclusive.
     """
     stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
     directory = results / DIRECTORY / f"{stamp}-{experiment.name}"
     make_directory(directory)
-    events, log = _carried_out(experiment, directory, hear)
+    events, log, halted = _carried_out(experiment, directory, hear)
     path = directory / "journal.json"
     journal = read_object(path) if path.is_file() else {}
     if not journal:
         write_atomic(directory / "chaos.log", log)
     verdict = judge_journal(experiment.name, journal, events, log)
+    if halted is not None:
+        reason = f"The experiment was halted by {halted}; its rollbacks have run."
+        verdict = replace(verdict, outcome="inconclusive", reasons=(reason,))
     text = json.dumps(verdict.as_dict(), indent=1, default=str)
     write_atomic(directory / "verdict.json", text + "\n")
     return verdict, directory
@@ -96,8 +101,8 @@ def judge_journal(
 
 def _carried_out(
     experiment: Experiment, directory: Path, hear: Callable[[Message], None]
-) -> tuple[list[Message], str]:
-    """Every event of the process that ran it, and its log without secrets."""
+) -> tuple[list[Message], str, str | None]:
+    """Every event of the process that ran it, its log without secrets, and who halted it."""
     inbox: Inbox = Inbox()
     events: list[Message] = []
     with tempfile.TemporaryDirectory(prefix="harness-chaos-") as scratch:
@@ -113,12 +118,16 @@ def _carried_out(
             log=log,
             grace_s=END_S,
         )
-        interrupted = False
-        with child:
+        interrupted, halted = False, None
+        with registered(f"experiment {experiment.name}") as asked, child:
             child.go()
             while True:
+                if halted is None and (halted := asked()) is not None:
+                    child.close()
                 try:
-                    message = inbox.get()
+                    message = inbox.get(timeout=POLL_S)
+                except queue.Empty:
+                    continue
                 except KeyboardInterrupt:
                     interrupted = True
                     child.close()
@@ -130,4 +139,4 @@ def _carried_out(
         text = str(redact(log.read_text(encoding="utf-8", errors="replace")))
     if interrupted:
         raise Interrupted(f"its rollbacks have run; the journal is in {directory}")
-    return events, text
+    return events, text, halted

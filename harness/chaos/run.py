@@ -70,6 +70,7 @@ class _State:
     told_to_go: bool = False
     audited: bool = False
     aborted: str | None = None
+    halted: str | None = None
     interrupts: int = 0
     problem: str | None = None
     writes: dict[str, float] = field(default_factory=dict)
@@ -95,7 +96,7 @@ class ExperimentRun:
         """Carry the experiment out.
 
         Raises ExperimentError when the plan is refused, Interrupted after Ctrl-C when everything
-        is healed and the partial record is complete.
+        is healed and the partial record is complete. What was halted (`harness halt`) has a record.
         """
         plan = plan or plan_experiment(self.experiment, self.session.service, self.session.platform)
         check(plan)
@@ -121,7 +122,7 @@ class ExperimentRun:
             finally:
                 with uninterrupted():
                     self._heal_rest()
-            if not state.interrupts:
+            if not state.interrupts and state.halted is None:
                 self._audit("after", tuple(state.writes), SETTLE_S)
             self._tell_stages()
             self._finish()
@@ -171,6 +172,10 @@ class ExperimentRun:
             self._hear_load(message)
         self._drain()
         state, now = self._state, self._now()
+        if state.halted is None and (who := self.session.halted()) is not None:
+            state.halted = who
+            load.stop()
+            self._abort(chaos, f"halted by {who}", "halt")
         if now is None or state.aborted:
             return
         if not state.told_to_go and now >= self._begin - STEADY_LEAD_S:
@@ -188,10 +193,10 @@ class ExperimentRun:
         if broken is not None:
             self._abort(chaos, broken)
 
-    def _abort(self, chaos: Child, reason: str) -> None:
+    def _abort(self, chaos: Child, reason: str, what: str = "abort") -> None:
         """Heal now, by the child's rollbacks and, apart from them, by ourselves."""
         self._state.aborted = reason
-        self._event({"type": "chaos", "what": "abort", "detail": reason})
+        self._tell("chaos", what=what, detail=reason)
         chaos.close()
         undo_all(self.session.platform, self._ledger, self._tell, intents=False)
 
@@ -318,10 +323,7 @@ class ExperimentRun:
     def _canary(self, plan: ExperimentPlan, target: Target, across: tuple[Endpoint, ...]) -> Child:
         platform, service = self.session.platform, self.session.service
         entry_points = (*self._entry_points, *across, *victims(plan, platform, service))
-        audit = self.session.traffic.audit
-        canary = CanaryPlan(entry_points, service.health_path)
-        if audit is not None and audit.canary is not None:
-            canary = CanaryPlan(entry_points, audit.canary, audit.expected)
+        canary = CanaryPlan(entry_points, *self._asked_for)
         file = self._scratch / "canary.json"
         write_atomic(file, json.dumps(asdict(canary)))
         return Child(
@@ -334,18 +336,21 @@ class ExperimentRun:
         )
 
     def _context(self, plan: ExperimentPlan) -> Context:
-        audit = self.session.traffic.audit
-        path, expected = self.session.service.health_path, None
-        if audit is not None and audit.canary is not None:
-            path, expected = audit.canary, audit.expected
         return Context(
             self.session.platform.handle(),
             self.session.service.name,
             str(self._ledger.directory),
-            path,
-            expected,
+            *self._asked_for,
             confirmed_of(self.experiment, plan),
         )
+
+    @property
+    def _asked_for(self) -> tuple[str, str | None]:
+        """The path that probes ask for, and what must stand in the answer."""
+        audit = self.session.traffic.audit
+        if audit is None or audit.canary is None:
+            return self.session.service.health_path, None
+        return audit.canary, audit.expected
 
     @property
     def _entry_points(self) -> tuple[Endpoint, ...]:
@@ -432,7 +437,7 @@ class ExperimentRun:
     def _finish(self) -> None:
         state = self._state
         self._writer.event("chaos", what="end", detail=state.aborted)
-        if state.interrupts:
+        if state.interrupts or state.halted is not None:
             self._writer.finish("interrupted")
         elif state.problem is not None:
             self._writer.finish("failed", problem=state.problem)

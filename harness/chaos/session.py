@@ -10,6 +10,7 @@ from typing import Any
 from harness.chaos.method import all_activities
 from harness.chaos.model import Experiment
 from harness.chaos.plan import SLACK_S, WARMUP_S
+from harness.chaos.running import registered
 from harness.chaos.undo import reap
 from harness.errors import ExperimentError
 from harness.load.plan import LoadPlan
@@ -53,7 +54,11 @@ def experiment_session(
     something is left that could not be undone.
     """
     check_prometheus(experiment, options)
-    with session_for(experiment, options, say) as ready, ready.platform.exclusive():
+    with (
+        registered(f"experiment {experiment.name}") as asked,
+        session_for(experiment, options, say) as ready,
+        ready.platform.exclusive(),
+    ):
         found = reap((ready.platform,))
         for done in found.undone:
             say(f"undone: {done.heal.kind} of a run that was killed")
@@ -61,7 +66,7 @@ def experiment_session(
             problems = [each.problem for each in found.undone if each.problem]
             what = [*problems, *found.leftovers, *found.unreadable][0]
             raise ExperimentError(f"a fault of an earlier run remains: {what}", "harness reap")
-        yield ready
+        yield replace(ready, halted=lambda: asked() or ready.platform.halted())
 
 
 def check_prometheus(experiment: Experiment, options: RunOptions) -> None:

@@ -31,6 +31,7 @@ COMMANDS = {
     "history": "harness.cli.history:command",
     "experiment": "harness.cli.experiment:group",
     "fault": "harness.cli.fault:group",
+    "halt": "harness.cli.halt:command",
     "reap": "harness.cli.reap:command",
     "capacity": "harness.cli.capacity:command",
     "runs": "harness.cli.runs:runs",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +14,7 @@ from harness.cli.output import print_json
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
+    from harness.chaos.undo import Reaped
     from harness.platform import Platform
 
 
@@ -44,27 +46,44 @@ def command(
     from harness.chaos.undo import reap
 
     named = tuple(dict.fromkeys(platforms or ("lab",)))
-    if "kubernetes" not in named and any((namespace, context, kubeconfig)):
-        raise UsageError(
-            "--namespace, --context and --kubeconfig are for a cluster", "add --platform kubernetes"
-        )
-    found_at = [_platform(name, namespace, context, kubeconfig) for name in named]
+    refuse_cluster(named, namespace, context, kubeconfig)
+    found_at = [platform_of(name, namespace, context, kubeconfig) for name in named]
     with ExitStack() as held:
         for platform in found_at:
             held.enter_context(platform.exclusive())
         found = reap(found_at)
     if as_json:
-        body = {
-            "clean": found.clean,
-            "undone": [
-                {"fault_id": e.heal.fault_id, "kind": e.heal.kind, "problem": e.problem}
-                for e in found.undone
-            ],
-            "leftovers": list(found.leftovers),
-            "unreadable": list(found.unreadable),
-        }
-        print_json(body)
-        return 0 if found.clean else 1
+        print_json(as_document(found))
+    else:
+        print_reaped(found)
+    return 0 if found.clean else 1
+
+
+def refuse_cluster(
+    named: Sequence[str], namespace: str | None, context: str | None, kubeconfig: Path | None
+) -> None:
+    """Raise UsageError where a cluster is described and not named."""
+    if "kubernetes" not in named and any((namespace, context, kubeconfig)):
+        raise UsageError(
+            "--namespace, --context and --kubeconfig are for a cluster", "add --platform kubernetes"
+        )
+
+
+def as_document(found: Reaped) -> dict[str, Any]:
+    """What `--json` prints of what was undone and of what remains."""
+    return {
+        "clean": found.clean,
+        "undone": [
+            {"fault_id": e.heal.fault_id, "kind": e.heal.kind, "problem": e.problem}
+            for e in found.undone
+        ],
+        "leftovers": list(found.leftovers),
+        "unreadable": list(found.unreadable),
+    }
+
+
+def print_reaped(found: Reaped) -> None:
+    """A line for each fault that was undone, and for whatever remains."""
     for each in found.undone:
         word = "undone" if each.problem is None else f"NOT undone: {each.problem}"
         click.echo(f"{each.heal.fault_id}: {word}")
@@ -74,12 +93,12 @@ def command(
         click.echo(f"remains: {left}")
     if found.clean:
         click.echo("nothing of any fault remains")
-    return 0 if found.clean else 1
 
 
-def _platform(
+def platform_of(
     name: str, namespace: str | None, context: str | None, kubeconfig: Path | None
 ) -> Platform:
+    """The platform where faults are looked for; raises UsageError where too little is named."""
     from harness.platform import make_platform
 
     if name != "kubernetes":

@@ -21,6 +21,7 @@ from harness.chaos.experiment import experiment_names, load_experiment
 from harness.chaos.model import Experiment, Needs
 from harness.chaos.plan import plan_experiment
 from harness.chaos.run import ExperimentRun
+from harness.chaos.running import registered
 from harness.chaos.session import experiment_session
 from harness.errors import HarnessError, Interrupted, UsageError
 from harness.gameday.model import DIRECTORY, Entry, GameDay, GameDayOptions, entry_of, with_previous
@@ -29,7 +30,7 @@ from harness.judge.experiment import ExperimentVerdict, judge_experiment, write_
 from harness.judge.faulted import FaultedStore, compare, faulted_run
 from harness.record import RunRecord
 from harness.run import RunOptions, Say, Session
-from harness.units import NANOSECONDS
+from harness.units import NANOSECONDS, counted
 
 Message = dict[str, Any]
 
@@ -58,12 +59,13 @@ def run_gameday(options: GameDayOptions, listener: Listener | None = None) -> tu
     experiments = chosen(options, root)
     day = _Day(options, root, experiments, listener or Listener())
     try:
-        for group in grouped(experiments, options.run.platform):
-            day.run(group)
-            if day.stopped is not None:
-                break
+        with registered(f"game day of {counted(len(experiments), 'experiment')}"):
+            for group in grouped(experiments, options.run.platform):
+                day.run(group)
+                if day.stopped is not None:
+                    break
     except (Interrupted, KeyboardInterrupt) as stop:
-        day.stopped = "it was interrupted; everything is healed"
+        day.stopped = f"it was {day.halted or 'interrupted'}; everything is healed"
         _, directory = day.report()
         raise Interrupted(f"{stop}; {directory}" if str(stop) else str(directory)) from None
     return day.report()
@@ -86,6 +88,7 @@ class _Day:
         self._began, self._clock = time.time_ns(), time.monotonic()
         self._entries: list[Entry] = []
         self.stopped: str | None = None
+        self.halted: str | None = None
 
     def run(self, group: Sequence[Experiment]) -> None:
         """All experiments of one deployment, until one leaves it unfit."""
@@ -97,6 +100,9 @@ class _Day:
                 entry = _one(ready, experiment, self._options, self._listener)
                 self._entries.append(entry)
                 self._listener.end(entry)
+                if (who := ready.halted()) is not None:
+                    self.halted = f"halted by {who}"
+                    raise Interrupted(self.halted)
                 self.stopped = _unfit(ready, experiment, entry, self._listener)
                 if self.stopped is not None:
                     return
@@ -216,7 +222,7 @@ def _repeated(
     try:
         for _ in range(options.repeat):
             found.append(_measured(ready, experiment, options, listener))
-            if not found[-1][1].healed:
+            if not found[-1][1].healed or ready.halted() is not None:
                 break
     except BaseException:  # an interruption too: what was measured until then is judged
         for record, verdict in found:

@@ -164,6 +164,17 @@ class Platform(Protocol):
         """
         return nullcontext()
 
+    def halted(self) -> str | None:
+        """Who has asked, on whatever machine, that the run which holds this (`exclusive`) end."""
+        return None
+
+    def halt(self, who: str) -> AbstractContextManager[str | None]:
+        """As `exclusive`, but a run that holds it is asked to end and waited for; gives its name.
+
+        None: there was none, or the platform knows of none.
+        """
+        return nullcontext()
+
     def target(self, service: Service, through: Through, region: str | None) -> Target:
         """The addresses to load."""
         ...

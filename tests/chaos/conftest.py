@@ -62,6 +62,12 @@ class Remembering:
     def exclusive(self) -> AbstractContextManager[None]:
         return nullcontext()
 
+    def halted(self) -> str | None:
+        return None
+
+    def halt(self, who: str) -> AbstractContextManager[str | None]:
+        return nullcontext()
+
     def target(self, service: Service, through: Through, region: str | None) -> Target:
         return Target(service.name, ("http://127.0.0.1:1",), through, "nowhere")
 

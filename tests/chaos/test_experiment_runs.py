@@ -196,16 +196,32 @@ def test_an_experiment_leaves_a_complete_record(place: Place) -> None:
     nothing_remains(place)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda each: each.name)
-def test_an_interrupt_heals(place: Place, number: signal.Signals) -> None:
-    """Ctrl-C as SIGTERM: exit code 130, the fault is undone and proven so, the record says so."""
+def test_an_interrupt_heals(place: Place) -> None:
+    """Exit code 130, the fault is undone and proven so, the record says so."""
     process = place.experiment("fail-region", "--set", "hold_s=30")
     place.until_injected()
-    process.send_signal(number)
+    process.send_signal(signal.SIGINT)
     assert process.wait(60) == 130, place.output
     assert "everything is healed" in place.output
     assert "chaos healed" in kinds(place.events())
     assert json.loads((place.record() / "run.json").read_text())["state"] == "interrupted"
+    nothing_remains(place)
+
+
+def test_halt_ends_an_experiment_and_its_verdict_says_by_whom(place: Place) -> None:
+    """From another process: the fault is undone, the load ends, the record is judged."""
+    process = place.experiment("fail-region", "--set", "hold_s=30")
+    place.until_injected()
+    done = place.harness("halt", "--json")
+    found = json.loads(done.stdout)
+    assert done.returncode == 0, found
+    assert [each["kind"] for each in found["undone"]] == ["fail-region"]
+    assert [each["what"] for each in found["stopped"]] == ["experiment fail-region"]
+    assert process.wait(1) == 3, place.output
+    verdict = json.loads((place.record() / "experiment.json").read_text())
+    assert verdict["outcome"] == "inconclusive"
+    assert verdict["reasons"][0].startswith("The experiment was halted by ")
+    assert "chaos halt" in kinds(place.events())
     nothing_remains(place)
 
 
@@ -279,6 +295,17 @@ def test_plain_chaos_toolkit_validates_and_runs_an_experiment(lab: Place) -> Non
     assert [each["status"] for each in journal["run"]] == ["succeeded", "succeeded"]
     assert lab.faults == []
     assert json.loads(lab.harness("reap", "--json").stdout)["clean"]
+
+
+def test_halt_ends_a_plain_run(lab: Place) -> None:
+    """Chaos Toolkit's own command undoes its fault and ends as after SIGTERM."""
+    process = chaos(lab, "run", str(ROOT / "experiments" / "fail-region.yaml"))
+    lab.until_injected()
+    found = json.loads(lab.harness("halt", "--json").stdout)
+    assert [each["what"] for each in found["stopped"]] == ["chaos run"]
+    assert [each["kind"] for each in found["undone"]] == ["fail-region"]
+    assert found["clean"]
+    process.wait(10)
 
 
 def test_an_interrupted_plain_run_undoes_its_fault(lab: Place) -> None:

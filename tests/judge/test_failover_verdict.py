@@ -134,6 +134,19 @@ def test_an_aborted_experiment_fails_with_the_guard_s_reason(tmp_path: Path) -> 
     assert "91 % failed" in verdict.reasons[0]
 
 
+def test_a_halted_experiment_is_inconclusive_and_names_who_halted_it(tmp_path: Path) -> None:
+    """Whatever was measured until then; only what was not undone is a failure."""
+    halt = {"type": "chaos", "t": 30.0, "what": "halt", "detail": "halted by ann at desk"}
+    verdict = judged(tmp_path, extra=(halt,), outage=(INJECT, END), made={"cpu": 1.0})
+    assert (verdict.outcome, verdict.reasons) == (
+        "inconclusive",
+        ("The experiment was halted by ann at desk; everything was undone.",),
+    )
+    unhealed = judged(tmp_path, extra=(halt,), healed=False, problem="f1 was not healed")
+    assert unhealed.outcome == "fail"
+    assert unhealed.reasons[-1] == "The experiment was halted by ann at desk."
+
+
 def test_an_injection_that_was_refused_is_inconclusive(tmp_path: Path) -> None:
     refused = {"type": "chaos", "t": 20.0, "what": "inject_failed", "detail": "no such region"}
     verdict = judged(tmp_path, extra=(refused,))

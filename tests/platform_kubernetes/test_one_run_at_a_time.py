@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from harness.chaos.experiment import load_experiment
 from harness.chaos.session import experiment_session
 from harness.errors import PlatformError
 from harness.platform import attach
+from harness.platform.kubernetes import namespace_lock
 from harness.platform.kubernetes.platform import Kubernetes
 from harness.run import RunOptions
 from tests.platform_kubernetes.fake import LEASE, NAMESPACE, FakeApi
@@ -29,6 +32,12 @@ with attach(json.loads(sys.argv[1])).exclusive():
 """
 
 
+def wait_for(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not holds() and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
 def test_the_second_run_is_refused_in_one_line_that_names_the_first(
     platform: Kubernetes, api: FakeApi
 ) -> None:
@@ -38,7 +47,7 @@ def test_the_second_run_is_refused_in_one_line_that_names_the_first(
             pass
     line = str(refused.value)
     assert line.startswith(f"namespace {NAMESPACE}: {holder} has been breaking things here for ")
-    assert line.endswith("wait until it ends, or end it there")
+    assert line.endswith("wait until it ends, or end it: harness halt")
     assert "\n" not in line
 
 
@@ -86,6 +95,40 @@ def test_a_run_whose_namespace_was_taken_stops_and_leaves_it_to_the_other(
         time.sleep(0.6)
         assert lost == [True]
     assert api.get(LEASE)["spec"]["holderIdentity"] == "elsewhere:1:a"
+
+
+def test_a_holder_that_is_asked_to_end_is_waited_for(platform: Kubernetes, api: FakeApi) -> None:
+    """And hears who asks, from another machine's command."""
+    ended: list[str | None] = []
+
+    def run() -> None:
+        with platform.exclusive():
+            wait_for(lambda: platform.halted() is not None)
+            ended.append(platform.halted())
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    wait_for(lambda: LEASE in api.objects)
+    holder = api.get(LEASE)["spec"]["holderIdentity"]
+    with attach(platform.handle()).halt("ann at desk") as found:
+        assert (found, ended) == (holder, ["ann at desk"])
+        assert api.get(LEASE)["spec"]["holderIdentity"] != holder
+    thread.join()
+    assert LEASE not in api.objects
+    with platform.halt("ann at desk") as found:
+        assert found is None
+
+
+def test_a_holder_that_does_not_end_loses_the_namespace(
+    platform: Kubernetes, api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one of an older version, which knows of no request."""
+    lost: list[bool] = []
+    monkeypatch.setattr("_thread.interrupt_main", lambda: lost.append(True))
+    monkeypatch.setattr(namespace_lock, "EVICT_S", 0.5)
+    with platform.exclusive(), attach(platform.handle()).halt("ann at desk"):
+        time.sleep(0.6)
+        assert lost == [True]
 
 
 def test_an_experiment_holds_the_namespace_from_its_reaping_on(

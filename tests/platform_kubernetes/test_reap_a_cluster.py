@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from harness.cli import run
 from harness.platform.kubernetes.lease import Leases
 from harness.platform.kubernetes.platform import Kubernetes
 from harness.platform.model import Fault, Heal
-from tests.platform_kubernetes.fake import DEPLOYMENT, NAMESPACE, NODE, FakeApi
+from tests.platform_kubernetes.fake import DEPLOYMENT, LEASE, NAMESPACE, NODE, FakeApi
 from tests.platform_kubernetes.kubelet import doomed
+from tests.platform_kubernetes.test_one_run_at_a_time import wait_for
 
 CHANGES = (
     Fault("scale", {"replicas": 5}),
@@ -37,11 +39,11 @@ def left(
 
 
 def reaped(
-    config: Path, capsys: pytest.CaptureFixture[str], *words: str
+    config: Path, capsys: pytest.CaptureFixture[str], *words: str, command: str = "reap"
 ) -> tuple[int, dict[str, Any]]:
     """Its exit code and what it found."""
     where = ("--platform", "kubernetes", "--namespace", NAMESPACE, "--kubeconfig", str(config))
-    code = run(["reap", *where, "--json", *words])
+    code = run([command, *where, "--json", *words])
     out = capsys.readouterr().out
     return code, json.loads(out) if out else {}
 
@@ -97,6 +99,33 @@ def test_a_run_that_lives_keeps_its_faults(
         lines = capsys.readouterr().err.strip().splitlines()
     assert "has been breaking things here" in lines[-1]
     assert changed(api) == [5, "bad:2", True]
+
+
+def test_halt_ends_the_run_that_lives_and_undoes_its_faults(
+    left: list[Heal],
+    platform: Kubernetes,
+    api: FakeApi,
+    config: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Asked again, it finds nothing to end."""
+
+    def living() -> None:
+        with platform.exclusive():
+            wait_for(lambda: platform.halted() is not None)
+            platform.heal(left[0])
+
+    thread = threading.Thread(target=living)
+    thread.start()
+    wait_for(lambda: LEASE in api.objects)
+    code, found = reaped(config, capsys, command="halt")
+    thread.join()
+    assert code == 0, found
+    assert {each["fault_id"] for each in found["undone"]} == {heal.fault_id for heal in left}
+    assert found["undone"][0]["fault_id"] == left[0].fault_id
+    assert [each["killed"] for each in found["stopped"]] == [False]
+    assert changed(api) == [2, "good:1", None]
+    assert reaped(config, capsys, command="halt") == (0, {**found, "undone": [], "stopped": []})
 
 
 def test_another_namespaces_cordon_is_not_ours(

@@ -77,6 +77,8 @@ def write_experiment(verdict: ExperimentVerdict, directory: Path) -> None:
 
 def _prevented(record: RunRecord) -> str | None:
     """Why there is nothing to judge."""
+    if (halted := _halted(record)) is not None:
+        return f"The experiment was {halted}{'; everything was undone' * was_healed(record)}."
     for event in record.events_of("chaos"):
         if event["what"] == "inject_failed":
             return f"The fault could not be injected: {event['detail']}."
@@ -85,6 +87,12 @@ def _prevented(record: RunRecord) -> str | None:
     if stages_of(record) is None:
         return f"Nothing was injected: {_why_nothing(record)}."
     return None
+
+
+def _halted(record: RunRecord) -> str | None:
+    """By whom it was halted; what was measured until then is no verdict on the service."""
+    found = (str(e["detail"]) for e in record.events_of("chaos") if e["what"] == "halt")
+    return next(found, None)
 
 
 def _why_nothing(record: RunRecord) -> str:
@@ -104,7 +112,7 @@ def _activities(record: RunRecord) -> tuple[Check, ...]:
     chaos = record.events_of("chaos")
     if not chaos:
         return ()
-    aborted = any(e["what"] in {"abort", "overrun"} for e in chaos)
+    aborted = any(e["what"] in {"abort", "halt", "overrun"} for e in chaos)
     said = record.events_of("chaos_child")
     found = activities(journal_of(record), record.events_of("activity"), said, aborted=aborted)
     late = [str(e["detail"]) for e in chaos if e["what"] == "overrun"]
@@ -123,6 +131,7 @@ def _outcome(
     facts: Facts | None,
 ) -> tuple[Outcome, tuple[str, ...]]:
     broken = [c for c in validity if c.ok is False and not _only_unhealed(c, record)]
+    broken = [] if _halted(record) else broken
     told: list[tuple[Outcome, str]] = [(c.costs, c.reason) for c in broken]
     told += [("fail", f"Aborted: {e['detail']}.") for e in _aborts(record)]
     if problem is not None:

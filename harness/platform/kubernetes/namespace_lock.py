@@ -2,6 +2,8 @@
 
 A holder renews it every few seconds. Whether one lives is told by whether its Lease changes, not by
 its clock: no two machines need the same time. One that is silent for the Lease's duration is gone.
+Who wants the holder to end names itself in the Lease's annotation; the holder sees it when it
+renews the Lease.
 """
 
 from __future__ import annotations
@@ -26,24 +28,51 @@ from harness.units import format_duration
 
 NAME = "codai-harness"
 DURATION_S = 15
-RENEW_S = 5.0
+RENEW_S = 2.0
+"""As often as Kubernetes' own leader election by default; so soon is a request to end seen."""
+
 POLL_S = 0.5
 CONFLICT = 409
+ASKED = "harness.codai/halt"
+EVICT_S = 90.0
+"""How long a holder that was asked to end may take, which undoes its faults meanwhile."""
 
 
 @contextmanager
 def exclusive(
-    cluster: Cluster, say: Callable[[str], None], lost: Callable[[], None]
+    cluster: Cluster,
+    say: Callable[[str], None],
+    lost: Callable[[], None],
+    asked: Callable[[str], None],
 ) -> Iterator[None]:
     """Hold the namespace for as long as what is inside runs.
 
-    Raises PlatformError naming the holder where another run has it. `lost` is called from another
-    thread when another took it over, which it does only after this one was silent for long.
+    Raises PlatformError naming the holder where another run has it. From another thread `asked`
+    is called with the name of who wants this run to end, and `lost` when another took the
+    namespace over, which it does only after this one was silent, or did not end, for long.
     """
     lease = _Lease(cluster, say)
     lease.take()
+    with _held(lease, lost, asked):
+        yield
+
+
+@contextmanager
+def evicting(cluster: Cluster, say: Callable[[str], None], who: str) -> Iterator[str | None]:
+    """Ask the holder to end, wait for it, and hold the namespace; gives the holder's name or None.
+
+    One that has not ended after `EVICT_S` seconds loses it.
+    """
+    lease = _Lease(cluster, say)
+    holder = lease.evict(who)
+    with _held(lease, lambda: None, lambda who: None):
+        yield holder
+
+
+@contextmanager
+def _held(lease: _Lease, lost: Callable[[], None], asked: Callable[[str], None]) -> Iterator[None]:
     ended = threading.Event()
-    renewer = threading.Thread(target=lease.keep, args=(ended, lost), daemon=True)
+    renewer = threading.Thread(target=lease.keep, args=(ended, lost, asked), daemon=True)
     renewer.start()
     try:
         yield
@@ -68,19 +97,40 @@ class _Lease:
         self._acquired = _now()
         while self._version is None:
             found = self._read()
-            if found is not None and found.spec.holder_identity and not self._is_silent(found):
+            holder = found.spec.holder_identity if found is not None else None
+            if holder:
+                self._say(f"looking whether {holder} still runs")
+            if holder and not self._is_silent(found):
                 raise PlatformError(
-                    f"namespace {self._cluster.namespace}: {found.spec.holder_identity} has been "
+                    f"namespace {self._cluster.namespace}: {holder} has been "
                     f"breaking things here for {_age(found)}",
-                    "wait until it ends, or end it there",
+                    "wait until it ends, or end it: harness halt",
                 )
             self._version = self._write(found.metadata.resource_version if found else None)
 
-    def keep(self, ended: threading.Event, lost: Callable[[], None]) -> None:
+    def evict(self, who: str) -> str | None:
+        """Take it as soon as its holder has ended or is silent, which is asked to end once."""
+        deadline = time.monotonic() + EVICT_S
+        self._acquired = _now()
+        holder: str | None = None
+        while self._version is None:
+            found = self._read()
+            now = found.spec.holder_identity if found is not None else None
+            if now and now != holder:
+                self._say(f"asking {now} to end")
+                if self._write(found.metadata.resource_version, asking=(found, who)) is not None:
+                    holder = now
+            elif not now or time.monotonic() > deadline or self._is_silent(found):
+                self._version = self._write(found.metadata.resource_version if found else None)
+        return holder
+
+    def keep(
+        self, ended: threading.Event, lost: Callable[[], None], asked: Callable[[str], None]
+    ) -> None:
         """Renew it until the end; an API server that does not answer is asked again."""
         while not ended.wait(RENEW_S):
             try:
-                self._version = self._write(self._version) or self._regain()
+                self._version = self._write(self._version) or self._regain(asked)
             except PlatformError:
                 continue
             if self._version is None:
@@ -101,21 +151,22 @@ class _Lease:
             )
         )
 
-    def _regain(self) -> str | None:
+    def _regain(self, asked: Callable[[str], None]) -> str | None:
         """Write it anew if nobody else has it: an answer may have been lost, or the Lease removed.
 
-        None when another has it.
+        None when another has it. What somebody asked in it is passed on.
         """
         found = self._read()
         if found is None:
             return self._write(None)
         if found.spec.holder_identity == self._holder:
+            if who := (found.metadata.annotations or {}).get(ASKED):
+                asked(str(who))
             return self._write(found.metadata.resource_version)
         return None
 
     def _is_silent(self, found: Any) -> bool:
         """Whether nobody changes it for as long as it says that a holder may be silent."""
-        self._say(f"looking whether {found.spec.holder_identity} still runs")
         deadline = time.monotonic() + (found.spec.lease_duration_seconds or DURATION_S)
         while time.monotonic() < deadline:
             time.sleep(POLL_S)
@@ -137,14 +188,22 @@ class _Lease:
                     return None
                 raise
 
-    def _write(self, version: str | None) -> str | None:
-        """Make it (no version) or write over that very version; None when somebody was faster."""
+    def _write(self, version: str | None, asking: tuple[Any, str] | None = None) -> str | None:
+        """Make it (no version) or write over that very version; None when somebody was faster.
+
+        `asking`: the Lease as its holder has it, and who asks in it that the holder end.
+        """
+        metadata = {"name": NAME, "labels": {MANAGED: OURS}, "resourceVersion": version}
+        holder, since = self._holder, self._acquired
+        if asking is not None:
+            holder, since = asking[0].spec.holder_identity, _text(asking[0].spec.acquire_time)
+            metadata["annotations"] = {ASKED: asking[1]}
         body = {
-            "metadata": {"name": NAME, "labels": {MANAGED: OURS}, "resourceVersion": version},
+            "metadata": metadata,
             "spec": {
-                "holderIdentity": self._holder,
+                "holderIdentity": holder,
                 "leaseDurationSeconds": DURATION_S,
-                "acquireTime": self._acquired,
+                "acquireTime": since,
                 "renewTime": _now(),
             },
         }
@@ -165,8 +224,12 @@ class _Lease:
 
 
 def _now() -> str:
+    return _text(datetime.now(UTC))
+
+
+def _text(at: datetime | None) -> str:
     """As the API server wants it: always with microseconds."""
-    return datetime.now(UTC).isoformat(timespec="microseconds")
+    return (at or datetime.now(UTC)).isoformat(timespec="microseconds")
 
 
 def _age(found: Any) -> str:

@@ -29,7 +29,7 @@ from harness.platform.kubernetes.cluster import (
 from harness.platform.kubernetes.ingress import Entrance, entrance
 from harness.platform.kubernetes.injectors import injector_of
 from harness.platform.kubernetes.lease import RELAY, Leases, Work, heal_of, undoing
-from harness.platform.kubernetes.namespace_lock import exclusive
+from harness.platform.kubernetes.namespace_lock import evicting, exclusive
 from harness.platform.kubernetes.relay import PORT as RELAY_PORT
 from harness.platform.model import (
     Crossing,
@@ -82,6 +82,7 @@ class Kubernetes:
         self._cluster = Cluster(where.namespace, where.context, where.kubeconfig)
         image = os.environ.get(IMAGE_VARIABLE) or IMAGE
         self._leases = Leases(self._cluster, image)
+        self._halted_by: list[str] = []
         self._seen: tuple[float, Observation] | None = None
         self._kept_nodes: tuple[float, Mapping[str, Node]] | None = None
 
@@ -115,7 +116,18 @@ class Kubernetes:
     def exclusive(self) -> AbstractContextManager[None]:
         """Hold the namespace; a run whose namespace is taken over is interrupted, and heals."""
         check_context(self._cluster.api, self._where.namespace)
-        return exclusive(self._cluster, self._progress, _thread.interrupt_main)
+        return exclusive(
+            self._cluster, self._progress, _thread.interrupt_main, self._halted_by.append
+        )
+
+    def halted(self) -> str | None:
+        """Who has written into the namespace's Lease that its holder should end."""
+        return self._halted_by[0] if self._halted_by else None
+
+    def halt(self, who: str) -> AbstractContextManager[str | None]:
+        """Hold the namespace as soon as its holder has ended, or does not answer the request."""
+        check_context(self._cluster.api, self._where.namespace)
+        return evicting(self._cluster, self._progress, who)
 
     def target(
         self, service: Service, through: Through = "service", region: str | None = None
