@@ -21,8 +21,8 @@ USUAL_PROFILE, USUAL_RATE, USUAL_DURATION_S = "constant", 10.0, 10.0
 """Of a URL, where nothing else is said: enough for a first number, too little to hurt."""
 
 OPTIONS = (
-    "profile", "rate", "duration", "seed", "spacing", "users", "scenario", "workers",
-    "connections", "max_in_flight", "results", "prometheus",
+    "profile", "stages", "rate", "duration", "seed", "spacing", "users", "spawn_rate", "scenario",
+    "workers", "connections", "max_in_flight", "results", "prometheus",
 )  # fmt: skip
 """Options of `harness perf` that harness.yaml may hold and HARNESS_<NAME> overrides."""
 

@@ -19,13 +19,13 @@ from harness.catalog import load_catalog, project_root
 from harness.catalog.model import Environment, Objective, Service
 from harness.catalog.short_form import check_endpoints, with_objectives
 from harness.drive import Drive, Message
-from harness.errors import Interrupted, UsageError
+from harness.errors import Interrupted, ProfileError, UsageError
 from harness.guard import check_place
 from harness.judge import Verdict, judge
 from harness.judge.early_end import EarlyEnd
 from harness.load.connections import connections_for
 from harness.load.driver import LoadDriver, LoadProcess
-from harness.load.plan import LoadPlan, new_salt
+from harness.load.plan import LoadPlan, check_target, new_salt
 from harness.platform import Behaviour, LabOptions, make_platform
 from harness.platform.lab.options import REGIONS
 from harness.platform.model import Platform, Target, Through
@@ -36,7 +36,8 @@ from harness.prometheus import Prometheus
 from harness.record import RunRecord, RunWriter, capture_environment, check_writable
 from harness.report import write_reports
 from harness.traffic import load_model, resolve_profile, scenario_environment, to_engine
-from harness.traffic.model import LoadProfile, Spacing, TrafficModel
+from harness.traffic.model import LoadProfile, Shape, Spacing, TrafficModel
+from harness.traffic.profiles import OWN_ARRIVALS, STAGES
 
 Say = Callable[[str], None]
 
@@ -76,6 +77,18 @@ class RunOptions:
 
     spacing: Spacing | None = None
     users: int | None = None
+    spawn_rate: float | None = None
+    """Users of a locustfile that begin in a second; None: all of them within the warm-up."""
+
+    stages: str | None = None
+    """Instead of a profile: 1m:100,5m:500,1m:0 (see `harness.traffic.profiles.staged`)."""
+
+    usual: tuple[float, float] | None = None
+    """Rate and duration where neither the user nor the load says one."""
+
+    shape: Shape | None = None
+    """Of the locustfile; it is known once that was read."""
+
     scenario: str | None = None
     platform: str = "lab"
     target: str | None = None
@@ -230,14 +243,44 @@ def make_profile(
     options: RunOptions, rate: float | None = None, duration_s: float | None = None
 ) -> LoadProfile:
     """The profile that was asked for. Raises ProfileError for one that cannot be."""
+    name = options.profile if options.stages is None else f"{STAGES}{options.stages}"
+    rate = options.rate if rate is None else rate
+    duration_s = options.duration_s if duration_s is None else duration_s
+    ends = name.startswith(OWN_ARRIVALS) or (options.shape and options.shape.duration_s)
+    if options.usual is not None and not ends:
+        if rate is None and options.users is None and options.shape is None:
+            rate = options.usual[0]
+        duration_s = options.usual[1] if duration_s is None else duration_s
     return resolve_profile(
-        options.profile,
-        rate=options.rate if rate is None else rate,
-        duration=options.duration_s if duration_s is None else duration_s,
+        name,
+        rate=rate,
+        duration=duration_s,
         seed=options.seed,
         spacing=options.spacing,
         users=options.users,
+        spawn_rate=options.spawn_rate,
+        shape=options.shape,
     )
+
+
+def _for_users(options: RunOptions, traffic: TrafficModel) -> RunOptions:
+    """The options of a locustfile, whose users make the load: one of them unless told otherwise.
+
+    Raises ProfileError for options of an arrival rate, and for a spawn rate of anything else.
+    """
+    if not traffic.locustfile:
+        if options.spawn_rate is not None:
+            raise ProfileError("--spawn-rate is for a locustfile's users", "leave it out")
+        return options
+    asked = {"--rate": options.rate, "--spacing": options.spacing, "--stages": options.stages}
+    for name, value in asked.items():
+        if value is not None:
+            raise ProfileError(
+                f"{traffic.source} is a locustfile: its users make the load, not {name}",
+                "give --users and --duration instead",
+            )
+    users = options.users if traffic.shape or options.users else 1
+    return replace(options, users=users, shape=traffic.shape)
 
 
 @contextmanager
@@ -248,12 +291,14 @@ def session(options: RunOptions, say: Say = lambda text: None) -> Iterator[Sessi
     """
     options, root, service, url = _resolve(options)
     # A profile that cannot be is told before anything starts, a forbidden place before any code.
-    profile = make_profile(options)
+    make_profile(options)
     platform = make_named_platform(options, service, say)
     if url is not None and options.scenario is None:
         traffic = url_traffic(service.name, url)
     else:
         traffic = load_model(service, options.scenario, root, of_any=url is not None)
+    options = _for_users(options, traffic)
+    profile = make_profile(options)
     service = with_objectives(service, options.objectives)
     if not traffic.journeys:  # a journey names its endpoints as it goes
         check_endpoints(options.objectives, [request.name for request in traffic.requests])
@@ -263,6 +308,7 @@ def session(options: RunOptions, say: Say = lambda text: None) -> Iterator[Sessi
     check_writable(results)
     with platform.provision(service):
         target = platform.target(service, options.through, options.region)
+        check_target(target, traffic)
         yield Session(options, service, traffic, platform, target, root, results, prometheus=server)
 
 

@@ -20,6 +20,7 @@ from harness.cli.options import (
     SEED,
     SHARE,
     SPACING,
+    STAGES,
     with_options,
 )
 from harness.cli.perf import drive, progress
@@ -100,7 +101,14 @@ def place_of(words: dict[str, Any], *, jobs: bool = True) -> Any:
 @click.command("load")
 @click.argument("service")
 @with_options(
-    PROFILE, RATE_OPTION, DURATION_OPTION, SPACING, *PLACE_OPTIONS, *LOAD_OPTIONS, EARLY_END_OPTION
+    PROFILE,
+    STAGES,
+    RATE_OPTION,
+    DURATION_OPTION,
+    SPACING,
+    *PLACE_OPTIONS,
+    *LOAD_OPTIONS,
+    EARLY_END_OPTION,
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON on stdout.")
 @click.option("--quiet", is_flag=True, help="No live display.")

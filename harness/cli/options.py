@@ -190,6 +190,12 @@ SALT = click.option(
 SPACING = click.option(
     "--spacing", type=click.Choice(["poisson", "constant"]), help="How arrivals are spaced."
 )
+STAGES = click.option(
+    "--stages",
+    metavar="DURATION:RATE,…",
+    help="Your own stages instead of a profile, each in a straight line to its rate:"
+    " 1m:100,5m:500,1m:0.",
+)
 SCENARIO = click.option("--scenario", help="A file in scenarios/ instead of the service's own.")
 MAX_IN_FLIGHT = click.option(
     "--max-in-flight", type=click.IntRange(min=1), help="Bound of requests under way, of all."
@@ -212,6 +218,7 @@ ALLOW_TARGET = click.option(
 
 ARRIVAL_OPTIONS = (
     PROFILE,
+    STAGES,
     RATE_OPTION,
     DURATION_OPTION,
     SEED,
@@ -219,6 +226,11 @@ ARRIVAL_OPTIONS = (
     SPACING,
     click.option(
         "--users", type=click.IntRange(min=1), help="Closed model instead: N users in a loop."
+    ),
+    click.option(
+        "--spawn-rate",
+        type=RATE,
+        help="Users of a locustfile that begin in a second (default: all within 5 s).",
     ),
 )
 """When requests are due, for every command that does not choose that itself."""

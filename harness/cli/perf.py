@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 
 INVALID = 4
 
+CONTRARY = {
+    "rate": ("users", "spawn_rate", "stages"),
+    "users": ("rate", "spacing", "stages"),
+    "stages": ("rate", "duration_s", "users", "spawn_rate"),
+}
+"""Options and those that cannot stand beside them."""
+
 
 class _Command(click.Command):
     """Takes what no option says from harness.yaml and HARNESS_<NAME>."""
@@ -66,6 +73,7 @@ def command(
 
     service = service or _project_url()
     words["objectives"] = (*words["objectives"], *_short_objectives(p95, errors))
+    _prefer_the_command_line(ctx, words)
     by_url = "://" in service
     if by_url:
         _use_usual(ctx, words)
@@ -136,12 +144,16 @@ def _use_usual(ctx: click.Context, words: dict[str, Any]) -> None:
 
     if ctx.get_parameter_source("profile") is ParameterSource.DEFAULT:
         words["profile"] = USUAL_PROFILE
-    if words["profile"].startswith("replay:"):
-        return
-    if words["rate"] is None and words["users"] is None:
-        words["rate"] = USUAL_RATE
-    if words["duration_s"] is None:
-        words["duration_s"] = USUAL_DURATION_S
+    words["usual"] = (USUAL_RATE, USUAL_DURATION_S)
+
+
+def _prefer_the_command_line(ctx: click.Context, words: dict[str, Any]) -> None:
+    """What was written there takes the place of what harness.yaml says to the contrary."""
+    for word, others in CONTRARY.items():
+        if ctx.get_parameter_source(word) is ParameterSource.COMMANDLINE:
+            for other in others:
+                if ctx.get_parameter_source(other) is ParameterSource.DEFAULT_MAP:
+                    words[other] = None
 
 
 def _exit_code(outcome: Outcome) -> int:

@@ -76,6 +76,8 @@ def judge_objective(stretch: Stretch, objective: Objective) -> ObjectiveResult:
             result = _throughput(stretch, evidence, objective)
         case "availability":
             result = _availability(stretch, objective)
+    if objective.indicator == "latency" and stretch.record.plan.profile.model == "closed":
+        result = replace(result, statement=f"{result.statement} {wording.CLOSED}")
     return replace(result, scope=scope)
 
 

@@ -14,6 +14,7 @@ from harness.judge.objectives import Stretch, judge_objective, second_is_bad
 from harness.record.distribution import Counts, Distribution
 from harness.record.run import RunRecord
 from harness.traffic.model import LoadProfile, Segment
+from harness.traffic.profiles import STAGES
 from harness.units import format_duration, format_rate
 
 QUANTILES = (0.5, 0.95, 0.99)
@@ -44,7 +45,7 @@ def stage_spans(profile: LoadProfile) -> tuple[Span, ...]:
     if len(pieces) == 1:
         start, only = pieces[0]
         return () if only.from_rate == only.to_rate else _parts_of_ramp(start, only)
-    if len(pieces) > DAY_PARTS:
+    if len(pieces) > DAY_PARTS and not profile.name.startswith(STAGES):
         edges = np.linspace(pieces[0][0], pieces[-1][0] + pieces[-1][1].duration_s, DAY_PARTS + 1)
         return tuple(
             (f"part {i + 1}", float(a), float(b)) for i, (a, b) in enumerate(pairwise(edges))
@@ -59,12 +60,20 @@ def _parts_of_ramp(begin: float, segment: Segment) -> tuple[Span, ...]:
     edges = np.linspace(begin, begin + segment.duration_s, RAMP_PARTS + 1)
     rates = np.linspace(segment.from_rate, segment.to_rate, RAMP_PARTS + 1)
     return tuple(
-        (f"{format_rate(low).removesuffix('/s')} to {format_rate(high)}", float(a), float(b))
+        (_way(low, high), float(a), float(b))
         for (a, b), (low, high) in zip(pairwise(edges), pairwise(rates), strict=True)
     )
 
 
+def _way(low: float, high: float) -> str:
+    return f"{format_rate(low).removesuffix('/s')} to {format_rate(high)}"
+
+
 def _names(profile: LoadProfile, pieces: Sequence[tuple[float, Segment]]) -> list[str]:
+    if profile.name.startswith(STAGES):
+        ways = (format_rate(s.to_rate) if s.from_rate == s.to_rate else _way(s.from_rate, s.to_rate)
+                for _, s in pieces)  # fmt: skip
+        return [f"{i + 1}: {way}" for i, way in enumerate(ways)]
     rates = [max(s.from_rate, s.to_rate) for _, s in pieces]
     if len(rates) == 3 and rates[1] > max(rates[0], rates[2]):  # noqa: PLR2004 - up and down again
         return ["before", "peak", "after"]

@@ -14,6 +14,8 @@ from harness.units import counted, format_duration, format_rate, format_ratio
 Bounds = tuple[float | None, float | None, float | None]
 """Low, estimate and high of a quantile in seconds."""
 
+CLOSED = "Closed model: from the actual start; no arrival rate is offered."
+
 MOST_STALLS = 3
 """Stalls that a sentence lists one by one."""
 

@@ -17,6 +17,7 @@ from harness.load.journeys import Journeys
 from harness.load.plan import LoadPlan
 from harness.load.statistics import feed
 from harness.load.telemetry import Probe, Telemetry
+from harness.load.users import Users
 from harness.units import NANOSECONDS
 
 PERIOD_S = 1.0
@@ -51,7 +52,8 @@ class Bridge:
         self._sequence = 0
         self._methods = {request.name: request.method for request in plan.traffic.requests}
         self.engine = Engine(json.dumps(to_engine_plan(plan, shard, shards, start_unix_ns)))
-        self._journeys = Journeys(environment, self.engine, plan)
+        kind = Users if plan.traffic.locustfile else Journeys
+        self._journeys = kind(environment, self.engine, plan)
         self._telemetry = Telemetry()
         self._probe: Probe | None = None
         self.finished = gevent.event.Event()
@@ -67,7 +69,7 @@ class Bridge:
 
     def stop(self) -> None:
         """No new arrivals; what is under way may drain."""
-        self.engine.stop()
+        self._journeys.finish()
 
     def abort(self) -> None:
         """End now; what is under way stays unfinished."""

@@ -21,9 +21,11 @@ from locust import runners
 from locust.env import Environment
 
 from harness.errors import HarnessError
+from harness.load.locust_clients import clients
 from harness.load.locust_plugin import Plugin, attach, encode
 from harness.load.plan import LoadPlan, read_plan
-from harness.traffic import import_user
+from harness.load.visit import ways_to
+from harness.traffic import import_users
 
 CONNECT_S = 30.0
 """How long the master waits for its workers to connect."""
@@ -94,18 +96,34 @@ def _watch_stdin() -> None:
             os._exit(1)
 
 
-def _user(source: str) -> Any:
+def _users(source: str) -> tuple[list[type[Any]], Any]:
+    """The scenario's user classes, and the shape of a locustfile that has one."""
     if "://" in source:  # a URL has no scenario of its own
-        from harness.traffic.user import TrafficUser  # noqa: PLC0415 - as import_user does
+        from harness.traffic.user import TrafficUser  # noqa: PLC0415 - as import_users does
 
-        return TrafficUser
-    return import_user(Path(source))
+        return [TrafficUser], None
+    users, shape = import_users(Path(source))
+    return list(users), shape
 
 
 def _environment(plan: LoadPlan) -> Environment:
-    user = _user(plan.traffic.source)
+    users, shape = _users(plan.traffic.source)
     # Listeners that the scenario has put on Locust's own events hear this environment.
-    return Environment(user_classes=[user], host=plan.target.urls[0], events=locust.events)
+    environment = Environment(
+        user_classes=users, shape_class=shape, host=plan.target.urls[0], events=locust.events
+    )
+    if plan.traffic.locustfile:
+        environment.stop_timeout = plan.drain_s
+        clients.install(users, ways_to(plan.target)[0])
+    return environment
+
+
+def _say_ready(environment: Environment, plan: LoadPlan) -> None:
+    """Locust's `init`, which listeners of a locustfile may want."""
+    if plan.traffic.locustfile:
+        environment.events.init.fire(
+            environment=environment, runner=environment.runner, web_ui=None
+        )
 
 
 class _Worker:
@@ -116,6 +134,7 @@ class _Worker:
         environment = _environment(plan)
         self._runner = environment.create_worker_runner(host or "127.0.0.1", port)
         attach(environment).plan = plan
+        _say_ready(environment, plan)
 
     def run(self) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the master decides
@@ -167,11 +186,16 @@ class _Child:
             if self._serve is None:
                 self._start_workers(runner)
             self._await_workers(runner, CONNECT_S if self._serve is None else PLACED_S)
-        gevent.spawn(runner.start, self._plan.workers, float(self._plan.workers))
+        _say_ready(environment, self._plan)
+        self._begin(runner)
         self._await(plugin)
+        if self._plan.workers == 1:
+            plugin.ended.wait(GRACE_S)  # a listener of test_stop may take its time
+        plugin.say_stopped()
         if plugin.assembly is None:
             raise HarnessError("the load never began", "see the messages above")
         end = plugin.assembly.end()
+        end["errors"] += [text for text in plugin.raised if text not in " ".join(end["errors"])]
         if self._serve is not None:
             end["errors"] += [*_skewed(plugin), *self._unheard]
         self.emit(end)
@@ -179,6 +203,15 @@ class _Child:
             worker.kill()
         if self._serve is not None and self._plan.workers > 1:
             runner.quit()
+
+    def _begin(self, runner: Any) -> None:
+        profile = self._plan.profile
+        if self._plan.traffic.shape is not None:
+            runner.start_shape()
+        elif self._plan.traffic.locustfile:
+            gevent.spawn(runner.start, profile.users, profile.spawn_rate)
+        else:
+            gevent.spawn(runner.start, self._plan.workers, float(self._plan.workers))
 
     def _make_runner(self, environment: Environment) -> Any:
         if self._plan.workers == 1:

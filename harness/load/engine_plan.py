@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from harness.load.plan import LoadPlan
@@ -16,8 +17,12 @@ def to_engine_plan(
     Connections and requests in flight are bounds of the whole run, so each shard gets its part.
     """
     target = plan.target
+    profile = plan.profile
+    if plan.traffic.locustfile:  # its users end the run, at the latest after a drain
+        shown = replace(profile.segments[-1], phase="cooldown", duration_s=plan.drain_s + 1)
+        profile = replace(profile, segments=(*profile.segments, shown))
     return {
-        **to_engine(plan.traffic, plan.profile),
+        **to_engine(plan.traffic, profile),
         "salt": plan.salt,
         "shard": shard,
         "shards": shards,

@@ -7,12 +7,14 @@ import ssl
 import traceback
 import zlib
 from collections import Counter
+from http.client import RemoteDisconnected
 from pathlib import Path
 from typing import Any
 
 import gevent
 from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError
 from locust.contrib.fasthttp import LocustBadStatusCode
+from requests.exceptions import HTTPError, Timeout
 
 from harness.load.session import BodyTooLarge
 from harness.redact import redact
@@ -28,7 +30,8 @@ THROTTLED = 429
 
 _KINDS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
     (BodyTooLarge, "body_too_large"),
-    ((gevent.Timeout, TimeoutError), "timeout"),
+    ((gevent.Timeout, TimeoutError, Timeout), "timeout"),
+    (RemoteDisconnected, "eof"),
     (ConnectionRefusedError, "refused"),
     ((ConnectionResetError, BrokenPipeError), "reset"),
     (socket.gaierror, "resolve"),
@@ -48,11 +51,11 @@ def kind_of(exception: BaseException | None, status: int) -> str | None:
     if exception is None:
         return None
     cause = getattr(exception, "original", None) or exception
+    if isinstance(cause, (LocustBadStatusCode, HTTPError)) and status:
+        return "throttled" if status == THROTTLED else f"status_{status // 100}xx"
     for types, kind in _KINDS:
         if isinstance(cause, types):
             return kind
-    if isinstance(cause, LocustBadStatusCode) and status:
-        return "throttled" if status == THROTTLED else f"status_{status // 100}xx"
     return "check"
 
 
@@ -101,8 +104,8 @@ class Failures:
 
 
 def _head(response: Any) -> str | None:
-    body = getattr(response, "_cached_content", None)
-    return body[:SHOWN].decode(errors="replace") if body else None
+    body = getattr(response, "_cached_content", None) or getattr(response, "_content", None)
+    return body[:SHOWN].decode(errors="replace") if isinstance(body, bytes) and body else None
 
 
 def _seconds(text: Any) -> int | None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import inspect
 import json
+import logging
 import os
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,6 +20,7 @@ from locust.env import Environment
 from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 from locust.stats import CSV_STATS_INTERVAL_SEC
 
+from harness.errors import ScenarioError
 from harness.load.assembly import Assembly
 from harness.load.bridge import Bridge
 from harness.load.connections import connections_for
@@ -42,6 +45,9 @@ DISTRIBUTED_LEAD_S = 2.0
 _NOTHING_DONE = {"type": "done", "slices": 0, "totals": {}, "conserved": False}
 """The last words of a shard whose engine did not take the plan."""
 
+MOST_RAISED = 5
+"""Listeners' exceptions that are kept."""
+
 Emit = Callable[[dict[str, Any]], None]
 
 
@@ -58,11 +64,17 @@ class Plugin:
         self.workers: dict[str, int] = {}
         self.pids: dict[str, int] = {}
         self.skews: dict[str, float] = {}
+        self.raised: list[str] = []
+        """What listeners of Locust's events have raised: Locust itself only logs it."""
+
+        self.ended = gevent.event.Event()
+        self._test_stopped = False
         self._outbox: list[dict[str, Any]] = []
 
     def listen(self) -> None:
         """Attach to the environment's events, according to its role."""
         events, runner = self.environment.events, self.environment.runner
+        logging.getLogger().addHandler(_Raised(self.raised))
         events.test_stop.add_listener(self._on_test_stop)
         if isinstance(runner, WorkerRunner):
             runner.register_message(START, self._on_start)
@@ -93,6 +105,7 @@ class Plugin:
 
     def _on_local_start(self, **_: Any) -> None:
         self.assembly = Assembly(1, self.emit)
+        self._shift_shape(LEAD_S)
         self._begin(seconds_from_now(LEAD_S), 0, 1, self.assembly.add)
 
     def _on_master_start(self, **_: Any) -> None:
@@ -100,6 +113,7 @@ class Plugin:
         clients = sorted(c.id for c in (*runner.clients.ready, *runner.clients.running))
         self.workers = {client: number for number, client in enumerate(clients)}
         self.assembly = Assembly(len(clients), self.emit)
+        self._shift_shape(DISTRIBUTED_LEAD_S)
         start = seconds_from_now(DISTRIBUTED_LEAD_S)
         self.emit(_start_message(start))
         # The workers reset their statistics on Locust's spawn message: ours must come after it.
@@ -109,6 +123,11 @@ class Plugin:
             START,
             {"start_unix_ns": start, "workers": self.workers},
         )
+
+    def _shift_shape(self, seconds: float) -> None:
+        """A shape's clock begins with the load, not with Locust's test."""
+        if self.environment.shape_class is not None:
+            self.environment.shape_class.start_time += seconds
 
     def _on_start(self, environment: Environment, msg: Any, **_: Any) -> None:
         workers = msg.data["workers"]
@@ -121,6 +140,7 @@ class Plugin:
         if isinstance(self.environment.runner, LocalRunner):
             self.emit(_start_message(start_unix_ns))
         try:
+            self._refuse_raised()
             self.bridge = Bridge(
                 self.environment,
                 plan,
@@ -133,6 +153,7 @@ class Plugin:
             self.bridge.start()
         except Exception as problem:  # noqa: BLE001 - Locust would log it and wait for ever
             emit({**_NOTHING_DONE, "worker": shard, "error": str(problem)})
+            self.ended.set()
             if isinstance(self.environment.runner, WorkerRunner):
                 self.environment.runner.send_message(DONE, {"messages": self._take()})
             return
@@ -144,15 +165,27 @@ class Plugin:
         self.bridge.finished.wait()
         runner = self.environment.runner
         if self.plan is not None:  # under `locust` the runner says so itself
-            self.environment.events.test_stop.fire(environment=self.environment)
+            self.say_stopped()
+        self.ended.set()
         if isinstance(runner, WorkerRunner):
             runner._send_stats()  # noqa: SLF001 - Locust's statistics of the last second, too
-            runner.send_message(DONE, {"messages": self._take()})
+            runner.send_message(DONE, {"messages": self._take(), "raised": self.raised})
         elif self.quit_when_finished:
             gevent.sleep(2 * CSV_STATS_INTERVAL_SEC)  # Locust's CSV writer looks in turns
             runner.quit()
 
+    def say_stopped(self) -> None:
+        """Locust's `test_stop`, unless a runner has fired it."""
+        if not self._test_stopped:
+            self.environment.events.test_stop.fire(environment=self.environment)
+
+    def _refuse_raised(self) -> None:
+        """A listener of test_start that raised has not prepared what the load needs."""
+        if self.raised:
+            raise ScenarioError("; ".join(self.raised), "no load was sent; correct it")
+
     def _on_test_stop(self, **_: Any) -> None:
+        self._test_stopped = True
         self.stop(abort=False)
 
     def _on_report_to_master(self, client_id: str, data: dict[str, Any]) -> None:
@@ -167,6 +200,7 @@ class Plugin:
 
     def _on_done(self, environment: Environment, msg: Any, **_: Any) -> None:
         self._assemble(msg.data["messages"])
+        self.raised += msg.data.get("raised", ())
         if self.quit_when_finished and self.assembly is not None and self.assembly.complete:
             environment.runner.quit()
 
@@ -174,6 +208,25 @@ class Plugin:
         if self.assembly is not None:
             for message in messages:
                 self.assembly.add(message)
+
+
+class _Raised(logging.Handler):
+    """Takes what Locust logs of a listener that raised: the exception, and where."""
+
+    def __init__(self, found: list[str]) -> None:
+        super().__init__()
+        self._found = found
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the first few, in one line each."""
+        if not str(record.msg).startswith("Uncaught exception in event handler"):
+            return
+        lines = record.getMessage().strip().splitlines()
+        places = re.findall(r'File "([^"]+)", line (\d+), in (\w+)', record.getMessage())
+        file, line, name = places[min(1, len(places) - 1)] if places else ("?", "?", "?")
+        text = f"the listener {name} raised {lines[-1].strip()} ({file}:{line})"
+        if text not in self._found and len(self._found) < MOST_RAISED:
+            self._found.append(text)
 
 
 def _start_message(start_unix_ns: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from harness.errors import RecordError
+from harness.errors import PlatformError, RecordError
 from harness.load.connections import MOST_CONNECTIONS
 from harness.platform.model import Target
 from harness.traffic.model import LoadProfile, TrafficModel
@@ -46,6 +46,23 @@ _SALTS_A_SECOND = 100_000
 def new_salt() -> int:
     """A salt that no earlier run had, in the unit of arrivals: sequences go on where they were."""
     return round((time.time() - _SALT_EPOCH_S) * _SALTS_A_SECOND)
+
+
+def check_target(target: Target, traffic: TrafficModel) -> None:
+    """Raise PlatformError where Python's clients, which journeys use, cannot reach the target."""
+    if not traffic.journeys:
+        return
+    server_name = target.server_name if traffic.locustfile else None
+    for wanted, what in (
+        (target.http2, "HTTP/2"),
+        (target.bind, "an address to bind to"),
+        (server_name, "TLS with another name than the URL's"),
+    ):
+        if wanted:
+            raise PlatformError(
+                f"{target.description} asks for {what}, which Python's clients cannot do",
+                "name a scenario of a mix only",
+            )
 
 
 def plan_json(plan: LoadPlan) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ssl
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import brotli
@@ -41,7 +41,7 @@ class _Once(HTTPClientPool):  # type: ignore[misc]
         return client
 
 
-class _Response(FastResponse):  # type: ignore[misc]
+class Response(FastResponse):  # type: ignore[misc]
     """A response whose body is bounded, decoded and without a byte order mark."""
 
     def _content(self) -> bytes | None:
@@ -55,6 +55,16 @@ class _Response(FastResponse):  # type: ignore[misc]
                 raise BodyTooLarge(f"the body has more than {MOST_BYTES} bytes")
         self.release()
         return decode(bytes(body), self.headers.get("content-encoding") or "").removeprefix(_BOM)
+
+    def iter_content(self, *words: Any, **options: Any) -> Iterator[Any]:
+        """As Locust's, of a body that has been asked for with `stream=True`; bounded as well."""
+        size = 0
+        for piece in super().iter_content(*words, **options):
+            size += len(piece)
+            if size > MOST_BYTES:
+                self.release()
+                raise BodyTooLarge(f"the body has more than {MOST_BYTES} bytes")
+            yield piece
 
 
 def decode(body: bytes, coding: str) -> bytes:
@@ -130,7 +140,7 @@ class Session(FastHttpSession):  # type: ignore[misc]
             proxy_port=user.proxy_port,
             **more,
         )
-        self.client.response_type = _Response
+        self.client.response_type = Response
         if user.client_pool is None:
             self.client.clientpool = _Once(**self.client.clientpool.client_args)
 

@@ -20,6 +20,7 @@ from harness.units import format_duration, format_rate, format_ratio
 
 QUANTILES = (0.50, 0.95, 0.99, 0.999)
 ALL = "all endpoints"
+CLOSED = "closed model: latency from the actual start; no arrival rate is offered"
 UNKNOWN = "–"  # noqa: RUF001 - an en dash stands for a figure that nobody knows
 
 WORDS: dict[ResultWord, str] = {
@@ -225,6 +226,11 @@ def title(record: RunRecord) -> str:
     return f"{record.service.name}{stand_in} · {profile.name} · {load} · hold {hold}"
 
 
+def _arrivals(record: RunRecord) -> str:
+    profile = record.plan.profile
+    return CLOSED if profile.model == "closed" else f"open model, {profile.spacing} spacing"
+
+
 def validity_line(verdict: Verdict) -> str:
     """How the checks stand, counted."""
     good = sum(check.ok is True for check in verdict.validity)
@@ -245,7 +251,7 @@ def environment_rows(record: RunRecord) -> tuple[tuple[str, str], ...]:
         ("state", record.status),
         ("target", f"{record.plan.target.description} ({', '.join(record.plan.target.urls)})"),
         ("scenario", f"{record.plan.traffic.scenario} ({record.plan.traffic.source})"),
-        ("arrivals", f"{record.plan.profile.model} model, {record.plan.profile.spacing} spacing"),
+        ("arrivals", _arrivals(record)),
         ("seed", str(record.plan.profile.seed)),
         ("workers", f"{record.plan.workers} x {record.plan.threads} threads"),
     ]

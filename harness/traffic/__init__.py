@@ -22,7 +22,7 @@ from harness.traffic.model import Audit, Journey, LoadProfile, Request, Segment,
 from harness.traffic.profiles import NAMED, resolve_profile
 from harness.traffic.replay import replay
 from harness.traffic.scenario import (
-    import_user,
+    import_users,
     load_model,
     scenario_environment,
     scenario_names,
@@ -42,7 +42,7 @@ __all__ = [
     "csv_column",
     "delete",
     "get",
-    "import_user",
+    "import_users",
     "journey",
     "json_pointer",
     "load_model",

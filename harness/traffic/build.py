@@ -178,10 +178,15 @@ def _in_scenario_words(problem: str) -> str:
 def to_engine(traffic: TrafficModel, profile: LoadProfile) -> dict[str, Any]:
     """The parts of the engine's plan that traffic and profile decide (docs/contracts.md).
 
-    Raises ProfileError for a closed model of a scenario with journeys: their think time is in
-    their code, so they have no fixed number of users.
+    Raises ProfileError for a closed model of a scenario with journeys, which are visitors that
+    come and go, and for any other model of a locustfile.
     """
-    if profile.users and traffic.journeys:
+    if traffic.locustfile and not profile.users:
+        raise ProfileError(
+            f"{traffic.source}: a locustfile's users loop, so no arrival rate can be offered",
+            "drive it with `harness perf … --users N`",
+        )
+    if profile.users and traffic.journeys and not traffic.locustfile:
         raise ProfileError(
             f"{traffic.source}: a closed model sends requests only, and this scenario has journeys",
             "leave out --users, or name a scenario without @journey",

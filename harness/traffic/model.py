@@ -50,6 +50,15 @@ class Audit:
 
 
 @dataclass(frozen=True, slots=True)
+class Shape:
+    """A LoadTestShape of a locustfile: its most users, and when it ends (s; None: never)."""
+
+    name: str
+    users: int
+    duration_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TrafficModel:
     """The mix of one scenario: what the engine sends, what Python walks through."""
 
@@ -65,6 +74,12 @@ class TrafficModel:
 
     variables: tuple[str, ...] = ()
     """Of the environment, which the file reads when it is imported: their values are secrets."""
+
+    locustfile: bool = False
+    """Whether it is an ordinary locustfile: `journeys` are its classes, whose users loop."""
+
+    shape: Shape | None = None
+    """What says how many users of a locustfile there are; None: the load profile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +107,8 @@ class LoadProfile:
     replay_ns: tuple[int, ...] = ()
     users: int = 0
     think_s: float = 0.0
+    spawn_rate: float = 0.0
+    """Users of a locustfile that begin in a second."""
 
     @property
     def model(self) -> Literal["open", "closed"]:

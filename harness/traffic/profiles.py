@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from harness.errors import ProfileError
-from harness.traffic.model import LoadProfile, Phase, Segment, Spacing
+from harness.traffic.model import LoadProfile, Phase, Segment, Shape, Spacing
 from harness.traffic.replay import replay
+from harness.units import parse_duration, parse_rate
 
 MAX_RATE = 10_000_000.0
 """Requests/s beyond which a rate is taken for a slip of the keyboard."""
@@ -27,6 +28,15 @@ MAX_SEED = 2**63
 WARMUP_S = 5.0
 RAMP_S = 5.0
 """Long enough for connections, caches and compilers to settle; never judged."""
+
+STAGES = "stages:"
+"""How the name of a profile of one's own stages begins."""
+
+OWN_ARRIVALS = ("replay:", STAGES)
+"""How the names of profiles begin that say their rates and durations themselves."""
+
+MOST_STAGES = 100
+"""Each is a row of the report."""
 
 DIURNAL_STEPS = 96
 """Straight pieces of a day's sine, a quarter of an hour each: at most 0.03 % of its swing off."""
@@ -88,9 +98,9 @@ def diurnal(rate: float, duration_s: float) -> tuple[Segment, ...]:
     return (*_lead_in(low), *day)
 
 
-Shape = Callable[[float, float], tuple[Segment, ...]]
+Course = Callable[[float, float], tuple[Segment, ...]]
 
-NAMED: dict[str, tuple[Shape, float, float, Spacing, str]] = {
+NAMED: dict[str, tuple[Course, float, float, Spacing, str]] = {
     "smoke": (constant, 100.0, 10.0, "poisson", "does it answer at all"),
     "perf": (constant, 10_000.0, 30.0, "poisson", "the release question: the objective's rate"),
     "gate": (constant, 500.0, 20.0, "poisson", "the merge question: drift"),
@@ -113,38 +123,60 @@ def resolve_profile(
     seed: int | None = None,
     spacing: Spacing | None = None,
     users: int | None = None,
+    spawn_rate: float | None = None,
+    shape: Shape | None = None,
 ) -> LoadProfile:
     """The profile of that name with the user's own rate (requests/s) and hold length (s).
 
-    `replay:FILE` or `replay:FILE:COLUMN` repeats the instants in a file (see `replay`). `users`
-    makes it the closed model. Raises ProfileError for a name, rate, duration or combination that
-    cannot be.
+    `replay:FILE` or `replay:FILE:COLUMN` repeats the instants in a file (see `replay`),
+    `stages:1m:100,1m:0` goes through stages of one's own (see `staged`). `users`
+    makes it the closed model, in which `spawn_rate` users a second begin; a locustfile's `shape`
+    says both itself. Raises ProfileError for a name, rate, duration or combination that cannot be.
     """
     if seed is not None and not 0 <= seed < MAX_SEED:
         raise ProfileError(f"the seed is {seed}", "take a whole number from 0 to 2^63 - 1")
+    of_users = {"users": users, "spawn rate": spawn_rate}
+    if shape is not None:
+        _refuse(shape.name, {"rate": rate, "spacing": spacing, **of_users})
+        return shaped(shape, duration)
     if name.startswith("replay:"):
-        if (rate, duration, spacing, users) != (None, None, None, None):
-            raise ProfileError(
-                f"{name} has its own instants", "leave out the rate, duration, spacing and users"
-            )
+        _refuse(name, {"rate": rate, "duration": duration, "spacing": spacing, **of_users})
         return replay(name.removeprefix("replay:"), seed=seed)
+    if name.startswith(STAGES):
+        _refuse(name, {"rate": rate, "duration": duration, **of_users})
+        return staged(name.removeprefix(STAGES), spacing or "poisson", 1 if seed is None else seed)
     if name not in NAMED:
         near = difflib.get_close_matches(name.lower(), NAMED, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
-        known = ", ".join((*NAMED, "replay:FILE"))
+        known = ", ".join((*NAMED, "replay:FILE", "stages:DURATION:RATE,…"))
         raise ProfileError(f"no load profile {name!r}", f"{hint}known are {known}")
-    shape, usual_rate, usual_hold, usual_spacing, _ = NAMED[name]
-    hold = usual_hold if duration is None else duration
+    hold = NAMED[name][2] if duration is None else duration
     _check("the duration", hold, MIN_DURATION_S, MAX_DURATION_S, "seconds")
-    if users is not None:
-        if (rate, spacing) != (None, None):
-            raise ProfileError(
-                "users and a rate exclude each other", "a closed model's rate is what the users do"
-            )
-        return replace(closed(users, hold, name), seed=1 if seed is None else seed)
+    if users is None:
+        return _named(name, rate, hold, seed, spacing)
+    if (rate, spacing) != (None, None):
+        raise ProfileError(
+            "users and a rate exclude each other", "a closed model's rate is what the users do"
+        )
+    return replace(closed(users, hold, name, spawn_rate), seed=1 if seed is None else seed)
+
+
+def _refuse(name: str, asked: Mapping[str, object]) -> None:
+    """Raise ProfileError where what the load says itself was asked for as well."""
+    found = [word for word, value in asked.items() if value is not None]
+    if found:
+        raise ProfileError(
+            f"{name} has its own instants", f"leave out the {' and the '.join(found)}"
+        )
+
+
+def _named(
+    name: str, rate: float | None, hold: float, seed: int | None, spacing: Spacing | None
+) -> LoadProfile:
+    course, usual_rate, _, usual_spacing, _ = NAMED[name]
     rate = usual_rate if rate is None else rate
     _check("the rate", rate, 0.0, MAX_RATE, "requests/s")
-    segments = shape(rate, hold)
+    segments = course(rate, hold)
     _check("the peak rate", max(s.to_rate for s in segments), 0.0, MAX_RATE, "requests/s")
     if total_arrivals(s for s in segments if s.phase == "hold") < 1:
         raise ProfileError(
@@ -159,18 +191,66 @@ def resolve_profile(
     )
 
 
-def closed(users: int, duration_s: float, name: str = "users") -> LoadProfile:
+def closed(
+    users: int, duration_s: float, name: str = "users", spawn_rate: float | None = None
+) -> LoadProfile:
     """The closed model: `users` keep one request each under way, after a warm-up.
 
     A slow answer delays the next request, so it hides what a crowd would feel; its name says so.
+    The warm-up lasts until all of them have begun, `spawn_rate` a second (default: within it).
     """
     if not 1 <= users <= MAX_USERS:
         raise ProfileError(f"{users} users", f"the closed model takes 1 to {MAX_USERS:,}")
+    rate = users / WARMUP_S if spawn_rate is None else spawn_rate
+    _check("the spawn rate", rate, 0.0, MAX_USERS, "users/s")
+    warmup = max(WARMUP_S, users / rate)
+    _check("the duration", warmup + duration_s, MIN_DURATION_S, MAX_DURATION_S, "seconds")
     return LoadProfile(
         name=f"{name} (closed, {users} users)",
-        segments=(_segment("warmup", WARMUP_S, 0.0), _segment("hold", duration_s, 0.0)),
+        segments=(_segment("warmup", warmup, 0.0), _segment("hold", duration_s, 0.0)),
         users=users,
+        spawn_rate=rate,
     )
+
+
+def shaped(shape: Shape, duration_s: float | None) -> LoadProfile:
+    """The closed model of a LoadTestShape, all of it judged; it may be cut at `duration_s`."""
+    ends = [end for end in (shape.duration_s, duration_s) if end is not None]
+    if not ends:
+        raise ProfileError(f"{shape.name}.tick() never returns None", "add --duration")
+    _check("the duration", min(ends), MIN_DURATION_S, MAX_DURATION_S, "seconds")
+    return LoadProfile(
+        name=f"{shape.name} (closed, up to {shape.users} users)",
+        segments=(_segment("hold", min(ends), 0.0),),
+        users=shape.users,
+    )
+
+
+def staged(text: str, spacing: Spacing = "poisson", seed: int = 1) -> LoadProfile:
+    """Stages as `1m:100,5m:500,1m:0`: each goes in a straight line to its rate in its time.
+
+    The first begins at 0; two equal rates in turn hold it. All of them are judged. Raises
+    ProfileError with the stage that cannot be.
+    """
+    segments: list[Segment] = []
+    rate = 0.0
+    for number, stage in enumerate(text.split(","), 1):
+        span, _, target = stage.partition(":")
+        try:
+            seconds, to_rate = parse_duration(span), parse_rate(target)
+        except ValueError as error:
+            raise ProfileError(f"stage {number}: {error}", "write 1m:100,5m:500,1m:0") from None
+        _check(f"the duration of stage {number}", seconds, MIN_DURATION_S, MAX_DURATION_S, "s")
+        if to_rate > MAX_RATE:
+            _check(f"the rate of stage {number}", to_rate, 0.0, MAX_RATE, "requests/s")
+        segments.append(_segment("hold", seconds, rate, to_rate))
+        rate = to_rate
+    if len(segments) > MOST_STAGES:
+        raise ProfileError(f"{len(segments)} stages", f"give {MOST_STAGES} at most")
+    _check("the duration", sum(s.duration_s for s in segments), 0.0, MAX_DURATION_S, "seconds")
+    if total_arrivals(segments) < 1:
+        raise ProfileError("the stages make less than one request", "raise a rate or a duration")
+    return LoadProfile(f"{STAGES}{text}", tuple(segments), spacing=spacing, seed=seed)
 
 
 def _check(what: str, value: float, least: float, most: float, unit: str) -> None:

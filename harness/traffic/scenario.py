@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from harness.catalog import load_catalog
@@ -25,6 +26,8 @@ from harness.catalog.model import Service
 from harness.errors import HarnessError, ScenarioError
 from harness.redact import learn, learn_environment, redact
 from harness.traffic.build import model_of
+from harness.traffic.declared import Declared
+from harness.traffic.locustfile import locustfile_model, shape_of, users_of
 from harness.traffic.model import TrafficModel
 from harness.typed import adapter
 
@@ -127,8 +130,8 @@ def load_model(
     if "problem" in answer:
         raise ScenarioError(answer["problem"], answer["remedy"])
     model = adapter(TrafficModel).validate_python(answer)
-    if of_any:
-        return replace(model, service=service.name)
+    if of_any or model.locustfile:
+        model = replace(model, service=service.name)
     if model.service != service.name:
         raise ScenarioError(
             f"{path}: its service is {model.service!r}, not {service.name!r}",
@@ -158,14 +161,35 @@ def _last_json(text: str) -> dict[str, Any] | None:
     return None
 
 
-def import_user(path: Path) -> type[Any]:
-    """Import a scenario file and return its one User class.
+def import_users(path: Path) -> tuple[tuple[type[Any], ...], Any]:
+    """Import a scenario file: its one TrafficUser class, or a locustfile's users and shape.
 
     As under `locust -f`, the file's directory can be imported from. Raises ScenarioError with
     file and line; imports Locust into this process.
     """
     from harness.traffic.user import TrafficUser  # noqa: PLC0415 - it patches the process
 
+    module = _import(path)
+    users = [
+        item
+        for _, item in inspect.getmembers(module, inspect.isclass)
+        if issubclass(item, TrafficUser)
+        and item.__module__ == module.__name__
+        and not item.__dict__.get("abstract", False)
+    ]
+    plain = tuple(user for user in users_of(module) if not issubclass(user, Declared))
+    if len(users) == 1 and not plain:
+        return (users[0],), None
+    if not users and plain:
+        return plain, shape_of(path, module)
+    names = ", ".join(user.__name__ for user in (*users, *plain)) or "none"
+    raise ScenarioError(
+        f"{path}: it must hold one TrafficUser class, or users of Locust, found {names}",
+        "keep one TrafficUser a file; mark base classes with abstract = True",
+    )
+
+
+def _import(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"scenario_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise ScenarioError(f"{path}: not a Python file", "name a .py file")
@@ -177,27 +201,17 @@ def import_user(path: Path) -> type[Any]:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a team's code may raise anything
         raise _import_error(path, error) from None
-    users = [
-        item
-        for _, item in inspect.getmembers(module, inspect.isclass)
-        if issubclass(item, TrafficUser)
-        and item.__module__ == module.__name__
-        and not item.__dict__.get("abstract", False)
-    ]
-    if len(users) != 1:
-        names = ", ".join(user.__name__ for user in users) or "none"
-        raise ScenarioError(
-            f"{path}: it must hold one TrafficUser class, found {names}",
-            "keep one a file; mark base classes with abstract = True",
-        )
-    return users[0]
+    return module
 
 
 def describe(path: Path) -> TrafficModel:
     """Import a scenario into this process and check it."""
     with _variables_read(path.resolve().parent) as names:
-        user = import_user(path)
-    model = model_of(user, str(path), path.stem)
+        users, shape = import_users(path)
+    if issubclass(users[0], Declared):
+        model = model_of(users[0], str(path), path.stem)
+    else:
+        model = locustfile_model(path, users, shape)
     _refuse_unheard(path, model)
     return replace(model, variables=tuple(sorted(names)))
 
@@ -230,20 +244,26 @@ def _variables_read(directory: Path) -> Iterator[set[str]]:
 HEARD = ("test_start", "test_stop", "request", "spawning_complete")
 """Events of Locust that a load fires; `request` for the requests of journeys."""
 
+HEARD_BY_LOCUSTFILES = (
+    *HEARD, "init", "test_stopping", "user_error", "cpu_warning", "usage_monitor",
+)  # fmt: skip
+"""Those that it fires where Locust's own users run."""
+
 
 def _refuse_unheard(path: Path, model: TrafficModel) -> None:
     """A listener that would never be called is named, never ignored."""
     locust = sys.modules.get("locust")
+    heard = HEARD_BY_LOCUSTFILES if model.locustfile else HEARD
     for name, event in vars(locust.events).items() if locust else ():
         listeners = [
             handler
             for handler in getattr(event, "_handlers", ())
             if not str(handler.__module__).startswith(("locust", "harness."))
         ]
-        if listeners and name not in HEARD:
+        if listeners and name not in heard:
             raise ScenarioError(
                 f"{path}: a listener of events.{name} would never be called",
-                f"use one of {', '.join(HEARD)}",
+                f"use one of {', '.join(heard)}",
             )
         if listeners and name == "request" and model.requests:
             raise ScenarioError(

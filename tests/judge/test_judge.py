@@ -151,6 +151,14 @@ def test_a_closed_loop_can_show_throughput_but_not_the_lack_of_it(tmp_path: Path
     assert high.outcome == "inconclusive", "a run that tested nothing passes nothing"
 
 
+def test_a_latency_of_a_closed_loop_is_labelled_in_its_statement(tmp_path: Path) -> None:
+    latency = service((OBJECTIVES[0],))
+    label = "Closed model: from the actual start; no arrival rate is offered."
+    found = judge(record(tmp_path, Made(plan=plan(users=8))), latency)
+    assert found.objectives[0].statement.endswith(label)
+    assert label not in judge(record(tmp_path, Made()), latency).objectives[0].statement
+
+
 def test_few_slices_cannot_show_four_nines_and_do_not_block_a_pass(sound: RunRecord) -> None:
     result = _result(judge(sound), "availability")
     assert result.outcome is None

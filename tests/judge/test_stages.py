@@ -166,3 +166,14 @@ def test_steady_runs_are_called_unsteady_in_one_of_a_hundred() -> None:
     noises = random.normal(0, 0.2, (200, 30))
     runs = [level_changes(np.multiply(0.01, np.exp(noise), dtype=np.float64)) for noise in noises]
     assert sum(bool(found) for found in runs) <= 5
+
+
+def test_own_stages_have_a_row_each_named_by_their_rates() -> None:
+    """However many they are; a ramp is told from a level."""
+    text = "stages:10s:100,20s:100," + ",".join(["10s:500", "10s:50"] * 4) + ",10s:0"
+    spans = stage_spans(resolve_profile(text))
+    assert len(spans) == 11
+    assert spans[:3] == (
+        ("1: 0 to 100/s", 0, 10), ("2: 100/s", 10, 30), ("3: 100 to 500/s", 30, 40),
+    )  # fmt: skip
+    assert spans[-1] == ("11: 50 to 0/s", 110, 120)

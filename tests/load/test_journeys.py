@@ -132,7 +132,7 @@ def _plan(plan: LoadPlan, tmp_path: Path, text: str, method: str, *urls: str) ->
     return replace(plan, traffic=traffic, profile=profile, target=target, probe=False)
 
 
-def _sums(heard: Heard) -> dict[str, dict[str, int]]:
+def sums(heard: Heard) -> dict[str, dict[str, int]]:
     """Each endpoint's counters and statuses."""
     found: dict[str, dict[str, int]] = {}
     for message in heard.of("slice"):
@@ -152,7 +152,7 @@ def test_a_visitor_is_new_and_what_becomes_of_each_request_is_counted(
     here = shop.replace("127.0.0.1", "localhost")
     made = _plan(plan, tmp_path, VISITOR, "visit", shop, here)
     heard = hear(replace(made, target=replace(made.target, host="shop.example.com")))
-    found = _sums(heard)
+    found = sums(heard)
     visits = found["log in"]["offered"]
     assert visits > 5
     assert heard.end["conserved"] is True

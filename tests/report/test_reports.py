@@ -149,6 +149,8 @@ def test_a_closed_run_is_labelled_as_closed(found: RunRecord, verdict: Verdict) 
     closed = replace(found, plan=plan(users=8))
     assert "closed loop, 8 users" in render_html(closed, verdict)
     assert "closed loop, 8 users" in _terminal(closed, verdict)
+    assert "closed model: latency from the actual start" in _terminal(closed, verdict)
+    assert "closed model: latency from the actual start" in render_html(closed, verdict)
 
 
 def test_the_terminal_shows_the_whole_answer(found: RunRecord, verdict: Verdict) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -166,6 +167,43 @@ def test_the_closed_model_is_labelled_and_has_no_rate() -> None:
         "duration_s": 9,
         "think_s": 0.0,
     }
+
+
+def test_own_stages_go_in_straight_lines_from_zero_and_may_end_there() -> None:
+    """Each to its rate in its time: half of the sum of both rates, times the time, arrives."""
+    profile = resolve_profile("stages:4s:100,2s:100,4s:0", seed=3, spacing="constant")
+    assert [(s.phase, s.duration_s, s.from_rate, s.to_rate) for s in profile.segments] == [
+        ("hold", 4, 0, 100), ("hold", 2, 100, 100), ("hold", 4, 100, 0),
+    ]  # fmt: skip
+    assert (profile.seed, profile.spacing) == (3, "constant")
+    counts = np.histogram(due(profile), bins=[0, 2, 4, 6, 8, 10])[0]
+    assert counts.tolist() == pytest.approx([50, 150, 200, 150, 50], abs=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "stage 1: '' is not a duration"),
+        ("1m", "stage 1: '' is not a rate"),
+        ("1m:100,1m:-5", "stage 2: '-5' is not a rate"),
+        ("0s:100", "the duration of stage 1 is 0 s"),
+        ("1m:100,9x:1", "stage 2: '9x' is not a duration"),
+        ("1m:100,200h:1", "the duration of stage 2 is 720000 s"),
+        ("1m:99999999", "the rate of stage 1 is"),
+        ("1m:0,1m:0", "less than one request"),
+        (",".join(["1s:1"] * 101), "101 stages"),
+    ],
+)
+def test_stages_that_cannot_be_are_refused_by_number(text: str, problem: str) -> None:
+    """The stage that is wrong, and how one is written."""
+    with pytest.raises(ProfileError, match=re.escape(problem)):
+        resolve_profile(f"stages:{text}")
+
+
+def test_stages_say_rates_and_durations_themselves() -> None:
+    """What was asked for besides is named."""
+    with pytest.raises(ProfileError, match="leave out the rate and the duration"):
+        resolve_profile("stages:1m:100", rate=3, duration=4)
 
 
 @pytest.mark.parametrize("users", [0, -1, 1_000_001])

@@ -55,10 +55,10 @@ def refusal(service: Service, scenario: str | None, root: Path) -> str:
         ("raise SystemExit(3)\n", ":1: SystemExit: 3"),
         ("import os\nos._exit(7)\n", ": it ended the process without a word (exit code 7)"),
         ("import os\nos.abort()\n", "(exit code -6)"),
-        ("", ": it must hold one TrafficUser class, found none"),
-        (HEAD, ": it must hold one TrafficUser class, found none"),
-        (HEAD + USER + USER.replace("U(", "V("), "class, found U, V; keep one a file"),
-        ("import locust\nclass U(locust.User):\n    pass\n", "TrafficUser class, found none"),
+        ("", ": it must hold one TrafficUser class, or users of Locust, found none"),
+        (HEAD, ": it must hold one TrafficUser class, or users of Locust, found none"),
+        (HEAD + USER + USER.replace("U(", "V("), "found U, V; keep one TrafficUser a file"),
+        ("import locust\nclass U(locust.User):\n    pass\n", ": U has no tasks; mark a method"),
         (HEAD + USER.replace("get('/')", ""), ": U has no mix; declare mix"),
         (HEAD + USER.replace("get('/')", "get('/', weight=0)"), "U.mix[0]: weight is 0"),
         (HEAD + "x = csv_column('none.csv', 'id')\n", ":3: "),
@@ -214,3 +214,12 @@ def test_a_journey_with_other_code_has_another_digest_and_a_comment_changes_noth
     assert digest(WALK.replace("get(", "post(")) != first
     assert digest(WALK, "PATH = '/b'\n") != first
     assert digest(USER) is None
+
+
+def test_no_endpoint_of_a_scenario_is_named_by_a_secret(memorai: Service, project: Path) -> None:
+    """Neither where the scenario is the service's own nor where it was written for another name."""
+    header = "headers={'authorization': 'Bearer zu-geheim-4711'}, name='GET zu-geheim-4711'"
+    write(project, HEAD + USER.replace("get('/')", f"get('/', {header})"))
+    for of_any in (False, True):
+        (request,) = load_model(memorai, None, project, of_any=of_any).requests
+        assert "geheim" not in request.name
