@@ -84,6 +84,9 @@ class Dependency(Arguments):
     """A service that the service needs."""
 
     dependency: str = argument("database", "its label app.kubernetes.io/component", min_length=1)
+    name: str | None = argument(
+        None, "its label app.kubernetes.io/name; default: the service's own", min_length=1
+    )
 
 
 class AdminPort(Arguments):

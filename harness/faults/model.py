@@ -27,11 +27,12 @@ AGENT: tuple[Permission, ...] = (
 """What holding a fault by agents takes."""
 
 NODES: tuple[Permission, ...] = (("", "nodes", "get"), ("", "nodes", "patch"))
-DEPLOYMENTS: tuple[Permission, ...] = (
-    ("apps", "deployments", "get"),
-    ("apps", "deployments", "patch"),
+WORKLOADS: tuple[Permission, ...] = tuple(
+    ("apps", resource, verb)
+    for resource in ("deployments", "statefulsets", "daemonsets")
+    for verb in ("get", "patch")
 )
-REBALANCE: tuple[Permission, ...] = (("apps", "deployments", "patch"),)
+REBALANCE: tuple[Permission, ...] = tuple(each for each in WORKLOADS if each[2] == "patch")
 """A rolling restart, which spreads pods anew."""
 
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from harness.catalog import load_catalog
-from harness.platform.kubernetes.cluster import ECOSYSTEM, IMAGE, PART_OF
+from harness.platform.kubernetes.cluster import IMAGE
 from tests.platform.replica import serving
 
 FILE = Path(__file__).parents[2] / "deploy" / "reference" / "memorai.yaml"
@@ -45,8 +45,8 @@ def test_it_serves_the_catalogues_routes_where_the_catalogue_says(objects: dict[
 
 
 def test_the_harness_finds_its_pods_and_not_the_database(objects: dict[str, Any]) -> None:
-    """By the labels of the platform."""
-    wanted = {"app.kubernetes.io/name": "memorai", PART_OF: ECOSYSTEM}.items()
+    """By the selector of the Service."""
+    wanted = objects["Service/memorai"]["spec"]["selector"].items()
 
     def labels(name: str) -> Any:
         return objects[name]["spec"]["template"]["metadata"]["labels"].items()

@@ -34,6 +34,8 @@ KINDS = {
     "ingresses",
     "configmaps",
     "deployments",
+    "statefulsets",
+    "daemonsets",
     "leases",
     "poddisruptionbudgets",
     "eviction",
@@ -44,6 +46,14 @@ LABELS = {
     "app.kubernetes.io/name": "memorai",
     "app.kubernetes.io/part-of": "codai-ecosystem",
 }
+
+READY = {"replicas": 2, "updatedReplicas": 2, "availableReplicas": 2}
+SELECTOR = {"app": "memorai"}
+
+
+def owner(kind: str) -> Json:
+    """The reference of a pod to what made it."""
+    return {"apiVersion": "v1", "kind": kind, "name": "memorai", "uid": "uid-owner"}
 
 
 class FakeApi:
@@ -110,6 +120,10 @@ class FakeApi:
 
     def _selected(self, path: str, query: Mapping[str, str]) -> list[str]:
         wanted = dict(p.split("=") for p in query.get("labelSelector", "").split(",") if p)
+        node = query.get("fieldSelector", "").removeprefix("spec.nodeName=")
+        if path == "/api/v1/pods":
+            pods = {each: found for each, found in self.objects.items() if "/pods/" in each}
+            return [each for each, found in pods.items() if found["spec"].get("nodeName") == node]
         return [
             each
             for each, found in self.objects.items()
@@ -242,17 +256,22 @@ def furnish(api: FakeApi) -> None:
         ready = [{"type": "Ready", "status": "True"}]
         api.put(f"/api/v1/nodes/{name}", {**node, "status": {"conditions": ready, "addresses": []}})
         pod = {
-            "metadata": {"labels": LABELS, "uid": f"uid-{name}"},
+            "metadata": {
+                "labels": LABELS,
+                "uid": f"uid-{name}",
+                "ownerReferences": [owner("ReplicaSet")],
+            },
             "spec": {"nodeName": name, "containers": [{"name": "memorai"}]},
             "status": {"phase": "Running", "conditions": ready, "podIP": "10.0.0.1"},
         }
         api.put(f"/api/v1/namespaces/{NAMESPACE}/pods/memorai-{name}", pod)
-    api.put(SERVICE, {"spec": {"clusterIP": "10.0.0.2", "ports": [{"port": 3001}]}})
+    ports = [{"port": 3001}]
+    api.put(SERVICE, {"spec": {"clusterIP": "10.0.0.2", "ports": ports, "selector": SELECTOR}})
     container = {"name": "memorai", "image": "good:1", "env": [{"name": "MODE", "value": "calm"}]}
     template = {"metadata": {"labels": LABELS}, "spec": {"containers": [container]}}
     selector = {"matchLabels": LABELS}
     spec = {"replicas": 2, "selector": selector, "template": template}
-    api.put(DEPLOYMENT, {"spec": spec, "status": {"replicas": 2}})
+    api.put(DEPLOYMENT, {"spec": spec, "status": READY})
 
 
 def kubeconfig(path: Path, server: str, word: str = "none") -> Path:

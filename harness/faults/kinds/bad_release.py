@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import model_validator
 
 from harness.faults.arguments import Grace, Replicas
-from harness.faults.model import AGENT, DEPLOYMENTS, FaultKind, OnKubernetes, OnLab, argument
+from harness.faults.model import AGENT, WORKLOADS, FaultKind, OnKubernetes, OnLab, argument
 
 
 class BadRelease(Grace, Replicas):
@@ -14,9 +14,12 @@ class BadRelease(Grace, Replicas):
     latency_s: float = argument(0.0, "added to each answer's time", unit="s", ge=0, le=60)
     error_ratio: float = argument(0.0, "share of answers that are errors", ge=0, le=1)
     garbage_ratio: float = argument(0.0, "share of answers that are garbage", ge=0, le=1)
-    image: str | None = argument(None, "another image of the first container", min_length=1)
+    image: str | None = argument(None, "another image of the container", min_length=1)
     env: dict[str, str | int | float | bool] | None = argument(
-        None, "variables of the first container", min_length=1
+        None, "variables of the container", min_length=1
+    )
+    container: str | None = argument(
+        None, "default: the service's name, or where its port leads", min_length=1
     )
 
     @model_validator(mode="after")
@@ -32,10 +35,10 @@ class BadRelease(Grace, Replicas):
 FAULT = FaultKind(
     arguments=BadRelease,
     hits="replica",
-    lab=OnLab("rollout", lacks=("image", "env")),
+    lab=OnLab("rollout", lacks=("image", "env", "container")),
     kubernetes=OnKubernetes(
-        (*DEPLOYMENTS, *AGENT),
-        undo_permissions=DEPLOYMENTS,
+        (*WORKLOADS, *AGENT),
+        undo_permissions=WORKLOADS,
         ignores=dict.fromkeys(
             ("region", "count", "percent", "seed", "grace_s"),
             "a Deployment is rolled out as a whole",

@@ -13,7 +13,7 @@ class KillDatabase(Dependency, Held, InRegion):
 FAULT = FaultKind(
     arguments=KillDatabase,
     hits="database",
-    lab=OnLab("processes", lacks=("dependency",)),
+    lab=OnLab("processes", lacks=("dependency", "name")),
     kubernetes=OnKubernetes(
         (("", "pods", "delete"),), ignores={"hold": "its controller starts the pod again at once"}
     ),

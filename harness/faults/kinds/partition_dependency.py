@@ -13,7 +13,7 @@ class PartitionDependency(Dependency, Replicas):
 FAULT = FaultKind(
     arguments=PartitionDependency,
     hits="link",
-    lab=OnLab("packets", "network", limits={"dependency": ("database",)}),
+    lab=OnLab("packets", "network", lacks=("name",), limits={"dependency": ("database",)}),
     kubernetes=OnKubernetes(
         ignores=dict.fromkeys(("count", "percent", "seed"), "every pod of the region is cut off")
     ),

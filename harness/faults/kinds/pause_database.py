@@ -13,6 +13,6 @@ class PauseDatabase(Dependency, Held, InRegion):
 FAULT = FaultKind(
     arguments=PauseDatabase,
     hits="database",
-    lab=OnLab("processes", lacks=("dependency", "hold")),
+    lab=OnLab("processes", lacks=("dependency", "name", "hold")),
     kubernetes=OnKubernetes(ignores={"hold": "it hangs until the heal"}),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.faults.model import AGENT, DEPLOYMENTS, Arguments, FaultKind, OnKubernetes, argument
+from harness.faults.model import AGENT, WORKLOADS, Arguments, FaultKind, OnKubernetes, argument
 
 
 class Scale(Arguments):
@@ -15,5 +15,5 @@ FAULT = FaultKind(
     arguments=Scale,
     hits="deployment",
     lab="a lab has the replicas that it was started with",
-    kubernetes=OnKubernetes((*DEPLOYMENTS, *AGENT), undo_permissions=DEPLOYMENTS),
+    kubernetes=OnKubernetes((*WORKLOADS, *AGENT), undo_permissions=WORKLOADS),
 )

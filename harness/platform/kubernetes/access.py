@@ -29,8 +29,11 @@ READ: tuple[Need, ...] = (
     ("", "nodes", "list"),
     ("", "services", "get"),
     ("", "events", "list"),
-    ("apps", "deployments", "get"),
-    ("apps", "deployments", "list"),
+    *(
+        ("apps", resource, verb)
+        for resource in ("deployments", "statefulsets", "daemonsets")
+        for verb in ("get", "list")
+    ),
     ("policy", "poddisruptionbudgets", "list"),
     ("networking.k8s.io", "ingresses", "list"),
 )

@@ -44,6 +44,7 @@ from harness.platform.kubernetes.actions import (
     pod_processes,
     relay,
 )
+from harness.platform.kubernetes.inverse import patch_of
 from harness.platform.kubernetes.packets import (
     AGENT_UID,
     between_chains,
@@ -135,18 +136,19 @@ def put_back(plan: Plan) -> Action:
     api, words = Api(), plan.arguments
     kind, name, mark = words["kind"], words["name"], words["mark"]
     space = f"/apis/apps/v1/namespaces/{plan.namespace}"
-    path = {"node": f"/api/v1/nodes/{name}", "deployment": f"{space}/deployments/{name}"}[kind]
+    path = f"/api/v1/nodes/{name}" if kind == "node" else f"{space}/{kind}s/{name}"
 
-    def patch(query: str = "") -> None:
-        api.call("PATCH", path + query, words["patch"], "strategic-merge-patch")
+    def send(patch: Json, query: str = "") -> None:
+        api.call("PATCH", path + query, patch, "strategic-merge-patch")
 
     def is_marked() -> bool:
         found = api.call("GET", path) or {}
         return mark in (found.get("metadata", {}).get("labels") or {})
 
     def undo() -> None:
-        if is_marked():
-            patch()
+        patch = patch_of(words, api.call("GET", path) or {})
+        if patch is not None:
+            send(dict(patch))
 
     def shows() -> tuple[bool, str]:
         there = is_marked()
@@ -156,7 +158,7 @@ def put_back(plan: Plan) -> Action:
         do=lambda: None,
         undo=undo,
         shows=shows,
-        check=lambda: patch("?dryRun=All"),
+        check=lambda: send(words["patch"], "?dryRun=All"),
         foreign=True,
         undo_s=PUT_BACK_S,
     )

@@ -22,6 +22,7 @@ from kubernetes.client.exceptions import ApiException
 from harness.errors import PlatformError
 from harness.platform.kubernetes.access import TIMEOUT_S, is_gone, telling
 from harness.platform.kubernetes.cluster import Cluster
+from harness.platform.kubernetes.inverse import patch_of
 from harness.platform.kubernetes.lease import heal_of
 from harness.platform.model import Heal, Proof
 
@@ -29,6 +30,7 @@ EVICT_S = 60.0
 """How long a drain asks again where a disruption budget says not now (429)."""
 
 TOO_MANY = 429
+CONFLICT = 409
 RESTARTED = "kubectl.kubernetes.io/restartedAt"
 MARK = "undo.harness.codai/"
 """Followed by the name of the fault's lease: two faults may change one Deployment."""
@@ -48,20 +50,27 @@ def inverse(service: str, change: Mapping[str, Any], lease: str) -> dict[str, An
 
     None where Kubernetes restores by itself.
     """
-    kind, name = "deployment", service
+    kind, name = _kind(change), service
     if "cordon" in change:
         kind, name = "node", change["cordon"]
+        made: dict[str, Any] = {"unschedulable": True}
         spec: dict[str, Any] = {} if change["was"] else {"unschedulable": None}
     elif "scale" in change:
-        spec = {"replicas": change["was"]}
+        made, spec = {"replicas": change["scale"]}, {"replicas": change["was"]}
     elif "release" in change:
+        container = {"name": change["container"], **change["release"]}
+        made = {"template": {"spec": {"containers": [container]}}}
         spec = _release(change["container"], change["was"])
     else:
         return None
     mark = f"{MARK}{lease}"
     nothing = {mark: None}
     patch = {"metadata": {"labels": nothing, "annotations": nothing}, "spec": spec}
-    return {"kind": kind, "name": name, "mark": mark, "patch": patch}
+    return {"kind": kind, "name": name, "mark": mark, "set": made, "patch": patch}
+
+
+def _kind(change: Mapping[str, Any]) -> str:
+    return str(change.get("kind", "deployment"))
 
 
 def apply(
@@ -76,36 +85,43 @@ def apply(
         for name, uid in change["delete"].items():
             _delete(cluster, name, uid)
     if "cordon" in change:
-        _patch(cluster, "node", change["cordon"], {**marks, "spec": {"unschedulable": True}})
-        for name in change["evict"]:
-            _evict(cluster, name)
+        cluster.patch("node", change["cordon"], {**marks, "spec": {"unschedulable": True}})
+        for name, uid in change["evict"].items():
+            _evict(cluster, name, uid)
     if "scale" in change:
-        _patch(cluster, "deployment", service, {**marks, "spec": {"replicas": change["scale"]}})
+        cluster.patch(_kind(change), service, {**marks, "spec": {"replicas": change["scale"]}})
     if "restart" in change:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         template = {"metadata": {"annotations": {RESTARTED: now}}}
-        _patch(cluster, "deployment", service, {"spec": {"template": template}})
+        cluster.patch(_kind(change), service, {"spec": {"template": template}})
     if "release" in change:
         spec = _release(change["container"], change["release"])
-        _patch(cluster, "deployment", service, {**marks, "spec": spec})
+        cluster.patch(_kind(change), service, {**marks, "spec": spec})
 
 
 def undo(cluster: Cluster, back: Mapping[str, Any]) -> None:
-    """Carry an `inverse` out where the fault's mark still is; idempotent."""
-    found = _read(cluster, back["kind"], back["name"])
-    if found is not None and back["mark"] in (found.metadata.labels or {}):
-        _patch(cluster, back["kind"], back["name"], back["patch"])
+    """Carry an `inverse` out where the fault's mark still is; idempotent.
+
+    An object that is gone has nothing left to undo.
+    """
+    kind, name = back["kind"], back["name"]
+    with telling(f"{kind} {name}"):
+        try:
+            found = cluster.api.sanitize_for_serialization(cluster.read(kind, name))
+        except ApiException as problem:
+            if is_gone(problem):
+                return
+            raise
+    patch = patch_of(back, found)
+    if patch is not None:
+        cluster.patch(kind, name, patch)
 
 
 def marked(cluster: Cluster) -> list[Mark]:
     """Everything that faults of this namespace changed and nobody has put back."""
     with telling("nodes"):
         nodes = cluster.core.list_node(_request_timeout=TIMEOUT_S).items
-    with telling(f"deployments of {cluster.namespace}"):
-        deployments = cluster.apps.list_namespaced_deployment(
-            cluster.namespace, _request_timeout=TIMEOUT_S
-        ).items
-    items = [("node", node) for node in nodes] + [("deployment", each) for each in deployments]
+    items = [*(("node", node) for node in nodes), *cluster.workloads()]
     found = []
     for kind, item in items:
         labels, notes = item.metadata.labels or {}, item.metadata.annotations or {}
@@ -133,24 +149,35 @@ def shows(cluster: Cluster, service: str, change: Mapping[str, Any]) -> Proof:
         cordoned = node is not None and node.unschedulable and not change["was"]
         return Proof(cordoned, f"{change['cordon']} is {'' if cordoned else 'not '}cordoned")
     if "delete" in change:
-        pods = cluster.pods(change["labels"])
-        gone = set(change["delete"].values())
-        ready = sum(pod.ready and not pod.deleting and pod.uid not in gone for pod in pods)
-        return Proof(ready < change["ready"], f"{ready} of {change['ready']} pods are ready")
-    deployment = cluster.deployment(service)
+        return _fewer(cluster, service, change)
+    workload = cluster.workload(service, _kind(change))
     if "scale" in change:
-        now = deployment.spec.replicas
+        now = workload.replicas
         return Proof(now == change["scale"] != change["was"], f"{service} is scaled to {now}")
     if "release" in change:
-        now = cluster.api.sanitize_for_serialization(deployment.spec.template.spec.containers)
-        mine = next(each for each in now if each["name"] == change["container"])
+        item = workload.item
+        now = cluster.api.sanitize_for_serialization(item.spec.template.spec.containers)
+        mine: dict[str, Any] = next(
+            (each for each in now if each["name"] == change["container"]), {}
+        )
         bad = all(mine.get(key) == value for key, value in change["release"].items())
+        seen = (item.status.observed_generation or 0) >= (item.metadata.generation or 0)
+        taken = workload.taken if seen else 0
+        if bad and not taken:
+            return Proof(in_effect=False, statement=f"no pod of {service} has taken the release")
         return Proof(bad, f"{service} has {'the bad' if bad else 'its old'} template")
-    status = deployment.status
-    wanted = deployment.spec.replicas
-    rolling = (status.updated_replicas or 0) < wanted or (status.replicas or 0) > wanted
-    rolling = rolling or (status.available_replicas or 0) < wanted
-    return Proof(rolling, f"{service} is {'' if rolling else 'not '}rolling")
+    return Proof(workload.rolling, f"{service} is {'' if workload.rolling else 'not '}rolling")
+
+
+def _fewer(cluster: Cluster, service: str, change: Mapping[str, Any]) -> Proof:
+    """Whether fewer pods are ready than there were, or than are wanted since."""
+    pods = cluster.pods(change["labels"])
+    gone = set(change["delete"].values())
+    ready = sum(pod.ready and not pod.deleting and pod.uid not in gone for pod in pods)
+    wanted = change["ready"]
+    if "kind" in change and ready < wanted:
+        wanted = min(wanted, cluster.workload(service, _kind(change)).replicas)
+    return Proof(ready < wanted, f"{ready} of {wanted} pods are ready")
 
 
 def _delete(cluster: Cluster, name: str, uid: str) -> None:
@@ -165,10 +192,16 @@ def _delete(cluster: Cluster, name: str, uid: str) -> None:
         )
 
 
-def _evict(cluster: Cluster, name: str) -> None:
-    """Evict as kubectl drain does: again and again while a budget says not now."""
+def _evict(cluster: Cluster, name: str, uid: str) -> None:
+    """Evict as kubectl drain does: again and again while a budget says not now.
+
+    A pod that has come under the same name since then is another: it is left alone.
+    """
     deadline = time.monotonic() + EVICT_S
-    body = client.V1Eviction(metadata=client.V1ObjectMeta(name=name, namespace=cluster.namespace))
+    body = client.V1Eviction(
+        metadata=client.V1ObjectMeta(name=name, namespace=cluster.namespace),
+        delete_options=client.V1DeleteOptions(preconditions=client.V1Preconditions(uid=uid)),
+    )
     while True:
         with telling(f"eviction of {name}"):
             try:
@@ -176,7 +209,7 @@ def _evict(cluster: Cluster, name: str) -> None:
                     name, cluster.namespace, body, _request_timeout=TIMEOUT_S
                 )
             except ApiException as problem:
-                if is_gone(problem):
+                if is_gone(problem) or problem.status == CONFLICT:
                     return
                 if problem.status != TOO_MANY:
                     raise
@@ -188,31 +221,6 @@ def _evict(cluster: Cluster, name: str) -> None:
                 "a budget that forbids everything makes the node impossible to maintain",
             )
         time.sleep(1.0)
-
-
-def _read(cluster: Cluster, kind: str, name: str) -> Any:
-    """The node or Deployment; None when it is gone."""
-    with telling(f"{kind} {name}"):
-        try:
-            if kind == "node":
-                return cluster.core.read_node(name, _request_timeout=TIMEOUT_S)
-            return cluster.apps.read_namespaced_deployment(
-                name, cluster.namespace, _request_timeout=TIMEOUT_S
-            )
-        except ApiException as problem:
-            if is_gone(problem):
-                return None
-            raise
-
-
-def _patch(cluster: Cluster, kind: str, name: str, body: Mapping[str, Any]) -> None:
-    with telling(f"{kind} {name}"):
-        if kind == "node":
-            cluster.core.patch_node(name, dict(body), _request_timeout=TIMEOUT_S)
-            return
-        cluster.apps.patch_namespaced_deployment(
-            name, cluster.namespace, dict(body), _request_timeout=TIMEOUT_S
-        )
 
 
 def _release(container: str, fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,14 +18,13 @@ from kubernetes.client.exceptions import ApiException
 
 from harness.catalog.model import Service
 from harness.errors import PlatformError, UsageError
-from harness.platform.kubernetes.access import TIMEOUT_S, connect, telling
+from harness.platform.kubernetes import selection
+from harness.platform.kubernetes.access import TIMEOUT_S, connect, is_gone, telling
 
 REGION = "topology.kubernetes.io/region"
 ZONE = "topology.kubernetes.io/zone"
 MANAGED = "app.kubernetes.io/managed-by"
 OURS = "codai-harness"
-PART_OF = "app.kubernetes.io/part-of"
-ECOSYSTEM = "codai-ecosystem"
 
 IMAGE = "codai-harness:dev"
 """The image that deploy/images makes; a cluster with a registry names its own."""
@@ -32,7 +32,16 @@ IMAGE = "codai-harness:dev"
 ENVOYS = ("envoy", "istio-proxy", "consul-dataplane")
 """Names and images of containers that are, or start, an Envoy."""
 
+UNKNOWN = "unknown"
+"""Region or zone of a node without the label."""
+
+KINDS = ("deployment", "statefulset", "daemonset")
+"""What makes a service's pods."""
+
 FORBIDDEN = 403
+
+SERVICE_S = 5.0
+"""How long a Service object is taken as it was read; it hardly changes, and is asked for often."""
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
@@ -66,6 +75,46 @@ class Pod:
     envoy: bool = False
     """Whether one of its containers is an Envoy, by its name or image."""
 
+    host_network: bool = False
+    """Whether it shares the node's network."""
+
+    port: int = 0
+    """Where it listens for its Service; 0 where it was not read as a Service's."""
+
+    unfit: str | None = None
+    """Why it is none of a service's replicas, whatever its labels."""
+
+    owner: str = ""
+    """The kind of object that controls it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What makes a service's pods: `kind` is deployment, statefulset or daemonset.
+
+    Of the wanted `replicas`, `taken` have the present template, `there` exist (old ones too) and
+    `available` are ready.
+    """
+
+    kind: str
+    replicas: int
+    paused: bool
+    strategy: str
+    taken: int
+    there: int
+    available: int
+    item: Any
+
+    @property
+    def replacing(self) -> bool:
+        """Whether pods of another template are still there or to come."""
+        return self.taken < self.replicas or self.there > self.replicas
+
+    @property
+    def rolling(self) -> bool:
+        """Whether that is so, or a new pod is not ready."""
+        return self.replacing or self.available < self.replicas
+
 
 class Cluster:
     """A connection to one namespace of one cluster."""
@@ -76,6 +125,7 @@ class Cluster:
         self.namespace = namespace
         self.context = context
         self.kubeconfig = kubeconfig
+        self._services: dict[str, tuple[float, Any]] = {}
 
     @cached_property
     def api(self) -> client.ApiClient:
@@ -120,21 +170,58 @@ class Cluster:
             found = self.core.list_node(_request_timeout=TIMEOUT_S)
         return {item.metadata.name: _node(item) for item in found.items}
 
-    def pods(self, labels: Mapping[str, str]) -> list[Pod]:
-        """The pods with these labels that are not ending, by name."""
+    def pods(self, labels: Mapping[str, str], port: Any = None) -> list[Pod]:
+        """The pods with these labels, by name; `port` is the Service's that they listen for."""
         selector = ",".join(f"{key}={value}" for key, value in labels.items())
-        with telling(f"pods of {self.namespace}"):
+        return self._pods(self.namespace, label_selector=selector, port=port)
+
+    def pods_on(self, node: str) -> list[tuple[str, Pod]] | None:
+        """(namespace, pod) of every namespace on a node; None where this account may not ask."""
+        with telling(f"pods on {node}"):
+            try:
+                found = self.core.list_pod_for_all_namespaces(
+                    field_selector=f"spec.nodeName={node}", _request_timeout=TIMEOUT_S
+                )
+            except ApiException as problem:
+                if problem.status == FORBIDDEN:
+                    return None
+                raise
+        return [(item.metadata.namespace, _pod(item)) for item in found.items]
+
+    def selector(self, service: Service) -> dict[str, str]:
+        """The labels by which the Service finds its pods; those of its name where it has none."""
+        found = self.service(service.name)
+        return dict(found.spec.selector or {selection.NAME: service.name})
+
+    def replicas(self, service: Service) -> list[Pod]:
+        """The service's pods: what its Service selects, run by a controller and not ending."""
+        return [pod for pod in self._selected(service) if pod.unfit is None and not pod.deleting]
+
+    def strangers(self, service: Service) -> list[Pod]:
+        """Pods that carry the labels and are none of its replicas."""
+        return [pod for pod in self._selected(service) if pod.unfit is not None]
+
+    def _selected(self, service: Service) -> list[Pod]:
+        port = selection.port_of(self.service(service.name), service)
+        return self.pods(self.selector(service), port)
+
+    def _pods(self, namespace: str, port: Any, **selectors: str) -> list[Pod]:
+        with telling(f"pods of {namespace}"):
             found = self.core.list_namespaced_pod(
-                self.namespace, label_selector=selector, _request_timeout=TIMEOUT_S
+                namespace, **selectors, _request_timeout=TIMEOUT_S
             )
-        return sorted((_pod(item) for item in found.items), key=lambda pod: pod.name)
+        return sorted((_pod(item, port) for item in found.items), key=lambda pod: pod.name)
 
     def service(self, name: str) -> Any:
-        """The Service object of that name."""
-        with telling(f"service {name}"):
-            return self.core.read_namespaced_service(
-                name, self.namespace, _request_timeout=TIMEOUT_S
-            )
+        """The Service object of that name, some seconds old at most."""
+        now = time.monotonic()
+        if name not in self._services or now - self._services[name][0] > SERVICE_S:
+            with telling(f"service {name}"):
+                found = self.core.read_namespaced_service(
+                    name, self.namespace, _request_timeout=TIMEOUT_S
+                )
+            self._services[name] = (now, found)
+        return self._services[name][1]
 
     def address(self, service: Service) -> str:
         """The cluster address of the Service that bears the catalogue's name, as a URL.
@@ -148,11 +235,11 @@ class Cluster:
                 f"Service {service.name} in {self.namespace} is headless: it has no address",
                 "name one: --target http://host:port",
             )
-        return base_url(address, _port(found, service))
+        return base_url(address, int(selection.port_of(found, service).port))
 
     def port(self, service: Service) -> int:
-        """The port of the Service: the catalogue's, or its least where it has another."""
-        return _port(self.service(service.name), service)
+        """The port of the Service that users reach."""
+        return int(selection.port_of(self.service(service.name), service).port)
 
     def ingresses(self) -> list[Any]:
         """The Ingress objects of the namespace."""
@@ -162,12 +249,52 @@ class Cluster:
             )
         return list(found.items)
 
-    def deployment(self, name: str) -> Any:
-        """The Deployment object of that name."""
-        with telling(f"deployment {name}"):
-            return self.apps.read_namespaced_deployment(
-                name, self.namespace, _request_timeout=TIMEOUT_S
-            )
+    def made_by(self, name: str, kinds: Sequence[str] = KINDS) -> Workload | None:
+        """The Deployment, StatefulSet or DaemonSet of that name; None where there is none."""
+        for each in kinds:
+            with telling(f"{each} {name}"):
+                try:
+                    return _workload(each, self.read(each, name))
+                except ApiException as problem:
+                    if not is_gone(problem):
+                        raise
+        return None
+
+    def workload(self, name: str, kind: str | None = None) -> Workload:
+        """The same; raises PlatformError where there is none."""
+        found = self.made_by(name, (kind,) if kind else KINDS)
+        if found is not None:
+            return found
+        said = kind or f"{', '.join(KINDS[:-1])} or {KINDS[-1]}"
+        raise PlatformError(
+            f"namespace {self.namespace} has no {said} {name}", "check the namespace and the name"
+        )
+
+    def read(self, kind: str, name: str) -> Any:
+        """An object of a kind that faults change; raises ApiException."""
+        if kind == "node":
+            return self.core.read_node(name, _request_timeout=TIMEOUT_S)
+        call = getattr(self.apps, f"read_namespaced_{kind.replace('set', '_set')}")
+        return call(name, self.namespace, _request_timeout=TIMEOUT_S)
+
+    def patch(self, kind: str, name: str, body: Mapping[str, Any]) -> None:
+        """Change such an object by a strategic merge."""
+        with telling(f"{kind} {name}"):
+            if kind == "node":
+                self.core.patch_node(name, dict(body), _request_timeout=TIMEOUT_S)
+                return
+            call = getattr(self.apps, f"patch_namespaced_{kind.replace('set', '_set')}")
+            call(name, self.namespace, dict(body), _request_timeout=TIMEOUT_S)
+
+    def workloads(self) -> list[tuple[str, Any]]:
+        """(kind, object) of everything in the namespace that makes pods of a service."""
+        found = []
+        for kind in KINDS:
+            with telling(f"{kind}s of {self.namespace}"):
+                call = getattr(self.apps, f"list_namespaced_{kind.replace('set', '_set')}")
+                items = call(self.namespace, _request_timeout=TIMEOUT_S).items
+            found += [(kind, item) for item in items]
+        return found
 
     def events(self, namespace: str | None = None, fields: str = "") -> list[dict[str, Any]] | None:
         """Kubernetes' events as they came, cached ones; None where another namespace is barred.
@@ -196,11 +323,7 @@ class Cluster:
             found = self.policy.list_namespaced_pod_disruption_budget(
                 self.namespace, _request_timeout=TIMEOUT_S
             )
-        return [
-            each
-            for each in found.items
-            if _selects(getattr(each.spec.selector, "match_labels", None) or {}, labels)
-        ]
+        return [each for each in found.items if selection.selects(each.spec.selector, labels)]
 
 
 def base_url(address: str | None, port: int) -> str:
@@ -220,13 +343,28 @@ def check_namespace(name: str) -> None:
         )
 
 
-def _port(found: Any, service: Service) -> int:
-    ports = {int(each.port) for each in found.spec.ports or ()}
-    return service.port if service.port in ports or not ports else min(ports)
-
-
-def _selects(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
-    return all(labels.get(key) == value for key, value in selector.items())
+def _workload(kind: str, item: Any) -> Workload:
+    spec, status = item.spec, item.status
+    if kind == "daemonset":
+        wanted = status.desired_number_scheduled or 0
+        taken, there = status.updated_number_scheduled or 0, status.current_number_scheduled or 0
+        ready = status.number_available or 0
+        strategy = spec.update_strategy
+    else:
+        wanted = 1 if spec.replicas is None else spec.replicas
+        taken, there = status.updated_replicas or 0, status.replicas or 0
+        ready = status.available_replicas or 0
+        strategy = spec.strategy if kind == "deployment" else spec.update_strategy
+    return Workload(
+        kind=kind,
+        replicas=wanted,
+        paused=kind == "deployment" and bool(spec.paused),
+        strategy=(strategy.type if strategy else None) or "RollingUpdate",
+        taken=taken,
+        there=there,
+        available=ready,
+        item=item,
+    )
 
 
 def _node(item: Any) -> Node:
@@ -236,8 +374,8 @@ def _node(item: Any) -> Node:
     ready = [each.status for each in item.status.conditions or () if each.type == "Ready"]
     return Node(
         name=item.metadata.name,
-        region=labels.get(REGION, "unknown"),
-        zone=labels.get(ZONE, "unknown"),
+        region=labels.get(REGION, UNKNOWN),
+        zone=labels.get(ZONE, UNKNOWN),
         addresses=tuple(internal),
         subnets=tuple(item.spec.pod_cidrs or filter(None, [item.spec.pod_cidr])),
         ready=ready[0] if ready else "Unknown",
@@ -245,7 +383,7 @@ def _node(item: Any) -> Node:
     )
 
 
-def _pod(item: Any) -> Pod:
+def _pod(item: Any, port: Any = None) -> Pod:
     conditions = item.status.conditions or ()
     statuses = item.status.container_statuses or ()
     return Pod(
@@ -259,6 +397,10 @@ def _pod(item: Any) -> Pod:
         restarts=sum(each.restart_count for each in statuses),
         deleting=item.metadata.deletion_timestamp is not None,
         envoy=any(_is_envoy(each) for each in _containers(item)),
+        host_network=bool(item.spec.host_network),
+        port=selection.listens_on(port, item) if port is not None else 0,
+        unfit=selection.unfit(item),
+        owner=next((each.kind for each in item.metadata.owner_references or ()), ""),
     )
 
 

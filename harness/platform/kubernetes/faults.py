@@ -7,14 +7,15 @@ call and its inverse. Both are resolved to a `Resolved` before anything is touch
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address, ip_network
 from typing import Any, TypeVar
 
 from harness.catalog.model import Service
 from harness.errors import CapabilityMissing, PlatformError
-from harness.faults.arguments import EVERYWHERE, InRegion, Link, Replicas
+from harness.faults.arguments import EVERYWHERE, Dependency, InRegion, Link, Replicas
 from harness.faults.draw import ANY, Among
 from harness.faults.kinds.abort_requests import AbortRequests
 from harness.faults.kinds.bad_release import BadRelease
@@ -36,11 +37,17 @@ from harness.faults.kinds.scale import Scale
 from harness.faults.model import Arguments, OnKubernetes
 from harness.faults.registry import arguments_of, kinds, nearest
 from harness.platform import envoy
-from harness.platform.kubernetes.cluster import Cluster, Node, Pod
+from harness.platform.kubernetes import selection
+from harness.platform.kubernetes.cluster import UNKNOWN, Cluster, Node, Pod, Workload
 from harness.platform.kubernetes.lease import Work
 from harness.platform.model import Fault
 
-ALIKE = ("app", "app.kubernetes.io/name", "app.kubernetes.io/instance")
+MOST_NAMED = 6
+"""Neighbours on a node that a plan names."""
+
+COMPONENT = "app.kubernetes.io/component"
+
+ALIKE = ("app", selection.NAME, selection.INSTANCE)
 """Labels that the pods of one database share, as far as they have them."""
 
 
@@ -57,6 +64,7 @@ class Resolved:
     targets: tuple[str, ...]
     works: tuple[Work, ...] = ()
     change: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +84,10 @@ class View:
 
     def nodes_of(self, region: str, by: str = "region") -> list[Node]:
         """The nodes of a region or zone; raises PlatformError where there is none."""
-        found = [node for node in self.nodes.values() if getattr(node, by) == region]
+        labelled = [node for node in self.nodes.values() if getattr(node, by) != UNKNOWN]
+        found = [node for node in labelled if getattr(node, by) == region]
         if not found:
-            known = sorted({getattr(node, by) for node in self.nodes.values()})
+            known = sorted({getattr(node, by) for node in labelled}) or ["none: label the nodes"]
             raise PlatformError(
                 f"no node in {by} {region!r}",
                 f"{nearest(region, known)}there are {', '.join(known)}",
@@ -132,10 +141,12 @@ def _chosen(kind: str, given: Replicas, view: View, region: str | None = None) -
 
 @_resolves("kill-replicas")
 def _kill(kind: str, given: Replicas, view: View) -> Resolved:
-    return _deleting(_chosen(kind, given, view), view.pods, ("app.kubernetes.io/name",))
+    found = _deleting(_chosen(kind, given, view), view.pods, view.cluster.selector(view.service))
+    workload = view.cluster.made_by(view.service.name)
+    return replace(found, change={**found.change, "kind": workload.kind}) if workload else found
 
 
-def _deleting(hit: Sequence[Pod], alike: Sequence[Pod], keys: Sequence[str]) -> Resolved:
+def _deleting(hit: Sequence[Pod], alike: Sequence[Pod], keys: Iterable[str]) -> Resolved:
     """Felt for as long as fewer pods alike are ready than before."""
     change = {
         "delete": {pod.name: pod.uid for pod in hit},
@@ -165,27 +176,39 @@ def _at_nodes(
     return Resolved(tuple(pod.name for pod in pods), works)
 
 
-def _dependency(kind: str, component: str, view: View, region: str | None) -> list[Pod]:
-    """The pods of a dependency: by component, of the service's own and of one region."""
+def _dependency(kind: str, given: Dependency, view: View, region: str | None) -> list[Pod]:
+    """The pods of a dependency: by component, of the service's own or the given name."""
+    component = given.dependency
+    every = [
+        pod
+        for pod in view.cluster.pods({COMPONENT: component})
+        if not pod.deleting and pod.unfit is None and region in {None, view.region(pod)}
+    ]
     found = [
         pod
-        for pod in view.cluster.pods({"app.kubernetes.io/component": component})
-        if not pod.deleting
-        and view.service.name in str(pod.labels.get("app.kubernetes.io/name", ""))
-        and region in {None, view.region(pod)}
+        for pod in every
+        if (
+            pod.labels.get(selection.NAME) == given.name
+            if given.name
+            else selection.is_dependency(pod.labels, view.service.name, component)
+        )
     ]
     if not found:
         where = f" in {region}" if region else ""
+        whose = given.name or view.service.name
+        others = sorted({str(pod.labels.get(selection.NAME, pod.name)) for pod in every})
         raise PlatformError(
-            f"{kind}: no pod with component {component}{where}",
-            "label the dependency's pods app.kubernetes.io/component, or name another",
+            f"{kind}: no pod of {whose} with component {component}{where}",
+            f"give name, one of {', '.join(others)}"
+            if others
+            else f"label the dependency's pods {COMPONENT}, or name another",
         )
     return found
 
 
 @_resolves("kill-database")
 def _kill_database(kind: str, given: KillDatabase, view: View) -> Resolved:
-    pods = _dependency(kind, given.dependency, view, given.region)
+    pods = _dependency(kind, given, view, given.region)
     keys = [key for key in ALIKE if key in pods[0].labels]
     same = {key: pods[0].labels[key] for key in keys}
     alike = [pod for pod in pods if same.items() <= pod.labels.items()]
@@ -194,7 +217,7 @@ def _kill_database(kind: str, given: KillDatabase, view: View) -> Resolved:
 
 @_resolves("pause-database")
 def _pause_database(kind: str, given: PauseDatabase, view: View) -> Resolved:
-    return _pausing(_dependency(kind, given.dependency, view, given.region))
+    return _pausing(_dependency(kind, given, view, given.region))
 
 
 # -- nodes, regions, packets ---------------------------------------------------------------------
@@ -211,7 +234,31 @@ def _all_of(view: View, nodes: Sequence[Node], action: str) -> Resolved:
     names = {node.name for node in nodes}
     pods = [pod.name for pod in view.pods if pod.node in names]
     works = tuple(Work(name, action, {}) for name in sorted(names))
-    return Resolved((*sorted(names), *pods), works)
+    return Resolved((*sorted(names), *pods), works, notes=_neighbours(view, sorted(names)))
+
+
+def _neighbours(view: View, nodes: Sequence[str]) -> tuple[str, ...]:
+    """Who else is on nodes that are hit as a whole, by namespace."""
+    own = {pod.uid for pod in view.pods}
+    others: Counter[str] = Counter()
+    for node in nodes:
+        found = view.cluster.pods_on(node)
+        if found is None:
+            said = "this account may not list the pods of other namespaces on these nodes"
+            return (f"{said}: they are hit as well",)
+        for namespace, pod in found:
+            if pod.uid not in own and pod.phase == "Running" and pod.owner != "Node":
+                name = (
+                    pod.labels.get(selection.NAME)
+                    or pod.labels.get("app")
+                    or pod.labels.get("k8s-app")
+                )
+                others[f"{namespace}/{name or pod.name}"] += 1
+    if not others:
+        return ()
+    named = ", ".join(f"{count} of {name}" for name, count in sorted(others.items())[:MOST_NAMED])
+    more = len(others) - MOST_NAMED
+    return (f"also hits on these nodes: {named}" + (f" and {more} more" if more > 0 else ""),)
 
 
 @_resolves("fail-region")
@@ -279,9 +326,10 @@ def _between_regions(given: Link, view: View, action: str, **words: float) -> Re
 @_resolves("partition-dependency")
 def _partition_dependency(kind: str, given: PartitionDependency, view: View) -> Resolved:
     pods = [pod for pod in view.pods if pod.address and given.region in {None, view.region(pod)}]
-    others = _dependency(kind, given.dependency, view, given.region)
+    others = _dependency(kind, given, view, given.region)
     if not pods:
         raise PlatformError(f"{kind}: no pod of {view.service.name}", "name another region")
+    _own_network(kind, pods)
     far = sorted({other.address for other in others if other.address})
     found = _at_nodes(
         pods,
@@ -293,16 +341,29 @@ def _partition_dependency(kind: str, given: PartitionDependency, view: View) -> 
 
 @_resolves("dns-failure")
 def _names(kind: str, given: Replicas, view: View) -> Resolved:
-    return _at_addresses(_chosen(kind, given, view), "cut-names")
+    return _at_addresses(kind, _chosen(kind, given, view), "cut-names")
 
 
 @_resolves("reset-connections")
 def _reset(kind: str, given: ResetConnections, view: View) -> Resolved:
-    port = given.port or view.service.port
-    return _at_addresses(_chosen(kind, given, view), "reset", port=port, share=given.share)
+    pods = _chosen(kind, given, view)
+    port = given.port or pods[0].port or view.service.port
+    return _at_addresses(kind, pods, "reset", port=port, share=given.share)
 
 
-def _at_addresses(pods: Sequence[Pod], action: str, **words: Any) -> Resolved:
+def _own_network(kind: str, pods: Sequence[Pod]) -> None:
+    """Raise CapabilityMissing for a pod on its node's network: others there would be hit."""
+    shared = [pod for pod in pods if pod.host_network]
+    if shared:
+        raise CapabilityMissing(
+            f"kubernetes: {kind}",
+            f"{shared[0].name} has the network of its node {shared[0].node} (hostNetwork):"
+            " everything on that address would be hit",
+        )
+
+
+def _at_addresses(kind: str, pods: Sequence[Pod], action: str, **words: Any) -> Resolved:
+    _own_network(kind, pods)
     return _at_nodes(
         pods,
         action,
@@ -374,41 +435,81 @@ def _drain(kind: str, given: DrainNode, view: View) -> Resolved:
         used = names & {pod.node for pod in view.pods if not pod.deleting}
         name = min(used or names)
     node = view.node(kind, name)
-    pods = {pod.name: pod.uid for pod in view.pods if pod.node == name and not pod.deleting}
+    here = [pod for pod in view.pods if pod.node == name and not pod.deleting]
+    if not here:
+        raise PlatformError(f"{kind}: no pod of {view.service.name} on {name}", "name another node")
+    pods = {pod.name: pod.uid for pod in here if pod.owner != "DaemonSet"}
     if not pods:
-        raise PlatformError(f"{kind}: no pod of {view.service.name} on {name}", "another?")
+        raise PlatformError(
+            f"{kind}: the pods of {view.service.name} are a DaemonSet's: a drain leaves them alone",
+            "use kill-replicas or kill-node",
+        )
     change = {"cordon": name, "was": node.unschedulable, "evict": pods}
     return Resolved((name, *pods), change=change)
 
 
 @_resolves("scale")
 def _scale(kind: str, given: Scale, view: View) -> Resolved:
-    deployment = view.cluster.deployment(view.service.name)
-    change = {"scale": given.replicas, "was": deployment.spec.replicas}
+    workload = view.cluster.workload(view.service.name)
+    if workload.kind == "daemonset":
+        raise PlatformError(
+            f"{kind}: {view.service.name} is a DaemonSet: it has one pod on each node",
+            "cordon or drain nodes instead",
+        )
+    change = {"scale": given.replicas, "was": workload.replicas, "kind": workload.kind}
     return Resolved((view.service.name,), change=change)
 
 
 @_resolves("rolling-restart")
 def _restart(kind: str, given: Replicas, view: View) -> Resolved:
-    view.cluster.deployment(view.service.name)
-    return Resolved(tuple(pod.name for pod in view.pods), change={"restart": True})
+    workload = _rolls_out(kind, view)
+    change = {"restart": True, "kind": workload.kind}
+    return Resolved(tuple(pod.name for pod in view.pods), change=change)
+
+
+def _rolls_out(kind: str, view: View) -> Workload:
+    """The workload; raises PlatformError where no pod would take a new template now."""
+    workload = view.cluster.workload(view.service.name)
+    named = f"{kind}: {workload.kind} {view.service.name}"
+    if workload.paused:
+        raise PlatformError(
+            f"{named} is paused: no pod would be replaced",
+            f"kubectl rollout resume {workload.kind} {view.service.name}",
+        )
+    if workload.strategy == "OnDelete":
+        raise PlatformError(
+            f"{named} replaces its pods only when they are deleted (OnDelete)",
+            "use kill-replicas",
+        )
+    if workload.replacing:
+        raise PlatformError(
+            f"{named} is being rolled out already",
+            f"wait for it: kubectl rollout status {workload.kind} {view.service.name}",
+        )
+    return workload
 
 
 @_resolves("bad-release")
 def _bad_release(kind: str, given: BadRelease, view: View) -> Resolved:
-    """Another image, or other variables of the first container; the old template is kept."""
-    deployment = view.cluster.deployment(view.service.name)
-    template = view.cluster.api.sanitize_for_serialization(deployment.spec.template)
-    container = template["spec"]["containers"][0]
+    """Another image, or other variables of the application's container; the old one is kept."""
+    workload = _rolls_out(kind, view)
+    service = view.service
+    port = selection.port_of(view.cluster.service(service.name), service)
+    spec = workload.item.spec.template.spec
+    name = selection.application(spec, given.container, service.name, port)
+    containers = view.cluster.api.sanitize_for_serialization(spec.containers)
+    container = next(each for each in containers if each["name"] == name)
     patch = _release(container, given)
     if not patch:
         raise PlatformError(
             "bad-release: nothing that would make it worse", "give image or env (a mapping)"
         )
     was = {key: container.get(key) for key in patch}
+    change = {"release": patch, "was": was, "container": name, "kind": workload.kind}
     return Resolved(
         tuple(pod.name for pod in view.pods),
-        change={"release": patch, "was": was, "container": container["name"]},
+        change=change,
+        notes=(f"{kind}: changes the container {name} of {workload.kind} {service.name}",),
     )
 
 

@@ -17,9 +17,7 @@ from harness.faults.registry import ignored, kind_of, kinds
 from harness.platform.kubernetes import changes, events, faults
 from harness.platform.kubernetes.access import BASE, check_context, require
 from harness.platform.kubernetes.cluster import (
-    ECOSYSTEM,
     IMAGE,
-    PART_OF,
     Cluster,
     Node,
     Pod,
@@ -146,7 +144,7 @@ class Kubernetes:
                 raise PlatformError(
                     f"{service.name}: no ready pod in {region}", "see `harness experiment plan`"
                 )
-            urls = tuple(base_url(pod.address, service.port) for pod in pods)
+            urls = tuple(base_url(pod.address, pod.port) for pod in pods)
             what = f"{counted(len(urls), 'pod')} of {service.name} in {region}"
         else:
             found = self._entrance(service, through)
@@ -193,7 +191,7 @@ class Kubernetes:
                 id=pod.name,
                 service=service.name,
                 region=self._in(pod),
-                url=base_url(pod.address, service.port),
+                url=base_url(pod.address, pod.port),
                 health=_health(pod),
                 restarts=pod.restarts,
             )
@@ -201,7 +199,7 @@ class Kubernetes:
         )
 
     def _pods(self, service: Service) -> list[Pod]:
-        return [pod for pod in self._cluster.pods(_labels(service)) if not pod.deleting]
+        return self._cluster.replicas(service)
 
     def _in(self, pod: Pod) -> str:
         node = self._nodes().get(pod.node)
@@ -232,7 +230,7 @@ class Kubernetes:
 
     def news(self, service: Service) -> News | None:
         """Changes of the service's pods, and the cluster's own events of them and of the nodes."""
-        return events.News(self._cluster, service.name, _labels(service)).look
+        return events.News(self._cluster, service.name, self._cluster.selector(service)).look
 
     def restore(self, service: Service) -> str | None:
         """Spread the pods anew when a region with sound nodes has none of them.
@@ -244,9 +242,13 @@ class Kubernetes:
         empty = self._sound_regions() - {self._in(pod) for pod in self._pods(service)} - {"unknown"}
         if not empty:
             return None
-        changes.apply(self._cluster, service.name, {"restart": True})
+        workload = self._cluster.made_by(service.name)
+        if workload is None:
+            return None
+        restart = {"restart": True, "kind": workload.kind}
+        changes.apply(self._cluster, service.name, restart)
         deadline = time.monotonic() + RESTORE_S
-        while changes.shows(self._cluster, service.name, {"restart": True}).in_effect:
+        while changes.shows(self._cluster, service.name, restart).in_effect:
             if time.monotonic() > deadline:
                 break
             time.sleep(1.0)
@@ -288,6 +290,11 @@ class Kubernetes:
         for budget in self._budgets(service):
             allowed = budget.status.disruptions_allowed if budget.status else 0
             found.append(f"disruption budget {budget.metadata.name}: {allowed} allowed now")
+        strangers = self._cluster.strangers(service)
+        if strangers:
+            named = ", ".join(f"{pod.name} ({pod.unfit})" for pod in strangers[:3])
+            carry = f"{counted(len(strangers), 'pod')} with the Service's labels"
+            found.append(f"{carry}, not counted as replicas: {named}")
         return tuple(found)
 
     @contextmanager
@@ -302,7 +309,7 @@ class Kubernetes:
             yield None
             return
         node = min(each.name for each in nodes)
-        work = Work(node, RELAY, {"host": pods[0].address, "port": service.port})
+        work = Work(node, RELAY, {"host": pods[0].address, "port": pods[0].port})
         lease = f"harness-crossing-{time.time_ns():x}"
         try:
             url = self._open(lease, work, f"{near}|{far}")
@@ -365,7 +372,7 @@ class Kubernetes:
                 "change": dict(found.change),
                 "undo": back,
                 "lease": lease,
-                "notes": list(ignored(fault.kind, fault.arguments, self.name)),
+                "notes": [*ignored(fault.kind, fault.arguments, self.name), *found.notes],
             },
         )
 
@@ -399,10 +406,6 @@ class Kubernetes:
         found += [f"agent pod {name}" for name in self._leases.agents()]
         marked = changes.marked(self._cluster)
         return (*found, *(f"{mark.what} is changed by {mark.name}" for mark in marked))
-
-
-def _labels(service: Service) -> dict[str, str]:
-    return {"app.kubernetes.io/name": service.name, PART_OF: ECOSYSTEM}
 
 
 def _health(pod: Pod) -> Health:

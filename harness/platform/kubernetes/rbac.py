@@ -55,6 +55,11 @@ def node_event_roles() -> list[dict[str, Any]]:
     return [{**role, "metadata": {**role["metadata"], "namespace": NODES_NAMESPACE}}]
 
 
+def node_pod_roles() -> list[dict[str, Any]]:
+    """What shows in a plan who else is on the nodes that a fault hits; optional as well."""
+    return [_object("ClusterRole", "codai-harness-node-pods", (("", "pods", "list"),))]
+
+
 def roles_of(kind: str) -> list[dict[str, Any]]:
     """What one kind of fault takes besides."""
     return roles(f"codai-harness-{kind}", on_cluster()[kind].all_permissions)
@@ -81,6 +86,7 @@ def files() -> dict[str, str]:
         "agent.yaml": _text(agent_objects()),
         "base.yaml": _text(base_roles()),
         "node-events.yaml": _text(node_event_roles()),
+        "node-pods.yaml": _text(node_pod_roles()),
         **made,
     }
 
