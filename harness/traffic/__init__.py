@@ -1,14 +1,17 @@
 """Traffic models and load profiles: what is sent, and when. No I/O but reading scenario files."""
 
+from harness.traffic.bodies import file, json_value
 from harness.traffic.build import model_of, to_engine
 from harness.traffic.declare import (
     body_contains,
     choice,
-    csv_column,
     delete,
     get,
+    head,
     journey,
     json_pointer,
+    options,
+    patch,
     post,
     put,
     request,
@@ -18,6 +21,7 @@ from harness.traffic.declare import (
     uuid,
     zipf,
 )
+from harness.traffic.files import csv_column, csv_rows, json_rows
 from harness.traffic.model import Audit, Journey, LoadProfile, Request, Segment, TrafficModel
 from harness.traffic.profiles import NAMED, resolve_profile
 from harness.traffic.replay import replay
@@ -40,13 +44,20 @@ __all__ = [
     "body_contains",
     "choice",
     "csv_column",
+    "csv_rows",
     "delete",
+    "file",
     "get",
+    "head",
     "import_users",
     "journey",
     "json_pointer",
+    "json_rows",
+    "json_value",
     "load_model",
     "model_of",
+    "options",
+    "patch",
     "post",
     "put",
     "replay",

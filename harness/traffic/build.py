@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import ProfileError, ScenarioError
+from harness.traffic.bodies import finished
 from harness.traffic.declare import JOURNEY
 from harness.traffic.model import Audit, Journey, LoadProfile, Request, TrafficModel
 
@@ -58,13 +59,18 @@ def model_of(
         _check_request(f"{where}.mix[{number}]", item)
     for item in journeys:
         _check_number(f"{where}.{item.method}", "weight", item.weight)
+    feeds, sent = dict(feeds), []
+    for number, item in enumerate(mix):
+        made, more = finished(f"{where}.mix[{number}]", item, feeds)
+        sent.append(made)
+        feeds |= more
     model = TrafficModel(
         service,
         scenario or Path(source).stem,
         source,
-        tuple(mix),
+        tuple(sent),
         journeys,
-        dict(feeds),
+        feeds,
         _audit(where, getattr(user, "audit", None), mix, feeds),
         code_digest(Path(inspect.getfile(user))) if journeys else None,
     )

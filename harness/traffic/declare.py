@@ -5,15 +5,20 @@ Nothing here imports Locust, so a scenario's declarations can be tested on their
 
 from __future__ import annotations
 
-import csv
-import json
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from harness.errors import ScenarioError
-from harness.redact import is_secret_name
+from harness.traffic.bodies import (
+    FORM,
+    FilePart,
+    body_text,
+    form_body,
+    json_template,
+    multipart_body,
+    with_params,
+)
+from harness.traffic.files import json_text
 from harness.traffic.model import Request
 
 Check = dict[str, Any]
@@ -30,8 +35,11 @@ def request(
     *,
     name: str | None = None,
     weight: float = 1.0,
+    params: Mapping[str, Any] | None = None,
     json_body: Any = None,
-    body: str | None = None,
+    form: Mapping[str, Any] | None = None,
+    multipart: Mapping[str, Any] | None = None,
+    body: str | FilePart | None = None,
     headers: Mapping[str, str] | None = None,
     checks: Sequence[Check] = (),
     expect: int | Sequence[int] | None = None,
@@ -40,11 +48,14 @@ def request(
 ) -> Request:
     """A request template; `{feed}` in path, headers, body and checks draws from that feed.
 
-    `json_body` is any JSON value whose strings may hold `{feed}`; in it, braces of JSON itself
-    need no escaping. `body` is raw text, in which `{{` and `}}` are literal braces. `name` is the
-    endpoint in every report (default: method and path). `expect` is the status, or the statuses,
-    that are wanted (default: 200 to 299; redirects are not followed). `timeout_s` counts from the
-    instant at which the generator is ready to send. `log` keeps each request's outcome one by one.
+    `params` are put behind the path. Of a body there is one: `json_body` is any JSON value whose
+    strings may hold `{feed}` (`json_value("feed")` stands for a number, true, false or null); in
+    it, braces of JSON itself need no escaping. `form` are the fields of a form, `multipart` fields
+    and `file(…)`. `body` is a `file(…)` or raw text, in which `{{` and `}}` are literal braces.
+    `name` is the endpoint in every report (default: method and path). `expect` is the status, or
+    the statuses, that are wanted (default: 200 to 299; redirects are not followed). `timeout_s`
+    counts from the instant at which the generator is ready to send. `log` keeps each request's
+    outcome one by one.
     """
     found = dict(headers or {})
     if expect is not None:
@@ -53,20 +64,43 @@ def request(
                 f"{method} {path}: expect and a status check", "say in one of them what is wanted"
             )
         checks = (status(*((expect,) if isinstance(expect, int) else expect)), *checks)
-    if json_body is not None:
-        body = _json_template(json_body)
-        found.setdefault("content-type", "application/json")
+    text, content_type = _body(
+        f"{method} {path}", json_body=json_body, form=form, multipart=multipart, body=body
+    )
+    if content_type is not None and not any(key.lower() == "content-type" for key in found):
+        found["content-type"] = content_type
     return Request(
         name=f"{method} {path}" if name is None else name,
         method=method,
-        path=path,
+        path=with_params(path, params or {}),
         weight=weight,
         headers=tuple(found.items()),
-        body=body,
+        body=text,
         timeout_s=timeout_s,
         checks=tuple(checks),
         log=log,
     )
+
+
+def _body(where: str, **given: Any) -> tuple[str | None, str | None]:
+    """The one body that was given, and its content type where it says one."""
+    found = [(name, value) for name, value in given.items() if value is not None]
+    if len(found) > 1:
+        names = " and ".join(name for name, _ in found)
+        raise ScenarioError(f"{where}: {names}", "a request has one body")
+    match found:
+        case [("json_body", value)]:
+            return json_template(value), "application/json"
+        case [("form", value)]:
+            return form_body(value), FORM
+        case [("multipart", value)]:
+            content_type, text = multipart_body(value)
+            return text, content_type
+        case [(_, FilePart() as part)]:
+            return body_text(part), part.content_type
+        case [(_, value)]:
+            return value, None
+    return None, None
 
 
 def get(path: str, **options: Any) -> Request:
@@ -87,6 +121,21 @@ def put(path: str, **options: Any) -> Request:
 def delete(path: str, **options: Any) -> Request:
     """`request("DELETE", …)`."""
     return request("DELETE", path, **options)
+
+
+def patch(path: str, **options: Any) -> Request:
+    """`request("PATCH", …)`."""
+    return request("PATCH", path, **options)
+
+
+def head(path: str, **options: Any) -> Request:
+    """`request("HEAD", …)`."""
+    return request("HEAD", path, **options)
+
+
+def options(path: str, **more: Any) -> Request:
+    """`request("OPTIONS", …)`."""
+    return request("OPTIONS", path, **more)
 
 
 def status(*allowed: int) -> Check:
@@ -135,49 +184,11 @@ def uuid(*, fixed: bool = False) -> Feed:
 
 
 def choice(values: Sequence[Any], weights: Sequence[float] | None = None) -> Feed:
-    """One of some values, equally likely or by weight."""
-    feed: Feed = {"kind": "choice", "values": [str(value) for value in values]}
+    """One of some values, equally likely or by weight; True is `true` and None `null`."""
+    feed: Feed = {"kind": "choice", "values": [json_text(value) for value in values]}
     if weights is not None:
         feed["weights"] = list(weights)
     return feed
-
-
-def csv_column(
-    path: str | Path,
-    column: str,
-    order: Literal["random", "sequence"] = "random",
-    *,
-    secret: bool | None = None,
-) -> Feed:
-    """The values of one column of a CSV file with a header line, at random or in turn.
-
-    A relative `path` is looked for beside the calling scenario. Values of a `secret` column (by
-    default one whose name speaks of a secret) stand in no record. Raises ScenarioError when the
-    file, the column or the values are missing.
-    """
-    caller = sys._getframe(1).f_globals.get("__file__", "")  # noqa: SLF001 - as warnings do
-    path = Path(caller).parent / path
-    if order not in {"random", "sequence"}:
-        raise ScenarioError(f"{path}: order is {order!r}", 'it must be "random" or "sequence"')
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream)
-            if column not in (reader.fieldnames or ()):
-                raise ScenarioError(
-                    f"{path}: no column {column!r}", f"it has {', '.join(reader.fieldnames or ())}"
-                )
-            values = [row[column] for row in reader if row[column] is not None]
-    except OSError as error:
-        raise ScenarioError(
-            f"{path}: {error.strerror}", "the feed needs a readable CSV file"
-        ) from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ScenarioError(f"{path}: {error}", "the feed needs a CSV file in UTF-8") from None
-    if not values:
-        raise ScenarioError(f"{path}: column {column!r} is empty", "add a row")
-    feed = choice(values) if order == "random" else {"kind": "cycle", "values": values}
-    hidden = is_secret_name(column) if secret is None else secret
-    return feed | {"secret": True} if hidden else feed
 
 
 def journey(*, weight: float = 1.0, name: str | None = None) -> Callable[[F], F]:
@@ -188,13 +199,3 @@ def journey(*, weight: float = 1.0, name: str | None = None) -> Callable[[F], F]
         return function
 
     return mark
-
-
-def _json_template(value: Any) -> str:
-    """JSON text whose own braces are escaped and whose strings' `{feed}` are not."""
-    if isinstance(value, dict):
-        items = (f"{_json_template(str(k))}:{_json_template(v)}" for k, v in value.items())
-        return "{{" + ",".join(items) + "}}"
-    if isinstance(value, (list, tuple)):
-        return "[" + ",".join(_json_template(item) for item in value) + "]"
-    return json.dumps(value)

@@ -140,7 +140,7 @@ def test_a_relative_csv_is_looked_for_beside_the_scenario(table: Path) -> None:
         (b"id\n1\n", "name", "no column 'name'; it has id"),
         (b"", "id", "no column 'id'"),
         (b"id\n", "id", "column 'id' is empty"),
-        (b"id\n\xff\n", "id", "the feed needs a CSV file in UTF-8"),
+        (b"id\n\xff\n", "id", "the feed needs a file in UTF-8"),
     ],
 )
 def test_a_csv_without_the_values_is_refused(
