@@ -208,6 +208,21 @@ def test_a_run_is_ended_only_where_the_rest_cannot_save_it() -> None:
     assert not fails_for_certain(np.ones(2), 0.001, 30.0)
 
 
+def test_a_run_goes_on_until_three_blocks_were_bad_however_certain_two_are() -> None:
+    assert not fails_for_certain(np.ones(2), 0.00001, 30.0)
+    assert fails_for_certain(np.ones(3), 0.00001, 30.0)
+
+
+@pytest.mark.parametrize(("lag_s", "counted"), [(0.009, 10), (0.011, 0)])
+def test_a_request_sent_late_by_a_tenth_of_the_objective_says_nothing(
+    lag_s: float, counted: int
+) -> None:
+    slow = {"response": histogram([1.0] * 10), "lag": histogram([lag_s] * 10)}
+    row = {"failed": 0, "unfinished": 0, "errors": {}, "hist": slow}
+    (latency,) = limits_of(OBJECTIVES[:1])
+    assert latency.bad(row) == counted
+
+
 @pytest.mark.parametrize("each", CELLS, ids=lambda each: each.name)
 def test_simulated_services_end_as_often_as_they_should(each: Any) -> None:
     """A small version of the table in benchmarks/RESULTS.md."""

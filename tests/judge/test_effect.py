@@ -48,3 +48,82 @@ def test_the_chance_of_a_false_alarm_is_shared_by_all_entry_points(
     """All 4 s of 18: one way in 3,060."""
     found = seen(entry_points, lambda t: INJECT <= t < HEAL)
     assert (found.began is not None) is is_seen
+
+
+def one(
+    *,
+    begin: float = 0.0,
+    bad: Callable[[float], bool] = lambda t: False,
+    slow: Callable[[float], bool] = lambda t: False,
+    times: float = 10.0,
+    heal: float = HEAL,
+) -> Effect:
+    """One entry point that is asked five times a second; where it fails, and where it is slow."""
+    events = [
+        {"t": tick / 5, "where": "entry point", "connection": "new", "ok": not bad(tick / 5),
+         "error": "timeout" if bad(tick / 5) else None,
+         "latency_s": 0.02 * times if slow(tick / 5) else 0.02}
+        for tick in range(round(begin * 5), round(END * 5))
+    ]  # fmt: skip
+    return effect_of(events, (), INJECT, heal, END)
+
+
+def during(t: float) -> bool:
+    return INJECT <= t < HEAL
+
+
+@pytest.mark.parametrize(("before", "is_seen"), [(9, False), (10, True)])
+@pytest.mark.parametrize("how", ["bad", "slow"])
+def test_an_entry_point_that_gave_fewer_than_ten_answers_before_shows_nothing(
+    before: int, how: str, *, is_seen: bool
+) -> None:
+    begin, always = INJECT - before / 5, {how: lambda t: t >= INJECT}
+    found = one(begin=begin, heal=30.0, **always)  # type: ignore[arg-type]
+    assert (found.began is not None) is is_seen
+
+
+@pytest.mark.parametrize(("wrong", "is_seen"), [(3, True), (4, False)])
+def test_an_entry_point_that_failed_one_time_in_twenty_before_shows_nothing(
+    wrong: int, *, is_seen: bool
+) -> None:
+    """70 answers came before."""
+    found = one(bad=lambda t: t < wrong / 5 or during(t))
+    assert (found.began is not None) is is_seen
+
+
+@pytest.mark.parametrize(
+    ("failed_before", "wrong", "is_seen"),
+    [(False, 1, False), (False, 2, True), (True, 2, False), (True, 3, True)],
+)
+def test_two_wrong_answers_show_a_fault_only_where_none_was_wrong_before(
+    wrong: int, *, failed_before: bool, is_seen: bool
+) -> None:
+    """Else it takes a tenth of the 25 answers until a second after the heal."""
+    found = one(bad=lambda t: (failed_before and t == 0) or INJECT <= t < INJECT + wrong / 5)
+    assert (found.began is not None) is is_seen
+
+
+@pytest.mark.parametrize(("times", "is_seen"), [(1.45, False), (1.55, True)])
+def test_an_answer_is_slow_at_half_as_much_again_as_before(times: float, *, is_seen: bool) -> None:
+    assert (one(slow=during, times=times).began is not None) is is_seen
+
+
+@pytest.mark.parametrize("how", ["bad", "slow"])
+@pytest.mark.parametrize(("until", "has_ended"), [(END - 6, True), (END - 4, False)])
+def test_a_fault_that_shows_in_the_last_six_seconds_has_not_ended(
+    how: str, until: float, *, has_ended: bool
+) -> None:
+    found = one(**{how: lambda t: INJECT <= t < until})  # type: ignore[arg-type]
+    assert (found.ended is not None) is has_ended
+
+
+@pytest.mark.parametrize(
+    ("how", "last", "has_ended"),
+    [("bad", 3, True), ("bad", 4, False), ("slow", 2, True), ("slow", 3, False)],
+)
+def test_a_tenth_of_the_last_answers_may_be_wrong_and_less_than_that_slow(
+    how: str, last: int, *, has_ended: bool
+) -> None:
+    """30 answers come in the last six seconds."""
+    found = one(**{how: lambda t: during(t) or 30 <= t < 30 + last / 5})  # type: ignore[arg-type]
+    assert (found.ended is not None) is has_ended

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ import pytest
 
 from harness.autoscaling import ScaleOptions, scale_profile
 from harness.errors import ProfileError
-from harness.judge.scaling import ScalingLimits, ScalingVerdict, judge_scaling
+from harness.judge import scaling
+from harness.judge.scaling import ScalingLimits, ScalingTrace, ScalingVerdict, judge_scaling
 from harness.load.kubernetes.autoscaler import Autoscaler
 from harness.record.run import RunRecord
 from harness.report.scaling import print_scaling, render_html
@@ -179,3 +181,67 @@ def test_the_profile_rises_and_comes_back() -> None:
 def test_the_share_of_a_pod_is_what_the_metric_says() -> None:
     """Guard of the arithmetic in the comment above."""
     assert np.ceil(200 / (0.2 / (0.8 / 200))) == 4
+
+
+def pressed(pressure: float, seconds: int) -> ScalingTrace:
+    """An autoscaler that wants one pod whatever its metric says, for so many seconds of a peak."""
+    series = np.full(seconds, pressure, dtype=np.float64)
+    one = np.ones(seconds, dtype=np.float64)
+    return ScalingTrace(
+        rate=one, p95=one, broken=np.zeros(seconds, np.bool_), ready=one, desired=one,
+        pressure=series, needed=None, per_replica=None, per_replica_from="", rise=0, fall=seconds,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("pressure", "seconds", "said"),
+    [
+        (1.09, 120, "inconclusive"),  # Kubernetes tolerates a tenth above the target
+        (1.11, 120, "fail"),
+        (2.0, 59, "inconclusive"),
+        (2.0, 60, "fail"),
+    ],
+)
+def test_an_autoscaler_is_at_fault_after_a_minute_a_tenth_above_its_target(
+    pressure: float, seconds: int, said: str
+) -> None:
+    assert scaling._scaled(pressed(pressure, seconds), {"most": 5}, None).outcome == said
+
+
+def test_an_autoscaler_that_is_at_its_maximum_already_is_not_at_fault() -> None:
+    found = scaling._scaled(pressed(2.0, 120), {"most": 1}, None)
+    assert found.outcome == "inconclusive"
+    assert "at its maximum" in found.statement
+
+
+def test_pods_are_settled_twenty_seconds_after_their_last_change() -> None:
+    ready = np.array([1.0] * 10 + [2.0] * 30)
+    assert list(np.flatnonzero(scaling._settled(ready))) == list(range(30, 40))
+
+
+@pytest.mark.parametrize(("seconds", "known"), [(4, None), (5, 50.0)])
+def test_what_a_replica_carries_is_told_from_five_settled_seconds(
+    seconds: int, known: float | None
+) -> None:
+    """0.8 for 200/s is 0.004 a request: a share of 0.2 carries 50/s."""
+    usage, share, done = (np.full(30, value) for value in (0.8, 0.2, 200.0))
+    settled = np.arange(30) < seconds
+    assert scaling._per_replica(usage, share, done, settled) == (
+        None if known is None else pytest.approx(known)
+    )
+
+
+def test_a_first_pod_may_take_one_minute_and_relief_two_where_nothing_else_is_asked() -> None:
+    assert ScalingLimits() == ScalingLimits(first_ready_s=60, holds_again_s=120, flaps=0)
+
+
+def test_a_second_breaks_an_objective_only_beyond_it() -> None:
+    """P95 100 ms at most, one request of a thousand lost at most; a second without any is none."""
+    series = SimpleNamespace(lost=np.array([0, 0, 0, 1, 2]), offered=np.array([1000] * 5))
+    record: Any = SimpleNamespace(
+        seconds=5,
+        service=synthetic.service(),
+        series=lambda axis: series,
+        quantile_series=lambda q: np.array([0.1, 0.11, np.nan, 0.05, 0.05]),
+    )
+    assert list(scaling._broken(record)) == [False, True, False, False, True]
