@@ -35,6 +35,9 @@ PROOFS = {
         "runs that end early, and those that must not", 10, ("benchmarks.early_end",)
     ),
     "capacity": Proof("the search on every kind of service", 20, ("benchmarks.capacity",)),
+    "mutants": Proof(
+        "edits of the judging code that no test notices", 60, ("benchmarks.mutants --write",)
+    ),
     "gate": Proof("the whole gate: false alarms and power", 20, ("benchmarks.gate",)),
     "gate-on-the-lab": Proof(
         "the gate's false alarms and power on the lab",

@@ -1,0 +1,106 @@
+"""An edited module in a running process: its functions and constants as the edit makes them."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+from benchmarks.mutants.edits import Edit
+
+Key = tuple[str, int, int]
+"""The name of a code object, its line, and which it is of those with the same name and line."""
+
+
+def patch(edit: Edit) -> None:
+    """Make this process run the edit: what has been imported keeps its objects, with new code."""
+    _renew(_module(edit.path), edit.applied())
+    if edit.constant is None:
+        return
+    for module in list(sys.modules.values()):
+        path = getattr(module, "__file__", None)
+        if path is None or not module.__name__.startswith("harness."):
+            continue
+        if path != str(edit.path.resolve()) and path.endswith(".py"):
+            source = Path(path).read_bytes()
+            if edit.constant.encode() in source:
+                _renew(module, source)
+
+
+def _module(path: Path) -> ModuleType:
+    return importlib.import_module(".".join(path.with_suffix("").parts).removesuffix(".__init__"))
+
+
+def _renew(module: ModuleType, source: bytes) -> None:
+    """Run the source beside the module, and give the module's own functions what it made."""
+    path = str(module.__file__)
+    fresh = ModuleType(module.__name__)
+    fresh.__dict__.update(__file__=path, __package__=module.__package__)
+    code = compile(source, path, "exec", dont_inherit=True)
+    exec(code, fresh.__dict__)  # noqa: S102 - the project's own source
+    codes = dict(_codes(code))
+    keys = {old: key for key, old in _codes(_compiled(path))}
+    made = {keys_of: each for each in _functions(fresh) if (keys_of := each.__code__) is not None}
+    for function in _functions(module):
+        key = keys.get(function.__code__)
+        if key is None or key not in codes:
+            continue
+        function.__code__ = codes[key]
+        new = made.get(codes[key])
+        if new is not None:
+            function.__defaults__, function.__kwdefaults__ = new.__defaults__, new.__kwdefaults__
+    _set_constants(module, fresh)
+
+
+def _compiled(path: str) -> CodeType:
+    return compile(Path(path).read_bytes(), path, "exec", dont_inherit=True)
+
+
+def _codes(code: CodeType) -> Iterator[tuple[Key, CodeType]]:
+    """Every code object in the order of the source."""
+    seen: dict[tuple[str, int], int] = {}
+
+    def walk(each: CodeType) -> Iterator[tuple[Key, CodeType]]:
+        for constant in each.co_consts:
+            if isinstance(constant, CodeType):
+                name = constant.co_qualname, constant.co_firstlineno
+                seen[name] = seen.get(name, -1) + 1
+                yield (*name, seen[name]), constant
+                yield from walk(constant)
+
+    return walk(code)
+
+
+def _functions(module: ModuleType) -> list[FunctionType]:
+    """Those alive that belong to the module, nested and wrapped ones too."""
+    return [
+        each
+        for each in gc.get_objects()
+        if isinstance(each, FunctionType) and each.__globals__ is module.__dict__
+    ]
+
+
+def _set_constants(module: ModuleType, fresh: ModuleType) -> None:
+    """Constants whose value is another, wherever they have been imported; defaults of fields."""
+    for name, new in vars(fresh).items():
+        old = vars(module).get(name)
+        if isinstance(new, type) and isinstance(old, type) and new.__module__ == module.__name__:
+            _copy_defaults(old, new)
+        elif name.strip("_").isupper() and repr(old) != repr(new):
+            for other in list(sys.modules.values()):
+                if vars(other).get(name) is old and _is_ours(other):
+                    setattr(other, name, new)
+
+
+def _copy_defaults(old: Any, new: Any) -> None:
+    made, known = new.__init__, old.__init__
+    if isinstance(made, FunctionType) and isinstance(known, FunctionType):
+        known.__defaults__, known.__kwdefaults__ = made.__defaults__, made.__kwdefaults__
+
+
+def _is_ours(module: ModuleType) -> bool:
+    return module.__name__.partition(".")[0] in {"harness", "tests", "benchmarks"}
