@@ -1,7 +1,7 @@
 """What a Prometheus says of a service over a run: kept beside the harness's own figures.
 
-It is never asked before a verdict and never used for one. Whatever goes wrong with it is one
-sentence in `prometheus.json`.
+Its figures are no part of a verdict. Whatever goes wrong with them is one sentence in
+`prometheus.json`. Whether an alert fires is asked by who guards an experiment with it.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import math
 import os
 import time
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Self
+from typing import Any, ClassVar, Self, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from harness.bounded import within
@@ -27,6 +27,7 @@ from harness.units import NANOSECONDS
 FILE = "prometheus.json"
 SCHEMA = 1
 TOKEN_VARIABLE = "HARNESS_PROMETHEUS_TOKEN"  # noqa: S105 - a name
+ALERTMANAGER_TOKEN = "HARNESS_ALERTMANAGER_TOKEN"  # noqa: S105 - a name
 URL_VARIABLE = "HARNESS_PROMETHEUS_URL"
 """How a child of an experiment learns it: the file of its context would outlive a kill."""
 
@@ -73,6 +74,7 @@ OF_PODS: Mapping[str, str] = {
 REQUEST_RATE = "sum(rate(http_requests_total{{{by}}}[{window}s]))"
 
 Points = list[tuple[float, float]]
+T = TypeVar("T")
 
 
 class PrometheusError(HarnessError):
@@ -80,8 +82,11 @@ class PrometheusError(HarnessError):
 
 
 @dataclass(frozen=True)
-class Prometheus:
+class _Server:
     """One server. `url` has no credentials; they are in no `repr` either."""
+
+    name: ClassVar[str]
+    token_variable: ClassVar[str]
 
     url: str
     credentials: tuple[str, str] | None = field(default=None, repr=False)
@@ -100,70 +105,40 @@ class Prometheus:
             parts = urlsplit(url)
             host, port = parts.hostname, parts.port
         except ValueError:
-            raise UsageError("--prometheus is no URL", remedy) from None
+            raise UsageError(f"--{cls.name.lower()} is no URL", remedy) from None
         if parts.scheme not in {"http", "https"} or not host or parts.query or parts.fragment:
-            raise UsageError("--prometheus is no address of a server", remedy)
+            raise UsageError(f"--{cls.name.lower()} is no address of a server", remedy)
         name = f"[{host}]" if ":" in host else host
         bare = f"{parts.scheme}://{name}{f':{port}' if port else ''}{parts.path.rstrip('/')}"
-        token = os.environ.get(TOKEN_VARIABLE, "").strip() or None
+        token = os.environ.get(cls.token_variable, "").strip() or None
         if token and not (token.isascii() and token.isprintable()):
-            raise UsageError(f"{TOKEN_VARIABLE} holds what no header takes", "set it anew")
+            raise UsageError(f"{cls.token_variable} holds what no header takes", "set it anew")
         user = (unquote(parts.username or ""), unquote(parts.password or ""))
         pair = b64encode(":".join(user).encode()).decode()
         register((token or "", user[1], pair))
         return cls(bare, user if any(user) and not token else None, token)
 
-    @classmethod
-    def of_environment(cls) -> Self | None:
-        """The server that an experiment's own process was started with."""
-        return cls.at(os.environ.get(URL_VARIABLE) or None)
-
-    def value(self, query: str) -> float:
-        """What an instant query gives now. Raises PrometheusError, also for no single number."""
-        found = self._ask("query", {"query": query}, "value")
-        if not found:
-            raise PrometheusError(f"Prometheus has no single number for {query!r}")
-        return found[0][1]
-
-    def range(self, query: str, start: float, end: float, step_s: int) -> Points:
-        """(Unix time, number) of the one series that a query gives; what is no number left out.
-
-        Raises PrometheusError.
-        """
-        words = {"query": query, "start": f"{start:.3f}", "end": f"{end:.3f}", "step": f"{step_s}"}
-        return self._ask("query_range", words, "values")
-
-    def _ask(self, what: str, words: Mapping[str, str], key: str) -> Points:
+    def _answer(self, path: str, words: Mapping[str, str], read: Callable[[int, Any], T]) -> T:
+        """What `read` makes of the status and the JSON of one answer. Raises PrometheusError."""
         import httpx  # noqa: PLC0415 - only who asks pays for it
 
         try:
-            status, text = within(ANSWER_S, lambda: self._get(what, words))
+            status, text = within(ANSWER_S, lambda: self._get(path, words))
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as problem:
             why = _line(str(problem)) or type(problem).__name__
-            raise PrometheusError(f"Prometheus at {self.url} does not answer: {why}") from None
+            raise PrometheusError(f"{self.name} at {self.url} does not answer: {why}") from None
         if status in {UNAUTHORIZED, FORBIDDEN}:
             raise PrometheusError(
-                f"Prometheus at {self.url} refuses ({status}): check {TOKEN_VARIABLE}"
+                f"{self.name} at {self.url} refuses ({status}): check {self.token_variable}"
             )
         try:
-            body = json.loads(text)
-            if status != OK or body["status"] != "success":
-                said = _line(str(body.get("error") or body["status"]))
-                raise PrometheusError(
-                    f"Prometheus at {self.url} refuses the query ({status}): {said}"
-                )
-            series = body["data"]["result"]
-            if len(series) != 1:
-                return []
-            points = [series[0][key]] if key == "value" else series[0][key]
-            numbers = [(float(at), float(number)) for at, number in points]
+            return read(status, json.loads(text))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise PrometheusError(
-                f"what answers at {self.url} ({status}) is no Prometheus"
+                f"what answers at {self.url} ({status}) is no {self.name}"
             ) from None
-        return [(at, number) for at, number in numbers if math.isfinite(number)]
 
-    def _get(self, what: str, words: Mapping[str, str]) -> tuple[int, bytes]:
+    def _get(self, path: str, words: Mapping[str, str]) -> tuple[int, bytes]:
         """The status and body of one answer. Raises ValueError for a flood, and httpx's errors."""
         import ssl  # noqa: PLC0415
 
@@ -172,7 +147,7 @@ class Prometheus:
         token = {"authorization": f"Bearer {self.token}"} if self.token else {}
         with httpx.stream(
             "GET",
-            f"{self.url}/api/v1/{what}",
+            f"{self.url}/api/{path}",
             params=dict(words),
             headers={"accept-encoding": "identity", **token},
             auth=self.credentials,
@@ -188,6 +163,85 @@ class Prometheus:
                 if len(body) > MOST_BYTES:
                     raise ValueError(f"its answer is larger than {MOST_BYTES >> 20} MiB")
             return answer.status_code, bytes(body)
+
+
+class Prometheus(_Server):
+    """A Prometheus, or whatever answers its queries."""
+
+    name = "Prometheus"
+    token_variable = TOKEN_VARIABLE
+
+    @classmethod
+    def of_environment(cls) -> Self | None:
+        """The server that an experiment's own process was started with."""
+        return cls.at(os.environ.get(URL_VARIABLE) or None)
+
+    def value(self, query: str) -> float:
+        """What an instant query gives now. Raises PrometheusError, also for no single number."""
+        found = self._points("query", {"query": query}, "value")
+        if not found:
+            raise PrometheusError(f"Prometheus has no single number for {query!r}")
+        return found[0][1]
+
+    def holds(self, condition: str) -> bool:
+        """Whether an expression has a series now, as a rule of alerting asks.
+
+        Raises PrometheusError, also for one that gives a number alone and so always holds.
+        """
+
+        def read(status: int, body: Any) -> bool:
+            found = self._result(status, body)
+            if body["data"]["resultType"] != "vector":
+                raise PrometheusError(
+                    f"`{condition}` is a number: compare series, as a rule of alerting does"
+                )
+            return bool(found)
+
+        return self._answer("v1/query", {"query": condition}, read)
+
+    def range(self, query: str, start: float, end: float, step_s: int) -> Points:
+        """(Unix time, number) of the one series that a query gives; what is no number left out.
+
+        Raises PrometheusError.
+        """
+        words = {"query": query, "start": f"{start:.3f}", "end": f"{end:.3f}", "step": f"{step_s}"}
+        return self._points("query_range", words, "values")
+
+    def _points(self, what: str, words: Mapping[str, str], key: str) -> Points:
+        def read(status: int, body: Any) -> Points:
+            series = self._result(status, body)
+            if len(series) != 1:
+                return []
+            points = [series[0][key]] if key == "value" else series[0][key]
+            numbers = [(float(at), float(number)) for at, number in points]
+            return [(at, number) for at, number in numbers if math.isfinite(number)]
+
+        return self._answer(f"v1/{what}", words, read)
+
+    def _result(self, status: int, body: Any) -> list[Any]:
+        if status != OK or body["status"] != "success":
+            said = _line(str(body.get("error") or body["status"]))
+            raise PrometheusError(f"Prometheus at {self.url} refuses the query ({status}): {said}")
+        found: list[Any] = body["data"]["result"]
+        return found
+
+
+class Alertmanager(_Server):
+    """An Alertmanager, by its API v2."""
+
+    name = "Alertmanager"
+    token_variable = ALERTMANAGER_TOKEN
+
+    def fires(self, alert: str) -> bool:
+        """Whether it has an alert of that name, silenced ones included. Raises PrometheusError."""
+
+        def read(status: int, body: Any) -> bool:
+            if status != OK:
+                raise PrometheusError(f"Alertmanager at {self.url} refuses ({status})")
+            return any(each["labels"]["alertname"] == alert for each in body)
+
+        words = {"filter": f"alertname={json.dumps(alert)}"}
+        return self._answer("v2/alerts", words, read)
 
 
 def keep(server: Prometheus | None, record: RunRecord) -> None:

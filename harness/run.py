@@ -113,6 +113,10 @@ class RunOptions:
     prometheus: str | None = None
     """Where a Prometheus is asked, after each run, what the service says of itself."""
 
+    stop_on_alert: str | None = None
+    alertmanager: str | None = None
+    """An alert, or a condition of the Prometheus, that ends an experiment, and who knows of it."""
+
     early_end: bool = True
     """Whether a run ends by itself once nothing answers or it fails for certain."""
 

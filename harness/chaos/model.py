@@ -83,11 +83,13 @@ class Guards:
 
     `error_ratio` and `p95_s` are of all requests since the injection, tested after every second
     at an anytime-valid level; `budget` is the share of the 30-day error budget it may spend.
+    `alert` is the name of an alert, or a condition in PromQL (harness.chaos.alert).
     """
 
     error_ratio: float | None = 0.9
     p95_s: float | None = None
     budget: float | None = None
+    alert: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

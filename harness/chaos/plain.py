@@ -13,14 +13,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from harness.chaos.alert import AlertGuard, Stop
 from harness.chaos.model import Experiment
-from harness.chaos.running import registered
-from harness.chaos.subprocesses import END_S, Child, Inbox, Message
+from harness.chaos.running import Asked, registered
+from harness.chaos.subprocesses import END_S, Child, Inbox, Message, keep_log
 from harness.errors import Interrupted
 from harness.judge.experiment.execution import activities, judge_steady_state
 from harness.judge.experiment.model import Check
 from harness.judge.model import EXIT_CODES, PRIORITY, Outcome
-from harness.redact import redact
 from harness.storage import make_directory, read_object, write_atomic
 
 DIRECTORY = "experiments"
@@ -47,31 +47,35 @@ class PlainVerdict:
 
 
 def run_plain(
-    experiment: Experiment, results: Path, hear: Callable[[Message], None]
+    experiment: Experiment,
+    results: Path,
+    hear: Callable[[Message], None],
+    guard: AlertGuard | None = None,
 ) -> tuple[PlainVerdict, Path]:
     """Run the file under Chaos Toolkit without load; returns the verdict and its directory.
 
-    Raises Interrupted after Ctrl-C, when its rollbacks have run. What was halted is inconclusive.
+    Raises Interrupted after Ctrl-C, when its rollbacks have run. What was halted is inconclusive,
+    what the guard's alert ended has failed.
     """
     stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
     directory = results / DIRECTORY / f"{stamp}-{experiment.name}"
     make_directory(directory)
-    events, log, halted = _carried_out(experiment, directory, hear)
+    done = _carried_out(experiment, directory, hear, guard or AlertGuard(None))
     path = directory / "journal.json"
     journal = read_object(path) if path.is_file() else {}
-    if not journal:
-        write_atomic(directory / "chaos.log", log)
-    verdict = judge_journal(experiment.name, journal, events, log)
-    if halted is not None:
-        reason = f"The experiment was halted by {halted}; its rollbacks have run."
-        verdict = replace(verdict, outcome="inconclusive", reasons=(reason,))
+    verdict = judge_journal(experiment.name, journal, done.events, done.last)
+    if done.stop is not None:
+        what, why = done.stop
+        told = f"Aborted: {why}" if what == "abort" else f"The experiment was {why}"
+        outcome: Outcome = "fail" if what == "abort" else "inconclusive"
+        verdict = replace(verdict, outcome=outcome, reasons=(f"{told}; its rollbacks have run.",))
     text = json.dumps(verdict.as_dict(), indent=1, default=str)
     write_atomic(directory / "verdict.json", text + "\n")
     return verdict, directory
 
 
 def judge_journal(
-    name: str, journal: dict[str, Any], events: list[Message], log: str = ""
+    name: str, journal: dict[str, Any], events: list[Message], last: str = ""
 ) -> PlainVerdict:
     """The verdict on a journal ({}: there is none) and on what was said meanwhile."""
     begun = [e for e in events if e.get("type") == "activity"]
@@ -82,8 +86,9 @@ def judge_journal(
     found = activities(journal, begun, said)
     told: list[tuple[Outcome, str]] = []
     if not journal:
-        last = log.strip().splitlines()[-1:] or ["it wrote nothing"]
-        told.append(("inconclusive", f"Chaos Toolkit left no journal: {last[0]}."))
+        told.append(
+            ("inconclusive", f"Chaos Toolkit left no journal: {last or 'it wrote nothing'}.")
+        )
     elif word is None:
         told.append(("inconclusive", "There is no steady state: nothing says whether it held."))
     other = found.outcome == "inconclusive"
@@ -99,44 +104,55 @@ def judge_journal(
     return PlainVerdict(name, "pass", (statement,), (found, steady))
 
 
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """Every event of the process that ran the file, its last line, and why it was ended, if so."""
+
+    events: list[Message]
+    last: str
+    stop: Stop | None
+
+
 def _carried_out(
-    experiment: Experiment, directory: Path, hear: Callable[[Message], None]
-) -> tuple[list[Message], str, str | None]:
-    """Every event of the process that ran it, its log without secrets, and who halted it."""
+    experiment: Experiment, directory: Path, hear: Callable[[Message], None], guard: AlertGuard
+) -> _Done:
     inbox: Inbox = Inbox()
     events: list[Message] = []
     with tempfile.TemporaryDirectory(prefix="harness-chaos-") as scratch:
         document, log = Path(scratch, "experiment.json"), Path(scratch, "chaos.log")
         write_atomic(document, json.dumps(experiment.document, default=str))
-        limit = f"{experiment.timeline.limit_s:g}"
-        arguments = [str(document), str(directory / "journal.json"), limit]
+        journal = directory / "journal.json"
         child = Child(
             "harness.chaos.toolkit_runner",
-            arguments,
+            [str(document), str(journal), f"{experiment.timeline.limit_s:g}"],
             inbox,
             environment=os.environ,
             log=log,
             grace_s=END_S,
         )
-        interrupted, halted = False, None
-        with registered(f"experiment {experiment.name}") as asked, child:
+        interrupted, stop = False, None
+        with registered(f"experiment {experiment.name}") as asked, guard, child:
             child.go()
-            while True:
-                if halted is None and (halted := asked()) is not None:
+            while not events or events[-1]["type"] != "child_ended":
+                if stop is None and (stop := _why_stop(asked, guard, events)) is not None:
                     child.close()
                 try:
-                    message = inbox.get(timeout=POLL_S)
+                    events.append(inbox.get(timeout=POLL_S))
                 except queue.Empty:
                     continue
                 except KeyboardInterrupt:
                     interrupted = True
                     child.close()
                     continue
-                events.append(message)
-                hear(message)
-                if message["type"] == "child_ended":
-                    break
-        text = str(redact(log.read_text(encoding="utf-8", errors="replace")))
+                hear(events[-1])
+        last = "" if journal.is_file() else keep_log(log, directory)
     if interrupted:
         raise Interrupted(f"its rollbacks have run; the journal is in {directory}")
-    return events, text, halted
+    return _Done(events, last, stop)
+
+
+def _why_stop(asked: Asked, guard: AlertGuard, events: list[Message]) -> Stop | None:
+    if (who := asked()) is not None:
+        return "halt", f"halted by {who}"
+    said = {event.get("what") for event in events if event["type"] == "chaos_child"}
+    return None if "end" in said else guard.stop(injected="method" in said)

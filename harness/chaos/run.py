@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from harness import prometheus
+from harness.chaos.alert import Stop, check_alert, guard_of
 from harness.chaos.audit import AuditPlan
 from harness.chaos.canary import CanaryPlan
 from harness.chaos.confirmed import confirmed_of
@@ -29,7 +30,7 @@ from harness.chaos.probe_client import Endpoint
 from harness.chaos.probe_targets import crossings, endpoints_of, readers_of, victims
 from harness.chaos.processes import VARIABLE
 from harness.chaos.session import check_prometheus, load_plan
-from harness.chaos.subprocesses import END_S, Child, Inbox, Message
+from harness.chaos.subprocesses import END_S, Child, Inbox, Message, keep_log
 from harness.chaos.undo import undo_all, uninterrupted
 from harness.errors import Interrupted
 from harness.load.driver import LoadDriver
@@ -101,6 +102,7 @@ class ExperimentRun:
         plan = plan or plan_experiment(self.experiment, self.session.service, self.session.platform)
         check(plan)
         check_prometheus(self.experiment, self.session.options)
+        check_alert(self.experiment, self.session.options)
         state = self._state
         with (
             RunWriter.create(
@@ -144,6 +146,7 @@ class ExperimentRun:
             environment = scenario_environment(service)
             load = stack.enter_context(self.session.load(self._plan, environment))
             stack.enter_context(Observer(platform, service, self._ledger, self._inbox))
+            self._alert = stack.enter_context(guard_of(self.experiment, self.session.options))
             stack.enter_context(Watcher(platform, service, self._inbox.put))
             stack.enter_context(self._canary(plan, target, across))
             chaos = stack.enter_context(self._chaos(context))
@@ -172,10 +175,8 @@ class ExperimentRun:
             self._hear_load(message)
         self._drain()
         state, now = self._state, self._now()
-        if state.halted is None and (who := self.session.halted()) is not None:
-            state.halted = who
-            load.stop()
-            self._abort(chaos, f"halted by {who}", "halt")
+        if (stop := self._asked_to_stop()) is not None:
+            self._stop(load, chaos, *stop)
         if now is None or state.aborted:
             return
         if not state.told_to_go and now >= self._begin - STEADY_LEAD_S:
@@ -191,11 +192,25 @@ class ExperimentRun:
             self._audit_survivors(tuple(recent))
         broken = self._watch.broken(since + 1)
         if broken is not None:
-            self._abort(chaos, broken)
+            self._stop(load, chaos, "abort", broken)
 
-    def _abort(self, chaos: Child, reason: str, what: str = "abort") -> None:
-        """Heal now, by the child's rollbacks and, apart from them, by ourselves."""
+    def _asked_to_stop(self) -> Stop | None:
+        state, who = self._state, self.session.halted()
+        if who is not None and state.halted is None:
+            return "halt", f"halted by {who}"
+        if state.aborted or state.ended:
+            return None
+        return self._alert.stop(injected=state.injected is not None)
+
+    def _stop(self, load: LoadDriver, chaos: Child, what: str, reason: str) -> None:
+        """Heal now, by the child's rollbacks and, apart from them, by ourselves.
+
+        After an abort the load goes on, to show the recovery; what is halted ends.
+        """
         self._state.aborted = reason
+        if what == "halt":
+            self._state.halted = reason
+            load.stop()
         self._tell("chaos", what=what, detail=reason)
         chaos.close()
         undo_all(self.session.platform, self._ledger, self._tell, intents=False)
@@ -204,7 +219,7 @@ class ExperimentRun:
         self._state.interrupts += 1
         load.stop() if self._state.interrupts == 1 else load.kill()
         if not self._state.aborted:
-            self._abort(chaos, "interrupted by the user")
+            self._stop(load, chaos, "abort", "interrupted by the user")
 
     def _hear_load(self, message: Message) -> None:
         kind = message["type"]
@@ -241,21 +256,11 @@ class ExperimentRun:
     def _chaos_ended(self, message: Message) -> None:
         if not self._state.ended and not self._state.aborted:
             self._state.aborted = "the chaos child died"
-            last = self._keep_log()
-            self._state.problem = f"Chaos Toolkit ended by itself (code {message['code']}){last}"
+            last = keep_log(self._scratch / "chaos.log", self._writer.directory)
+            self._state.problem = f"Chaos Toolkit ended by itself (code {message['code']})"
+            self._state.problem += f": {last} (see chaos.log)" if last else ""
             undo_all(self.session.platform, self._ledger, self._tell)
         self._state.ended = True
-
-    def _keep_log(self) -> str:
-        """Keep what Chaos Toolkit wrote beside the record; returns its last line, for a reason."""
-        try:
-            text = (self._scratch / "chaos.log").read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            return ""
-        text = str(redact(text))
-        write_atomic(self._writer.directory / "chaos.log", text)
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
-        return f": {lines[-1]} (see chaos.log)" if lines else ""
 
     def _event(self, message: Message) -> None:
         event = {
@@ -422,8 +427,7 @@ class ExperimentRun:
                 self._state.problem = f"{done.heal.fault_id} was not healed: {done.problem}"
 
     def _tell_stages(self) -> None:
-        state = self._state
-        end = self._plan.profile.duration_s
+        state, end = self._state, self._plan.profile.duration_s
         if state.injected is None:
             return
         healed = state.healed if state.healed is not None else end

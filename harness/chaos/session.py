@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any
 
+from harness.chaos.alert import check_alert
 from harness.chaos.method import all_activities
 from harness.chaos.model import Experiment
 from harness.chaos.plan import SLACK_S, WARMUP_S
@@ -54,6 +55,7 @@ def experiment_session(
     something is left that could not be undone.
     """
     check_prometheus(experiment, options)
+    check_alert(experiment, options)
     with (
         registered(f"experiment {experiment.name}") as asked,
         session_for(experiment, options, say) as ready,

@@ -13,12 +13,24 @@ from typing import Any, Self
 
 from harness.chaos.processes import end_session
 from harness.errors import PlatformError
+from harness.redact import redact
+from harness.storage import write_atomic
 
 Message = dict[str, Any]
 Inbox = queue.SimpleQueue[Message]
 
 END_S = 20.0
 """How long a child may take to end after its standard input has: its rollbacks heal."""
+
+
+def keep_log(log: Path, directory: Path) -> str:
+    """Keep what a child wrote beside the record, without secrets; returns its last line or ""."""
+    try:
+        text = str(redact(log.read_text(encoding="utf-8", errors="replace")))
+    except OSError:
+        return ""
+    write_atomic(directory / log.name, text)
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
 
 
 class Child:

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.options import PLACE_OPTIONS, PROMETHEUS_OPTION, SHARE
+from harness.cli.options import (
+    GUARD_OPTIONS,
+    PLACE_OPTIONS,
+    PROMETHEUS_OPTION,
+    SHARE,
+    with_options,
+)
 from harness.cli.options import parameters as parameters_of
 from harness.cli.output import print_json
 from harness.errors import UsageError
@@ -219,6 +225,7 @@ def plan(name: str, parameters: dict[str, Any], *, as_json: bool, **words: Any) 
 @_SET
 @where_options
 @PROMETHEUS_OPTION
+@with_options(*GUARD_OPTIONS)
 @click.option("--yes", is_flag=True, help="Do not ask before a platform other than the lab is hit.")
 @click.option(
     "--load",
@@ -260,11 +267,11 @@ def run(
     experiment = load_experiment(name, project_root(), parameters, words["platform"])
     if dry is not None:
         experiment = replace(experiment, document={**experiment.document, "dry": dry})
-    if experiment.ordinary and loaded is None:
-        return _run_plain(experiment, words["results"], as_json=as_json)
     if loaded is not None:
         words["service"] = loaded
     options = run_options_of(**words)
+    if experiment.ordinary and loaded is None:
+        return _run_plain(experiment, options, as_json=as_json)
     with experiment_session(experiment, options, _say) as ready:
         found = plan_experiment(experiment, ready.service, ready.platform)
         check(found)
@@ -283,15 +290,19 @@ def run(
     return verdict.exit_code
 
 
-def _run_plain(experiment: Experiment, results: Path | None, *, as_json: bool) -> int:
+def _run_plain(experiment: Experiment, options: RunOptions, *, as_json: bool) -> int:
     from harness.catalog import project_root
+    from harness.chaos.alert import check_alert, guard_of
     from harness.chaos.plain import run_plain
+
+    check_alert(experiment, options)
+    results = options.results or project_root() / "results"
 
     def hear(message: dict[str, Any]) -> None:
         if message["type"] == "activity" and message.get("what") == "end":
             click.echo(f"{message.get('status')}: {message.get('name')}", err=True)
 
-    verdict, directory = run_plain(experiment, results or project_root() / "results", hear)
+    verdict, directory = run_plain(experiment, results, hear, guard_of(experiment, options))
     if as_json:
         shown = verdict.as_dict() | {"record": str(directory)}
         print_json(shown)
@@ -368,6 +379,8 @@ class Progress:
         if kind == "chaos" and what in {"injected", "inject_failed", "healed", "abort"}:
             detail = message.get("detail") or message.get("kind") or ""
             self._line(message.get("t"), f"{what.replace('_', ' ')} {detail}")
+        elif kind == "chaos" and what == "halt":
+            self._line(message.get("t"), str(message["detail"]))
         elif kind == "health" and message.get("now") in {"failed", "healthy"}:
             self._line(message.get("t"), f"{message['id']} {message['now']}")
         elif kind == "tick":

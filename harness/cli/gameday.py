@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.experiment import confirm, run_options_of, where_options
-from harness.cli.options import PROMETHEUS_OPTION
+from harness.cli.options import GUARD_OPTIONS, PROMETHEUS_OPTION, with_options
 from harness.cli.options import parameters as parameters_of
 from harness.cli.output import print_json
 
@@ -30,6 +30,7 @@ def _names(ctx: click.Context, param: click.Parameter, words: tuple[str, ...]) -
 @click.command("gameday")
 @where_options
 @PROMETHEUS_OPTION
+@with_options(*GUARD_OPTIONS)
 @click.option(
     "--experiments",
     multiple=True,
@@ -139,8 +140,9 @@ class Progress:
         if kind == "chaos" and what in {"injected", "inject_failed", "healed", "heal_failed"}:
             detail = message.get("detail") or message.get("kind") or ""
             self._line(f"    {at:5.1f} s  {what.replace('_', ' ')} {detail}")
-        elif kind == "chaos" and what == "abort":
-            self._line(f"    {at:5.1f} s  aborted: {message.get('detail')}")
+        elif kind == "chaos" and what in {"abort", "halt"}:
+            told = "aborted: " if what == "abort" else ""
+            self._line(f"    {at:5.1f} s  {told}{message.get('detail')}")
         elif kind == "tick" and self._live:
             failed, waiting = message.get("failed", 0), message.get("in_flight", 0)
             text = f"    {at:5.1f} s  {failed:,} failed, {waiting:,} under way"

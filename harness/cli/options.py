@@ -167,6 +167,22 @@ PROMETHEUS_OPTION = click.option(
     " taken from HARNESS_PROMETHEUS_TOKEN.",
 )
 
+GUARD_OPTIONS = (
+    click.option(
+        "--stop-on-alert",
+        metavar="NAME|PROMQL",
+        help="Undo the fault and end once this alert fires, or this condition of the --prometheus"
+        " holds; nothing is begun where nobody can be asked or it fires already.",
+    ),
+    click.option(
+        "--alertmanager",
+        metavar="URL",
+        help="Ask it for the alert, not the --prometheus. A bearer token is taken from"
+        " HARNESS_ALERTMANAGER_TOKEN.",
+    ),
+)
+"""What guards an experiment besides its own limits."""
+
 EARLY_END_OPTION = click.option(
     "--early-end/--no-early-end",
     default=True,

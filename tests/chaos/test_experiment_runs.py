@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from harness.catalog import project_root
+from tests.prometheus.fake import serving
 from tests.verdicts import VERDICTS
 
 ROOT = project_root()
@@ -253,13 +254,28 @@ def test_a_broken_guard_aborts_and_heals(place: Place) -> None:
     document = yaml.safe_load(path.read_text())
     document["extensions"][0]["guards"] = {"error_ratio": 0.05}
     path.write_text(yaml.safe_dump(document))
-    words = ("experiment", "run", str(path), "--set", "hold_s=25", "--set", "mode=kill")
+    words = ("experiment", "run", str(path), "--set", "hold_s=14", "--set", "mode=kill")
     mutant = ("--mutant", "no-failover", "--results", str(place.directory / "results"))
     process = place.start(*QUICK, *words, *mutant)
     assert process.wait(120) != 0
     chaos = {e["what"]: e for e in place.events() if e["type"] == "chaos"}
     assert "failed" in chaos["abort"]["detail"]
-    assert chaos["healed"]["t"] - chaos["injected"]["t"] < 15
+    assert chaos["healed"]["t"] - chaos["injected"]["t"] < 12
+    nothing_remains(place)
+
+
+def test_an_alert_that_fires_before_the_fault_halts_the_experiment(place: Place) -> None:
+    """The load ends, and nothing was injected."""
+    with serving() as server:
+        words = ("--stop-on-alert", "Burns", "--prometheus", server.url)
+        process = place.experiment("fail-region", *words)
+        place.until(lambda: [*(place.directory / "results").glob("*/*/slices.jsonl")])
+        server.answers = {"ALERTS": 1}
+        assert process.wait(60) == 3, place.output
+    verdict = json.loads((place.record() / "experiment.json").read_text())
+    (reason,) = verdict["reasons"]
+    assert "halted before its fault, since the alert Burns fired" in reason
+    assert "chaos inject" not in kinds(place.events())
     nothing_remains(place)
 
 
