@@ -53,6 +53,7 @@ def test_a_name_is_an_alert_and_the_rest_an_expression(
         assert found is not None
         assert not found.fires()
     server.answers = {query: 1}
+    assert found is not None
     assert found.fires()
     assert server.queries() == [query] * 3
 
