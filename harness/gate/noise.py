@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import special
 
 from harness.baseline import TOTAL, AcceptedRun
 from harness.gate.model import OVERHEAD_S, Policy
+from harness.stats.interval import Floats, t_quantile
 
 PILOT_S = 5.0
 """Seconds of each run: long enough for some thousand requests, short enough for six of them."""
@@ -93,12 +94,12 @@ def visible_shift(sd: float, pairs: int, policy: Policy) -> float:
     At the level at which the primary metric is claimed. The margin is not in it: a change of
     exactly the margin is estimated below it half of the time, however quiet the machine is.
     """
-    critical = float(stats.t.isf(policy.level / 2, pairs - 1))
+    from scipy.optimize import brentq  # noqa: PLC0415 - heavy, and only this needs it
+
+    critical = t_quantile(1 - policy.level / 2, pairs - 1)
     # Below the root of the quantile the test is hardly ever passed, at twice of it always.
-    reach = critical * math.sqrt(float(stats.chi2.ppf(POWER, pairs - 1)) / (pairs - 1))
-    distance = float(
-        optimize.brentq(lambda d: _power(d, critical, pairs) - POWER, reach / 2, reach + 3)
-    )
+    reach = critical * float(_chi(POWER, pairs - 1))
+    distance = float(brentq(lambda d: _power(d, critical, pairs) - POWER, reach / 2, reach + 3))
     return math.expm1(distance * sd / math.sqrt(pairs))
 
 
@@ -117,6 +118,10 @@ def pairs_needed(sd: float, policy: Policy) -> int | None:
 def _power(distance: float, critical: float, pairs: int) -> float:
     """The chance that T, of this noncentrality, exceeds `critical`, over the scatter's chi."""
     df = pairs - 1
-    quantiles = (np.arange(GRID) + 0.5) / GRID
-    chi = np.sqrt(stats.chi2.ppf(quantiles, df) / df)
-    return float(stats.norm.sf(critical * chi - distance).mean())
+    quantiles = np.divide(np.arange(GRID) + 0.5, GRID, dtype=np.float64)
+    return float(special.ndtr(distance - critical * _chi(quantiles, df)).mean())
+
+
+def _chi(quantiles: float | Floats, df: int) -> Floats:
+    """Of an estimated to the true standard deviation."""
+    return np.sqrt(special.gammaincinv(df / 2, quantiles) * 2 / df)

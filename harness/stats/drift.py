@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import special
 
 from harness.errors import DataError
 from harness.stats.interval import Floats, finite
@@ -64,7 +64,7 @@ def drift(values: ArrayLike, alpha: float = 0.05) -> Drift | None:
     deviation = math.sqrt(n * (n - 1) * (2 * n + 5) / 18 * (1 + rho) / (1 - rho))
     low, high = _interval(slopes, deviation, alpha)
     kendall = float(np.sign(slopes).sum())
-    p = 2 * float(stats.norm.sf(max(abs(kendall) - 1, 0.0) / deviation))
+    p = 2 * float(special.ndtr(-max(abs(kendall) - 1, 0.0) / deviation))
     back = math.expm1 if logs else float
     return Drift(
         slope=back(slope),
@@ -86,7 +86,7 @@ def _shortened(y: Floats) -> tuple[Floats, int]:
 
 
 def _interval(slopes: Floats, deviation: float, alpha: float) -> tuple[float, float]:
-    half = float(stats.norm.isf(alpha / 2)) * deviation
+    half = -float(special.ndtri(alpha / 2)) * deviation
     middle = len(slopes) / 2
     low = math.floor(middle - half / 2) - 1
     high = math.ceil(middle + half / 2)
@@ -100,7 +100,8 @@ def _correlation(rest: Floats) -> float:
     Too small a correlation costs false alarms, too large a one some power.
     """
     n = len(rest)
-    ranks = stats.rankdata(rest) - (n + 1) / 2
+    _, place, ties = np.unique(rest, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(ties) - (ties - 1) / 2)[place] - (n + 1) / 2
     square = float(ranks @ ranks)
     if square == 0:
         return 0.0

@@ -40,10 +40,11 @@ def finite(values: ArrayLike, name: str) -> Floats:
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1:
         raise DataError(f"{name} has {array.ndim} dimensions", "give one number per run or second")
-    bad = np.flatnonzero(~np.isfinite(array))
-    if bad.size:
+    known = np.isfinite(array)
+    if not known.all():
+        bad = int(known.argmin())
         raise DataError(
-            f"{name}[{bad[0]}] is {array[bad[0]]}, not a finite number", "leave it out or mend it"
+            f"{name}[{bad}] is {array[bad]}, not a finite number", "leave it out or mend it"
         )
     return array
 

@@ -42,19 +42,21 @@ def outliers(values: ArrayLike, least: float = 0.0) -> tuple[int, ...]:
         return ()
     for _ in range(int(MOST_SHARE * len(x))):
         part = x[kept]
-        worst = int(np.argmax(np.abs(part - np.median(part))))
+        ranked = np.sort(part)
+        middle = (ranked[len(part) // 2] + ranked[(len(part) - 1) // 2]) / 2
+        distances = np.abs(part - middle)
+        worst = int(distances.argmax())
         removed.append(int(kept[worst]))
         chance = _deleted_p(part, worst)
-        far = abs(float(part[worst] - np.median(part))) > least
         kept = np.delete(kept, worst)
-        if far and chance * len(part) <= LEVEL:
+        if distances[worst] > least and chance * len(part) <= LEVEL:
             named = len(removed)
     return tuple(sorted(removed[:named]))
 
 
 def without(values: Floats, positions: tuple[int, ...]) -> Floats:
     """The values that are left when those at `positions` are set aside, in order."""
-    left: Floats = np.delete(values, list(positions))
+    left: Floats = np.delete(values, list(positions)) if positions else values
     return left
 
 

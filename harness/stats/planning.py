@@ -33,6 +33,7 @@ WIDEST = 5.0
 """Margins, either way."""
 
 PRECISION = 0.002
+"""Of a shift, and of the normal quantile of its power."""
 POINTS = 24
 DRAWS = 500
 SEED = 19_650_301
@@ -90,15 +91,22 @@ def _in_errors(df: float, level: float, wanted: float) -> float:
 
 
 def _least(chance: Callable[[float], float], wanted: float, unit: float) -> float:
-    """Where a rising chance reaches `wanted`."""
-    high = unit
-    while chance(high) < wanted:
-        high *= 2
-    low = 0.0
-    while high - low > PRECISION * high:
-        middle = (low + high) / 2
-        low, high = (middle, high) if chance(middle) < wanted else (low, middle)
-    return high
+    """Where a rising chance reaches `wanted`, by false position on the normal scale."""
+
+    def gap(shift: float) -> float:
+        known = min(max(chance(shift), 1e-12), 1 - 1e-12)
+        return float(special.ndtri(known) - special.ndtri(wanted))
+
+    low, high = (0.0, gap(0.0)), (unit, gap(unit))
+    while high[1] < 0:
+        low, high = high, (2 * high[0], gap(2 * high[0]))
+    while high[0] - low[0] > PRECISION * high[0]:
+        at = (low[0] * high[1] - high[0] * low[1]) / (high[1] - low[1])
+        found = gap(at)
+        if abs(found) <= PRECISION:
+            return at
+        low, high = ((at, found), high) if found < 0 else (low, (at, found))
+    return high[0]
 
 
 def _power(shift: float, df: float, level: float, margin: float) -> float:

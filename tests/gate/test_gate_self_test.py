@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 from dataclasses import replace
@@ -19,6 +20,7 @@ from harness.run import RunOptions
 from tests.gate.made_runs import runs
 
 
+@functools.cache
 def found() -> SelfTest:
     policy = Policy()
     pool = runs(12, seed=1)
