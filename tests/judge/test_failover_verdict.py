@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -152,6 +153,29 @@ def test_an_injection_that_was_refused_is_inconclusive(tmp_path: Path) -> None:
     verdict = judged(tmp_path, extra=(refused,))
     assert verdict.outcome == "inconclusive"
     assert "no such region" in " ".join(verdict.reasons)
+
+
+def test_a_refused_injection_stands_once_whichever_function_asked_for_it(tmp_path: Path) -> None:
+    """One of the file's own modules called `inject`: its activity failed for the same reason."""
+    refused = [
+        {"type": "chaos", "t": 20.0 + n, "what": "inject_failed", "detail": why}
+        for n, why in enumerate(("not in the plan", "not in the plan", "no such region"))
+    ]
+    record = experiment(tmp_path, replace(SOUND, extra=tuple(refused)))
+    said = "chaoslib.exceptions.ActivityFailed: kill-replicas: not in the plan"
+    again, other = (
+        {"activity": {"type": "action", "name": name, "provider": {"module": "mine"}},
+         "status": "failed", "exception": [text]}
+        for name, text in (("again", said), ("other", "ValueError: x"))
+    )  # fmt: skip
+    journal = read_object(record.directory / "journal.json") | {"run": [again, other]}
+    (record.directory / "journal.json").write_text(json.dumps(journal))
+    verdict = judge_experiment(record)
+    assert verdict.outcome == "inconclusive"
+    assert verdict.reasons == (
+        "The fault could not be injected: not in the plan; no such region.",
+        "Action `other` failed: ValueError: x.",
+    )
 
 
 def test_a_check_that_crashes_is_inconclusive(

@@ -27,15 +27,22 @@ Problem = tuple[Word, str]
 
 
 def activities(
-    journal: Journal, begun: Sequence[Event], said: Sequence[Event], *, aborted: bool = False
+    journal: Journal,
+    begun: Sequence[Event],
+    said: Sequence[Event],
+    *,
+    aborted: bool = False,
+    refused: Sequence[str] = (),
 ) -> Check:
     """Whether every activity of the method and of the rollbacks was carried out.
 
     `begun` are the record's events of activities, `said` those of the process that ran them;
-    `aborted`: the harness ended the experiment, which is named elsewhere.
+    `aborted`: the harness ended the experiment, which is named elsewhere, as are the injections
+    that were `refused`, by whatever function of the file's own.
     """
     runs = [*(journal.get("run") or ()), *(journal.get("rollbacks") or ())]
-    found = [problem for run in runs if (problem := _problem(run, aborted=aborted)) is not None]
+    own = [run for run in runs if not any(text in reason_of(run) for text in refused)]
+    found = [problem for run in own if (problem := _problem(run, aborted=aborted)) is not None]
     if not journal:
         found += [("inconclusive", text) for text in _unended(begun)]
     found += [
@@ -48,8 +55,8 @@ def activities(
     if dry := (journal.get("experiment") or {}).get("dry"):
         found.append(("inconclusive", f"It was a dry run ({dry}): not all of it was carried out."))
     if not found:
-        done = counted(len(runs), "activity", "activities")
-        return Check("activities", "pass" if runs else None, done, "all", f"{done} carried out.")
+        done = counted(len(own), "activity", "activities")
+        return Check("activities", "pass" if own else None, done, "all", f"{done} carried out.")
     word: Word = "fail" if any(each == "fail" for each, _ in found) else "inconclusive"
     if any(each == "inconclusive" for each, _ in found):
         word = "inconclusive"

@@ -79,14 +79,19 @@ def _prevented(record: RunRecord) -> str | None:
     """Why there is nothing to judge."""
     if (halted := _halted(record)) is not None:
         return f"The experiment was {halted}{'; everything was undone' * was_healed(record)}."
-    for event in record.events_of("chaos"):
-        if event["what"] == "inject_failed":
-            return f"The fault could not be injected: {event['detail']}."
+    if refused := _refused(record):
+        return f"The fault could not be injected: {'; '.join(refused)}."
     if record.status == "interrupted":
         return "The experiment was interrupted; everything was healed."
     if stages_of(record) is None:
         return f"Nothing was injected: {_why_nothing(record)}."
     return None
+
+
+def _refused(record: RunRecord) -> tuple[str, ...]:
+    """Why faults could not be injected, each reason once."""
+    failed = [e for e in record.events_of("chaos") if e["what"] == "inject_failed"]
+    return tuple(dict.fromkeys(str(e["detail"]) for e in failed))
 
 
 def _halted(record: RunRecord) -> str | None:
@@ -114,7 +119,8 @@ def _activities(record: RunRecord) -> tuple[Check, ...]:
         return ()
     aborted = any(e["what"] in {"abort", "halt", "overrun"} for e in chaos)
     said = record.events_of("chaos_child")
-    found = activities(journal_of(record), record.events_of("activity"), said, aborted=aborted)
+    journal, begun, refused = journal_of(record), record.events_of("activity"), _refused(record)
+    found = activities(journal, begun, said, aborted=aborted, refused=refused)
     late = [str(e["detail"]) for e in chaos if e["what"] == "overrun"]
     if not late:
         return (found,)
