@@ -11,7 +11,7 @@ from collections import Counter
 import numpy as np
 from scipy import special
 
-from harness.judge.experiment.checks import ERRORS_AFTER, SETTLED_S, TAIL_TIMES
+from harness.judge.experiment.checks import ERRORS_AFTER, ERRORS_DOUBT, SETTLED_S, TAIL_TIMES
 from harness.judge.experiment.facts import CAUTION
 from harness.judge.failover import LATENCY_TOLERANCE
 from harness.stats.errors import excess_p
@@ -75,8 +75,32 @@ def _late(found: Recovery) -> bool:
     return found.impact is not None and (back or 0.0) - HOLD > LIMIT_S
 
 
+def caught(rate: int, loses: float) -> tuple[float, float]:
+    """The chances that a recovery which loses this share fails, and that it does not pass.
+
+    Exact, by the binomial distribution of what is lost of the requests after it.
+    """
+    sent = rate * int(AFTER - SETTLED_S)
+    lost = np.arange(sent + 1)
+    beyond = lost > ALLOWED * sent
+    # The p-value falls with what is lost: the first below a level is the least that counts.
+    for_level = [
+        int(next(k for k in lost[beyond] if excess_p(int(k), sent, ALLOWED) < level))
+        for level in (ERRORS_AFTER, ERRORS_DOUBT)
+    ]
+    fails, doubts = (float(special.bdtrc(least - 1, sent, loses)) for least in for_level)
+    return fails, doubts
+
+
 def main(repeats: int) -> None:
-    """Print the table."""
+    """Print the tables."""
+    print("| rate | one lost in | fails | does not pass |")
+    print("|---|---|---|---|")
+    for rate in (50, 200, 500, 1000, 2000):
+        for every in (2000, 1000, 500, 200):
+            fails, doubts = caught(rate, 1 / every)
+            print(f"| {rate}/s | {every} | {fails:.2%} | {doubts:.2%} |")
+    print()
     random = np.random.default_rng(SEED)
     print(
         f"{repeats:,} experiments a row: {BEFORE} s before, {HOLD} s of fault, {AFTER} s after.\n"

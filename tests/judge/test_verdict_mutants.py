@@ -1,0 +1,99 @@
+"""A sound experiment passes; the same one with a defect that says nothing of itself does not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.stats.experiments import caught
+from harness.judge.experiment import judge_experiment
+from harness.record import RunRecord
+from harness.storage import read_object
+from tests.judge.made_experiment import END, HEAL, INJECT, Event, Story, experiment
+
+BACK = 25
+"""The second in which the sound service has recovered."""
+
+
+def _losing(every: int) -> Any:
+    """Half of the requests fail in the outage; after it one of `every`, evenly."""
+
+    def failures(second: int, endpoint: str, offered: int) -> dict[str, int]:
+        if INJECT <= second < BACK:
+            return {"timeout": offered // 2}
+        if second < BACK:
+            return {}
+        before = (second - BACK) * offered
+        return {"status": (before + offered) // every - before // every}
+
+    return failures
+
+
+def _exit_code(record: RunRecord) -> None:
+    """The action ended with exit code 1, and Chaos Toolkit calls that a success."""
+    run = {
+        "activity": {"type": "action", "name": "fill the disk", "provider": {"type": "process"}},
+        "status": "succeeded",
+        "output": {"status": 1, "stdout": "", "stderr": "No such file"},
+    }
+    path = record.directory / "journal.json"
+    path.write_text(json.dumps(read_object(path) | {"run": [run]}))
+
+
+def _still_there() -> tuple[Event, ...]:
+    """What the platform shows each second after a heal that came back without a word."""
+    return tuple(
+        {"type": "proof", "t": t + 0.5, "fault_id": "f1", "in_effect": True, "statement": "there"}
+        for t in range(HEAL, END)
+    )
+
+
+UNDO = Story(extra=_still_there(), canary_ends=False)
+
+
+@pytest.mark.parametrize(
+    ("mutant", "story", "outcomes", "said"),
+    [
+        ("none", Story(), {"pass"}, ""),
+        ("an action that fails silently", Story(), {"inconclusive"}, "ended with exit code 1"),
+        (
+            "a recovery that loses one request in 500",
+            Story(made={"failures": _losing(500)}),
+            {"inconclusive", "fail"},
+            "more than allowed, which is hardly chance",
+        ),
+        (
+            "a recovery that loses one request in 5,000",
+            Story(made={"failures": _losing(5000)}),
+            {"pass"},
+            "",
+        ),
+        ("an undo that does nothing", UNDO, {"fail"}, "but not end at"),
+    ],
+)
+def test_a_verdict_sees_what_nobody_says(
+    mutant: str, story: Story, outcomes: set[str], said: str, tmp_path: Path
+) -> None:
+    record = experiment(tmp_path, story)
+    if "silently" in mutant:
+        _exit_code(record)
+    verdict = judge_experiment(record)
+    assert verdict.outcome in outcomes, verdict.reasons
+    assert said in " ".join(verdict.reasons)
+
+
+@pytest.mark.parametrize(
+    ("rate", "every", "fails", "doubts"),
+    [(200, 1000, (0, 0.0007), (0, 0.025)), (1000, 1000, (0, 0.0007), (0, 0.025)),
+     (200, 500, (0.04, 0.05), (0.35, 0.4)), (1000, 500, (0.5, 0.7), (0.9, 1)),
+     (2000, 500, (0.9, 1), (0.99, 1))],
+)  # fmt: skip
+def test_how_often_a_recovery_that_loses_too_much_is_caught(
+    rate: int, every: int, fails: tuple[float, float], doubts: tuple[float, float]
+) -> None:
+    """And one that loses exactly what is allowed is not."""
+    for chance, (least, most) in zip(caught(rate, 1 / every), (fails, doubts), strict=True):
+        assert least <= chance <= most
