@@ -16,7 +16,8 @@ from harness.chaos.events import tell
 from harness.chaos.ledger import Ledger
 from harness.chaos.undo import undo_all
 from harness.errors import HarnessError
-from harness.platform.model import Fault, Heal, Platform
+from harness.platform.model import Fault, Platform
+from harness.platform.undo import UndoRecord
 
 __all__ = ["heal", "inject"]
 
@@ -29,7 +30,7 @@ def inject(fault: str, **arguments: Any) -> dict[str, Any]:
     try:
         asked = Fault(fault, arguments)
         plan = _resolved(platform, service, ledger, asked)
-        told |= {"fault_id": plan.fault_id, "targets": list(plan.arguments["targets"])}
+        told |= {"fault_id": plan.fault_id, "targets": list(plan.targets)}
         entry = ledger.intend(plan, platform.handle())
         tell("chaos", what="inject", **told)
         platform.inject(service, asked, plan)
@@ -43,7 +44,7 @@ def inject(fault: str, **arguments: Any) -> dict[str, Any]:
     return {**told, "proof": proof.statement}
 
 
-def _resolved(platform: Platform, service: Service, ledger: Ledger, asked: Fault) -> Heal:
+def _resolved(platform: Platform, service: Service, ledger: Ledger, asked: Fault) -> UndoRecord:
     """The fault as it was confirmed; where no plan was (plain `chaos run`), as it is now.
 
     Raises ExperimentError where it was not confirmed, or where the plan does not hold any more.

@@ -15,7 +15,8 @@ from harness.chaos.model import BlastRadius, Experiment, ExperimentPlan
 from harness.errors import ExperimentError
 from harness.faults.draw import Among
 from harness.faults.registry import kinds
-from harness.platform.model import Fault, Heal, Replica
+from harness.platform.model import Fault, Replica
+from harness.platform.undo import UndoRecord
 from harness.units import format_ratio
 
 
@@ -87,15 +88,15 @@ class Injections:
     def check(
         self,
         fault: ConfirmedFault,
-        resolved: Heal,
-        holding: Sequence[Heal],
+        resolved: UndoRecord,
+        holding: Sequence[UndoRecord],
         replicas: Sequence[Replica],
     ) -> None:
         """Raise ExperimentError where the plan does not hold any more.
 
         `resolved` is the fault as it would be injected now; `holding` are the faults that hold.
         """
-        targets = resolved.arguments["targets"]
+        targets = resolved.targets
         if set(targets) != set(fault.targets):
             raise ExperimentError(
                 f"confirmed for {', '.join(fault.targets)}, "
@@ -104,7 +105,7 @@ class Injections:
             )
         down = taken(fault.kind, fault.arguments, fault.targets, replicas)
         for heal in holding:
-            down |= taken(heal.kind, heal.arguments, heal.arguments.get("targets", ()), replicas)
+            down |= taken(heal.kind, heal.arguments, heal.targets, replicas)
         ready = [each for each in replicas if each.health == "ready"]
         known = {each.id for each in ready} | (down & {*self._confirmed.ready})
         for refusal in too_wide(self._confirmed.blast_radius, down, known, ready):

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from harness.chaos.ledger import all_ledgers
 from harness.chaos.running import Running, running
 from harness.chaos.undo import Reaped, reap
-from harness.platform.model import Heal, Platform
+from harness.platform.model import Platform
+from harness.platform.undo import UndoRecord
 
 END_S = 90.0
 """How long a run that was asked to end may take, which heals meanwhile, before it is killed."""
@@ -36,7 +37,7 @@ class Halted:
     """What `halt` ended, the faults that these runs undid themselves, and what was undone then."""
 
     stopped: tuple[Stopped, ...]
-    healed: tuple[Heal, ...]
+    healed: tuple[UndoRecord, ...]
     reaped: Reaped
 
 
@@ -58,7 +59,7 @@ def halt(platform: Platform, who: str) -> Halted:
     return Halted(stopped, healed, found)
 
 
-def _held(platform: Platform) -> Mapping[str, Heal]:
+def _held(platform: Platform) -> Mapping[str, UndoRecord]:
     """Every fault that may be in effect: by this user's ledgers, or by the platform itself."""
     if platform.name != "lab":
         return {heal.fault_id: heal for heal in platform.orphaned_heals()}

@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.errors import RecordError
-from harness.platform.model import Heal
+from harness.platform.undo import UndoRecord, undo_record
 from harness.storage import is_held, make_private, read_object, write_json, writing
 
-SCHEMA = 1
+SCHEMA = 2
+READABLE = (1, 2)
+"""Of the first schema, an undo record kept everything among the fault's arguments."""
 _REMEDY = "run `harness reap`, then remove the file by hand"
 
 
@@ -42,7 +44,7 @@ class Entry:
 
     fault_id: str
     state: Literal["intent", "injected"]
-    heal: Heal
+    heal: UndoRecord
     handle: Mapping[str, Any]
     pid: int
     wall_ns: int
@@ -82,7 +84,7 @@ class Ledger:
         """Whether the run that owned it is gone."""
         return not is_held(self.directory)
 
-    def intend(self, heal: Heal, handle: Mapping[str, Any]) -> Entry:
+    def intend(self, heal: UndoRecord, handle: Mapping[str, Any]) -> Entry:
         """Write that a fault is about to be injected; returns when it is on the disk."""
         entry = Entry(heal.fault_id, "intent", heal, handle, os.getpid(), time.time_ns())
         self._write(entry)
@@ -155,16 +157,19 @@ def _entry(path: Path) -> Entry | None:
         if not path.exists():
             return None
         raise
-    if stored.get("schema") != SCHEMA:
+    if stored.get("schema") not in READABLE:
         raise RecordError(f"{path}: schema {stored.get('schema')!r} is not known here", _REMEDY)
     try:
         return Entry(
             fault_id=stored["fault_id"],
             state=stored["state"],
-            heal=Heal(**stored["heal"]),
+            heal=undo_record(stored["heal"]),
             handle=stored["handle"],
             pid=stored["pid"],
             wall_ns=stored["wall_ns"],
         )
-    except (KeyError, TypeError) as error:
-        raise RecordError(f"{path}: not an entry of the ledger ({error})", _REMEDY) from None
+    except (KeyError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()
+        raise RecordError(
+            f"{path}: not an entry of the ledger ({' '.join(reason[:3])})", _REMEDY
+        ) from None

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from harness.catalog.expectations import Expectations
 from harness.chaos.method import Method
-from harness.platform.model import Fault, Heal, Through
+from harness.platform.model import Fault, Through
+from harness.platform.undo import UndoRecord
 
 Phase = Literal["before", "during", "after"]
 LEAST_BEFORE_S = 10.0
@@ -132,7 +133,7 @@ class Hit:
 
     fault: Fault
     targets: tuple[str, ...]
-    heal: Heal | None
+    heal: UndoRecord | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,7 @@ class _Resolving:
         except PlatformError as problem:
             self.refusals.append(str(problem))
             return None
-        return Hit(fault, tuple(heal.arguments.get("targets", ())), heal)
+        return Hit(fault, heal.targets, heal)
 
 
 def _taken(hit: Hit, replicas: Sequence[Replica]) -> set[str]:
@@ -101,7 +101,7 @@ def _taken(hit: Hit, replicas: Sequence[Replica]) -> set[str]:
 
 def _notes(hits: Sequence[Hit], ready: Sequence[Replica]) -> tuple[str, ...]:
     """What is not as the file says, and which cut the canary has no entry point across."""
-    found = [str(note) for hit in hits if hit.heal for note in hit.heal.arguments.get("notes", ())]
+    found = [note for hit in hits if hit.heal for note in hit.heal.notes]
     pairs = [pair for hit in hits if (pair := hit.fault.arguments.get("regions"))]
     served = {each.region for each in ready}
     return (

@@ -14,7 +14,8 @@ from harness.chaos.ledger import Entry, Ledger, orphans
 from harness.chaos.processes import end_orphans
 from harness.errors import Gone, HarnessError
 from harness.platform import attach
-from harness.platform.model import Heal, Platform, Proof
+from harness.platform.model import Platform, Proof
+from harness.platform.undo import UndoRecord
 
 PROOF_S = 10.0
 """How long after a heal its proof may take: a released process must be seen running again."""
@@ -32,7 +33,7 @@ class Tell(Protocol):
 class Undone:
     """What became of one fault: `problem` None when it was healed and the proof seen."""
 
-    heal: Heal
+    heal: UndoRecord
     proof: Proof | None
     problem: str | None
 
@@ -57,8 +58,8 @@ def _silent(kind: str, /, **_: Any) -> None:
     """Tell nobody."""
 
 
-def undo(platform: Platform, heal: Heal, tell: Tell = _silent) -> Undone:
-    """Heal one fault and wait for the proof; never raises.
+def undo(platform: Platform, heal: UndoRecord, tell: Tell = _silent) -> Undone:
+    """UndoRecord one fault and wait for the proof; never raises.
 
     `tell(kind, **fields)` hears of it in the words of the record's events.
     """
@@ -161,7 +162,7 @@ def _undo_anywhere(entry: Entry) -> Undone:
     return undo(platform, entry.heal)
 
 
-def _proof(platform: Platform, heal: Heal) -> Proof:
+def _proof(platform: Platform, heal: UndoRecord) -> Proof:
     deadline = time.monotonic() + PROOF_S
     while True:
         proof = platform.proof(heal)

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from harness.platform.lab.platform import Lab
     from harness.platform.model import (
         Fault,
-        Heal,
         Observation,
         Platform,
         Proof,
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
         Through,
     )
     from harness.platform.registry import PLATFORMS, attach, make_platform
+    from harness.platform.undo import UndoRecord
     from harness.platform.url import Url
 
 _HOMES = {
@@ -31,7 +31,6 @@ _HOMES = {
     "harness.platform.lab.platform": ("Lab",),
     "harness.platform.model": (
         "Fault",
-        "Heal",
         "Observation",
         "Platform",
         "Proof",
@@ -40,6 +39,7 @@ _HOMES = {
         "Target",
         "Through",
     ),
+    "harness.platform.undo": ("UndoRecord",),
     "harness.platform.registry": ("PLATFORMS", "attach", "make_platform"),
     "harness.platform.url": ("Url",),
 }
@@ -48,7 +48,6 @@ __all__ = [
     "PLATFORMS",
     "Behaviour",
     "Fault",
-    "Heal",
     "Lab",
     "LabOptions",
     "Observation",
@@ -59,6 +58,7 @@ __all__ = [
     "Slowdown",
     "Target",
     "Through",
+    "UndoRecord",
     "Url",
     "attach",
     "make_platform",

@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from harness.catalog.model import Service
 from harness.faults.draw import ANY, Among
+from harness.platform.undo import UndoRecord
 
 Through = Literal["service", "edge", "global"]
 Health = Literal["ready", "starting", "unready", "paused", "dead"]
@@ -81,15 +82,6 @@ class Fault:
 
     kind: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Heal:
-    """Everything needed to undo a fault, from any process, any number of times."""
-
-    fault_id: str
-    kind: str
-    arguments: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,23 +183,24 @@ class Platform(Protocol):
         """Fault kind -> None where it can be carried out, else the reason why not."""
         ...
 
-    def plan_heal(self, service: Service, fault: Fault, fault_id: str, among: Among = ANY) -> Heal:
+    def plan_heal(
+        self, service: Service, fault: Fault, fault_id: str, among: Among = ANY
+    ) -> UndoRecord:
         """What will undo the fault; written to the ledger before `inject`.
 
-        Its argument `targets` names exactly what is hit (replica ids, links `a|b`); replicas are
-        drawn from `among`.
+        Its `targets` are exactly what is hit; replicas are drawn from `among`.
         """
         ...
 
-    def inject(self, service: Service, fault: Fault, heal: Heal) -> None:
+    def inject(self, service: Service, fault: Fault, heal: UndoRecord) -> None:
         """Carry the fault out."""
         ...
 
-    def heal(self, heal: Heal) -> None:
+    def heal(self, heal: UndoRecord) -> None:
         """Undo; idempotent; returns only when undone."""
         ...
 
-    def proof(self, heal: Heal) -> Proof:
+    def proof(self, heal: UndoRecord) -> Proof:
         """Whether the fault of this heal is in effect now, by the platform's own word."""
         ...
 
@@ -250,7 +243,7 @@ class Platform(Protocol):
         """
         return None
 
-    def orphaned_heals(self) -> tuple[Heal, ...]:
+    def orphaned_heals(self) -> tuple[UndoRecord, ...]:
         """Faults of runs that are gone which the deployment itself remembers, on any machine.
 
         Only for who holds it (`exclusive`): a living run's faults are among them.

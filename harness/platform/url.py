@@ -12,14 +12,8 @@ from harness.catalog.model import Service
 from harness.errors import CapabilityMissing, NoAnswer, PlatformError
 from harness.faults.draw import ANY, Among
 from harness.faults.registry import kinds
-from harness.platform.model import (
-    Fault,
-    Heal,
-    Platform,
-    Proof,
-    Target,
-    Through,
-)
+from harness.platform.model import Fault, Platform, Proof, Target, Through
+from harness.platform.undo import UndoRecord
 
 TIMEOUT_S = 5.0
 NO_FAULTS = "a plain URL gives no hold on what is behind it; use the lab or a cluster"
@@ -83,18 +77,20 @@ class Url(Platform):
         """Every fault kind is missing, for one reason."""
         return dict.fromkeys(kinds(), NO_FAULTS)
 
-    def plan_heal(self, service: Service, fault: Fault, fault_id: str, among: Among = ANY) -> Heal:
+    def plan_heal(
+        self, service: Service, fault: Fault, fault_id: str, among: Among = ANY
+    ) -> UndoRecord:
         """Nothing is within reach: raises CapabilityMissing."""
         raise CapabilityMissing(f"{self.url}: {fault.kind}", NO_FAULTS)
 
-    def inject(self, service: Service, fault: Fault, heal: Heal) -> None:
+    def inject(self, service: Service, fault: Fault, heal: UndoRecord) -> None:
         """Raises CapabilityMissing."""
         raise CapabilityMissing(f"{self.url}: {fault.kind}", NO_FAULTS)
 
-    def heal(self, heal: Heal) -> None:
+    def heal(self, heal: UndoRecord) -> None:
         """Nothing was broken, nothing is to undo."""
 
-    def proof(self, heal: Heal) -> Proof:
+    def proof(self, heal: UndoRecord) -> Proof:
         """Nothing was broken, nothing is in effect."""
         return Proof(in_effect=False, statement=NO_FAULTS)
 

@@ -20,7 +20,6 @@ from harness.platform.lab.namespace import isolation
 from harness.platform.model import (
     Crossing,
     Fault,
-    Heal,
     News,
     Observation,
     Proof,
@@ -29,6 +28,7 @@ from harness.platform.model import (
     Target,
     Through,
 )
+from harness.platform.undo import UndoRecord
 
 US, EU = "us-east-1", "eu-west-1"
 
@@ -86,7 +86,9 @@ class Remembering:
         known = {"kill-replicas": None, "fail-region": None, "clock-jump": "no such clock here"}
         return known | {"pause-replicas": None, "isolate-region": None}
 
-    def plan_heal(self, service: Service, fault: Fault, fault_id: str, among: Among = ANY) -> Heal:
+    def plan_heal(
+        self, service: Service, fault: Fault, fault_id: str, among: Among = ANY
+    ) -> UndoRecord:
         region = fault.arguments.get("region")
         found = [
             each.id
@@ -100,18 +102,18 @@ class Remembering:
         if fault.kind == "kill-replicas":
             found = draw(fault.kind, found, among, count=fault.arguments.get("count"))
         self.drawn.append(found)
-        return Heal(fault_id, fault.kind, {**fault.arguments, "targets": found})
+        return UndoRecord(fault_id, fault.kind, fault.arguments, tuple(found))
 
-    def inject(self, service: Service, fault: Fault, heal: Heal) -> None:
+    def inject(self, service: Service, fault: Fault, heal: UndoRecord) -> None:
         self.effects.append(heal.fault_id)
 
-    def heal(self, heal: Heal) -> None:
+    def heal(self, heal: UndoRecord) -> None:
         if self.broken:
             raise PlatformError("the cluster does not answer", "mend it")
         if heal.fault_id in self.effects and not self.stubborn:
             self.effects.remove(heal.fault_id)
 
-    def proof(self, heal: Heal) -> Proof:
+    def proof(self, heal: UndoRecord) -> Proof:
         there = heal.fault_id in self.effects
         return Proof(there, "it is there" if there else "it is gone")
 
@@ -138,8 +140,8 @@ class Remembering:
     def notes(self, service: Service) -> tuple[str, ...]:
         return ()
 
-    def orphaned_heals(self) -> tuple[Heal, ...]:
-        return tuple(Heal(each, "kill-replicas", {}) for each in self.remembered)
+    def orphaned_heals(self) -> tuple[UndoRecord, ...]:
+        return tuple(UndoRecord(each, "kill-replicas", {}) for each in self.remembered)
 
     def leftovers(self) -> tuple[str, ...]:
         return tuple(self.effects)

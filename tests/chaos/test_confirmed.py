@@ -124,7 +124,7 @@ def test_exactly_what_was_confirmed_is_hit(injecting: Inject, platform: Remember
     assert told["targets"] == confirmed
     assert platform.effects == [told["fault_id"]]
     again = platform.plan_heal(context.current().entry, one, "again")
-    assert again.arguments["targets"] != confirmed
+    assert list(again.targets) != confirmed
 
 
 def test_a_target_that_is_not_ready_any_more_is_not_replaced(
@@ -180,7 +180,7 @@ def test_the_blast_radius_counts_the_faults_that_hold(
         context.current().entry, Fault("kill-replicas", {"region": EU, "count": 1}), "other-1"
     )
     Ledger(tmp_path / "ledger").intend(other, {})
-    platform.down = set(other.arguments["targets"])
+    platform.down = set(other.targets)
     with pytest.raises(ActivityFailed, match=r"with the faults that hold it would hit 50.00 %"):
         inject(KILL)
     assert platform.effects == []

@@ -18,7 +18,7 @@ from harness.chaos.halt import halt
 from harness.chaos.ledger import Ledger
 from harness.chaos.running import registered, running
 from harness.cli import run
-from harness.platform.model import Heal
+from harness.platform.undo import UndoRecord
 from tests.chaos.conftest import Remembering
 from tests.chaos.test_activities import activity, document, process, ran
 
@@ -26,9 +26,10 @@ OWNER = """
 import sys, time
 from harness.chaos.ledger import Ledger
 from harness.chaos.running import registered
-from harness.platform.model import Heal
+from harness.platform.undo import UndoRecord
 with registered("experiment made") as asked, Ledger.open() as ledger:
-    ledger.injected(ledger.intend(Heal("held", "kill-replicas", {}), {"platform": "remembering"}))
+    record = UndoRecord("held", "kill-replicas")
+    ledger.injected(ledger.intend(record, {"platform": "remembering"}))
     print("ready", flush=True)
     while not asked():
         time.sleep(0.02)
@@ -91,7 +92,7 @@ def test_where_nothing_runs_halt_says_so_and_is_no_failure(
 
 def test_a_fault_that_cannot_be_undone_is_told(platform: Remembering) -> None:
     with Ledger.open() as ledger:
-        ledger.injected(ledger.intend(Heal("own", "kill-replicas", {}), {}))
+        ledger.injected(ledger.intend(UndoRecord("own", "kill-replicas", {}), {}))
         platform.effects = ["own"]
         found = halt(platform, "ann at desk")
         assert (found.reaped.clean, found.healed) == (False, ())

@@ -14,16 +14,16 @@ import pytest
 from harness.chaos.ledger import Ledger, ledger_directory, orphans
 from harness.chaos.undo import reap, undo_all, uninterrupted
 from harness.errors import Gone, RecordError
-from harness.platform.model import Heal
+from harness.platform.undo import UndoRecord
 from tests.chaos.conftest import Remembering
 
 OWNER = """
 import sys
 from harness.chaos.ledger import Ledger
-from harness.platform.model import Heal
+from harness.platform.undo import UndoRecord
 with Ledger.open() as ledger:
     for name in ("first", "second"):
-        entry = ledger.intend(Heal(name, "kill-replicas", {}), {"platform": "remembering"})
+        entry = ledger.intend(UndoRecord(name, "kill-replicas", {}), {"platform": "remembering"})
     ledger.injected(entry)
     print("ready", flush=True)
     sys.stdin.read()
@@ -125,7 +125,7 @@ def test_an_entry_that_cannot_be_read_does_not_keep_its_neighbours(platform: Rem
     assert not found.clean
     assert [path.name for path in directory.iterdir()] == ["0.json"]
     with Ledger.open() as ledger:
-        ledger.injected(ledger.intend(Heal("own", "kill-replicas", {}), {}))
+        ledger.injected(ledger.intend(UndoRecord("own", "kill-replicas", {}), {}))
         (ledger.directory / "0.json").write_text("{")
         platform.effects = ["own"]
         with pytest.raises(RecordError, match=r"0\.json"):
@@ -144,10 +144,26 @@ def test_what_the_deployment_itself_remembers_is_undone_too(platform: Rememberin
 def test_an_entry_of_another_schema_is_refused() -> None:
     """A newer harness may mean something else by it."""
     with Ledger.open() as ledger:
-        ledger.intend(Heal("a", "kill-replicas", {}), {})
+        ledger.intend(UndoRecord("a", "kill-replicas", {}), {})
         (path,) = ledger.directory.glob("*.json")
         path.write_text(json.dumps({**json.loads(path.read_text()), "schema": 99}))
         with pytest.raises(RecordError, match="schema 99"):
+            ledger.entries()
+        path.unlink()
+
+
+def test_an_entry_of_the_first_schema_is_read() -> None:
+    """A harness of an older version was killed."""
+    with Ledger.open() as ledger:
+        ledger.intend(UndoRecord("a", "kill-replicas", {}), {})
+        (path,) = ledger.directory.glob("*.json")
+        held = {"count": 1, "runtime": "/run/lab-1", "targets": ["m-0"]}
+        heal = {"fault_id": "a", "kind": "kill-replicas", "arguments": held}
+        path.write_text(json.dumps({**json.loads(path.read_text()), "schema": 1, "heal": heal}))
+        (entry,) = ledger.entries()
+        assert (entry.heal.targets, entry.heal.arguments) == (("m-0",), {"count": 1})
+        path.write_text(json.dumps({**json.loads(path.read_text()), "heal": {**heal, "more": 1}}))
+        with pytest.raises(RecordError, match="not an entry of the ledger"):
             ledger.entries()
         path.unlink()
 
@@ -157,7 +173,7 @@ def test_an_entry_undone_while_the_others_are_read_is_no_error(
 ) -> None:
     """The chaos child and the command line heal side by side after an abort."""
     with Ledger.open() as ledger:
-        ledger.intend(Heal("a", "kill-replicas", {}), {})
+        ledger.intend(UndoRecord("a", "kill-replicas", {}), {})
         listed = list(ledger.directory.glob("*.json"))
         ledger.forget("a")
         monkeypatch.setattr(Path, "glob", lambda self, pattern: iter(listed))
@@ -169,7 +185,7 @@ def test_an_abort_leaves_intents_to_the_process_that_is_about_to_act(
 ) -> None:
     """Undone before the act, the act would be in nobody's ledger."""
     with Ledger.open() as ledger:
-        ledger.intend(Heal("a", "kill-replicas", {}), {})
+        ledger.intend(UndoRecord("a", "kill-replicas", {}), {})
         assert undo_all(platform, ledger, intents=False) == ()
         assert len(undo_all(platform, ledger)) == 1
 
@@ -177,7 +193,7 @@ def test_an_abort_leaves_intents_to_the_process_that_is_about_to_act(
 def test_an_injection_is_on_disk_though_the_directory_was_removed_meanwhile() -> None:
     """By a reap that undid the intent of a run it took for gone."""
     with Ledger.open() as ledger:
-        entry = ledger.intend(Heal("a", "kill-replicas", {}), {})
+        entry = ledger.intend(UndoRecord("a", "kill-replicas", {}), {})
         ledger.forget("a")
         ledger.close()
         ledger.injected(entry)
@@ -190,7 +206,7 @@ def test_one_fault_that_cannot_be_undone_does_not_keep_the_others(platform: Reme
     platform.broken = True
     with Ledger.open() as ledger:
         for name in ("a", "b"):
-            ledger.injected(ledger.intend(Heal(name, "kill-replicas", {}), {}))
+            ledger.injected(ledger.intend(UndoRecord(name, "kill-replicas", {}), {}))
         told = [each.problem for each in undo_all(platform, ledger)]
         assert len(told) == 2
         assert all(told)

@@ -15,7 +15,8 @@ from harness.chaos.model import BlastRadius, Experiment, ExperimentPlan, Guards,
 from harness.chaos.plan import check, plan_experiment
 from harness.cli.experiment import hit_sentence
 from harness.errors import ExperimentError
-from harness.platform.model import Fault, Heal
+from harness.platform.model import Fault
+from harness.platform.undo import UndoRecord
 from tests.chaos.conftest import EU, US, Remembering
 
 
@@ -104,8 +105,8 @@ def test_a_plan_says_what_is_not_as_the_file_asks_and_what_the_canary_cannot_see
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Before anything runs, and not as an inconclusive run afterwards."""
-    told = {"targets": [], "notes": ["hold is not kept"]}
-    monkeypatch.setattr(Remembering, "plan_heal", lambda *_: Heal("f", "fail-region", told))
+    told = UndoRecord("f", "fail-region", notes=("hold is not kept",))
+    monkeypatch.setattr(Remembering, "plan_heal", lambda *_: told)
     cut = Fault("fail-region", {"regions": ["us-east-1", "mars"]})
     plan = plan_experiment(replace(experiment, faults=(cut,)), service, platform)
     assert plan.notes[0] == "hold is not kept"

@@ -14,7 +14,7 @@ from harness.capacity.model import FindingKind
 from harness.gate.model import GateOutcome, RowOutcome
 from harness.judge.experiment import judge_experiment
 from harness.judge.model import EXIT_CODES
-from harness.platform.kubernetes.lease import KIND
+from harness.platform.kubernetes.agent_pods import KIND
 from tests.docs.pages import ROOT
 from tests.judge.made_experiment import experiment
 

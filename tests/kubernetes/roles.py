@@ -7,8 +7,8 @@ from pathlib import Path
 import yaml
 
 from harness.platform.kubernetes import rbac
+from harness.platform.kubernetes.agent_pods import undo_account
 from harness.platform.kubernetes.faults import on_cluster
-from harness.platform.kubernetes.lease import undo_account
 from tests.kubernetes.cluster.handle import Handle
 
 FILES = Path(__file__).parents[2] / "deploy" / "rbac"

@@ -26,7 +26,8 @@ from harness.platform import attach
 from harness.platform.kubernetes.delay import CHAIN
 from harness.platform.kubernetes.packets import TABLE
 from harness.platform.kubernetes.platform import IMAGE_VARIABLE, Kubernetes, Where
-from harness.platform.model import Fault, Heal, Proof
+from harness.platform.model import Fault, Proof
+from harness.platform.undo import UndoRecord, undo_record
 from tests.kubernetes.cluster.handle import Handle
 from tests.kubernetes.cluster.workload import Workload, apply_memorai, remove
 from tests.kubernetes.roles import apply_agents
@@ -36,7 +37,7 @@ pytestmark = pytest.mark.kubernetes
 NAMESPACE = "codai-faults"
 SOUND = Workload(namespace=NAMESPACE)
 REGIONS = ["us-east-1", "eu-west-1"]
-BROKEN: list[Heal] = []
+BROKEN: list[UndoRecord] = []
 """What the test in hand has broken."""
 
 
@@ -91,7 +92,7 @@ def answers(url: str, timeout_s: float = 1.0) -> bool:
         connection.close()
 
 
-def broken(platform: Kubernetes, service: Service, kind: str, **words: Any) -> Heal:
+def broken(platform: Kubernetes, service: Service, kind: str, **words: Any) -> UndoRecord:
     """The fault, injected and shown by the platform itself."""
     fault = Fault(kind, words)
     heal = platform.plan_heal(service, fault, f"{kind}-{time.time_ns() % 10**9}")
@@ -102,7 +103,7 @@ def broken(platform: Kubernetes, service: Service, kind: str, **words: Any) -> H
     return heal
 
 
-def undone(platform: Kubernetes, heal: Heal, within_s: float = 60.0) -> None:
+def undone(platform: Kubernetes, heal: UndoRecord, within_s: float = 60.0) -> None:
     """Healed, twice, with proof."""
     platform.heal(heal)
     platform.heal(heal)
@@ -117,14 +118,14 @@ def undone(platform: Kubernetes, heal: Heal, within_s: float = 60.0) -> None:
 
 def test_a_killed_pod_is_replaced(platform: Kubernetes, service: Service) -> None:
     heal = broken(platform, service, "kill-replicas", region="us-east-1", count=1)
-    (victim,) = heal.arguments["targets"]
+    (victim,) = heal.targets
     until(lambda: victim not in {each.id for each in platform.replicas(service)})
     undone(platform, heal)
 
 
 def test_paused_pods_hang_and_go_on(platform: Kubernetes, service: Service) -> None:
     heal = broken(platform, service, "pause-replicas", region="us-east-1", count=1)
-    (victim,) = heal.arguments["targets"]
+    (victim,) = heal.targets
     url = next(each.url for each in platform.replicas(service) if each.id == victim)
     assert not answers(url)
     undone(platform, heal)
@@ -183,7 +184,7 @@ def test_a_long_way_between_regions_is_as_long_as_was_asked(
 def test_connections_to_some_pods_are_reset(platform: Kubernetes, service: Service) -> None:
     heal = broken(platform, service, "reset-connections", region="us-east-1", share=1.0)
     urls = {each.id: each.url for each in platform.replicas(service)}
-    hit = {name: answers(url) for name, url in urls.items() if name in heal.arguments["targets"]}
+    hit = {name: answers(url) for name, url in urls.items() if name in heal.targets}
     assert hit
     assert not any(hit.values())
     assert all(answers(url) for name, url in urls.items() if name not in hit)
@@ -199,7 +200,7 @@ def test_a_share_of_packets_between_regions_is_lost(platform: Kubernetes, servic
 
 def test_a_service_without_its_database_says_so(platform: Kubernetes, service: Service) -> None:
     heal = broken(platform, service, "partition-dependency", region="us-east-1")
-    hit = {target.partition("|")[0] for target in heal.arguments["targets"]}
+    hit = {target.partition("|")[0] for target in heal.targets}
     until(lambda: all(platform.observe(service).health[name] == "unready" for name in hit), 30)
     undone(platform, heal)
 
@@ -244,7 +245,7 @@ def test_a_share_of_the_requests_waits_or_fails_in_the_mesh(
         ("delay-requests", {"delay_s": 2.0}),  # longer than it is waited for
     ):
         heal = broken(platform, service, kind, edge="us-east-1", share=1.0, **words)
-        hit = heal.arguments["targets"]
+        hit = heal.targets
         assert hit
         assert {name for name, url in urls.items() if not answers(url)} == set(hit)
         assert "Envoys inject it" in platform.proof(heal).statement
@@ -302,7 +303,7 @@ def test_what_harnesses_that_died_have_broken_is_undone_in_the_cluster(
     until(lambda: spec_of(cluster) == before, 90)
     for heal in heals:
         until(lambda heal=heal: not other.proof(heal).in_effect, 60)  # type: ignore[misc]
-        other.heal(Heal(**json.loads(json.dumps(asdict(heal)))))
+        other.heal(undo_record(json.loads(json.dumps(asdict(heal)))))
     assert other.leftovers() == ()
 
 

@@ -16,8 +16,8 @@ from harness.catalog import load_catalog
 from harness.chaos.undo import reap
 from harness.platform.kubernetes import rbac
 from harness.platform.kubernetes.access import BASE, TIMEOUT_S, Need, connect
+from harness.platform.kubernetes.agent_pods import AGENT_ACCOUNT, undo_account
 from harness.platform.kubernetes.faults import on_cluster
-from harness.platform.kubernetes.lease import AGENT_ACCOUNT, undo_account
 from harness.platform.kubernetes.platform import IMAGE_VARIABLE, Kubernetes, Where
 from harness.platform.model import Fault
 from tests.kubernetes.cluster.handle import Handle

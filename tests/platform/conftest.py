@@ -17,7 +17,8 @@ from harness.catalog.model import Route, Service
 from harness.platform.lab.namespace import isolation
 from harness.platform.lab.options import LabOptions
 from harness.platform.lab.platform import Lab
-from harness.platform.model import Fault, Heal
+from harness.platform.model import Fault
+from harness.platform.undo import UndoRecord
 
 ASK = """
 import json, sys, time, httpx
@@ -45,10 +46,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 HEAL = """
 import json, sys
-from harness.platform import Heal, attach
-heal = Heal(**json.load(sys.stdin))
+from harness.platform import attach
+from harness.platform.undo import undo_record
+heal = undo_record(json.load(sys.stdin))
 for _ in range(2):
-    attach({"platform": "lab", "runtime": heal.arguments["runtime"]}).heal(heal)
+    attach({"platform": "lab", "runtime": heal.undo.runtime}).heal(heal)
 """
 
 
@@ -110,7 +112,7 @@ class Inside:
     @contextmanager
     def broken(
         self, service: Service, kind: str, arguments: Mapping[str, Any] | None = None
-    ) -> Iterator[Heal]:
+    ) -> Iterator[UndoRecord]:
         """A fault that is proven, healed twice by another process, and of which nothing is left."""
         fault = Fault(kind, arguments or {})
         heal = self.lab.plan_heal(service, fault, f"{kind}-1")

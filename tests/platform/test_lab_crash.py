@@ -17,7 +17,8 @@ from harness.errors import PlatformError
 from harness.platform.lab import namespace, runtime
 from harness.platform.lab.options import LabOptions
 from harness.platform.lab.platform import Lab
-from harness.platform.model import Fault, Heal
+from harness.platform.model import Fault
+from harness.platform.undo import UndoRecord
 
 US, EU = "us-east-1", "eu-west-1"
 FAULTS = (
@@ -48,7 +49,7 @@ def test_a_supervisor_killed_amid_its_faults_leaves_nothing(memorai: Service, se
     lab.start((memorai,))
     lab.wait_ready()
     pid, network, directory = lab.pid or 0, namespace.network_of(lab.pid or 0) or "", lab.directory
-    heals: list[Heal] = []
+    heals: list[UndoRecord] = []
 
     def inject_all() -> None:
         for number, fault in enumerate(FAULTS):

@@ -72,7 +72,7 @@ def test_a_dead_process_refuses_and_a_stopped_one_hangs(
     shared: Inside, memorai: Service, kind: str, arguments: Mapping[str, Any], hit: str, says: str
 ) -> None:
     with shared.broken(memorai, kind, arguments) as heal:
-        assert heal.arguments["targets"] == [hit]
+        assert heal.targets == (hit,)
         status, error, _ = shared.get(url(shared, hit))
         assert status == 0
         assert error.startswith(says)
@@ -86,7 +86,7 @@ def test_replicas_without_their_database_read_on_but_do_not_write(
     """The cut is between addresses of one region: its database serves everybody else."""
     body = '{"id":"cut","value":1}'
     with shared.broken(memorai, "partition-dependency", {"region": US, "count": 1}) as heal:
-        (link,) = heal.arguments["targets"]
+        (link,) = heal.targets
         cut, _, database = link.partition("|")
         other = FIRST if cut == SECOND else SECOND
         assert database == f"database-{US}"
@@ -105,7 +105,7 @@ def test_an_isolated_region_is_left_by_the_front_door(shared: Inside, memorai: S
     """Its processes are well and its own entry point answers; only nobody else reaches it."""
     entry_point = url(shared, DOOR)
     with shared.broken(memorai, "isolate-region", {"region": US}) as heal:
-        assert heal.arguments["targets"] == [f"{US}|{EU}", f"{US}|global"]
+        assert heal.targets == (f"{US}|{EU}", f"{US}|global")
         shared.until(lambda: shared.get(entry_point)[2].get("x-region") == EU)
         assert shared.get(url(shared, US_DOOR))[2]["x-region"] == US
         health = shared.lab.observe(memorai).health
@@ -118,7 +118,7 @@ def test_lost_packets_are_repeated_and_cost_time(shared: Inside, memorai: Servic
     """TCP's first repetition comes after 0.2 s."""
     arguments = {"regions": [US, "global"], "share": 0.1}
     with shared.broken(memorai, "lose-packets", arguments) as heal:
-        assert heal.arguments["targets"] == [f"{US}|global"]
+        assert heal.targets == (f"{US}|global",)
         answers = shared.many(60, url(shared, DOOR))
     assert max(map(elapsed, answers)) > 0.15
     assert sum(status == 200 for status, _, _ in answers) > 30
@@ -127,24 +127,24 @@ def test_lost_packets_are_repeated_and_cost_time(shared: Inside, memorai: Servic
 @needs_nft
 def test_connections_are_reset_for_a_share_or_for_all(shared: Inside, memorai: Service) -> None:
     with shared.broken(memorai, "reset-connections", {"region": US, "share": 0.3}) as heal:
-        assert heal.arguments["targets"] == [FIRST, SECOND]
+        assert heal.targets == (FIRST, SECOND)
         errors = [error for status, error, _ in shared.many(60, url(shared, FIRST)) if not status]
         assert 5 <= len(errors) <= 50
         assert {"ReadError", "WriteError", "ConnectError", "RemoteProtocolError"} >= set(errors)
     with shared.broken(memorai, "reset-connections", {"edge": "global"}) as heal:
-        assert heal.arguments["targets"] == [DOOR]
+        assert heal.targets == (DOOR,)
         assert shared.get(url(shared, DOOR))[:2] == (0, "ConnectError")
         assert shared.get(url(shared, US_DOOR))[0] == 200
 
 
 def test_an_edge_delays_and_aborts_the_share_asked_for(shared: Inside, memorai: Service) -> None:
     with shared.broken(memorai, "delay-requests", {"delay_s": 0.3}) as heal:
-        assert heal.arguments["targets"] == [DOOR]
+        assert heal.targets == (DOOR,)
         assert 0.3 <= elapsed(shared.get(url(shared, DOOR))) < 1.5
         assert elapsed(shared.get(url(shared, US_DOOR))) < 0.3
     arguments = {"edge": US, "share": 0.3, "status": 429}
     with shared.broken(memorai, "abort-requests", arguments) as heal:
-        assert heal.arguments["targets"] == [US_DOOR]
+        assert heal.targets == (US_DOOR,)
         answers = shared.many(200, url(shared, US_DOOR))
         assert 30 <= sum(status == 429 for status, _, _ in answers) <= 90
     assert {status for status, _, _ in shared.many(50, url(shared, US_DOOR))} == {200}
@@ -155,7 +155,7 @@ def test_slow_replicas_are_slow_in_their_share_and_after_a_restart(
 ) -> None:
     arguments = {"region": US, "count": 1, "add_s": 0.3}
     with shared.broken(memorai, "slow-replicas", arguments) as heal:
-        (slow,) = heal.arguments["targets"]
+        (slow,) = heal.targets
         other = FIRST if slow == SECOND else SECOND
         assert elapsed(shared.get(url(shared, slow))) >= 0.3
         assert elapsed(shared.get(url(shared, other))) < 0.3
@@ -177,7 +177,7 @@ def test_a_bad_release_is_rolled_out_in_part_and_rolled_back(
     before = {each.id: each.restarts for each in shared.lab.replicas(memorai)}
     arguments = {"region": US, "percent": 50, "error_ratio": 1.0}
     with shared.broken(memorai, "bad-release", arguments) as heal:
-        (bad,) = heal.arguments["targets"]
+        (bad,) = heal.targets
         statuses = [shared.get(url(shared, each))[0] for each in (FIRST, SECOND)]
         assert sorted(statuses) == [200, 500]
         assert shared.lab.health()[bad]["restarts"] == before[bad] + 1

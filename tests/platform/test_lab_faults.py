@@ -18,7 +18,8 @@ from harness.platform.lab.edge import binary, configuration
 from harness.platform.lab.options import LabOptions
 from harness.platform.lab.platform import Lab
 from harness.platform.lab.topology import places
-from harness.platform.model import Fault, Heal
+from harness.platform.model import Fault
+from harness.platform.undo import LabUndo, UndoRecord
 from tests.platform.conftest import Inside
 
 Start = Callable[..., Inside]
@@ -26,8 +27,8 @@ Start = Callable[..., Inside]
 HEAL = """
 import json, sys
 from harness.platform.lab.platform import Lab
-from harness.platform.model import Heal
-heal = Heal(**json.load(sys.stdin))
+from harness.platform.undo import undo_record
+heal = undo_record(json.load(sys.stdin))
 Lab().heal(heal)
 Lab().heal(heal)
 """
@@ -106,7 +107,7 @@ def test_paused_replicas_show_and_resume(start: Start, memorai: Service) -> None
     lab = start().lab
     fault = Fault("pause-replicas", {"percent": 50})
     heal = lab.plan_heal(memorai, fault, "f1")
-    assert len(heal.arguments["targets"]) == 1
+    assert len(heal.targets) == 1
     lab.inject(memorai, fault, heal)
     assert sorted(each.health for each in lab.replicas(memorai)) == ["paused", "ready"]
     assert any("stopped" in each for each in lab.leftovers())
@@ -137,7 +138,7 @@ def test_a_fault_that_matches_nothing_is_refused(
 
 
 def test_a_fault_whose_lab_is_gone_is_healed(memorai: Service) -> None:
-    Lab().heal(Heal("f1", "pause-replicas", {"runtime": "/nowhere", "targets": ["x"]}))
+    Lab().heal(UndoRecord("f1", "pause-replicas", {}, ("x",), LabUndo("/nowhere")))
 
 
 def test_envoy_accepts_every_edge(memorai: Service, tmp_path: Any) -> None:

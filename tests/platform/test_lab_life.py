@@ -145,7 +145,7 @@ def test_a_killed_replica_is_restarted_later_each_time(start: Start, memorai: Se
     for restarts in (1, 2):
         fault = Fault("kill-replicas", {"count": 1, "seed": 7})
         heal = lab.plan_heal(memorai, fault, "f1")
-        victim = heal.arguments["targets"][0]
+        victim = heal.targets[0]
         began = time.monotonic()
         lab.inject(memorai, fault, heal)
 

@@ -13,7 +13,8 @@ from harness.errors import PlatformError
 from harness.platform.lab.mutants import MUTANTS
 from harness.platform.lab.options import LabOptions
 from harness.platform.lab.platform import Lab
-from harness.platform.model import Fault, Heal
+from harness.platform.model import Fault
+from harness.platform.undo import UndoRecord
 from tests.platform.conftest import Inside
 
 Start = Callable[..., Inside]
@@ -32,7 +33,7 @@ def url(inside: Inside, name: str, path: str = ITEM) -> str:
     return next(place.url for place in inside.lab.places if place.id == name) + path
 
 
-def inject(lab: Lab, service: Service, kind: str, **arguments: Any) -> Heal:
+def inject(lab: Lab, service: Service, kind: str, **arguments: Any) -> UndoRecord:
     fault = Fault(kind, arguments)
     heal = lab.plan_heal(service, fault, "f1")
     lab.inject(service, fault, heal)

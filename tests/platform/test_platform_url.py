@@ -13,7 +13,7 @@ import pytest
 
 from harness.catalog.model import Service
 from harness.errors import CapabilityMissing, Gone, PlatformError
-from harness.platform import Fault, Heal, Platform, Url, attach, make_platform
+from harness.platform import Fault, Platform, UndoRecord, Url, attach, make_platform
 
 
 @pytest.fixture
@@ -151,7 +151,7 @@ def test_an_unreadable_ca_file_is_told(memorai: Service) -> None:
 
 def test_no_fault_is_within_reach(memorai: Service) -> None:
     platform = Url("http://127.0.0.1:1")
-    fault, heal = Fault("kill-replicas"), Heal("f1", "kill-replicas", {})
+    fault, heal = Fault("kill-replicas"), UndoRecord("f1", "kill-replicas", {})
     assert all(platform.capabilities().values())
     for act in (
         lambda: platform.plan_heal(memorai, fault, "f1"),
@@ -178,7 +178,7 @@ def test_a_handle_turns_back_into_the_url() -> None:
     again = attach(json.loads(json.dumps(dict(url.handle()))))
     assert isinstance(again, Url)
     assert again.handle() == url.handle()
-    assert again.proof(Heal("f1", "kill-replicas", {})).in_effect is False
+    assert again.proof(UndoRecord("f1", "kill-replicas", {})).in_effect is False
 
 
 def test_a_handle_of_nothing_is_refused() -> None:

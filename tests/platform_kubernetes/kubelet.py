@@ -21,8 +21,8 @@ from tests.platform_kubernetes.fake import NAMESPACE, FakeApi
 TOKEN = "agent"
 LAUNCH = """
 import os, pathlib, sys
-from harness.platform.kubernetes import agent
-agent.SERVICE_ACCOUNT, agent.AGENT_UID = pathlib.Path(sys.argv[1]), os.getuid()
+from harness.platform.kubernetes import agent, agent_tasks
+agent_tasks.SERVICE_ACCOUNT, agent.AGENT_UID = pathlib.Path(sys.argv[1]), os.getuid()
 agent.STALE_S = float(sys.argv[2])
 agent.watch_parent = lambda undo: None  # nothing in a container outlives its first process
 sys.exit(agent.main())

@@ -10,12 +10,15 @@ import pytest
 
 from harness.errors import PlatformError
 from harness.platform.kubernetes import agent, lease
+from harness.platform.kubernetes.agent_pods import Work, agent_pod
 from harness.platform.kubernetes.cluster import Cluster
-from harness.platform.kubernetes.lease import Leases, Work, agent_pod
+from harness.platform.kubernetes.lease import Leases
+from harness.platform.undo import Burn, FillDisk, PutBack, UndoRecord
 from tests.platform_kubernetes.fake import NAMESPACE, FakeApi
 from tests.platform_kubernetes.kubelet import Kubelet, kill
 
 NODE = "us-east-1a"
+RECORD = UndoRecord("fault", "disk-pressure")
 
 
 @pytest.fixture
@@ -28,8 +31,8 @@ def test_what_a_killed_agent_did_is_undone_by_another(
     leases: Leases, kubelet: Kubelet, tmp_path: Path
 ) -> None:
     """Nothing of a container outlives its first process, so nobody else is left on the node."""
-    work = Work(NODE, "fill-disk", {"path": str(tmp_path), "megabytes": 1})
-    leases.prepare("fault", [work], {})
+    work = Work(NODE, FillDisk(str(tmp_path), 1))
+    leases.prepare("fault", [work], RECORD)
     leases.hold("fault", [NODE])
     (first,) = kubelet.running
     kill(first)
@@ -47,7 +50,7 @@ def test_agents_that_never_began_are_not_waited_for(
     monkeypatch.setattr(lease, "READY_S", 0.3)
     monkeypatch.setattr(lease, "HEALED_S", 1e9)
     with pytest.raises(PlatformError, match="not ready"):
-        leases.prepare("fault", [Work(NODE, "fill-disk", {})], {})
+        leases.prepare("fault", [Work(NODE, FillDisk("/nowhere", 1))], RECORD)
     assert leases.agents() == []
     assert leases.read("fault") is None
 
@@ -55,8 +58,8 @@ def test_agents_that_never_began_are_not_waited_for(
 def test_a_node_that_is_gone_takes_its_fault_with_it(
     leases: Leases, api: FakeApi, kubelet: Kubelet, tmp_path: Path
 ) -> None:
-    work = Work(NODE, "fill-disk", {"path": str(tmp_path), "megabytes": 1})
-    leases.prepare("fault", [work], {})
+    work = Work(NODE, FillDisk(str(tmp_path), 1))
+    leases.prepare("fault", [work], RECORD)
     leases.hold("fault", [NODE])
     kubelet.stop()
     api.objects.pop(f"/api/v1/nodes/{NODE}")
@@ -102,7 +105,8 @@ def plan_of(work: Work) -> dict[str, Any]:
 def test_a_plan_reaches_its_agent_letter_by_letter() -> None:
     """Kubernetes puts variables in the place of `$(NAME)` in a container's environment."""
     patch = {"url": "http://$(HOST):$$(PORT)", "word": "pa$$word$"}
-    assert plan_of(Work(NODE, "put-back", patch))["arguments"] == patch
+    back = PutBack("node", NODE, "mark", {}, patch)
+    assert plan_of(Work(NODE, back))["task"]["patch"] == patch
 
 
 def test_nodes_of_one_pool_have_agents_of_different_names() -> None:
@@ -110,7 +114,7 @@ def test_nodes_of_one_pool_have_agents_of_different_names() -> None:
     pool = "gke-a-cluster-with-a-long-name-default-pool-of-its-own-1a2b3c4d-"
     names = {
         agent_pod(
-            NAMESPACE, "harness-partition-regions-1", Work(pool + end, "burn", {}), "i"
+            NAMESPACE, "harness-partition-regions-1", Work(pool + end, Burn()), "i"
         ).metadata.name
         for end in ("aaaa", "bbbb")
     }

@@ -12,7 +12,8 @@ from harness.catalog.model import Service
 from harness.errors import PlatformError
 from harness.platform.kubernetes.lease import Leases
 from harness.platform.kubernetes.platform import Kubernetes
-from harness.platform.model import Fault, Heal
+from harness.platform.model import Fault
+from harness.platform.undo import UndoRecord
 from tests.platform_kubernetes.fake import DEPLOYMENT, NODE, FakeApi
 from tests.platform_kubernetes.kubelet import Kubelet, kill
 
@@ -23,7 +24,7 @@ DRAIN = Fault("drain-node", {"node": "us-east-1a"})
 RELEASE = Fault("bad-release", {"env": {"MODE": "wild", "EXTRA": 1}})
 
 
-def injected(platform: Kubernetes, service: Service, fault: Fault) -> Heal:
+def injected(platform: Kubernetes, service: Service, fault: Fault) -> UndoRecord:
     heal = platform.plan_heal(service, fault, f"{fault.kind}-1")
     platform.inject(service, fault, heal)
     assert platform.proof(heal).in_effect

@@ -19,6 +19,7 @@ from harness.platform.kubernetes.cluster import Cluster, Node, Pod
 from harness.platform.kubernetes.faults import View, resolve
 from harness.platform.lab import edge
 from harness.platform.model import Fault
+from harness.platform.undo import SetEnvoy
 from tests.kubernetes.cluster import sidecar
 
 PORT, UPSTREAM = 3001, 4001
@@ -147,10 +148,11 @@ def view(*, with_envoy: bool) -> View:
 def test_the_edge_of_a_region_is_the_envoys_of_its_pods() -> None:
     fault = Fault("delay-requests", {"edge": "us-east-1", "share": 0.5, "delay_s": 0.3})
     found = resolve(fault, view(with_envoy=True))
-    (work,) = found.works
+    (task,) = found.agents.values()
+    assert isinstance(task, SetEnvoy)
     assert found.targets == ("m-0", "m-1")
-    assert work.arguments["uids"] == ["u-0", "u-1"]
-    assert work.arguments["values"]["fault.http.delay.fixed_delay_percent"] == "50"
+    assert task.uids == ["u-0", "u-1"]
+    assert task.values["fault.http.delay.fixed_delay_percent"] == "50"
 
 
 def test_without_an_envoy_an_http_fault_is_not_applicable() -> None:

@@ -13,7 +13,8 @@ from harness.catalog.model import Service
 from harness.cli import run
 from harness.platform.kubernetes.lease import Leases
 from harness.platform.kubernetes.platform import Kubernetes
-from harness.platform.model import Fault, Heal
+from harness.platform.model import Fault
+from harness.platform.undo import UndoRecord
 from tests.platform_kubernetes.fake import DEPLOYMENT, LEASE, NAMESPACE, NODE, FakeApi
 from tests.platform_kubernetes.kubelet import doomed
 from tests.platform_kubernetes.test_one_run_at_a_time import wait_for
@@ -28,7 +29,7 @@ CHANGES = (
 @pytest.fixture
 def left(
     platform: Kubernetes, service: Service, api: FakeApi, monkeypatch: pytest.MonkeyPatch
-) -> list[Heal]:
+) -> list[UndoRecord]:
     """Three changes of a run on another machine, dead since, whose agents have died as well."""
     monkeypatch.setattr(Leases, "_renew", lambda self, lease: None)
     api.kubelet = doomed(api)
@@ -56,7 +57,7 @@ def changed(api: FakeApi) -> list[Any]:
 
 
 def test_everything_that_the_cluster_remembers_is_undone(
-    left: list[Heal],
+    left: list[UndoRecord],
     platform: Kubernetes,
     api: FakeApi,
     config: Path,
@@ -72,7 +73,7 @@ def test_everything_that_the_cluster_remembers_is_undone(
 
 
 def test_a_change_is_undone_by_its_mark_though_its_lease_is_gone(
-    left: list[Heal],
+    left: list[UndoRecord],
     platform: Kubernetes,
     api: FakeApi,
     config: Path,
@@ -87,7 +88,7 @@ def test_a_change_is_undone_by_its_mark_though_its_lease_is_gone(
 
 
 def test_a_run_that_lives_keeps_its_faults(
-    left: list[Heal],
+    left: list[UndoRecord],
     platform: Kubernetes,
     api: FakeApi,
     config: Path,
@@ -102,7 +103,7 @@ def test_a_run_that_lives_keeps_its_faults(
 
 
 def test_halt_ends_the_run_that_lives_and_undoes_its_faults(
-    left: list[Heal],
+    left: list[UndoRecord],
     platform: Kubernetes,
     api: FakeApi,
     config: Path,
@@ -129,7 +130,7 @@ def test_halt_ends_the_run_that_lives_and_undoes_its_faults(
 
 
 def test_another_namespaces_cordon_is_not_ours(
-    left: list[Heal], platform: Kubernetes, api: FakeApi, config: Path
+    left: list[UndoRecord], platform: Kubernetes, api: FakeApi, config: Path
 ) -> None:
     """A run over there may be alive: nodes are everybody's."""
     node = api.get(NODE)
@@ -139,7 +140,7 @@ def test_another_namespaces_cordon_is_not_ours(
 
 
 def test_a_lease_and_a_mark_that_cannot_be_read_are_told_as_left(
-    left: list[Heal],
+    left: list[UndoRecord],
     platform: Kubernetes,
     api: FakeApi,
     config: Path,
@@ -161,6 +162,36 @@ def test_a_lease_and_a_mark_that_cannot_be_read_are_told_as_left(
         "node us-east-1a is changed by harness-drain-node-1",
     ]
     assert changed(api) == [2, "good:1", True]
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"change": {}, "undo": {"kind": "node", "name": NODE, "patch": {"spec": {"taints": []}}}},
+        {"works": [{"node": "us-east-1a", "action": "burn", "arguments": {}, "account": "ci"}]},
+        {"works": [{"node": "us-east-1a", "action": "run", "arguments": {}}], "change": {}},
+    ],
+    ids=["another patch", "another account, of another's lease", "another action"],
+)
+def test_a_forged_lease_changes_nothing_and_is_shown(
+    forged: dict[str, Any],
+    platform: Kubernetes,
+    api: FakeApi,
+    config: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Whoever may write ConfigMaps may write anything into one."""
+    name = "memorai-config"
+    labels = {"app.kubernetes.io/managed-by": "codai-harness", "harness.codai/kind": "fault"}
+    arguments = {"service": "memorai", "works": [], "lease": name, "targets": [], **forged}
+    record = {"fault_id": "scale-1", "kind": "scale", "arguments": arguments}
+    lease = f"/api/v1/namespaces/{NAMESPACE}/configmaps/{name}"
+    api.put(lease, {"metadata": {"labels": labels}, "data": {"heal": json.dumps(record)}})
+    before = {path: json.dumps(each) for path, each in api.objects.items() if "leases" not in path}
+    code, found = reaped(config, capsys)
+    assert (code, found["undone"], found["leftovers"]) == (1, [], [f"lease {name}"])
+    after = {path: json.dumps(each) for path, each in api.objects.items() if "leases" not in path}
+    assert after == before
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,10 @@ import pytest
 from harness.catalog.model import Service
 from harness.errors import CapabilityMissing, PlatformError
 from harness.platform.kubernetes import changes
+from harness.platform.kubernetes.injectors import cluster_undo
 from harness.platform.kubernetes.platform import Kubernetes
 from harness.platform.model import Fault
+from harness.platform.undo import Change, Release, ResetPort, UndoRecord
 from tests.platform_kubernetes.fake import (
     DEPLOYMENT,
     NAMESPACE,
@@ -43,7 +45,19 @@ def database(name: str) -> dict[str, str]:
 
 def targets(platform: Kubernetes, service: Service, kind: str, **given: Any) -> list[str]:
     heal = platform.plan_heal(service, Fault(kind, given), f"{kind}-1")
-    return list(heal.arguments["targets"])
+    return list(heal.targets)
+
+
+def change_of(heal: UndoRecord) -> Change:
+    change = cluster_undo(heal).change
+    assert change is not None
+    return change
+
+
+def put_back(platform: Kubernetes, heal: UndoRecord) -> None:
+    back = changes.inverse(cluster_undo(heal))
+    assert back is not None
+    changes.undo(platform._cluster, back)
 
 
 def set_deployment(api: FakeApi, **spec: Any) -> None:
@@ -171,7 +185,8 @@ def test_pods_are_asked_at_the_port_where_they_listen(
         api.put(path, pod)
     assert {replica.url for replica in platform.replicas(service)} == {"http://10.0.0.1:8080"}
     heal = platform.plan_heal(service, Fault("reset-connections"), "reset-1")
-    assert {work["arguments"]["port"] for work in heal.arguments["works"]} == {8080}
+    tasks = list(cluster_undo(heal).agents.values())
+    assert {task.port for task in tasks if isinstance(task, ResetPort)} == {8080}
 
 
 @pytest.mark.parametrize("kind", ["dns-failure", "reset-connections"])
@@ -187,7 +202,9 @@ def test_a_pod_on_its_nodes_network_is_no_target_of_a_fault_of_packets(
 
 def released(platform: Kubernetes, service: Service, **given: Any) -> str:
     heal = platform.plan_heal(service, Fault("bad-release", {"image": "bad:2", **given}), "bad-1")
-    return str(heal.arguments["change"]["container"])
+    change = cluster_undo(heal).change
+    assert isinstance(change, Release)
+    return change.container
 
 
 def test_a_release_changes_the_applications_container_not_a_sidecar(
@@ -229,7 +246,7 @@ def test_a_release_that_no_pod_has_taken_is_not_in_effect(
     platform: Kubernetes, service: Service, api: FakeApi
 ) -> None:
     heal = platform.plan_heal(service, RELEASE, "bad-1")
-    change = heal.arguments["change"]
+    change = change_of(heal)
     changes.apply(platform._cluster, "memorai", change, heal)
     assert changes.shows(platform._cluster, "memorai", change).in_effect
     api.put(DEPLOYMENT, {**api.get(DEPLOYMENT), "status": {**READY, "updatedReplicas": 0}})
@@ -246,11 +263,11 @@ def test_an_undo_leaves_what_somebody_else_has_set_since(
         (Fault("scale", {"replicas": 5}), {"replicas": 7}),
     ]:
         heal = platform.plan_heal(service, fault, f"{fault.kind}-1")
-        changes.apply(platform._cluster, "memorai", heal.arguments["change"], heal)
+        changes.apply(platform._cluster, "memorai", change_of(heal), heal)
         template = api.get(DEPLOYMENT)["spec"]["template"]
         template["spec"]["containers"][0]["image"] = "newer:3"
         set_deployment(api, **(theirs or {"template": template}))
-        changes.undo(platform._cluster, heal.arguments["undo"])
+        put_back(platform, heal)
         assert not changes.marked(platform._cluster)
     spec = api.get(DEPLOYMENT)["spec"]
     assert spec["replicas"] == 7
@@ -261,7 +278,7 @@ def test_a_kill_is_undone_when_as_many_pods_are_ready_as_are_wanted_since(
     platform: Kubernetes, service: Service, api: FakeApi
 ) -> None:
     heal = platform.plan_heal(service, Fault("kill-replicas", {"count": 1}), "kill-1")
-    change = heal.arguments["change"]
+    change = change_of(heal)
     changes.apply(platform._cluster, "memorai", change)
     assert changes.shows(platform._cluster, "memorai", change).in_effect
     set_deployment(api, replicas=1)
@@ -283,11 +300,11 @@ def test_a_service_may_be_made_by_another_kind_of_workload(
     path = DEPLOYMENT.replace("deployments", f"{kind}s")
     api.put(path, made)
     heal = platform.plan_heal(service, RELEASE, "bad-1")
-    changes.apply(platform._cluster, "memorai", heal.arguments["change"], heal)
+    changes.apply(platform._cluster, "memorai", change_of(heal), heal)
     container = api.get(path)["spec"]["template"]["spec"]["containers"][0]
     assert container["image"] == "bad:2"
     assert [mark.what for mark in changes.marked(platform._cluster)] == [f"{kind} memorai"]
-    changes.undo(platform._cluster, heal.arguments["undo"])
+    put_back(platform, heal)
     container = api.get(path)["spec"]["template"]["spec"]["containers"][0]
     assert container["image"] == "good:1"
     if kind == "daemonset":
@@ -317,10 +334,10 @@ def test_a_plan_names_who_else_is_on_the_nodes(
     )
     api.put("/api/v1/namespaces/kube-system/pods/coredns-1", dns)
     fault = Fault("fail-region", {"region": "us-east-1"})
-    notes = platform.plan_heal(service, fault, "fail-1").arguments["notes"]
+    notes = platform.plan_heal(service, fault, "fail-1").notes
     assert "also hits on these nodes: 1 of kube-system/kube-dns" in notes
     api.denied.add(("list", "/api/v1/pods"))
-    notes = platform.plan_heal(service, fault, "fail-1").arguments["notes"]
+    notes = platform.plan_heal(service, fault, "fail-1").notes
     assert any("may not list the pods of other namespaces" in note for note in notes)
 
 

@@ -23,7 +23,7 @@ from harness.chaos.experiment import learn_document
 from harness.chaos.ledger import Ledger
 from harness.errors import PlatformError
 from harness.judge import judge
-from harness.platform.model import Heal
+from harness.platform.undo import UndoRecord
 from harness.prometheus import Prometheus
 from harness.record import RunRecord, RunWriter
 from harness.redact import redact
@@ -176,7 +176,7 @@ def test_a_record_is_its_owners_unless_it_is_shared(
 def test_a_ledger_is_its_owners(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     with Ledger.open() as ledger:
-        ledger.intend(Heal("f-1", "kill-replicas", {}), {"platform": "lab"})
+        ledger.intend(UndoRecord("f-1", "kill-replicas", {}), {"platform": "lab"})
         (file,) = ledger.directory.iterdir()
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         assert stat.S_IMODE(ledger.directory.stat().st_mode) == 0o700

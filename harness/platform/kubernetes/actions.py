@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -228,7 +228,7 @@ def delaying(mark: str, near: Sequence[str], far: Sequence[str], delay_s: float)
 class Envoys:
     """What the fault filters of the pods' Envoys do; one that is new has forgotten it."""
 
-    def __init__(self, uids: Sequence[str], values: dict[str, str], port: int | None) -> None:
+    def __init__(self, uids: Sequence[str], values: Mapping[str, str], port: int | None) -> None:
         self._uids = uids
         self._values = values
         self._ports = ADMIN_PORTS if port is None else (port,)

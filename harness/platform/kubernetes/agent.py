@@ -19,40 +19,17 @@ import contextlib
 import json
 import os
 import signal
-import ssl
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TextIO
 
-from harness.platform.kubernetes.actions import (
-    UNDO_S,
-    Action,
-    Envoys,
-    burn,
-    delaying,
-    fill_disk,
-    kill_node,
-    node_processes,
-    packets,
-    pause,
-    pod_processes,
-    relay,
-)
-from harness.platform.kubernetes.inverse import patch_of
-from harness.platform.kubernetes.packets import (
-    AGENT_UID,
-    between_chains,
-    cut_chains,
-    mark_of,
-    name_chains,
-    reset_chains,
-)
+from harness.platform.kubernetes.actions import UNDO_S, Action
+from harness.platform.kubernetes.agent_tasks import Api, Json, Plan, action_of
+from harness.platform.kubernetes.packets import AGENT_UID
+from harness.platform.undo import RelayTo
 
 POLL_S = 0.5
 BLIND_S = 20.0
@@ -60,9 +37,6 @@ BLIND_S = 20.0
 
 STALE_S = 20.0
 """How old a lease's last renewal may be: a harness that lives renews it every few seconds."""
-
-PUT_BACK_S = 300.0
-"""How long an undo by the API is tried again: the server that it takes may be what is down."""
 
 LAST_WORDS_S = 16.0
 """How long an agent that is done waits for its word to reach the API server."""
@@ -72,130 +46,6 @@ LOOK_S = 2.0
 
 TELL_S = 6.0
 """How often it tells what has changed in its words only, such as how many packets it met."""
-
-SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-Json = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What to do on this node; `targets` are pod UIDs or addresses, as the action needs them."""
-
-    namespace: str
-    lease: str
-    node: str
-    action: str
-    own_uid: str
-    deadline_s: float
-    arguments: Json
-    undo: bool = False
-    """Whether another agent did it and is dead: there is only something to undo."""
-
-
-# -- the API server --------------------------------------------------------------------------------
-
-
-class Api:
-    """The cluster's API server, asked with the pod's own account."""
-
-    def __init__(self) -> None:
-        host = os.environ["KUBERNETES_SERVICE_HOST"]
-        port = os.environ.get("KUBERNETES_SERVICE_PORT", "443")
-        self._address = os.environ.get("AGENT_API") or f"https://{host}:{port}"
-        self._token = (SERVICE_ACCOUNT / "token").read_text()
-        self._context = ssl.create_default_context(cafile=str(SERVICE_ACCOUNT / "ca.crt"))
-
-    def call(
-        self, method: str, path: str, body: Json | None = None, kind: str = "merge-patch"
-    ) -> Json | None:
-        """The answer, None where the object is gone; raises OSError with the server's words."""
-        request = urllib.request.Request(  # noqa: S310 - the cluster's own API server
-            self._address + path,
-            data=json.dumps(body).encode() if body is not None else None,
-            method=method,
-            headers={
-                "authorization": f"Bearer {self._token}",
-                "content-type": f"application/{kind}+json",
-            },
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=3, context=self._context) as answer:  # noqa: S310
-                found: Json = json.loads(answer.read())
-                return found
-        except urllib.error.HTTPError as problem:
-            if problem.code in {404, 410}:
-                return None
-            words = problem.read().decode(errors="replace")
-            with contextlib.suppress(ValueError, AttributeError):
-                words = str(json.loads(words).get("message"))
-            raise OSError(f"{method} {path}: {problem.code}: {words}") from None
-
-
-def put_back(plan: Plan) -> Action:
-    """Undo a change that the harness makes by the API, where the change's mark still is."""
-    api, words = Api(), plan.arguments
-    kind, name, mark = words["kind"], words["name"], words["mark"]
-    space = f"/apis/apps/v1/namespaces/{plan.namespace}"
-    path = f"/api/v1/nodes/{name}" if kind == "node" else f"{space}/{kind}s/{name}"
-
-    def send(patch: Json, query: str = "") -> None:
-        api.call("PATCH", path + query, patch, "strategic-merge-patch")
-
-    def is_marked() -> bool:
-        found = api.call("GET", path) or {}
-        return mark in (found.get("metadata", {}).get("labels") or {})
-
-    def undo() -> None:
-        patch = patch_of(words, api.call("GET", path) or {})
-        if patch is not None:
-            send(dict(patch))
-
-    def shows() -> tuple[bool, str]:
-        there = is_marked()
-        return there, f"{kind} {name} is {'changed' if there else 'as it was'}"
-
-    return Action(
-        do=lambda: None,
-        undo=undo,
-        shows=shows,
-        check=lambda: send(words["patch"], "?dryRun=All"),
-        foreign=True,
-        undo_s=PUT_BACK_S,
-    )
-
-
-def action_of(plan: Plan) -> Action:
-    """The action that a plan names; raises ValueError for one that is not known."""
-    words, mark = plan.arguments, mark_of(plan.lease)
-    made: dict[str, Callable[[], Action]] = {
-        "pause-node": lambda: pause(lambda: node_processes(plan.own_uid), plan.node),
-        "kill-node": lambda: kill_node(plan.own_uid, plan.node),
-        "pause-pods": lambda: pause(lambda: pod_processes(words["uids"]), "the pods"),
-        "cut-node": lambda: packets(mark, cut_chains, f"everything of {plan.node}"),
-        "cut-between": lambda: packets(
-            mark,
-            lambda: between_chains(words["near"], words["far"], words.get("share", 1.0)),
-            "traffic between them",
-        ),
-        "reset": lambda: packets(
-            mark,
-            lambda: reset_chains(words["addresses"], words["port"], words["share"]),
-            "what is sent to them",
-            "answered by a reset",
-        ),
-        "cut-names": lambda: packets(
-            mark, lambda: name_chains(words["addresses"]), "their name resolution"
-        ),
-        "delay": lambda: delaying(mark, words["near"], words["far"], words["delay_s"]),
-        "envoy": lambda: Envoys(words["uids"], words["values"], words.get("admin_port")).action(),
-        "burn": lambda: burn(words.get("workers", 0), words.get("megabytes", 0), plan.node),
-        "put-back": lambda: put_back(plan),
-        "relay": lambda: relay(words["host"], words["port"]),
-        "fill-disk": lambda: fill_disk(words["path"], words["megabytes"]),
-    }
-    if plan.action not in made:
-        raise ValueError(f"unknown action {plan.action!r}")
-    return made[plan.action]()
 
 
 # -- the lease ---------------------------------------------------------------------------------
@@ -295,7 +145,7 @@ def watch_parent(undo: Callable[[], None]) -> None:
     os._exit(0)
 
 
-def speak(plan: Plan, commands: Any, answers: Any) -> None:
+def speak(plan: Plan, commands: Iterable[str], answers: TextIO) -> None:
     """The half that talks to the API server, as AGENT_UID; it ends when its parent is done."""
     lease = Lease(plan)
     os.setuid(AGENT_UID)
@@ -309,7 +159,7 @@ def speak(plan: Plan, commands: Any, answers: Any) -> None:
 
     teller = threading.Thread(target=tell_all)
     teller.start()
-    harmless = plan.action == "relay"
+    harmless = isinstance(plan.task, RelayTo)
     watch = Watch(lease, plan.deadline_s, plan.deadline_s if harmless else BLIND_S)
     told, looked = False, 0.0
     while teller.is_alive():
@@ -329,7 +179,7 @@ def speak(plan: Plan, commands: Any, answers: Any) -> None:
 
 def main() -> int:
     """Wait for the word, do it, hold it while the lease holds, undo it, prove it."""
-    plan = Plan(own_uid=os.environ["AGENT_UID"], **json.loads(os.environ["AGENT_PLAN"]))
+    plan = Plan.parse(os.environ["AGENT_PLAN"], os.environ["AGENT_UID"])
     action = action_of(plan)
     to_child, from_child = os.pipe(), os.pipe()
     speaker = os.fork()
@@ -374,7 +224,7 @@ def undo(action: Action) -> tuple[bool, str]:
         time.sleep(0.1)
 
 
-def _hold(plan: Plan, action: Action, heard: Any, say: Callable[[str, str], None]) -> int:
+def _hold(plan: Plan, action: Action, heard: Iterable[str], say: Callable[[str, str], None]) -> int:
     begun, failure = action.foreign or plan.undo, ""
     shown, statement = False, "it never began"
     try:
@@ -392,12 +242,14 @@ def _hold(plan: Plan, action: Action, heard: Any, say: Callable[[str, str], None
     return int(shown)
 
 
-def _until_the_end(plan: Plan, action: Action, heard: Any, say: Callable[[str, str], None]) -> None:
+def _until_the_end(
+    plan: Plan, action: Action, heard: Iterable[str], say: Callable[[str, str], None]
+) -> None:
     """Do it when the word comes, and look at it until the end is said."""
     told, at = ("", ""), 0.0
     try:
         action.check()
-        say("ready", f"{plan.action} waits for its word")
+        say("ready", f"{plan.task.action} waits for its word")
     except OSError as problem:
         say("failed", str(problem))
     for line in heard:

@@ -12,9 +12,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
-from typing import Any
 
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
@@ -23,8 +22,21 @@ from harness.errors import PlatformError
 from harness.platform.kubernetes.access import TIMEOUT_S, is_gone, telling
 from harness.platform.kubernetes.cluster import Cluster
 from harness.platform.kubernetes.inverse import patch_of
-from harness.platform.kubernetes.lease import heal_of
-from harness.platform.model import Heal, Proof
+from harness.platform.kubernetes.lease import record_of
+from harness.platform.model import Proof
+from harness.platform.undo import (
+    Change,
+    Changed,
+    ClusterUndo,
+    ContainerFields,
+    Cordon,
+    Deletion,
+    PutBack,
+    Release,
+    Restart,
+    Scaling,
+    UndoRecord,
+)
 
 EVICT_S = 60.0
 """How long a drain asks again where a disruption budget says not now (429)."""
@@ -38,73 +50,69 @@ MARK = "undo.harness.codai/"
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What a fault changed and has not been put back; `heal` None where it cannot be read."""
+    """What a fault changed and has not been put back; `record` None where it cannot be read."""
 
     what: str
     name: str
-    heal: Heal | None
+    record: UndoRecord | None
 
 
-def inverse(service: str, change: Mapping[str, Any], lease: str) -> dict[str, Any] | None:
-    """The patch that puts back what was, as data for whoever carries it out.
+def inverse(undo: ClusterUndo) -> PutBack | None:
+    """The patch that puts back what was, made from what was changed and from nothing else.
 
     None where Kubernetes restores by itself.
     """
-    kind, name = _kind(change), service
-    if "cordon" in change:
-        kind, name = "node", change["cordon"]
-        made: dict[str, Any] = {"unschedulable": True}
-        spec: dict[str, Any] = {} if change["was"] else {"unschedulable": None}
-    elif "scale" in change:
-        made, spec = {"replicas": change["scale"]}, {"replicas": change["was"]}
-    elif "release" in change:
-        container = {"name": change["container"], **change["release"]}
-        made = {"template": {"spec": {"containers": [container]}}}
-        spec = _release(change["container"], change["was"])
-    else:
-        return None
-    mark = f"{MARK}{lease}"
+    kind: Changed
+    made: Mapping[str, object]
+    spec: Mapping[str, object]
+    match undo.change:
+        case Cordon(cordon=name, was=cordoned):
+            kind, made = "node", {"unschedulable": True}
+            spec = {} if cordoned else {"unschedulable": None}
+        case Scaling(scale=scale, was=was, kind=kind):
+            name, made, spec = undo.service, {"replicas": scale}, {"replicas": was}
+        case Release(kind=kind) as change:
+            container = {"name": change.container, **_values(change, change.release)}
+            name, made = undo.service, {"template": {"spec": {"containers": [container]}}}
+            spec = _template(change, change.was)
+        case _:
+            return None
+    mark = f"{MARK}{undo.lease}"
     nothing = {mark: None}
     patch = {"metadata": {"labels": nothing, "annotations": nothing}, "spec": spec}
-    return {"kind": kind, "name": name, "mark": mark, "set": made, "patch": patch}
+    return PutBack(kind, name, mark, made, patch)
 
 
-def _kind(change: Mapping[str, Any]) -> str:
-    return str(change.get("kind", "deployment"))
-
-
-def apply(
-    cluster: Cluster, service: str, change: Mapping[str, Any], heal: Heal | None = None
-) -> None:
+def apply(cluster: Cluster, service: str, change: Change, record: UndoRecord | None = None) -> None:
     """Carry the change out; raises PlatformError where the API server or a budget refuses.
 
-    `heal` is that of the fault whose change it is: what it leaves is marked with it.
+    `record` is that of the fault whose change it is: what it leaves is marked with it.
     """
-    marks = _marks(cluster, heal)
-    if "delete" in change:
-        for name, uid in change["delete"].items():
-            _delete(cluster, name, uid)
-    if "cordon" in change:
-        cluster.patch("node", change["cordon"], {**marks, "spec": {"unschedulable": True}})
-        for name, uid in change["evict"].items():
-            _evict(cluster, name, uid)
-    if "scale" in change:
-        cluster.patch(_kind(change), service, {**marks, "spec": {"replicas": change["scale"]}})
-    if "restart" in change:
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        template = {"metadata": {"annotations": {RESTARTED: now}}}
-        cluster.patch(_kind(change), service, {"spec": {"template": template}})
-    if "release" in change:
-        spec = _release(change["container"], change["release"])
-        cluster.patch(_kind(change), service, {**marks, "spec": spec})
+    marks = _marks(cluster, record)
+    match change:
+        case Deletion(delete=pods):
+            for name, uid in pods.items():
+                _delete(cluster, name, uid)
+        case Cordon(cordon=node, evict=pods):
+            cluster.patch("node", node, {**marks, "spec": {"unschedulable": True}})
+            for name, uid in pods.items():
+                _evict(cluster, name, uid)
+        case Scaling(scale=replicas, kind=kind):
+            cluster.patch(kind, service, {**marks, "spec": {"replicas": replicas}})
+        case Restart(kind=kind):
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            template = {"metadata": {"annotations": {RESTARTED: now}}}
+            cluster.patch(kind, service, {"spec": {"template": template}})
+        case Release(release=worse, kind=kind):
+            cluster.patch(kind, service, {**marks, "spec": _template(change, worse)})
 
 
-def undo(cluster: Cluster, back: Mapping[str, Any]) -> None:
+def undo(cluster: Cluster, back: PutBack) -> None:
     """Carry an `inverse` out where the fault's mark still is; idempotent.
 
     An object that is gone has nothing left to undo.
     """
-    kind, name = back["kind"], back["name"]
+    kind, name = back.kind, back.name
     with telling(f"{kind} {name}"):
         try:
             found = cluster.api.sanitize_for_serialization(cluster.read(kind, name))
@@ -128,55 +136,61 @@ def marked(cluster: Cluster) -> list[Mark]:
         for key in labels:
             if key.startswith(MARK) and labels[key] == cluster.namespace:
                 what, name = f"{kind} {item.metadata.name}", key.removeprefix(MARK)
-                found.append(Mark(what, name, heal_of(notes.get(key))))
+                found.append(Mark(what, name, record_of(notes.get(key), name)))
     return found
 
 
-def _marks(cluster: Cluster, heal: Heal | None) -> dict[str, Any]:
+def _marks(cluster: Cluster, record: UndoRecord | None) -> Mapping[str, object]:
     """Nodes belong to no namespace, so the label's value names the run's own."""
-    back = heal.arguments.get("undo") if heal is not None else None
-    if heal is None or back is None:
+    back = inverse(record.undo) if record and isinstance(record.undo, ClusterUndo) else None
+    if record is None or back is None:
         return {}
-    key = back["mark"]
-    note = json.dumps(asdict(heal))
-    return {"metadata": {"labels": {key: cluster.namespace}, "annotations": {key: note}}}
+    labels, notes = {back.mark: cluster.namespace}, {back.mark: json.dumps(asdict(record))}
+    return {"metadata": {"labels": labels, "annotations": notes}}
 
 
-def shows(cluster: Cluster, service: str, change: Mapping[str, Any]) -> Proof:
+def shows(cluster: Cluster, service: str, change: Change) -> Proof:
     """Whether the change is in effect now."""
-    if "cordon" in change:
-        node = cluster.nodes().get(change["cordon"])
-        cordoned = node is not None and node.unschedulable and not change["was"]
-        return Proof(cordoned, f"{change['cordon']} is {'' if cordoned else 'not '}cordoned")
-    if "delete" in change:
-        return _fewer(cluster, service, change)
-    workload = cluster.workload(service, _kind(change))
-    if "scale" in change:
-        now = workload.replicas
-        return Proof(now == change["scale"] != change["was"], f"{service} is scaled to {now}")
-    if "release" in change:
-        item = workload.item
-        now = cluster.api.sanitize_for_serialization(item.spec.template.spec.containers)
-        mine: dict[str, Any] = next(
-            (each for each in now if each["name"] == change["container"]), {}
-        )
-        bad = all(mine.get(key) == value for key, value in change["release"].items())
-        seen = (item.status.observed_generation or 0) >= (item.metadata.generation or 0)
-        taken = workload.taken if seen else 0
-        if bad and not taken:
-            return Proof(in_effect=False, statement=f"no pod of {service} has taken the release")
-        return Proof(bad, f"{service} has {'the bad' if bad else 'its old'} template")
-    return Proof(workload.rolling, f"{service} is {'' if workload.rolling else 'not '}rolling")
+    match change:
+        case Cordon(cordon=name, was=before):
+            node = cluster.nodes().get(name)
+            cordoned = node is not None and node.unschedulable and not before
+            return Proof(cordoned, f"{name} is {'' if cordoned else 'not '}cordoned")
+        case Deletion():
+            return _fewer(cluster, service, change)
+        case Scaling(scale=scale, was=was, kind=kind):
+            now = cluster.workload(service, kind).replicas
+            return Proof(now == scale != was, f"{service} is scaled to {now}")
+        case Release():
+            return _released(cluster, service, change)
+        case Restart(kind=kind):
+            rolling = cluster.workload(service, kind).rolling
+            return Proof(rolling, f"{service} is {'' if rolling else 'not '}rolling")
 
 
-def _fewer(cluster: Cluster, service: str, change: Mapping[str, Any]) -> Proof:
+def _released(cluster: Cluster, service: str, change: Release) -> Proof:
+    """Whether the template is the fault's, and a pod has taken it."""
+    workload = cluster.workload(service, change.kind)
+    item = workload.item
+    now = cluster.api.sanitize_for_serialization(item.spec.template.spec.containers)
+    mine: Mapping[str, object] = next(
+        (each for each in now if each["name"] == change.container), {}
+    )
+    wanted = _values(change, change.release)
+    bad = all(mine.get(key) == value for key, value in wanted.items())
+    seen = (item.status.observed_generation or 0) >= (item.metadata.generation or 0)
+    taken = workload.taken if seen else 0
+    if bad and not taken:
+        return Proof(in_effect=False, statement=f"no pod of {service} has taken the release")
+    return Proof(bad, f"{service} has {'the bad' if bad else 'its old'} template")
+
+
+def _fewer(cluster: Cluster, service: str, change: Deletion) -> Proof:
     """Whether fewer pods are ready than there were, or than are wanted since."""
-    pods = cluster.pods(change["labels"])
-    gone = set(change["delete"].values())
+    pods, gone, wanted = cluster.pods(change.labels), set(change.delete.values()), change.ready
     ready = sum(pod.ready and not pod.deleting and pod.uid not in gone for pod in pods)
-    wanted = change["ready"]
-    if "kind" in change and ready < wanted:
-        wanted = min(wanted, cluster.workload(service, _kind(change)).replicas)
+    if change.kind is not None and ready < wanted:
+        wanted = min(wanted, cluster.workload(service, change.kind).replicas)
     return Proof(ready < wanted, f"{ready} of {wanted} pods are ready")
 
 
@@ -223,13 +237,19 @@ def _evict(cluster: Cluster, name: str, uid: str) -> None:
         time.sleep(1.0)
 
 
-def _release(container: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The spec with exactly these fields of a container.
+def _values(change: Release, values: ContainerFields) -> dict[str, object]:
+    """The values of the fields that a release changes; None: there was none."""
+    names = [each.name for each in fields(values) if getattr(change.release, each.name) is not None]
+    return {name: getattr(values, name) for name in names}
+
+
+def _template(change: Release, values: ContainerFields) -> dict[str, object]:
+    """The spec with exactly these values of a container.
 
     A list is replaced: merged by name, a variable that only the other release has would stay.
     """
     exact = {
-        key: [{"$patch": "replace"}, *value] if isinstance(value, list) else value
-        for key, value in fields.items()
+        key: [{"$patch": "replace"}, *value] if isinstance(value, list | tuple) else value
+        for key, value in _values(change, values).items()
     }
-    return {"template": {"spec": {"containers": [{"name": container, **exact}]}}}
+    return {"template": {"spec": {"containers": [{"name": change.container, **exact}]}}}

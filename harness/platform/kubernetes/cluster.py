@@ -20,6 +20,7 @@ from harness.catalog.model import Service
 from harness.errors import PlatformError, UsageError
 from harness.platform.kubernetes import selection
 from harness.platform.kubernetes.access import TIMEOUT_S, connect, is_gone, telling
+from harness.platform.undo import Changed, WorkloadKind
 
 REGION = "topology.kubernetes.io/region"
 ZONE = "topology.kubernetes.io/zone"
@@ -35,7 +36,7 @@ ENVOYS = ("envoy", "istio-proxy", "consul-dataplane")
 UNKNOWN = "unknown"
 """Region or zone of a node without the label."""
 
-KINDS = ("deployment", "statefulset", "daemonset")
+KINDS: tuple[WorkloadKind, ...] = ("deployment", "statefulset", "daemonset")
 """What makes a service's pods."""
 
 FORBIDDEN = 403
@@ -96,7 +97,7 @@ class Workload:
     `available` are ready.
     """
 
-    kind: str
+    kind: WorkloadKind
     replicas: int
     paused: bool
     strategy: str
@@ -249,7 +250,7 @@ class Cluster:
             )
         return list(found.items)
 
-    def made_by(self, name: str, kinds: Sequence[str] = KINDS) -> Workload | None:
+    def made_by(self, name: str, kinds: Sequence[WorkloadKind] = KINDS) -> Workload | None:
         """The Deployment, StatefulSet or DaemonSet of that name; None where there is none."""
         for each in kinds:
             with telling(f"{each} {name}"):
@@ -260,7 +261,7 @@ class Cluster:
                         raise
         return None
 
-    def workload(self, name: str, kind: str | None = None) -> Workload:
+    def workload(self, name: str, kind: WorkloadKind | None = None) -> Workload:
         """The same; raises PlatformError where there is none."""
         found = self.made_by(name, (kind,) if kind else KINDS)
         if found is not None:
@@ -270,14 +271,14 @@ class Cluster:
             f"namespace {self.namespace} has no {said} {name}", "check the namespace and the name"
         )
 
-    def read(self, kind: str, name: str) -> Any:
+    def read(self, kind: Changed, name: str) -> Any:
         """An object of a kind that faults change; raises ApiException."""
         if kind == "node":
             return self.core.read_node(name, _request_timeout=TIMEOUT_S)
         call = getattr(self.apps, f"read_namespaced_{kind.replace('set', '_set')}")
         return call(name, self.namespace, _request_timeout=TIMEOUT_S)
 
-    def patch(self, kind: str, name: str, body: Mapping[str, Any]) -> None:
+    def patch(self, kind: Changed, name: str, body: Mapping[str, object]) -> None:
         """Change such an object by a strategic merge."""
         with telling(f"{kind} {name}"):
             if kind == "node":
@@ -286,7 +287,7 @@ class Cluster:
             call = getattr(self.apps, f"patch_namespaced_{kind.replace('set', '_set')}")
             call(name, self.namespace, dict(body), _request_timeout=TIMEOUT_S)
 
-    def workloads(self) -> list[tuple[str, Any]]:
+    def workloads(self) -> list[tuple[WorkloadKind, Any]]:
         """(kind, object) of everything in the namespace that makes pods of a service."""
         found = []
         for kind in KINDS:
@@ -343,7 +344,7 @@ def check_namespace(name: str) -> None:
         )
 
 
-def _workload(kind: str, item: Any) -> Workload:
+def _workload(kind: WorkloadKind, item: Any) -> Workload:
     spec, status = item.spec, item.status
     if kind == "daemonset":
         wanted = status.desired_number_scheduled or 0

@@ -39,8 +39,29 @@ from harness.faults.registry import arguments_of, kinds, nearest
 from harness.platform import envoy
 from harness.platform.kubernetes import selection
 from harness.platform.kubernetes.cluster import UNKNOWN, Cluster, Node, Pod, Workload
-from harness.platform.kubernetes.lease import Work
 from harness.platform.model import Fault
+from harness.platform.undo import (
+    Burn,
+    Change,
+    ContainerFields,
+    Cordon,
+    CutBetween,
+    CutNames,
+    CutNode,
+    Delay,
+    Deletion,
+    FillDisk,
+    KillOnNode,
+    NodeTask,
+    PauseOnNode,
+    PausePods,
+    Release,
+    ResetPort,
+    Restart,
+    Scaling,
+    SetEnvoy,
+    WorkloadKind,
+)
 
 MOST_NAMED = 6
 """Neighbours on a node that a plan names."""
@@ -62,8 +83,8 @@ class Resolved:
     """A fault with nothing left to decide: what is shown, what agents do, what the API changes."""
 
     targets: tuple[str, ...]
-    works: tuple[Work, ...] = ()
-    change: Mapping[str, Any] = field(default_factory=dict)
+    agents: Mapping[str, NodeTask] = field(default_factory=dict)
+    change: Change | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -141,18 +162,25 @@ def _chosen(kind: str, given: Replicas, view: View, region: str | None = None) -
 
 @_resolves("kill-replicas")
 def _kill(kind: str, given: Replicas, view: View) -> Resolved:
-    found = _deleting(_chosen(kind, given, view), view.pods, view.cluster.selector(view.service))
     workload = view.cluster.made_by(view.service.name)
-    return replace(found, change={**found.change, "kind": workload.kind}) if workload else found
+    keys = view.cluster.selector(view.service)
+    made_by = workload.kind if workload else None
+    return _deleting(_chosen(kind, given, view), view.pods, keys, made_by)
 
 
-def _deleting(hit: Sequence[Pod], alike: Sequence[Pod], keys: Iterable[str]) -> Resolved:
+def _deleting(
+    hit: Sequence[Pod],
+    alike: Sequence[Pod],
+    keys: Iterable[str],
+    made_by: WorkloadKind | None = None,
+) -> Resolved:
     """Felt for as long as fewer pods alike are ready than before."""
-    change = {
-        "delete": {pod.name: pod.uid for pod in hit},
-        "labels": {key: hit[0].labels[key] for key in keys},
-        "ready": sum(pod.ready and not pod.deleting for pod in alike),
-    }
+    change = Deletion(
+        delete={pod.name: pod.uid for pod in hit},
+        labels={key: hit[0].labels[key] for key in keys},
+        ready=sum(pod.ready and not pod.deleting for pod in alike),
+        kind=made_by,
+    )
     return Resolved(tuple(pod.name for pod in hit), change=change)
 
 
@@ -162,18 +190,18 @@ def _pause(kind: str, given: Replicas, view: View) -> Resolved:
 
 
 def _pausing(pods: Sequence[Pod]) -> Resolved:
-    return _at_nodes(
-        pods, "pause-pods", lambda node: {"uids": [pod.uid for pod in pods if pod.node == node]}
-    )
+    return _at_nodes(pods, lambda here: PausePods([pod.uid for pod in here]))
 
 
-def _at_nodes(
-    pods: Sequence[Pod], action: str, arguments: Callable[[str], dict[str, Any]]
-) -> Resolved:
-    """An action on each node of these pods, with what it takes there."""
+def _at_nodes(pods: Sequence[Pod], task: Callable[[Sequence[Pod]], NodeTask]) -> Resolved:
+    """A task on each node of these pods, made from those that run there."""
     nodes = sorted({pod.node for pod in pods})
-    works = tuple(Work(node, action, arguments(node)) for node in nodes)
-    return Resolved(tuple(pod.name for pod in pods), works)
+    agents = {node: task([pod for pod in pods if pod.node == node]) for node in nodes}
+    return Resolved(tuple(pod.name for pod in pods), agents)
+
+
+def _addresses(pods: Sequence[Pod]) -> list[str]:
+    return [pod.address for pod in pods if pod.address]
 
 
 def _dependency(kind: str, given: Dependency, view: View, region: str | None) -> list[Pod]:
@@ -229,12 +257,15 @@ def _region(kind: str, given: InRegion) -> str:
     return given.region
 
 
-def _all_of(view: View, nodes: Sequence[Node], action: str) -> Resolved:
+_OF_NODES: Mapping[str, NodeTask] = {"pause": PauseOnNode(), "kill": KillOnNode(), "cut": CutNode()}
+
+
+def _all_of(view: View, nodes: Sequence[Node], mode: str) -> Resolved:
     """Every node at once; the pods on them are what the users lose."""
     names = {node.name for node in nodes}
     pods = [pod.name for pod in view.pods if pod.node in names]
-    works = tuple(Work(name, action, {}) for name in sorted(names))
-    return Resolved((*sorted(names), *pods), works, notes=_neighbours(view, sorted(names)))
+    agents = dict.fromkeys(sorted(names), _OF_NODES[mode])
+    return Resolved((*sorted(names), *pods), agents, notes=_neighbours(view, sorted(names)))
 
 
 def _neighbours(view: View, nodes: Sequence[str]) -> tuple[str, ...]:
@@ -263,23 +294,23 @@ def _neighbours(view: View, nodes: Sequence[str]) -> tuple[str, ...]:
 
 @_resolves("fail-region")
 def _fail_region(kind: str, given: FailRegion, view: View) -> Resolved:
-    return _all_of(view, view.nodes_of(_region(kind, given)), f"{given.mode}-node")
+    return _all_of(view, view.nodes_of(_region(kind, given)), given.mode)
 
 
 @_resolves("fail-zone")
 def _fail_zone(kind: str, given: FailZone, view: View) -> Resolved:
-    return _all_of(view, view.nodes_of(given.zone, "zone"), f"{given.mode}-node")
+    return _all_of(view, view.nodes_of(given.zone, "zone"), given.mode)
 
 
 @_resolves("kill-node")
 def _kill_node(kind: str, given: KillNode, view: View) -> Resolved:
     name = given.node or min(node.name for node in view.nodes_of(_region(kind, given)))
-    return _all_of(view, [view.node(kind, name)], "kill-node")
+    return _all_of(view, [view.node(kind, name)], "kill")
 
 
 @_resolves("isolate-region")
 def _isolate(kind: str, given: InRegion, view: View) -> Resolved:
-    return _all_of(view, view.nodes_of(_region(kind, given)), "cut-node")
+    return _all_of(view, view.nodes_of(_region(kind, given)), "cut")
 
 
 def _networks(everybody: Sequence[Pod], nodes: Sequence[Node]) -> list[str]:
@@ -303,24 +334,23 @@ def _within(address: str, subnet: str) -> bool:
 @_resolves("partition-regions", "lose-packets")
 def _partition(kind: str, given: Link, view: View) -> Resolved:
     share = given.share if isinstance(given, LosePackets) else 1.0
-    return _between_regions(given, view, "cut-between", share=share)
+    return _between_regions(given, view, lambda near, far: CutBetween(near, far, share))
 
 
 @_resolves("delay-link")
 def _delay_link(kind: str, given: DelayLink, view: View) -> Resolved:
-    return _between_regions(given, view, "delay", delay_s=given.delay_s)
+    return _between_regions(given, view, lambda near, far: Delay(near, far, given.delay_s))
 
 
-def _between_regions(given: Link, view: View, action: str, **words: float) -> Resolved:
-    """An action on all that passes between two regions, done by the nodes of the first."""
+def _between_regions(
+    given: Link, view: View, task: Callable[[Sequence[str], Sequence[str]], NodeTask]
+) -> Resolved:
+    """A task on all that passes between two regions, done by the nodes of the first."""
     near, far = (view.nodes_of(each) for each in given.regions)
     everybody = view.cluster.pods({})
     other = _networks(everybody, far)
-    works = (
-        Work(node.name, action, {"near": _networks(everybody, [node]), "far": other, **words})
-        for node in near
-    )
-    return Resolved(("|".join(given.regions),), tuple(works))
+    agents = {node.name: task(_networks(everybody, [node]), other) for node in near}
+    return Resolved(("|".join(given.regions),), agents)
 
 
 @_resolves("partition-dependency")
@@ -331,24 +361,23 @@ def _partition_dependency(kind: str, given: PartitionDependency, view: View) -> 
         raise PlatformError(f"{kind}: no pod of {view.service.name}", "name another region")
     _own_network(kind, pods)
     far = sorted({other.address for other in others if other.address})
-    found = _at_nodes(
-        pods,
-        "cut-between",
-        lambda node: {"near": [p.address for p in pods if p.node == node], "far": far},
-    )
+    found = _at_nodes(pods, lambda here: CutBetween(_addresses(here), far))
     return replace(found, targets=tuple(f"{a.name}|{b.name}" for a in pods for b in others))
 
 
 @_resolves("dns-failure")
 def _names(kind: str, given: Replicas, view: View) -> Resolved:
-    return _at_addresses(kind, _chosen(kind, given, view), "cut-names")
+    pods = _chosen(kind, given, view)
+    _own_network(kind, pods)
+    return _at_nodes(pods, lambda here: CutNames(_addresses(here)))
 
 
 @_resolves("reset-connections")
 def _reset(kind: str, given: ResetConnections, view: View) -> Resolved:
     pods = _chosen(kind, given, view)
     port = given.port or pods[0].port or view.service.port
-    return _at_addresses(kind, pods, "reset", port=port, share=given.share)
+    _own_network(kind, pods)
+    return _at_nodes(pods, lambda here: ResetPort(_addresses(here), port, given.share))
 
 
 def _own_network(kind: str, pods: Sequence[Pod]) -> None:
@@ -360,15 +389,6 @@ def _own_network(kind: str, pods: Sequence[Pod]) -> None:
             f"{shared[0].name} has the network of its node {shared[0].node} (hostNetwork):"
             " everything on that address would be hit",
         )
-
-
-def _at_addresses(kind: str, pods: Sequence[Pod], action: str, **words: Any) -> Resolved:
-    _own_network(kind, pods)
-    return _at_nodes(
-        pods,
-        action,
-        lambda node: {"addresses": [p.address for p in pods if p.node == node], **words},
-    )
 
 
 @_resolves("delay-requests")
@@ -396,32 +416,24 @@ def _at_envoys(
             f"it takes an Envoy beside the service, and {without} of {len(pods)} pods have none",
         )
     return _at_nodes(
-        pods,
-        "envoy",
-        lambda node: {
-            "uids": [pod.uid for pod in pods if pod.node == node],
-            "values": dict(values),
-            "admin_port": given.admin_port,
-        },
+        pods, lambda here: SetEnvoy([pod.uid for pod in here], values, given.admin_port)
     )
 
 
 @_resolves("cpu-pressure")
 def _cpu_pressure(kind: str, given: CpuPressure, view: View) -> Resolved:
-    words = {"workers": given.workers, "megabytes": 0}
-    return _at_nodes(_chosen(kind, given, view), "burn", lambda _: words)
+    return _at_nodes(_chosen(kind, given, view), lambda _: Burn(workers=given.workers))
 
 
 @_resolves("memory-pressure")
 def _memory_pressure(kind: str, given: MemoryPressure, view: View) -> Resolved:
-    words = {"workers": 0, "megabytes": given.megabytes}
-    return _at_nodes(_chosen(kind, given, view), "burn", lambda _: words)
+    return _at_nodes(_chosen(kind, given, view), lambda _: Burn(megabytes=given.megabytes))
 
 
 @_resolves("disk-pressure")
 def _disk_pressure(kind: str, given: DiskPressure, view: View) -> Resolved:
-    words = {"path": "/tmp", "megabytes": given.megabytes}  # noqa: S108 - the pod's own, on the node's disk
-    return _at_nodes(_chosen(kind, given, view), "fill-disk", lambda _: words)
+    task = FillDisk("/tmp", given.megabytes)  # noqa: S108 - the pod's own, on the node's disk
+    return _at_nodes(_chosen(kind, given, view), lambda _: task)
 
 
 # -- desired state -------------------------------------------------------------------------------
@@ -444,8 +456,7 @@ def _drain(kind: str, given: DrainNode, view: View) -> Resolved:
             f"{kind}: the pods of {view.service.name} are a DaemonSet's: a drain leaves them alone",
             "use kill-replicas or kill-node",
         )
-    change = {"cordon": name, "was": node.unschedulable, "evict": pods}
-    return Resolved((name, *pods), change=change)
+    return Resolved((name, *pods), change=Cordon(name, node.unschedulable, pods))
 
 
 @_resolves("scale")
@@ -456,14 +467,14 @@ def _scale(kind: str, given: Scale, view: View) -> Resolved:
             f"{kind}: {view.service.name} is a DaemonSet: it has one pod on each node",
             "cordon or drain nodes instead",
         )
-    change = {"scale": given.replicas, "was": workload.replicas, "kind": workload.kind}
+    change = Scaling(given.replicas, workload.replicas, workload.kind)
     return Resolved((view.service.name,), change=change)
 
 
 @_resolves("rolling-restart")
 def _restart(kind: str, given: Replicas, view: View) -> Resolved:
     workload = _rolls_out(kind, view)
-    change = {"restart": True, "kind": workload.kind}
+    change = Restart(workload.kind)
     return Resolved(tuple(pod.name for pod in view.pods), change=change)
 
 
@@ -499,13 +510,16 @@ def _bad_release(kind: str, given: BadRelease, view: View) -> Resolved:
     name = selection.application(spec, given.container, service.name, port)
     containers = view.cluster.api.sanitize_for_serialization(spec.containers)
     container = next(each for each in containers if each["name"] == name)
-    patch = _release(container, given)
-    if not patch:
+    worse = _release(container, given)
+    if worse is None:
         raise PlatformError(
             "bad-release: nothing that would make it worse", "give image or env (a mapping)"
         )
-    was = {key: container.get(key) for key in patch}
-    change = {"release": patch, "was": was, "container": name, "kind": workload.kind}
+    was = ContainerFields(
+        container.get("image") if worse.image is not None else None,
+        container.get("env") if worse.env is not None else None,
+    )
+    change = Release(worse, was, name, workload.kind)
     return Resolved(
         tuple(pod.name for pod in view.pods),
         change=change,
@@ -513,17 +527,17 @@ def _bad_release(kind: str, given: BadRelease, view: View) -> Resolved:
     )
 
 
-def _release(container: Mapping[str, Any], given: BadRelease) -> dict[str, Any]:
+def _release(container: Mapping[str, Any], given: BadRelease) -> ContainerFields | None:
     """The changed fields of the container: `image`, `env`, or the reference service's own plan."""
     env = {each["name"]: each for each in container.get("env") or ()}
     if given.image is not None:
-        return {"image": given.image}
+        return ContainerFields(image=given.image)
     if given.env is not None:
         changed = {name: {"name": name, "value": str(v)} for name, v in given.env.items()}
-        return {"env": list({**env, **changed}.values())}
+        return ContainerFields(env=list({**env, **changed}.values()))
     text = (env.get("PLAN") or {}).get("value")
     if text is None:
-        return {}
+        return None
     plan = json.loads(text)
     behaviour = plan.setdefault("behaviour", {})
     worse = {
@@ -533,4 +547,4 @@ def _release(container: Mapping[str, Any], given: BadRelease) -> dict[str, Any]:
     }
     behaviour.update({key: value for key, value in worse.items() if value})
     changed = {**env, "PLAN": {"name": "PLAN", "value": json.dumps(plan)}}
-    return {"env": list(changed.values())}
+    return ContainerFields(env=list(changed.values()))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Any
-
+from harness.errors import PlatformError
 from harness.platform.kubernetes import changes
+from harness.platform.kubernetes.agent_pods import Work, undoing
 from harness.platform.kubernetes.cluster import Cluster
-from harness.platform.kubernetes.lease import Leases, Work
-from harness.platform.model import Heal, Injector, Proof
+from harness.platform.kubernetes.lease import Leases
+from harness.platform.model import Injector, Proof
+from harness.platform.undo import Change, ClusterUndo, UndoRecord
 
 IN_EFFECT = frozenset({"in-effect", "remains"})
 
@@ -20,36 +19,36 @@ class ByAgents:
     def __init__(self, leases: Leases) -> None:
         self._leases = leases
 
-    def apply(self, fault: Heal) -> None:
+    def apply(self, fault: UndoRecord) -> None:
         """Start the agents and give them the word; what has begun is undone where one fails."""
-        works = works_of(fault)
-        self._leases.prepare(fault.arguments["lease"], works, asdict(fault))
+        works, lease = works_of(fault), cluster_undo(fault).lease
+        self._leases.prepare(lease, works, fault)
         try:
-            self._leases.hold(fault.arguments["lease"], [work.node for work in works])
+            self._leases.hold(lease, [work.node for work in works])
             self._change(fault)
         except BaseException:
             self.undo(fault)
             raise
 
-    def verify(self, fault: Heal) -> Proof:
+    def verify(self, fault: UndoRecord) -> Proof:
         """What the agents show."""
         held = self.residual(fault)
         if held:
             return Proof(in_effect=True, statement="; ".join(held))
-        shown = self._leases.shown(fault.arguments["lease"])
+        shown = self._leases.shown(cluster_undo(fault).lease)
         words = "; ".join(f"{node}: {text}" for node, (_, text) in sorted(shown.items()))
         return Proof(in_effect=False, statement=words or "no agent holds it")
 
-    def undo(self, fault: Heal) -> None:
+    def undo(self, fault: UndoRecord) -> None:
         """Return when undone; a lease that is gone leaves nothing to its agents."""
-        self._leases.release(fault.arguments["lease"], works_of(fault))
+        self._leases.release(cluster_undo(fault).lease, works_of(fault))
 
-    def residual(self, fault: Heal) -> list[str]:
+    def residual(self, fault: UndoRecord) -> list[str]:
         """The nodes on which an agent shows it."""
-        shown = self._leases.shown(fault.arguments["lease"])
+        shown = self._leases.shown(cluster_undo(fault).lease)
         return [f"{n}: {text}" for n, (state, text) in sorted(shown.items()) if state in IN_EFFECT]
 
-    def _change(self, fault: Heal) -> None:
+    def _change(self, fault: UndoRecord) -> None:
         """Nothing: the agents do it all."""
 
 
@@ -60,31 +59,48 @@ class ByApi(ByAgents):
         super().__init__(leases)
         self._cluster = cluster
 
-    def verify(self, fault: Heal) -> Proof:
+    def verify(self, fault: UndoRecord) -> Proof:
         """What the API server shows."""
-        return changes.shows(self._cluster, fault.arguments["service"], fault.arguments["change"])
+        return changes.shows(self._cluster, cluster_undo(fault).service, self._change_of(fault))
 
-    def undo(self, fault: Heal) -> None:
+    def undo(self, fault: UndoRecord) -> None:
         """Put back what is still marked, then release the agent."""
-        if fault.arguments.get("undo"):
-            changes.undo(self._cluster, fault.arguments["undo"])
+        back = changes.inverse(cluster_undo(fault))
+        if back is not None:
+            changes.undo(self._cluster, back)
         super().undo(fault)
 
-    def residual(self, fault: Heal) -> list[str]:
+    def residual(self, fault: UndoRecord) -> list[str]:
         """The change, where it shows."""
         shown = self.verify(fault)
         return [shown.statement] if shown.in_effect else []
 
-    def _change(self, fault: Heal) -> None:
-        arguments: Mapping[str, Any] = fault.arguments
-        changes.apply(self._cluster, arguments["service"], arguments["change"], fault)
+    def _change(self, fault: UndoRecord) -> None:
+        changes.apply(self._cluster, cluster_undo(fault).service, self._change_of(fault), fault)
+
+    def _change_of(self, fault: UndoRecord) -> Change:
+        change = cluster_undo(fault).change
+        if change is None:
+            raise PlatformError(f"{fault.fault_id}: it changes nothing", "is it of agents?")
+        return change
 
 
-def works_of(fault: Heal) -> list[Work]:
-    """What its agents do."""
-    return [Work(**work) for work in fault.arguments["works"]]
+def cluster_undo(fault: UndoRecord) -> ClusterUndo:
+    """The cluster's part of a record; raises PlatformError where it is of another platform."""
+    if not isinstance(fault.undo, ClusterUndo):
+        raise PlatformError(f"{fault.fault_id} is no fault of a cluster", "is it of a lab?")
+    return fault.undo
 
 
-def injector_of(fault: Heal, leases: Leases, cluster: Cluster) -> Injector[Heal]:
+def works_of(fault: UndoRecord) -> list[Work]:
+    """What its agents do: those of the nodes, and the one that puts a change back."""
+    undo = cluster_undo(fault)
+    back = changes.inverse(undo)
+    works = [Work(node, task) for node, task in undo.agents.items()]
+    return [*works, undoing(fault.kind, back)] if back else works
+
+
+def injector_of(fault: UndoRecord, leases: Leases, cluster: Cluster) -> Injector[UndoRecord]:
     """The injector of a planned fault."""
-    return ByApi(leases, cluster) if fault.arguments["change"] else ByAgents(leases)
+    changed = cluster_undo(fault).change is not None
+    return ByApi(leases, cluster) if changed else ByAgents(leases)

@@ -6,25 +6,30 @@ Standard library only: an agent carries it out as well.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-Json = Mapping[str, Any]
+from harness.platform.undo import PutBack
 
 
-def patch_of(back: Json, found: Json) -> Json | None:
+def patch_of(back: PutBack, found: Mapping[str, object]) -> Mapping[str, object] | None:
     """The patch for an object as it is now: None where its mark is gone.
 
     What somebody else (a user, an autoscaler, a new release) has set since then is left as it is:
     only the mark is taken away.
     """
-    if back["mark"] not in (found.get("metadata", {}).get("labels") or {}):
+    if not is_marked(back, found):
         return None
-    mine = "set" not in back or holds(found.get("spec", {}), back["set"])
-    patch: Json = back["patch"]
-    return patch if mine else {key: value for key, value in patch.items() if key != "spec"}
+    mine = holds(found.get("spec", {}), back.made)
+    return back.patch if mine else {k: v for k, v in back.patch.items() if k != "spec"}
 
 
-def holds(found: Any, wanted: Any) -> bool:
+def is_marked(back: PutBack, found: Mapping[str, object]) -> bool:
+    """Whether an object has the fault's label."""
+    metadata = found.get("metadata")
+    labels = metadata.get("labels") if isinstance(metadata, Mapping) else None
+    return back.mark in (labels or {})
+
+
+def holds(found: object, wanted: object) -> bool:
     """Whether what a fault set is still there; containers are found by their names."""
     if isinstance(wanted, Mapping):
         return isinstance(found, Mapping) and all(
@@ -35,5 +40,5 @@ def holds(found: Any, wanted: Any) -> bool:
     return bool(found == wanted)
 
 
-def _containers(items: Any) -> Any:
-    return {each["name"]: each for each in items or ()}
+def _containers(items: object) -> dict[object, object]:
+    return {each["name"]: each for each in items} if isinstance(items, list) else {}

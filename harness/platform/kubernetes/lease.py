@@ -10,70 +10,46 @@ entry, so that any harness can undo it) and, per node, what its agent shows.
 from __future__ import annotations
 
 import json
-import secrets
 import threading
 import time
-import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict
 
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
 from harness.errors import PlatformError
 from harness.platform.kubernetes.access import TIMEOUT_S, is_gone, quietly, telling
+from harness.platform.kubernetes.agent_pods import KIND, OF_LEASE, Work, agent_name, agent_pod
 from harness.platform.kubernetes.cluster import MANAGED, OURS, Cluster
-from harness.platform.kubernetes.packets import AGENT_UID
-from harness.platform.model import Heal
+from harness.platform.undo import (
+    API,
+    ClusterUndo,
+    RelayTo,
+    Shown,
+    UndoRecord,
+    undo_record,
+)
+from harness.typed import adapter
 
-KIND = "harness.codai/kind"
-OF_LEASE = "harness.codai/lease"
 READY_S = 40.0
 EFFECT_S = 15.0
 HEALED_S = 60.0
 RENEW_S = 4.0
 POLL_S = 0.25
-DEADLINE_S = 900.0
-"""No fault holds longer than this, whatever happens to everybody else."""
-
-RELAY = "relay"
-"""The action of an agent that has neither the node's processes nor its network, but a pod's."""
-
-MODULE = "harness.platform.kubernetes.agent"
-AGENT_ACCOUNT = "codai-harness-agent"
-API = "api"
-"""In place of a node's name: the agent that undoes by the API, wherever it runs."""
-
-CAPABILITIES = ("SYS_ADMIN", "SYS_PTRACE", "NET_ADMIN", "KILL", "SETUID", "SETGID", "DAC_OVERRIDE")
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What one agent is to do on one node."""
+def record_of(text: str | None, lease: str) -> UndoRecord | None:
+    """The record that a lease or a mark keeps; None for any other text: `leftovers` names it.
 
-    node: str
-    action: str
-    arguments: Mapping[str, Any]
-    account: str = AGENT_ACCOUNT
-
-
-def undoing(kind: str, back: Mapping[str, Any]) -> Work:
-    """The work of the agent that carries a change's inverse out, with the kind's own account."""
-    return Work(API, "put-back", back, undo_account(kind))
-
-
-def undo_account(kind: str) -> str:
-    """The account of the agent that undoes faults of this kind."""
-    return f"codai-harness-undo-{kind}"
-
-
-def heal_of(text: str | None) -> Heal | None:
-    """The heal that a lease or a mark keeps; None for what is none: it is told as left over."""
+    Whoever may write to the namespace may have written it: only what the harness itself could
+    have recorded of this lease is taken.
+    """
     try:
-        return Heal(**json.loads(text or ""))
-    except (ValueError, TypeError):
+        found = undo_record(json.loads(text or ""))
+    except (ValueError, RecursionError):
         return None
+    return found if isinstance(found.undo, ClusterUndo) and found.undo.lease == lease else None
 
 
 class Leases:
@@ -85,13 +61,13 @@ class Leases:
 
     # -- holding ---------------------------------------------------------------------------------
 
-    def prepare(self, lease: str, works: Sequence[Work], heal: Mapping[str, Any]) -> None:
+    def prepare(self, lease: str, works: Sequence[Work], record: UndoRecord) -> None:
         """Write the lease, start an agent on every node, wait until all of them are ready.
 
         The lease is renewed from now on, for as long as this process lives. Raises PlatformError
         naming the node whose agent is not ready; everything is taken back then.
         """
-        self._create(lease, heal)
+        self._create(lease, record)
         threading.Thread(target=self._renew, args=(lease,), daemon=True).start()
         try:
             for work in works:
@@ -159,8 +135,8 @@ class Leases:
         for work in waiting:
             if work.node not in nodes:
                 continue  # what it was is gone with it
-            dead = not any(name.startswith(_agent_name(lease, work.node)) for name in alive)
-            if dead and work.action == RELAY:
+            dead = not any(name.startswith(agent_name(lease, work.node)) for name in alive)
+            if dead and isinstance(work.task, RelayTo):
                 continue
             if dead and work.node not in again:
                 again.add(work.node)
@@ -188,7 +164,7 @@ class Leases:
 
     def rehearse(self, works: Sequence[Work]) -> None:
         """Ask the API server whether it would take the agents' pods; raises PlatformError."""
-        for work in {work.action: work for work in works}.values():
+        for work in {work.task.action: work for work in works}.values():
             with telling(f"agent on {work.node}"):
                 self._cluster.core.create_namespaced_pod(
                     self._cluster.namespace,
@@ -214,11 +190,18 @@ class Leases:
 
     def shown(self, lease: str) -> dict[str, tuple[str, str]]:
         """Node -> (state, statement) as its agent told last."""
-        found = {}
+        found: dict[str, tuple[str, str]] = {}
         for key, value in (self.read(lease) or {}).items():
             if key.startswith("node-"):
-                told = json.loads(value)
-                found[key.removeprefix("node-")] = (told["state"], told["statement"])
+                node = key.removeprefix("node-")
+                try:
+                    shown = adapter(Shown).validate_json(value)
+                except ValueError:  # nobody but an agent should write there
+                    raise PlatformError(
+                        f"lease {lease}: what stands there of {node} is no agent's",
+                        "see who else may write ConfigMaps",
+                    ) from None
+                found[node] = (shown.state, shown.statement)
         return found
 
     def address(self, lease: str, node: str) -> str:
@@ -226,7 +209,7 @@ class Leases:
 
         Raises PlatformError where it gets none.
         """
-        name = _agent_name(lease, node)
+        name = agent_name(lease, node)
         deadline = time.monotonic() + READY_S
         while True:
             with telling(f"agent on {node}"):
@@ -261,10 +244,10 @@ class Leases:
 
     # -- steps -----------------------------------------------------------------------------------
 
-    def _create(self, lease: str, heal: Mapping[str, Any]) -> None:
+    def _create(self, lease: str, record: UndoRecord) -> None:
         body = client.V1ConfigMap(
             metadata=client.V1ObjectMeta(name=lease, labels={MANAGED: OURS, KIND: "fault"}),
-            data={"wish": "wait", "renewed": str(time.time()), "heal": json.dumps(heal)},
+            data={"wish": "wait", "renewed": str(time.time()), "heal": json.dumps(asdict(record))},
         )
         with telling(f"lease {lease}"):
             self._cluster.core.create_namespaced_config_map(
@@ -326,7 +309,7 @@ class Leases:
         with telling("agent"):
             try:
                 pod = self._cluster.core.read_namespaced_pod(
-                    _agent_name(lease, node), self._cluster.namespace, _request_timeout=TIMEOUT_S
+                    agent_name(lease, node), self._cluster.namespace, _request_timeout=TIMEOUT_S
                 )
             except ApiException as problem:
                 return "it is gone" if is_gone(problem) else str(problem.reason)
@@ -354,113 +337,3 @@ class Leases:
         )
         if problem is not None:
             raise PlatformError(f"lease {lease}: {problem}", "harness reap --platform kubernetes")
-
-
-def agent_pod(
-    namespace: str, lease: str, work: Work, image: str, *, undo: bool = False
-) -> client.V1Pod:
-    """The pod of one agent, with no more rights than its work takes.
-
-    With `undo` it is the second there: it undoes what the first, which is dead, has done.
-    """
-    plan = {
-        "namespace": namespace,
-        "lease": lease,
-        "node": work.node,
-        "action": work.action,
-        "deadline_s": DEADLINE_S,
-        "arguments": dict(work.arguments),
-        "undo": undo,
-    }
-    text = json.dumps(plan).replace("$", "$$")  # a kubelet would put variables in their place
-    uid = client.V1ObjectFieldSelector(field_path="metadata.uid")
-    pod, container = _place(work)
-    return client.V1Pod(
-        metadata=client.V1ObjectMeta(
-            name=_agent_name(lease, work.node) + (f"-{secrets.token_hex(3)}" if undo else ""),
-            labels={MANAGED: OURS, KIND: "agent", OF_LEASE: lease},
-        ),
-        spec=client.V1PodSpec(
-            service_account_name=work.account,
-            enable_service_links=False,
-            active_deadline_seconds=int(DEADLINE_S) + 60,
-            termination_grace_period_seconds=5,
-            containers=[
-                client.V1Container(
-                    name="agent",
-                    image=image,
-                    image_pull_policy="IfNotPresent",
-                    env=[
-                        client.V1EnvVar(
-                            name="AGENT_UID", value_from=client.V1EnvVarSource(field_ref=uid)
-                        ),
-                        client.V1EnvVar(name="AGENT_PLAN", value=text),
-                    ],
-                    resources=client.V1ResourceRequirements(
-                        requests={"cpu": "10m", "memory": "32Mi"}
-                    ),
-                    **container,
-                )
-            ],
-            **pod,
-        ),
-    )
-
-
-def _place(work: Work) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(pod, container) as the work needs them."""
-    if work.node == API:
-        return _unprivileged(restart_policy="OnFailure")
-    if work.action == RELAY:
-        return _unprivileged(node_name=work.node, restart_policy="Never")
-    return _on_the_node(work.node)
-
-
-def _on_the_node(node: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(pod, container): on its node whatever that is tainted with, never restarted."""
-    pod = {
-        "node_name": node,
-        "host_pid": True,
-        "host_network": True,
-        "restart_policy": "Never",
-        "tolerations": [client.V1Toleration(operator="Exists")],
-    }
-    container = {
-        "command": ["nsenter", "--target", "1", "--cgroup", "--", "python"],
-        "args": ["-m", MODULE],
-        "security_context": client.V1SecurityContext(
-            run_as_user=0,
-            privileged=False,
-            app_armor_profile=client.V1AppArmorProfile(type="Unconfined"),
-            seccomp_profile=client.V1SeccompProfile(type="Unconfined"),
-            capabilities=client.V1Capabilities(add=list(CAPABILITIES)),
-        ),
-    }
-    return pod, container
-
-
-def _unprivileged(**words: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(pod, container): no rights on any node."""
-    pod = {
-        **words,
-        "security_context": client.V1PodSecurityContext(
-            run_as_non_root=True,
-            run_as_user=AGENT_UID,
-            run_as_group=AGENT_UID,
-            seccomp_profile=client.V1SeccompProfile(type="RuntimeDefault"),
-        ),
-    }
-    container = {
-        "command": ["python", "-m", MODULE],
-        "security_context": client.V1SecurityContext(
-            allow_privilege_escalation=False,
-            read_only_root_filesystem=True,
-            capabilities=client.V1Capabilities(drop=["ALL"]),
-        ),
-    }
-    return pod, container
-
-
-def _agent_name(lease: str, node: str) -> str:
-    """Nodes of one pool may have long names that differ in their last letters."""
-    return f"{lease}-{zlib.crc32(node.encode()):08x}"

@@ -16,6 +16,7 @@ from harness.faults.draw import ANY, Among
 from harness.faults.registry import ignored, kind_of, kinds
 from harness.platform.kubernetes import changes, events, faults
 from harness.platform.kubernetes.access import BASE, check_context, require
+from harness.platform.kubernetes.agent_pods import Work
 from harness.platform.kubernetes.cluster import (
     IMAGE,
     Cluster,
@@ -25,14 +26,13 @@ from harness.platform.kubernetes.cluster import (
     check_namespace,
 )
 from harness.platform.kubernetes.ingress import Entrance, entrance
-from harness.platform.kubernetes.injectors import injector_of
-from harness.platform.kubernetes.lease import RELAY, Leases, Work, heal_of, undoing
+from harness.platform.kubernetes.injectors import injector_of, works_of
+from harness.platform.kubernetes.lease import Leases, record_of
 from harness.platform.kubernetes.namespace_lock import evicting, exclusive
 from harness.platform.kubernetes.relay import PORT as RELAY_PORT
 from harness.platform.model import (
     Crossing,
     Fault,
-    Heal,
     Health,
     Injector,
     News,
@@ -42,6 +42,14 @@ from harness.platform.model import (
     Replica,
     Target,
     Through,
+)
+from harness.platform.undo import (
+    CROSSING,
+    ClusterUndo,
+    RelayTo,
+    Restart,
+    UndoRecord,
+    lease_name,
 )
 from harness.units import counted
 
@@ -245,7 +253,7 @@ class Kubernetes:
         workload = self._cluster.made_by(service.name)
         if workload is None:
             return None
-        restart = {"restart": True, "kind": workload.kind}
+        restart = Restart(workload.kind)
         changes.apply(self._cluster, service.name, restart)
         deadline = time.monotonic() + RESTORE_S
         while changes.shows(self._cluster, service.name, restart).in_effect:
@@ -304,15 +312,19 @@ class Kubernetes:
         It has a lease, as a fault has: it ends with this process, and is reaped as one.
         """
         nodes = [n for n in self._nodes().values() if n.region == near and n.ready == "True"]
-        pods = [p for p in self._pods(service) if p.ready and p.address and self._in(p) == far]
-        if not nodes or not pods:
+        pods = [p for p in self._pods(service) if p.ready and self._in(p) == far]
+        address, port = next(((p.address, p.port) for p in pods if p.address), (None, 0))
+        if not nodes or address is None:
             yield None
             return
         node = min(each.name for each in nodes)
-        work = Work(node, RELAY, {"host": pods[0].address, "port": pods[0].port})
-        lease = f"harness-crossing-{time.time_ns():x}"
+        name = f"{CROSSING}-{time.time_ns():x}"
+        task = RelayTo(address, port)
+        undo = ClusterUndo(service.name, lease_name(name), {node: task})
+        record = UndoRecord(name, CROSSING, targets=(f"{near}|{far}",), undo=undo)
+        lease, work = undo.lease, Work(node, task)
         try:
-            url = self._open(lease, work, f"{near}|{far}")
+            url = self._open(record, lease, work)
         except PlatformError as problem:
             self._progress(f"no entry point of the canary across {near}|{far}: {problem}")
             yield None
@@ -323,10 +335,9 @@ class Kubernetes:
         finally:
             self._close(lease, work)
 
-    def _open(self, lease: str, work: Work, link: str) -> str:
+    def _open(self, record: UndoRecord, lease: str, work: Work) -> str:
         """Start a relay; the URL at which it is asked."""
-        held = {"works": [asdict(work)], "change": {}, "targets": [link], "lease": lease}
-        self._leases.prepare(lease, [work], asdict(Heal(lease, "crossing", held)))
+        self._leases.prepare(lease, [work], record)
         try:
             self._leases.hold(lease, [work.node])
             return base_url(self._leases.address(lease, work.node), RELAY_PORT)
@@ -347,7 +358,9 @@ class Kubernetes:
         found = {name: kind.kubernetes for name, kind in kinds().items()}
         return {name: each if isinstance(each, str) else None for name, each in found.items()}
 
-    def plan_heal(self, service: Service, fault: Fault, fault_id: str, among: Among = ANY) -> Heal:
+    def plan_heal(
+        self, service: Service, fault: Fault, fault_id: str, among: Among = ANY
+    ) -> UndoRecord:
         """Everything that undoes the fault; also kept in the cluster, with its lease.
 
         `targets` are pods, nodes and links.
@@ -355,49 +368,36 @@ class Kubernetes:
         self._kept_nodes = None
         nodes, pods = self._cluster.nodes(), self._pods(service)
         found = faults.resolve(fault, faults.View(self._cluster, service, nodes, pods, among))
-        lease = f"harness-{fault_id}"[:50].lower()
-        back = changes.inverse(service.name, found.change, lease)
-        works = [*found.works, *([undoing(fault.kind, back)] if back else [])]
+        undo = ClusterUndo(service.name, lease_name(fault_id), found.agents, found.change)
+        notes = (*ignored(fault.kind, fault.arguments, self.name), *found.notes)
+        record = UndoRecord(fault_id, fault.kind, fault.arguments, found.targets, undo, notes)
         needs = (*BASE, *faults.on_cluster()[fault.kind].all_permissions)
         require(self._cluster.api, self._where.namespace, needs, ROLES)
-        self._leases.rehearse(works)
-        return Heal(
-            fault_id,
-            fault.kind,
-            {
-                **fault.arguments,
-                "service": service.name,
-                "targets": list(found.targets),
-                "works": [asdict(work) for work in works],
-                "change": dict(found.change),
-                "undo": back,
-                "lease": lease,
-                "notes": [*ignored(fault.kind, fault.arguments, self.name), *found.notes],
-            },
-        )
+        self._leases.rehearse(works_of(record))
+        return record
 
-    def inject(self, service: Service, fault: Fault, heal: Heal) -> None:
+    def inject(self, service: Service, fault: Fault, heal: UndoRecord) -> None:
         """Carry out on exactly what the heal names."""
         reason = self.capabilities().get(fault.kind, "the cluster's platform does not know it")
         if reason is not None:
             raise CapabilityMissing(f"kubernetes: {fault.kind}", reason)
         self._injector(heal).apply(heal)
 
-    def heal(self, heal: Heal) -> None:
+    def heal(self, heal: UndoRecord) -> None:
         """Undo and return when undone."""
         self._injector(heal).undo(heal)
 
-    def proof(self, heal: Heal) -> Proof:
+    def proof(self, heal: UndoRecord) -> Proof:
         """What the agents show, or the API server for a change of the desired state."""
         return self._injector(heal).verify(heal)
 
-    def _injector(self, heal: Heal) -> Injector[Heal]:
+    def _injector(self, heal: UndoRecord) -> Injector[UndoRecord]:
         return injector_of(heal, self._leases, self._cluster)
 
-    def orphaned_heals(self) -> tuple[Heal, ...]:
+    def orphaned_heals(self) -> tuple[UndoRecord, ...]:
         """Faults that the cluster remembers, by a lease or by a mark: any harness can undo them."""
-        kept = [heal_of(data.get("heal")) for _, data in self._leases.all()]
-        found = [*kept, *(mark.heal for mark in changes.marked(self._cluster))]
+        kept = [record_of(data.get("heal"), lease) for lease, data in self._leases.all()]
+        found = [*kept, *(mark.record for mark in changes.marked(self._cluster))]
         return tuple({heal.fault_id: heal for heal in found if heal is not None}.values())
 
     def leftovers(self) -> tuple[str, ...]:

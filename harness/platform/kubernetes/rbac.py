@@ -15,10 +15,10 @@ from typing import Any
 import yaml
 
 from harness.platform.kubernetes.access import BASE, Need
+from harness.platform.kubernetes.agent_pods import AGENT_ACCOUNT, undo_account
 from harness.platform.kubernetes.cluster import MANAGED, OURS
 from harness.platform.kubernetes.events import NODE_NEEDS, NODES_NAMESPACE
 from harness.platform.kubernetes.faults import on_cluster
-from harness.platform.kubernetes.lease import AGENT_ACCOUNT, undo_account
 
 CLUSTER_WIDE = frozenset({"nodes"})
 AGENT_NEEDS: tuple[Need, ...] = (("", "configmaps", "get"), ("", "configmaps", "patch"))

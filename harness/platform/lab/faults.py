@@ -22,23 +22,25 @@ from harness.platform.lab.injectors import (
 from harness.platform.lab.mutants import INERT_FAULT, INERT_HEAL, MUTANTS
 from harness.platform.lab.packets import Rule
 from harness.platform.lab.runtime import Running, find
-from harness.platform.model import Heal, Injector, Proof
+from harness.platform.model import Injector, Proof
+from harness.platform.undo import LabUndo, UndoRecord
 from harness.units import counted
 
 _ANSWERED = "fault.http."
 
 
-def _of(heal: Heal) -> tuple[Injector[ActiveFault], ActiveFault]:
+def _of(heal: UndoRecord) -> tuple[Injector[ActiveFault], ActiveFault]:
     """The injector and what it did; raises Gone where the lab has ended."""
-    values = dict(heal.arguments)
-    lab, targets = find(Path(values.pop("runtime"))), values.pop("targets")
-    place = kind_of(heal.kind).lab
-    if not isinstance(place, OnLab):
+    kind = kind_of(heal.kind)
+    if not isinstance(kind.lab, OnLab) or not isinstance(heal.undo, LabUndo):
         raise PlatformError(f"{heal.fault_id}: the lab has no {heal.kind}", "is it of a cluster?")
-    return INJECTORS[place.injector], ActiveFault(lab, heal.fault_id, heal.kind, values, targets)
+    lab = find(Path(heal.undo.runtime))
+    given = kind.arguments.model_validate(dict(heal.arguments))
+    fault = ActiveFault(lab, heal.fault_id, heal.kind, given, heal.targets)
+    return INJECTORS[kind.lab.injector], fault
 
 
-def inject(heal: Heal) -> None:
+def inject(heal: UndoRecord) -> None:
     """Carry the fault out on exactly the targets that its heal names."""
     injector, fault = _of(heal)
     if INERT_FAULT in mutants(fault.lab) and not isinstance(injector, Packets):
@@ -46,7 +48,7 @@ def inject(heal: Heal) -> None:
     injector.apply(fault)
 
 
-def heal(heal: Heal) -> None:
+def heal(heal: UndoRecord) -> None:
     """Undo, and return when it is undone; a lab that is gone has nothing to undo."""
     try:
         injector, fault = _of(heal)
@@ -63,7 +65,7 @@ def heal(heal: Heal) -> None:
         )
 
 
-def proof(heal: Heal) -> Proof:
+def proof(heal: UndoRecord) -> Proof:
     """Whether any target of the fault shows it now, by looking."""
     try:
         injector, fault = _of(heal)

@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import PlatformError
-from harness.faults.model import LabInjector
+from harness.faults.arguments import ForSeconds, Grace, Held, Share
+from harness.faults.kinds.abort_requests import AbortRequests
+from harness.faults.kinds.bad_release import BadRelease
+from harness.faults.kinds.cpu_pressure import CpuPressure
+from harness.faults.kinds.delay_requests import DelayRequests
+from harness.faults.kinds.fail_region import FailRegion
+from harness.faults.kinds.memory_pressure import MemoryPressure
+from harness.faults.kinds.slow_replicas import SlowReplicas
+from harness.faults.model import Arguments, LabInjector
 from harness.platform import envoy
 from harness.platform.lab import namespace, packets
 from harness.platform.lab.control import request
@@ -41,7 +49,7 @@ class ActiveFault:
     lab: Running
     id: str
     kind: str
-    values: Mapping[str, Any]
+    given: Arguments
     targets: Sequence[str]
 
     def ask(self, operation: str, **arguments: Any) -> dict[str, Any]:
@@ -54,11 +62,20 @@ class ActiveFault:
         return {each["id"]: Place(**each) for each in self.lab.plan["places"]}
 
     @property
+    def grace_s(self) -> float:
+        """How long a rollout waits before and after each restart."""
+        return self.given.grace_s if isinstance(self.given, Grace) else 0.0
+
+    @property
+    def share(self) -> float:
+        """The share of packets that is hit."""
+        return self.given.share if isinstance(self.given, Share) else 1.0
+
+    @property
     def patience_s(self) -> float:
         """How long to wait for an effect or its end."""
         rolls = self.kind in {"bad-release", "rolling-restart"}
-        grace_s = self.values.get("grace_s") or 0.0
-        return PATIENCE_S + ((RESTART_S + grace_s) * len(self.targets) if rolls else 0.0)
+        return PATIENCE_S + ((RESTART_S + self.grace_s) * len(self.targets) if rolls else 0.0)
 
 
 class Shown:
@@ -89,13 +106,14 @@ class Processes(Shown):
 
     def apply(self, fault: ActiveFault) -> None:
         """Kill or stop; a region always stays down until the heal."""
-        whole = fault.kind == "fail-region"
-        if fault.values.get("mode") == "pause" or fault.kind.startswith("pause-"):
+        given = fault.given
+        paused = isinstance(given, FailRegion) and given.mode == "pause"
+        if paused or fault.kind.startswith("pause-"):
             fault.ask("pause", ids=list(fault.targets))
             # On a busy machine a signal takes until the process runs next.
             wait_until(lambda: len(self.residual(fault)) == len(fault.targets), STOP_S)
         else:
-            hold = whole or bool(fault.values.get("hold"))
+            hold = isinstance(given, FailRegion) or (isinstance(given, Held) and given.hold)
             fault.ask("kill", ids=list(fault.targets), hold=hold)
 
     def undo(self, fault: ActiveFault) -> None:
@@ -175,14 +193,14 @@ class Packets(Shown):
 
     def _passes(self, fault: ActiveFault) -> list[str]:
         """The targets through which a connection comes about now, tried once."""
-        if float(fault.values.get("share") or 1.0) < 1.0:
+        if fault.share < 1.0:
             return []
         ways = [self._way(fault, each) for each in fault.targets]
         reached = fault.ask("reach", ways=ways)["reached"]
         return [each for each, came in zip(fault.targets, reached, strict=True) if came]
 
     def _rules(self, fault: ActiveFault, *, inert: bool = False) -> list[Rule]:
-        places, share = fault.places, float(fault.values.get("share") or 1.0)
+        places, share = fault.places, fault.share
         if inert:
             return list(packets.between(*NOWHERE, share))
         found: list[Rule] = []
@@ -247,10 +265,12 @@ class Edges(Shown):
 
     def _keys(self, fault: ActiveFault) -> dict[str, str]:
         """The runtime keys, the one that switches it on first."""
-        share = float(fault.values["share"])
-        if fault.kind == "delay-requests":
-            return envoy.delaying(share, float(fault.values["delay_s"]))
-        return envoy.aborting(share, fault.values["status"])
+        match fault.given:
+            case DelayRequests(share=share, delay_s=delay_s):
+                return envoy.delaying(share, delay_s)
+            case AbortRequests(share=share, status=status):
+                return envoy.aborting(share, status)
+        raise PlatformError(f"{fault.id}: no edge does {fault.kind}", "see `harness lab faults`")
 
 
 class Behaviours(Shown):
@@ -280,21 +300,15 @@ class Behaviours(Shown):
         return found
 
 
-def overlay(fault: ActiveFault) -> dict[str, Any]:
+def overlay(fault: ActiveFault) -> dict[str, float]:
     """The fields of a replica's behaviour that a fault changes."""
-    values = fault.values
-    if fault.kind == "slow-replicas":
-        return {
-            "slowed": values["share"],
-            "latency_add_s": values["add_s"],
-            "latency_factor": values["factor"],
-        }
-    fields = {
-        "latency_add_s": values.get("latency_s", 0.0),
-        "error_ratio": values.get("error_ratio", 0.0),
-        "garbage_ratio": values.get("garbage_ratio", 0.0),
-    }
-    return {name: value for name, value in fields.items() if value}
+    match fault.given:
+        case SlowReplicas(share=share, add_s=add_s, factor=factor):
+            return {"slowed": share, "latency_add_s": add_s, "latency_factor": factor}
+        case BadRelease(latency_s=latency_s, error_ratio=errors, garbage_ratio=garbage):
+            fields = {"latency_add_s": latency_s, "error_ratio": errors, "garbage_ratio": garbage}
+            return {name: value for name, value in fields.items() if value}
+    return {}
 
 
 class Rollout(Shown):
@@ -308,16 +322,14 @@ class Rollout(Shown):
             fault=fault.id,
             ids=list(fault.targets),
             behaviour=release,
-            grace_s=fault.values["grace_s"],
+            grace_s=fault.grace_s,
         )
         if release is not None and not wait_until(lambda: not self._rolls(fault), fault.patience_s):
             raise PlatformError(f"{fault.id}: the release hangs", "see `harness lab logs`")
 
     def undo(self, fault: ActiveFault) -> None:
         """Stop what is not begun; roll the worse release back."""
-        fault.ask(
-            "unroll", fault=fault.id, ids=list(fault.targets), grace_s=fault.values["grace_s"]
-        )
+        fault.ask("unroll", fault=fault.id, ids=list(fault.targets), grace_s=fault.grace_s)
 
     def residual(self, fault: ActiveFault) -> list[str]:
         """Replicas with the release, and a rollout or roll-back that goes on."""
@@ -342,13 +354,14 @@ class Neighbours(Shown):
 
     def apply(self, fault: ActiveFault) -> None:
         """Start them on the cores of the replicas."""
+        given = fault.given
         fault.ask(
             "press",
             fault=fault.id,
             ids=list(fault.targets),
-            workers=fault.values.get("workers", 1),
-            megabytes=fault.values.get("megabytes", 0),
-            for_s=fault.values["for_s"],
+            workers=given.workers if isinstance(given, CpuPressure) else 1,
+            megabytes=given.megabytes if isinstance(given, MemoryPressure) else 0,
+            for_s=given.for_s if isinstance(given, ForSeconds) else PATIENCE_S,
         )
 
     def undo(self, fault: ActiveFault) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from harness.faults.model import Capability
 from harness.faults.registry import arguments_of, kind_of, kinds
 from harness.platform.lab import packets
@@ -11,7 +9,7 @@ from harness.platform.lab.namespace import Isolation
 from harness.platform.model import Fault
 
 
-def values_of(fault: Fault) -> dict[str, Any]:
+def values_of(fault: Fault) -> dict[str, object]:
     """The fault's arguments with their defaults; raises PlatformError on what cannot be."""
     found = arguments_of(fault.kind, fault.arguments, "lab")
     return found.model_dump(mode="json", include=set(kind_of(fault.kind).takes("lab")))

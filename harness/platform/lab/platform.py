@@ -26,7 +26,6 @@ from harness.platform.lab.topology import GLOBAL, Place, places, subnet
 from harness.platform.model import (
     Crossing,
     Fault,
-    Heal,
     Health,
     Observation,
     Platform,
@@ -36,6 +35,7 @@ from harness.platform.model import (
     Target,
     Through,
 )
+from harness.platform.undo import LabUndo, UndoRecord
 from harness.units import counted
 
 Progress = Callable[[str], None]
@@ -298,31 +298,29 @@ class Lab(Platform):
         """Fault kind -> None where it can be carried out, else the reason why not."""
         return kinds.capabilities(self._isolation, own_cores=bool(self._cpus()[1]))
 
-    def plan_heal(self, service: Service, fault: Fault, fault_id: str, among: Among = ANY) -> Heal:
+    def plan_heal(
+        self, service: Service, fault: Fault, fault_id: str, among: Among = ANY
+    ) -> UndoRecord:
         """What undoes the fault, with all that is needed to do it from another process.
 
         `targets` are ids of processes, or links between regions.
         """
         hit = hits.resolve(fault, service.name, self._places, self._states(), among)
         values = kinds.values_of(fault)
-        return Heal(
-            fault_id,
-            fault.kind,
-            {**values, "runtime": str(self.directory), "targets": list(hit)},
-        )
+        return UndoRecord(fault_id, fault.kind, values, hit, LabUndo(str(self.directory)))
 
-    def inject(self, service: Service, fault: Fault, heal: Heal) -> None:
+    def inject(self, service: Service, fault: Fault, heal: UndoRecord) -> None:
         """Carry out on exactly what the heal names."""
         reason = self.capabilities().get(fault.kind, "the lab does not know it")
         if reason is not None:
             raise CapabilityMissing(f"lab: {fault.kind}", reason)
         faults.inject(heal)
 
-    def heal(self, heal: Heal) -> None:
+    def heal(self, heal: UndoRecord) -> None:
         """Undo; returns when undone. A lab that is gone has taken its faults with it."""
         faults.heal(heal)
 
-    def proof(self, heal: Heal) -> Proof:
+    def proof(self, heal: UndoRecord) -> Proof:
         """What of the fault the kernel, the edges and the processes show now."""
         return faults.proof(heal)
 

@@ -1,0 +1,153 @@
+"""The pods of agents: what one is to do, and with which rights."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import zlib
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from kubernetes import client
+
+from harness.platform.kubernetes.cluster import MANAGED, OURS
+from harness.platform.kubernetes.packets import AGENT_UID
+from harness.platform.undo import API, PLAN_SCHEMA, PutBack, RelayTo, Task
+
+KIND = "harness.codai/kind"
+OF_LEASE = "harness.codai/lease"
+DEADLINE_S = 900.0
+"""No fault holds longer than this, whatever happens to everybody else."""
+
+MODULE = "harness.platform.kubernetes.agent"
+AGENT_ACCOUNT = "codai-harness-agent"
+CAPABILITIES = ("SYS_ADMIN", "SYS_PTRACE", "NET_ADMIN", "KILL", "SETUID", "SETGID", "DAC_OVERRIDE")
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What one agent is to do on one node."""
+
+    node: str
+    task: Task
+    account: str = AGENT_ACCOUNT
+
+
+def undoing(kind: str, back: PutBack) -> Work:
+    """The work of the agent that carries a change's inverse out, with the kind's own account."""
+    return Work(API, back, undo_account(kind))
+
+
+def undo_account(kind: str) -> str:
+    """The account of the agent that undoes faults of this kind."""
+    return f"codai-harness-undo-{kind}"
+
+
+def agent_pod(
+    namespace: str, lease: str, work: Work, image: str, *, undo: bool = False
+) -> client.V1Pod:
+    """The pod of one agent, with no more rights than its work takes.
+
+    With `undo` it is the second there: it undoes what the first, which is dead, has done.
+    """
+    plan = {
+        "schema": PLAN_SCHEMA,
+        "namespace": namespace,
+        "lease": lease,
+        "node": work.node,
+        "deadline_s": DEADLINE_S,
+        "task": asdict(work.task),
+        "undo": undo,
+    }
+    text = json.dumps(plan).replace("$", "$$")  # a kubelet would put variables in their place
+    uid = client.V1ObjectFieldSelector(field_path="metadata.uid")
+    pod, container = _place(work)
+    return client.V1Pod(
+        metadata=client.V1ObjectMeta(
+            name=agent_name(lease, work.node) + (f"-{secrets.token_hex(3)}" if undo else ""),
+            labels={MANAGED: OURS, KIND: "agent", OF_LEASE: lease},
+        ),
+        spec=client.V1PodSpec(
+            service_account_name=work.account,
+            enable_service_links=False,
+            active_deadline_seconds=int(DEADLINE_S) + 60,
+            termination_grace_period_seconds=5,
+            containers=[
+                client.V1Container(
+                    name="agent",
+                    image=image,
+                    image_pull_policy="IfNotPresent",
+                    env=[
+                        client.V1EnvVar(
+                            name="AGENT_UID", value_from=client.V1EnvVarSource(field_ref=uid)
+                        ),
+                        client.V1EnvVar(name="AGENT_PLAN", value=text),
+                    ],
+                    resources=client.V1ResourceRequirements(
+                        requests={"cpu": "10m", "memory": "32Mi"}
+                    ),
+                    **container,
+                )
+            ],
+            **pod,
+        ),
+    )
+
+
+def _place(work: Work) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(pod, container) as the work needs them."""
+    if work.node == API:
+        return _unprivileged(restart_policy="OnFailure")
+    if isinstance(work.task, RelayTo):
+        return _unprivileged(node_name=work.node, restart_policy="Never")
+    return _on_the_node(work.node)
+
+
+def _on_the_node(node: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(pod, container): on its node whatever that is tainted with, never restarted."""
+    pod = {
+        "node_name": node,
+        "host_pid": True,
+        "host_network": True,
+        "restart_policy": "Never",
+        "tolerations": [client.V1Toleration(operator="Exists")],
+    }
+    container = {
+        "command": ["nsenter", "--target", "1", "--cgroup", "--", "python"],
+        "args": ["-m", MODULE],
+        "security_context": client.V1SecurityContext(
+            run_as_user=0,
+            privileged=False,
+            app_armor_profile=client.V1AppArmorProfile(type="Unconfined"),
+            seccomp_profile=client.V1SeccompProfile(type="Unconfined"),
+            capabilities=client.V1Capabilities(add=list(CAPABILITIES)),
+        ),
+    }
+    return pod, container
+
+
+def _unprivileged(**words: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(pod, container): no rights on any node."""
+    pod = {
+        **words,
+        "security_context": client.V1PodSecurityContext(
+            run_as_non_root=True,
+            run_as_user=AGENT_UID,
+            run_as_group=AGENT_UID,
+            seccomp_profile=client.V1SeccompProfile(type="RuntimeDefault"),
+        ),
+    }
+    container = {
+        "command": ["python", "-m", MODULE],
+        "security_context": client.V1SecurityContext(
+            allow_privilege_escalation=False,
+            read_only_root_filesystem=True,
+            capabilities=client.V1Capabilities(drop=["ALL"]),
+        ),
+    }
+    return pod, container
+
+
+def agent_name(lease: str, node: str) -> str:
+    """Nodes of one pool may have long names that differ in their last letters."""
+    return f"{lease}-{zlib.crc32(node.encode()):08x}"
