@@ -39,13 +39,6 @@ def describe_changes(record: RunRecord) -> list[str]:
     """
     if stage_spans(record.plan.profile):
         return []
-    try:
-        return _described(record)
-    except Exception:  # noqa: BLE001 - a sentence that cannot be made costs no verdict
-        return []
-
-
-def _described(record: RunRecord) -> list[str]:
     seconds = record.seconds_of("hold")
     objective = next((o for o in record.service.objectives if o.indicator == "latency"), None)
     if len(seconds) < LEAST_SECONDS or objective is None or objective.endpoints:

@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike
 from harness.errors import DataError
 from harness.stats.interval import Floats, finite, same_length, share, t_quantile
 
-LEAST_STEPS = 2
 USL_STEPS = 6
 """Three coefficients and some freedom to see whether they fit (Gunther 2007 wants six)."""
 USL_RANGE = 4.0

@@ -44,7 +44,7 @@ CLEAR = 2.0
 """A second this many times the band's half width out needs no second one to confirm it."""
 
 FEW_FAILED = 0.05
-"""Of error ratios whose requests are not counted, above none before: twice this ratio is clear."""
+"""An error ratio, of requests that are not counted, above which a second after none is clear."""
 
 HIGHER_IS_WORSE = {"latency": True, "errors": True, "throughput": False}
 OFFERED = "offered"

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.judge import Verdict, judge
+from harness.judge import Verdict, changes, judge
 from harness.judge.changes import drift, level_changes
 from harness.judge.stages import held_from, stage_spans
 from harness.record import RunRecord
@@ -159,6 +159,17 @@ def test_a_hold_below_ten_seconds_shows_no_change(tmp_path: Path) -> None:
 
     assert "was not steady" in first_reason(10.0)
     assert "was not steady" not in first_reason(9.0)
+
+
+def test_a_defect_in_the_search_for_levels_is_not_hidden(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(series: Floats) -> list[int]:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(changes, "level_changes", crash)
+    with pytest.raises(ZeroDivisionError):
+        changes.describe_changes(record(tmp_path))
 
 
 def test_steady_runs_are_called_unsteady_in_one_of_a_hundred() -> None:

@@ -1,0 +1,103 @@
+"""The limits by which a gate calls a row a regression, a doubt or gone, from both sides."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from harness.gate import Policy
+from harness.gate.failures import _outcome, failures
+from harness.gate.findings import Levels, Subject, priors, subjects
+from harness.gate.presence import _renamed, presence
+from harness.gate.rules import terms
+from harness.gate.spread import shared_spread
+from tests.gate.made_runs import runs
+
+ERRORS = Subject("a", "error_ratio", primary=False, terms=terms("a", "error_ratio", (), 1e-4, 9, 9))
+
+
+def counted(*, high: float, before: float = 0.0, failed: int = 100, p_worse: float = 0.5) -> Any:
+    found: Any = SimpleNamespace(
+        p_worse=p_worse, difference=1e-4, high=high, baseline=SimpleNamespace(estimate=before)
+    )
+    return _outcome(found, failed, ERRORS, Policy())[0]
+
+
+@pytest.mark.parametrize(("high", "said"), [(0.00099, "no-change"), (0.00101, "inconclusive")])
+def test_failed_requests_are_in_doubt_at_ten_times_the_tolerance(high: float, said: str) -> None:
+    assert counted(high=high) == said
+
+
+@pytest.mark.parametrize(("high", "said"), [(0.0099, "no-change"), (0.0101, "inconclusive")])
+def test_where_two_percent_failed_before_one_percent_more_is_in_doubt(
+    high: float, said: str
+) -> None:
+    assert counted(high=high, before=0.02) == said
+
+
+@pytest.mark.parametrize(("failed", "said"), [(4, "no-change"), (5, "inconclusive")])
+def test_fewer_than_five_failed_requests_are_no_doubt(failed: int, said: str) -> None:
+    assert counted(high=0.5, failed=failed) == said
+
+
+@pytest.mark.parametrize(("share", "certain"), [(0.49, True), (0.51, False)])
+def test_no_answer_at_all_is_certain_where_less_than_half_failed_before(
+    share: float, *, certain: bool
+) -> None:
+    before = runs(6, failing={"remember": share})
+    after = runs(3, seed=2, failing={"remember": 1.0})
+    subject = Subject(
+        "remember", "error_ratio", primary=False, terms=terms("remember", "p50", (), 1e-4, 9, 9)
+    )
+    assert failures(subject, before, after, Policy(), Levels(0.01, 0.01)).certain is certain
+
+
+@pytest.mark.parametrize(("known", "lent"), [(7, True), (8, False)])
+def test_endpoints_lend_each_other_their_scatter_below_eight_accepted_runs(
+    known: int, *, lent: bool
+) -> None:
+    before, after = runs(known, sd=0.02), runs(3, sd=0.02, seed=2)
+    asked = subjects(before, after, "p95", Policy())
+    assert bool(priors(asked, before, after)) is lent
+
+
+def test_scatter_is_shared_from_two_degrees_of_freedom() -> None:
+    apart = [[1.0, 1.1, 1.3], [1.3, 1.0, 1.1], [1.0, 1.2, 1.1]]
+    assert shared_spread([x[:2] for x in apart], [x[2:] for x in apart]) is None
+    assert shared_spread(apart, [x[2:] for x in apart]) is not None
+
+
+@pytest.mark.parametrize(("fewer", "rare"), [(2, True), (0, False)])
+def test_an_endpoint_is_gone_where_chance_hides_it_in_one_of_a_thousand_runs(
+    fewer: int, *, rare: bool
+) -> None:
+    """Seven requests a run are missing in 0.09 % of runs, 6.8 of them in 0.11 %."""
+    before = [*runs(10 - fewer, requests=1050), *runs(fewer, requests=900, name="fewer")]
+    after = runs(1, seed=2)
+    del after[0].endpoints["rare"]  # type: ignore[attr-defined]
+    (found,) = presence(before, after, Policy())
+    assert ("so few that chance explains it" in found.row.reason) is rare
+    assert found.certain is not rare
+
+
+def offering(**requests: int) -> Any:
+    return [SimpleNamespace(endpoints={n: SimpleNamespace(offered=c) for n, c in requests.items()})]
+
+
+@pytest.mark.parametrize(("other", "renamed"), [("abcdefvwxyz", True), ("abcdevwxyz", False)])
+def test_a_name_of_which_six_tenths_are_the_same_may_be_the_new_one(
+    other: str, *, renamed: bool
+) -> None:
+    name = "abcdefghi" if renamed else "abcdeghijk"
+    found = _renamed(name, 1000, [other], offering(**{other: 10}))
+    assert (found is not None) is renamed
+
+
+@pytest.mark.parametrize(("requests", "renamed"), [(76, True), (74, False)])
+def test_three_quarters_of_the_requests_make_another_name_the_new_one(
+    requests: int, *, renamed: bool
+) -> None:
+    found = _renamed("abc", 100, ["xyz"], offering(xyz=requests))
+    assert (found is not None) is renamed
