@@ -22,7 +22,7 @@ RUN_OPTIONS = $(call opt,RATE,rate) $(call opt,DURATION,duration) $(call opt,PRO
 	$(call opt,WORKERS,workers) $(call opt,SEED,seed) $(call opt,PLATFORM,platform) \
 	$(call opt,NAMESPACE,namespace) $(call opt,CONTEXT,context)
 
-.PHONY: help setup tools perf gate gate-self-test gameday test test-marked coverage check audit bench proofs clean
+.PHONY: help setup tools perf gate gate-self-test gameday test test-marked coverage check audit bench proofs wheel clean
 
 help: ## Show the targets (times: two cores)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,6 +77,10 @@ bench: $(TOOLS) ## Measure beside peers and write benchmarks/RESULTS.md (20 min)
 
 proofs: $(TOOLS) ## Run the long proofs and write RESULTS.md: make proofs ARGS="--list" (hours)
 	@$(PY) -m benchmarks.proofs $(ARGS)
+
+wheel: $(READY) ## Build dist/*.whl with the engine inside, for pipx run or uvx (5 s after setup)
+	@VIRTUAL_ENV="$$PWD/.venv" .venv/bin/maturin build --release --quiet --out dist
+	@ls dist/*.whl
 
 clean: ## Remove what was built (results and baselines stay)
 	@rm -rf .venv engine/target target build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
