@@ -30,8 +30,14 @@ def endpoints_of(platform: Platform, service: Service, target: Target) -> tuple[
 
 
 def readers_of(platform: Platform, service: Service, target: Target) -> tuple[Endpoint, ...]:
-    """Where writes are read back: the front door and each region, by a replica if need be."""
-    regions = [region.name for region in platform.regions(service)]
+    """Where writes are read back: the entrance and each region, by a replica if need be.
+
+    The load's own target where the platform cannot be asked: the observer tells that it cannot.
+    """
+    try:
+        regions = [region.name for region in platform.regions(service)]
+    except PlatformError:
+        regions = []
     found = _reachable(platform, service, [("global", None), *((name, name) for name in regions)])
     return found or (endpoint_of("service", target),)
 

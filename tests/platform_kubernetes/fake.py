@@ -60,6 +60,7 @@ class FakeApi:
     """Its objects, what was asked of it, and what it refuses.
 
     `asked` holds (verb, resource) of every request by the token that made it.
+    `busy` holds what it answers the next requests with, instead; `expired` tokens are refused.
     `denied` holds (verb, resource or path) that nobody may; `kubelet` hears of every pod that is
     made.
     """
@@ -68,6 +69,8 @@ class FakeApi:
         self.objects: dict[str, Json] = {}
         self.asked: dict[str, set[tuple[str, str]]] = {}
         self.denied: set[tuple[str, str]] = set()
+        self.busy: list[int] = []
+        self.expired: set[str] = set()
         self.kubelet: Callable[[Json], None] = lambda pod: None
         self.lock = threading.RLock()
         self.url = ""
@@ -97,6 +100,10 @@ class FakeApi:
     ) -> tuple[int, Json]:
         """Status and answer of one request."""
         with self.lock:
+            if self.busy:
+                return _problem(self.busy.pop(0), "try again")
+            if token in self.expired:
+                return _problem(401, "Unauthorized")
             if path == REVIEWS:
                 return 201, self._review(body)
             verb, resource = permission(method, path)

@@ -18,8 +18,24 @@ from harness.scratch import process_scratch
 TIMEOUT_S = (5.0, 10.0)
 """To connect, and between two bytes of an answer."""
 
-RETRIES = 1
-"""A request whose connection broke is asked once more; a server that hangs is not waited for."""
+RETRIES = urllib3.Retry(
+    total=None,
+    connect=1,
+    read=1,
+    status=8,
+    status_forcelist=(429, 500, 502, 503, 504),
+    allowed_methods=("GET", "HEAD", "PUT", "PATCH", "DELETE"),
+    backoff_factor=0.25,
+    backoff_max=4.0,
+    backoff_jitter=0.25,
+    respect_retry_after_header=False,
+    raise_on_status=False,
+)
+"""What a server that is not calm is asked again, for about 20 s in all. A request whose connection
+broke is asked once more; a server that hangs is not waited for, nor one that names a longer wait.
+Nothing is created twice, and an eviction that a budget refuses (429) is asked again elsewhere."""
+
+UNAUTHORIZED = 401
 
 Need = tuple[str, str, str]
 """API group, resource with its subresource, verb."""
@@ -84,6 +100,40 @@ def connect(context: str | None = None, kubeconfig: Path | None = None) -> clien
 
     Raises PlatformError where there is no usable configuration.
     """
+    return _Client(context, kubeconfig)
+
+
+class _Client(client.ApiClient):
+    """A client that reads its credentials again, once, when they are refused."""
+
+    def __init__(self, context: str | None, kubeconfig: Path | None) -> None:
+        self._where = (context, kubeconfig)
+        super().__init__(_settings(context, kubeconfig))
+
+    def call_api(
+        self, method: Any, url: Any, header_params: Any = None, *others: Any, **named: Any
+    ) -> Any:
+        """The answer to one request."""
+        answer = super().call_api(method, url, header_params, *others, **named)
+        if answer.status != UNAUTHORIZED or not self._renewed():
+            return answer
+        token = self.configuration.get_api_key_with_prefix("BearerToken")
+        headers = {**(header_params or {}), "authorization": token}
+        return super().call_api(method, url, headers, *others, **named)
+
+    def _renewed(self) -> bool:
+        """Whether the configuration has another token by now."""
+        before = self.configuration.api_key
+        try:
+            fresh = _settings(*self._where)
+        except PlatformError:
+            return False
+        self.configuration.api_key = fresh.api_key
+        self.configuration.refresh_api_key_hook = fresh.refresh_api_key_hook
+        return bool(fresh.api_key != before)
+
+
+def _settings(context: str | None, kubeconfig: Path | None) -> client.Configuration:
     settings = client.Configuration()
     settings.retries = RETRIES
     try:
@@ -102,7 +152,7 @@ def connect(context: str | None = None, kubeconfig: Path | None = None) -> clien
             f"kubeconfig: {wanted} cannot be used: {problem}",
             "set KUBECONFIG or --kubeconfig, and name one of `kubectl config get-contexts`",
         ) from None
-    return client.ApiClient(settings)
+    return settings
 
 
 def context_names(context: str | None, kubeconfig: Path | None) -> tuple[str, ...]:

@@ -1,0 +1,71 @@
+"""An API server that is busy or wants another token is asked again, for a bounded time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import urllib3
+import yaml
+
+from harness.catalog.model import Service
+from harness.errors import PlatformError
+from harness.platform.kubernetes import access
+from harness.platform.kubernetes.platform import Kubernetes, Where
+from tests.platform_kubernetes.fake import DEPLOYMENT, NAMESPACE, FakeApi
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pauses between two attempts."""
+    monkeypatch.setattr(access, "RETRIES", access.RETRIES.new(backoff_factor=0, backoff_jitter=0))
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_reads_and_changes_are_tried_again_while_the_server_is_busy(
+    platform: Kubernetes, service: Service, api: FakeApi, status: int
+) -> None:
+    api.busy = [status] * 5
+    assert len(platform.replicas(service)) == 2
+    api.busy = [status] * 5
+    platform._cluster.patch("deployment", "memorai", {"spec": {"replicas": 3}})
+    assert api.get(DEPLOYMENT)["spec"]["replicas"] == 3
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_server_that_stays_busy_is_told_with_its_own_words(
+    platform: Kubernetes, service: Service, api: FakeApi
+) -> None:
+    api.busy = [429] * 50
+    with pytest.raises(PlatformError, match=r"refused \(429\): try again"):
+        platform.replicas(service)
+    assert len(api.busy) > 30
+
+
+def test_a_server_is_asked_for_about_twenty_seconds() -> None:
+    """Back-off of a run of refusals, without jitter; a longer wait that it names is not taken."""
+    retry = access.RETRIES.new(backoff_jitter=0)
+    waited = 0.0
+    for _ in range(8):
+        retry = retry.increment("GET", "/", urllib3.HTTPResponse(status=429))
+        waited += retry.get_backoff_time()
+    assert 15 < waited < 25
+    assert not access.RETRIES.respect_retry_after_header
+
+
+def test_a_token_that_has_been_replaced_is_read_again(
+    config: Path, service: Service, api: FakeApi
+) -> None:
+    tokens = config.parent / "token"
+    tokens.write_text("first")
+    document = yaml.safe_load(config.read_text())
+    document["users"][0]["user"] = {"tokenFile": str(tokens)}
+    config.write_text(yaml.safe_dump(document))
+    platform = Kubernetes(Where(NAMESPACE, kubeconfig=str(config)))
+    assert platform.replicas(service)
+    api.expired = {"first"}
+    with pytest.raises(PlatformError, match="log in again"):
+        platform.replicas(service)
+    tokens.write_text("second")
+    assert platform.replicas(service)
