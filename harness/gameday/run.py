@@ -7,7 +7,6 @@ experiment that does not heal: what follows would be judged on a broken deployme
 
 from __future__ import annotations
 
-import itertools
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +22,7 @@ from harness.chaos.plan import plan_experiment
 from harness.chaos.run import ExperimentRun
 from harness.chaos.running import registered
 from harness.chaos.session import experiment_session
-from harness.errors import HarnessError, Interrupted, UsageError
+from harness.errors import ExperimentError, HarnessError, Interrupted, UsageError
 from harness.gameday.model import DIRECTORY, Entry, GameDay, GameDayOptions, entry_of, with_previous
 from harness.gameday.steady import wait_steady
 from harness.judge.experiment import ExperimentVerdict, judge_experiment, write_experiment
@@ -221,6 +220,8 @@ def _repeated(
     found: list[tuple[RunRecord, ExperimentVerdict]] = []
     try:
         for _ in range(options.repeat):
+            if found and _steady(ready, listener) is not None:
+                break
             found.append(_measured(ready, experiment, options, listener))
             if not found[-1][1].healed or ready.halted() is not None:
                 break
@@ -234,14 +235,26 @@ def _repeated(
 def _measured(
     ready: Session, experiment: Experiment, options: GameDayOptions, listener: Listener
 ) -> tuple[RunRecord, ExperimentVerdict]:
-    """One run and its verdict; what this machine spoilt is measured again."""
-    for attempt in itertools.count():
-        record = ExperimentRun(ready, experiment, listener.hear).run()
-        verdict = judge_experiment(record)
-        if verdict.spoilt is None or not verdict.healed or attempt == options.retries:
+    """One run and its verdict; what this machine spoilt is measured again, once all is as before.
+
+    What cannot be measured again keeps the verdict that it has.
+    """
+    record = ExperimentRun(ready, experiment, listener.hear).run()
+    verdict = judge_experiment(record)
+    for _ in range(options.retries):
+        if verdict.spoilt is None or not verdict.healed or ready.halted() is not None:
             break
         write_experiment(verdict, record.directory)
         listener.say(f"{verdict.outcome}, again: {verdict.spoilt}")
+        if (problem := _steady(ready, listener)) is not None:
+            listener.say(f"not measured again: {problem}")
+            break
+        try:
+            record = ExperimentRun(ready, experiment, listener.hear).run()
+        except ExperimentError as refused:
+            listener.say(f"not measured again: {refused}")
+            break
+        verdict = judge_experiment(record)
     return record, verdict
 
 
@@ -285,11 +298,17 @@ def _unfit(ready: Session, experiment: Experiment, entry: Entry, listener: Liste
     left = ready.platform.leftovers()
     if left:
         return f"after {experiment.name} something remains: {left[0]}"
-    problem = wait_steady(ready.platform, ready.service, ready.target)
-    if problem is None and (done := ready.platform.restore(ready.service)) is not None:
-        listener.say(done)
-        problem = wait_steady(ready.platform, ready.service, ready.target)
+    problem = _steady(ready, listener)
     if problem is not None:
         return f"the steady state did not come back after {experiment.name}: {problem}"
     listener.say("steady again")
     return None
+
+
+def _steady(ready: Session, listener: Listener) -> str | None:
+    """Wait until all is as before, restored where need be; why it is not, None when it is."""
+    problem = wait_steady(ready.platform, ready.service, ready.target)
+    if problem is None and (done := ready.platform.restore(ready.service)) is not None:
+        listener.say(done)
+        problem = wait_steady(ready.platform, ready.service, ready.target)
+    return problem

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -166,6 +167,20 @@ def test_a_worker_killed_in_the_middle_makes_the_run_invalid_and_is_told(
     )
     other = {row["second"] for row in record.slices if row["worker"] != lost["worker"]}
     assert max(other) >= 30, "the other worker goes on to the end"
+
+
+def test_a_master_that_the_cluster_ends_makes_the_run_invalid_and_is_told(
+    cluster: Handle, load: Load, tmp_path: Path
+) -> None:
+    """It ends as by a user's stop, in good order: the record alone would look complete."""
+    process = load("--workers", "1", "--rate", "40", "--duration", "60s")
+    slices_until(tmp_path, 3)
+    master = load_pods(cluster, "master")[0]["metadata"]["name"]
+    cluster.kubectl("delete", "pod", master, f"--namespace={NAMESPACE}", "--wait=false")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 4, (out, err)
+    said = " ".join(out.split())
+    assert re.search(r"the load ended \d+ s into \d+ s: its master's pod was Terminating", said)
 
 
 def test_ctrl_c_drains_and_leaves_nothing(cluster: Handle, load: Load, tmp_path: Path) -> None:

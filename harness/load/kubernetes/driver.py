@@ -26,12 +26,16 @@ from harness.platform.kubernetes.access import (
     telling,
 )
 from harness.traffic.scenario import SERVICE_VARIABLE
+from harness.units import NANOSECONDS
 
 PLACE_LIMIT_S = 90.0
 """How long the master's pod may take to have an address: to be scheduled, its image pulled."""
 
 IMAGE_LIMIT_S = 15.0
 """How long an image that cannot be had is waited for: a registry may have a bad moment."""
+
+HEARD_S = 1.0
+"""How much later than it was said a message may be heard."""
 
 Say = Callable[[str], None]
 Message = dict[str, Any]
@@ -66,6 +70,7 @@ class LoadJobs:
         self._closing = threading.Event()
         self._threads: list[threading.Thread] = []
         self._stops = 0
+        self._start_ns = 0
         self._master = ""
         self._uid = ""
         self._done = False
@@ -128,19 +133,24 @@ class LoadJobs:
         """The master's pod once it runs. Raises PlatformError with what holds it up."""
         began = time.monotonic()
         why = "no pod was made for it"
+        refused: str | None = None
         while (waited := time.monotonic() - began) < PLACE_LIMIT_S:
             with telling("load Jobs"):
                 pods = self._watch.pods("master")
+                refused = None if pods else self._watch.refusal(f"harness-load-{self.run}-master")
+            why = refused or why
             for pod in pods:
                 if pod.status.pod_ip and pod.status.phase != "Pending":
                     return pod
                 why = why_pending(pod) or why
-            if "Image" in why and waited > IMAGE_LIMIT_S:
+            if (refused or "Image" in why) and waited > IMAGE_LIMIT_S:
                 break
             time.sleep(0.2)
         raise PlatformError(
             f"the load master did not start within {time.monotonic() - began:.0f} s: {why}",
-            "check --image, --worker-cpu and the nodes' room",
+            "make room in what refuses it, or name another --load-namespace"
+            if refused
+            else "check --image, --worker-cpu and the nodes' room",
         )
 
     # -- the stream -----------------------------------------------------------------------------
@@ -172,11 +182,25 @@ class LoadJobs:
             # The record counts from the start on this machine's clock.
             monotonic = time.monotonic_ns() + message["wall_ns"] - time.time_ns()
             message = {**message, "monotonic_ns": monotonic}
+            self._start_ns = min(monotonic, time.monotonic_ns())
         if message["type"] == "end":
             self._done = True
+            message = {**message, "errors": [*message.get("errors", ()), *self._cut_short()]}
             if missing := self._follower.lines.missing:
                 self._queue.put({"type": "lines_missing", "count": missing})
         self._queue.put(message)
+
+    def _cut_short(self) -> list[str]:
+        """Why the load ended before its time where nobody here ended it.
+
+        A kubelet ends a pod by the signal with which a user's stop ends it.
+        """
+        due = self._plan.profile.duration_s
+        ran = (time.monotonic_ns() - self._start_ns) / NANOSECONDS
+        if self._stops or ran >= due - HEARD_S:
+            return []
+        last = self._watch.last_word(self._master) or "not seen"
+        return [f"the load ended {ran:.0f} s into {due:.0f} s: its master's pod was {last}"]
 
     def _died(self) -> None:
         said = [*self._follower.lines.said]

@@ -34,6 +34,16 @@ class PodWatch:
         )
         return list(found.items)
 
+    def refusal(self, job: str) -> str | None:
+        """Why the cluster makes no pod for a Job: a quota, a policy; None where it says nothing."""
+        found = self._core.list_namespaced_event(
+            self._namespace,
+            field_selector=f"involvedObject.name={job},reason=FailedCreate",
+            _request_timeout=TIMEOUT_S,
+        )
+        said = [str(event.message).removeprefix("Error creating: ") for event in found.items]
+        return said[-1] if said else None
+
     def changes(self) -> list[dict[str, Any]]:
         """A `load_pod` message for each pod whose state is another than at the last look.
 

@@ -84,6 +84,7 @@ LOAD_NEEDS: tuple[Need, ...] = (
     ("", "pods", "patch"),
     ("", "pods", "delete"),
     ("", "pods/log", "get"),
+    ("", "events", "list"),
 )
 """Every permission that load Jobs use in their namespace; deploy/load/rbac.yaml grants them."""
 
@@ -103,7 +104,7 @@ def connect(context: str | None = None, kubeconfig: Path | None = None) -> clien
     return _Client(context, kubeconfig)
 
 
-class _Client(client.ApiClient):
+class _Client(client.ApiClient):  # type: ignore[misc] # the library has no types
     """A client that reads its credentials again, once, when they are refused."""
 
     def __init__(self, context: str | None, kubeconfig: Path | None) -> None:

@@ -41,6 +41,10 @@ from harness.platform.undo import (
 EVICT_S = 60.0
 """How long a drain asks again where a disruption budget says not now (429)."""
 
+TAKEN_S = 15.0
+"""How long a release may take until the first pod has it; whether one has is for the proof."""
+
+POLL_S = 0.25
 TOO_MANY = 429
 CONFLICT = 409
 RESTARTED = "kubectl.kubernetes.io/restartedAt"
@@ -105,6 +109,9 @@ def apply(cluster: Cluster, service: str, change: Change, record: UndoRecord | N
             cluster.patch(kind, service, {"spec": {"template": template}})
         case Release(release=worse, kind=kind):
             cluster.patch(kind, service, {**marks, "spec": _template(change, worse)})
+            deadline = time.monotonic() + TAKEN_S
+            while time.monotonic() < deadline and not shows(cluster, service, change).in_effect:
+                time.sleep(POLL_S)
 
 
 def undo(cluster: Cluster, back: PutBack) -> None:
