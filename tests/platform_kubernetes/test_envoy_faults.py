@@ -16,7 +16,8 @@ from harness.catalog import load_catalog
 from harness.errors import CapabilityMissing, PlatformError
 from harness.platform.envoy import Admin, aborting, delaying, within
 from harness.platform.kubernetes.cluster import Cluster, Node, Pod
-from harness.platform.kubernetes.faults import View, resolve
+from harness.platform.kubernetes.faults import resolve
+from harness.platform.kubernetes.view import View
 from harness.platform.lab import edge
 from harness.platform.model import Fault
 from harness.platform.undo import SetEnvoy

@@ -9,7 +9,8 @@ import pytest
 from harness.errors import PlatformError
 from harness.faults.registry import ignored
 from harness.platform.kubernetes import faults
-from harness.platform.kubernetes.faults import View, on_cluster, resolve
+from harness.platform.kubernetes.faults import on_cluster, resolve
+from harness.platform.kubernetes.view import View
 from harness.platform.model import Fault
 
 

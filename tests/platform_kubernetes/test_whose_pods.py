@@ -349,3 +349,16 @@ def test_a_node_without_a_region_is_in_none(
     api.put("/api/v1/nodes/eu-west-1a", node)
     with pytest.raises(PlatformError, match=r"no node in region 'unknown'.*there are us-east-1$"):
         targets(platform, service, "fail-region", region="unknown")
+
+
+def test_no_change_is_planned_whose_undo_no_node_would_take(
+    platform: Kubernetes, service: Service, api: FakeApi
+) -> None:
+    fault = Fault("drain-node", {"node": "us-east-1a"})
+    platform.plan_heal(service, fault, "drain-1")
+    node = api.get("/api/v1/nodes/eu-west-1a")
+    node["spec"]["taints"] = [{"key": "dedicated", "effect": "NoSchedule"}]
+    api.put("/api/v1/nodes/eu-west-1a", node)
+    with pytest.raises(PlatformError, match=r"no node would take the agent.*dedicated:NoSchedule"):
+        platform.plan_heal(service, fault, "drain-1")
+    platform.plan_heal(service, Fault("scale", {"replicas": 3}), "scale-1")

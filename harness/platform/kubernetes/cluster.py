@@ -58,6 +58,8 @@ class Node:
     subnets: tuple[str, ...]
     ready: str
     unschedulable: bool
+    taints: tuple[str, ...] = ()
+    """Taints that keep a pod without tolerations away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,6 +383,11 @@ def _node(item: Any) -> Node:
         subnets=tuple(item.spec.pod_cidrs or filter(None, [item.spec.pod_cidr])),
         ready=ready[0] if ready else "Unknown",
         unschedulable=bool(item.spec.unschedulable),
+        taints=tuple(
+            f"{each.key}:{each.effect}"
+            for each in item.spec.taints or ()
+            if each.effect != "PreferNoSchedule"
+        ),
     )
 
 

@@ -7,16 +7,13 @@ call and its inverse. Both are resolved to a `Resolved` before anything is touch
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from typing import Any, TypeVar
 
-from harness.catalog.model import Service
 from harness.errors import CapabilityMissing, PlatformError
 from harness.faults.arguments import EVERYWHERE, Dependency, InRegion, Link, Replicas
-from harness.faults.draw import ANY, Among
 from harness.faults.kinds.abort_requests import AbortRequests
 from harness.faults.kinds.bad_release import BadRelease
 from harness.faults.kinds.cpu_pressure import CpuPressure
@@ -35,14 +32,22 @@ from harness.faults.kinds.pause_database import PauseDatabase
 from harness.faults.kinds.reset_connections import ResetConnections
 from harness.faults.kinds.scale import Scale
 from harness.faults.model import Arguments, OnKubernetes
-from harness.faults.registry import arguments_of, kinds, nearest
+from harness.faults.registry import arguments_of, kinds
 from harness.platform import envoy
 from harness.platform.kubernetes import selection
-from harness.platform.kubernetes.cluster import UNKNOWN, Cluster, Node, Pod, Workload
+from harness.platform.kubernetes.cluster import Node, Pod
+from harness.platform.kubernetes.view import (
+    ALIKE,
+    COMPONENT,
+    Resolved,
+    View,
+    neighbours,
+    own_network,
+    rolls_out,
+)
 from harness.platform.model import Fault
 from harness.platform.undo import (
     Burn,
-    Change,
     ContainerFields,
     Cordon,
     CutBetween,
@@ -63,63 +68,11 @@ from harness.platform.undo import (
     WorkloadKind,
 )
 
-MOST_NAMED = 6
-"""Neighbours on a node that a plan names."""
-
-COMPONENT = "app.kubernetes.io/component"
-
-ALIKE = ("app", selection.NAME, selection.INSTANCE)
-"""Labels that the pods of one database share, as far as they have them."""
-
 
 def on_cluster() -> Mapping[str, OnKubernetes]:
     """The kinds that a cluster can carry out, with what each takes."""
     found = {name: kind.kubernetes for name, kind in kinds().items()}
     return {name: each for name, each in found.items() if isinstance(each, OnKubernetes)}
-
-
-@dataclass(frozen=True, slots=True)
-class Resolved:
-    """A fault with nothing left to decide: what is shown, what agents do, what the API changes."""
-
-    targets: tuple[str, ...]
-    agents: Mapping[str, NodeTask] = field(default_factory=dict)
-    change: Change | None = None
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """The cluster as it is now."""
-
-    cluster: Cluster
-    service: Service
-    nodes: Mapping[str, Node]
-    pods: Sequence[Pod]
-    among: Among = ANY
-
-    def region(self, pod: Pod) -> str:
-        """The region of the pod's node."""
-        node = self.nodes.get(pod.node)
-        return node.region if node else "unknown"
-
-    def nodes_of(self, region: str, by: str = "region") -> list[Node]:
-        """The nodes of a region or zone; raises PlatformError where there is none."""
-        labelled = [node for node in self.nodes.values() if getattr(node, by) != UNKNOWN]
-        found = [node for node in labelled if getattr(node, by) == region]
-        if not found:
-            known = sorted({getattr(node, by) for node in labelled}) or ["none: label the nodes"]
-            raise PlatformError(
-                f"no node in {by} {region!r}",
-                f"{nearest(region, known)}there are {', '.join(known)}",
-            )
-        return found
-
-    def node(self, kind: str, name: str) -> Node:
-        """The node of this name; raises PlatformError where there is none."""
-        if name not in self.nodes:
-            raise PlatformError(f"{kind}: no node {name!r}", f"there are {', '.join(self.nodes)}")
-        return self.nodes[name]
 
 
 Given = TypeVar("Given", bound=Arguments)
@@ -265,31 +218,7 @@ def _all_of(view: View, nodes: Sequence[Node], mode: str) -> Resolved:
     names = {node.name for node in nodes}
     pods = [pod.name for pod in view.pods if pod.node in names]
     agents = dict.fromkeys(sorted(names), _OF_NODES[mode])
-    return Resolved((*sorted(names), *pods), agents, notes=_neighbours(view, sorted(names)))
-
-
-def _neighbours(view: View, nodes: Sequence[str]) -> tuple[str, ...]:
-    """Who else is on nodes that are hit as a whole, by namespace."""
-    own = {pod.uid for pod in view.pods}
-    others: Counter[str] = Counter()
-    for node in nodes:
-        found = view.cluster.pods_on(node)
-        if found is None:
-            said = "this account may not list the pods of other namespaces on these nodes"
-            return (f"{said}: they are hit as well",)
-        for namespace, pod in found:
-            if pod.uid not in own and pod.phase == "Running" and pod.owner != "Node":
-                name = (
-                    pod.labels.get(selection.NAME)
-                    or pod.labels.get("app")
-                    or pod.labels.get("k8s-app")
-                )
-                others[f"{namespace}/{name or pod.name}"] += 1
-    if not others:
-        return ()
-    named = ", ".join(f"{count} of {name}" for name, count in sorted(others.items())[:MOST_NAMED])
-    more = len(others) - MOST_NAMED
-    return (f"also hits on these nodes: {named}" + (f" and {more} more" if more > 0 else ""),)
+    return Resolved((*sorted(names), *pods), agents, notes=neighbours(view, sorted(names)))
 
 
 @_resolves("fail-region")
@@ -359,7 +288,7 @@ def _partition_dependency(kind: str, given: PartitionDependency, view: View) -> 
     others = _dependency(kind, given, view, given.region)
     if not pods:
         raise PlatformError(f"{kind}: no pod of {view.service.name}", "name another region")
-    _own_network(kind, pods)
+    own_network(kind, pods)
     far = sorted({other.address for other in others if other.address})
     found = _at_nodes(pods, lambda here: CutBetween(_addresses(here), far))
     return replace(found, targets=tuple(f"{a.name}|{b.name}" for a in pods for b in others))
@@ -368,7 +297,7 @@ def _partition_dependency(kind: str, given: PartitionDependency, view: View) -> 
 @_resolves("dns-failure")
 def _names(kind: str, given: Replicas, view: View) -> Resolved:
     pods = _chosen(kind, given, view)
-    _own_network(kind, pods)
+    own_network(kind, pods)
     return _at_nodes(pods, lambda here: CutNames(_addresses(here)))
 
 
@@ -376,19 +305,8 @@ def _names(kind: str, given: Replicas, view: View) -> Resolved:
 def _reset(kind: str, given: ResetConnections, view: View) -> Resolved:
     pods = _chosen(kind, given, view)
     port = given.port or pods[0].port or view.service.port
-    _own_network(kind, pods)
+    own_network(kind, pods)
     return _at_nodes(pods, lambda here: ResetPort(_addresses(here), port, given.share))
-
-
-def _own_network(kind: str, pods: Sequence[Pod]) -> None:
-    """Raise CapabilityMissing for a pod on its node's network: others there would be hit."""
-    shared = [pod for pod in pods if pod.host_network]
-    if shared:
-        raise CapabilityMissing(
-            f"kubernetes: {kind}",
-            f"{shared[0].name} has the network of its node {shared[0].node} (hostNetwork):"
-            " everything on that address would be hit",
-        )
 
 
 @_resolves("delay-requests")
@@ -473,37 +391,15 @@ def _scale(kind: str, given: Scale, view: View) -> Resolved:
 
 @_resolves("rolling-restart")
 def _restart(kind: str, given: Replicas, view: View) -> Resolved:
-    workload = _rolls_out(kind, view)
+    workload = rolls_out(kind, view)
     change = Restart(workload.kind)
     return Resolved(tuple(pod.name for pod in view.pods), change=change)
-
-
-def _rolls_out(kind: str, view: View) -> Workload:
-    """The workload; raises PlatformError where no pod would take a new template now."""
-    workload = view.cluster.workload(view.service.name)
-    named = f"{kind}: {workload.kind} {view.service.name}"
-    if workload.paused:
-        raise PlatformError(
-            f"{named} is paused: no pod would be replaced",
-            f"kubectl rollout resume {workload.kind} {view.service.name}",
-        )
-    if workload.strategy == "OnDelete":
-        raise PlatformError(
-            f"{named} replaces its pods only when they are deleted (OnDelete)",
-            "use kill-replicas",
-        )
-    if workload.replacing:
-        raise PlatformError(
-            f"{named} is being rolled out already",
-            f"wait for it: kubectl rollout status {workload.kind} {view.service.name}",
-        )
-    return workload
 
 
 @_resolves("bad-release")
 def _bad_release(kind: str, given: BadRelease, view: View) -> Resolved:
     """Another image, or other variables of the application's container; the old one is kept."""
-    workload = _rolls_out(kind, view)
+    workload = rolls_out(kind, view)
     service = view.service
     port = selection.port_of(view.cluster.service(service.name), service)
     spec = workload.item.spec.template.spec

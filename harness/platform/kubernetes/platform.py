@@ -1,4 +1,4 @@
-"""A Kubernetes cluster as a platform: pods by the catalogue's labels, regions by the nodes'."""
+"""A Kubernetes cluster as a platform: pods by their Service, regions by the nodes'."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from harness.platform.kubernetes.injectors import injector_of, works_of
 from harness.platform.kubernetes.lease import Leases, record_of
 from harness.platform.kubernetes.namespace_lock import evicting, exclusive
 from harness.platform.kubernetes.relay import PORT as RELAY_PORT
+from harness.platform.kubernetes.view import View, check_room
 from harness.platform.model import (
     Crossing,
     Fault,
@@ -367,8 +368,12 @@ class Kubernetes:
         """
         self._kept_nodes = None
         nodes, pods = self._cluster.nodes(), self._pods(service)
-        found = faults.resolve(fault, faults.View(self._cluster, service, nodes, pods, among))
+        view = View(self._cluster, service, nodes, pods, among)
+        found = faults.resolve(fault, view)
         undo = ClusterUndo(service.name, lease_name(fault_id), found.agents, found.change)
+        back = changes.inverse(undo)
+        if back is not None:
+            check_room(view, but=back.name if back.kind == "node" else None)
         notes = (*ignored(fault.kind, fault.arguments, self.name), *found.notes)
         record = UndoRecord(fault_id, fault.kind, fault.arguments, found.targets, undo, notes)
         needs = (*BASE, *faults.on_cluster()[fault.kind].all_permissions)
