@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import signal
 
 from benchmarks.run import machine, write
 from harness.judge.early_end import BLOCK_S, ERROR, SURE, fails_for_certain
@@ -72,8 +72,9 @@ def wandering(times: float, sd: float, memory: float = 0.9) -> Make:
 
     def make(random: np.random.Generator, seconds: int, allowed: float) -> Floats:
         noise = random.standard_normal(seconds) * math.sqrt(1 - memory**2)
-        start = [memory * random.standard_normal()]
-        level, _ = signal.lfilter([1.0], [1.0, -memory], noise, zi=start)
+        start = random.standard_normal()
+        levels = itertools.accumulate(noise, lambda a, b: memory * a + b, initial=start)
+        level = np.fromiter(levels, np.float64)[1:]
         spread = np.exp(sd * level - sd**2 / 2)
         bad: Floats = random.binomial(RATE, np.minimum(1.0, times * allowed * spread)) / RATE
         return bad

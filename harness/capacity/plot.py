@@ -18,14 +18,9 @@ from harness.report.svg import (
     latency,
     logarithmic,
     logarithmic_from_zero,
+    standalone,
 )  # fmt: skip
 from harness.units import format_rate
-
-COLOURS = {
-    "--ink": "#1a1a1a", "--muted": "#666666", "--line": "#d0d0d0", "--series-1": "#1f77b4",
-    "--series-2": "#2ca02c", "--series-3": "#9467bd", "--bad": "#c62828", "--shade": "#e8eef7",
-}  # fmt: skip
-"""Of the report's style sheet, so that the picture stands alone."""
 
 MARKS = {"held": ("●", ONE), "missed": ("x", BAD), "unknown": ("■", MUTED), "warming": ("▲", TWO)}
 
@@ -75,10 +70,7 @@ def capacity_chart(result: CapacityResult, limit_s: float | None) -> str:
     if result.low is not None and result.high is not None:
         for panel in panels:
             panel.band(result.low, result.high)
-    svg = draw(panels, "arrival rate")
-    for name, colour in COLOURS.items():
-        svg = svg.replace(f"var({name})", colour)
-    return svg
+    return standalone(draw(panels, "arrival rate"))
 
 
 def _worst(step: Step) -> float | None:

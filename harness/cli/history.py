@@ -59,7 +59,7 @@ def command(
     from harness.baseline import BaselineStore, histories
     from harness.catalog import load_catalog, project_root
     from harness.errors import BaselineError
-    from harness.report.history import print_history, write_plot
+    from harness.report.history import print_history
 
     root = project_root()
     primary = load_catalog(root / "services").service(service).primary
@@ -77,6 +77,8 @@ def command(
             f"{service} has no accepted and no valid recorded run",
             f"make some: harness baseline make {service}",
         )
+    from harness.report.history_plot import write_plot  # heavy, and most errors are found by now
+
     path = plot or results / service / "history.svg"
     write_plot(found[0], path)
     if as_json:

@@ -23,6 +23,12 @@ INK, MUTED, LINE = "var(--ink)", "var(--muted)", "var(--line)"
 ONE, TWO, THREE = "var(--series-1)", "var(--series-2)", "var(--series-3)"
 BAD, SHADE = "var(--bad)", "var(--shade)"
 
+COLOURS = {
+    "--ink": "#1a1a1a", "--muted": "#666666", "--line": "#d0d0d0", "--series-1": "#1f77b4",
+    "--series-2": "#2ca02c", "--series-3": "#9467bd", "--bad": "#c62828", "--shade": "#e8eef7",
+}  # fmt: skip
+"""Those of a page that is light, where there is no style sheet."""
+
 LEFT, PLOT, RIGHT, BOTTOM, ROW = 62.0, 588.0, 10.0, 34.0, 14.0
 """Beside, across and below a plot area; a row of text above it."""
 
@@ -133,11 +139,12 @@ class Panel:
 
     def line(
         self, x: Numbers, y: Numbers, colour: str, name: str = "",
-        held: Literal["", "before", "around"] = "", dash: str = "",
+        held: Literal["", "before", "around"] = "", dash: str = "", width: float = 1.5,
     ) -> None:  # fmt: skip
         """A line with gaps where y is not finite; or each y is held before or around its x."""
         points = self._points(x, y, held)
-        style = f'fill="none" stroke="{colour}"' + (f' stroke-dasharray="{dash}"' if dash else "")
+        style = f'fill="none" stroke="{colour}" stroke-width="{width}"'
+        style += f' stroke-dasharray="{dash}"' if dash else ""
         self._over.append(lambda px, py: f'<path {style} d="{_path(px, py, *points)}"/>')
         self._name("- -" if dash else "—", colour, name)
 
@@ -203,7 +210,7 @@ class Panel:
         if name:
             self._names.append((sign, colour, one_line(name, LONGEST_NAME)))
 
-    def draw(self, top: float, *, last: bool) -> tuple[str, float]:
+    def draw(self, top: float, *, labels: bool) -> tuple[str, float]:
         """The plot area with what is above it, and where it ends below `top`."""
         rows = _rows(self._names)
         top += ROW * (len(rows) + bool(self._heads)) + 12
@@ -219,31 +226,40 @@ class Panel:
 
         parts = [
             *(mark(px, py) for mark in self._under),
-            _frame(self, y, px, py, last=last),
+            _frame(self, y, px, py, labels=labels),
             *(mark(px, py) for mark in self._over),
             *(_text(float(px(x)), -5, text, colour, "middle") for x, text, colour in self._heads),
             *_legend(rows, -ROW * bool(self._heads) - 6),
         ]
-        return f'<g transform="translate({LEFT} {top})">{"".join(parts)}</g>', top + self.height
+        end = top + self.height + BOTTOM * labels
+        return f'<g transform="translate({LEFT} {top})">{"".join(parts)}</g>', end
 
 
 def draw(panels: Sequence[Panel], below: str) -> Markup:
-    """The panels above one another; the text stands below the last."""
+    """The panels above one another, those of one axis with its labels below the last of them."""
     parts, top = [], 0.0
-    for panel in panels:
-        part, top = panel.draw(top, last=panel is panels[-1])
+    for panel, after in zip(panels, [*panels[1:], None], strict=True):
+        part, top = panel.draw(top, labels=after is None or after.x is not panel.x)
         parts.append(part)
-    width, height = LEFT + PLOT + RIGHT, top + BOTTOM
-    title = _text(LEFT + PLOT / 2, height - 4, below, MUTED, "middle", 10)
+    width = LEFT + PLOT + RIGHT
+    title = _text(LEFT + PLOT / 2, top - 4, below, MUTED, "middle", 10)
     return Markup(  # noqa: S704 - every text in it is escaped
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}"'
-        ' font-family="sans-serif" stroke-width="1.5" stroke-linejoin="round"'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {top:g}"'
+        ' font-family="sans-serif" stroke-linejoin="round"'
         f' stroke-linecap="round">{"".join(parts)}{title}</svg>'
     )
 
 
-def _frame(panel: Panel, y: Axis, px: Places, py: Places, *, last: bool) -> str:
-    """Grid and labels; those of the x axis only below the last panel."""
+def standalone(chart: Markup) -> str:
+    """The same with colours of its own, for a place without the pages' style sheet."""
+    svg = str(chart)
+    for name, colour in COLOURS.items():
+        svg = svg.replace(f"var({name})", colour)
+    return svg.replace("<svg ", '<svg style="background: #fff" ', 1)
+
+
+def _frame(panel: Panel, y: Axis, px: Places, py: Places, *, labels: bool) -> str:
+    """Grid and labels."""
     height = panel.height
     columns = [(float(px(value)), text) for value, text in panel.x.labels]
     rows = [(float(py(value)), text) for value, text in y.labels]
@@ -254,7 +270,7 @@ def _frame(panel: Panel, y: Axis, px: Places, py: Places, *, last: bool) -> str:
         f'<path fill="none" stroke="{LINE}" stroke-width="0.9" d="M0 0V{height}H{PLOT}"/>',
         *(_text(-5, at + 3.5, text, MUTED, "end", 10) for at, text in rows),
     ]
-    if last:
+    if labels:
         parts += [_text(at, height + 14, text, MUTED, "middle", 10) for at, text in columns]
     if panel.label:
         name = _text(0, 0, panel.label, MUTED, "middle", 10)

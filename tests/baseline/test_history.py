@@ -24,7 +24,6 @@ from harness.baseline.levels import accepted_series, level_warnings, standing, s
 from harness.cli.baseline import group as baseline_command
 from harness.cli.history import command
 from harness.errors import BaselineError, RecordError, UsageError
-from harness.report.history import write_plot
 from tests.gate.made_runs import runs
 from tests.record.synthetic import Made, record
 
@@ -72,6 +71,8 @@ def test_a_short_series_has_no_change(count: int) -> None:
 
 @pytest.mark.parametrize("suffix", ["svg", "png"])
 def test_the_plot_is_written_in_the_format_of_its_name(tmp_path: Path, suffix: str) -> None:
+    from harness.report.history_plot import write_plot  # noqa: PLC0415 - matplotlib is slow
+
     path = tmp_path / "new" / f"trend.{suffix}"
     write_plot(of(series(runs(10), runs(10, seed=2, slow={TOTAL: 1.3}))), path)
     head = path.read_bytes()[:200]
