@@ -99,21 +99,21 @@ def all_activities(document: Mapping[str, Any]) -> Iterator[Activity]:
 
 
 def has_signature(provider: Mapping[str, Any]) -> bool:
-    """Whether Python knows the parameters of a provider's function; of some builtins it does not.
+    """Whether a provider's function takes its arguments by name; some builtins do not.
 
-    A function that cannot be found has one: Chaos Toolkit says so better.
+    A function that cannot be found does: Chaos Toolkit says so better.
     """
     try:
         found = getattr(importlib.import_module(str(provider.get("module"))), provider["func"])
     except (ImportError, AttributeError, KeyError, ValueError):
         return True
     try:
-        inspect.signature(found)
+        parameters = inspect.signature(found).parameters.values()
     except ValueError:
         return False
     except TypeError:
         return True
-    return True
+    return not any(each.kind is each.POSITIONAL_ONLY for each in parameters)
 
 
 def _is(step: Activity, function: str) -> bool:

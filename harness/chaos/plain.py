@@ -68,7 +68,9 @@ def run_plain(
         what, why = done.stop
         told = f"Aborted: {why}" if what == "abort" else f"The experiment was {why}"
         outcome: Outcome = "fail" if what == "abort" else "inconclusive"
-        verdict = replace(verdict, outcome=outcome, reasons=(f"{told}; its rollbacks have run.",))
+        begun = any(event.get("what") == "method" for event in done.events)
+        then = "its rollbacks have run" if begun else "nothing was begun"
+        verdict = replace(verdict, outcome=outcome, reasons=(f"{told}; {then}.",))
     text = json.dumps(verdict.as_dict(), indent=1, default=str)
     write_atomic(directory / "verdict.json", text + "\n")
     return verdict, directory

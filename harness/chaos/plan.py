@@ -12,6 +12,7 @@ from harness.chaos.model import Experiment, ExperimentPlan, Hit, Step
 from harness.errors import CapabilityMissing, ExperimentError, PlatformError
 from harness.faults.draw import Among
 from harness.faults.registry import kind_of
+from harness.judge.experiment.execution import acts_alone
 from harness.platform.model import Fault, Platform, Replica
 from harness.stats.burn import budget
 
@@ -52,7 +53,7 @@ def plan_experiment(experiment: Experiment, service: Service, platform: Platform
         missing=tuple(dict.fromkeys(missing)),
         weaknesses=() if missing else weak,
         budget_cost=_cost(experiment, service, share),
-        notes=(*platform.notes(service), *_notes(hits, ready)),
+        notes=(*platform.notes(service), *_notes(hits, ready), *_not_ours(experiment)),
         handle=platform.handle(),
         ready=names,
     )
@@ -113,6 +114,12 @@ def _notes(hits: Sequence[Hit], ready: Sequence[Replica]) -> tuple[str, ...]:
             if other not in served
         ),
     )
+
+
+def _not_ours(experiment: Experiment) -> list[str]:
+    """Which steps break things that no ledger knows of."""
+    found = [acts_alone(step) for step in experiment.document["method"]]
+    return [f"only the file's own rollbacks undo what is done by {each}" for each in found if each]
 
 
 def timeline(experiment: Experiment) -> tuple[Step, ...]:

@@ -128,24 +128,30 @@ def main(experiment: Path, journal_path: Path, limit_s: float) -> int:
     threading.Thread(target=_end_with_owner, daemon=True).start()
     limit_activities(limit_s)
     _listen_to_log()
-    _read_dry(document)
     try:
-        journal = run_experiment(
-            document,
-            settings={"runtime": {"rollbacks": {"strategy": _rollbacks(document)}}},
-            strategy=Strategy.CONTINUOUS,
-            schedule=Schedule(continuous_hypothesis_frequency=FREQUENCY_S),
-            event_handlers=[_Events(document)],
-        )
-        plain = json.loads(json_text(journal, finite=False))
+        plain = carry_out(document)
         write_json(journal_path, redact(plain), finite=False)
-        tell("chaos_child", what="end", status=journal["status"], deviated=journal["deviated"])
+        tell("chaos_child", what="end", status=plain["status"], deviated=plain["deviated"])
     except ValueError:  # a signal of ours comes back as a handler's ValueError
         if not _ending.is_set():
             raise
     finally:
         end_session()
     return 0
+
+
+def carry_out(document: dict[str, Any]) -> dict[str, Any]:
+    """Chaos Toolkit's journal of an experiment, as JSON has it."""
+    _read_dry(document)
+    journal = run_experiment(
+        document,
+        settings={"runtime": {"rollbacks": {"strategy": _rollbacks(document)}}},
+        strategy=Strategy.CONTINUOUS,
+        schedule=Schedule(continuous_hypothesis_frequency=FREQUENCY_S),
+        event_handlers=[_Events(document)],
+    )
+    plain: dict[str, Any] = json.loads(json_text(journal, finite=False))
+    return plain
 
 
 def _rollbacks(document: dict[str, Any]) -> str:

@@ -52,16 +52,42 @@ def activities(
     ]
     if not aborted and (why := _interrupted(journal, said)) is not None:
         found.append(("inconclusive", why))
-    if dry := (journal.get("experiment") or {}).get("dry"):
+    if dry := _dry(journal):
         found.append(("inconclusive", f"It was a dry run ({dry}): not all of it was carried out."))
     if not found:
         done = counted(len(own), "activity", "activities")
-        return Check("activities", "pass" if own else None, done, "all", f"{done} carried out.")
+        told = f"{done} carried out.{_not_ours(journal)}"
+        return Check("activities", "pass" if own else None, done, "all", told)
     word: Word = "fail" if any(each == "fail" for each, _ in found) else "inconclusive"
     if any(each == "inconclusive" for each, _ in found):
         word = "inconclusive"
     texts = tuple(dict.fromkeys(text for _, text in found))
-    return Check("activities", word, f"{len(texts)} not as asked", "all", " ".join(texts))
+    told = " ".join(texts) + _not_ours(journal)
+    return Check("activities", word, f"{len(texts)} not as asked", "all", told)
+
+
+def acts_alone(activity: Mapping[str, Any]) -> str | None:
+    """An action of one of Chaos Toolkit's extensions (`chaos…`), in words; None: it is none."""
+    provider = activity.get("provider") or {}
+    module = str(provider.get("module", ""))
+    if activity.get("type") != "action" or not module.startswith("chaos"):
+        return None
+    return f"`{activity.get('name')}` ({module}.{provider.get('func')})"
+
+
+def _dry(journal: Journal) -> str:
+    """What a dry run leaves out; Chaos Toolkit's own type for it is stored by its name."""
+    asked = (journal.get("experiment") or {}).get("dry")
+    return str(asked or "").rpartition(".")[2].lower()
+
+
+def _not_ours(journal: Journal) -> str:
+    """What nothing of the harness undoes."""
+    if _dry(journal):
+        return ""
+    found = [acts_alone(run.get("activity") or {}) for run in journal.get("run") or ()]
+    names = ", ".join(dict.fromkeys(each for each in found if each))
+    return f" Only the file's own rollbacks undo what was done by {names}." if names else ""
 
 
 def _problem(run: Mapping[str, Any], *, aborted: bool) -> Problem | None:
