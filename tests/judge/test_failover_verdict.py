@@ -204,7 +204,10 @@ def test_the_verdict_is_stored_and_drawn(tmp_path: Path) -> None:
     verdict = judge_experiment(record)
     write_experiment(verdict, record.directory)
     stored = read_object(record.directory / "experiment.json")
-    assert (stored["outcome"], stored["exit_code"]) == ("pass", 0)
+    assert (stored["schema"], stored["outcome"], stored["exit_code"]) == (1, "pass", 0)
+    figures = faulted_run(record, verdict)
+    assert figures is not None
+    assert list(figures.latency_s) == ["p50", "p95", "p99"]
     svg = timeline_chart(record, verdict)
     assert svg is not None
     for text in ("injected", "failed over", "us-east-1", "answered/s"):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from harness.errors import BaselineError
 from harness.judge.faulted import FaultedRun, FaultedStore, compare
@@ -60,6 +62,52 @@ def test_latency_and_errors_during_the_fault_must_not_get_worse() -> None:
     assert failed(runs(8), runs(1, errors=0.08, seed=2)) == {"errors against stored runs"}
 
 
+def exactly(
+    count: int, *, recovery: float = 8.0, p95: float = 0.06, errors: float = 0.02, name: str = "a"
+) -> list[FaultedRun]:
+    """Runs that scatter by a ten-thousandth."""
+    return [
+        FaultedRun(
+            id=f"{name}{at}", platform="lab", recovery_s=recovery, censored=False,
+            error_ratio=errors * (1 + 1e-4 * (at % 2)), latency_s={"p95": p95 * (1 + 1e-4 * at)},
+        )
+        for at in range(count)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("fresh", "names"),
+    [
+        ({"p95": 0.0745}, set()),
+        ({"p95": 0.0755}, {"p95 against stored runs"}),
+        ({"errors": 0.0295}, set()),
+        ({"errors": 0.0305}, {"errors against stored runs"}),
+        ({"recovery": 10.9}, set()),
+        ({"recovery": 11.1}, {"recovery against stored runs"}),
+    ],
+)
+def test_a_quarter_of_a_latency_and_one_request_of_a_hundred_are_what_matters(
+    fresh: dict[str, float], names: set[str]
+) -> None:
+    """Of a recovery a quarter and one second: 11 s where it took 8."""
+    assert failed(exactly(8), exactly(3, name="b", **fresh)) == names  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("p", "is_found"), [(0.008, True), (0.012, False)])
+def test_a_change_is_found_where_chance_makes_it_in_one_of_a_hundred_comparisons(
+    p: float, *, is_found: bool
+) -> None:
+    """Eight stored runs with errors of 8 and 12 % in turn, by Student's prediction t."""
+    stored = [replace(run, error_ratio=0.08 + 0.04 * (at % 2)) for at, run in enumerate(exactly(8))]
+    error = 0.02 * np.sqrt(8 / 7) * np.sqrt(1 + 1 / 8)
+    (fresh,) = exactly(1, name="b", errors=0.1 + float(stats.t.isf(p, 7)) * error)
+    assert (failed(stored, [fresh]) == {"errors against stored runs"}) is is_found
+
+
+def test_three_stored_runs_are_enough() -> None:
+    assert failed(exactly(3), exactly(3, name="b", p95=0.12)) == {"p95 against stored runs"}
+
+
 def test_too_few_stored_runs_judge_nothing() -> None:
     (check,) = compare(runs(2), runs(1, recovery=99, seed=2))
     assert check.outcome is None
@@ -76,6 +124,13 @@ def test_stored_runs_come_back_and_none_is_kept_twice(tmp_path: Path) -> None:
     store.accept("memorai", "fail-region", runs(4))
     assert len(store.load("memorai", "fail-region")) == 4
     assert store.load("memorai", "other") == ()
+
+
+def test_files_of_this_schema_are_read(tmp_path: Path) -> None:
+    path = FaultedStore(tmp_path).path("memorai", "fail-region")
+    path.parent.mkdir(parents=True)
+    path.write_text('{"schema": 1, "runs": []}')
+    assert FaultedStore(tmp_path).load("memorai", "fail-region") == ()
 
 
 @pytest.mark.parametrize("text", ["{", '{"schema": 1}', '{"schema": 99, "runs": []}', "[]"])

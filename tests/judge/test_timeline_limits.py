@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from harness.catalog.expectations import Expectations
 from harness.catalog.model import Objective
 from harness.judge.experiment.execution import _told_by_status, shown
+from harness.judge.experiment.facts import facts_of
 from harness.judge.failover import Stages, _alerted, _switches, own_delay_of, recovery_of
 from harness.record.distribution import Distribution, Floats
 
@@ -25,23 +28,28 @@ def recorded(
     lost: dict[int, int] | None = None,
     late: dict[int, int] | None = None,
     lag: Floats | None = None,
+    rate: int = RATE,
 ) -> Any:
-    """80 seconds of 100 requests each; `lost` and `late` are by second."""
+    """80 seconds of `rate` requests each; `lost` and `late` are by second."""
     failed = np.zeros(80, np.int64)
     for second, count in (lost or {}).items():
         failed[second] = count
     slow = late or {}
     response = [
-        Distribution(np.array([0.01, 1.0]), np.array([RATE - slow.get(at, 0), slow.get(at, 0)]))
+        Distribution(np.array([0.01, 1.0]), np.array([rate - slow.get(at, 0), slow.get(at, 0)]))
         for at in range(80)
     ]
-    offered = np.full(80, RATE)
-    series = SimpleNamespace(offered=offered, lost=failed, completed=offered - failed)
+    offered = np.full(80, rate)
+    zero = np.zeros(80) if lag is None else lag
+    done = offered - failed
+    series = SimpleNamespace(offered=offered, lost=failed, failed=failed, completed=done)
     return SimpleNamespace(
+        seconds=80,
+        directory=Path("none"),
         service=SimpleNamespace(objectives=objectives),
         series=lambda axis: series,
         distributions=lambda kind: response,
-        quantile_series=lambda q, kind="response": lag if kind == "lag" else latency,
+        quantile_series=lambda q, kind="response": zero if kind == "lag" else latency,
         events_of=lambda kind: [],
     )
 
@@ -65,6 +73,21 @@ def test_latencies_below_a_tenth_of_the_objective_are_all_alike(
 ) -> None:
     found = recovery_of(recorded(P95, latency=slower(0.001, then_s)), STAGES)
     assert found.impact == at
+
+
+@pytest.mark.parametrize(("failed", "at"), [(133, 10.0), (134, 20.0)])
+def test_a_recovery_is_surely_late_by_seconds_that_chance_makes_in_one_of_a_thousand(
+    failed: int, at: float
+) -> None:
+    """100 failed of a thousand a second before: of 1,000 such seconds one has 133 or more."""
+    lost = dict.fromkeys(range(40), 100) | dict.fromkeys(range(40, 50), 500)
+    lost |= dict.fromkeys(range(50, 58), 100) | {58: failed, 59: failed}
+    lost |= dict.fromkeys(range(60, 80), 100)
+    found = facts_of(
+        recorded(latency=np.ones(80), lost=lost, rate=1000), Expectations(), STAGES, []
+    )
+    assert found.recovery.recovery == 20
+    assert found.sure.recovery == at
 
 
 def test_a_delay_of_this_machine_counts_from_what_was_usual_in_39_of_40_seconds() -> None:

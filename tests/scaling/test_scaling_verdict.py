@@ -232,7 +232,11 @@ def test_what_a_replica_carries_is_told_from_five_settled_seconds(
 
 
 def test_a_first_pod_may_take_one_minute_and_relief_two_where_nothing_else_is_asked() -> None:
-    assert ScalingLimits() == ScalingLimits(first_ready_s=60, holds_again_s=120, flaps=0)
+    checks = scaling._checks(pressed(2.0, 120), ScalingLimits(), HPA)
+    limits = {each.name: each.limit for each in checks}
+    assert limits["first new ready pod"] == 60
+    assert limits["objectives hold again"] == 120
+    assert limits["flapping"] == 0
 
 
 def test_a_second_breaks_an_objective_only_beyond_it() -> None:

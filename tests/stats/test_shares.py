@@ -204,3 +204,16 @@ def test_seconds_are_joined_until_a_slot_holds_ten_requests() -> None:
 def test_a_long_stall_that_barely_misses_the_limit_is_no_sustained_miss() -> None:
     found = _judge([0] * 17 + [400] * 3, 1000)
     assert (found.outcome, found.why) == ("inconclusive", "stalls")
+
+
+@pytest.mark.parametrize(("bad", "is_stalled"), [(25, False), (26, True)])
+def test_a_second_is_stalled_beyond_a_quarter_of_its_requests(
+    bad: int, *, is_stalled: bool
+) -> None:
+    counts = np.array([bad] + [0] * 29)
+    assert bool(_judge(counts, 100).stalls) is is_stalled
+
+
+def test_a_doubt_that_takes_more_than_twelve_hours_to_settle_has_no_price() -> None:
+    assert shares._worth(12 * 3600.0) == 12 * 3600
+    assert shares._worth(12 * 3600.0 + 1) is None
