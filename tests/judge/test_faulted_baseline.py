@@ -90,7 +90,7 @@ def test_a_quarter_of_a_latency_and_one_request_of_a_hundred_are_what_matters(
     fresh: dict[str, float], names: set[str]
 ) -> None:
     """Of a recovery a quarter and one second: 11 s where it took 8."""
-    assert failed(exactly(8), exactly(3, name="b", **fresh)) == names  # type: ignore[arg-type]
+    assert failed(exactly(8), exactly(3, name="b", **fresh)) == names
 
 
 @pytest.mark.parametrize(("p", "is_found"), [(0.008, True), (0.012, False)])

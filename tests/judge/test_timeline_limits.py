@@ -56,7 +56,7 @@ def recorded(
 
 def slower(usual_s: float, then_s: float) -> Floats:
     """Latencies that vary by 0.1 %, with three other seconds after the injection."""
-    latency = usual_s * (1 + 0.001 * (np.arange(80.0) % 5))
+    latency: Floats = np.multiply(usual_s, 1 + 0.001 * (np.arange(80.0) % 5), dtype=np.float64)
     latency[45:48] *= then_s / usual_s
     return latency
 
