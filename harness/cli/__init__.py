@@ -25,6 +25,7 @@ from harness.units import one_line
 COMMANDS = {
     "perf": "harness.cli.perf:command",
     "init": "harness.cli.init:command",
+    "import": "harness.cli.importing:command",
     "gate": "harness.cli.gate:command",
     "gameday": "harness.cli.gameday:command",
     "baseline": "harness.cli.baseline:group",

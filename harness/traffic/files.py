@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from harness.bounded import read_file
 from harness.errors import ScenarioError
 from harness.redact import is_secret_name
 
@@ -72,7 +73,7 @@ def json_rows(
     found = _beside(path)
     rows: list[Row] = []
     header = list(fields)
-    for number, line in enumerate(_text(found).split("\n"), 1):
+    for number, line in enumerate(read_text(found).split("\n"), 1):
         if not line.strip():
             continue
         value = _object(found, number, line)
@@ -84,7 +85,7 @@ def json_rows(
 def file_text(path: str | Path, *, depth: int = 2) -> tuple[Path, str]:
     """A file to send as (path, text). Raises ScenarioError for one that is no text in UTF-8."""
     found = _beside(path, depth + 1)
-    return found, _text(found, MOST_BODY_BYTES, "the engine sends texts: name a file in UTF-8")
+    return found, read_text(found, MOST_BODY_BYTES, "the engine sends texts: name a file in UTF-8")
 
 
 def json_text(value: Any) -> str:
@@ -103,15 +104,12 @@ def _checked(path: Path, order: str) -> str:
     return order
 
 
-def _text(
+def read_text(
     path: Path, most: int = MOST_BYTES, remedy: str = "the feed needs a file in UTF-8"
 ) -> str:
+    """A regular file of `most` bytes at most, in UTF-8. Raises ScenarioError for any other."""
     try:
-        if path.is_file() and path.stat().st_size > most:
-            raise ScenarioError(f"{path}: more than {most >> 20} MiB", "keep a part of it")
-        if not path.is_file() and path.exists():
-            raise ScenarioError(f"{path}: no regular file", "name one")
-        return path.read_text(encoding="utf-8-sig")
+        return read_file(path, most).decode("utf-8-sig")
     except OSError as error:
         raise ScenarioError(f"{path}: {error.strerror}", "name a readable file") from None
     except UnicodeDecodeError as error:
@@ -120,7 +118,7 @@ def _text(
 
 def _csv(path: Path, columns: Sequence[str]) -> tuple[list[str], Iterator[Row]]:
     """The header (or the columns named) and the rows' values in its order."""
-    lines = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
+    lines = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
     header = next(lines, [])
     for column in columns or header:
         if header.count(column) != 1:

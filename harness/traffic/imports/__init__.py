@@ -1,0 +1,1 @@
+"""Scenarios made from what was seen elsewhere: HAR files, access logs, OpenAPI, curl."""

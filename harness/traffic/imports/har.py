@@ -1,0 +1,72 @@
+"""HAR files of browsers and proxies; sanitised ones and those without bodies as well."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from harness.errors import ScenarioError
+from harness.traffic.files import read_text
+from harness.traffic.imports.seen import Exchange, text_of
+
+MOST_BYTES = 100 << 20
+
+
+def har_exchanges(path: Path) -> Iterator[Exchange]:
+    """Each request of HTTP. Raises ScenarioError for a file that is no HAR, with the entry."""
+    try:
+        found = json.loads(read_text(path, MOST_BYTES, "save it again as HAR"))
+    except (ValueError, RecursionError) as error:
+        raise ScenarioError(f"{path}: no JSON ({error})", "save it again as HAR") from None
+    log = found.get("log") if isinstance(found, dict) else None
+    entries = log.get("entries") if isinstance(log, dict) else None
+    if not isinstance(entries, list):
+        raise ScenarioError(f"{path}: no list log.entries", "save it again as HAR")
+    for number, entry in enumerate(entries):
+        request = entry.get("request") if isinstance(entry, dict) else None
+        if not isinstance(request, dict) or not isinstance(request.get("url"), str):
+            raise ScenarioError(f"{path}: log.entries[{number}].request has no url", "remove it")
+        if urlsplit(request["url"]).scheme in {"http", "https"}:
+            yield _exchange(entry, request)
+
+
+def _exchange(entry: dict[str, Any], request: dict[str, Any]) -> Exchange:
+    response = entry.get("response")
+    status = response.get("status") if isinstance(response, dict) else None
+    headers = request.get("headers")
+    posted = request.get("postData")
+    return Exchange(
+        text_of(request.get("method")).upper() or "GET",
+        request["url"],
+        [
+            (text_of(each.get("name")), text_of(each.get("value")))
+            for each in (headers if isinstance(headers, list) else [])
+            if isinstance(each, dict)
+        ],
+        _body(posted) if isinstance(posted, dict) else None,
+        status if isinstance(status, int) and status > 0 else None,
+        _instant(entry.get("startedDateTime")),
+    )
+
+
+def _body(posted: dict[str, Any]) -> str | None:
+    text = text_of(posted.get("text"))
+    if posted.get("encoding") == "base64":
+        try:
+            return base64.b64decode(text, validate=True).decode()
+        except (binascii.Error, UnicodeDecodeError):
+            return None
+    return text or None
+
+
+def _instant(value: Any) -> float | None:
+    try:
+        return datetime.fromisoformat(value).timestamp()
+    except (TypeError, ValueError, OverflowError):
+        return None

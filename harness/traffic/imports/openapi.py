@@ -1,0 +1,195 @@
+"""OpenAPI 3.0 and 3.1 documents: each operation once, with values by its examples and schemas."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urljoin, urlsplit
+
+from harness.catalog.yaml_documents import read_mapping
+from harness.errors import ScenarioError
+from harness.traffic.files import read_text
+from harness.traffic.imports.seen import Exchange
+
+MOST_BYTES = 64 << 20
+METHODS = ("get", "put", "post", "delete", "options", "head", "patch")
+DEEPEST = 12
+"""Levels of a schema that an example shows, and references in a row that are followed."""
+
+CYCLE = object()
+"""Stands for the value of a schema that contains itself."""
+
+_PARAMETER = re.compile(r"\{([^{}]+)\}")
+_EXAMPLES: Mapping[str, Any] = {
+    "integer": 1, "number": 1.5, "boolean": True, "null": None, "string": "text",
+}  # fmt: skip
+_FORMATS: Mapping[str, str] = {
+    "uuid": "123e4567-e89b-42d3-a456-426614174000", "date": "2026-01-31",
+    "date-time": "2026-01-31T12:00:00Z", "email": "user@example.org", "uri": "https://example.org/",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Document:
+    path: Path
+    root: dict[str, Any]
+
+    def resolve(self, value: Any) -> dict[str, Any]:
+        """A mapping with its references followed. Raises ScenarioError for what cannot be."""
+        for _ in range(DEEPEST):
+            reference = value.get("$ref") if isinstance(value, dict) else None
+            if reference is None:
+                return value if isinstance(value, dict) else {}
+            if not isinstance(reference, str) or not reference.startswith("#/"):
+                raise ScenarioError(
+                    f"{self.path}: $ref {str(reference)[:80]!r} is not in this document",
+                    "bundle the documents into one first",
+                )
+            value = self.root
+            for part in reference[2:].split("/"):
+                name = part.replace("~1", "/").replace("~0", "~")
+                value = value.get(name) if isinstance(value, dict) else None
+            if value is None:
+                raise ScenarioError(f"{self.path}: $ref {reference!r} leads nowhere", "correct it")
+        raise ScenarioError(f"{self.path}: $ref {reference!r} leads to itself", "correct it")
+
+    def example(self, schema: Any, within: tuple[str, ...] = ()) -> Any:
+        """A value that a schema allows, as far as its own examples and types tell.
+
+        `within` are the schemas around it; one that contains itself ends there with CYCLE.
+        """
+        name = str(schema.get("$ref", "")) if isinstance(schema, dict) else ""
+        if (name and name in within) or len(within) >= DEEPEST:
+            return CYCLE
+        found, within = self.resolve(schema), (*within, name)
+        for key in ("example", "default", "const"):
+            if key in found:
+                return found[key]
+        for key in ("examples", "enum"):
+            if isinstance(found.get(key), list) and found[key]:
+                return found[key][0]
+        for key in ("oneOf", "anyOf"):
+            if isinstance(found.get(key), list) and found[key]:
+                return self.example(found[key][0], within)
+        return self._by_type(found, within)
+
+    def _by_type(self, found: dict[str, Any], within: tuple[str, ...]) -> Any:
+        kind = found.get("type")
+        kind = kind[0] if isinstance(kind, list) and kind else kind
+        if kind == "array":
+            item = self.example(found.get("items"), within)
+            return [] if item is CYCLE else [item]
+        if kind == "object" or "properties" in found or "allOf" in found:
+            return self._object(found, within)
+        if kind in {"integer", "number"}:
+            return found.get("minimum", _EXAMPLES[kind])
+        return _FORMATS.get(str(found.get("format")), _EXAMPLES.get(str(kind), "text"))
+
+    def _object(self, found: dict[str, Any], within: tuple[str, ...]) -> dict[str, Any]:
+        made: dict[str, Any] = {}
+        for part in _list(found.get("allOf")):
+            inner = self.example(part, within)
+            made |= inner if isinstance(inner, dict) else {}
+        properties = found.get("properties")
+        for name, schema in (properties if isinstance(properties, dict) else {}).items():
+            value = self.example(schema, within)
+            if value is not CYCLE and not self.resolve(schema).get("readOnly"):
+                made[str(name)] = value
+        return made
+
+
+def openapi_exchanges(path: Path) -> Iterator[Exchange]:
+    """One request for each operation of a document.
+
+    Raises ScenarioError for one that is no OpenAPI 3, or refers to what is not in it.
+    """
+    document = _Document(path, _read(path))
+    root = document.root
+    version = str(root.get("openapi", ""))
+    if not version.startswith("3."):
+        raise ScenarioError(
+            f"{path}: openapi is {version[:20]!r}", "convert it to OpenAPI 3.0 or 3.1 first"
+        )
+    server = next((each.get("url") for each in _list(root.get("servers"))), None)
+    base = urlsplit(urljoin("http://localhost/", str(server or "/"))).path.rstrip("/")
+    paths = root.get("paths")
+    for template, item in (paths if isinstance(paths, dict) else {}).items():
+        found = document.resolve(item)
+        for method in METHODS:
+            if isinstance(operation := found.get(method), dict):
+                yield _exchange(document, f"{base}{template}", method, found, operation)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    text = read_text(path, MOST_BYTES, "save it in UTF-8")
+    if not text.lstrip().startswith("{"):
+        return read_mapping(path)
+    try:
+        found: dict[str, Any] = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ScenarioError(f"{path}: no JSON ({error})", "correct it") from None
+    return found
+
+
+def _exchange(
+    document: _Document, path: str, method: str, item: dict[str, Any], operation: dict[str, Any]
+) -> Exchange:
+    query: list[str] = []
+    headers: list[tuple[str, str]] = []
+    values: dict[str, str] = {}
+    for each in (*_list(item.get("parameters")), *_list(operation.get("parameters"))):
+        parameter = document.resolve(each)
+        name = str(parameter.get("name"))
+        value = _parameter(document, parameter)
+        if parameter.get("in") == "path":
+            values[name] = value
+        elif parameter.get("required") and parameter.get("in") == "query":
+            query.append(f"{quote(name, safe='')}={quote(value, safe='')}")
+        elif parameter.get("required") and parameter.get("in") == "header":
+            headers.append((name, value))
+    body = _body(document, operation, headers)
+    names = _PARAMETER.findall(path)
+    split = (*_slots(path, names), tuple(values.get(name, "1") for name in names))
+    url = f"{path}?{'&'.join(query)}" if query else path
+    codes = [str(code) for code in document.resolve(operation.get("responses"))]
+    wanted = next((int(code) for code in codes if code.isascii() and code.isdigit()), None)
+    return Exchange(method.upper(), url, headers, body, wanted, split=split)
+
+
+def _slots(path: str, names: list[str]) -> tuple[str, tuple[str, ...]]:
+    """The template of a path whose parameters are feeds, and their names."""
+    slots = tuple(re.sub(r"\W", "_", name) for name in names)
+    for name, slot in zip(names, slots, strict=True):
+        path = path.replace(f"{{{name}}}", f"{{{slot}}}", 1)
+    return path, slots
+
+
+def _parameter(document: _Document, parameter: dict[str, Any]) -> str:
+    value = parameter.get("example")
+    if value is None:
+        value = document.example(parameter.get("schema") or {"type": "string"})
+    value = "text" if value is CYCLE else value
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _body(
+    document: _Document, operation: dict[str, Any], headers: list[tuple[str, str]]
+) -> str | None:
+    content = document.resolve(operation.get("requestBody")).get("content")
+    kinds = content if isinstance(content, dict) else {}
+    kind = next((name for name in kinds if "json" in str(name)), None)
+    if kind is None:
+        return None
+    media = document.resolve(kinds[kind])
+    value = media["example"] if "example" in media else document.example(media.get("schema"))
+    headers.append(("content-type", str(kind)))
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _list(value: Any) -> list[dict[str, Any]]:
+    """The mappings of a list."""
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []

@@ -1,0 +1,236 @@
+"""What was seen of some traffic: requests by endpoint, without secrets."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from harness.errors import ScenarioError
+from harness.redact import is_secret_name, redact
+
+MOST_ENDPOINTS = 1_000
+"""Beyond it paths are not told apart from their values, and a scenario cannot be read."""
+
+MOST_VALUES = 1_000
+"""Rows of values that are kept of an endpoint: its first ones."""
+
+MOST_BODY = 64 << 10
+"""Characters of an example body."""
+
+REMOVED = "REMOVED"
+
+SHORTEST_WORD = 16
+"""Letters from which a word may be hexadecimal."""
+
+_VALUE = re.compile(
+    r"\d+|[0-9a-fA-F]{16,}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+    r"|(?=[^/]*\d)[A-Za-z0-9_-]{20,}"
+)
+"""A segment of a path that stands for a thing: a number, hex, a UUID, an opaque name."""
+
+_STATIC = re.compile(
+    r"\.(?:css|js|mjs|map|png|jpe?g|gif|svg|webp|avif|ico|woff2?|ttf|otf|eot|mp4|webm)$",
+    re.IGNORECASE,
+)
+_OF_THE_CLIENT = re.compile(
+    r"(?i)host|content-length|connection|accept-encoding|user-agent|origin|referer|pragma"
+    r"|cache-control|priority|te|upgrade.*|sec-.*|if-.*|x-forwarded-.*|:.*"
+)
+"""Headers that say what a client is, or that the engine sets itself."""
+
+
+@dataclass(slots=True)
+class Exchange:
+    """A request as it was seen, and the status of its answer (None: not known)."""
+
+    method: str
+    url: str
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    body: str | None = None
+    status: int | None = None
+    instant_s: float | None = None
+    split: tuple[str, tuple[str, ...], tuple[str, ...]] | None = None
+    """Its path as `split_path` gives it, where that is known."""
+
+
+@dataclass(slots=True)
+class Endpoint:
+    """Requests of one method to one path: how often, with what values, and one example."""
+
+    method: str
+    template: str
+    slots: tuple[str, ...]
+    count: int = 0
+    statuses: Counter[int] = field(default_factory=Counter)
+    rows: dict[tuple[str, ...], None] = field(default_factory=dict)
+    query: list[tuple[str, str]] = field(default_factory=list)
+    headers: dict[str, str] = field(default_factory=dict)
+    body: str | None = None
+
+
+@dataclass(slots=True)
+class Seen:
+    """All that was seen, with what was left out and what was removed of it."""
+
+    source: str
+    endpoints: dict[tuple[str, str], Endpoint] = field(default_factory=dict)
+    hosts: Counter[str] = field(default_factory=Counter)
+    removed: dict[str, None] = field(default_factory=dict)
+    left_out: Counter[str] = field(default_factory=Counter)
+    first_s: float | None = None
+    last_s: float | None = None
+
+    @property
+    def count(self) -> int:
+        """Requests of all endpoints."""
+        return sum(each.count for each in self.endpoints.values())
+
+    @property
+    def rate(self) -> float | None:
+        """Requests/s between the first and the last; None where there are no instants."""
+        if self.first_s is None or self.last_s is None or self.last_s <= self.first_s:
+            return None
+        return self.count / (self.last_s - self.first_s)
+
+    def add(self, exchange: Exchange) -> None:
+        """Count a request. Raises ScenarioError where the endpoints are too many to be any."""
+        path, _, query = _target(exchange.url).partition("?")
+        template, slots, values = exchange.split or split_path(path or "/")
+        key = (exchange.method, template)
+        endpoint = self.endpoints.get(key)
+        if endpoint is None:
+            if len(self.endpoints) >= MOST_ENDPOINTS:
+                raise ScenarioError(
+                    f"{self.source}: more than {MOST_ENDPOINTS:,} endpoints",
+                    "keep the part of it that is traffic of one service",
+                )
+            endpoint = self.endpoints[key] = Endpoint(exchange.method, template, slots)
+            self._example(endpoint, query, exchange)
+        endpoint.count += 1
+        if exchange.status:
+            endpoint.statuses[exchange.status] += 1
+        if slots and len(endpoint.rows) < MOST_VALUES:
+            endpoint.rows[values] = None
+        if (now := exchange.instant_s) is not None:
+            self.first_s = now if self.first_s is None else min(self.first_s, now)
+            self.last_s = now if self.last_s is None else max(self.last_s, now)
+
+    def _example(self, endpoint: Endpoint, query: str, exchange: Exchange) -> None:
+        """What the first request of an endpoint carried, without its secrets."""
+        where = f"{endpoint.method} {endpoint.template}"
+        for name, value in parse_qsl(query, keep_blank_values=True):
+            hidden = is_secret_name(name)
+            if hidden:
+                self.removed[f"parameter {name} of {where}"] = None
+            endpoint.query.append((name, REMOVED if hidden else value))
+        for name, value in exchange.headers:
+            if is_secret_name(name) or name.lower() in {"authorization", "cookie"}:
+                self.removed[f"header {name.lower()} of {where}"] = None
+            elif not _OF_THE_CLIENT.fullmatch(name):
+                endpoint.headers[name.lower()] = value
+        endpoint.body = self._clean(where, exchange.body)
+
+    def _clean(self, where: str, body: str | None) -> str | None:
+        if not body:
+            return None
+        if len(body) > MOST_BODY:
+            self.left_out[f"body of {where}, {len(body):,} characters long"] += 1
+            return None
+        try:
+            value = json.loads(body)
+        except (ValueError, RecursionError):
+            cleaned: str = redact(body)
+        else:
+            cleaned = json.dumps(redact(value), ensure_ascii=False)
+            body = json.dumps(value, ensure_ascii=False)
+        if cleaned != body:
+            self.removed[f"fields in the body of {where}"] = None
+        return cleaned
+
+
+@lru_cache(1 << 12)
+def _stem(word: str) -> str:
+    return re.sub(r"\W+", "_", word).strip("_")[:30] or "path"
+
+
+@lru_cache(1 << 14)
+def split_path(path: str) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    """(template, names of its slots, their values): /users/7 is /users/{users_id} and 7."""
+    pieces: list[str] = []
+    slots: list[str] = []
+    values: list[str] = []
+    before = "path"
+    for piece in path.split("/"):
+        if piece.isalpha() and len(piece) < SHORTEST_WORD:
+            pieces.append(piece)
+            before = piece
+        elif _VALUE.fullmatch(plain := unquote(piece) if "%" in piece else piece):
+            stem = _stem(before)
+            name = f"{stem}_id" if f"{stem}_id" not in slots else f"{stem}_id{len(slots) + 1}"
+            slots.append(name)
+            values.append(plain)
+            pieces.append(f"{{{name}}}")
+        else:
+            pieces.append(piece.replace("{", "{{").replace("}", "}}"))
+            before = plain or before
+    return "/".join(pieces), tuple(slots), tuple(values)
+
+
+def of_one_service(
+    source: str, exchanges: Iterable[Exchange], host: str | None, *, everything: bool
+) -> Seen:
+    """The exchanges with one host (by default the one asked most), static files left out.
+
+    `everything` keeps static files. Raises ScenarioError where nothing is left.
+    """
+    kept = list(exchanges)
+    seen = Seen(source)
+    seen.hosts = Counter(urlsplit(each.url).netloc.rpartition("@")[2] for each in kept)
+    chosen = host or (seen.hosts.most_common(1)[0][0] if seen.hosts else "")
+    for each in kept:
+        parts = urlsplit(each.url)
+        netloc = parts.netloc.rpartition("@")[2]
+        if netloc != chosen:
+            seen.left_out[f"host {netloc or 'of no name'}"] += 1
+        elif _STATIC.search(parts.path) and not everything:
+            seen.left_out["static files"] += 1
+        else:
+            if "@" in parts.netloc:
+                seen.removed[f"user information of {netloc}"] = None
+            seen.add(each)
+    return checked(seen, chosen)
+
+
+def checked(seen: Seen, host: str = "") -> Seen:
+    """The same, if there is something in it."""
+    if not seen.endpoints:
+        known = ", ".join(name for name, _ in seen.hosts.most_common(5) if name)
+        raise ScenarioError(
+            f"{seen.source}: no request{f' to {host}' if host else ''} in it",
+            f"it has {known}; choose one with --host" if known else "name a file with requests",
+        )
+    return seen
+
+
+def _target(url: str) -> str:
+    """Path and query of a URL, or of a path that is given as one."""
+    if url.startswith("/"):
+        return url.partition("#")[0]
+    parts = urlsplit(url)
+    return f"{parts.path}?{parts.query}"
+
+
+def is_static(path: str) -> bool:
+    """Whether a path is that of a file of a page."""
+    return _STATIC.search(path) is not None
+
+
+def text_of(value: Any) -> str:
+    """A text, whatever a file has in its place."""
+    return value if isinstance(value, str) else ""
