@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -127,12 +127,13 @@ def uninterrupted() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
-def reap(platforms: Sequence[Platform]) -> Reaped:
+def reap(platforms: Sequence[Platform], named: Collection[str] = ()) -> Reaped:
     """Undo what killed harnesses left, then ask each platform what it still sees of any fault.
 
     First what this user's ledgers hold, wherever it is, then what each platform itself remembers;
     no other run may live on these platforms (`Platform.exclusive`). A fault whose lab or cluster
-    is gone has gone with it. Raises nothing for one fault's sake: what could not be undone stands
+    is gone has gone with it. Records that no harness signed are carried out only where they are
+    `named`. Raises nothing for one fault's sake: what could not be undone stands
     in the result.
     """
     undone: list[Undone] = []
@@ -144,7 +145,7 @@ def reap(platforms: Sequence[Platform]) -> Reaped:
         ledger.close()
     left: list[str] = []
     for platform in platforms:
-        undone += [undo(platform, heal) for heal in platform.orphaned_heals()]
+        undone += [undo(platform, heal) for heal in platform.orphaned_heals(named)]
         left += platform.leftovers()
     return Reaped(tuple(undone), tuple(left), tuple(unreadable), end_orphans())
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,13 +29,24 @@ if TYPE_CHECKING:
     help="Where to look for what is left (default: lab); may be given again.",
 )
 @with_options(*CLUSTER_OPTIONS)
+@click.option(
+    "--force",
+    "forced",
+    multiple=True,
+    metavar="RECORD",
+    help="Carry out this record too, though no harness signed it: it is shown first, and asked"
+    " about. May be given again.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask about what --force names.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 def command(
     platforms: tuple[str, ...],
     namespace: str | None,
     context: str | None,
     kubeconfig: Path | None,
+    forced: tuple[str, ...],
     *,
+    yes: bool,
     as_json: bool,
 ) -> int:
     """Undo the faults of runs that are gone, then look for anything that is left of any fault.
@@ -41,7 +54,8 @@ def command(
     Whatever this machine's runs hit is undone where it was hit. A cluster remembers its faults
     itself: with --platform kubernetes those of any machine's runs are undone. Exit code 0 when
     nothing remains, 1 when something does, 2 while a run is breaking things in that namespace:
-    faults of runs that are still alive are theirs to undo and are not touched.
+    faults of runs that are still alive are theirs to undo and are not touched. A cluster's records
+    are signed; what anybody else wrote there is shown and carried out only by --force.
     """
     from harness.chaos.undo import reap
 
@@ -51,12 +65,26 @@ def command(
     with ExitStack() as held:
         for platform in found_at:
             held.enter_context(platform.exclusive())
-        found = reap(found_at)
+        confirm(found_at, forced, yes=yes)
+        found = reap(found_at, forced)
     if as_json:
         print_json(as_document(found))
     else:
         print_reaped(found)
     return 0 if found.clean else 1
+
+
+def confirm(platforms: Sequence[Platform], forced: Sequence[str], *, yes: bool) -> None:
+    """Show each record that no harness signed, and ask; raises UsageError for one unknown."""
+    unsigned = {name: record for each in platforms for name, record in each.unsigned().items()}
+    for name in forced:
+        if name not in unsigned:
+            known = ", ".join(sorted(unsigned)) or "none"
+            raise UsageError(f"there is no unsigned record {name!r}", f"unsigned: {known}")
+        click.echo(f"{name}, not signed by a harness:", err=True)
+        click.echo(json.dumps(asdict(unsigned[name]), indent=2), err=True)
+        if not yes and not click.confirm("Carry it out?", err=True):
+            raise UsageError(f"{name} was not confirmed", "leave --force away, or answer y")
 
 
 def refuse_cluster(

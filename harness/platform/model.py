@@ -6,7 +6,7 @@ words only, so that one experiment file serves every platform.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
@@ -243,12 +243,17 @@ class Platform(Protocol):
         """
         return None
 
-    def orphaned_heals(self) -> tuple[UndoRecord, ...]:
+    def orphaned_heals(self, named: Collection[str] = ()) -> tuple[UndoRecord, ...]:
         """Faults of runs that are gone which the deployment itself remembers, on any machine.
 
-        Only for who holds it (`exclusive`): a living run's faults are among them.
+        Only for who holds it (`exclusive`): a living run's faults are among them. Records that no
+        harness signed are left out, but for those that are `named`.
         """
         return ()
+
+    def unsigned(self) -> Mapping[str, UndoRecord]:
+        """Records that no harness signed, by the names that `orphaned_heals` takes."""
+        return {}
 
     def leftovers(self) -> tuple[str, ...]:
         """What is still there of any fault, found by looking, in words for the user."""

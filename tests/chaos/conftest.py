@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -140,8 +140,11 @@ class Remembering:
     def notes(self, service: Service) -> tuple[str, ...]:
         return ()
 
-    def orphaned_heals(self) -> tuple[UndoRecord, ...]:
+    def orphaned_heals(self, named: Collection[str] = ()) -> tuple[UndoRecord, ...]:
         return tuple(UndoRecord(each, "kill-replicas", {}) for each in self.remembered)
+
+    def unsigned(self) -> Mapping[str, UndoRecord]:
+        return {}
 
     def leftovers(self) -> tuple[str, ...]:
         return tuple(self.effects)

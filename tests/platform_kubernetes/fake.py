@@ -33,6 +33,7 @@ KINDS = {
     "services",
     "ingresses",
     "configmaps",
+    "secrets",
     "deployments",
     "statefulsets",
     "daemonsets",

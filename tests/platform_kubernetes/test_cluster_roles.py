@@ -12,7 +12,7 @@ from harness.chaos import undo
 from harness.chaos.undo import reap
 from harness.faults.model import REBALANCE, WORKLOADS
 from harness.platform.kubernetes import rbac
-from harness.platform.kubernetes.access import BASE, Need
+from harness.platform.kubernetes.access import BASE, SECRET, Need
 from harness.platform.kubernetes.faults import on_cluster
 from harness.platform.kubernetes.platform import Kubernetes
 from harness.platform.model import Fault
@@ -28,7 +28,8 @@ def test_the_files_are_what_the_faults_declare() -> None:
     assert found == rbac.files()
 
 
-def test_no_role_may_read_secrets_or_reach_into_pods() -> None:
+def test_no_role_may_read_others_secrets_or_reach_into_pods() -> None:
+    """The one Secret is the key that signs undo records."""
     accounts = [
         each for kind in on_cluster() for each in rbac.undo_objects(kind) if "rules" in each
     ]
@@ -37,8 +38,11 @@ def test_no_role_may_read_secrets_or_reach_into_pods() -> None:
         *(r for kind in on_cluster() for r in rbac.roles_of(kind)),
         *accounts,
     ]:
-        resources = {name for rule in role["rules"] for name in rule["resources"]}
+        named = [rule for rule in role["rules"] if "resourceNames" in rule]
+        assert all(rule["resourceNames"] == [SECRET] for rule in named)
         verbs = {verb for rule in role["rules"] for verb in rule["verbs"]}
+        free = [rule for rule in role["rules"] if rule not in named and rule["verbs"] != ["create"]]
+        resources = {name for rule in free for name in rule["resources"]}
         assert not resources & {"secrets", "pods/exec", "serviceaccounts", "roles"}
         assert "*" not in resources | verbs
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,12 @@ READ: tuple[Need, ...] = (
 )
 """What a plan, a run's timeline and a look for marks read, whatever the fault."""
 
+SECRET = "codai-harness-undo"  # noqa: S105 - its name
+"""The key that signs undo records (`signing`)."""
+
 LEASE: tuple[Need, ...] = (
+    ("", "secrets", "create"),
+    ("", "secrets", "get"),
     ("", "configmaps", "create"),
     ("", "configmaps", "get"),
     ("", "configmaps", "list"),
@@ -63,6 +68,9 @@ LEASE: tuple[Need, ...] = (
     ("", "configmaps", "delete"),
 )
 """What every fault's entry in the cluster takes."""
+
+NAMED: Mapping[Need, str] = {("", "secrets", "get"): SECRET}
+"""The one object that a permission is about, where it is not about all."""
 
 EXCLUSIVE: tuple[Need, ...] = (
     ("coordination.k8s.io", "leases", "create"),
@@ -193,7 +201,12 @@ def require(
         for group, resource, verb in needs:
             name, _, sub = resource.partition("/")
             attributes = client.V1ResourceAttributes(
-                namespace=namespace, group=group, resource=name, subresource=sub or None, verb=verb
+                namespace=namespace,
+                group=group,
+                resource=name,
+                subresource=sub or None,
+                verb=verb,
+                name=NAMED.get((group, resource, verb)),
             )
             review = client.V1SelfSubjectAccessReview(
                 spec=client.V1SelfSubjectAccessReviewSpec(resource_attributes=attributes)

@@ -9,10 +9,9 @@ undo` brings them back.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 
 from kubernetes import client
@@ -22,7 +21,7 @@ from harness.errors import PlatformError
 from harness.platform.kubernetes.access import TIMEOUT_S, is_gone, telling
 from harness.platform.kubernetes.cluster import Cluster
 from harness.platform.kubernetes.inverse import patch_of
-from harness.platform.kubernetes.lease import record_of
+from harness.platform.kubernetes.signing import Kept
 from harness.platform.model import Proof
 from harness.platform.undo import (
     Change,
@@ -54,11 +53,11 @@ MARK = "undo.harness.codai/"
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What a fault changed and has not been put back; `record` None where it cannot be read."""
+    """What a fault changed and has not been put back, and what the object keeps of it."""
 
     what: str
     name: str
-    record: UndoRecord | None
+    kept: Kept
 
 
 def inverse(undo: ClusterUndo) -> PutBack | None:
@@ -143,7 +142,7 @@ def marked(cluster: Cluster) -> list[Mark]:
         for key in labels:
             if key.startswith(MARK) and labels[key] == cluster.namespace:
                 what, name = f"{kind} {item.metadata.name}", key.removeprefix(MARK)
-                found.append(Mark(what, name, record_of(notes.get(key), name)))
+                found.append(Mark(what, name, cluster.seal.opened(notes.get(key), name)))
     return found
 
 
@@ -152,7 +151,7 @@ def _marks(cluster: Cluster, record: UndoRecord | None) -> Mapping[str, object]:
     back = inverse(record.undo) if record and isinstance(record.undo, ClusterUndo) else None
     if record is None or back is None:
         return {}
-    labels, notes = {back.mark: cluster.namespace}, {back.mark: json.dumps(asdict(record))}
+    labels, notes = {back.mark: cluster.namespace}, {back.mark: cluster.seal.sealed(record)}
     return {"metadata": {"labels": labels, "annotations": notes}}
 
 

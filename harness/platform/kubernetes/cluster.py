@@ -20,6 +20,7 @@ from harness.catalog.model import Service
 from harness.errors import PlatformError, UsageError
 from harness.platform.kubernetes import selection
 from harness.platform.kubernetes.access import TIMEOUT_S, connect, is_gone, telling
+from harness.platform.kubernetes.signing import Seal
 from harness.platform.undo import Changed, WorkloadKind
 
 REGION = "topology.kubernetes.io/region"
@@ -161,6 +162,11 @@ class Cluster:
     def networking(self) -> client.NetworkingV1Api:
         """Ingresses."""
         return client.NetworkingV1Api(self.api)
+
+    @cached_property
+    def seal(self) -> Seal:
+        """Signs what undoes the faults of this namespace, and checks it."""
+        return Seal(self)
 
     @cached_property
     def scaling(self) -> client.AutoscalingV2Api:

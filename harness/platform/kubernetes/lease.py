@@ -9,11 +9,9 @@ entry, so that any harness can undo it) and, per node, what its agent shows.
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
@@ -24,11 +22,9 @@ from harness.platform.kubernetes.agent_pods import KIND, OF_LEASE, Work, agent_n
 from harness.platform.kubernetes.cluster import MANAGED, OURS, Cluster
 from harness.platform.undo import (
     API,
-    ClusterUndo,
     RelayTo,
     Shown,
     UndoRecord,
-    undo_record,
 )
 from harness.typed import adapter
 
@@ -37,19 +33,6 @@ EFFECT_S = 15.0
 HEALED_S = 60.0
 RENEW_S = 4.0
 POLL_S = 0.25
-
-
-def record_of(text: str | None, lease: str) -> UndoRecord | None:
-    """The record that a lease or a mark keeps; None for any other text: `leftovers` names it.
-
-    Whoever may write to the namespace may have written it: only what the harness itself could
-    have recorded of this lease is taken.
-    """
-    try:
-        found = undo_record(json.loads(text or ""))
-    except (ValueError, RecursionError):
-        return None
-    return found if isinstance(found.undo, ClusterUndo) and found.undo.lease == lease else None
 
 
 class Leases:
@@ -247,7 +230,11 @@ class Leases:
     def _create(self, lease: str, record: UndoRecord) -> None:
         body = client.V1ConfigMap(
             metadata=client.V1ObjectMeta(name=lease, labels={MANAGED: OURS, KIND: "fault"}),
-            data={"wish": "wait", "renewed": str(time.time()), "heal": json.dumps(asdict(record))},
+            data={
+                "wish": "wait",
+                "renewed": str(time.time()),
+                "heal": self._cluster.seal.sealed(record),
+            },
         )
         with telling(f"lease {lease}"):
             self._cluster.core.create_namespaced_config_map(

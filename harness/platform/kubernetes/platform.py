@@ -5,7 +5,7 @@ from __future__ import annotations
 import _thread
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -27,9 +27,10 @@ from harness.platform.kubernetes.cluster import (
 )
 from harness.platform.kubernetes.ingress import Entrance, entrance
 from harness.platform.kubernetes.injectors import injector_of, works_of
-from harness.platform.kubernetes.lease import Leases, record_of
+from harness.platform.kubernetes.lease import Leases
 from harness.platform.kubernetes.namespace_lock import evicting, exclusive
 from harness.platform.kubernetes.relay import PORT as RELAY_PORT
+from harness.platform.kubernetes.signing import Kept
 from harness.platform.kubernetes.view import View, check_room
 from harness.platform.model import (
     Crossing,
@@ -399,18 +400,47 @@ class Kubernetes:
     def _injector(self, heal: UndoRecord) -> Injector[UndoRecord]:
         return injector_of(heal, self._leases, self._cluster)
 
-    def orphaned_heals(self) -> tuple[UndoRecord, ...]:
-        """Faults that the cluster remembers, by a lease or by a mark: any harness can undo them."""
-        kept = [record_of(data.get("heal"), lease) for lease, data in self._leases.all()]
-        found = [*kept, *(mark.record for mark in changes.marked(self._cluster))]
-        return tuple({heal.fault_id: heal for heal in found if heal is not None}.values())
+    def orphaned_heals(self, named: Collection[str] = ()) -> tuple[UndoRecord, ...]:
+        """Faults that the cluster remembers, by a lease or by a mark: any harness can undo them.
+
+        Those that are signed, and unsigned ones of the leases that are named.
+        """
+        found = [
+            kept.record
+            for lease, kept in self._kept()
+            if kept.record is not None and (kept.signed or lease in named)
+        ]
+        return tuple({record.fault_id: record for record in found}.values())
+
+    def unsigned(self) -> Mapping[str, UndoRecord]:
+        """Records by their leases that no harness with this namespace's key has written."""
+        return {
+            lease: kept.record
+            for lease, kept in self._kept()
+            if kept.record is not None and not kept.signed
+        }
+
+    def _kept(self) -> list[tuple[str, Kept]]:
+        """What the leases and the marks of the namespace say, by the lease."""
+        seal = self._cluster.seal
+        found = [(name, seal.opened(data.get("heal"), name)) for name, data in self._leases.all()]
+        return [*found, *((mark.name, mark.kept) for mark in changes.marked(self._cluster))]
 
     def leftovers(self) -> tuple[str, ...]:
         """Leases, agents and marked changes of ours that are still there."""
-        found = [f"lease {name}" for name, _ in self._leases.all()]
+        unsigned = self.unsigned()
+        found = [f"lease {name}{_by_whom(name in unsigned)}" for name, _ in self._leases.all()]
         found += [f"agent pod {name}" for name in self._leases.agents()]
         marked = changes.marked(self._cluster)
-        return (*found, *(f"{mark.what} is changed by {mark.name}" for mark in marked))
+        found += [
+            f"{mark.what} is changed by {mark.name}{_by_whom(mark.name in unsigned)}"
+            for mark in marked
+        ]
+        return tuple(found)
+
+
+def _by_whom(unsigned: bool) -> str:  # noqa: FBT001 - one of two endings
+    return ": not signed by a harness, nothing was carried out (reap --force)" if unsigned else ""
 
 
 def _health(pod: Pod) -> Health:

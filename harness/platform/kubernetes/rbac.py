@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from harness.platform.kubernetes.access import BASE, Need
+from harness.platform.kubernetes.access import BASE, NAMED, Need
 from harness.platform.kubernetes.agent_pods import AGENT_ACCOUNT, undo_account
 from harness.platform.kubernetes.cluster import MANAGED, OURS
 from harness.platform.kubernetes.events import NODE_NEEDS, NODES_NAMESPACE
@@ -26,13 +26,19 @@ HEAD = "# Made by `python -m harness.platform.kubernetes.rbac deploy/rbac`: do n
 
 
 def rules(needs: Sequence[Need]) -> list[dict[str, Any]]:
-    """RBAC rules, one for each group and resource."""
-    verbs: dict[tuple[str, str], set[str]] = {}
+    """RBAC rules, one for each group and resource, and for each named object."""
+    verbs: dict[tuple[str, str, str], set[str]] = {}
     for group, resource, verb in needs:
-        verbs.setdefault((group, resource), set()).add(verb)
+        name = NAMED.get((group, resource, verb), "")
+        verbs.setdefault((group, resource, name), set()).add(verb)
     return [
-        {"apiGroups": [group], "resources": [resource], "verbs": sorted(found)}
-        for (group, resource), found in sorted(verbs.items())
+        {
+            "apiGroups": [group],
+            "resources": [resource],
+            **({"resourceNames": [name]} if name else {}),
+            "verbs": sorted(found),
+        }
+        for (group, resource, name), found in sorted(verbs.items())
     ]
 
 
