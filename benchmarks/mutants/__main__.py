@@ -12,6 +12,7 @@ import argparse
 import random
 import re
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -72,10 +73,12 @@ def main(words: Sequence[str] | None = None) -> int:
     """Edit, run, and print what survived."""
     options = _parser().parse_args(words)
     files = sources(options.files or [Path(name) for name in PACKAGES])
-    tried = chosen(files, options.sample, thresholds=not options.no_thresholds, only=options.only)
+    wanted = chosen(files, options.sample, thresholds=not options.no_thresholds, only=options.only)
+    tried: list[Edit] = []
     survivors: list[Edit] = []
 
     def tell(edit: Edit, *, noticed: bool) -> None:
+        tried.append(edit)
         if not noticed:
             survivors.append(edit)
             known = "explained: " if edit.key in EXPLAINED else ""
@@ -85,11 +88,13 @@ def main(words: Sequence[str] | None = None) -> int:
         found = all_trials.line_map(options.map)
         if found.failed:
             print(f"left out, they fail without an edit: {', '.join(sorted(found.failed))}")
-        edits_with_tests = [(edit, found.of(edit, options.budget)) for edit in tried]
-        all_trials.noticed(edits_with_tests, options.jobs, tell)
+        until = time.monotonic() + options.minutes * 60
+        with_tests = [(edit, found.of(edit, options.budget)) for edit in wanted]
+        all_trials.noticed(with_tests, options.jobs, tell, until)
 
     trials.with_tests(options.tests, work)
-    print(f"{len(tried) - len(survivors)} of {len(tried)} edits were noticed")
+    print(f"{len(tried) - len(survivors)} of {len(tried)} edits were noticed", end="")
+    print(f"; {len(wanted) - len(tried)} were not tried" if len(tried) < len(wanted) else "")
     if options.write:
         possible = sum(1 for file in files for _ in edits.others(file))
         write(TITLE, report(tried, survivors, possible))
@@ -105,6 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", default="", help="edits whose text this pattern finds")
     parser.add_argument("--jobs", type=int, default=2, help="edits at a time")
     parser.add_argument("--budget", type=float, default=60.0, help="CPU seconds of tests an edit")
+    parser.add_argument("--minutes", type=float, default=120.0, help="begin none after that")
     parser.add_argument("--map", type=Path, help="keep the map of tests by line in this file")
     parser.add_argument("--write", action="store_true", help="write the section of RESULTS.md")
     return parser

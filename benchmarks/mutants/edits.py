@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import copy
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 GRID = 3
@@ -33,26 +33,24 @@ UNTOUCHED = (ast.JoinedStr, ast.Raise, ast.Import, ast.ImportFrom, ast.Assert)
 
 @dataclass(frozen=True)
 class Edit:
-    """One expression replaced; `begin` and `end` are offsets in bytes, `lines` those it is in."""
+    """One expression replaced; `begin` and `end` are offsets in bytes, `lines` those it is in.
+
+    `key` names the edit without its line, so that it is known again after other changes.
+    """
 
     path: Path
-    where: str
+    key: str
     kind: str
     begin: int
     end: int
     lines: range
-    before: str
     after: str
+    source: bytes = field(repr=False)
     constant: str | None = None
-
-    @property
-    def key(self) -> str:
-        """The edit without its line, so that it is known again after other changes."""
-        return f"{self.path}: {self.where}: {self.before} -> {self.after}"
 
     def applied(self) -> bytes:
         """The source with the edit, every other line where it was."""
-        source = self.path.read_bytes()
+        source = self.source
         lines = b"\n" * source[self.begin : self.end].count(b"\n")
         after = b"(" + lines + self.after.encode() + b")" if lines else self.after.encode()
         return source[: self.begin] + after + source[self.end :]
@@ -78,7 +76,14 @@ class _Source:
         begin = self.starts[node.lineno - 1] + node.col_offset
         end = self.starts[(node.end_lineno or 0) - 1] + (node.end_col_offset or 0)
         before = " ".join(self.bytes[begin:end].decode().split())
-        return Edit(self.path, where, kind, begin, end, lines, before, after, constant)
+        if kind == "constant":  # a number alone says nothing
+            line = self.bytes[self.starts[node.lineno - 1] : self.starts[node.lineno]]
+            column = node.col_offset
+            shown = line[:column] + f"[{before} -> {after}]".encode() + line[column + end - begin :]
+            text = f"{self.path}: {where}: {shown.decode().strip()}"
+        else:
+            text = f"{self.path}: {where}: {before} -> {after}"
+        return Edit(self.path, text, kind, begin, end, lines, after, self.bytes, constant)
 
 
 def thresholds(path: Path) -> Iterator[Edit]:

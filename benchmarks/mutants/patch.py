@@ -18,7 +18,7 @@ Key = tuple[str, int, int]
 
 def patch(edit: Edit) -> None:
     """Make this process run the edit: what has been imported keeps its objects, with new code."""
-    _renew(_module(edit.path), edit.applied())
+    _renew(_module(edit.path), edit.source, edit.applied())
     if edit.constant is None:
         return
     for module in list(sys.modules.values()):
@@ -28,22 +28,22 @@ def patch(edit: Edit) -> None:
         if path != str(edit.path.resolve()) and path.endswith(".py"):
             source = Path(path).read_bytes()
             if edit.constant.encode() in source:
-                _renew(module, source)
+                _renew(module, source, source)
 
 
 def _module(path: Path) -> ModuleType:
     return importlib.import_module(".".join(path.with_suffix("").parts).removesuffix(".__init__"))
 
 
-def _renew(module: ModuleType, source: bytes) -> None:
-    """Run the source beside the module, and give the module's own functions what it made."""
+def _renew(module: ModuleType, known: bytes, source: bytes) -> None:
+    """Run the source beside the module, and give the functions of `known` what it made."""
     path = str(module.__file__)
     fresh = ModuleType(module.__name__)
     fresh.__dict__.update(__file__=path, __package__=module.__package__)
     code = compile(source, path, "exec", dont_inherit=True)
     exec(code, fresh.__dict__)  # noqa: S102 - the project's own source
     codes = dict(_codes(code))
-    keys = {old: key for key, old in _codes(_compiled(path))}
+    keys = {old: key for key, old in _codes(compile(known, path, "exec", dont_inherit=True))}
     made = {keys_of: each for each in _functions(fresh) if (keys_of := each.__code__) is not None}
     for function in _functions(module):
         key = keys.get(function.__code__)
@@ -54,10 +54,6 @@ def _renew(module: ModuleType, source: bytes) -> None:
         if new is not None:
             function.__defaults__, function.__kwdefaults__ = new.__defaults__, new.__kwdefaults__
     _set_constants(module, fresh)
-
-
-def _compiled(path: str) -> CodeType:
-    return compile(Path(path).read_bytes(), path, "exec", dont_inherit=True)
 
 
 def _codes(code: CodeType) -> Iterator[tuple[Key, CodeType]]:

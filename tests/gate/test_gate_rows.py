@@ -330,6 +330,7 @@ def test_dispersion_is_one_for_runs_that_agree_and_large_for_a_burst() -> None:
     assert dispersion([[(0, 100), (0, 100)], [(5, 100)]]) == 1.0
     assert dispersion([[(5, 1000), (5, 1000), (5, 1000)]]) == 1.0
     assert dispersion([[(0, 1000), (0, 1000), (60, 1000)]]) == pytest.approx(60, rel=0.05)
+    assert dispersion([[(0, 1000), (60, 1000)]]) == pytest.approx(60 / 0.97)
 
 
 def test_half_of_the_level_is_the_primarys_and_the_others_share_the_other_half() -> None:

@@ -12,7 +12,6 @@ from harness.errors import RecordError
 from harness.judge import Verdict, judge, load_verdict, objectives
 from harness.judge.evidence import Evidence, machine_delays
 from harness.judge.model import ObjectiveResult
-from harness.judge.objectives import queue_growth
 from harness.record import RunRecord
 from harness.storage import write_json
 from tests.record.synthetic import OBJECTIVES, Made, plan, record, service
@@ -389,23 +388,6 @@ def test_without_an_error_objective_one_in_a_thousand_may_be_lost_to_throughput(
     alone = service((Objective("throughput", "throughput", 2000.0),))
     found = record(tmp_path, made, of=alone)
     assert judge(found, alone).objectives[0].outcome == outcome
-
-
-@pytest.mark.parametrize(("latency_s", "grew"), [(1.0, True), (1.1, False)])
-def test_a_queue_counts_beyond_what_the_latency_objective_lets_be_under_way(
-    latency_s: float,
-    grew: bool,  # noqa: FBT001
-) -> None:
-    """200/s of which 8/s stay: the median second of the last third has 204 more under way."""
-    seconds = np.arange(30)
-    offered, zero = np.full(30, 200), np.zeros(30, np.int64)
-    values, counts = np.array([0.01]), np.full((30, 1), 180)
-    evidence = Evidence(
-        seconds=seconds, offered=offered, lost=zero, own=zero, completed=offered, failed=zero,
-        done=np.full(30, 192), values=values, counts=counts, lag_values=values, lag_counts=counts,
-        delays=np.zeros(30),
-    )  # fmt: skip
-    assert (queue_growth(evidence, latency_s) > 0) is grew
 
 
 def test_without_a_latency_objective_a_second_of_requests_may_be_under_way() -> None:

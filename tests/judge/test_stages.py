@@ -39,9 +39,20 @@ def test_a_spike_shows_before_peak_and_after_and_when_the_objectives_held_again(
     assert [stage.name for stage in verdict.stages] == ["before", "peak", "after"]
     assert [stage.outcome for stage in verdict.stages][:2] == ["pass", "fail"]
     assert [stage.offered_rate for stage in verdict.stages] == [100, 300, 100]
+    assert [(stage.begin, stage.end) for stage in verdict.stages] == [(0, 10), (10, 20), (20, 40)]
     assert "The objectives held 3.00 s after the stage before." in verdict.stages[2].statement
     assert verdict.outcome == "fail"
     assert verdict.reasons[0].startswith("In stage peak: p95")
+
+
+def test_the_last_of_two_stages_says_when_the_objectives_held(tmp_path: Path) -> None:
+    made = Made(
+        plan=plan(segments=(SPIKE[1], SPIKE[2]), name="stages:10s:300,20s:100"),
+        slow=lambda second: 30.0 if second < 12 else 1.0,
+    )
+    stages = judge(record(tmp_path, made, of=WITHOUT_RATE), WITHOUT_RATE).stages
+    assert "The objectives held" not in stages[0].statement
+    assert "The objectives held" in stages[1].statement
 
 
 def test_objectives_that_never_held_again_are_said(tmp_path: Path) -> None:

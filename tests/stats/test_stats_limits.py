@@ -129,6 +129,14 @@ def test_quantiles_lend_each_other_their_spread_below_eight_baseline_runs(
     assert ("with a prior spread" in found.change.method) is is_lent
 
 
+def test_one_degree_of_freedom_is_enough_to_lend_a_spread() -> None:
+    runs = np.exp(0.01 * np.random.default_rng(6).standard_normal((3, 2)))
+    (found, _) = shift_function(runs[:2], runs[2:], (0.5, 0.95))
+    assert "with a prior spread" in found.change.method
+    (alone, _) = shift_function(runs[:1], runs[2:], (0.5, 0.95))
+    assert alone.change.low is None
+
+
 def test_a_quantile_has_an_interval_from_ten_seconds_in_five_batches() -> None:
     counts = np.full((10, 1), 100)
     assert sectioned_quantile([1.0], counts[:9], 0.5).low is None

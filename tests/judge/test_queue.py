@@ -1,0 +1,32 @@
+"""A queue that grows is told from requests that are merely under way."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from harness.judge.evidence import Evidence
+from harness.judge.objectives import queue_growth
+
+
+@pytest.mark.parametrize(("latency_s", "grew"), [(1.0, True), (1.1, False)])
+def test_a_queue_counts_beyond_what_the_latency_objective_lets_be_under_way(
+    latency_s: float,
+    grew: bool,  # noqa: FBT001
+) -> None:
+    """200/s of which 8/s stay: the median second of the last third has 204 more under way."""
+    assert (queue_growth(_growing(30), latency_s) > 0) is grew
+
+
+def test_a_queue_that_grows_for_a_quarter_of_an_hour_has_the_same_slope() -> None:
+    assert queue_growth(_growing(900), 1.0) == pytest.approx(8 / 200)
+
+
+def _growing(seconds: int) -> Evidence:
+    offered, zero = np.full(seconds, 200), np.zeros(seconds, np.int64)
+    values, counts = np.array([0.01]), np.full((seconds, 1), 180)
+    return Evidence(
+        seconds=np.arange(seconds), offered=offered, lost=zero, own=zero, completed=offered,
+        failed=zero, done=np.full(seconds, 192), values=values, counts=counts, lag_values=values,
+        lag_counts=counts, delays=np.zeros(seconds),
+    )  # fmt: skip
