@@ -97,6 +97,7 @@ def load_experiment(
     _adapt(path, document, platform)
     _configure(path, document, parameters or {})
     _validate(path, document)
+    _complete(document)
     extension = _extension(path, document)
     learn_document(document)
     method = method_of(path, document, _resolved(path, document))
@@ -235,6 +236,14 @@ def _validate(path: Path, document: dict[str, Any]) -> None:
         raise ExperimentError(
             f"{path}: not a Chaos Toolkit experiment ({problem})", "see: chaos validate"
         ) from None
+
+
+def _complete(document: dict[str, Any]) -> None:
+    """A probe as a tolerance may have no arguments but the value; Chaos Toolkit wants some."""
+    for activity in all_activities(document):
+        tolerance = activity.get("tolerance")
+        if isinstance(tolerance, dict) and tolerance.get("type") == "probe":
+            tolerance["provider"].setdefault("arguments", {})
 
 
 def _validate_controls(path: Path, document: Mapping[str, Any]) -> None:

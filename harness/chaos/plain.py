@@ -136,7 +136,7 @@ def _carried_out(
         with registered(f"experiment {experiment.name}") as asked, guard, child:
             child.go()
             while not events or events[-1]["type"] != "child_ended":
-                if stop is None and (stop := _why_stop(asked, guard, events)) is not None:
+                if stop is None and (stop := why_stop(asked, guard, events)) is not None:
                     child.close()
                 try:
                     events.append(inbox.get(timeout=POLL_S))
@@ -153,7 +153,8 @@ def _carried_out(
     return _Done(events, last, stop)
 
 
-def _why_stop(asked: Asked, guard: AlertGuard, events: list[Message]) -> Stop | None:
+def why_stop(asked: Asked, guard: AlertGuard, events: list[Message]) -> Stop | None:
+    """Why a run must end, by what was said so far; None while it need not."""
     if (who := asked()) is not None:
         return "halt", f"halted by {who}"
     said = {event.get("what") for event in events if event["type"] == "chaos_child"}

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,7 +15,7 @@ from harness.chaos import alert as alerting
 from harness.chaos.alert import AlertGuard, alert_of, check_alert, guard_of
 from harness.chaos.experiment import load_experiment
 from harness.chaos.model import Experiment, Guards
-from harness.chaos.plain import run_plain
+from harness.chaos.plain import run_plain, why_stop
 from harness.cli import run
 from harness.errors import ExperimentError
 from harness.prometheus import PrometheusError
@@ -120,17 +121,34 @@ def test_an_alert_that_fires_is_the_fault_s_doing_only_after_it(
         assert guard.stop(injected=False) == (
             "halt", "halted before its fault, since the alert Burns fired"
         )  # fmt: skip
+        asked = len(server.asked)
         server.answers = {}
-        time.sleep(0)
+        wait_for(lambda: len(server.asked) > asked)
         assert guard.stop(injected=True) is not None, "what has fired stays fired"
+
+
+def test_an_alert_after_the_end_of_the_method_stops_nothing(
+    server: FakePrometheus, experiment: Experiment
+) -> None:
+    """Nothing is in effect any more; who halts is heard all the same."""
+    server.answers = {"ALERTS": 1}
+    with guard_of(experiment, options("Burns", server.url)) as guard:
+        wait_for(lambda: guard.stop(injected=True) is not None)
+        begun: list[dict[str, object]] = [{"type": "chaos_child", "what": "method"}]
+        assert why_stop(lambda: None, guard, begun) == ("abort", "the alert Burns fired")
+        ended = [*begun, {"type": "chaos_child", "what": "end"}]
+        assert why_stop(lambda: None, guard, ended) is None
+        assert why_stop(lambda: "ann at desk", guard, ended) == ("halt", "halted by ann at desk")
 
 
 def test_a_guard_that_sees_nothing_any_more_halts_the_experiment(
     experiment: Experiment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    now = time.monotonic()
     guard = AlertGuard(alert_of(experiment, options("Burns", NOWHERE)))
+    monkeypatch.setattr(alerting, "time", SimpleNamespace(monotonic=lambda: now + 14.9))
     assert guard.stop(injected=True) is None
-    monkeypatch.setattr(alerting, "BLIND_S", -1.0)
+    monkeypatch.setattr(alerting, "time", SimpleNamespace(monotonic=lambda: now + 15.9))
     what, why = guard.stop(injected=True) or ("", "")
     assert what == "halt"
     assert why.startswith("halted, since the alert Burns could not be asked for in")

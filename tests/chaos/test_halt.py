@@ -13,11 +13,13 @@ from typing import Any
 
 import pytest
 
+from harness.catalog import project_root
 from harness.chaos import halt as halting
 from harness.chaos.halt import halt
 from harness.chaos.ledger import Ledger
 from harness.chaos.running import registered, running
 from harness.cli import run
+from harness.platform.kubernetes.namespace_lock import EVICT_S, RENEW_S
 from harness.platform.undo import UndoRecord
 from tests.chaos.conftest import Remembering
 from tests.chaos.test_activities import activity, document, process, ran
@@ -132,6 +134,13 @@ def test_an_ordinary_file_that_is_halted_runs_its_rollbacks_and_is_inconclusive(
         ("The experiment was halted by ann at desk; its rollbacks have run.",),
     )
     assert not there.exists()
+
+
+def test_the_runbook_says_how_long_a_run_is_waited_for() -> None:
+    text = (project_root() / "docs" / "runbook.md").read_text(encoding="utf-8")
+    assert halting.END_S == EVICT_S
+    assert f"not ended after {EVICT_S:g} seconds" in text
+    assert (RENEW_S, "sees that within two seconds" in text) == (2.0, True)
 
 
 @pytest.mark.parametrize(

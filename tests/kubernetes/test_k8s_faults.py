@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -20,6 +21,7 @@ import pytest
 
 from harness.catalog import load_catalog
 from harness.catalog.model import Service
+from harness.chaos.running import this_user
 from harness.cli import run
 from harness.errors import CapabilityMissing, PlatformError, UsageError
 from harness.platform import attach
@@ -408,6 +410,40 @@ def test_another_machine_reaps_what_a_dead_harness_left(
     crashed(platform, kind="scale", replicas=5)
     where = ["--namespace", NAMESPACE, "--kubeconfig", str(cluster.kubeconfig)]
     assert run(["reap", "--platform", "kubernetes", *where]) == 0
+    assert spec_of(cluster) == before
+    assert platform.leftovers() == ()
+
+
+def test_halt_ends_the_run_that_holds_the_namespace(
+    platform: Kubernetes,
+    service: Service,
+    cluster: Handle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It hears who asks within its next renewals, undoes its fault, and gives the namespace up."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    before, holding, heard = spec_of(cluster), threading.Event(), []
+    fault = Fault("scale", {"replicas": 5})
+
+    def living() -> None:
+        with platform.exclusive():
+            record = platform.plan_heal(service, fault, "scale-halted")
+            BROKEN.append(record)
+            platform.inject(service, fault, record)
+            holding.set()
+            until(lambda: platform.halted() is not None)
+            heard.append(platform.halted())
+            platform.heal(record)
+
+    thread = threading.Thread(target=living)
+    thread.start()
+    assert holding.wait(90)
+    assert spec_of(cluster) != before
+    where = ["--namespace", NAMESPACE, "--kubeconfig", str(cluster.kubeconfig)]
+    assert run(["halt", "--platform", "kubernetes", *where]) == 0
+    thread.join()
+    assert heard == [this_user()]
     assert spec_of(cluster) == before
     assert platform.leftovers() == ()
 
