@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -134,9 +135,9 @@ def test_an_alert_after_the_end_of_the_method_stops_nothing(
     server.answers = {"ALERTS": 1}
     with guard_of(experiment, options("Burns", server.url)) as guard:
         wait_for(lambda: guard.stop(injected=True) is not None)
-        begun: list[dict[str, object]] = [{"type": "chaos_child", "what": "method"}]
+        begun: list[dict[str, Any]] = [{"type": "chaos_child", "what": "method"}]
         assert why_stop(lambda: None, guard, begun) == ("abort", "the alert Burns fired")
-        ended = [*begun, {"type": "chaos_child", "what": "end"}]
+        ended: list[dict[str, Any]] = [*begun, {"type": "chaos_child", "what": "end"}]
         assert why_stop(lambda: None, guard, ended) is None
         assert why_stop(lambda: "ann at desk", guard, ended) == ("halt", "halted by ann at desk")
 
