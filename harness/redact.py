@@ -249,6 +249,8 @@ def _clean(text: str, seen: Seen) -> str:
         text = _USERINFO.sub(lambda match: _without_value(match, seen), text)
     if "Bearer" in text or "Basic" in text:
         text = _SCHEME.sub(lambda match: _without_value(match, seen), text)
+    if not ("=" in text or ":" in text or "</" in text):
+        return text
     folded = text.lower()
     if not any(stem in folded for stem in _STEMS):
         return text

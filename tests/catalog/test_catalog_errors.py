@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from harness.catalog import load_catalog, project_root, read_service
 from harness.errors import CatalogError
 
 GOOD = (Path(__file__).resolve().parents[2] / "services" / "memorai.yaml").read_text()
+DOCUMENTS = list(yaml.load_all(GOOD, yaml.CSafeLoader))
 
 Refusal = Callable[[str | bytes], str]
 
@@ -301,7 +303,7 @@ def test_whatever_is_put_in_place_of_a_value_gives_a_service_or_one_line(
     tmp_path: Path, data: st.DataObject
 ) -> None:
     """No traceback, however a document is mangled."""
-    documents = list(yaml.safe_load_all(GOOD))
+    documents = copy.deepcopy(DOCUMENTS)
     node: object = documents
     while isinstance(node, (dict, list)) and node:
         keys = list(node) if isinstance(node, dict) else list(range(len(node)))
@@ -319,7 +321,7 @@ def test_whatever_is_put_in_place_of_a_value_gives_a_service_or_one_line(
         | st.dictionaries(st.text(max_size=5), st.integers(), max_size=2)
     )
     path = tmp_path / "memorai.yaml"
-    path.write_text(yaml.safe_dump_all(documents, allow_unicode=True))
+    path.write_text(yaml.dump_all(documents, Dumper=yaml.CSafeDumper, allow_unicode=True))
     try:
         assert read_service(path).name == "memorai"
     except CatalogError as error:

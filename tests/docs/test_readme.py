@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from harness.cli import COMMANDS
+from harness.cli import COMMANDS, run
 
 ROOT = Path(__file__).resolve().parents[2]
 KUBERNETES = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
@@ -34,14 +32,7 @@ def test_every_file_that_the_page_of_kubernetes_applies_is_there() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
-def test_every_command_explains_itself(name: str) -> None:
+def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """`--help` of each command ends well and says something."""
-    done = subprocess.run(
-        [sys.executable, "-m", "harness", name, "--help"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-    )
-    assert done.returncode == 0
-    assert "Usage:" in done.stdout
+    assert run([name, "--help"]) == 0
+    assert "Usage:" in capsys.readouterr().out
