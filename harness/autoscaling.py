@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from kubernetes import client
 
@@ -110,7 +109,7 @@ def prepared(session: Session, api: client.ApiClient, scaler: Autoscaler) -> Ses
     def load(plan: LoadPlan, environment: Mapping[str, str]) -> LoadDriver:
         return Observed(inner(plan, environment), api, scaler)
 
-    where: dict[str, Any] = {
+    where: dict[str, object] = {
         **session.target.environment,
         "autoscaler": dataclasses.asdict(scaler),
     }

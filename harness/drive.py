@@ -47,7 +47,7 @@ class Drive:
         self.reports: queue.SimpleQueue[Message] = queue.SimpleQueue()
         """What the platform says meanwhile; another thread may put it there."""
 
-    def run(self, watch: AbstractContextManager[Any], load: LoadDriver) -> bool:
+    def run(self, watch: AbstractContextManager[object], load: LoadDriver) -> bool:
         """Run the load to its end and finish the record; whether the user interrupted it."""
         with watch, load as child:
             while not child.ended:

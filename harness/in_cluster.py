@@ -93,7 +93,7 @@ def service_target(
     Not `Kubernetes.target`: that describes the nodes, which an account of load Jobs may not read.
     """
     load = "this machine" if place.jobs is None else f"Jobs in {place.jobs.namespace}"
-    where: dict[str, Any] = {
+    where: dict[str, object] = {
         "platform": "kubernetes",
         "namespace": place.namespace,
         "context": place.context,

@@ -7,7 +7,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from harness.catalog.model import Objective, Service
@@ -38,7 +37,7 @@ class Project:
     url: str
     name: str
     objectives: tuple[Objective, ...] = ()
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, object] = field(default_factory=dict)
 
 
 def find_project() -> Project | None:
@@ -78,7 +77,7 @@ def read_project(path: Path) -> Project:
     return Project(path.parent, str(url), name, tuple(objectives), options)
 
 
-def _objectives(texts: Any) -> tuple[list[Objective], list[str]]:
+def _objectives(texts: object) -> tuple[list[Objective], list[str]]:
     if not isinstance(texts, list):
         return [], ["objectives: not a list; write - p95 < 100ms"]
     found, problems = [], []
@@ -90,7 +89,7 @@ def _objectives(texts: Any) -> tuple[list[Objective], list[str]]:
     return found, problems
 
 
-def usual_options(project: Project | None) -> dict[str, Any]:
+def usual_options(project: Project | None) -> dict[str, object]:
     """Values of `harness perf`'s options, by their parameters: HARNESS_<NAME>, then the file."""
     options = dict(project.options) if project else {}
     for name in OPTIONS:

@@ -118,7 +118,7 @@ class _Server:
         register((token or "", user[1], pair))
         return cls(bare, user if any(user) and not token else None, token)
 
-    def _answer(self, path: str, words: Mapping[str, str], read: Callable[[int, Any], T]) -> T:
+    def _answer(self, path: str, words: Mapping[str, str], read: Callable[[int, object], T]) -> T:
         """What `read` makes of the status and the JSON of one answer. Raises PrometheusError."""
         import httpx  # noqa: PLC0415 - only who asks pays for it
 

@@ -57,7 +57,7 @@ _PAIR = 2
 Seen = Callable[[str], None]
 
 
-def redact(value: Any) -> Any:
+def redact(value: object) -> Any:
     """A copy of a JSON-like value without secrets.
 
     Replaced by `[redacted]`: values under a name that speaks of a secret (headers given as pairs
@@ -81,7 +81,7 @@ def register(values: Iterable[str], public: Iterable[str] = ()) -> None:
                 _KNOWN.add(part)
 
 
-def learn(value: Any, public: Iterable[str] = ()) -> None:
+def learn(value: object, public: Iterable[str] = ()) -> None:
     """Register everything that `redact` would hide in a value because of its name or place."""
     found: list[str] = []
     _walk(value, found.append, secret=False)
@@ -198,7 +198,7 @@ def _forms(value: str) -> Iterator[str]:
         yield core.translate(str.maketrans("+/", "-_"))
 
 
-def _walk(value: Any, seen: Seen, *, secret: bool) -> Any:
+def _walk(value: object, seen: Seen, *, secret: bool) -> object:
     if isinstance(value, dict):
         marked = secret or value.get("secret") is True
         return {

@@ -409,7 +409,7 @@ def _refuse_ignored(options: RunOptions, place: str) -> None:
             )
 
 
-def _behaviour(options: RunOptions) -> dict[str, Any]:
+def _behaviour(options: RunOptions) -> dict[str, object]:
     """What was asked over what is usual; a run of another seed draws other delays too."""
     usual = dict(USUAL_BEHAVIOUR.get(options.profile, {}))
     if options.seed is not None:

@@ -87,7 +87,7 @@ def write_atomic(path: Path, text: str) -> None:
         sync_directory(path.parent)
 
 
-def json_text(document: Any, *, finite: bool = True) -> str:
+def json_text(document: object, *, finite: bool = True) -> str:
     """A document as every file and `--json` has it: indented, keys in their order, a last newline.
 
     Dataclasses, instants and numbers of numpy become what JSON has for them, others text. Raises
@@ -98,7 +98,7 @@ def json_text(document: Any, *, finite: bool = True) -> str:
     return f"{text}\n".encode("utf-8", "backslashreplace").decode()
 
 
-def _text(value: Any) -> Any:
+def _text(value: object) -> object:
     """What others left in a document, such as an exception in Chaos Toolkit's journal, is text."""
     try:
         return plain(value)
@@ -106,7 +106,7 @@ def _text(value: Any) -> Any:
         return str(value)
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> Any:
     """What JSON has for a value that it does not know; raises TypeError where it has nothing."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.asdict(value)
@@ -121,7 +121,7 @@ def plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} does not belong in a record")
 
 
-def write_json(path: Path, document: Any, *, finite: bool = True) -> None:
+def write_json(path: Path, document: object, *, finite: bool = True) -> None:
     """Replace the file by the document in one step; raises RecordError as `write_atomic` does."""
     write_atomic(path, json_text(document, finite=finite))
 
@@ -184,7 +184,7 @@ def read_object(path: Path) -> dict[str, Any]:
     return value
 
 
-def read_lines(path: Path) -> tuple[list[dict[str, Any]], bool]:
+def read_lines(path: Path) -> tuple[list[dict[str, object]], bool]:
     """The objects of a JSON-lines file and whether its last line was cut short.
 
     A last line without its newline that does not parse is what a killed writer leaves: it is
@@ -198,7 +198,7 @@ def read_lines(path: Path) -> tuple[list[dict[str, Any]], bool]:
     except OSError as error:
         raise RecordError(f"{path}: cannot be read: {error.strerror}") from None
     lines = content.split(b"\n")
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, object]] = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue

@@ -8,7 +8,6 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -88,7 +87,7 @@ def unite(groups: Iterable[Baseline], where: str) -> tuple[Baseline, ...]:
 
     A run that several have counts once. Raises BaselineError where its figures differ.
     """
-    united: dict[tuple[Any, ...], Baseline] = {}
+    united: dict[tuple[object, ...], Baseline] = {}
     for group in groups:
         key = (group.service, group.scenario, group.conditions)
         known = united.get(key)
@@ -105,7 +104,7 @@ def render_baselines(groups: Iterable[Baseline]) -> str:
     return json.dumps(document, indent=1, sort_keys=True, default=dict) + "\n"
 
 
-def _order(group: Baseline) -> tuple[Any, ...]:
+def _order(group: Baseline) -> tuple[object, ...]:
     return (group.service, group.scenario, repr(dataclasses.astuple(group.conditions)))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from harness.baseline.levels import Gap, standing_now
 from harness.baseline.measure import conditions_of, measure
@@ -96,7 +95,7 @@ class History:
         names = {name for run in self.runs for name in run.endpoints}
         return (TOTAL, *sorted(names - {TOTAL}))
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """The history as JSON: conditions, one row per run, one per change."""
         return {
             "service": self.service,
@@ -110,7 +109,7 @@ class History:
             "levels": [asdict(gap) for gap in self.gaps],
         }
 
-    def _row(self, run: AcceptedRun) -> Mapping[str, Any]:
+    def _row(self, run: AcceptedRun) -> Mapping[str, object]:
         values = {
             endpoint: {name: run.values(name, endpoint) for name in (*QUANTILES, "error_ratio")}
             for endpoint in run.endpoints

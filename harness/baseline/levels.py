@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -62,7 +61,7 @@ class Gap:
         )
 
 
-def kept_level(runs: Iterable[AcceptedRun]) -> dict[str, Any]:
+def kept_level(runs: Iterable[AcceptedRun]) -> dict[str, object]:
     """What a note keeps of accepted runs that leave a baseline in good order."""
     figures = [
         {"run": run.id, "created": run.created} | {name: run.values(name, TOTAL) for name in KEPT}

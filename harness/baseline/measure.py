@@ -135,7 +135,7 @@ def _machine(host: Mapping[str, Any]) -> str:
     return f"{host.get('cores') or '?'} x {host.get('cpu_model') or '?'}, {size}"
 
 
-def _text(value: Any) -> str | None:
+def _text(value: object) -> str | None:
     return None if value is None else str(value)
 
 
@@ -147,7 +147,7 @@ def _generator(plan: LoadPlan) -> str:
     )
 
 
-def _deployment(target: Mapping[str, Any]) -> str:
+def _deployment(target: Mapping[str, object]) -> str:
     """How the service was deployed, as the platform describes it."""
     keys = ("replicas", "regions", "replication", "isolated", "cores_service", "edge")
     return (
@@ -155,7 +155,7 @@ def _deployment(target: Mapping[str, Any]) -> str:
     )
 
 
-def _words(value: Any) -> str:
+def _words(value: object) -> str:
     return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
@@ -165,6 +165,6 @@ def commit_of(record: RunRecord) -> str | None:
     return str(found) if found else None
 
 
-def _digest(value: Any) -> str:
+def _digest(value: object) -> str:
     text = json.dumps(value, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]

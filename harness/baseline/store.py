@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from harness.baseline.document import check_name, parse_baselines
 from harness.baseline.files import locked, read_text, write_groups
@@ -257,7 +256,7 @@ class BaselineStore:
         )
 
     def _keep(
-        self, group: Baseline, runs: Iterable[AcceptedRun], note: Mapping[str, Any]
+        self, group: Baseline, runs: Iterable[AcceptedRun], note: Mapping[str, object]
     ) -> Baseline:
         kept = tuple(runs)
         whole = dict(note) | {"left": len(kept), "had": len(group.runs)}

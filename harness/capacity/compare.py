@@ -7,7 +7,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from harness.capacity.model import CapacityResult
 from harness.errors import UsageError
@@ -49,7 +48,7 @@ def read_capacity(path: Path, service: str) -> EarlierCapacity:
     Raises UsageError naming the file and what is wrong with it.
     """
     try:
-        found: Any = json.loads(path.read_text(encoding="utf-8"))
+        found: object = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}", "name a readable file") from None
     except ValueError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from harness.stats.capacity import ScalabilityLaw
 
@@ -112,6 +112,6 @@ class CapacityResult:
         known = self.low is not None and self.high is not None
         return known and self.confirmed and not any(f.decisive for f in self.findings)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Every field by its name, and `answered`."""
         return {**asdict(self), "answered": self.answered}

@@ -8,7 +8,7 @@ slip of the keyboard must not become a promise that nobody checks.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, model_validator
 
@@ -69,7 +69,7 @@ class MetricSource(_Strict):
 
     metricSourceRef: str | None = None  # noqa: N815
     type: str | None = None
-    spec: dict[str, Any]
+    spec: dict[str, object]
 
 
 class Metric(_Strict):

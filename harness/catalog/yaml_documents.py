@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import yaml
 from pydantic import ValidationError
@@ -41,7 +40,7 @@ def read_documents(path: Path) -> Iterator[Document]:
         yield _document(path, node, value)
 
 
-def read_mapping(path: Path) -> dict[str, Any]:
+def read_mapping(path: Path) -> dict[str, object]:
     """The one mapping that a YAML file holds, with finite numbers only.
 
     Raises CatalogError naming file and line.
@@ -53,7 +52,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
     return values[0]
 
 
-def _values(path: Path) -> list[tuple[yaml.Node, Any]]:
+def _values(path: Path) -> list[tuple[yaml.Node, object]]:
     """Every document of a file that holds something, with what was written where."""
     text = _text(path)
     try:
@@ -76,7 +75,7 @@ def _values(path: Path) -> list[tuple[yaml.Node, Any]]:
     return list(zip(nodes, values, strict=True))
 
 
-def _refuse_infinite(path: Path, value: Any, where: str = "") -> None:
+def _refuse_infinite(path: Path, value: object, where: str = "") -> None:
     """No duration, rate or share of anything is infinite or no number."""
     if isinstance(value, float) and not math.isfinite(value):
         raise CatalogError(f"{path}: {where.lstrip('.')} is {value}", "give a finite number")
@@ -133,7 +132,7 @@ def _text(path: Path) -> str:
         ) from None
 
 
-def _document(path: Path, node: yaml.Node, value: Any) -> Document:
+def _document(path: Path, node: yaml.Node, value: object) -> Document:
     if not isinstance(value, dict):
         raise CatalogError(
             f"{path}:{node.start_mark.line + 1}: a {type(value).__name__}, not a mapping",
@@ -167,7 +166,7 @@ def _explain(kind: str, message: str) -> tuple[str, str | None]:
     return message[0].lower() + message[1:], "correct the value"
 
 
-def _line(node: yaml.Node, location: Sequence[Any]) -> int:
+def _line(node: yaml.Node, location: Sequence[object]) -> int:
     """The line (from 1) of the deepest part of `location` that is in the document."""
     line = node.start_mark.line
     for part in location:

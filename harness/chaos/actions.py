@@ -22,11 +22,11 @@ from harness.platform.undo import UndoRecord
 __all__ = ["heal", "inject"]
 
 
-def inject(fault: str, **arguments: Any) -> dict[str, Any]:
+def inject(fault: str, **arguments: object) -> dict[str, Any]:
     """Carry a confirmed fault out; its heal is in the ledger before it."""
     context = current()
     platform, ledger, service = context.platform, context.faults, context.entry
-    told: dict[str, Any] = {"kind": fault, "arguments": arguments}
+    told: dict[str, object] = {"kind": fault, "arguments": arguments}
     try:
         asked = Fault(fault, arguments)
         plan = _resolved(platform, service, ledger, asked)

@@ -9,7 +9,6 @@ import json
 import secrets
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from harness.chaos.model import BlastRadius, Experiment, ExperimentPlan
 from harness.errors import ExperimentError
@@ -26,7 +25,7 @@ class ConfirmedFault:
 
     fault_id: str
     kind: str
-    arguments: Mapping[str, Any]
+    arguments: Mapping[str, object]
     targets: tuple[str, ...]
 
     def is_asked(self, fault: Fault) -> bool:
@@ -115,7 +114,10 @@ class Injections:
 
 
 def taken(
-    kind: str, arguments: Mapping[str, Any], targets: Collection[str], replicas: Sequence[Replica]
+    kind: str,
+    arguments: Mapping[str, object],
+    targets: Collection[str],
+    replicas: Sequence[Replica],
 ) -> set[str]:
     """The replicas that a fault takes from the users, by what it was resolved to."""
     found = set(targets)
@@ -148,5 +150,5 @@ def too_wide(
     return found
 
 
-def _text(arguments: Mapping[str, Any]) -> str:
+def _text(arguments: Mapping[str, object]) -> str:
     return json.dumps(arguments, sort_keys=True, default=str)

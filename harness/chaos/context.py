@@ -13,7 +13,6 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -41,7 +40,7 @@ class Context:
     that may be injected; None: any.
     """
 
-    handle: Mapping[str, Any]
+    handle: Mapping[str, object]
     service: str
     ledger: str
     path: str

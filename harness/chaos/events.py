@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from typing import Any, TextIO
+from typing import TextIO
 
 _lock = threading.Lock()
 _stream: TextIO | None = None
@@ -21,7 +21,7 @@ def take_over_stdout() -> None:
     sys.stdout = sys.stderr
 
 
-def tell(kind: str, /, **fields: Any) -> None:
+def tell(kind: str, /, **fields: object) -> None:
     """Write one event with both clocks; under plain `chaos run` there is nobody to tell."""
     if _stream is None:
         return

@@ -84,7 +84,7 @@ class Ledger:
         """Whether the run that owned it is gone."""
         return not is_held(self.directory)
 
-    def intend(self, heal: UndoRecord, handle: Mapping[str, Any]) -> Entry:
+    def intend(self, heal: UndoRecord, handle: Mapping[str, object]) -> Entry:
         """Write that a fault is about to be injected; returns when it is on the disk."""
         entry = Entry(heal.fault_id, "intent", heal, handle, os.getpid(), time.time_ns())
         self._write(entry)

@@ -61,12 +61,12 @@ def _limit_of(activity: Activity, default_s: float, configuration: Any, secrets:
     return min(default_s, PROBE_S) if activity.get("type") == "probe" else default_s
 
 
-def within(limit_s: float, call: Callable[[], Any]) -> Any:
+def within(limit_s: float, call: Callable[[], object]) -> object:
     """What `call` gives; raises ActivityFailed where it takes longer than `limit_s` seconds.
 
     The processes that it started are killed then. A thread cannot be: it ends with this process.
     """
-    future: Future[Any] = Future()
+    future: Future[object] = Future()
 
     def work() -> None:
         try:

@@ -7,7 +7,6 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from string import Template
-from typing import Any
 
 from harness.chaos.experiment import load_experiment
 from harness.errors import ExperimentError, HarnessError
@@ -61,7 +60,7 @@ rollbacks:
 
 
 def new_experiment(
-    name: str, root: Path, fault: str, arguments: Mapping[str, Any], hold_s: float
+    name: str, root: Path, fault: str, arguments: Mapping[str, object], hold_s: float
 ) -> Path:
     """Write `experiments/NAME.yaml` for one kind of fault; returns its path.
 

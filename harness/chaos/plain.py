@@ -7,11 +7,10 @@ import os
 import queue
 import secrets
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from harness.chaos.alert import AlertGuard, Stop
 from harness.chaos.model import Experiment
@@ -41,7 +40,7 @@ class PlainVerdict:
         """0 pass, 1 fail, 3 inconclusive."""
         return EXIT_CODES[self.outcome]
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """verdict.json: `schema`, `exit_code` and every field by its name."""
         return {"schema": 1, "exit_code": self.exit_code, **asdict(self)}
 
@@ -77,7 +76,7 @@ def run_plain(
 
 
 def judge_journal(
-    name: str, journal: dict[str, Any], events: list[Message], last: str = ""
+    name: str, journal: Mapping[str, object], events: list[Message], last: str = ""
 ) -> PlainVerdict:
     """The verdict on a journal ({}: there is none) and on what was said meanwhile."""
     begun = [e for e in events if e.get("type") == "activity"]

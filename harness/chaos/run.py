@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 from harness import prometheus
 from harness.chaos.alert import Stop, check_alert, guard_of
@@ -295,7 +294,7 @@ class ExperimentRun:
     def _ledger_holds_more(self, message: Message) -> bool:
         return any(e.fault_id != message.get("fault_id") for e in self._ledger.entries())
 
-    def _tell(self, kind: str, /, **fields: Any) -> None:
+    def _tell(self, kind: str, /, **fields: object) -> None:
         self._event({"type": kind, "monotonic_ns": time.monotonic_ns(), **fields})
 
     def _now(self) -> float | None:

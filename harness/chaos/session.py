@@ -30,7 +30,7 @@ def session_for(
 ) -> AbstractContextManager[Session]:
     """A session on a deployment that has what the experiment needs; the lab is started so."""
     needs = experiment.needs
-    lab: dict[str, Any] = {}
+    lab: dict[str, object] = {}
     if options.platform == "lab" and options.target is None and options.environment is None:
         lab = {
             "regions": needs.regions,

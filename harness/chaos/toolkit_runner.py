@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,17 +47,22 @@ class _Events(RunEventHandler):  # type: ignore[misc]
         self._variables: dict[str, Any] = {}
 
     def running(
-        self, experiment: Any, journal: Any, configuration: Any, secrets: Any, *_: Any
+        self,
+        experiment: object,
+        journal: object,
+        configuration: object,
+        secrets: object,
+        *_: object,
     ) -> None:
         self._variables = {"configuration": configuration, "secrets": secrets}
 
-    def start_method(self, experiment: Any) -> None:
+    def start_method(self, experiment: object) -> None:
         tell("chaos_child", what="method")
 
-    def method_completed(self, experiment: Any, state: Any) -> None:
+    def method_completed(self, experiment: object, state: object) -> None:
         tell("chaos_child", what="method_end")
 
-    def start_activity(self, activity: dict[str, Any]) -> None:
+    def start_activity(self, activity: Mapping[str, object]) -> None:
         if id(activity) not in self._hypothesis:
             tell("activity", name=activity.get("name"), what="begin")
 
@@ -88,7 +94,7 @@ class _Events(RunEventHandler):  # type: ignore[misc]
         else:
             run["tolerance_met"] = bool(met)
 
-    def interrupted(self, experiment: Any, journal: Any) -> None:
+    def interrupted(self, experiment: object, journal: object) -> None:
         tell("chaos_child", what="interrupted", detail=str(sys.exc_info()[1]))
 
     def signal_exit(self) -> None:
@@ -97,7 +103,7 @@ class _Events(RunEventHandler):  # type: ignore[misc]
             tell("chaos_child", what="interrupted", detail=f"{type(problem).__name__} {problem}")
 
     def continuous_hypothesis_completed(
-        self, experiment: Any, journal: Any, exception: Exception | None = None
+        self, experiment: object, journal: object, exception: Exception | None = None
     ) -> None:
         if exception is not None:
             tell("chaos_child", what="interrupted", detail=str(exception))

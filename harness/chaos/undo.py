@@ -8,7 +8,7 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from harness.chaos.ledger import Entry, Ledger, orphans
 from harness.chaos.processes import end_orphans
@@ -24,7 +24,7 @@ PROOF_S = 10.0
 class Tell(Protocol):
     """Hears of what is done, in the words of the record's events."""
 
-    def __call__(self, kind: str, /, **fields: Any) -> None:
+    def __call__(self, kind: str, /, **fields: object) -> None:
         """One event."""
         ...
 
@@ -54,7 +54,7 @@ class Reaped:
         return not failed and not self.leftovers and not self.unreadable
 
 
-def _silent(kind: str, /, **_: Any) -> None:
+def _silent(kind: str, /, **_: object) -> None:
     """Tell nobody."""
 
 

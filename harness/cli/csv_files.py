@@ -81,7 +81,7 @@ def summarise(runs: Mapping[str, Sequence[float]], summary: str) -> list[float]:
     return [one(values) for values in runs.values()]
 
 
-def read_series(path: Path) -> tuple[list[Any], list[float], list[str] | None]:
+def read_series(path: Path) -> tuple[list[object], list[float], list[str] | None]:
     """Index, value and label of an `index,value[,label]` file, in order of its numbers or dates.
 
     An index that is neither throughout (commits) keeps the order of the file.
@@ -99,7 +99,7 @@ def read_series(path: Path) -> tuple[list[Any], list[float], list[str] | None]:
     if not table:
         raise DataError(f"{path} has a header but no rows", "give one row per point")
     index, order = _ordered([text for text, _, _ in table])
-    seen: set[Any] = set()
+    seen: set[object] = set()
     for name in index:
         if name in seen:
             raise DataError(f"{path}: index {name} comes twice", "give one value per index")

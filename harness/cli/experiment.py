@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -154,7 +155,7 @@ def show(name: str, parameters: dict[str, Any]) -> None:
     help="An argument of the fault (region, count, share, …); may be given again.",
 )
 @click.option("--hold", default=10.0, show_default=True, help="How long it holds, in seconds.")
-def new(name: str, fault: str, arguments: dict[str, Any], hold: float) -> None:
+def new(name: str, fault: str, arguments: Mapping[str, object], hold: float) -> None:
     """Write experiments/NAME.yaml with one fault, to be edited."""
     from harness.catalog import project_root
     from harness.chaos.new import new_experiment
@@ -298,7 +299,7 @@ def _run_plain(experiment: Experiment, options: RunOptions, *, as_json: bool) ->
     check_alert(experiment, options)
     results = options.results or project_root() / "results"
 
-    def hear(message: dict[str, Any]) -> None:
+    def hear(message: Mapping[str, object]) -> None:
         if message["type"] == "activity" and message.get("what") == "end":
             click.echo(f"{message.get('status')}: {message.get('name')}", err=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -134,7 +135,7 @@ class Progress:
         head = click.style(f"[{number}/{total}] {experiment.name}", bold=True)
         self._line(f"{head}: {experiment.title} (about {about:.0f} s)")
 
-    def hear(self, message: dict[str, Any]) -> None:
+    def hear(self, message: Mapping[str, object]) -> None:
         """One message of the running experiment."""
         kind, what, at = message["type"], message.get("what"), message.get("t") or 0.0
         if kind == "chaos" and what in {"injected", "inject_failed", "healed", "heal_failed"}:

@@ -6,7 +6,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -120,7 +120,7 @@ def _in_effect(lab: Lab) -> list[str]:
     return [each.partition(": ")[2] for each in lab.leftovers() if each.startswith(name)]
 
 
-def _document(lab: Lab) -> dict[str, Any]:
+def _document(lab: Lab) -> dict[str, object]:
     urls = {place.id: place.url for place in lab.places}
     return {
         "name": lab.directory.name,

@@ -29,7 +29,7 @@ class _Parsed(click.ParamType[float]):
         self._parse = parse
 
     def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         if isinstance(value, float):
             return value
@@ -63,7 +63,9 @@ class _Revision(click.ParamType[str]):
 
     name = "revision"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
         text = str(value).strip()
         if not text or len(text) > LONGEST_REVISION or any(c.isspace() for c in text):
             self.fail(f"{text[:40]!r} is no revision: give one word", param, ctx)
@@ -78,7 +80,7 @@ class _Objective(click.ParamType[Objective]):
     name = "objective"
 
     def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> Objective:
         if isinstance(value, Objective):
             return value

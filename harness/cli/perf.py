@@ -122,7 +122,7 @@ def _project_url() -> str:
     return project.url
 
 
-def _short_objectives(p95: float | None, errors: float | None) -> Sequence[Any]:
+def _short_objectives(p95: float | None, errors: float | None) -> Sequence[object]:
     from harness.catalog.model import Objective
     from harness.errors import UsageError
 

@@ -16,7 +16,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -177,7 +177,7 @@ def _lower(
     return not (rate or HIGHER_WORDS & set(words))
 
 
-def _show_comparison(document: Mapping[str, Any], found: Mapping[str, Comparison]) -> None:
+def _show_comparison(document: Mapping[str, object], found: Mapping[str, Comparison]) -> None:
     rows = [("metric", "better", "verdict", "shift", f"{_confidence(found)} interval", "margin",
              "detectable", "runs")]  # fmt: skip
     for name, one in found.items():
@@ -376,7 +376,7 @@ def _show_recovery(found: Recovery) -> None:
     click.echo(f"\n{found.reason[0].upper()}{found.reason[1:]}.")
 
 
-def _metric(name: str, comparison: Comparison, adjusted: float | None) -> dict[str, Any]:
+def _metric(name: str, comparison: Comparison, adjusted: float | None) -> dict[str, object]:
     fields = dataclasses.asdict(comparison)
     known = fields["low"] is not None
     interval = [fields.pop("low"), fields.pop("high")]

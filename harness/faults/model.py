@@ -125,7 +125,7 @@ def expected(info: FieldInfo, limit: Limit | None = None) -> str:
         return f"one of {', '.join(map(str, words))}"
     if get_origin(info.annotation) is tuple:
         return "two of them"
-    names: Mapping[Any, str] = {
+    names: Mapping[object, str] = {
         bool: "true or false",
         int: "a whole number",
         float: "a number",
@@ -135,10 +135,10 @@ def expected(info: FieldInfo, limit: Limit | None = None) -> str:
     return f"{names.get(kinds[0], 'a mapping')} {bounds}".rstrip()
 
 
-def _bounds(info: FieldInfo, most: Any) -> str:
+def _bounds(info: FieldInfo, most: object) -> str:
     low = next((each for each in info.metadata if isinstance(each, Ge | Gt)), None)
     high = next((each for each in info.metadata if isinstance(each, Le)), None)
-    upper: Any = most if most is not None else high.le if high is not None else None
+    upper: object = most if most is not None else high.le if high is not None else None
     if isinstance(low, Gt):
         return f"above {low.gt:g}" + ("" if upper is None else f", up to {upper:g}")
     if isinstance(low, Ge):

@@ -8,7 +8,6 @@ import pkgutil
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import cache
-from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -45,7 +44,7 @@ def nearest(name: str, known: Collection[str]) -> str:
     return f"did you mean {near[0]}? " if near else ""
 
 
-def arguments_of(name: str, given: Mapping[str, Any], platform: str | None = None) -> Arguments:
+def arguments_of(name: str, given: Mapping[str, object], platform: str | None = None) -> Arguments:
     """The typed arguments of a fault, with their defaults.
 
     With `platform` also what is refused there. Raises PlatformError naming fault, argument, value
@@ -77,7 +76,7 @@ def arguments_of(name: str, given: Mapping[str, Any], platform: str | None = Non
     return found
 
 
-def ignored(name: str, given: Mapping[str, Any], platform: str) -> tuple[str, ...]:
+def ignored(name: str, given: Mapping[str, object], platform: str) -> tuple[str, ...]:
     """What of the given arguments a platform does not keep, in words for a plan."""
     place = kind_of(name).on(platform)
     if not isinstance(place, OnKubernetes):
@@ -97,7 +96,7 @@ def _known(kind: FaultKind, place: OnLab | OnKubernetes | None) -> tuple[str, ..
 def _refusal(
     kind: FaultKind,
     error: ErrorDetails,
-    given: Mapping[str, Any],
+    given: Mapping[str, object],
     place: OnLab | OnKubernetes | None,
 ) -> PlatformError:
     """The first thing that is wrong, in one line."""

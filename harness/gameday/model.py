@@ -119,7 +119,7 @@ class GameDay:
         """How many entries have this outcome."""
         return sum(entry.outcome == word for entry in self.entries)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """gameday.json: `schema`, `outcome`, `exit_code` and every field by its name."""
         return {
             "schema": SCHEMA,

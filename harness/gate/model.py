@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from typing import Literal
 
 from harness.baseline.model import AcceptedRun
 from harness.gate.rules import Role, RowRule
@@ -173,7 +173,7 @@ class GateVerdict:
         """See EXIT_CODES."""
         return EXIT_CODES[self.outcome]
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """gate.json: `schema`, `exit_code`, the alarm `level`, every field, runs by their ids."""
         body = {item.name: getattr(self, item.name) for item in fields(self)}
         body["rows"] = [asdict(row) for row in self.rows]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 from harness.baseline import AcceptedRun, measure
 from harness.errors import UsageError
@@ -57,7 +56,7 @@ class SelfTest:
     candidates: int
     rates: tuple[Rate, ...]
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """self-test.json."""
         return {"schema": SCHEMA, **asdict(self)}
 

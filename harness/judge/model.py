@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import ValidationError
 
@@ -145,7 +145,7 @@ class Verdict:
         broken = (c.reason for c in self.validity if c.ok is False and c.costs == "invalid")
         return next(broken, None)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """verdict.json: `schema`, `exit_code` and every field by its name."""
         return {"schema": SCHEMA, "exit_code": self.exit_code, **asdict(self)}
 

@@ -95,7 +95,7 @@ class ScalingVerdict:
         """0 pass, 1 fail, 3 inconclusive, 4 invalid."""
         return EXIT_CODES[self.outcome]
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """scaling.json: `schema`, `exit_code` and every field by its name."""
         return {"schema": SCHEMA, "exit_code": self.exit_code, **asdict(self)}
 
@@ -162,7 +162,7 @@ def _settled(ready: Floats) -> Any:
     return settled
 
 
-def _per_replica(usage: Floats, share: Floats, done: Floats, settled: Any) -> float | None:
+def _per_replica(usage: Floats, share: Floats, done: Floats, settled: object) -> float | None:
     """Requests/s of one replica at the target: its share of the metric by the metric a request.
 
     Only of seconds in which the objectives held: a service in trouble spends on refusals, too.

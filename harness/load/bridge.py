@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
 
 import gevent
 from locust.env import Environment
@@ -21,7 +20,7 @@ from harness.load.users import Users
 from harness.units import NANOSECONDS
 
 PERIOD_S = 1.0
-Emit = Callable[[dict[str, Any]], None]
+Emit = Callable[[dict[str, object]], None]
 
 
 class Bridge:
@@ -107,12 +106,12 @@ class Bridge:
                 self._emit(message)
         self._emit({**self._telemetry.tick(self.engine.snapshot()), "worker": self._shard})
 
-    def _feed(self, piece: dict[str, Any]) -> None:
+    def _feed(self, piece: Mapping[str, object]) -> None:
         """Tell Locust what has ended; of journeys it knows already."""
         if piece["axis"] == "done" and piece["endpoint"] not in self._journeys.endpoints:
             feed(self._environment.stats, piece, self._methods, time.time())
 
-    def _writes(self) -> Iterator[dict[str, Any]]:
+    def _writes(self) -> Iterator[dict[str, object]]:
         """One `write` message for each logged request that has ended since the last look."""
         audit = self._plan.traffic.audit
         for _, endpoint, due, sent, done, status, error, values in self.engine.take_log():
@@ -128,7 +127,7 @@ class Bridge:
                 "error": error,
             }
 
-    def _failures(self) -> Iterator[dict[str, Any]]:
+    def _failures(self) -> Iterator[dict[str, object]]:
         """One `failure_example` message for each example since the last look, without secrets."""
         found = [json.loads(line) for line in self.engine.take_examples()]
         for example in (*found, *self._journeys.failures.take()):

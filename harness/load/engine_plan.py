@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from harness.load.plan import LoadPlan
 from harness.traffic.build import to_engine
@@ -11,7 +10,7 @@ from harness.traffic.build import to_engine
 
 def to_engine_plan(
     plan: LoadPlan, shard: int = 0, shards: int = 1, start_unix_ns: int = 0
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """The document for one of `shards` engines; `start_unix_ns` 0 starts at once.
 
     Connections and requests in flight are bounds of the whole run, so each shard gets its part.

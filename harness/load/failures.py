@@ -65,9 +65,9 @@ class Failures:
     def __init__(self, source: str) -> None:
         self._directory = str(Path(source).resolve().parent)
         self._seen: Counter[tuple[str, str, int]] = Counter()
-        self._found: list[dict[str, Any]] = []
+        self._found: list[dict[str, object]] = []
 
-    def add(self, endpoint: str, kind: str, error: BaseException, response: Any = None) -> None:
+    def add(self, endpoint: str, kind: str, error: BaseException, response: object = None) -> None:
         """Keep this failure if it is one of the first of its kind."""
         status = getattr(response, "status_code", 0) or 0
         key = (endpoint, kind, status)
@@ -90,7 +90,7 @@ class Failures:
             }
         )
 
-    def take(self) -> list[dict[str, Any]]:
+    def take(self) -> list[dict[str, object]]:
         """What was found since the last call."""
         found, self._found = self._found, []
         return found
@@ -103,12 +103,12 @@ class Failures:
         return None
 
 
-def _head(response: Any) -> str | None:
+def _head(response: object) -> str | None:
     body = getattr(response, "_cached_content", None) or getattr(response, "_content", None)
     return body[:SHOWN].decode(errors="replace") if isinstance(body, bytes) and body else None
 
 
-def _seconds(text: Any) -> int | None:
+def _seconds(text: object) -> int | None:
     return int(text) if isinstance(text, str) and text.strip().isdigit() else None
 
 

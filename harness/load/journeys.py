@@ -34,7 +34,7 @@ class Journeys(Accounts):
         self._engine = engine
         self._methods = {journey.name: journey.method for journey in plan.traffic.journeys}
         self._ways = cycle(ways_to(plan.target))
-        self._visits: dict[Any, Visit] = {}
+        self._visits: dict[object, Visit] = {}
         self._group = gevent.pool.Group()
 
     def start(self) -> None:

@@ -117,7 +117,7 @@ def _set(clock: _Clock) -> None:
     _clocks[gevent.getcurrent()] = clock
 
 
-def _trace(event: str, pair: tuple[Any, Any]) -> None:
+def _trace(event: str, pair: tuple[object, object]) -> None:
     if event not in {"switch", "throw"}:
         return
     clock = _clocks.get(pair[0])

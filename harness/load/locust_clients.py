@@ -56,7 +56,7 @@ class Clients:
         self._visit, self._ways, self._first = visit, cycle(found), found[0].url
         self._opened.set()
 
-    def close(self, **_: Any) -> None:
+    def close(self, **_: object) -> None:
         """The users are about to be stopped (Locust's `test_stopping`)."""
         self._closing = True
 

@@ -69,7 +69,7 @@ class Plugin:
 
         self.ended = gevent.event.Event()
         self._test_stopped = False
-        self._outbox: list[dict[str, Any]] = []
+        self._outbox: list[dict[str, object]] = []
 
     def listen(self) -> None:
         """Attach to the environment's events, according to its role."""
@@ -103,12 +103,12 @@ class Plugin:
         self.pids[msg.node_id] = msg.data["pid"]
         self.skews[msg.node_id] = (unix_now_ns() - msg.data["wall_ns"]) / NANOSECONDS
 
-    def _on_local_start(self, **_: Any) -> None:
+    def _on_local_start(self, **_: object) -> None:
         self.assembly = Assembly(1, self.emit)
         self._shift_shape(LEAD_S)
         self._begin(seconds_from_now(LEAD_S), 0, 1, self.assembly.add)
 
-    def _on_master_start(self, **_: Any) -> None:
+    def _on_master_start(self, **_: object) -> None:
         runner = self.environment.runner
         clients = sorted(c.id for c in (*runner.clients.ready, *runner.clients.running))
         self.workers = {client: number for number, client in enumerate(clients)}
@@ -184,18 +184,18 @@ class Plugin:
         if self.raised:
             raise ScenarioError("; ".join(self.raised), "no load was sent; correct it")
 
-    def _on_test_stop(self, **_: Any) -> None:
+    def _on_test_stop(self, **_: object) -> None:
         self._test_stopped = True
         self.stop(abort=False)
 
     def _on_report_to_master(self, client_id: str, data: dict[str, Any]) -> None:
         data[REPORT] = self._take()
 
-    def _take(self) -> list[dict[str, Any]]:
+    def _take(self) -> list[dict[str, object]]:
         taken, self._outbox[:] = list(self._outbox), []
         return taken
 
-    def _on_worker_report(self, client_id: str, data: Mapping[str, Any]) -> None:
+    def _on_worker_report(self, client_id: str, data: Mapping[str, object]) -> None:
         self._assemble(data.get(REPORT, ()))
 
     def _on_done(self, environment: Environment, msg: Any, **_: Any) -> None:
@@ -229,7 +229,7 @@ class _Raised(logging.Handler):
             self._found.append(text)
 
 
-def _start_message(start_unix_ns: int) -> dict[str, Any]:
+def _start_message(start_unix_ns: int) -> dict[str, object]:
     from time import monotonic_ns, time_ns  # noqa: PLC0415 - the two clocks side by side
 
     monotonic = monotonic_ns() + start_unix_ns - time_ns()
@@ -265,7 +265,7 @@ def _add_arguments(parser: Any) -> None:
     group.add_argument("--harness-seed", type=int, default=1, help="Seed of the schedule")
 
 
-def _on_init(environment: Environment, **_: Any) -> None:
+def _on_init(environment: Environment, **_: object) -> None:
     if any(getattr(user, "mix", None) for user in environment.user_classes):
         attach(environment).quit_when_finished = bool(
             getattr(environment.parsed_options, "headless", False)
@@ -291,6 +291,6 @@ def register() -> None:
         _registered = True
 
 
-def encode(message: Mapping[str, Any]) -> str:
+def encode(message: Mapping[str, object]) -> str:
     """One line of the load child's output."""
     return json.dumps(message, separators=(",", ":"))

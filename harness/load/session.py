@@ -35,7 +35,7 @@ class BodyTooLarge(HTTPParseError):  # type: ignore[misc]  # noqa: N818 - one of
 class _Once(HTTPClientPool):  # type: ignore[misc]
     """Clients that send a request once; geventhttpclient's own send it up to twelve times."""
 
-    def get_client(self, url: Any) -> Any:
+    def get_client(self, url: object) -> object:
         client = super().get_client(url)
         client._connection_pool.size = -1  # noqa: SLF001 - one less than the retries it allows
         return client
@@ -56,7 +56,7 @@ class Response(FastResponse):  # type: ignore[misc]
         self.release()
         return decode(bytes(body), self.headers.get("content-encoding") or "").removeprefix(_BOM)
 
-    def iter_content(self, *words: Any, **options: Any) -> Iterator[Any]:
+    def iter_content(self, *words: object, **options: object) -> Iterator[object]:
         """As Locust's, of a body that has been asked for with `stream=True`; bounded as well."""
         size = 0
         for piece in super().iter_content(*words, **options):
@@ -152,8 +152,8 @@ class Session(FastHttpSession):  # type: ignore[misc]
         *,
         allow_redirects: bool = False,
         headers: Mapping[str, str] | None = None,
-        context: Mapping[str, Any] | None = None,
-        **options: Any,
+        context: Mapping[str, object] | None = None,
+        **options: object,
     ) -> Any:
         """As Locust's, but redirects are followed only with `allow_redirects`.
 
@@ -182,7 +182,7 @@ class Session(FastHttpSession):  # type: ignore[misc]
         finally:
             visit.rest(step)
 
-    def _send_request_safe_mode(self, method: str, url: str, **options: Any) -> Any:
+    def _send_request_safe_mode(self, method: str, url: str, **options: object) -> object:
         response = super()._send_request_safe_mode(method, url, **options)
         status = response.status_code
         if status and status not in _SUCCESS and getattr(response, "error", None) is None:

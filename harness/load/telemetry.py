@@ -28,7 +28,7 @@ class Telemetry:
         self._read = time.monotonic()
         self._offset = time.time() - time.monotonic()
 
-    def tick(self, snapshot: Mapping[str, Any]) -> dict[str, Any]:
+    def tick(self, snapshot: Mapping[str, object]) -> dict[str, Any]:
         """The `tick` message; `cpu` is the busiest thread's share of one core."""
         now = time.monotonic()
         elapsed = max(now - self._read, 1e-9)
@@ -47,7 +47,7 @@ class Telemetry:
             "cpu_process": round(max(total, 0.0) / elapsed, 4),
         }
 
-    def clock_jump(self) -> dict[str, Any] | None:
+    def clock_jump(self) -> dict[str, object] | None:
         """A `clock_jump` message when the wall clock was moved since the last look."""
         offset = time.time() - time.monotonic()
         moved, self._offset = offset - self._offset, offset
@@ -101,7 +101,7 @@ class Probe:
         )
         self._engine.start()
 
-    def poll(self) -> list[dict[str, Any]]:
+    def poll(self) -> list[dict[str, object]]:
         """One `probe` message for each second that has ended since the last call."""
         found = []
         for line in self._engine.poll():

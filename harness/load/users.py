@@ -7,8 +7,6 @@ are at, for as long as a drain takes; what is under way then is unfinished.
 
 from __future__ import annotations
 
-from typing import Any
-
 import gevent
 from gevent.event import Event
 from locust.env import Environment
@@ -62,7 +60,7 @@ class Users(Accounts):
         self._environment.runner.stop()
         self._engine.abort()
 
-    def _on_error(self, user_instance: Any, exception: Exception, **_: Any) -> None:
+    def _on_error(self, user_instance: object, exception: Exception, **_: object) -> None:
         """A task or an on_start that raises is a failure of its user's class."""
         name = type(getattr(user_instance, "user", user_instance)).__name__
         self.failed(self._visit, name, exception)

@@ -7,7 +7,7 @@ must start fast.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from harness.platform.lab.options import Behaviour, LabOptions, Slowdown
@@ -65,7 +65,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     for module, names in _HOMES.items():
         if name in names:
             return getattr(importlib.import_module(module), name)

@@ -15,7 +15,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import quote, urlencode
 
 ADMIN_PORTS = (15000, 9901, 19000)
@@ -141,7 +141,7 @@ def _ask(port: int, method: str, path: str) -> bytes:
     return body
 
 
-def _fault_filters(document: Any) -> Iterator[Mapping[str, Any]]:
+def _fault_filters(document: object) -> Iterator[Mapping[str, object]]:
     """Every configuration of an HTTP fault filter, wherever it stands."""
     if isinstance(document, dict):
         if str(document.get("@type", "")).endswith("HTTPFault"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Self
 
 from harness.catalog.model import Service
 from harness.errors import HarnessError
@@ -13,7 +13,7 @@ from harness.platform.model import Platform
 
 PERIOD_S = 1.0
 
-Message = dict[str, Any]
+Message = dict[str, object]
 
 
 class Watcher(Periodic):

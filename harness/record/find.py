@@ -124,7 +124,7 @@ def _instant(unix_ns: Any) -> datetime | None:
         return None
 
 
-def _text(value: Any, *keys: str) -> str | None:
+def _text(value: object, *keys: str) -> str | None:
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return value if isinstance(value, str) else None

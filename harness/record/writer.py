@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -63,7 +64,7 @@ class RunWriter:
         root: Path,
         service: Service,
         plan: LoadPlan,
-        environment: dict[str, Any],
+        environment: Mapping[str, object],
         *,
         command: tuple[str, ...] = (),
         labels: dict[str, str] | None = None,
@@ -222,7 +223,7 @@ def _append(path: Path) -> TextIO:
     return stream
 
 
-def _line(value: Any) -> str:
+def _line(value: object) -> str:
     return json.dumps(value, separators=(",", ":"), default=plain) + "\n"
 
 

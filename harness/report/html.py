@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import jinja2
 from markupsafe import Markup
@@ -59,7 +58,7 @@ def render_page(
     sections: Sequence[tuple[str, Table]] = (),
     *,
     template: str = "base.html",
-    **more: Any,
+    **more: object,
 ) -> str:
     """A page: the verdict with its reasons, then charts and tables, or what a template makes."""
     return _PAGES.get_template(template).render(

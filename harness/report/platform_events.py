@@ -28,7 +28,7 @@ def platform_events(record: RunRecord) -> PlatformEvents:
     return PlatformEvents(table, len(told) - len(rows))
 
 
-def events_in(record: RunRecord) -> tuple[dict[str, Any], ...]:
+def events_in(record: RunRecord) -> tuple[dict[str, object], ...]:
     """The same as the record's own events, all of them."""
     return record.events_of(*TYPES)
 

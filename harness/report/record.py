@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from harness.judge.experiment import ExperimentVerdict
 from harness.judge.scaling import ScalingVerdict
@@ -28,7 +28,7 @@ def print_record(record: RunRecord, verdict: RecordVerdict, stream: TextIO) -> N
         print_report(record, verdict, stream)
 
 
-def record_json(record: RunRecord, verdict: RecordVerdict) -> dict[str, Any]:
+def record_json(record: RunRecord, verdict: RecordVerdict) -> dict[str, object]:
     """The verdict's own keys, what was seen beside it, and the record's path."""
     return verdict.as_dict() | beside(record) | {"record": str(record.directory)}
 

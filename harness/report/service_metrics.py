@@ -47,7 +47,7 @@ class ServiceMetrics:
         rows = tuple((row.name, row.own_text, row.measured_text) for row in self.rows)
         return Table(HEADER, rows, numbers=HEADER[1:])
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Every field by its name."""
         return asdict(self)
 

@@ -52,17 +52,17 @@ def file(path: str | Path, content_type: str = "application/octet-stream") -> Fi
     return FilePart(*file_text(path), content_type)
 
 
-def with_params(path: str, params: Mapping[str, Any]) -> str:
+def with_params(path: str, params: Mapping[str, object]) -> str:
     """The path with these parameters behind it; `{feed}` stands in names and values."""
     return f"{path}{'&' if '?' in path else '?'}{_pairs(params)}" if params else path
 
 
-def form_body(form: Mapping[str, Any]) -> str:
+def form_body(form: Mapping[str, object]) -> str:
     """A body as a form of a page sends it."""
     return _pairs(form)
 
 
-def multipart_body(parts: Mapping[str, Any]) -> tuple[str, str]:
+def multipart_body(parts: Mapping[str, object]) -> tuple[str, str]:
     """(content type, body) of texts and files; a boundary that stands in none of them."""
     digest = hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
     boundary = f"harness-{digest}"
@@ -75,14 +75,14 @@ def multipart_body(parts: Mapping[str, Any]) -> tuple[str, str]:
     return f"multipart/form-data; boundary={boundary}", "".join(lines) + f"--{boundary}--\r\n"
 
 
-def body_text(body: Any) -> str:
+def body_text(body: object) -> str:
     """The template of a body: a file's own braces are no feeds."""
     if isinstance(body, FilePart):
         return body.text.replace("{", "{{").replace("}", "}}")
     return json_text(body)
 
 
-def json_template(value: Any) -> str:
+def json_template(value: object) -> str:
     """JSON text whose own braces are escaped and whose strings' `{feed}` are not."""
     if isinstance(value, Bare):
         return f"{{{value.feed}}}"
@@ -99,7 +99,7 @@ def _quoted(text: str) -> str:
     return text.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
 
 
-def _pairs(values: Mapping[str, Any]) -> str:
+def _pairs(values: Mapping[str, object]) -> str:
     pairs = [
         f"{_encoded(name)}={_encoded(json_text(item))}"
         for name, value in values.items()

@@ -28,7 +28,7 @@ _ANY_ARRIVALS = {
 
 
 def model_of(
-    user: type[Any], source: str | None = None, scenario: str | None = None
+    user: type[object], source: str | None = None, scenario: str | None = None
 ) -> TrafficModel:
     """The traffic model that a User class declares.
 
@@ -78,7 +78,7 @@ def model_of(
     return model
 
 
-def _refuse_unused(where: str, user: type[Any], *, journeys: bool) -> None:
+def _refuse_unused(where: str, user: type[object], *, journeys: bool) -> None:
     """What Locust would call and nothing here does is named, never ignored."""
     names: set[str] = set()
     for kind in user.__mro__:
@@ -124,7 +124,7 @@ def code_digest(source: Path) -> str:
 
 
 def _audit(
-    where: str, audit: Any, mix: Sequence[Request], feeds: Mapping[str, Any]
+    where: str, audit: object, mix: Sequence[Request], feeds: Mapping[str, object]
 ) -> Audit | None:
     """The audit, which may name only what the model has."""
     if audit is None:
@@ -204,7 +204,7 @@ def to_engine(traffic: TrafficModel, profile: LoadProfile) -> dict[str, Any]:
     }
 
 
-def _engine_model(traffic: TrafficModel) -> dict[str, Any]:
+def _engine_model(traffic: TrafficModel) -> dict[str, object]:
     return {
         "requests": [
             {
@@ -230,7 +230,7 @@ def _engine_model(traffic: TrafficModel) -> dict[str, Any]:
     }
 
 
-def _arrivals(profile: LoadProfile) -> dict[str, Any]:
+def _arrivals(profile: LoadProfile) -> dict[str, object]:
     if profile.users:
         return {
             "kind": "closed",

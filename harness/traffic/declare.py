@@ -35,10 +35,10 @@ def request(
     *,
     name: str | None = None,
     weight: float = 1.0,
-    params: Mapping[str, Any] | None = None,
-    json_body: Any = None,
-    form: Mapping[str, Any] | None = None,
-    multipart: Mapping[str, Any] | None = None,
+    params: Mapping[str, object] | None = None,
+    json_body: object = None,
+    form: Mapping[str, object] | None = None,
+    multipart: Mapping[str, object] | None = None,
     body: str | FilePart | None = None,
     headers: Mapping[str, str] | None = None,
     checks: Sequence[Check] = (),
@@ -151,7 +151,7 @@ def body_contains(text: str) -> Check:
 _ANY = object()
 
 
-def json_pointer(pointer: str, equals: Any = _ANY) -> Check:
+def json_pointer(pointer: str, equals: object = _ANY) -> Check:
     """The JSON pointer (RFC 6901) must exist in the response, and equal a value if one is given."""
     check: Check = {"kind": "json", "pointer": pointer}
     if equals is not _ANY:
@@ -183,7 +183,7 @@ def uuid(*, fixed: bool = False) -> Feed:
     return {"kind": "uuid", "fixed": True} if fixed else {"kind": "uuid"}
 
 
-def choice(values: Sequence[Any], weights: Sequence[float] | None = None) -> Feed:
+def choice(values: Sequence[object], weights: Sequence[float] | None = None) -> Feed:
     """One of some values, equally likely or by weight; True is `true` and None `null`."""
     feed: Feed = {"kind": "choice", "values": [json_text(value) for value in values]}
     if weights is not None:

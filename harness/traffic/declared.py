@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from types import ModuleType
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from harness.traffic.model import Audit, Request
 
@@ -15,7 +15,7 @@ class Declared:
     abstract = True
     service: ClassVar[str] = ""
     mix: ClassVar[list[Request]] = []
-    feeds: ClassVar[dict[str, dict[str, Any]]] = {}
+    feeds: ClassVar[dict[str, dict[str, object]]] = {}
     audit: ClassVar[Audit | None] = None
 
 

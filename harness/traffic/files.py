@@ -7,17 +7,17 @@ import io
 import json
 import random
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from harness.bounded import read_file
 from harness.errors import ScenarioError
 from harness.redact import is_secret_name
 
-Feed = dict[str, Any]
+Feed = dict[str, object]
 Order = Literal["random", "sequence"]
-Row = tuple[int, list[Any]]
+Row = tuple[int, list[object]]
 """The number of its line, and a value for each field."""
 
 MOST_BYTES = 64 << 20
@@ -88,7 +88,7 @@ def file_text(path: str | Path, *, depth: int = 2) -> tuple[Path, str]:
     return found, read_text(found, MOST_BODY_BYTES, "the engine sends texts: name a file in UTF-8")
 
 
-def json_text(value: Any) -> str:
+def json_text(value: object) -> str:
     """A value of a feed as text: as JSON writes it, but a text without its quotes."""
     return value if isinstance(value, str) else json.dumps(value)
 
@@ -144,7 +144,7 @@ def _csv(path: Path, columns: Sequence[str]) -> tuple[list[str], Iterator[Row]]:
     return list(columns or header), rows()
 
 
-def _object(path: Path, number: int, line: str) -> dict[str, Any]:
+def _object(path: Path, number: int, line: str) -> dict[str, object]:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -154,7 +154,7 @@ def _object(path: Path, number: int, line: str) -> dict[str, Any]:
     return value
 
 
-def _field(path: Path, number: int, value: dict[str, Any], name: str) -> Any:
+def _field(path: Path, number: int, value: Mapping[str, object], name: str) -> object:
     if name not in value:
         raise ScenarioError(f"{path}:{number}: no field {name!r}", f"it has {', '.join(value)}")
     found = value[name]

@@ -19,12 +19,12 @@ LONGEST_SHAPE_S = 86_400
 """Seconds that a LoadTestShape is asked about; one that goes on longer has no end."""
 
 
-def users_of(module: ModuleType) -> tuple[type[Any], ...]:
+def users_of(module: ModuleType) -> tuple[type[object], ...]:
     """The classes that `locust -f` would spawn users of, imported ones included."""
     return _concrete(module, "User")
 
 
-def shape_of(path: Path, module: ModuleType) -> Any:
+def shape_of(path: Path, module: ModuleType) -> object:
     """The file's LoadTestShape, made; None without one. Raises ScenarioError for several."""
     found = _concrete(module, "LoadTestShape")
     if len(found) > 1:
@@ -66,11 +66,11 @@ def locustfile_model(path: Path, users: tuple[type[Any], ...], shape: Any) -> Tr
     )
 
 
-def _concrete(module: ModuleType, base: str) -> tuple[type[Any], ...]:
+def _concrete(module: ModuleType, base: str) -> tuple[type[object], ...]:
     locust = sys.modules.get("locust")
     if locust is None:
         return ()
-    kind: type[Any] = getattr(locust, base)
+    kind: type[object] = getattr(locust, base)
     found = (
         item for item in vars(module).values()
         if inspect.isclass(item) and issubclass(item, kind)

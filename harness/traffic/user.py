@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import gevent
 from locust import FastHttpUser, User, task
 
@@ -31,10 +29,10 @@ class TrafficUser(Declared, FastHttpUser):  # type: ignore[misc]
     """Seconds that a request of a journey may take as a whole, its body included."""
 
     connection_timeout = 5.0
-    harness_visit: Any = None
+    harness_visit: object = None
     """The journey that this user walks; None for the one that only stands by."""
 
-    def __init__(self, environment: Any) -> None:
+    def __init__(self, environment: object) -> None:
         User.__init__(self, environment)
         self.client = Session(self)
 

@@ -108,7 +108,7 @@ def _problem(run: Mapping[str, Any], *, aborted: bool) -> Problem | None:
     return None if told is None else ("inconclusive", f"{what} {told}.")
 
 
-def _told_by_status(provider: Mapping[str, Any], output: object) -> str | None:
+def _told_by_status(provider: Mapping[str, object], output: object) -> str | None:
     """What an exit code or an HTTP status says that no tolerance was given for."""
     code = output.get("status") if isinstance(output, Mapping) else None
     if provider.get("type") == "process" and code not in {0, None} and isinstance(output, Mapping):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from harness.judge.effect import Effect
 from harness.judge.failover import Backlog, Milestones, Stages
@@ -72,6 +72,6 @@ class ExperimentVerdict:
         noisy = (check.statement for check in self.checks if check.noisy)
         return next(noisy, None) if self.outcome == "inconclusive" else None
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """experiment.json: `schema`, `exit_code` and every field by its name."""
         return {"schema": SCHEMA, "exit_code": self.exit_code, **asdict(self)}

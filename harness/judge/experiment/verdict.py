@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from harness.catalog.expectations import Expectations
 from harness.errors import HarnessError, RecordError
@@ -175,7 +174,7 @@ def _only_unhealed(check: ValidityCheck, record: RunRecord) -> bool:
     return check.name == "ended" and unhealed and bool(ends) and not ends[-1].get("errors")
 
 
-def _aborts(record: RunRecord) -> list[dict[str, Any]]:
+def _aborts(record: RunRecord) -> list[dict[str, object]]:
     if record.status == "interrupted":
         return []
     return [e for e in record.events_of("chaos") if e["what"] == "abort"]

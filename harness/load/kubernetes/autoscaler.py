@@ -100,7 +100,7 @@ def await_metrics(api: client.ApiClient, scaler: Autoscaler) -> None:
         time.sleep(PERIOD_S)
 
 
-def look(api: client.ApiClient, scaler: Autoscaler) -> dict[str, Any]:
+def look(api: client.ApiClient, scaler: Autoscaler) -> dict[str, object]:
     """A `scaling` message: replicas and metrics now; None is unknown.
 
     `pressure` is the highest ratio of a metric to its target. `usage` is the sum over the pods of
@@ -115,7 +115,7 @@ def look(api: client.ApiClient, scaler: Autoscaler) -> dict[str, Any]:
         scaler.namespace, label_selector=scaler.selector, _request_timeout=TIMEOUT_S
     )
     alive = [pod for pod in pods.items if not pod.metadata.deletion_timestamp]
-    message: dict[str, Any] = {
+    message: dict[str, object] = {
         "type": "scaling",
         "created": len(alive),
         "ready": sum(_is_ready(pod) for pod in alive),
@@ -198,7 +198,7 @@ class Observed:
         self._api = api
         self._scaler = scaler
         self._told = False
-        self._found: queue.Queue[dict[str, Any]] = queue.Queue()
+        self._found: queue.Queue[dict[str, object]] = queue.Queue()
         self._periodic = Periodic(self._watch, PERIOD_S, 2.0)
 
     @property
@@ -215,7 +215,7 @@ class Observed:
         self._load.__exit__(*exception)
         self._periodic.__exit__(*exception)
 
-    def poll(self, timeout_s: float) -> list[dict[str, Any]]:
+    def poll(self, timeout_s: float) -> list[dict[str, object]]:
         """The load's messages and what was seen of the autoscaler."""
         found = list(self._load.poll(timeout_s))
         while not self._found.empty():

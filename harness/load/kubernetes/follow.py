@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import urllib3
 from kubernetes import client
@@ -52,7 +51,7 @@ class Follower:
         self.connections = 0
         self.lines = Lines()
 
-    def messages(self) -> Iterator[dict[str, Any]]:
+    def messages(self) -> Iterator[dict[str, object]]:
         """Each numbered message once, in order; the last is `end` if there was one."""
         give_up = self._until
         while not self._closing.is_set() and time.monotonic() < give_up:
@@ -70,7 +69,7 @@ class Follower:
                 give_up = min(give_up, time.monotonic() + AFTER_POD_S)
             self._closing.wait(RECONNECT_S)
 
-    def _connection(self) -> Iterator[dict[str, Any]]:
+    def _connection(self) -> Iterator[dict[str, object]]:
         since, self._whole = (None if self._whole else self._since()), False
         self.lines.restart()
         self.connections += 1

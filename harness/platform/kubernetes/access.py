@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import urllib3
 from kubernetes import client, config
@@ -120,8 +119,13 @@ class _Client(client.ApiClient):  # type: ignore[misc] # the library has no type
         super().__init__(_settings(context, kubeconfig))
 
     def call_api(
-        self, method: Any, url: Any, header_params: Any = None, *others: Any, **named: Any
-    ) -> Any:
+        self,
+        method: object,
+        url: object,
+        header_params: Mapping[str, object] | None = None,
+        *others: object,
+        **named: object,
+    ) -> object:
         """The answer to one request."""
         answer = super().call_api(method, url, header_params, *others, **named)
         if answer.status != UNAUTHORIZED or not self._renewed():
@@ -261,7 +265,7 @@ def is_gone(problem: ApiException) -> bool:
     return int(problem.status or 0) in {404, 410}
 
 
-def quietly(call: Callable[[], Any]) -> Exception | None:
+def quietly(call: Callable[[], object]) -> Exception | None:
     """Carry out a step of a clean-up; what went wrong, but for what was gone already."""
     try:
         call()

@@ -103,7 +103,7 @@ def _place(work: Work) -> tuple[dict[str, Any], dict[str, Any]]:
     return _on_the_node(work.node)
 
 
-def _on_the_node(node: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def _on_the_node(node: str) -> tuple[dict[str, object], dict[str, object]]:
     """(pod, container): on its node whatever that is tainted with, never restarted."""
     pod = {
         "node_name": node,
@@ -126,7 +126,7 @@ def _on_the_node(node: str) -> tuple[dict[str, Any], dict[str, Any]]:
     return pod, container
 
 
-def _unprivileged(**words: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+def _unprivileged(**words: object) -> tuple[dict[str, object], dict[str, object]]:
     """(pod, container): no rights on any node."""
     pod = {
         **words,

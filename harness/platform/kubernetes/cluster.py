@@ -129,7 +129,7 @@ class Cluster:
         self.namespace = namespace
         self.context = context
         self.kubeconfig = kubeconfig
-        self._services: dict[str, tuple[float, Any]] = {}
+        self._services: dict[str, tuple[float, object]] = {}
 
     @cached_property
     def api(self) -> client.ApiClient:
@@ -179,7 +179,7 @@ class Cluster:
             found = self.core.list_node(_request_timeout=TIMEOUT_S)
         return {item.metadata.name: _node(item) for item in found.items}
 
-    def pods(self, labels: Mapping[str, str], port: Any = None) -> list[Pod]:
+    def pods(self, labels: Mapping[str, str], port: object = None) -> list[Pod]:
         """The pods with these labels, by name; `port` is the Service's that they listen for."""
         selector = ",".join(f"{key}={value}" for key, value in labels.items())
         return self._pods(self.namespace, label_selector=selector, port=port)
@@ -214,7 +214,7 @@ class Cluster:
         port = selection.port_of(self.service(service.name), service)
         return self.pods(self.selector(service), port)
 
-    def _pods(self, namespace: str, port: Any, **selectors: str) -> list[Pod]:
+    def _pods(self, namespace: str, port: object, **selectors: str) -> list[Pod]:
         with telling(f"pods of {namespace}"):
             found = self.core.list_namespaced_pod(
                 namespace, **selectors, _request_timeout=TIMEOUT_S
@@ -279,7 +279,7 @@ class Cluster:
             f"namespace {self.namespace} has no {said} {name}", "check the namespace and the name"
         )
 
-    def read(self, kind: Changed, name: str) -> Any:
+    def read(self, kind: Changed, name: str) -> object:
         """An object of a kind that faults change; raises ApiException."""
         if kind == "node":
             return self.core.read_node(name, _request_timeout=TIMEOUT_S)
@@ -295,7 +295,7 @@ class Cluster:
             call = getattr(self.apps, f"patch_namespaced_{kind.replace('set', '_set')}")
             call(name, self.namespace, dict(body), _request_timeout=TIMEOUT_S)
 
-    def workloads(self) -> list[tuple[WorkloadKind, Any]]:
+    def workloads(self) -> list[tuple[WorkloadKind, object]]:
         """(kind, object) of everything in the namespace that makes pods of a service."""
         found = []
         for kind in KINDS:
@@ -326,7 +326,7 @@ class Cluster:
                 raise
             return list(json.loads(answer.data).get("items") or ())
 
-    def budgets(self, labels: Mapping[str, str]) -> list[Any]:
+    def budgets(self, labels: Mapping[str, str]) -> list[object]:
         """The disruption budgets that select pods with these labels."""
         with telling("disruption budgets"):
             found = self.policy.list_namespaced_pod_disruption_budget(

@@ -38,7 +38,7 @@ class News:
         self._pods: dict[str, Pod] | None = None
         self._addresses: dict[str, str] = {}
         self._names: set[str] = set()
-        self._told: dict[str, tuple[Any, ...]] | None = None
+        self._told: dict[str, tuple[object, ...]] | None = None
         self._nodes = True
         self._silent = False
 
@@ -101,7 +101,7 @@ class News:
         self._told = kept | {uid: stamp for uid, _, stamp in new}
         return sorted((_event(item) for _, item, _ in new), key=lambda event: str(event["last"]))
 
-    def _concerns(self, about: Mapping[str, Any]) -> bool:
+    def _concerns(self, about: Mapping[str, object]) -> bool:
         kind, name = about.get("kind"), str(about.get("name"))
         if kind == "Pod":
             return name in self._names

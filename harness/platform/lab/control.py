@@ -14,7 +14,7 @@ from harness.errors import Gone, PlatformError
 TIMEOUT_S = 10.0
 
 
-def request(runtime: Path, operation: str, **arguments: Any) -> dict[str, Any]:
+def request(runtime: Path, operation: str, **arguments: object) -> dict[str, Any]:
     """Ask the supervisor of a lab; raises Gone where none answers, PlatformError on refusal."""
     with _connect(runtime) as line, line.makefile("rb") as answers:
         try:
@@ -24,7 +24,7 @@ def request(runtime: Path, operation: str, **arguments: Any) -> dict[str, Any]:
             text = b""
     if not text.endswith(b"\n"):
         raise Gone(f"the lab in {runtime} ended", "start it again")
-    answer: dict[str, Any] = json.loads(text)
+    answer: dict[str, object] = json.loads(text)
     if "error" in answer:
         raise PlatformError(f"lab: {answer['error']}", "see `harness lab logs`")
     return answer

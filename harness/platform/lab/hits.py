@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from harness.errors import PlatformError
 from harness.faults.arguments import InRegion, Link, Replicas
@@ -16,7 +15,7 @@ from harness.faults.registry import arguments_of, kind_of, nearest
 from harness.platform.lab.topology import GLOBAL, Place
 from harness.platform.model import Fault
 
-States = Mapping[str, Mapping[str, Any]]
+States = Mapping[str, Mapping[str, object]]
 
 
 def resolve(

@@ -52,7 +52,7 @@ class ActiveFault:
     given: Arguments
     targets: Sequence[str]
 
-    def ask(self, operation: str, **arguments: Any) -> dict[str, Any]:
+    def ask(self, operation: str, **arguments: object) -> dict[str, Any]:
         """Ask the lab's supervisor."""
         return request(self.lab.runtime, operation, **arguments)
 

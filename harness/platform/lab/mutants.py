@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 NO_FAILOVER = "no-failover"
 NO_FAIL_BACK = "no-fail-back"
@@ -22,7 +21,7 @@ RETRY_STORM = "retry-storm"
 class Scar:
     """How a replica behaves once it has come back from a fault, for `for_s` seconds or for ever."""
 
-    behaviour: Mapping[str, Any]
+    behaviour: Mapping[str, object]
     for_s: float | None = None
 
 

@@ -141,7 +141,7 @@ def _rules_apply(rules: set[Rule]) -> None:
             route.rule("del", **_route_rule(rule))
 
 
-def _route_rule(rule: Rule) -> dict[str, Any]:
+def _route_rule(rule: Rule) -> dict[str, object]:
     a, b = ipaddress.ip_network(rule.source), ipaddress.ip_network(rule.target)
     return {
         "priority": _RULE_PRIORITY,

@@ -63,7 +63,7 @@ def units(
     return found
 
 
-def _database(place: Place, databases: dict[str, Place], options: LabOptions) -> dict[str, Any]:
+def _database(place: Place, databases: dict[str, Place], options: LabOptions) -> dict[str, object]:
     peers = {each.region: [each.host, each.port] for each in databases.values() if each != place}
     return {
         "region": place.region,
@@ -76,7 +76,7 @@ def _database(place: Place, databases: dict[str, Place], options: LabOptions) ->
 
 def _replica(
     place: Place, service: Service, database: Place, options: LabOptions
-) -> dict[str, Any]:
+) -> dict[str, object]:
     return {
         "service": service.name,
         "id": place.id,

@@ -234,7 +234,7 @@ class Lab(Platform):
             environment=self._environment(),
         )
 
-    def _environment(self) -> dict[str, Any]:
+    def _environment(self) -> dict[str, object]:
         load, rest = self._cpus()
         return {
             "platform": self.name,
@@ -288,7 +288,7 @@ class Lab(Platform):
         """Every process by its id: `health`, `pid` (inside), `restarts`, `last_exit`, `held`."""
         return self._states()
 
-    def behave(self, ids: Sequence[str], behaviour: Mapping[str, Any]) -> None:
+    def behave(self, ids: Sequence[str], behaviour: Mapping[str, object]) -> None:
         """Change how replicas (or databases) behave from now on, restarts included."""
         request(self.directory, "behave", ids=list(ids), behaviour=dict(behaviour))
 

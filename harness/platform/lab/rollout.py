@@ -21,7 +21,7 @@ class Rollout:
     """One fault's rollout: who is to be restarted, who has been."""
 
     ids: list[str]
-    overlay: dict[str, Any] | None
+    overlay: dict[str, object] | None
     back: bool = False
     done: list[str] = field(default_factory=list)
     restarting: tuple[Unit, float] | None = None

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ class Running:
     def plan(self) -> dict[str, Any]:
         """What the lab was started with."""
         text = (self.runtime / "plan.json").read_text(encoding="utf-8")
-        plan: dict[str, Any] = json.loads(text)
+        plan: dict[str, object] = json.loads(text)
         return plan
 
 
@@ -50,7 +50,7 @@ def new_runtime() -> Path:
     return path
 
 
-def start(runtime: Path, plan: dict[str, Any], enter: Sequence[str]) -> Running:
+def start(runtime: Path, plan: Mapping[str, object], enter: Sequence[str]) -> Running:
     """Start the supervisor and wait until it answers.
 
     It ends with this process unless the plan gives it a time to live of its own (`ttl_s`).
