@@ -133,7 +133,7 @@ class _Worker:
         runners.WORKER_REPORT_INTERVAL = 1.0
         environment = _environment(plan)
         self._runner = environment.create_worker_runner(host or "127.0.0.1", port)
-        attach(environment).plan = plan
+        attach(environment, plan)
         _say_ready(environment, plan)
 
     def run(self) -> None:
@@ -180,12 +180,12 @@ class _Child:
         signal.signal(signal.SIGINT, self._on_signal)
         signal.signal(signal.SIGTERM, self._on_signal)
         runner = self._runner = self._make_runner(environment)
-        plugin = self._plugin = attach(environment)
-        plugin.plan, plugin.emit = self._plan, self.emit
+        plugin = self._plugin = attach(environment, self._plan)
+        plugin.emit = self.emit
         if self._plan.workers > 1:
             if self._serve is None:
                 self._start_workers(runner)
-            self._await_workers(runner, CONNECT_S if self._serve is None else PLACED_S)
+            self._await_workers(plugin, CONNECT_S if self._serve is None else PLACED_S)
         _say_ready(environment, self._plan)
         self._begin(runner)
         self._await(plugin)
@@ -198,6 +198,8 @@ class _Child:
         end["errors"] += [text for text in plugin.raised if text not in " ".join(end["errors"])]
         if self._serve is not None:
             end["errors"] += [*_skewed(plugin), *self._unheard]
+        if plugin.strangers:
+            self.emit({"type": "strangers", "messages": plugin.strangers})
         self.emit(end)
         for worker in self._workers:
             worker.kill()
@@ -229,15 +231,15 @@ class _Child:
                 subprocess.Popen([*command, str(port)], stdin=subprocess.PIPE, stdout=2)
             )
 
-    def _await_workers(self, runner: Any, limit_s: float) -> None:
+    def _await_workers(self, plugin: Plugin, limit_s: float) -> None:
         with gevent.Timeout(limit_s, exception=False):
-            while len(runner.clients.ready) < self._plan.workers:
+            while len(plugin.known()) < self._plan.workers:
                 if any(worker.poll() is not None for worker in self._workers):
                     raise HarnessError("a load worker ended at its start", "see the lines above")
                 gevent.sleep(0.05)
-        if len(runner.clients.ready) < self._plan.workers:
+        if len(plugin.known()) < self._plan.workers:
             raise HarnessError(
-                f"only {len(runner.clients.ready)} of {self._plan.workers} load workers connected"
+                f"only {len(plugin.known())} of {self._plan.workers} load workers connected"
                 f" within {limit_s:g} s",
                 "use fewer --workers, or make room for them",
             )

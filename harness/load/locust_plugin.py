@@ -6,6 +6,7 @@ worker its shard and the common start; workers ship their messages with Locust's
 
 from __future__ import annotations
 
+import hmac
 import inspect
 import json
 import logging
@@ -38,6 +39,7 @@ START, STOP, REPORT, DONE, HELLO = (
     "harness_done",
     "harness_hello",
 )
+TOKEN = "harness_token"  # noqa: S105 - its name in a message
 LEAD_S = 0.3
 DISTRIBUTED_LEAD_S = 2.0
 """How far ahead the common start is set: time for the news to reach every worker."""
@@ -63,6 +65,9 @@ class Plugin:
         self.assembly: Assembly | None = None
         self.workers: dict[str, int] = {}
         self.pids: dict[str, int] = {}
+        self.strangers = 0
+        """Messages without this run's token: they count for nothing."""
+
         self.skews: dict[str, float] = {}
         self.raised: list[str] = []
         """What listeners of Locust's events have raised: Locust itself only logs it."""
@@ -79,7 +84,7 @@ class Plugin:
         if isinstance(runner, WorkerRunner):
             runner.register_message(START, self._on_start)
             runner.register_message(STOP, self._on_stop)
-            runner.send_message(HELLO, {"pid": os.getpid(), "wall_ns": unix_now_ns()})
+            self._send(HELLO, {"pid": os.getpid(), "wall_ns": unix_now_ns()})
             events.report_to_master.add_listener(self._on_report_to_master)
         elif isinstance(runner, MasterRunner):
             events.test_start.add_listener(self._on_master_start)
@@ -96,10 +101,33 @@ class Plugin:
         elif self.bridge is not None:
             (self.bridge.abort if abort else self.bridge.stop)()
 
+    def _send(self, kind: str, data: dict[str, Any]) -> None:
+        self.environment.runner.send_message(kind, {**data, TOKEN: self.token})
+
+    @property
+    def token(self) -> str:
+        """That of the plan; without a plan anybody is a worker, as under `locust` itself."""
+        return self.plan.token if self.plan is not None else ""
+
+    def _is_ours(self, data: object) -> bool:
+        said = data.get(TOKEN, "") if isinstance(data, Mapping) else ""
+        if isinstance(said, str) and hmac.compare_digest(said.encode(), self.token.encode()):
+            return True
+        self.strangers += 1
+        return False
+
+    def known(self) -> list[str]:
+        """The workers that are ready and have said this run's token, by their names."""
+        runner = self.environment.runner
+        clients = {client.id for client in (*runner.clients.ready, *runner.clients.running)}
+        return sorted(clients & self.pids.keys() if self.token else clients)
+
     def _on_stop(self, msg: Any, **_: Any) -> None:
         self.stop(abort=msg.data["abort"])
 
     def _on_hello(self, msg: Any, **_: Any) -> None:
+        if not self._is_ours(msg.data):
+            return
         self.pids[msg.node_id] = msg.data["pid"]
         self.skews[msg.node_id] = (unix_now_ns() - msg.data["wall_ns"]) / NANOSECONDS
 
@@ -110,7 +138,7 @@ class Plugin:
 
     def _on_master_start(self, **_: object) -> None:
         runner = self.environment.runner
-        clients = sorted(c.id for c in (*runner.clients.ready, *runner.clients.running))
+        clients = self.known()
         self.workers = {client: number for number, client in enumerate(clients)}
         self.assembly = Assembly(len(clients), self.emit)
         self._shift_shape(DISTRIBUTED_LEAD_S)
@@ -155,7 +183,7 @@ class Plugin:
             emit({**_NOTHING_DONE, "worker": shard, "error": str(problem)})
             self.ended.set()
             if isinstance(self.environment.runner, WorkerRunner):
-                self.environment.runner.send_message(DONE, {"messages": self._take()})
+                self._send(DONE, {"messages": self._take()})
             return
         gevent.spawn(self._await_end)
 
@@ -169,7 +197,7 @@ class Plugin:
         self.ended.set()
         if isinstance(runner, WorkerRunner):
             runner._send_stats()  # noqa: SLF001 - Locust's statistics of the last second, too
-            runner.send_message(DONE, {"messages": self._take(), "raised": self.raised})
+            self._send(DONE, {"messages": self._take(), "raised": self.raised})
         elif self.quit_when_finished:
             gevent.sleep(2 * CSV_STATS_INTERVAL_SEC)  # Locust's CSV writer looks in turns
             runner.quit()
@@ -189,16 +217,19 @@ class Plugin:
         self.stop(abort=False)
 
     def _on_report_to_master(self, client_id: str, data: dict[str, Any]) -> None:
-        data[REPORT] = self._take()
+        data[REPORT], data[TOKEN] = self._take(), self.token
 
     def _take(self) -> list[dict[str, object]]:
         taken, self._outbox[:] = list(self._outbox), []
         return taken
 
     def _on_worker_report(self, client_id: str, data: Mapping[str, object]) -> None:
-        self._assemble(data.get(REPORT, ()))
+        if self._is_ours(data):
+            self._assemble(data.get(REPORT, ()))
 
     def _on_done(self, environment: Environment, msg: Any, **_: Any) -> None:
+        if not self._is_ours(msg.data):
+            return
         self._assemble(msg.data["messages"])
         self.raised += msg.data.get("raised", ())
         if self.quit_when_finished and self.assembly is not None and self.assembly.complete:
@@ -272,9 +303,10 @@ def _on_init(environment: Environment, **_: object) -> None:
         )
 
 
-def attach(environment: Environment) -> Plugin:
-    """Give an environment the engine; the load child sets `plan` and `emit` on what it gets."""
+def attach(environment: Environment, plan: LoadPlan | None = None) -> Plugin:
+    """Give an environment the engine; the load child sets `emit` on what it gets."""
     plugin = Plugin(environment)
+    plugin.plan = plan
     plugin.listen()
     return plugin
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -34,6 +35,9 @@ class LoadPlan:
     probe: bool = True
     salt: int = 0
     """What makes `uuid()` and `sequence()` of this run differ from another's of the same seed."""
+
+    token: str = ""
+    """What master and workers know each other by; it is in no record."""
 
 
 _SALT_EPOCH_S = 1_767_225_600
@@ -66,8 +70,8 @@ def check_target(target: Target, traffic: TrafficModel) -> None:
 
 
 def plan_json(plan: LoadPlan) -> bytes:
-    """The plan as the load child reads it."""
-    return adapter(LoadPlan).dump_json(plan)
+    """The plan as the processes of one run read it, with a token that no other run has."""
+    return adapter(LoadPlan).dump_json(replace(plan, token=secrets.token_hex(16)))
 
 
 def read_plan(path: Path) -> LoadPlan:

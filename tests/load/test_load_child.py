@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -143,6 +144,20 @@ def test_the_owners_death_ends_the_child_and_its_workers(
     assert not alive
 
 
+FORGED = 100_000
+STRANGER = f"""
+import sys
+from locust.rpc import Message, zmqrpc
+done = {{"type": "done", "worker": 0, "slices": 0, "conserved": True, "totals": {{
+    "offered": {FORGED}, "completed": {FORGED}, "failed": 0, "unfinished": 0}}}}
+client = zmqrpc.Client("127.0.0.1", int(sys.argv[1]), "stranger")
+client.send(Message("harness_hello", {{"pid": 1, "wall_ns": 0}}, "stranger"))
+client.send(Message("harness_done", {{"messages": [done]}}, "stranger"))
+client.close()
+"""
+"""Who reaches the master's port and knows its protocol, but not the run's token."""
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_load_in_a_container_ends_when_its_owner_is_not_heard_of(
     plan: LoadPlan, tmp_path: Path, workers: int
@@ -165,14 +180,20 @@ def test_the_load_in_a_container_ends_when_its_owner_is_not_heard_of(
         master = children[0]
         assert master.stdout is not None
         ticks, last = 0, time.monotonic()
+        heard: dict[str, Any] = {}
         for line in master.stdout:
             message = json.loads(line)
             if message["type"] == "tick" and ticks < 7:
                 ticks, last = ticks + 1, time.monotonic()
                 beat.write_text(str(ticks))
+                if ticks == 3 and workers > 1:
+                    subprocess.run([sys.executable, "-c", STRANGER, port], check=True)
+            heard[message["type"]] = message
         assert ticks == 7, "longer than it waits for a beat"
         assert time.monotonic() - last < 30
         assert message["type"] == "end"
+        assert message["totals"]["completed"] < FORGED
+        assert ("strangers" in heard) is (workers > 1)
         assert message["conserved"] is True
         assert message["errors"] == ["the load ended early: its owner was not heard of for 4 s"]
         for child in children:
