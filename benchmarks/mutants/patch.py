@@ -12,6 +12,10 @@ from typing import Any
 
 from benchmarks.mutants.edits import Edit
 
+OURS = frozenset({"harness", "tests", "benchmarks"})
+ADDRESS = " at 0x"
+"""Of an object that is shown by its address: it holds functions, which get their new code."""
+
 Key = tuple[str, int, int]
 """The name of a code object, its line, and which it is of those with the same name and line."""
 
@@ -19,16 +23,23 @@ Key = tuple[str, int, int]
 def patch(edit: Edit) -> None:
     """Make this process run the edit: what has been imported keeps its objects, with new code."""
     _renew(_module(edit.path), edit.source, edit.applied())
-    if edit.constant is None:
-        return
-    for module in list(sys.modules.values()):
-        path = getattr(module, "__file__", None)
-        if path is None or not module.__name__.startswith("harness."):
-            continue
-        if path != str(edit.path.resolve()) and path.endswith(".py"):
-            source = Path(path).read_bytes()
-            if edit.constant.encode() in source:
+    if edit.constant is not None:
+        edited = _module(edit.path)
+        for module in list(sys.modules.values()):
+            if module is not edited and _imports(module, edited, edit.constant):
+                source = Path(str(module.__file__)).read_bytes()
                 _renew(module, source, source)
+
+
+def _imports(module: ModuleType, other: ModuleType, name: str) -> bool:
+    """Whether a module of the project takes a name from another."""
+    path = getattr(module, "__file__", None)
+    if path is None or module.__name__.partition(".")[0] not in OURS:
+        return False
+    text = Path(path).read_text(encoding="utf-8") if path.endswith(".py") else ""
+    package, _, last = other.__name__.rpartition(".")
+    forms = (f"from {other.__name__} import", f"from {package} import {last}")
+    return name in text and any(form in text for form in forms)
 
 
 def _module(path: Path) -> ModuleType:
@@ -86,9 +97,10 @@ def _set_constants(module: ModuleType, fresh: ModuleType) -> None:
         old = vars(module).get(name)
         if isinstance(new, type) and isinstance(old, type) and new.__module__ == module.__name__:
             _copy_defaults(old, new)
-        elif name.strip("_").isupper() and repr(old) != repr(new):
+        elif name.strip("_").isupper() and repr(old) != repr(new) and ADDRESS not in repr(new):
+            setattr(module, name, new)
             for other in list(sys.modules.values()):
-                if vars(other).get(name) is old and _is_ours(other):
+                if vars(other).get(name) is old and _imports(other, module, name):
                     setattr(other, name, new)
 
 
@@ -96,7 +108,3 @@ def _copy_defaults(old: Any, new: Any) -> None:
     made, known = new.__init__, old.__init__
     if isinstance(made, FunctionType) and isinstance(known, FunctionType):
         known.__defaults__, known.__kwdefaults__ = made.__defaults__, made.__kwdefaults__
-
-
-def _is_ours(module: ModuleType) -> bool:
-    return module.__name__.partition(".")[0] in {"harness", "tests", "benchmarks"}

@@ -20,7 +20,7 @@ def partition(y: Floats, penalty: float, least: int) -> Indices:
     """
     n = len(y)
     sums = np.concatenate([[0.0], np.cumsum(y - y.mean())])
-    inverse = np.concatenate([1 / np.arange(n, 0, -1), [0.0]])
+    inverse = 1 / np.arange(n, 0, -1)
     best = np.full(n + 1, np.inf)
     best[0] = 0.0
     last = np.zeros(n + 1, dtype=np.int64)

@@ -67,6 +67,8 @@ def test_scatter_is_shared_from_two_degrees_of_freedom() -> None:
     apart = [[1.0, 1.1, 1.3], [1.3, 1.0, 1.1], [1.0, 1.2, 1.1]]
     assert shared_spread([x[:2] for x in apart], [x[2:] for x in apart]) is None
     assert shared_spread(apart, [x[2:] for x in apart]) is not None
+    assert shared_spread(apart[:2], [x[2:] for x in apart[:2]]) is not None
+    assert shared_spread(apart[:1], [x[2:] for x in apart[:1]]) is None
 
 
 @pytest.mark.parametrize(("fewer", "rare"), [(2, True), (0, False)])

@@ -10,7 +10,7 @@ import pytest
 
 from harness.catalog.expectations import Expectations
 from harness.catalog.model import Objective
-from harness.judge.experiment import checks
+from harness.judge.experiment import checks, verdict
 from harness.judge.experiment.checks import SETTLED_S
 from harness.judge.failover import Stages
 from harness.record.distribution import Distribution
@@ -120,3 +120,39 @@ def test_where_no_error_ratio_is_promised_one_in_a_hundred_may_fail(
     share: float, said: str
 ) -> None:
     assert after(lost=round(share * RATE * 20), promised=None) == said
+
+
+@pytest.mark.parametrize(
+    ("felt", "at_best", "asked", "said"),
+    [
+        (None, None, True, ("inconclusive", "none", "felt", "a fault that must be felt")),
+        (None, None, False, ("pass", "none", "any", "No user felt it")),
+        (3.0, None, True, ("noisy", "3.00 s", "felt", "Users felt it.")),
+        (3.0, None, False, (None, "3.00 s", "any", "own lateness would explain them")),
+        (3.0, 3.0, True, ("pass", "3.00 s", "felt", "10.00 % of the requests failed during it")),
+        (3.0, 3.0, False, (None, "3.00 s", "any", "10.00 % of the requests failed during it")),
+    ],
+)
+def test_an_impact_is_judged_only_where_the_fault_must_be_felt(
+    felt: float | None,
+    at_best: float | None,
+    said: tuple[str | None, str, str, str],
+    *,
+    asked: bool,
+) -> None:
+    series = SimpleNamespace(offered=np.full(END, RATE), lost=np.full(END, RATE // 10))
+    facts: Any = SimpleNamespace(
+        record=SimpleNamespace(series=lambda axis: series),
+        stages=Stages(4.0, float(INJECT), float(HEAL), END),
+        recovery=SimpleNamespace(impact=felt),
+        at_best=SimpleNamespace(impact=at_best),
+        expect=Expectations(impact=asked),
+    )
+    *found, statement = checks._impact(facts)
+    assert tuple(found) == said[:3]
+    assert said[3] in statement
+
+
+def test_an_interrupted_experiment_says_so() -> None:
+    stopped: Any = SimpleNamespace(status="interrupted", events_of=lambda kind: [])
+    assert "was interrupted" in (verdict._prevented(stopped) or "")

@@ -52,6 +52,8 @@ def test_two_faults_that_each_recover_in_time_pass(tmp_path: Path) -> None:
     told = statement(verdict, "recovery")
     assert "Fault 1 (fail-region): " in told
     assert "Fault 2 (pause-replicas): " in told
+    measured = next(check.measured for check in verdict.checks if check.name == "recovery")
+    assert measured == "5.00 s (4 to 5 s); 3.00 s (2 to 3 s)"
 
 
 def test_the_fault_that_does_not_recover_in_time_fails_by_its_own_clock(tmp_path: Path) -> None:

@@ -1,10 +1,14 @@
-"""A queue that grows is told from requests that are merely under way."""
+"""A queue that grows is told from requests under way, and from those that the bound refused."""
 
 from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from harness.judge import evidence
 from harness.judge.evidence import Evidence
 from harness.judge.objectives import queue_growth
 
@@ -30,3 +34,14 @@ def _growing(seconds: int) -> Evidence:
         failed=zero, done=np.full(seconds, 192), values=values, counts=counts, lag_values=values,
         lag_counts=counts, delays=np.zeros(seconds),
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(("errors", "own"), [({}, 0), ({"in_flight_limit": 3, "local": 2}, 5)])
+def test_what_a_bound_that_is_too_low_refused_is_the_generators(
+    errors: dict[str, int], own: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evidence, "bound_is_too_low", lambda record, rate: True)
+    counts = {name: np.full(5, count) for name, count in errors.items()}
+    due: Any = SimpleNamespace(seconds=5, errors=counts, offered=np.full(5, 200))
+    record: Any = SimpleNamespace(seconds_of=lambda phase: np.arange(5), series=lambda axis: due)
+    assert list(evidence._own(record, due)) == [own] * 5

@@ -55,6 +55,16 @@ def test_the_last_of_two_stages_says_when_the_objectives_held(tmp_path: Path) ->
     assert "The objectives held" in stages[1].statement
 
 
+def test_availability_is_judged_on_the_hold_as_one_and_latency_by_its_stages(
+    tmp_path: Path,
+) -> None:
+    both = service((OBJECTIVES[0], OBJECTIVES[3]))
+    made = Made(plan=plan(segments=SPIKE, name="spike"))
+    latency, availability = judge(record(tmp_path, made, of=both), both).objectives
+    assert latency.statement.startswith("In stage")
+    assert not availability.statement.startswith("In stage")
+
+
 def test_objectives_that_never_held_again_are_said(tmp_path: Path) -> None:
     verdict = _spike(tmp_path, 10, 40)
     assert "did not hold again before the end" in verdict.stages[2].statement

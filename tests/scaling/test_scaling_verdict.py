@@ -214,6 +214,15 @@ def test_an_autoscaler_that_is_at_its_maximum_already_is_not_at_fault() -> None:
     assert "at its maximum" in found.statement
 
 
+@pytest.mark.parametrize(
+    ("desired", "rose"), [([np.nan, 1.0, 2.0], True), ([2.0, 2.0, 1.0], False), ([np.nan], False)]
+)
+def test_wanted_pods_rose_where_more_were_wanted_than_at_first(
+    desired: list[float], *, rose: bool
+) -> None:
+    assert scaling._rose(np.array(desired)) is rose
+
+
 def test_pods_are_settled_twenty_seconds_after_their_last_change() -> None:
     ready = np.array([1.0] * 10 + [2.0] * 30)
     assert list(np.flatnonzero(scaling._settled(ready))) == list(range(30, 40))

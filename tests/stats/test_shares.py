@@ -217,3 +217,11 @@ def test_a_second_is_stalled_beyond_a_quarter_of_its_requests(
 def test_a_doubt_that_takes_more_than_twelve_hours_to_settle_has_no_price() -> None:
     assert shares._worth(12 * 3600.0) == 12 * 3600
     assert shares._worth(12 * 3600.0 + 1) is None
+
+
+@pytest.mark.parametrize(("bad", "outcome"), [(20, "pass"), (80, "fail"), (50, "inconclusive")])
+def test_the_share_that_is_shown_is_that_of_all_requests(bad: int, outcome: str) -> None:
+    found = _judge([bad] * 30, 1000)
+    assert (found.outcome, found.share) == (outcome, bad / 1000)
+    few = _judge([1, *[0] * 99], 10, 0.0012)
+    assert (few.outcome, few.share) == (None, 0.001)

@@ -186,3 +186,13 @@ def test_a_drift_is_no_step() -> None:
     random = np.random.default_rng(14)
     x = 10 * 1.02 ** np.arange(30) * np.exp(0.01 * random.standard_normal(30))
     assert change_points(x) == ()
+
+
+def test_every_step_of_several_has_its_place_and_its_certainty() -> None:
+    noise = np.random.default_rng(21).standard_normal(90)
+    series = 100 + noise + np.repeat([0.0, 20.0, 0.0], 30)
+    found = change_points(series)
+    assert [point.index for point in found] == [30, 60]
+    for point in found:
+        assert point.index - 1 <= point.earliest <= point.index <= point.latest <= point.index + 1
+        assert point.confidence > 0.999

@@ -51,6 +51,7 @@ def test_a_long_series_has_the_same_slope_in_little_time() -> None:
     assert found is not None
     assert found.slope == pytest.approx(1e-4, rel=0.02)
     assert found.points == 10_000
+    assert found.rho < 0.2
 
 
 def test_values_that_reach_zero_drift_in_their_own_unit() -> None:

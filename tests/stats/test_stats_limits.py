@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -10,14 +12,17 @@ from harness.errors import DataError
 from harness.stats import order
 from harness.stats.capacity import fit_scalability
 from harness.stats.compare import compare_metric
-from harness.stats.drift import drift
+from harness.stats.drift import _interval, drift
+from harness.stats.errors import compare_ratios
 from harness.stats.interval import Floats
 from harness.stats.order import order_of_runs
 from harness.stats.outliers import outliers
 from harness.stats.pairs import compare_pairs
+from harness.stats.planning import _least
 from harness.stats.quantiles import sectioned_quantile
 from harness.stats.recovery import recovery
-from harness.stats.runs import difference, runs_needed
+from harness.stats.runs import detectable_in_sd, difference, runs_needed
+from harness.stats.segmentation import step_gains
 from harness.stats.shift import shift_function
 
 LEVEL_RUNS = [1.0, 1.01, 0.99, 1.02, 0.98, 1.005, 0.995, 1.015, 0.985]
@@ -29,6 +34,11 @@ def test_a_drift_takes_eight_points_and_no_correlation_counts_for_more_than_nine
     wave = drift(100 + np.sin(np.arange(60) / 6))
     assert wave is not None
     assert wave.rho == 0.9
+
+
+def test_the_interval_of_a_drift_has_as_many_slopes_on_either_side_of_the_median() -> None:
+    """1.96 x 20 / 2 = 19.6 beside the middle of 101, rounded outwards."""
+    assert _interval(np.arange(101.0), 20.0, 0.05) == (29, 71)
 
 
 def test_an_order_is_told_from_six_runs() -> None:
@@ -49,6 +59,7 @@ def test_an_order_is_warned_of_at_one_in_forty_of_either_test(p: float, *, is_wa
         ([1.0, 1.01, 0.99, 1.02, 1000.0], (4,)),
         ([*LEVEL_RUNS[:6], 50.0, 51.0], (6, 7)),
         ([*LEVEL_RUNS[:5], 50.0, 51.0, 52.0], ()),
+        ([*LEVEL_RUNS, 0.5], (9,)),
         ([*LEVEL_RUNS, 1.1061], (9,)),  # chance makes it in 8 of 10,000 samples
         ([*LEVEL_RUNS, 1.1001], ()),  # in 12
     ],
@@ -79,6 +90,21 @@ def test_a_bare_prior_weighs_as_much_as_five_runs() -> None:
     assert found.p_value == pytest.approx(stats.t.sf(t, 4))
 
 
+def test_an_interval_leaves_the_level_on_either_side() -> None:
+    assert compare_metric([1.0, 1.1], [1.2, 1.3], alpha=0.05).confidence == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("margin", [-0.1, math.inf, math.nan])
+def test_a_margin_that_cannot_be_is_refused(margin: float) -> None:
+    with pytest.raises(DataError, match="the margin is"):
+        compare_metric([1.0], [1.0], margin)
+
+
+def test_the_odds_ratio_is_that_of_failed_to_completed_requests() -> None:
+    found = compare_ratios(1, 1000, 15, 1000).odds_ratio
+    assert found == pytest.approx((15 / 985) / (1 / 999))
+
+
 def test_two_pairs_are_enough_to_compare() -> None:
     assert compare_pairs([1.0, 1.01], [1.5, 1.51]).candidate_runs == 2
     with pytest.raises(DataError, match="run two pairs or more"):
@@ -92,6 +118,24 @@ def test_sides_scatter_unequally_where_chance_makes_it_so_in_one_of_a_hundred(
     """Six runs a side: a ratio of 16.5 of their variances has a chance of 0.8 %, 13.8 of 1.2 %."""
     a: Floats = np.array([1.0, 2, 3, 4, 5, 6])
     assert difference(times * a, a).method.startswith(method)
+
+
+def test_one_run_against_two_leaves_one_degree_of_freedom() -> None:
+    assert detectable_in_sd(1, 2) > detectable_in_sd(2, 2)
+    assert detectable_in_sd(2, 1) == pytest.approx(detectable_in_sd(1, 2))
+    for sides in ((0, 3), (3, 0), (1, 1)):
+        with pytest.raises(DataError, match="the spread needs two runs"):
+            detectable_in_sd(*sides)
+
+
+def test_what_a_step_explains_is_the_fall_of_the_squared_residuals() -> None:
+    gains = step_gains(np.array([[0.0, 0, 0, 1, 1, 1]]), 2)
+    assert gains[0] == pytest.approx([0.75, 1.5, 0.75])
+
+
+def test_where_a_chance_reaches_what_is_wanted_is_found_to_a_thousandth() -> None:
+    found = _least(lambda x: float(stats.norm.cdf(x**2 - 4)), 0.8, 1.0)
+    assert found == pytest.approx(np.sqrt(4 + stats.norm.isf(0.2)), abs=0.002)
 
 
 def test_up_to_ten_thousand_runs_are_advised() -> None:
