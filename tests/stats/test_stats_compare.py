@@ -293,7 +293,9 @@ def test_holm_keeps_what_is_beyond_doubt() -> None:
     base = [100.0, 101, 99, 100.5, 99.5]
     found = {str(i): quick_compare(base, base) for i in range(19)}
     found["slow"] = quick_compare(base, [1.2 * v for v in base])
+    found["fast"] = quick_compare(base, [0.8 * v for v in base])
     assert decide(found)["slow"].verdict == "regression"
+    assert decide(found)["fast"].verdict == "improvement"
 
 
 def test_a_candidate_that_can_only_be_better_is_not_worse() -> None:

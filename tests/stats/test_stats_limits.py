@@ -38,7 +38,8 @@ def test_a_drift_takes_eight_points_and_no_correlation_counts_for_more_than_nine
 
 def test_the_interval_of_a_drift_has_as_many_slopes_on_either_side_of_the_median() -> None:
     """1.96 x 20 / 2 = 19.6 beside the middle of 101, rounded outwards."""
-    assert _interval(np.arange(101.0), 20.0, 0.05) == (29, 71)
+    slopes = np.linspace(0, 100, 101, dtype=np.float64)
+    assert _interval(slopes, 20.0, 0.05) == (29, 71)
 
 
 def test_an_order_is_told_from_six_runs() -> None:

@@ -1,7 +1,8 @@
-"""A queue that grows is told from requests under way, and from those that the bound refused."""
+"""What is counted of every second: requests under way, those that were refused, and lags."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -45,3 +46,9 @@ def test_what_a_bound_that_is_too_low_refused_is_the_generators(
     due: Any = SimpleNamespace(seconds=5, errors=counts, offered=np.full(5, 200))
     record: Any = SimpleNamespace(seconds_of=lambda phase: np.arange(5), series=lambda axis: due)
     assert list(evidence._own(record, due)) == [own] * 5
+
+
+def test_the_lag_of_a_lone_request_is_the_lag_of_its_second() -> None:
+    """And of the next one, in which its answer may come."""
+    found = replace(_growing(3), lag_values=np.array([0.05]), lag_counts=np.array([[0], [1], [0]]))
+    assert [list(lags) for lags in found._lags()] == [[0, 0.05, 0.05]] * len(found._lags())
