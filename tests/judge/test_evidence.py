@@ -51,4 +51,4 @@ def test_what_a_bound_that_is_too_low_refused_is_the_generators(
 def test_the_lag_of_a_lone_request_is_the_lag_of_its_second() -> None:
     """And of the next one, in which its answer may come."""
     found = replace(_growing(3), lag_values=np.array([0.05]), lag_counts=np.array([[0], [1], [0]]))
-    assert [list(lags) for lags in found._lags()] == [[0, 0.05, 0.05]] * len(found._lags())
+    assert [list(lags) for lags in found._lags] == [[0, 0.05, 0.05]] * len(found._lags)
