@@ -6,6 +6,7 @@ from pathlib import Path
 
 from harness.catalog.expectations import Expectations
 from harness.errors import HarnessError, RecordError
+from harness.judge.experiment.beside import beside_the_fault
 from harness.judge.experiment.checks import NEVER_EXCUSED, run_checks
 from harness.judge.experiment.execution import activities, undone, unmet
 from harness.judge.experiment.facts import (
@@ -48,6 +49,7 @@ def judge_experiment(record: RunRecord) -> ExperimentVerdict:
     checks = run_checks(facts) if facts is not None else ()
     checks = (*undone(record), *_activities(record), *checks)
     outcome, reasons = _outcome(record, validity, checks, problem, facts)
+    reasons = (*reasons, *beside_the_fault(record, outcome))
     return ExperimentVerdict(
         run=record.id,
         service=record.service.name,
