@@ -151,7 +151,9 @@ def _header(node: ast.stmt) -> range:
 
 
 def _parts(node: ast.AST) -> Iterator[ast.AST]:
-    """What a node consists of, but for types and decorators."""
+    """What a node consists of, but for types, decorators and `strict` (a check, no rule)."""
+    if isinstance(node, ast.keyword) and node.arg == "strict":
+        return
     for name, value in ast.iter_fields(node):
         if name not in {"annotation", "returns", "decorator_list"}:
             for each in value if isinstance(value, list) else [value]:

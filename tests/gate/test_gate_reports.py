@@ -173,6 +173,7 @@ def test_one_run_against_one_is_not_called_unaffordable() -> None:
 
 def test_policy_and_tolerances_stand_in_the_json() -> None:
     body = json.loads(json.dumps(verdict_of().as_dict()))
+    assert body["schema"] == 1
     assert body["policy"]["level"] == pytest.approx(Policy().level)
     (total,) = (r for r in body["rows"] if r["primary"])
     assert (total["endpoint"], total["tolerance"], total["role"]) == (TOTAL, 0.05, "gates")

@@ -41,6 +41,7 @@ def test_splits_of_one_pool_are_not_counted_as_independent() -> None:
     """Four hundred splits of twelve runs know as much as four gates do."""
     alarms = found().rates[0]
     assert alarms.trials == 12 // CANDIDATES
+    assert found().as_dict()["schema"] == 1
     assert (alarms.fail_rate.high or 0) > 0.3
 
 

@@ -52,6 +52,8 @@ def test_two_faults_that_each_recover_in_time_pass(tmp_path: Path) -> None:
     told = statement(verdict, "recovery")
     assert "Fault 1 (fail-region): " in told
     assert "Fault 2 (pause-replicas): " in told
+    assert verdict.recovery is not None
+    assert verdict.recovery.recovery == 43 - INJECT, "on the first injection's clock"
     measured = next(check.measured for check in verdict.checks if check.name == "recovery")
     assert measured == "5.00 s (4 to 5 s); 3.00 s (2 to 3 s)"
 

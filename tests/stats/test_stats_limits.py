@@ -22,7 +22,7 @@ from harness.stats.planning import _least
 from harness.stats.quantiles import sectioned_quantile
 from harness.stats.recovery import recovery
 from harness.stats.runs import detectable_in_sd, difference, runs_needed
-from harness.stats.segmentation import step_gains
+from harness.stats.segmentation import permuted_blocks, step_gains
 from harness.stats.shift import shift_function
 
 LEVEL_RUNS = [1.0, 1.01, 0.99, 1.02, 0.98, 1.005, 0.995, 1.015, 0.985]
@@ -132,6 +132,13 @@ def test_one_run_against_two_leaves_one_degree_of_freedom() -> None:
 def test_what_a_step_explains_is_the_fall_of_the_squared_residuals() -> None:
     gains = step_gains(np.array([[0.0, 0, 0, 1, 1, 1]]), 2)
     assert gains[0] == pytest.approx([0.75, 1.5, 0.75])
+
+
+@pytest.mark.parametrize("length", [1, 3])
+def test_shuffled_blocks_hold_every_point_once(length: int) -> None:
+    random = np.random.default_rng(1)
+    shuffled = permuted_blocks(np.linspace(0, 5, 6, dtype=np.float64), length, 4, random)
+    assert np.sort(shuffled, axis=1).tolist() == [[0, 1, 2, 3, 4, 5]] * 4
 
 
 def test_where_a_chance_reaches_what_is_wanted_is_found_to_a_thousandth() -> None:
