@@ -18,7 +18,7 @@ from pathlib import Path
 
 from benchmarks.mutants import edits, trials
 from benchmarks.mutants.edits import Edit
-from benchmarks.mutants.explained import EXPLAINED
+from benchmarks.mutants.explained import reason
 from benchmarks.run import machine, table, write
 
 SEED = 20_261_129
@@ -45,7 +45,7 @@ def chosen(files: Sequence[Path], sample: int, *, thresholds: bool, only: str) -
 
 def reasons(survivors: Sequence[Edit]) -> list[tuple[Edit, str | None]]:
     """Each with why no test can notice it; None where that is not known."""
-    return [(edit, EXPLAINED.get(edit.key)) for edit in survivors]
+    return [(edit, reason(edit.key)) for edit in survivors]
 
 
 def report(tried: Sequence[Edit], survivors: Sequence[Edit], possible: int) -> str:
@@ -59,7 +59,7 @@ def report(tried: Sequence[Edit], survivors: Sequence[Edit], possible: int) -> s
         rows.append([kind, f"{count}", f"{count - len(mine)}", f"{known}", f"{len(mine) - known}"])
     rows.append(["all", *(f"{sum(int(row[n]) for row in rows)}" for n in range(1, 5))])
     header = ["edit", "tried", "noticed by a test", "changes nothing, or a cost only", "neither"]
-    why = [[f"`{edit.key}`", reason or "not known"] for edit, reason in explained]
+    why = [[f"`{edit.key}`", text or "not known"] for edit, text in explained]
     said = (
         "`python -m benchmarks.mutants --write` (`make proofs ARGS=mutants`): every threshold of"
         " `judge`, `stats` and `gate` halved and doubled, and a seeded sample of the"
@@ -81,7 +81,7 @@ def main(words: Sequence[str] | None = None) -> int:
         tried.append(edit)
         if not noticed:
             survivors.append(edit)
-            known = "explained: " if edit.key in EXPLAINED else ""
+            known = "explained: " if reason(edit.key) else ""
             print(f"{known}{edit.lines.start}: {edit.key}", flush=True)
 
     def work(all_trials: trials.Trials) -> None:

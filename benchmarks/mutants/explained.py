@@ -1,7 +1,37 @@
-"""Edits that no test can notice, or that none should, each with the reason."""
+"""Edits that no test can notice, or that none should, each with the reason.
+
+A key is what `python -m benchmarks.mutants` prints after the line, or how that begins.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-EXPLAINED: Mapping[str, str] = {}
+CONTINUOUS = "equal values do not occur: both sides are measured, and continuous"
+SEED = "a seed: another gives another sample of the same distribution"
+COST = "how finely a figure is computed: more costs time and changes no digit that is shown"
+
+EXPLAINED: Mapping[str, str] = {
+    "harness/gate/decide.py: _claimed: adjusted <= policy.level / 2 -> (adjusted <": CONTINUOUS,
+    "harness/gate/noise.py: GRID": COST,
+    "harness/gate/noise.py: Noise.sentences: least > policy.margin -> (least >=": CONTINUOUS,
+    "harness/gate/noise.py: visible_shift: distance =": "the bracket of a root, wide either way",
+    "harness/gate/revisions.py: BUILD_S": "a time-out that ends a build which hangs",
+    "harness/gate/selftest.py: SPLITS": COST,
+    "harness/gate/spread.py: independent_endpoints: of_square <= 0 -> (of_square <": CONTINUOUS,
+    "harness/judge/changes.py: _clear: shift >= LEAST_FACTOR - 1 -> (shift >": CONTINUOUS,
+    "harness/judge/objectives.py: _availability: high < objective.threshold -> (h": CONTINUOUS,
+    "harness/stats/changepoints.py: SEED": SEED,
+    "harness/stats/drift.py: MOST": COST,
+    "harness/stats/interval.py: MANY": COST,
+    "harness/stats/outliers.py: outliers: chance * len(part) <= LEVEL -> (chance": CONTINUOUS,
+    "harness/stats/planning.py: DRAWS": COST,
+    "harness/stats/planning.py: POINTS": COST,
+    "harness/stats/planning.py: PRECISION": COST,
+    "harness/stats/planning.py: SEED": SEED,
+}
+
+
+def reason(key: str) -> str | None:
+    """Why no test notices an edit; None where that is not known."""
+    return next((why for known, why in EXPLAINED.items() if key.startswith(known)), None)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from harness.gate import Policy
+from harness.gate import Policy, compare_runs
 from harness.gate.failures import _outcome, failures
 from harness.gate.findings import Levels, Subject, priors, subjects
+from harness.gate.model import EXIT_CODES
 from harness.gate.presence import _renamed, presence
 from harness.gate.rules import terms
 from harness.gate.spread import shared_spread
@@ -103,3 +105,15 @@ def test_three_quarters_of_the_requests_make_another_name_the_new_one(
 ) -> None:
     found = _renamed("abc", 100, ["xyz"], offering(xyz=requests))
     assert (found is not None) is renamed
+
+
+def test_every_outcome_has_the_exit_code_that_the_help_promises() -> None:
+    assert EXIT_CODES == {
+        "pass": 0, "fail": 1, "error": 2, "inconclusive": 3, "invalid": 4, "no-baseline": 5,
+    }  # fmt: skip
+
+
+def test_a_run_of_unknown_length_costs_its_hold_and_twenty_seconds() -> None:
+    found = compare_runs("memorai", "memorai", runs(3), runs(3, seed=2), "p95", Policy())
+    assert replace(found, seconds_a_run=None).minutes_a_run == pytest.approx((20 + 20) / 60)
+    assert replace(found, seconds_a_run=90.0).minutes_a_run == 1.5

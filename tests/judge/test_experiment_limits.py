@@ -153,6 +153,19 @@ def test_an_impact_is_judged_only_where_the_fault_must_be_felt(
     assert said[3] in statement
 
 
+@pytest.mark.parametrize(
+    ("impact", "recovery_s", "said"),
+    [(None, None, "no impact"), (1.0, None, "never"), (1.0, 3.0, "3.00 s")],
+)
+def test_a_recovery_that_nobody_asked_for_is_shown(
+    impact: float | None, recovery_s: float | None, said: str
+) -> None:
+    facts: Any = SimpleNamespace(
+        recovery=SimpleNamespace(impact=impact, recovery=recovery_s), expect=Expectations()
+    )
+    assert checks._recovered_once(facts)[:3] == (None, said, "not asked")
+
+
 def test_an_interrupted_experiment_says_so() -> None:
     stopped: Any = SimpleNamespace(status="interrupted", events_of=lambda kind: [])
     assert "was interrupted" in (verdict._prevented(stopped) or "")
