@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.units import counted
+
 if TYPE_CHECKING:
     from harness.traffic.imports.log import LogTraffic
     from harness.traffic.imports.seen import Seen
@@ -81,7 +83,8 @@ def _seen(kind: str, file: Path, host: str | None, *, static: bool) -> Seen:
 
 def _tell(seen: Seen) -> None:
     rate = f" in {seen.rate:.3g}/s" if seen.rate else ""
-    click.echo(f"{len(seen.endpoints)} endpoints, {seen.count:,} requests{rate}")
+    endpoints = counted(len(seen.endpoints), "endpoint")
+    click.echo(f"{endpoints}, {counted(seen.count, 'request')}{rate}")
     _list("removed", seen.removed)
     _list("left out", (f"{what} ({count:,})" for what, count in seen.left_out.most_common()))
 
