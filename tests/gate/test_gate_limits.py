@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from harness.baseline import BaselineStore
+from harness.errors import BaselineError
 from harness.gate import Policy, compare_runs
 from harness.gate.failures import _outcome, failures
 from harness.gate.findings import Levels, Subject, priors, subjects
 from harness.gate.model import EXIT_CODES
 from harness.gate.presence import _renamed, presence
 from harness.gate.rules import terms
+from harness.gate.run import gate_runs
 from harness.gate.spread import shared_spread
 from tests.gate.made_runs import runs
 
@@ -117,3 +121,23 @@ def test_a_run_of_unknown_length_costs_its_hold_and_twenty_seconds() -> None:
     found = compare_runs("memorai", "memorai", runs(3), runs(3, seed=2), "p95", Policy())
     assert replace(found, seconds_a_run=None).minutes_a_run == pytest.approx((20 + 20) / 60)
     assert replace(found, seconds_a_run=90.0).minutes_a_run == 1.5
+
+
+def test_a_second_run_under_other_conditions_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def conditions(record: Any) -> Any:
+        return SimpleNamespace(differences=lambda other, ignore: ["2 cores, not 4"])
+
+    monkeypatch.setattr("harness.gate.run.conditions_of", conditions)
+    monkeypatch.setattr("harness.gate.run.refuse_unfit", lambda record: None)
+    service = SimpleNamespace(name="memorai")
+    records: Any = [SimpleNamespace(id=name, service=service) for name in ("a", "b")]
+    with pytest.raises(BaselineError, match="b was made under other conditions: 2 cores, not 4"):
+        gate_runs("memorai", records, BaselineStore(Path("none")), Policy())
+
+
+def test_the_usual_policy_is_a_twentieth_and_one_false_alarm_in_six_hundred_gates() -> None:
+    usual = Policy()
+    assert (usual.margin, usual.error_margin) == (0.05, 0.0001)
+    assert usual.tail == 0.05
+    assert usual.level == pytest.approx(1 / 600)
+    assert Policy(gates_per_month=1.0).level == 0.05

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.judge import evidence
+from harness.judge import evidence, wording
 from harness.judge.evidence import Evidence
 from harness.judge.objectives import queue_growth
+from harness.stats.shares import Stall
 
 
 @pytest.mark.parametrize(("latency_s", "grew"), [(1.0, True), (1.1, False)])
@@ -52,3 +53,14 @@ def test_the_lag_of_a_lone_request_is_the_lag_of_its_second() -> None:
     """And of the next one, in which its answer may come."""
     found = replace(_growing(3), lag_values=np.array([0.05]), lag_counts=np.array([[0], [1], [0]]))
     assert [list(lags) for lags in found._lags] == [[0, 0.05, 0.05]] * len(found._lags)
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "said"),
+    [(0, 30, "every second missed it"), (10, 30, "second 10"), (0, 12, "second 12")],
+)
+def test_a_sustained_miss_names_the_second_in_which_it_changed(
+    begin: int, end: int, said: str
+) -> None:
+    found: Any = SimpleNamespace(why="sustained", stalls=(Stall(begin, end, 9),))
+    assert wording.method(found, _growing(30)).endswith(said)

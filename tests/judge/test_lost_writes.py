@@ -47,6 +47,11 @@ def test_a_read_that_began_before_the_acknowledgement_may_miss_it() -> None:
     assert fate(ACKED, missed(1.5, 2.5)) == "never-read"
 
 
+def test_a_read_that_began_with_the_acknowledgement_may_miss_it_and_a_later_one_not() -> None:
+    assert fate(ACKED, missed(2.0)) == "never-read"
+    assert fate(ACKED, missed(2.001)) == "lost"
+
+
 def test_an_unacknowledged_write_need_not_survive() -> None:
     assert fate(UNSURE, missed(5)) == "never-read"
     assert lost_writes([UNSURE], [missed(5)], 4.0).lost == ()

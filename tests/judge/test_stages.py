@@ -65,6 +65,17 @@ def test_availability_is_judged_on_the_hold_as_one_and_latency_by_its_stages(
     assert not availability.statement.startswith("In stage")
 
 
+def test_a_stage_in_which_nothing_was_offered_has_no_errors(tmp_path: Path) -> None:
+    pause = (SPIKE[0], Segment("hold", 10, 0, 0), SPIKE[0])
+    made = Made(plan=plan(segments=pause, name="stages:10s:100,10s:0,10s:100"))
+    stages = judge(record(tmp_path, made, of=WITHOUT_RATE), WITHOUT_RATE).stages
+    assert [(each.offered_rate, each.error_ratio) for each in stages] == [
+        (100, 0),
+        (0, 0),
+        (100, 0),
+    ]
+
+
 def test_objectives_that_never_held_again_are_said(tmp_path: Path) -> None:
     verdict = _spike(tmp_path, 10, 40)
     assert "did not hold again before the end" in verdict.stages[2].statement
