@@ -68,6 +68,7 @@ def registered(what: str) -> Iterator[Asked]:
     if _own:
         yield lambda: _asked(_own[0])
         return
+    running()  # removes what dead ones left
     directory = _directory() / f"{int(time.time())}-{secrets.token_hex(4)}"
     with writing(directory.parent):
         make_private(directory)

@@ -93,7 +93,7 @@ class Place:
     @property
     def faults(self) -> list[Path]:
         """The entries of the ledger."""
-        return [*(self.directory / "state").rglob("*.json")]
+        return [*(self.directory / "state" / "codai-harness" / "ledger").rglob("*.json")]
 
     def record(self) -> Path:
         """The directory of the one run."""
@@ -218,7 +218,7 @@ def test_halt_ends_an_experiment_and_its_verdict_says_by_whom(place: Place) -> N
     assert done.returncode == 0, found
     assert [each["kind"] for each in found["undone"]] == ["fail-region"]
     assert [each["what"] for each in found["stopped"]] == ["experiment fail-region"]
-    assert process.wait(1) == 3, place.output
+    assert process.wait(30) == 3, place.output
     verdict = json.loads((place.record() / "experiment.json").read_text())
     assert verdict["outcome"] == "inconclusive"
     assert verdict["reasons"][0].startswith("The experiment was halted by ")
