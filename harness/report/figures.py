@@ -16,7 +16,7 @@ from harness.judge.model import (
 )
 from harness.record.run import RunRecord
 from harness.report.summary import Table
-from harness.units import format_duration, format_rate, format_ratio
+from harness.units import counted, format_duration, format_rate, format_ratio
 
 QUANTILES = (0.50, 0.95, 0.99, 0.999)
 ALL = "all endpoints"
@@ -214,7 +214,7 @@ def title(record: RunRecord) -> str:
     """Service, profile and load in one line."""
     profile = record.plan.profile
     if profile.model == "closed":
-        load = f"closed loop, {profile.users} users"
+        load = f"closed loop, {counted(profile.users, 'user')}"
     else:
         rates = [max(s.from_rate, s.to_rate) for s in profile.segments if s.phase == "hold"]
         load = f"{format_rate(max(rates))} offered" if rates and max(rates) > 0 else "replay"
