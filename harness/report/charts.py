@@ -8,20 +8,8 @@ from markupsafe import Markup
 
 from harness.record.distribution import Distribution, Floats
 from harness.record.run import RunRecord
-from harness.report.svg import (
-    BAD,
-    INK,
-    LINE,
-    MUTED,
-    ONE,
-    THREE,
-    TWO,
-    Axis,
-    Panel,
-    draw,
-    latency,
-    linear,
-)  # fmt: skip
+from harness.report import svg
+from harness.report.svg import Axis, Panel, draw, latency, linear
 from harness.units import NANOSECONDS, format_duration
 
 MOST_POINTS = 900
@@ -41,15 +29,15 @@ def percentile_chart(record: RunRecord) -> Markup | None:
     labels = [(1 / (1 - q), f"p{q * 100:g}") for q in _PERCENTILES if 1 / (1 - q) <= last]
     panel = Panel(Axis(1, last, labels, np.log10), 200, y=latency)
     for part, colour, name in (
-        (service, TWO, "service: sent to done"),
-        (response, ONE, "response: due to done"),
+        (service, svg.TWO, "service: sent to done"),
+        (response, svg.ONE, "response: due to done"),
     ):
         if part.count:
             panel.line(*_percentile_curve(part), colour, name, held="before")
     latency_limits(panel, record)
     for objective in record.service.objectives:
         if objective.indicator == "latency" and objective.quantile and objective.quantile < 1:
-            panel.dots([1 / (1 - objective.quantile)], [objective.threshold], BAD)
+            panel.dots([1 / (1 - objective.quantile)], [objective.threshold], svg.BAD)
     return draw([panel], "percentile")
 
 
@@ -71,8 +59,8 @@ def throughput_chart(record: RunRecord) -> Markup | None:
     due, done = record.series("due"), record.series("done")
     x = seconds_axis(record.seconds)
     above, below = Panel(x, 165, "requests/s"), failures_panel(x, due.lost)
-    above.line(*thin(due.offered, np.maximum), MUTED, "offered (by due time)")
-    above.line(*thin(done.completed, np.minimum), ONE, "completed (by end time)")
+    above.line(*thin(due.offered, np.maximum), svg.MUTED, "offered (by due time)")
+    above.line(*thin(done.completed, np.minimum), svg.ONE, "completed (by end time)")
     _phases(above, record, heads=True)
     _phases(below, record, heads=False)
     return draw([above, below], BELOW)
@@ -84,13 +72,13 @@ def generator_chart(record: RunRecord) -> Markup | None:
     if not np.isfinite(lag).any():
         return None
     panel = Panel(seconds_axis(record.seconds), 120, y=latency)
-    panel.line(*thin(record.quantile_series(0.99), np.fmax), THREE, "response p99")
-    panel.line(*thin(lag, np.fmax), ONE, "generator lag p99")
+    panel.line(*thin(record.quantile_series(0.99), np.fmax), svg.THREE, "response p99")
+    panel.line(*thin(lag, np.fmax), svg.ONE, "generator lag p99")
     probes = np.array(record.measurements("probe", "p99_ns"))
     if len(probes):
         found = thin(np.divide(probes[:, 1], NANOSECONDS, dtype=np.float64), np.fmax)[1]
         times = np.linspace(probes[0, 0], probes[-1, 0], len(found))
-        panel.line(times, found, TWO, "control probe p99")
+        panel.line(times, found, svg.TWO, "control probe p99")
     _phases(panel, record, heads=False)
     return draw([panel], BELOW)
 
@@ -102,7 +90,7 @@ def seconds_axis(end: float) -> Axis:
 
 def latency_lines(panel: Panel, record: RunRecord) -> None:
     """p99, p95 and p50 of each second."""
-    for q, colour in ((0.99, THREE), (0.95, ONE), (0.5, TWO)):
+    for q, colour in ((0.99, svg.THREE), (0.95, svg.ONE), (0.5, svg.TWO)):
         panel.line(*thin(record.quantile_series(q), np.fmax), colour, f"p{q * 100:g}")
 
 
@@ -117,7 +105,7 @@ def latency_limits(panel: Panel, record: RunRecord) -> None:
 def failures_panel(x: Axis, lost: npt.NDArray[np.int64]) -> Panel:
     """Failed requests of each second."""
     panel = Panel(x, 55, "failed/s", linear(integers=True))
-    panel.area(*thin(lost, np.maximum), BAD)
+    panel.area(*thin(lost, np.maximum), svg.BAD)
     return panel
 
 
@@ -149,7 +137,7 @@ def _phases(panel: Panel, record: RunRecord, *, heads: bool) -> None:
         if phase == "hold":
             panel.band(begin, until)
         else:
-            panel.band(until, until, LINE)
+            panel.band(until, until, svg.LINE)
         wide_enough = (until - begin) / end > 0.05  # noqa: PLR2004 - room for the word
         if heads and wide_enough:
-            panel.head((begin + until) / 2, phase, INK if phase == "hold" else MUTED)
+            panel.head((begin + until) / 2, phase, svg.INK if phase == "hold" else svg.MUTED)

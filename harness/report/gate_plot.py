@@ -11,20 +11,8 @@ from harness.baseline.model import TOTAL, AcceptedRun
 from harness.errors import DataError
 from harness.gate.model import GateVerdict
 from harness.record.distribution import Distribution
-from harness.report.svg import (
-    BAD,
-    INK,
-    MUTED,
-    ONE,
-    SHADE,
-    Axis,
-    Panel,
-    draw,
-    linear,
-    logarithmic,
-    short_duration,
-    standalone,
-)
+from harness.report import svg
+from harness.report.svg import Axis, Panel, draw, linear, logarithmic, short_duration, standalone
 from harness.stats.shift import QUANTILES, QuantileShift, shift_function
 
 SHIFTS = "Shift function: change of each quantile, 95 % intervals, margin shaded"
@@ -39,11 +27,11 @@ def render_plot(verdict: GateVerdict, endpoint: str = TOTAL) -> str | None:
     values = np.concatenate([part.values for part in (*before, *after)])
     x = logarithmic(short_duration)(float(values.min()), float(values.max()), 10)
     above = Panel(x, 220, "share of requests")
-    above.head(math.sqrt(x.low * x.high), f"Response time of {place}", INK)
-    for parts, colour, label in ((before, MUTED, "before"), (after, ONE, "after")):
+    above.head(math.sqrt(x.low * x.high), f"Response time of {place}", svg.INK)
+    for parts, colour, label in ((before, svg.MUTED, "before"), (after, svg.ONE, "after")):
         _curves(above, parts, colour, f"{label}, {len(parts)} runs")
     below = _shifts(_shift(before, after), verdict.policy.margin)
-    below.head(len(QUANTILES) / 2 - 0.5, SHIFTS, INK)
+    below.head(len(QUANTILES) / 2 - 0.5, SHIFTS, svg.INK)
     return standalone(draw([above, below], ""))
 
 
@@ -79,12 +67,12 @@ def _shifts(shifts: Sequence[QuantileShift], margin: float) -> Panel:
     x = Axis(-0.5, last, [(at, f"p{q * 100:g}") for at, q in enumerate(QUANTILES)])
     panel = Panel(x, 140, "change", linear("{:+.0%}".format))
     for side in (-margin, margin):
-        panel.area([0, last], [side, side], SHADE)
-    panel.line([x.low, x.high], [0, 0], MUTED, width=1)
+        panel.area([0, last], [side, side], svg.SHADE)
+    panel.line([x.low, x.high], [0, 0], svg.MUTED, width=1)
     for at, shift in enumerate(shifts):
         change = shift.change
         sure = change.low is not None and change.high is not None
-        colour = BAD if sure and (change.low or 0.0) > margin else ONE
+        colour = svg.BAD if sure and (change.low or 0.0) > margin else svg.ONE
         if change.low is not None and change.high is not None:
             panel.line([at, at], [change.low, change.high], colour, width=2)
         panel.dots([at], [change.estimate], colour)
