@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from benchmarks.capacity import partial
 from benchmarks.capacity.virtual import CHUNK_S, Bools, Floats, Service
 
 Make = Callable[[np.random.Generator], Service]
@@ -341,10 +342,10 @@ class Kind:
 
 
 KINDS: dict[str, Kind] = {
-    "M/M/10": Kind(Service, 964),
+    "M/M/10": Kind(Service, 966),
     "M/D/10": Kind(Constant, 984),
-    "M/M/4": Kind(Small, 365),
-    "M/M/60": Kind(Large, 5959),
+    "M/M/4": Kind(Small, 367),
+    "M/M/60": Kind(Large, 5966),
     "bounded queue": Kind(Bounded, 932),
     "429, window of 1 s": Kind(WindowLimit, 560),
     "gradual": Kind(Gradual, 785),
@@ -355,7 +356,7 @@ KINDS: dict[str, Kind] = {
     "flat, no limit": Kind(Flat, np.inf, plain=False),
     "0.08 % errors": Kind(NearlyErrors, 964, plain=False),
     "5 % slow": Kind(SlowShare, None, plain=False),
-    "429, token bucket": Kind(TokenBucket, 595, plain=False),
+    "429, token bucket": Kind(TokenBucket, 596, plain=False),
     "stalls": Kind(Stalling, 204, plain=False),
     "rare stalls": Kind(RareStalls, 400, plain=False),
     "quota": Kind(Quota, 697, plain=False),
@@ -367,4 +368,12 @@ KINDS: dict[str, Kind] = {
     "cold after pauses": Kind(ColdAfterPause, 964, plain=False),
     "batch job": Kind(Periodic, 483, plain=False),
     "leak": Kind(Leaking, None, plain=False),
+    "slow leak": Kind(partial.SlowLeak, None, plain=False),
+    "hot shard": Kind(partial.HotShard, 603),
+    "slow replica": Kind(partial.SlowReplica, 536),
+    "P95 near its limit": Kind(partial.FewConnections, 560),
+    "collector": Kind(partial.Collecting, 860, plain=False),
+    "slow shard of 4 %": Kind(partial.SlowShard, 591, plain=False),
+    "one replica fails": Kind(partial.BadReplica, None, plain=False),
+    "bucket of 5 s": Kind(partial.DeepBucket, 600, plain=False),
 }

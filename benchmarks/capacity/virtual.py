@@ -8,12 +8,13 @@ what it adds to a latency. Nothing waits: the clock moves with the simulation.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.capacity.evidence import Limit, Observation, lost_for_certain
+from harness.capacity.steps import LEAD_PART
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -105,6 +106,17 @@ class Service:
         return found, max(0.0, last + max(self.backlog, lows))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Second:
+    """One second: `row` is [offered, lost, refused, bad for each limit], latencies in seconds."""
+
+    row: NDArray[np.int64]
+    total: float
+    median: float
+    completed: int
+    pending: int
+
+
 @dataclass
 class Virtual:
     """A search's `Measure` over a virtual service; `noise` is the share of spoilt steps."""
@@ -113,6 +125,8 @@ class Virtual:
     service: str = "virtual"
     limits: tuple[Limit, ...] = LIMITS
     noise: float = 0.0
+    under_way: NDArray[np.float64] = field(default_factory=lambda: np.empty((2, 0)))
+    """When each request that is not over ends, and whether with a good answer (0 or 1)."""
 
     def now(self) -> float:
         """Virtual seconds."""
@@ -126,37 +140,41 @@ class Virtual:
         """A step in virtual time, ended early by the same rule as a real one."""
         server = self.server
         server.rest(START_S)
+        for _ in range(round(lead_s)):
+            self._second(LEAD_PART * rate)
         for second in range(RAMP_S):
             self._second(rate * (0.25 + 0.75 * (second + 0.5) / RAMP_S))
-        for _ in range(round(lead_s)):
-            self._second(rate)
-        rows: list[tuple[NDArray[np.int64], float, float]] = []
+        rows: list[Second] = []
         early = False
         while len(rows) < round(hold_s) and not early:
             rows.append(self._second(rate))
-            counts = np.array([row for row, *_ in rows]).T
+            counts = np.array([second.row for second in rows]).T
             early = lost_for_certain(self.limits, counts[3:], counts[0], hold_s)
-        counts = np.array([row for row, *_ in rows]).T
+        counts = np.array([second.row for second in rows]).T
         if not early:
             server.rest(min(DRAIN_S, server.backlog / max(server.speed(), 1e-9)))
         offered, lost, refused = counts[:3]
         trouble = "noise" if self.noise and server.random.random() < self.noise else None
-        completed = float((offered - lost).sum()) / len(offered)
-        mean = sum(total for _, total, _ in rows) / max(int((offered - lost).sum()), 1)
+        completed = sum(second.completed for second in rows) / len(rows)
+        mean = sum(second.total for second in rows) / max(int((offered - lost).sum()), 1)
         return Observation(
             run=f"{seed}", rate=rate, allowed=tuple(limit.allowed for limit in self.limits),
             offered=offered, bad=counts[3:], lost=lost, refused=refused,
-            medians=np.array([median for *_, median in rows]),
+            medians=np.array([second.median for second in rows]),
+            pending=np.array([second.pending for second in rows]),
             completed_rate=completed, p95=None, concurrency=completed * mean, waited=False,
             cpu=None, trouble=trouble, ended_early=early,
         )  # fmt: skip
 
-    def _second(self, rate: float) -> tuple[NDArray[np.int64], float, float]:
-        """([offered, lost, refused, bad for each limit], sum of good latencies, their median)."""
+    def _second(self, rate: float) -> Second:
         row = np.zeros(3 + len(self.limits), np.int64)
         good: list[Floats] = []
         for _ in range(CHUNKS):
+            begin = self.server.now
             count, latencies, lost = self.server.chunk(rate)
+            at = begin + CHUNK_S * (np.arange(count) + 0.5) / max(count, 1)
+            ends = np.array([at + np.minimum(latencies, TIMEOUT_S), ~lost])
+            self.under_way = np.concatenate([self.under_way, ends], axis=1)
             row[0] += count
             row[1] += int(lost.sum())
             row[2] += int((lost & (latencies < TIMEOUT_S)).sum())
@@ -166,7 +184,11 @@ class Virtual:
                 row[3 + k] += int(slow.sum())
         together = np.concatenate(good)
         median = float(np.median(together)) if len(together) else np.nan
-        return row, float(together.sum()), median
+        over = self.under_way[0] <= self.server.now
+        completed = int(self.under_way[1, over].sum())
+        self.under_way = self.under_way[:, ~over]
+        pending = self.under_way.shape[1]
+        return Second(row, float(together.sum()), median, completed, pending)
 
 
 def holds(make: Callable[[np.random.Generator], Service], rate: float, seconds: int) -> bool:
@@ -174,7 +196,7 @@ def holds(make: Callable[[np.random.Generator], Service], rate: float, seconds: 
     measure = Virtual(make(np.random.default_rng(99)))
     for second in range(120):
         measure._second(rate * min(1.0, (second + 1) / 60))  # noqa: SLF001 - its own module
-    rows = np.array([measure._second(rate)[0] for _ in range(seconds)])  # noqa: SLF001
+    rows = np.array([measure._second(rate).row for _ in range(seconds)])  # noqa: SLF001
     offered = rows[:, 0].sum()
     return all(rows[:, 3 + k].sum() < limit.allowed * offered for k, limit in enumerate(LIMITS))
 

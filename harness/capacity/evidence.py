@@ -39,20 +39,27 @@ CLEAN_END = 0.3
 CLEAN_END_S = 3
 
 LEAST_GROWTH_S = 5
-LEAST_GROWTH = 0.05
 GROWTH_R2 = 0.9
-"""Seconds of a step, seconds of wait that each adds, and how straight the wait must grow, to read
-from it how fast the service is."""
+"""Seconds of a step, and how straight the requests under way must rise in it, to say that a part of
+the service falls behind."""
+
+OVERLOADED = 0.97
+"""Share of the offered rate that is answered well, below which the answers show how fast the
+service is."""
 
 LOST_SHARE = 2.0
 """Times its limit that a share must exceed, were the rest of the hold clean, to end a step early
 (as for a sustained miss in `harness.stats.shares`)."""
 
 LOST_AFTER = 0.7
-"""Share of the hold before which no step is ended: it may be warming up."""
+LOST_AFTER_S = 10.0
+"""Share of the hold, and seconds, before which no step is ended: it may be warming up."""
 
 LOST_RUN_S = 3
 """Seconds in a row that must be bad when a step is ended early."""
+
+LOST_LONG_RUN_S = 10
+"""The same of seconds that are only as bad as the step would be missed by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +86,9 @@ class Observation:
 
     `allowed` is the share of each limit, in their order. `bad` is i64[limits, seconds]; `offered`,
     `lost` and, of these, `refused` (answered with an error, in time) are i64[seconds]. `medians`
-    f64[seconds] are the seconds' median latencies (s; NaN: none). `trouble` names what spoilt the
-    step on the generator's side, None when nothing did.
+    f64[seconds] are the seconds' median latencies (s; NaN: none), `pending` i64[seconds] the
+    requests under way at their ends. `completed_rate` counts good answers by when they came.
+    `trouble` names what spoilt the step on the generator's side, None when nothing did.
     """
 
     run: str
@@ -91,6 +99,7 @@ class Observation:
     lost: Counts
     refused: Counts
     medians: NDArray[np.float64]
+    pending: Counts
     completed_rate: float
     p95: float | None
     concurrency: float | None
@@ -154,6 +163,13 @@ def judge_observations(limits: Sequence[Limit], observations: Sequence[Observati
             improving = len(observations) == 1 and warm_after(observations[0]) is not None
             reason = _sentence(limit, finding)
             return Judgement("warming" if improving else "missed", reason, shares, None, stalled)
+    behind = next((grown for o in observations if (grown := falls_behind(limits, o))), None)
+    if behind is not None and warm_after(observations[-1]) is None:
+        reason = (
+            f"requests under way rose steadily from {behind[0]:,} to {behind[1]:,}: a part of the"
+            " service falls behind"
+        )
+        return Judgement("missed", reason, shares, None, stalled)
     doubts = [(limit, f) for limit, f in known if f.outcome != "pass"]
     if doubts or not known:
         reason = _sentence(*doubts[0]) if doubts else "nothing was offered"
@@ -215,20 +231,35 @@ def refused_blocks(observation: Observation) -> int:
 
 
 def served_rate(observation: Observation) -> float | None:
-    """The rate at which an overloaded service works off its queue, None where none grows.
+    """Good answers per second in an overload, None where nearly all that was offered got one."""
+    served = observation.completed_rate
+    return served if served < OVERLOADED * observation.rate else None
 
-    In each second the wait grows by what arrives in it beyond what is served in it (a fluid queue):
-    by rate / served - 1 seconds.
+
+def falls_behind(limits: Sequence[Limit], observation: Observation) -> tuple[int, int] | None:
+    """Requests under way at the begin and the end of a hold in which they only pile up.
+
+    A share of requests says nothing of those that wait for a small part of the service (a shard, a
+    tenant): fewer than the objective allows are late, but by more and more. While the objective is
+    met in every part, at most about rate x limit requests are under way (Little's law); a straight
+    rise by as many is a queue that grows without end.
     """
-    medians = observation.medians
-    seconds = np.arange(len(medians))
-    if len(medians) < LEAST_GROWTH_S or not np.isfinite(medians).all() or not np.ptp(medians):
+    pending = observation.pending
+    limit_s = min((x.latency_s for x in limits if x.latency_s is not None), default=None)
+    if limit_s is None or len(pending) < LEAST_GROWTH_S or not np.ptp(pending):
         return None
-    slope = float(np.polyfit(seconds, medians, 1)[0])
-    straight = float(np.corrcoef(seconds, medians)[0, 1]) ** 2
-    if slope < LEAST_GROWTH or straight < GROWTH_R2:
+    seconds = np.arange(len(pending))
+    slope, begin = (float(x) for x in np.polyfit(seconds, pending, 1))
+    straight = float(np.corrcoef(seconds, pending)[0, 1]) ** 2
+    rise = slope * seconds[-1]
+    if rise < observation.rate * limit_s or straight < GROWTH_R2:
         return None
-    return observation.rate / (1 + slope)
+    return max(0, round(begin)), round(begin + rise)
+
+
+def least_patience(hold_s: float) -> float:
+    """Seconds of a hold before which it is not ended early."""
+    return min(LOST_AFTER * hold_s, LOST_AFTER_S)
 
 
 def lost_for_certain(limits: Sequence[Limit], bad: Counts, offered: Counts, hold_s: float) -> bool:
@@ -237,12 +268,12 @@ def lost_for_certain(limits: Sequence[Limit], bad: Counts, offered: Counts, hold
     `bad` i64[limits, seconds so far], `offered` i64[seconds so far].
     """
     seconds = len(offered)
-    if seconds < max(LOST_AFTER * hold_s, LOST_RUN_S) or not offered.sum():
+    if seconds < max(least_patience(hold_s), LOST_RUN_S) or not offered.sum():
         return False
-    planned = offered.mean() * hold_s
-    if not bad_seconds([limit.allowed for limit in limits], bad, offered)[-LOST_RUN_S:].all():
-        return False
+    planned = float(offered.mean()) * hold_s
+    worst = bad_seconds([limit.allowed for limit in limits], bad, offered)[-LOST_RUN_S:].all()
     return any(
         row.sum() > LOST_SHARE * limit.allowed * planned
+        and (worst or (row > LOST_SHARE * limit.allowed * offered)[-LOST_LONG_RUN_S:].all())
         for limit, row in zip(limits, bad, strict=True)
     )

@@ -12,7 +12,14 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from harness.capacity.evidence import LOST_AFTER, LOST_SHARE, Limit, Observation, limits_of
+from harness.capacity.evidence import (
+    LOST_SHARE,
+    Limit,
+    Observation,
+    least_patience,
+    limits_of,
+)
+from harness.capacity.steps import LEAD_PART
 from harness.catalog.model import Objective
 from harness.drive import Message
 from harness.judge import Verdict
@@ -47,7 +54,8 @@ class StepEnd(EarlyEnd):
     def __init__(self, plan: LoadPlan, objectives: Sequence[Objective]) -> None:
         super().__init__(plan, objectives)
         hold = plan.profile.segments[-1]
-        self._patient_until = plan.profile.duration_s - (1 - LOST_AFTER) * hold.duration_s
+        begin = plan.profile.duration_s - hold.duration_s
+        self._patient_until = begin + least_patience(hold.duration_s)
         self._lost_from = min(
             (
                 hold.to_rate * limit.latency_s
@@ -115,10 +123,9 @@ class SessionMeasure:
 
 
 def step_profile(rate: float, hold_s: float, lead_s: float = 0.0, seed: int = 1) -> LoadProfile:
-    """A short ramp, `lead_s` seconds at the full rate, and a hold at it."""
-    warmup = [Segment("warmup", RAMP_S, RAMP_FROM * rate, rate)]
-    if lead_s:
-        warmup.append(Segment("warmup", lead_s, rate, rate))
+    """A short ramp and a hold, after `lead_s` seconds at a rate that lets no queue build up."""
+    warmup = [Segment("warmup", lead_s, LEAD_PART * rate, LEAD_PART * rate)] if lead_s else []
+    warmup.append(Segment("warmup", RAMP_S, RAMP_FROM * rate, rate))
     return LoadProfile("capacity step", (*warmup, Segment("hold", hold_s, rate, rate)), seed=seed)
 
 
@@ -149,6 +156,7 @@ def observation_of(
         lost=whole.lost,
         refused=_refused(record)[seconds],
         medians=record.quantile_series(0.5, "service")[seconds],
+        pending=_pending(record)[seconds],
         completed_rate=completed,
         p95=whole.quantile(0.95),
         # Little's law: requests in the system = rate x time in it.
@@ -158,6 +166,13 @@ def observation_of(
         trouble=_trouble(verdict),
         ended_early=len(seconds) < hold_s - 1,
     )
+
+
+def _pending(record: RunRecord) -> NDArray[np.int64]:
+    """Requests under way at the end of each second, i64[seconds]."""
+    due, done = record.series("due"), record.series("done")
+    pending: NDArray[np.int64] = np.cumsum(due.offered - done.completed - done.failed)
+    return pending
 
 
 def _refused(record: RunRecord) -> NDArray[np.int64]:

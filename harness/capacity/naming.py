@@ -33,6 +33,13 @@ JUMP_FACTOR = 5.0
 """From one second to the next the median latency rises by so much, and to so many times what it
 was, only where nothing is served meanwhile (then it grows by a second in each second)."""
 
+FELL = 1.15
+"""Times a missed rate of one that had held before: more than chance moves a short hold."""
+
+SLOWER = 0.06
+SLOWER_SIGMAS = 3.0
+"""Rise of the logarithm of the median latency, and its standard errors, at the same rate."""
+
 UNSTEADY = 2
 """Overturned outcomes from which the service, not chance, is unsteady."""
 
@@ -40,9 +47,7 @@ FLAT_FACTOR = 2.0
 """Rates so far apart with the same share of bad requests: the rate does not decide."""
 
 WANDERS = 0.04
-WANDERS_FAR = 0.08
-"""Standard deviations of a service's own speed from which it is named, and from which a bracket of
-10 % cannot be meant."""
+"""Standard deviation of a service's own speed from which a bracket of 10 % cannot be meant."""
 
 WANDERS_AND_OVERTURNED = 0.015
 """The same to name it where a repeat contradicted a step as well."""
@@ -54,8 +59,8 @@ SIGMAS = 2.5
 """Standard errors of no correlation (Bartlett 1946: the root of 1/n) that neighbouring seconds
 must be correlated by."""
 
-DOUBT_SIGMAS = 0.25
-"""The same to look longer: a fifth of the steady services, nearly all that move."""
+DOUBT_SIGMAS = 0.5
+"""The same to look longer: a third of the steady services, nearly all that move."""
 
 CHANCE_LEVEL = 0.01
 """Probability that levels scatter so much by the chance of single requests (chi-square)."""
@@ -88,6 +93,9 @@ def name_patterns(
     Where nothing was confirmed no capacity says which steps were far below it: then all count.
     """
     _drop_chance_warmings(findings, seen, low)
+    _name_fall(findings, seen)
+    _name_drift(findings, seen)
+    _name_backlog(findings, seen)
     _name_stalls(findings, seen[settled:], low, confirmed=confirmed)
     _name_refusals(findings, seen, overturned)
     _name_unsteady(findings, low, overturned)
@@ -99,6 +107,58 @@ def _drop_chance_warmings(findings: Findings, seen: Seen, low: float | None) -> 
     warmings = [s.rate for s, _ in seen if s.outcome == "warming"]
     if warmings and low is not None and min(warmings) > CALM * low:
         findings.pop("cold start", None)
+
+
+def _name_fall(findings: Findings, seen: Seen) -> None:
+    """A rate far below one that had held is missed later: the service has become slower."""
+    held = 0.0
+    for step, _ in seen:
+        if step.outcome == "held":
+            held = max(held, step.rate)
+        elif step.outcome == "missed" and FELL * step.rate < held and "no recovery" not in findings:
+            findings["unsteady"] = Finding(
+                "unsteady",
+                f"{format_rate(held)} held, and {format_rate(step.rate)} was missed later: the"
+                " capacity falls with time or with what was served.",
+                decisive=True,
+            )
+            return
+
+
+def _name_drift(findings: Findings, seen: Seen) -> None:
+    """The last, calm step is slower than one at the same rate at the beginning."""
+    last = next((o for s, o in reversed(seen) if s.purpose == "calm" and s.outcome in JUDGED), None)
+    same = (o for s, o in seen if last is not None and s.rate == last.rate and s.outcome == "held")
+    first = next(same, None)
+    if last is None or first is None or last is first:
+        return
+    before, after = (np.log(o.medians[o.medians > 0]) for o in (first, last))
+    if min(len(before), len(after)) < LEAST_SECONDS:
+        return
+    rise = float(after.mean() - before.mean())
+    error = float(np.sqrt(before.var(ddof=1) / len(before) + after.var(ddof=1) / len(after)))
+    usual, now = float(np.exp(before.mean())), float(np.exp(after.mean()))
+    if rise > max(SLOWER, SLOWER_SIGMAS * error) and now - usual > WANDERS_S:
+        findings["unsteady"] = Finding(
+            "unsteady",
+            f"At {format_rate(last.rate)} the median latency was {format_duration(usual)} at first"
+            f" and {format_duration(now)} at the end: the service becomes slower with time or with"
+            " what it serves.",
+            decisive=True,
+        )
+
+
+def _name_backlog(findings: Findings, seen: Seen) -> None:
+    """Requests piled up in a step whose shares were within their limits."""
+    rates = [step.rate for step, _ in seen if only_falls_behind(step)]
+    if rates:
+        findings["backlog"] = Finding(
+            "backlog",
+            f"From {format_rate(min(rates))} on requests pile up although the shares are within"
+            " their limits: a small part of the service (a shard, a tenant) falls behind, which a"
+            " short hold shows late. The capacity may be lower.",
+            decisive=True,
+        )
 
 
 def wander(seen: Seen, low: float | None) -> float:
@@ -152,6 +212,13 @@ def _between(levels: Sequence[tuple[float, float, int]], chance: float) -> float
     if not chance or float(squares @ seconds) / chance < chdtri(free, CHANCE_LEVEL):
         return 0.0
     return float(squares.sum()) / free
+
+
+def only_falls_behind(step: Step) -> bool:
+    """Whether a step was missed for requests that pile up, each share being within its limit."""
+    return step.outcome == "missed" and bool(step.shares) and all(
+        share.share <= share.limit for share in step.shares
+    )  # fmt: skip
 
 
 def refuses(seen: Seen) -> bool:
@@ -224,7 +291,7 @@ def _name_refusals(findings: Findings, seen: Seen, overturned: Sequence[tuple[fl
 def _name_unsteady(
     findings: Findings, low: float | None, overturned: Sequence[tuple[float, str]]
 ) -> None:
-    if "scaling" in findings or len(overturned) < UNSTEADY:
+    if findings.keys() & {"scaling", "unsteady"} or len(overturned) < UNSTEADY:
         return
     rates = ", ".join(f"{format_rate(rate)} ({what})" for rate, what in overturned)
     findings["unsteady"] = Finding(
@@ -250,7 +317,7 @@ def _name_wander(
         "unsteady",
         f"Far below the capacity the median latency of {format_duration(usual)} moves by"
         f" {moved:.0%} (standard deviation): the capacity moves as much.",
-        decisive=moved >= WANDERS_FAR,
+        decisive=True,
     )
 
 

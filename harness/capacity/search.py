@@ -1,4 +1,4 @@
-"""The search: up and down by doubling, then by halving the bracket, then both ends once more.
+"""The search: up and down by doubling, then into the bracket, then both ends once more.
 
 A step is short and decides little, so nothing is answered by one alone: an undecided step is
 repeated with another seed and judged together, the highest rate that held is confirmed in one long
@@ -15,12 +15,12 @@ from collections.abc import Callable, Sequence
 from harness.capacity import naming
 from harness.capacity.evidence import least_hold, served_rate
 from harness.capacity.law import fit_law
-from harness.capacity.model import CapacityResult, Search
+from harness.capacity.model import CapacityResult, Search, Step
 from harness.capacity.steps import (
     GROWTH,
-    LONGEST_S,
     NEAR_REPEATS,
     OVERHEAD_S,
+    REPEATS,
     Measure,
     Progress,
     Steps,
@@ -36,6 +36,20 @@ RECOVERY_RATE = 0.8
 """Of the highest rate that held: so far below it that chance did not decide there, and near enough
 for a service that has lost a fifth of its capacity to be noticed."""
 
+SURELY_SERVED = 0.8
+"""Of what was served in an overload: the latency objective is met there but by few workers."""
+
+JUST_BELOW = 0.92
+"""Of the same, for the first of two rates: the second, as far above it as the answer may be wide,
+is just beyond what is served."""
+
+RATES_PART = 0.92
+"""Of the tolerance, on a logarithmic scale, between the rates: the rest is for arrivals by chance,
+a hundredth of a hold of 38,000."""
+
+WELL_SERVED = 0.95
+"""Of the same: a queue of ten workers meets its objective there."""
+
 INSIDE = 0.997
 """Of the tolerance that a step aims for, so that rounding its rate does not ask for another."""
 
@@ -44,6 +58,13 @@ CALM_PART = 0.5
 
 LONG_CALM_PART = 1.5
 """The same of one more, where that step leaves a doubt."""
+
+MOST_BY_SERVED = 2
+"""Missed rates from which the bracket is halved instead: what is served does not tell enough."""
+
+MISSES_SINCE = 2
+"""Lower rates missed in a row after the first miss, from which it is asked whether the service has
+recovered from it: one that holds would have shown it."""
 
 RECOVERY_PAUSES_S = (30.0, 60.0)
 """Pauses after which a service that was overloaded is asked once more."""
@@ -87,7 +108,7 @@ class _Hunt(Steps):
         law, law_reason = fit_law(self._steps)
         return CapacityResult(
             service=self._measure.service,
-            low=self._low,
+            low=self._shown(self._low, self._high),
             high=self._high,
             confirmed=self._confirmed,
             limit=self._limit(),
@@ -100,6 +121,22 @@ class _Hunt(Steps):
             seconds=self._measure.now() - self._began,
         )
 
+    @property
+    def _width(self) -> float:
+        """How far apart, as a ratio, the two rates may be that the answer rests on."""
+        return float((1 + self._search.tolerance) ** RATES_PART)
+
+    def _shown(self, low: float | None, high: float | None) -> float | None:
+        """The lower end of the answer: what was offered at least in the hold that confirmed it.
+
+        The rate that n Poisson arrivals show is known to 1.96 / sqrt(n) of it. The answer stays as
+        narrow as was asked for.
+        """
+        if low is None or high is None or not self._confirmed or self._long is None:
+            return low
+        offered = low * (1 - 1.96 / math.sqrt(low * self._long[1]))
+        return _round(max(offered, min(low, high / (1 + self._search.tolerance) / INSIDE)))
+
     def _search_all(self) -> None:
         while True:
             rate = self._next_rate()
@@ -107,7 +144,11 @@ class _Hunt(Steps):
                 self._try(rate)
                 continue
             low, high = self._low, self._high
-            if low is None or (self._confirm(low) and self._still_missed(high)):
+            if low is None:
+                break
+            if self._overload is not None:
+                self._show_recovery(*self._overload)
+            elif self._is_confirmed(self._lower_end(low, high)) and self._still_missed(high):
                 break
         if low is not None:
             self._look_once_more(low)
@@ -138,7 +179,7 @@ class _Hunt(Steps):
         naming.name_rate_free(self._findings, self._seen)
         if "not about rate" in self._findings:
             return None
-        rate = _round(lowest / GROWTH)
+        rate = self._served_below(lowest) or _round(lowest / GROWTH)
         hold = least_hold(self._measure.limits, rate)
         if hold + OVERHEAD_S > self._left():
             self._find(
@@ -151,33 +192,57 @@ class _Hunt(Steps):
 
     def _between(self, low: float, high: float) -> float | None:
         """The middle of the widest part of the bracket in which nothing was tried."""
-        if high / low <= 1 + self._search.tolerance:
+        if high / low <= self._width:
             return None
         inside = sorted(r for r in self._levels if low < r < high)
         if not inside:
-            return self._by_growth(low, high) or self._middle(low, high)
+            return self._by_served(low, high) or self._middle(low, high)
         beside = self._beside(inside, low, high)
         if beside is not None:
             return beside
         below, above = inside[0] / low, high / inside[-1]
-        if max(below, above) <= 1 + self._search.tolerance / 2:
+        if max(below, above) <= math.sqrt(self._width):
             return None
         pair = (low, inside[0]) if below >= above else (inside[-1], high)
         return _round(math.sqrt(pair[0] * pair[1]))
 
     def _middle(self, low: float, high: float) -> float:
         """The geometric middle, or less than it where one step may then do instead of two."""
-        width = 1 + self._search.tolerance
+        width = self._width
         one_may_do = width**2 < high / low <= width**3
         return _round(high / width / INSIDE if one_may_do else math.sqrt(low * high))
 
-    def _by_growth(self, low: float, high: float) -> float | None:
-        """The upper end, where an overload showed that little more than `low` is served."""
-        known = (served_rate(o) for s, o in reversed(self._seen) if s.rate == high)
-        served = next((rate for rate in known if rate is not None), math.inf)
-        width = 1 + self._search.tolerance
-        near = low <= served <= low * width**2 and low * width**1.5 < high
+    def _by_served(self, low: float, high: float) -> float | None:
+        """Just below what was served at `high`, then just above it.
+
+        Without an overload only at the first miss: all was answered, so the capacity may be near.
+        """
+        missed = sum(outcome == "missed" for outcome in self._levels.values())
+        if missed > MOST_BY_SERVED:
+            return None
+        served = self._served(high)
+        if served is None:
+            served = high if missed == 1 else math.inf
+        width = self._width
+        below = _round(high / width / INSIDE if served > high / width else JUST_BELOW * served)
+        if low * math.sqrt(width) < below < high:
+            return below
+        near = low / width <= served <= low * width**2 and low * width**1.5 < high
         return _round(low * width * INSIDE) if near else None
+
+    def _served(self, rate: float) -> float | None:
+        """Good answers per second in the last overload at this rate."""
+        return next((served_rate(o) for s, o in reversed(self._seen) if s.rate == rate), None)
+
+    def _served_below(self, lowest: float) -> float | None:
+        """The same on the way down, once: where no rate holds, load may not be what decides."""
+        if lowest in self._near:
+            return _round(lowest / math.sqrt(self._width * INSIDE))
+        served = self._served(lowest)
+        if served is None or len(self._levels) > 1:
+            return None
+        rate = _round(SURELY_SERVED * served)
+        return rate if rate > lowest / GROWTH else None
 
     def _beside(self, inside: Sequence[float], low: float, high: float) -> float | None:
         """Above, then below the one rate inside the bracket, if it showed to be at the capacity.
@@ -186,22 +251,43 @@ class _Hunt(Steps):
         """
         if len(inside) != 1 or inside[0] not in self._near:
             return None
-        rate, part = inside[0], math.sqrt((1 + self._search.tolerance) * INSIDE)
-        room = 1 + self._search.tolerance / 2
-        if high / rate > room:
-            return _round(rate * part)
-        return _round(rate / part) if rate / low > room else None
+        rate, part = inside[0], math.sqrt(self._width * INSIDE)
+        room = math.sqrt(self._width)
+        above, below = _round(rate * part), _round(rate / part)
+        if high / rate > room and above < high:
+            return above
+        return below if rate / low > room and below > low else None
 
     def _try(self, rate: float) -> None:
-        low = self._low
-        outcome = self._decide(rate, "search", self._hold_s)
+        low, high = self._low, self._high
+        if high is not None and low is not None and self._may_close(rate, high):
+            outcome = self._confirm(rate)
+        else:
+            outcome = self._decide(rate, "search", self._hold_s)
         self._levels[rate] = outcome
-        if outcome == "held" and low is None and self._high is not None:
-            self._show_warming(self._high)
-        if outcome == "missed" and not self._recovery_shown and low is not None and low < rate:
-            self._recovery_shown = True
-            if not self._recovered(low, rate):
-                self._show_recovery(low, rate)
+        if outcome == "held" and low is None and high is not None:
+            last = next(s for s in reversed(self._steps) if s.rate == high)
+            if last.completed_rate < rate:  # it did not serve then what it does now
+                self._show_warming(high)
+        if self._overload is not None:
+            since = sum(o == "missed" for r, o in self._levels.items() if r < self._overload[1])
+            if outcome == "held" and rate > self._overload[0]:
+                self._overload, self._recovery_shown = None, True
+            elif since >= MISSES_SINCE:
+                self._show_recovery(*self._overload)
+        elif outcome == "missed" and not self._recovery_shown and low is not None and low < rate:
+            if self._recovered(low, rate):
+                self._recovery_shown = True
+            else:
+                self._overload = (low, rate)
+
+    def _may_close(self, rate: float, high: float) -> bool:
+        """Whether the bracket is narrow enough should the rate hold: it is then held long at once.
+
+        Not where little more was served in the overload above it: that is lost in a short hold.
+        """
+        served = next(s.completed_rate for s in reversed(self._steps) if s.rate == high)
+        return high / rate <= self._width and rate <= WELL_SERVED * served
 
     def _show_warming(self, high: float) -> None:
         """The search came down before anything held: was the first miss a cold service's?"""
@@ -220,7 +306,8 @@ class _Hunt(Steps):
         return missed and any(s.rate == held for s in steps)
 
     def _show_recovery(self, held: float, overload: float) -> None:
-        """After the first miss: a rate below one that had held must hold, perhaps after a pause."""
+        """After a miss, when no higher rate holds: one below what had held must, perhaps later."""
+        self._overload, self._recovery_shown = None, True
         rate = _round(RECOVERY_RATE * held)
         outcome = self._decide(rate, "recovery", self._hold_s)
         for pause in RECOVERY_PAUSES_S:
@@ -231,6 +318,8 @@ class _Hunt(Steps):
             self._rest_s = pause
             outcome = self._decide(rate, "recovery", self._hold_s)
         self._levels[rate] = outcome
+        if self._rest_s:  # what was missed since may have been so for the overload only
+            self._levels = {r: o for r, o in self._levels.items() if o != "missed" or r >= overload}
         story = (
             f"{format_rate(held)} held before the overload of {format_rate(overload)};"
             f" {format_rate(rate)} was missed after it"
@@ -249,31 +338,30 @@ class _Hunt(Steps):
                 "slow recovery", f"{story} and held after a pause of {pause_text}.", decisive=False
             )
 
-    def _confirm(self, low: float) -> bool:
-        """Whether the highest rate that held does so in one long hold."""
-        hold = self._long_hold(low)
-        outcome = self._decide(low, "confirm", hold, repeats=2)
-        self._levels[low] = outcome
-        self._confirmed = outcome == "held"
-        if outcome == "missed":
-            self._overturned.append((low, "held, then missed"))
-        if outcome == "missed" and len(self._overturned) > 1:  # short holds do not show it
-            self._hold_s = max(self._hold_s, self._search.confirm_s / 2)
-            self._confirm_s = min(LONGEST_S, 1.5 * hold)
-        return self._confirmed
+    def _lower_end(self, low: float, high: float | None) -> float:
+        """As far below the upper end as the answer may be wide: short holds flatter a rate."""
+        if high is None or (self._long is not None and self._long[0] == low):
+            return low
+        lowest = _round(high / self._width / INSIDE)
+        if lowest < low:
+            self._levels = {r: o for r, o in self._levels.items() if not lowest < r < high}
+        return min(lowest, low)
 
     def _still_missed(self, high: float | None) -> bool:
         """Whether the lowest rate that was missed is so again, now that the service is warm.
 
-        One that was missed in a long hold was warm then.
+        It was warm after, or in the end of, a long hold.
         """
-        long = ("missed", "confirm")
+        near = (high or 0.0) / self._width**2
+        warm = [i for i, s in enumerate(self._steps) if _is_long(s) and s.rate >= near]
         if high is None or any(
-            s.rate == high and (s.outcome, s.purpose) == long for s in self._steps
+            s.rate == high and s.outcome == "missed" and i >= min(warm, default=math.inf)
+            for i, s in enumerate(self._steps)
         ):
             return True
-        outcome = self._decide(high, "recheck", self._hold_s, repeats=1)
-        if outcome == "unknown":  # no sign of another state
+        clear = any(s.rate == high and s.outcome == "missed" for s in self._steps)
+        outcome = self._decide(high, "recheck", self._hold_s, repeats=1 if clear else REPEATS)
+        if outcome == "unknown" and clear:  # no sign of another state
             return True
         if outcome == "held":
             outcome = self._decide(high, "recheck", self._long_hold(high), repeats=2)
@@ -333,16 +421,18 @@ class _Hunt(Steps):
             return "the service: nothing answers"
         high = self._high
         if high is not None:
-            last = next(
-                s for s in reversed(self._steps) if s.rate == high and s.outcome == "missed"
-            )
-            return naming.limit_of(last)
+            tried = [s for s in self._steps if s.rate == high]
+            return naming.limit_of(max(tried, key=lambda s: s.outcome == "missed"))
         spoilt = [s for s in self._steps if s.outcome == "generator"]
         if spoilt and self._levels.get(spoilt[-1].rate) == "generator":
             return f"the load generator: {spoilt[-1].reason}"
         if self._low is not None and self._low >= self._search.max_rate:
             return "nothing: every rate tried held; raise --max-rate"
         return "unknown: no rate was clearly missed"
+
+
+def _is_long(step: Step) -> bool:
+    return step.purpose == "confirm" and not step.ended_early
 
 
 def _round(rate: float) -> float:

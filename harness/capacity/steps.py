@@ -22,16 +22,24 @@ from harness.units import format_duration, format_rate
 REPEATS = 4
 """Runs of an undecided step that are judged together."""
 
-NEAR = (0.5, 2.5)
+NEAR = (0.5, 1.5)
 """Shares of bad requests, as a part of their limit, between which a rate is at the capacity:
 further repeats tell little, and the bracket is better narrowed from its ends. Below them a rate
-that is left undecided is taken as held until it is confirmed."""
+that is left undecided is taken as held until it is confirmed, above them as missed until it is
+tried again."""
+
+BURSTS = 1.5
+"""Times the limit of a share with stalls, up to which it decides nothing."""
 
 NEAR_REPEATS = 2
 
+AT = 0.75
+"""The same lower bound, from which one run is enough to say so."""
+
 WINDOW_S = 130.0
 """Least length of the hold that confirms where requests were refused in blocks: two windows of a
-quota per minute."""
+quota per minute. The same where a part of the service fell behind, whose few requests tell little
+in a short one."""
 
 PERIODS = 3
 """Of what comes and goes that a hold must last to tell how often it comes."""
@@ -65,6 +73,10 @@ UNASKED: tuple[Purpose, ...] = ("recovery", "calm")
 OVERHEAD_S = 5.0
 """What a step takes besides its hold: start, warm-up, drain."""
 
+LEAD_PART = 0.5
+"""Of the rate, for a cold service to warm up: what it does not serve meanwhile would still wait in
+the hold, and for longer the nearer the rate is to the capacity."""
+
 LONGEST_LEAD_S = 60.0
 """Of the warm-up before a hold."""
 
@@ -86,7 +98,7 @@ class Measure(Protocol):
         ...
 
     def observe(self, rate: float, hold_s: float, lead_s: float, seed: int) -> Observation:
-        """One run: `lead_s` at the full rate before the hold."""
+        """One run: `lead_s` at `LEAD_PART` of the rate, a ramp, and the hold."""
         ...
 
     def pause(self, seconds: float) -> None:
@@ -130,8 +142,10 @@ class Steps:
         self._confirm_s = search.confirm_s
         self._near: set[float] = set()
         self._silent = 0
+        self._overload: tuple[float, float] | None = None
         self._recovery_shown = False
         self._confirmed = False
+        self._long: tuple[float, float] | None = None
         self._before: float | None = None
         self._spike: tuple[float | None, float] | None = None
 
@@ -175,7 +189,9 @@ class Steps:
                 break
             elif purpose in LEANING and _open_ratio(found) < NEAR[0]:
                 return "held"
-            elif len(together) >= NEAR_REPEATS and _open_ratio(found) <= NEAR[1]:
+            elif len(together) >= NEAR_REPEATS or (AT <= _open_ratio(found) <= NEAR[1]):
+                if _open_ratio(found) > NEAR[1] and purpose != "confirm":
+                    return "unknown" if purpose == "recheck" else "missed"
                 self._near.add(rate)
                 break
         if outcome == "missed":
@@ -183,11 +199,17 @@ class Steps:
         return outcome
 
     def _outcome(self, found: Judgement, last: Observation) -> Held:
-        """As judged together; a step that ended early, lost for certain, was missed."""
-        beyond = any(share.share > share.limit for share in found.shares)
-        return "missed" if found.outcome == "unknown" and last.ended_early and beyond else (
-            found.outcome
-        )  # fmt: skip
+        """As judged together, with two exceptions.
+
+        A step that ended early, lost for certain, was missed. Near the capacity a queue stalls
+        by itself, so that a share little beyond its limit may be chance.
+        """
+        worst = max((share.share / share.limit for share in found.shares), default=0.0)
+        if found.outcome == "unknown" and last.ended_early and worst > 1:
+            return "missed"
+        if found.outcome == "missed" and found.stalled and worst <= BURSTS and not last.ended_early:
+            return "unknown"
+        return found.outcome
 
     def _observe(self, rate: float, hold_s: float, purpose: Purpose) -> Observation:
         """One run; what spoils it on the generator's side delays, it does not decide."""
@@ -231,9 +253,31 @@ class Steps:
 
     def _long_hold(self, rate: float) -> float:
         hold = max(self._hold_s, 2 * least_hold(self._measure.limits, rate))
-        refused = WINDOW_S if naming.refuses(self._seen) else 0.0
+        late = any(naming.only_falls_behind(step) for step in self._steps)
+        refused = WINDOW_S if late or naming.refuses(self._seen) else 0.0
         stalled = PERIODS * (naming.stall_period(self._seen[self._settled :], self._low) or 0.0)
         return math.ceil(max(hold, self._confirm_s, min(stalled, LONGEST_S), refused))
+
+    def _is_confirmed(self, low: float) -> bool:
+        """Whether the lower end holds in one long hold."""
+        known = self._long is not None and self._long[0] == low
+        if known and self._long is not None and self._long[1] >= self._long_hold(low):
+            return True
+        return self._confirm(low) == "held"
+
+    def _confirm(self, rate: float) -> Held:
+        hold = self._long_hold(rate)
+        before = self._levels.get(rate)
+        outcome = self._decide(rate, "confirm", hold, repeats=2)
+        self._levels[rate] = outcome
+        self._confirmed = outcome == "held"
+        self._long = (rate, hold) if self._confirmed else None
+        if outcome == "missed" and before == "held":
+            self._overturned.append((rate, "held, then missed"))
+            if len(self._overturned) > 1:  # short holds do not show it
+                self._hold_s = max(self._hold_s, self._search.confirm_s / 2)
+                self._confirm_s = min(LONGEST_S, 1.5 * hold)
+        return outcome
 
     def _keep(
         self, seen: Observation, found: Judgement | None, outcome: Held, purpose: Purpose
@@ -293,6 +337,10 @@ class Steps:
 
 
 def _open_ratio(found: Judgement) -> float:
-    """The largest undecided share of bad requests, as a part of its limit."""
-    ratios = [s.share / s.limit for s in found.shares if s.low <= s.limit <= s.high]
-    return max(ratios, default=math.inf)
+    """The largest undecided share of bad requests, as a part of its limit.
+
+    Where stalls leave it undecided, no interval need contain its limit: then the largest of all.
+    """
+    ratios = [(s.share / s.limit, s.low <= s.limit <= s.high) for s in found.shares]
+    undecided = [ratio for ratio, is_open in ratios if is_open]
+    return max(undecided or [ratio for ratio, _ in ratios], default=math.inf)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from harness.capacity.evidence import (
     Limit,
     Observation,
+    falls_behind,
     judge_observations,
     lost_for_certain,
     refused_blocks,
@@ -20,7 +22,7 @@ from harness.capacity.evidence import (
 )
 from harness.capacity.law import fit_law
 from harness.capacity.measure import StepEnd, step_profile
-from harness.capacity.model import Finding, Step
+from harness.capacity.model import Finding, Share, Step
 from harness.capacity.naming import may_wander, name_patterns, refuses, wander
 from harness.catalog.model import Objective
 from harness.load.plan import LoadPlan
@@ -35,13 +37,17 @@ def _seen(
     refused: Sequence[float] = (),
     rate: float = 500.0,
     medians: Sequence[float] = (),
+    pending: Sequence[int] = (),
+    completed_rate: float | None = None,
 ) -> Observation:
     slow = np.round(np.array(shares) * OFFERED).astype(np.int64)
     lost = np.round(np.array(refused or [0.0] * len(slow)) * OFFERED).astype(np.int64)
     return Observation(
         run="run", rate=rate, allowed=(0.05, 0.001), offered=np.full(len(slow), OFFERED),
         bad=np.array([np.maximum(slow, lost), lost]), lost=lost, refused=lost,
-        medians=np.array(medians or [0.01] * len(slow)), completed_rate=rate, p95=0.05,
+        medians=np.array(medians or [0.01] * len(slow)),
+        pending=np.array(pending or [10] * len(slow)),
+        completed_rate=rate if completed_rate is None else completed_rate, p95=0.05,
         concurrency=5.0, waited=False, cpu=None,
     )  # fmt: skip
 
@@ -109,21 +115,75 @@ def test_a_step_whose_last_seconds_are_good_goes_on() -> None:
     assert not lost_for_certain(LIMITS, seen.bad, seen.offered, 10.0)
 
 
+@pytest.mark.parametrize(("completed", "served"), [(600.0, 600.0), (860.0, 860.0), (880.0, None)])
+def test_what_is_answered_in_an_overload_is_how_fast_the_service_is(
+    completed: float, served: float | None
+) -> None:
+    assert served_rate(_seen([1.0] * 8, rate=900.0, completed_rate=completed)) == served
+
+
 @pytest.mark.parametrize(
-    ("medians", "served"),
+    ("pending", "behind"),
     [
-        ([0.1 + 0.5 * second for second in range(8)], 600.0),
-        ([0.1 + 0.04 * second for second in range(8)], None),
-        ([0.1, 2.0, 0.1, 2.0, 0.1, 3.0, 0.1, 4.0], None),
-        ([0.1, 0.6, 1.1, 1.6], None),
-        ([0.01] * 8, None),
+        ([20 + 8 * second for second in range(10)], (20, 92)),
+        ([20 + 5 * second for second in range(10)], None),
+        ([20, 90] * 5, None),
+        ([50] * 10, None),
     ],
 )
-def test_a_wait_that_grows_steadily_shows_how_fast_the_service_is(
-    medians: list[float], served: float | None
+def test_requests_that_pile_up_by_as_many_as_the_objective_allows_fall_behind(
+    pending: list[int], behind: tuple[int, int] | None
 ) -> None:
-    found = served_rate(_seen([1.0] * len(medians), rate=900.0, medians=medians))
-    assert found == (None if served is None else pytest.approx(served))
+    seen = _seen([0.03] * 10, pending=pending)
+    assert falls_behind(LIMITS, seen) == behind
+    found = judge_observations(LIMITS, [seen])
+    assert (found.outcome == "missed") is (behind is not None)
+
+
+def test_a_backlog_behind_shares_within_their_limits_is_named() -> None:
+    share = Share("p95", 0.03, 0.02, 0.04, 0.05)
+    for shares, kinds in (((share,), {"backlog"}), ((replace(share, share=0.06),), set())):
+        findings: dict[str, Finding] = {}
+        step = _step(outcome="missed", shares=shares)
+        name_patterns(findings, [(step, _seen([0.03] * 10))], 400.0, [])
+        assert set(findings) == kinds
+
+
+@pytest.mark.parametrize(("times", "named"), [(1.10, True), (1.04, False)])
+def test_a_calm_rate_that_is_slower_at_the_end_than_at_the_beginning_is_named(
+    times: float, *, named: bool
+) -> None:
+    begin = [0.0100, 0.0101] * 5
+    first = (_step(), _seen([0] * 10, medians=begin))
+    last = (_step(purpose="calm"), _seen([0] * 10, medians=[times * x for x in begin]))
+    findings: dict[str, Finding] = {}
+    name_patterns(findings, [first, last], 1_000.0, [])
+    assert ("unsteady" in findings) is named
+
+
+@pytest.mark.parametrize(("missed", "named"), [(850.0, True), (900.0, False)])
+def test_a_rate_missed_far_below_one_that_had_held_is_a_capacity_that_falls(
+    missed: float, *, named: bool
+) -> None:
+    findings: dict[str, Finding] = {}
+    seen = [
+        (_step(rate=1_000.0), _seen([0] * 10)),
+        (_step(rate=missed, outcome="missed"), _seen([1.0] * 10)),
+    ]
+    name_patterns(findings, seen, 800.0, [])
+    assert ("unsteady" in findings) is named
+
+
+@pytest.mark.parametrize(("seconds", "lost"), [(10, True), (9, False)])
+def test_a_long_hold_ends_early_only_after_ten_seconds(seconds: int, *, lost: bool) -> None:
+    seen = _seen([1.0] * seconds)
+    assert lost_for_certain(LIMITS, seen.bad, seen.offered, 40.0) is lost
+
+
+def test_a_cold_service_warms_up_at_half_the_rate() -> None:
+    lead, ramp, hold = step_profile(1_000.0, 10.0, lead_s=8.0).segments
+    assert (lead.duration_s, lead.from_rate, lead.to_rate) == (8.0, 500.0, 500.0)
+    assert (ramp.phase, hold.phase, hold.from_rate) == ("warmup", "hold", 1_000.0)
 
 
 def test_repeats_are_judged_together() -> None:
