@@ -131,9 +131,9 @@ def test_nohup_is_respected(tmp_path: Path) -> None:
 
 
 def _busy(clean: Path, stderr: int, *before: str) -> subprocess.Popen[bytes]:
-    """Hang-ups are not ignored in it, though they may be here: the tests run under nohup, too."""
+    """Hang-ups and interrupts are not ignored in it, though they may be here, as under nohup."""
     return subprocess.Popen(
-        ["env", "--default-signal=HUP", *before, sys.executable, "-c", BUSY, str(clean)],
+        ["env", "--default-signal=HUP,INT", *before, sys.executable, "-c", BUSY, str(clean)],
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
