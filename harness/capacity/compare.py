@@ -60,6 +60,8 @@ def read_capacity(path: Path, service: str) -> EarlierCapacity:
     ends = found["low"], found["high"]
     if not all(type(end) in {int, float} and 0 < end < math.inf for end in ends):
         raise UsageError(f"{path}: its capacity has no two ends", "name a search that answered")
+    if found.get("answered") is False:
+        raise UsageError(f"{path}: its capacity is not certain", "name a search that answered")
     return EarlierCapacity(str(path), float(ends[0]), float(ends[1]))
 
 

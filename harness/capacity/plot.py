@@ -87,6 +87,7 @@ def _points(
             for step, value in zip(steps, values, strict=True)
             if step.outcome == outcome and value is not None
         ]
-        if known:
-            x, y = zip(*known, strict=True)
+        seen = any(step.outcome == outcome for step in steps)
+        if known or (named and seen):  # in the legend even where no P95 is known
+            x, y = zip(*known, strict=True) if known else ((), ())
             panel.dots(x, y, colour, outcome if named else "", shape)

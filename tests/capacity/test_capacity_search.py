@@ -336,10 +336,17 @@ def test_brackets_that_overlap_show_no_regression_and_distant_ones_do(tmp_path: 
     assert worse.high < -0.3
 
 
+def test_the_legend_names_an_outcome_that_has_no_p95() -> None:
+    found, _ = _find(_below(700))
+    steps = tuple(replace(s, p95=None) if s.outcome == "missed" else s for s in found.steps)
+    assert "missed" in capacity_chart(replace(found, steps=steps), 0.1)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [("nope", "no JSON"), ("[]", "no low and high"), ('{"low": 1, "high": 2}', "it is about"),
-     ('{"service": "memorai", "low": 1, "high": null}', "no two ends")],
+     ('{"service": "memorai", "low": 1, "high": null}', "no two ends"),
+     ('{"service": "memorai", "low": 1, "high": 2, "answered": false}', "not certain")],
 )  # fmt: skip
 def test_an_earlier_capacity_that_is_none_is_named(tmp_path: Path, text: str, words: str) -> None:
     path = tmp_path / "before.json"
