@@ -36,9 +36,10 @@ def alarms() -> None:
 def changes() -> None:
     """Change points beside apache-otava."""
     random = np.random.default_rng(steps.SEED)
-    steps.false_alarms(random, 300)
-    steps.short_series(random, 300)
-    steps.f_scores(random, 40)
+    steps.false_alarms(random, 100)
+    steps.short_series(random, 60)
+    steps.f_scores(random, 30)
+    steps.exactness(random, 12)
     steps.times(random)
 
 

@@ -146,6 +146,9 @@ def _table(
 ) -> tuple[dict[str, int], Iterator[tuple[int, list[str]]]]:
     """The columns' places by lower-case name, and (line, cells) of each row that is not blank."""
     text = _text(path)
+    if text.lstrip().startswith(("{", "[")):
+        header = ",".join(needed)
+        raise DataError(f"{path} is JSON, not CSV", f"write its values as rows under {header}")
     mark = _delimiter(text)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark)
     try:

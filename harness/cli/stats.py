@@ -47,6 +47,9 @@ LOWER_WORDS = (
 
 EXIT_CODES = {"regression": 1, "inconclusive": 3}
 
+Values = Mapping[str, Sequence[float]]
+"""The values of one metric by run."""
+
 CSV_FILE = click.Path(path_type=Path)
 
 
@@ -129,7 +132,10 @@ def compare(
         )
         for name in names
     }
-    found = decide(alone, alpha)
+    found = {
+        name: _with_zeros_named(one, before[name], after[name])
+        for name, one in decide(alone, alpha).items()
+    }
     known = [name for name in names if found[name].p_value is not None]
     adjusted = dict(zip(known, holm([found[name].p_value or 0.0 for name in known]), strict=True))
     overall = min((c.verdict for c in found.values()), key=PRIORITY.index)
@@ -151,6 +157,15 @@ def compare(
         _show_comparison(document, found)
     asked = EXIT_CODES.get(overall, 0) if exit_code else 0
     return max(asked, EXIT_CODES["inconclusive"]) if missing and asked != 1 else asked
+
+
+def _with_zeros_named(one: Comparison, before: Values, after: Values) -> Comparison:
+    """A metric that falls to 0 in every run may be one that was not measured."""
+    a, b = ([v for run in side.values() for v in run] for side in (before, after))
+    if any(b) or not all(a):
+        return one
+    text = "every candidate value is 0 and no baseline value is: make sure that it was measured"
+    return dataclasses.replace(one, warnings=(*one.warnings, text))
 
 
 def _known_metrics(given: Sequence[str], names: Sequence[str]) -> None:

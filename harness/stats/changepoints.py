@@ -2,14 +2,16 @@
 
 1. Points become normal scores of their ranks: outliers and skew cannot make a step. Where a step
    is likely, the ranks are taken on each side of it: a large step cannot hide in few points.
-2. Lag-1 correlation and noise come from squared differences that cross no step (in the first
-   round: trimmed ones, after Chakar et al. 2017); what counts is the long-run variance of AR(1).
+2. Lag-1 correlation and noise: of short series fitted together with the steps, then from what is
+   left about the levels; of long ones from squared differences that cross no step (in the first
+   round: trimmed ones, after Chakar et al. 2017). What counts is the long-run variance of AR(1).
 3. Optimal partitioning (Jackson et al. 2005) of a piecewise constant mean with a penalty per
-   step, segments of 3 points or more; of long series over the places where a step may be.
+   step, segments of 3 points or more; of long series over the places where a step may be, and
+   those that improve on them.
 4. The penalty is raised to what the series' own history needs: the residuals in permuted blocks
    show which steps chance alone makes of them.
-5. A straight line that explains the series better than steps do leaves only the steps beside it
-   (`harness.stats.drift` tells its slope).
+5. A straight line that explains the series better than steps do (Schwarz's criterion) leaves only
+   the steps beside it (`harness.stats.drift` tells its slope).
 6. A step whose own interval holds zero is none.
 """
 
@@ -27,11 +29,14 @@ from scipy import special
 from harness.errors import DataError
 from harness.stats.interval import Floats, finite, share, t_quantile
 from harness.stats.noise import (
+    LEAST_VARIANCE,
     MAD,
     WINDOW,
     Noise,
+    noise_around,
     noise_between,
     rough_noise,
+    scatter,
     tamed,
     trimmed_square,
 )
@@ -40,7 +45,7 @@ from harness.stats.segmentation import (
     candidates,
     level,
     partition,
-    partition_at,
+    partition_from,
     permuted_blocks,
     placed,
     running_median,
@@ -54,18 +59,27 @@ PERMUTATIONS = 99
 SEED = 20_170_401
 """The permutations are part of the method: the same series gives the same answer."""
 
-LINE_FAVOUR = 6.0
-"""Noise variances by which a step must explain more than a line: drift is no change point.
-
-On pure trends fewer let more than 5 % of series pass (benchmarks/stats)."""
-
 LOCATION = 7.69
 """Fall of the fit, in noise variances, within which the place of a step lies (95 %, Yao 1987)."""
 
-EXACT_POINTS = 400
-"""Longer series are searched over CANDIDATES places of each scale, not over all pairs of points."""
+EXACT_POINTS = 1500
+"""Longer series are searched over CANDIDATES places of each scale and what improves on them, which
+takes less time than all pairs of points and finds the same (benchmarks/stats)."""
+
+JOINT_POINTS = 400
+"""Of longer series the differences tell the memory well enough."""
 
 CANDIDATES = 24
+RHOS = (0.0, 0.2, 0.4, 0.6, 0.8)
+"""The memories of neighbours that are tried."""
+
+BUMP = 2.5
+"""Half of what the largest bump among n points exceeds 2 log n by, in 5 % of series: it decides
+above 30,000 points."""
+
+A_STEP = 10.0
+"""What a step must explain beside them, in noise variances: about the penalty of 60 points."""
+
 SHUFFLED = 100_000
 """Points of all permutations together at most: long series need fewer of them."""
 
@@ -144,8 +158,8 @@ def change_points(
 def _detect(x: Floats, least: int, alarms: float) -> list[ChangePoint]:
     logs = _multiplicative(x)
     y: Floats = np.log(x) if logs else x / np.abs(x).max()
-    if np.median(np.abs(y - running_median(y, WINDOW))) == 0:
-        y = tamed(y)  # most points do not vary at all: those that do alone are no level
+    if scatter(np.subtract(y, running_median(y, WINDOW))) == 0:
+        y = tamed(y)  # hardly any point varies at all: those that do alone are no level
     if np.ptp(y) == 0:
         return []
     fit = _fit(y, least, alarms)
@@ -168,9 +182,8 @@ def _fit(y: Floats, least: int, alarms: float) -> _Fit:
     # Schwarz's criterion on effective points: a step costs its size and its place.
     noise = noise_between(tame, fit.steps).long_run
     price = 2 * noise * math.log(len(y))
-    line = price - LINE_FAVOUR * noise
     alone = _unexplained(tame, fit.steps, None) + len(fit.steps) * price
-    with_line = _unexplained(tame, beside.steps, time) + len(beside.steps) * price + line
+    with_line = _unexplained(tame, beside.steps, time) + (len(beside.steps) + 1) * price
     return beside if with_line < alone else fit
 
 
@@ -182,7 +195,7 @@ def _steps_alone(y: Floats, least: int, alarms: float) -> _Fit:
     clear = _clear_steps(y, least, alarms) if len(y) <= SHORT else []
     if clear:
         rest: Floats = np.subtract(y, level(tamed(y, clear), clear))
-        beside = _step_fit(_scores(rest), None, least, alarms)
+        beside = _as_history_asks(_step_fit(_scores(rest), None, least, alarms), least, alarms)
         apart = [s for s in beside.steps if min(abs(s - c) for c in clear) >= least]
         return replace(
             beside, y=_rescored(y, tamed(y, clear), clear), steps=sorted([*clear, *apart])
@@ -190,7 +203,8 @@ def _steps_alone(y: Floats, least: int, alarms: float) -> _Fit:
     fit = _step_fit(_scores(y), None, least, alarms)
     if not fit.steps:
         return fit
-    return _step_fit(_rescored(y, tamed(y), fit.steps), fit.steps, least, alarms)
+    fit = _step_fit(_rescored(y, tamed(y), fit.steps), fit.steps, least, alarms)
+    return _as_history_asks(fit, least, alarms)
 
 
 def _clear_steps(y: Floats, least: int, alarms: float) -> Indices:
@@ -198,7 +212,7 @@ def _clear_steps(y: Floats, least: int, alarms: float) -> Indices:
     scores = _scores(y)
     white = trimmed_square(scores, 1) / 2
     penalty = LIKELY * _gaussian_penalty(len(y), Noise(0.0, white, white), alarms)
-    steps = _partition(scores, penalty, least)
+    steps = partition(scores, penalty, least)
     while steps:
         steps = _refined(y, steps, least)
         rest = y - level(tamed(y, steps), steps)
@@ -209,35 +223,58 @@ def _clear_steps(y: Floats, least: int, alarms: float) -> Indices:
         middles = [float(np.median(y[a:b])) for a, b in pairwise(edges)]
         gaps = np.abs(np.diff(middles))
         least_gap = int(np.argmin(gaps))
-        if gaps[least_gap] > CLEAR_GAP * scale:
+        clear = gaps[least_gap] > CLEAR_GAP * scale
+        if clear and (not rest.any() or np.median(np.abs(rest)) > 0):
             return steps
         del steps[least_gap]
     return []
 
 
-def _partition(y: Floats, penalty: float, least: int, places: Indices | None = None) -> Indices:
-    """Over all places, or over those of a long series."""
-    return (
-        partition(y, penalty, least) if places is None else partition_at(y, penalty, least, places)
-    )
+def _partition(y: Floats, penalty: float, least: int, places: Indices) -> Indices:
+    """The best steps: of a long series from those at `places` on."""
+    if len(y) <= EXACT_POINTS:
+        return partition(y, penalty, least)
+    return partition_from(y, penalty, least, places)
 
 
 def _step_fit(y: Floats, steps: Indices | None, least: int, alarms: float) -> _Fit:
-    """Fit, estimate the noise between the steps found, fit again; then ask the own history."""
-    places = candidates(y, least, CANDIDATES) if len(y) > EXACT_POINTS else None
+    """Fit, estimate the noise beside the steps found, fit again."""
+    places = [] if len(y) <= EXACT_POINTS else candidates(y, least, CANDIDATES)
     if steps is None:
-        rough = rough_noise(y)
-        steps = _partition(y, _gaussian_penalty(len(y), rough, alarms), least, places)
-    noise = noise_between(y, steps)
+        steps = _first_steps(y, places, least, alarms)
+    noise = (noise_around if len(y) <= JOINT_POINTS else noise_between)(y, steps)
     penalty = _gaussian_penalty(len(y), noise, alarms)
-    steps = _partition(y, penalty, least, places)
-    if not steps:
-        return _Fit(y, steps, noise, penalty)
-    own = _own_penalty(np.subtract(y, level(y, steps)), noise, least, alarms)
-    if own > penalty:
-        penalty = own
-        steps = _partition(y, penalty, least, places)
-    return _Fit(y, steps, noise, penalty)
+    return _Fit(y, _partition(y, penalty, least, places), noise, penalty)
+
+
+def _as_history_asks(fit: _Fit, least: int, alarms: float) -> _Fit:
+    """With the penalty that the series' own history needs, where that is higher."""
+    y, steps = fit.y, fit.steps
+    own = _own_penalty(np.subtract(y, level(y, steps)), fit.noise, least, alarms) if steps else 0.0
+    if own <= fit.penalty:
+        return fit
+    return replace(fit, steps=_partition(y, own, least, steps), penalty=own)
+
+
+def _first_steps(y: Floats, places: Indices, least: int, alarms: float) -> Indices:
+    """Steps and memory explain the same wandering: of short series they are fitted together.
+
+    For each of RHOS the series is made white and fitted; Schwarz's criterion takes the best
+    (after Chakar et al. 2017, who estimate the memory first, which takes more points).
+    """
+    n = len(y)
+    if n > JOINT_POINTS:
+        return _partition(y, _gaussian_penalty(n, rough_noise(y), alarms), least, places)
+    best, found = math.inf, []
+    for rho in RHOS:
+        white: Floats = np.divide(y[1:] - rho * y[:-1], 1 - rho)
+        variance = trimmed_square(white, 1) / 2
+        steps = partition(white, A_STEP * variance, least)
+        rest = (1 - rho) ** 2 * _unexplained(white, steps, None)
+        price = (n - 1) * math.log(max(rest, LEAST_VARIANCE)) + A_STEP * len(steps)
+        if price < best:
+            best, found = price, steps
+    return [step + 1 for step in found if step + 1 <= n - least]
 
 
 def _rescored(y: Floats, tame: Floats, steps: Indices) -> Floats:
@@ -269,9 +306,11 @@ def _gaussian_penalty(n: int, noise: Noise, alarms: float) -> float:
     """The penalty per step that keeps `alarms` on normal points with this noise.
 
     Fitted to simulations of this very procedure (benchmarks/stats): the growth with n is that of
-    the largest of n correlated chi-squares, the last term what estimating the noise costs.
+    the largest of n correlated chi-squares, for one step or for the two of a short bump; the last
+    term is what estimating the noise costs.
     """
-    unit = 5.5 + 3 * math.log(math.log(n)) - 2 * math.log(alarms / FALSE_ALARMS)
+    unit = max(5.5 + 3 * math.log(math.log(n)), BUMP + math.log(n))
+    unit -= 2 * math.log(alarms / FALSE_ALARMS)
     return noise.long_run * (unit + 20 * noise.long_run / noise.variance / n)
 
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from harness.stats.interval import Floats
-from harness.stats.segmentation import Indices, running_median
+from harness.stats.segmentation import Indices, level, running_median
 
 TRIM = 0.10
 TRIMMED_SQUARE = 0.6230
@@ -30,6 +30,9 @@ CLIP = 2.5
 MAD = 1.4826
 """Standard deviations per median absolute deviation of a normal."""
 
+NINE_TENTHS = 1.6449
+"""Standard deviations that nine tenths of a normal lie within."""
+
 
 @dataclass(frozen=True, slots=True)
 class Noise:
@@ -40,13 +43,22 @@ class Noise:
     long_run: float
 
 
+def scatter(gaps: Floats) -> float:
+    """The standard deviation by the median of the gaps; by 90 % of them where most are zero.
+
+    0 where hardly any point varies at all.
+    """
+    sizes = np.abs(gaps)
+    return MAD * float(np.median(sizes)) or float(np.quantile(sizes, 0.9)) / NINE_TENTHS
+
+
 def tamed(y: Floats, steps: Indices | None = None) -> Floats:
     """The points no further than CLIP deviations from the running median of their segment."""
     edges = [0, *(steps or ()), len(y)]
     parts = [running_median(y[a:b], WINDOW) for a, b in pairwise(edges)]
     middle = np.concatenate(parts)
-    gap = y - middle
-    room = CLIP * MAD * float(np.median(np.abs(gap)))
+    gap: Floats = np.subtract(y, middle)
+    room = CLIP * scatter(gap)
     tame: Floats = np.add(middle, np.clip(gap, -room, room))
     return tame
 
@@ -61,6 +73,21 @@ def noise_between(y: Floats, steps: Indices) -> Noise:
     return _from_squares(float(one[keep_one].mean()), float(two[keep_two].mean()), len(y))
 
 
+def noise_around(y: Floats, steps: Indices) -> Noise:
+    """The noise by what is left about the levels, of which differences know less."""
+    n = len(y)
+    rest: Floats = np.subtract(y, level(y, steps))
+    squares = float(rest @ rest)
+    within = np.ones(n - 1, dtype=bool)
+    within[np.asarray(steps, dtype=np.int64) - 1] = False
+    products = float((rest[1:] * rest[:-1])[within].sum()) / max(int(within.sum()), 1)
+    rho = products / max(squares / n, LEAST_VARIANCE)
+    rho = _cautious(rho + (len(steps) + 1) * (1 + 3 * max(rho, 0.0)) / n, n)
+    lost = (len(steps) + 1) * (1 + rho) / (1 - rho)
+    variance = max(squares / max(n - lost, n / 3), LEAST_VARIANCE)
+    return Noise(rho, variance, variance * (1 + rho) / (1 - rho))
+
+
 def rough_noise(y: Floats) -> Noise:
     """Without the largest differences, whatever made them."""
     return _from_squares(trimmed_square(y, 1), trimmed_square(y, 2), len(y))
@@ -69,6 +96,8 @@ def rough_noise(y: Floats) -> Noise:
 def trimmed_square(y: Floats, lag: int) -> float:
     """The mean square of the differences at `lag`, were all normal: without the largest."""
     squares = np.sort((y[lag:] - y[:-lag]) ** 2)
+    if squares[len(squares) // 2] == 0:  # most are equal: the largest are all there is
+        return max(float(squares.mean()), LEAST_VARIANCE)
     kept = squares[: max(1, math.ceil(len(squares) * (1 - TRIM)))]
     return max(float(kept.mean()) / TRIMMED_SQUARE, LEAST_VARIANCE)
 
@@ -76,8 +105,14 @@ def trimmed_square(y: Floats, lag: int) -> float:
 def _from_squares(one: float, two: float, n: int) -> Noise:
     """AR(1): E d1^2 = 2 v (1 - rho), E d2^2 = 2 v (1 - rho^2); bias after Kendall 1954."""
     rho = min(two / one - 1, MAX_RHO) if one > 0 else 0.0
-    if rho > BEYOND_CHANCE / math.sqrt(n):
-        rho += (1 + 3 * rho) / n + CAUTION * math.sqrt((1 - rho**2) / n)
-    rho = min(max(rho, 0.0), MAX_RHO)
+    bias = (1 + 3 * rho) / n if rho > BEYOND_CHANCE / math.sqrt(n) else 0.0
+    rho = _cautious(rho + bias, n)
     variance = max(one / (2 * (1 - rho)), LEAST_VARIANCE)
     return Noise(rho, variance, variance * (1 + rho) / (1 - rho))
+
+
+def _cautious(rho: float, n: int) -> float:
+    """Raised where it is beyond chance."""
+    if rho > BEYOND_CHANCE / math.sqrt(n):
+        rho += CAUTION * math.sqrt(max(1 - rho**2, 0.0) / n)
+    return min(max(rho, 0.0), MAX_RHO)

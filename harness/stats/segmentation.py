@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from harness.stats.interval import Floats
@@ -56,7 +58,8 @@ def candidates(y: Floats, least: int, most: int) -> Indices:
         gap = np.abs(2 * sums[at] - sums[at - width] - sums[at + width])
         padded = np.concatenate([[-1.0], gap, [-1.0]])
         peaks = np.flatnonzero((gap >= padded[:-2]) & (gap > padded[2:]))
-        best = peaks[np.argsort(gap[peaks])[::-1][:most]]
+        few = max(len(peaks) - most, 0)
+        best = peaks[np.argpartition(gap[peaks], few)[few:]] if few else peaks
         found.update(int(place) for place in best + width)
         width = max(width + 1, width * 3 // 2)
     return sorted(place for place in found if least <= place <= n - least)
@@ -85,6 +88,49 @@ def partition_at(y: Floats, penalty: float, least: int, places: Indices) -> Indi
         end = int(last[end])
         found.append(int(edges[end]))
     return found[::-1]
+
+
+def partition_from(y: Floats, penalty: float, least: int, places: Indices) -> Indices:
+    """`partition_at`, with places added where one more step or a moved one fits better.
+
+    Each round adds the best step and the best bump within each segment, and the best place of
+    each step between its neighbours, until none of them changes the steps.
+    """
+    sums: Floats = np.concatenate([[0.0], np.cumsum(y - y.mean())])
+    steps = partition_at(y, penalty, least, places)
+    while True:
+        edges = [0, *steps, len(y)]
+        spans = [*pairwise(edges), *zip(edges, edges[2:], strict=False)]
+        better = {at for a, b in spans for at in _splits(sums, a, b, least)}
+        places = sorted(better.union(places))
+        before, steps = steps, partition_at(y, penalty, least, places)
+        if steps == before:
+            return steps
+
+
+def _splits(sums: Floats, start: int, end: int, least: int) -> Indices:
+    """The best place of one step in y[start:end], and the ends of its strongest bump."""
+    n = end - start
+    if n < 2 * least:
+        return []
+    inner = sums[start : end + 1] - sums[start]
+    inner -= inner[-1] / n * np.arange(n + 1)
+    left = np.arange(least, n - least + 1)
+    found = [start + least + int(np.argmax(inner[left] ** 2 / (left * (n - left))))]
+    gains = []
+    for width in BUMPS:
+        if least <= width <= n - 2 * least:
+            inside = np.abs(
+                inner[width + least : n + 1 - least] - inner[least : n + 1 - width - least]
+            )
+            at = int(np.argmax(inside))
+            gains.append(
+                (float(inside[at]) ** 2 / (width * (n - width)), start + least + at, width)
+            )
+    if gains:
+        _, at, width = max(gains)
+        found += [at, at + width]
+    return found
 
 
 def placed(y: Floats, steps: Indices, least: int, scale: float) -> Indices:

@@ -11,7 +11,7 @@ import pytest
 from harness.errors import DataError
 from harness.stats.changepoints import change_points
 from harness.stats.interval import Floats
-from harness.stats.segmentation import candidates, level, partition, partition_at, running_median
+from harness.stats.segmentation import candidates, level, partition, partition_from, running_median
 
 
 def noise(kind: str, n: int, random: np.random.Generator) -> Floats:
@@ -173,13 +173,34 @@ def test_a_bump_of_six_points_in_a_long_series_is_found() -> None:
     assert [p.index for p in change_points(x)] == [4000, 4006]
 
 
-def test_the_search_over_candidates_finds_the_exact_partition() -> None:
+def test_the_search_from_few_places_finds_the_exact_partition() -> None:
     random = np.random.default_rng(13)
     same = 0
     for _ in range(20):
         y = random.standard_normal(300) + 2 * np.repeat([0, 1, 0, 2], [80, 60, 10, 150])
-        same += partition(y, 12.0, 3) == partition_at(y, 12.0, 3, candidates(y, 3, 24))
-    assert same >= 17
+        same += partition(y, 12.0, 3) == partition_from(y, 12.0, 3, candidates(y, 3, 1))
+    assert same >= 19
+
+
+def test_small_steps_beside_large_ones_in_a_long_series_are_found() -> None:
+    """The places of a large step must not crowd out all others."""
+    random = np.random.default_rng(15)
+    x = 100 + random.standard_normal(4000)
+    truth = [int(at) for at in np.arange(1, 21) * 190]
+    for i, place in enumerate(truth):
+        x[place:] += (-1) ** i * (10 if i < 4 else 1.5)
+    found = [p.index for p in change_points(x)]
+    assert sum(any(abs(f - t) <= 15 for f in found) for t in truth) >= 19
+
+
+def test_a_step_of_one_and_a_half_deviations_in_sixty_points_is_not_taken_for_memory() -> None:
+    random = np.random.default_rng(16)
+    found = 0
+    for _ in range(60):
+        x = 100 + random.standard_normal(60)
+        x[30:] += 1.5
+        found += any(abs(p.index - 30) <= 5 for p in change_points(x))
+    assert found >= 50
 
 
 def test_a_drift_is_no_step() -> None:
@@ -203,3 +224,14 @@ def test_the_second_of_two_steps_is_as_certain_as_the_first() -> None:
     found = change_points(100 + noise + np.repeat([0.0, 1.8, 0.0], 30))
     assert [point.index for point in found] == [30, 60]
     assert all(point.confidence > 0.9999 for point in found)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.3, 0.5])
+@pytest.mark.parametrize("n", [40, 100])
+def test_a_service_with_two_speeds_has_no_change_for_each_of_them(share: float, n: int) -> None:
+    """Runs at 2.9 or at 3.4 by chance: most points equal the median of their neighbours."""
+    random = np.random.default_rng(17)
+    series = [np.where(random.random(n) < share, 3.4, 2.9) for _ in range(40)]
+    assert sum(bool(change_points(x)) for x in series) <= 6
+    slower = [np.concatenate([x, x[: n // 2] + 2]) for x in series[:10]]
+    assert sum(n in [p.index for p in change_points(x)] for x in slower) >= 7

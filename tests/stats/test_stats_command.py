@@ -106,6 +106,10 @@ def test_a_script_can_ask_for_the_verdict_as_exit_code(tmp_path: Path) -> None:
     ("content", "says"),
     [
         (b"", "is empty"),
+        (
+            b'\n{"results": [{"times": [0.1, 0.2]}]}',
+            "JSON, not CSV; write its values as rows under run,value",
+        ),
         (b"run,value\n", "no rows"),
         (b"run,speed\n1,2\n", "no column 'value'"),
         (b"run,value\n1,nan\n", "line 2: value is nan"),
@@ -263,6 +267,16 @@ def test_holm_decides_about_many_metrics(tmp_path: Path) -> None:
     odd = next(m for m in answer["metrics"] if m["metric"] == "odd")
     assert odd["p_value"] < 0.05 < odd["p_holm"]
     assert (odd["verdict"], "Holm" in odd["reason"]) == ("inconclusive", True)
+
+
+def test_a_metric_that_falls_to_zero_in_every_run_is_named(tmp_path: Path) -> None:
+    a = runs(tmp_path / "a.csv", BASE)
+    for zeros, named in (([0.0] * 3, True), ([0.0, 0.0, 1.0], False)):
+        b = runs(tmp_path / "b.csv", zeros)
+        text, _ = shown("compare", "--baseline", a, "--candidate", b)
+        assert ("make sure that it was measured" in text) == named
+    both = runs(tmp_path / "c.csv", [0.0] * 3)
+    assert "measured" not in shown("compare", "--baseline", both, "--candidate", both)[0]
 
 
 def test_semicolons_tabs_and_decimal_commas_are_read(tmp_path: Path) -> None:
