@@ -29,11 +29,11 @@ from scipy import special
 from harness.errors import DataError
 from harness.stats.interval import Floats, finite, share, t_quantile
 from harness.stats.noise import (
+    JOINT_POINTS,
     LEAST_VARIANCE,
     MAD,
     WINDOW,
     Noise,
-    noise_around,
     noise_between,
     rough_noise,
     scatter,
@@ -65,9 +65,6 @@ LOCATION = 7.69
 EXACT_POINTS = 1500
 """Longer series are searched over CANDIDATES places of each scale and what improves on them, which
 takes less time than all pairs of points and finds the same (benchmarks/stats)."""
-
-JOINT_POINTS = 400
-"""Of longer series the differences tell the memory well enough."""
 
 CANDIDATES = 24
 RHOS = (0.0, 0.2, 0.4, 0.6, 0.8)
@@ -242,7 +239,7 @@ def _step_fit(y: Floats, steps: Indices | None, least: int, alarms: float) -> _F
     places = [] if len(y) <= EXACT_POINTS else candidates(y, least, CANDIDATES)
     if steps is None:
         steps = _first_steps(y, places, least, alarms)
-    noise = (noise_around if len(y) <= JOINT_POINTS else noise_between)(y, steps)
+    noise = noise_between(y, steps)
     penalty = _gaussian_penalty(len(y), noise, alarms)
     return _Fit(y, _partition(y, penalty, least, places), noise, penalty)
 

@@ -23,6 +23,9 @@ CAUTION = 0.5
 LEAST_VARIANCE = 1e-9
 """Of scores, whose variance is 1: below it is rounding."""
 
+JOINT_POINTS = 400
+"""Of longer series the differences tell the memory well enough."""
+
 WINDOW = 7
 CLIP = 2.5
 """Sizes are told from points within so many robust deviations of the running median of 7."""
@@ -64,7 +67,13 @@ def tamed(y: Floats, steps: Indices | None = None) -> Floats:
 
 
 def noise_between(y: Floats, steps: Indices) -> Noise:
-    """The noise by the differences that cross no step."""
+    """The noise beside the steps.
+
+    Of JOINT_POINTS or fewer by what is left about the levels, which tells more of it; of longer
+    series by the differences that cross no step, which steps not found yet do not widen.
+    """
+    if len(y) <= JOINT_POINTS:
+        return _noise_left(y, steps)
     one, two = np.diff(y) ** 2, (y[2:] - y[:-2]) ** 2
     keep_one, keep_two = np.ones(len(one), dtype=bool), np.ones(len(two), dtype=bool)
     for step in steps:
@@ -73,8 +82,8 @@ def noise_between(y: Floats, steps: Indices) -> Noise:
     return _from_squares(float(one[keep_one].mean()), float(two[keep_two].mean()), len(y))
 
 
-def noise_around(y: Floats, steps: Indices) -> Noise:
-    """The noise by what is left about the levels, of which differences know less."""
+def _noise_left(y: Floats, steps: Indices) -> Noise:
+    """By what is left about the levels."""
     n = len(y)
     rest: Floats = np.subtract(y, level(y, steps))
     squares = float(rest @ rest)
