@@ -194,7 +194,7 @@ _TOTALS = ("offered", "completed", "failed", "unfinished")
 
 
 def _hear(plan: LoadPlan, cut_s: float | None) -> list[dict[str, Any]]:
-    messages: list[dict[str, Any]] = []
+    messages: list[Any] = []
     started: float | None = None
     with LoadProcess(plan) as child:
         while not child.ended:

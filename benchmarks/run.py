@@ -14,7 +14,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -233,7 +233,7 @@ def _one_run(bench: Bench) -> tuple[float, int, tuple[int, int]]:
         with session(options) as ready:
             profile = ready.profile()
 
-            def listen(message: dict[str, Any], workers: int = workers) -> None:
+            def listen(message: Mapping[str, Any], workers: int = workers) -> None:
                 if message["type"] == "tick":
                     total = sum(
                         process.memory_info().rss

@@ -11,10 +11,13 @@ from typing import Any
 
 from harness.judge.early_end import EarlyDecision, EarlyEnd
 from harness.load.driver import LoadDriver
+from harness.messages import LoadMessage
 from harness.record import RunWriter
 from harness.units import NANOSECONDS
 
-Message = dict[str, Any]
+Message = Mapping[str, Any]
+"""A message of the load, or an event of the run: `type` and the fields that belong to it."""
+
 Listen = Callable[[Message], None]
 
 MOST_INTERRUPTS = 2
@@ -44,7 +47,7 @@ class Drive:
         self._start_ns: int | None = None
         self._problem: str | None = None
         self._interrupts = 0
-        self.reports: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self.reports: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         """What the platform says meanwhile; another thread may put it there."""
 
     def run(self, watch: AbstractContextManager[object], load: LoadDriver) -> bool:
@@ -82,13 +85,12 @@ class Drive:
             self._abort_ns = None
             child.stop()
 
-    def _take(self, message: Message) -> None:
-        kind = message["type"]
-        if kind == "child_died":
+    def _take(self, message: LoadMessage) -> None:
+        if message["type"] == "child_died":
             self._problem = f"the load child ended by itself: {message['stderr'] or 'mute'}"
-        elif kind == "start":
+        elif message["type"] == "start":
             self._start_ns = message.get("monotonic_ns")
-        elif kind == "end":
+        elif message["type"] == "end":
             self._early = None
         if self._early is not None:
             self._early.add(message)

@@ -10,9 +10,10 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from harness import prometheus
 from harness.chaos.alert import Stop, check_alert, guard_of
@@ -33,6 +34,7 @@ from harness.chaos.subprocesses import END_S, Child, Inbox, Message, keep_log
 from harness.chaos.undo import undo_all, uninterrupted
 from harness.errors import Interrupted
 from harness.load.driver import LoadDriver
+from harness.messages import LoadMessage, Write
 from harness.platform.model import Target
 from harness.platform.watcher import Watcher
 from harness.record import RunRecord, RunWriter
@@ -56,7 +58,7 @@ TAIL_S = 5.0
 SETTLE_S = 1.5
 """Replication's time between the last write and the audit of all of them."""
 
-Listen = Callable[[Message], None]
+Listen = Callable[[Mapping[str, Any]], None]
 
 
 @dataclass(slots=True)
@@ -220,20 +222,19 @@ class ExperimentRun:
         if not self._state.aborted:
             self._stop(load, chaos, "abort", "interrupted by the user")
 
-    def _hear_load(self, message: Message) -> None:
-        kind = message["type"]
-        if kind == "child_died":
+    def _hear_load(self, message: LoadMessage) -> None:
+        if message["type"] == "child_died":
             self._state.problem = f"the load child ended by itself: {message['stderr'] or 'mute'}"
-        elif kind == "start":
+        elif message["type"] == "start":
             self._state.start_ns = message["monotonic_ns"]
-        elif kind == "slice":
+        elif message["type"] == "slice":
             self._watch.add(message["slice"])
-        elif kind == "write":
+        elif message["type"] == "write":
             self._hear_write(message)
         self._writer.message(message)
         self._listen(message)
 
-    def _hear_write(self, message: Message) -> None:
+    def _hear_write(self, message: Write) -> None:
         """Keep every write that may have happened: what failed may be there all the same."""
         key, done = message.get("id"), message.get("done_s")
         if key is not None:

@@ -374,7 +374,7 @@ class Progress:
         self._ticks = 0
         self._failed = 0
 
-    def hear(self, message: dict[str, Any]) -> None:
+    def hear(self, message: Mapping[str, Any]) -> None:
         """Take one message of a run."""
         kind, what = message["type"], message.get("what")
         if kind == "chaos" and what in {"injected", "inject_failed", "healed", "abort"}:

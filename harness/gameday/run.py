@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,7 +31,7 @@ from harness.record import RunRecord
 from harness.run import RunOptions, Say, Session
 from harness.units import NANOSECONDS, counted
 
-Message = dict[str, Any]
+Message = Mapping[str, Any]
 
 EXTENDED = "extended"
 """The tag of experiments whose lesson another one teaches too: a night has time for them."""

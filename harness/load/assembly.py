@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Literal
 
-Emit = Callable[[dict[str, Any]], None]
+from harness.messages import Done, End, LoadMessage, Tick, Totals, WorkerLost, WorkerMessage
 
-COUNTED = ("offered", "completed", "failed", "unfinished")
-SUMMED = (*COUNTED, "in_flight", "cpu_process")
-HIGHEST = ("cpu", "lag_p99_ns")
+Emit = Callable[[LoadMessage], None]
+
+Counted = Literal["offered", "completed", "failed", "unfinished"]
+COUNTED: tuple[Counted, ...] = ("offered", "completed", "failed", "unfinished")
 
 
 @dataclass(slots=True)
@@ -19,10 +20,10 @@ class _Shard:
 
     next_seq: int = 0
     last_second: int = -1
-    known: dict[str, int] = field(default_factory=dict)
-    tick: dict[str, Any] | None = None
-    done: dict[str, Any] | None = None
-    lost: dict[str, Any] | None = None
+    known: Totals = field(default_factory=Totals)
+    tick: Tick | None = None
+    done: Done | None = None
+    lost: WorkerLost | None = None
 
 
 @dataclass(slots=True)
@@ -41,11 +42,10 @@ class Assembly:
         """Whether every worker has given its totals or is known to be lost."""
         return all(shard.done or shard.lost for shard in self._known.values())
 
-    def add(self, message: dict[str, Any]) -> None:
+    def add(self, message: WorkerMessage) -> None:
         """Take one message of one worker; pass on what the record wants."""
-        shard = self._known[message.get("worker", 0)]
-        kind = message["type"]
-        if kind == "slice":
+        shard = self._known[0 if message["type"] == "probe" else message.get("worker", 0)]
+        if message["type"] == "slice":
             if message["seq"] != shard.next_seq and shard.lost is None:
                 self.lose(message["worker"], "its reports have a gap")
             shard.next_seq = message["seq"] + 1
@@ -54,11 +54,11 @@ class Assembly:
                 for key in COUNTED:
                     shard.known[key] = shard.known.get(key, 0) + message["slice"].get(key, 0)
             self.emit(message)
-        elif kind == "tick":
+        elif message["type"] == "tick":
             shard.tick = message
             if all(s.tick is not None or s.lost or s.done for s in self._known.values()):
                 self._tick()
-        elif kind == "done":
+        elif message["type"] == "done":
             shard.done = message
             if message["slices"] != shard.next_seq and shard.lost is None:
                 self.lose(message["worker"], "its last reports are missing")
@@ -84,20 +84,24 @@ class Assembly:
         }
         self.emit(shard.lost)
 
-    def end(self) -> dict[str, Any]:
+    def end(self) -> End:
         """The `end` message: what was offered and what became of it, with what is unknown.
 
         Of a lost worker the totals hold what its slices had told before.
         """
         done = [shard.done for shard in self._known.values() if shard.done]
-        counts = [
+        counts: list[Totals] = [
             shard.done["totals"] if shard.done else shard.known for shard in self._known.values()
         ]
         lost = [shard.lost["unknown"] for shard in self._known.values() if shard.lost]
-        totals = {
-            key: sum(count.get(key) or 0 for count in counts) for key in (*COUNTED, "clipped")
+        totals: Totals = {
+            "offered": _sum(counts, "offered"),
+            "completed": _sum(counts, "completed"),
+            "failed": _sum(counts, "failed"),
+            "unfinished": _sum(counts, "unfinished"),
+            "clipped": _sum(counts, "clipped"),
         }
-        errors = [message["error"] for message in done if message.get("error")]
+        errors = [error for message in done if (error := message.get("error"))]
         conserved = (
             len(done) == self.shards
             and not lost
@@ -114,12 +118,24 @@ class Assembly:
 
     def _tick(self) -> None:
         ticks = [s.tick for s in self._known.values() if s.tick is not None]
-        merged: dict[str, Any] = {"type": "tick"}
-        for key in SUMMED:
-            merged[key] = sum(tick.get(key) or 0 for tick in ticks)
-        for key in HIGHEST:
-            merged[key] = max(tick.get(key) or 0 for tick in ticks)
-        self.emit(merged)
+        self.emit(
+            {
+                "type": "tick",
+                "offered": sum(tick["offered"] for tick in ticks),
+                "completed": sum(tick["completed"] for tick in ticks),
+                "failed": sum(tick["failed"] for tick in ticks),
+                "unfinished": sum(tick["unfinished"] for tick in ticks),
+                "in_flight": sum(tick["in_flight"] for tick in ticks),
+                "lag_p99_ns": max(tick["lag_p99_ns"] or 0 for tick in ticks),
+                "cpu": max(tick["cpu"] for tick in ticks),
+                "cpu_process": sum(tick["cpu_process"] for tick in ticks),
+            }
+        )
         for shard in self._known.values():
             if not (shard.done or shard.lost):
                 shard.tick = None
+
+
+def _sum(counts: Iterable[Totals], key: Counted | Literal["clipped"]) -> int:
+    found: Iterable[Mapping[str, object]] = counts
+    return sum(number for count in found if isinstance(number := count.get(key), int))

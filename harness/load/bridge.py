@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
 import gevent
 from locust.env import Environment
@@ -17,10 +17,11 @@ from harness.load.plan import LoadPlan
 from harness.load.statistics import feed
 from harness.load.telemetry import Probe, Telemetry
 from harness.load.users import Users
+from harness.messages import FailureExample, SliceRow, Totals, WorkerMessage, Write
 from harness.units import NANOSECONDS
 
 PERIOD_S = 1.0
-Emit = Callable[[dict[str, object]], None]
+Emit = Callable[[WorkerMessage], None]
 
 
 class Bridge:
@@ -90,28 +91,34 @@ class Bridge:
     def _look(self) -> None:
         """Pass on what has happened since the last look."""
         for line in self.engine.poll():
-            piece = json.loads(line)
-            message = {"type": "slice", "worker": self._shard, "seq": self._sequence}
-            self._emit({**message, "slice": piece})
+            piece: SliceRow = json.loads(line)  # of this process, by the engine
+            self._emit(
+                {"type": "slice", "worker": self._shard, "seq": self._sequence, "slice": piece}
+            )
             self._sequence += 1
             if self._feeds_locust:
                 self._feed(piece)
-        for message in (*self._writes(), *self._failures()):
-            self._emit(message)
+        for write in self._writes():
+            self._emit(write)
+        for example in self._failures():
+            self._emit(example)
         jump = self._telemetry.clock_jump()
         if jump is not None:
-            self._emit({**jump, "worker": self._shard})
+            jump["worker"] = self._shard
+            self._emit(jump)
         if self._probe is not None:
-            for message in self._probe.poll():
-                self._emit(message)
-        self._emit({**self._telemetry.tick(self.engine.snapshot()), "worker": self._shard})
+            for probe in self._probe.poll():
+                self._emit(probe)
+        tick = self._telemetry.tick(self.engine.snapshot())
+        tick["worker"] = self._shard
+        self._emit(tick)
 
-    def _feed(self, piece: Mapping[str, object]) -> None:
+    def _feed(self, piece: SliceRow) -> None:
         """Tell Locust what has ended; of journeys it knows already."""
         if piece["axis"] == "done" and piece["endpoint"] not in self._journeys.endpoints:
             feed(self._environment.stats, piece, self._methods, time.time())
 
-    def _writes(self) -> Iterator[dict[str, object]]:
+    def _writes(self) -> Iterator[Write]:
         """One `write` message for each logged request that has ended since the last look."""
         audit = self._plan.traffic.audit
         for _, endpoint, due, sent, done, status, error, values in self.engine.take_log():
@@ -127,17 +134,23 @@ class Bridge:
                 "error": error,
             }
 
-    def _failures(self) -> Iterator[dict[str, object]]:
+    def _failures(self) -> Iterator[FailureExample]:
         """One `failure_example` message for each example since the last look, without secrets."""
-        found = [json.loads(line) for line in self.engine.take_examples()]
-        for example in (*found, *self._journeys.failures.take()):
-            yield {"type": "failure_example", "worker": self._shard, **without_secrets(example)}
+        found: list[FailureExample] = self._journeys.failures.take()
+        found += [json.loads(line) for line in self.engine.take_examples()]
+        for example in found:
+            kept: FailureExample = without_secrets(example)
+            kept["type"], kept["worker"] = "failure_example", self._shard
+            yield kept
 
     def _finish(self) -> None:
         snapshot = self.engine.snapshot()
-        totals = {
-            key: snapshot.get(key)
-            for key in ("offered", "completed", "failed", "unfinished", "clipped")
+        totals: Totals = {
+            "offered": snapshot["offered"],
+            "completed": snapshot["completed"],
+            "failed": snapshot["failed"],
+            "unfinished": snapshot["unfinished"],
+            "clipped": snapshot["clipped"],
         }
         self._emit(
             {

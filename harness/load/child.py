@@ -25,6 +25,7 @@ from harness.load.locust_clients import clients
 from harness.load.locust_plugin import Plugin, attach, encode
 from harness.load.plan import LoadPlan, read_plan
 from harness.load.visit import ways_to
+from harness.messages import LoadMessage
 from harness.traffic import import_users
 
 CONNECT_S = 30.0
@@ -163,13 +164,15 @@ class _Child:
         self._unheard: list[str] = []
         self._plugin: Plugin | None = None
 
-    def emit(self, message: dict[str, Any]) -> None:
+    def emit(self, message: LoadMessage) -> None:
         """Write one line; a reader that is gone ends us."""
         if self._serve is not None:
-            message = {"line": self._lines, **message}
+            line = encode({"line": self._lines, **message})
             self._lines += 1
+        else:
+            line = encode(message)
         try:
-            self._output.write(encode(message) + "\n")
+            self._output.write(line + "\n")
             self._output.flush()
         except BrokenPipeError:
             os._exit(1)
@@ -285,7 +288,7 @@ class _Child:
         print(f"harness.load: {why}", file=sys.stderr, flush=True)  # noqa: T201 - its error channel
         self._on_signal()
 
-    def _on_signal(self, *_: Any) -> None:
+    def _on_signal(self, *_: object) -> None:
         self._interrupts += 1
         plugin = self._plugin
         if plugin is None or plugin.assembly is None:

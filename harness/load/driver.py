@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import selectors
 import signal
@@ -10,10 +9,11 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 from harness.errors import PlatformError
 from harness.load.plan import LoadPlan, plan_json
+from harness.messages import LoadMessage, load_message
 from harness.scratch import scratch
 
 STOP_S = 30.0
@@ -35,7 +35,7 @@ class LoadDriver(Protocol):
 
     def __exit__(self, *exception: object) -> None: ...
 
-    def poll(self, timeout_s: float) -> list[dict[str, Any]]:
+    def poll(self, timeout_s: float) -> list[LoadMessage]:
         """The messages of docs/contracts.md since the last call, waited for `timeout_s`."""
         ...
 
@@ -99,19 +99,20 @@ class LoadProcess:
         """The child's process id."""
         return self._process.pid
 
-    def poll(self, timeout_s: float) -> list[dict[str, Any]]:
+    def poll(self, timeout_s: float) -> list[LoadMessage]:
         """What the child has said since the last call, waiting up to `timeout_s` for it.
 
         When it has ended, `ended` is true and, if it never gave its totals, the last message is
-        `{"type": "child_died", "code": …, "stderr": …}`.
+        `{"type": "child_died", "code": …, "stderr": …}`. Raises HarnessError for a line that is no
+        message.
         """
-        messages: list[dict[str, Any]] = []
+        messages: list[LoadMessage] = []
         if not self._selector.select(timeout_s):
             return messages
         chunk = os.read(self._output, _CHUNK)
         *lines, self._buffer = (self._buffer + chunk).split(b"\n")
         for line in lines:
-            message: dict[str, Any] = json.loads(line)
+            message = load_message(line)
             self._saw_end |= message["type"] == "end"
             messages.append(message)
         if not chunk:

@@ -9,7 +9,7 @@ import zlib
 from collections import Counter
 from http.client import RemoteDisconnected
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import gevent
 from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError
@@ -17,6 +17,7 @@ from locust.contrib.fasthttp import LocustBadStatusCode
 from requests.exceptions import HTTPError, Timeout
 
 from harness.load.session import BodyTooLarge
+from harness.messages import FailureExample
 from harness.redact import redact
 
 EXAMPLES = 5
@@ -65,7 +66,7 @@ class Failures:
     def __init__(self, source: str) -> None:
         self._directory = str(Path(source).resolve().parent)
         self._seen: Counter[tuple[str, str, int]] = Counter()
-        self._found: list[dict[str, object]] = []
+        self._found: list[FailureExample] = []
 
     def add(self, endpoint: str, kind: str, error: BaseException, response: object = None) -> None:
         """Keep this failure if it is one of the first of its kind."""
@@ -78,6 +79,7 @@ class Failures:
         cause = getattr(error, "original", None) or error
         self._found.append(
             {
+                "type": "failure_example",
                 "endpoint": endpoint,
                 "kind": kind,
                 "status": status or None,
@@ -90,7 +92,7 @@ class Failures:
             }
         )
 
-    def take(self) -> list[dict[str, object]]:
+    def take(self) -> list[FailureExample]:
         """What was found since the last call."""
         found, self._found = self._found, []
         return found
@@ -112,10 +114,12 @@ def _seconds(text: object) -> int | None:
     return int(text) if isinstance(text, str) and text.strip().isdigit() else None
 
 
-def without_secrets(example: dict[str, Any]) -> dict[str, Any]:
+def without_secrets(example: FailureExample) -> FailureExample:
     """The example as it may be kept; a body that is cut within a JSON string loses that, too."""
     head = example.get("head")
     if head:
         example = {**example, "head": f'{head}"'}
-    found: dict[str, Any] = redact(example)
-    return {**found, "head": found["head"].removesuffix('"')} if head else found
+    found = cast("FailureExample", redact(example))
+    if head:
+        found["head"] = (found["head"] or "").removesuffix('"')
+    return found

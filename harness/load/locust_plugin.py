@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import gevent
@@ -23,10 +23,11 @@ from locust.stats import CSV_STATS_INTERVAL_SEC
 
 from harness.errors import ScenarioError
 from harness.load.assembly import Assembly
-from harness.load.bridge import Bridge
+from harness.load.bridge import Bridge, Emit
 from harness.load.connections import connections_for
 from harness.load.plan import LoadPlan, new_salt
 from harness.load.telemetry import seconds_from_now, unix_now_ns
+from harness.messages import Done, LoadMessage, Start, WorkerMessage
 from harness.platform.model import Target
 from harness.traffic.build import model_of
 from harness.traffic.profiles import resolve_profile
@@ -44,13 +45,8 @@ LEAD_S = 0.3
 DISTRIBUTED_LEAD_S = 2.0
 """How far ahead the common start is set: time for the news to reach every worker."""
 
-_NOTHING_DONE = {"type": "done", "slices": 0, "totals": {}, "conserved": False}
-"""The last words of a shard whose engine did not take the plan."""
-
 MOST_RAISED = 5
 """Listeners' exceptions that are kept."""
-
-Emit = Callable[[dict[str, Any]], None]
 
 
 class Plugin:
@@ -59,7 +55,7 @@ class Plugin:
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
         self.plan: LoadPlan | None = None
-        self.emit: Emit = lambda message: None
+        self.emit: Callable[[LoadMessage], None] = lambda message: None
         self.quit_when_finished = False
         self.bridge: Bridge | None = None
         self.assembly: Assembly | None = None
@@ -74,7 +70,7 @@ class Plugin:
 
         self.ended = gevent.event.Event()
         self._test_stopped = False
-        self._outbox: list[dict[str, object]] = []
+        self._outbox: list[WorkerMessage] = []
 
     def listen(self) -> None:
         """Attach to the environment's events, according to its role."""
@@ -180,7 +176,7 @@ class Plugin:
             )
             self.bridge.start()
         except Exception as problem:  # noqa: BLE001 - Locust would log it and wait for ever
-            emit({**_NOTHING_DONE, "worker": shard, "error": str(problem)})
+            emit(_nothing_done(shard, str(problem)))
             self.ended.set()
             if isinstance(self.environment.runner, WorkerRunner):
                 self._send(DONE, {"messages": self._take()})
@@ -219,11 +215,11 @@ class Plugin:
     def _on_report_to_master(self, client_id: str, data: dict[str, Any]) -> None:
         data[REPORT], data[TOKEN] = self._take(), self.token
 
-    def _take(self) -> list[dict[str, object]]:
+    def _take(self) -> list[WorkerMessage]:
         taken, self._outbox[:] = list(self._outbox), []
         return taken
 
-    def _on_worker_report(self, client_id: str, data: Mapping[str, object]) -> None:
+    def _on_worker_report(self, client_id: str, data: Mapping[str, Any]) -> None:
         if self._is_ours(data):
             self._assemble(data.get(REPORT, ()))
 
@@ -235,7 +231,7 @@ class Plugin:
         if self.quit_when_finished and self.assembly is not None and self.assembly.complete:
             environment.runner.quit()
 
-    def _assemble(self, messages: Any) -> None:
+    def _assemble(self, messages: Iterable[WorkerMessage]) -> None:
         if self.assembly is not None:
             for message in messages:
                 self.assembly.add(message)
@@ -260,7 +256,19 @@ class _Raised(logging.Handler):
             self._found.append(text)
 
 
-def _start_message(start_unix_ns: int) -> dict[str, object]:
+def _nothing_done(shard: int, error: str) -> Done:
+    """The last message of a shard whose engine did not take the plan."""
+    return {
+        "type": "done",
+        "worker": shard,
+        "slices": 0,
+        "totals": {},
+        "conserved": False,
+        "error": error,
+    }
+
+
+def _start_message(start_unix_ns: int) -> Start:
     from time import monotonic_ns, time_ns  # noqa: PLC0415 - the two clocks side by side
 
     monotonic = monotonic_ns() + start_unix_ns - time_ns()

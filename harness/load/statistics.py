@@ -7,19 +7,17 @@ never come from here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from locust.stats import RequestStats, StatsEntry, StatsError
 
 from harness._engine import Histogram
+from harness.messages import SliceRow
 from harness.units import NANOSECONDS
 
 _MILLISECOND = NANOSECONDS // 1000
 
 
-def feed(
-    stats: RequestStats, piece: Mapping[str, Any], methods: Mapping[str, str], wall_s: float
-) -> None:
+def feed(stats: RequestStats, piece: SliceRow, methods: Mapping[str, str], wall_s: float) -> None:
     """Add one slice of the axis `done` that ended about `wall_s` (Unix seconds).
 
     Call it from a greenlet of Locust's own loop, never from another thread.

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 import psutil
 
+from harness import messages
 from harness._engine import Engine, Histogram, NullServer
+from harness.messages import ClockJump, Tick
 from harness.units import NANOSECONDS
+
+if TYPE_CHECKING:
+    from harness._engine import Snapshot
 
 JUMP_S = 0.05
 """A wall clock that moves this much against the monotonic one was set, or the machine slept."""
@@ -28,7 +32,7 @@ class Telemetry:
         self._read = time.monotonic()
         self._offset = time.time() - time.monotonic()
 
-    def tick(self, snapshot: Mapping[str, object]) -> dict[str, Any]:
+    def tick(self, snapshot: Snapshot) -> Tick:
         """The `tick` message; `cpu` is the busiest thread's share of one core."""
         now = time.monotonic()
         elapsed = max(now - self._read, 1e-9)
@@ -39,15 +43,19 @@ class Telemetry:
         )
         total = sum(threads.values()) - sum(self._threads.values())
         self._threads, self._read = threads, now
-        keys = ("offered", "completed", "failed", "unfinished", "in_flight", "lag_p99_ns")
         return {
             "type": "tick",
-            **{key: snapshot.get(key) for key in keys},
+            "offered": snapshot["offered"],
+            "completed": snapshot["completed"],
+            "failed": snapshot["failed"],
+            "unfinished": snapshot["unfinished"],
+            "in_flight": snapshot["in_flight"],
+            "lag_p99_ns": snapshot["lag_p99_ns"],
             "cpu": round(busiest / elapsed, 4),
             "cpu_process": round(max(total, 0.0) / elapsed, 4),
         }
 
-    def clock_jump(self) -> dict[str, object] | None:
+    def clock_jump(self) -> ClockJump | None:
         """A `clock_jump` message when the wall clock was moved since the last look."""
         offset = time.time() - time.monotonic()
         moved, self._offset = offset - self._offset, offset
@@ -101,9 +109,9 @@ class Probe:
         )
         self._engine.start()
 
-    def poll(self) -> list[dict[str, object]]:
+    def poll(self) -> list[messages.Probe]:
         """One `probe` message for each second that has ended since the last call."""
-        found = []
+        found: list[messages.Probe] = []
         for line in self._engine.poll():
             piece = json.loads(line)
             text = piece["hist"].get("response")

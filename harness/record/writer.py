@@ -104,7 +104,7 @@ class RunWriter:
             writer.event("phase", phase=phase, begin=begin, end=end)
         return writer
 
-    def message(self, message: dict[str, Any]) -> None:
+    def message(self, message: Mapping[str, Any]) -> None:
         """Store one message of the load child; unknown types are kept as events."""
         kind = message.get("type")
         if kind == "slice":
@@ -164,7 +164,7 @@ class RunWriter:
         else:
             self._close("failed", problem="the run ended without a word")
 
-    def _slice(self, message: dict[str, Any]) -> None:
+    def _slice(self, message: Mapping[str, Any]) -> None:
         row = {"worker": message.get("worker", 0), "seq": message.get("seq"), **message["slice"]}
         if isinstance(name := row.get("endpoint"), str):  # a journey names what it asks for
             row["endpoint"] = redact(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any, Self, TextIO
 
 from rich.console import Group
@@ -37,7 +38,7 @@ class LiveDisplay:
         self._terminal = self._console.is_terminal
         self._live: Live | None = None
         self._start_ns: int | None = None
-        self._tick: dict[str, Any] = {}
+        self._tick: Mapping[str, Any] = {}
         self._seconds: dict[int, _Second] = defaultdict(_Second)
         self._printed = float("-inf")
         self._notes: list[str] = []
@@ -59,7 +60,7 @@ class LiveDisplay:
             self._live.stop()
             self._live = None
 
-    def update(self, message: dict[str, Any]) -> None:
+    def update(self, message: Mapping[str, Any]) -> None:
         """Take in one message of the load child."""
         with self._lock:
             match message.get("type"):
@@ -82,7 +83,7 @@ class LiveDisplay:
         else:
             self._console.print(f"{_clock(self._elapsed())}  {text}", soft_wrap=True)
 
-    def _slice(self, row: dict[str, Any]) -> None:
+    def _slice(self, row: Mapping[str, Any]) -> None:
         if row.get("axis") != "done" or not isinstance(row.get("second"), int):
             return
         second = self._seconds[row["second"]]

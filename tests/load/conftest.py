@@ -50,7 +50,7 @@ REQUESTS = (
 class Heard:
     """Everything one load child said."""
 
-    messages: list[dict[str, Any]] = field(default_factory=list)
+    messages: list[Any] = field(default_factory=list)
     stderr: str = ""
 
     def of(self, kind: str) -> list[dict[str, Any]]:

@@ -31,7 +31,7 @@ class _Load:
     def __exit__(self, *exception: object) -> None:
         self.ended = True
 
-    def poll(self, timeout_s: float) -> list[dict[str, Any]]:
+    def poll(self, timeout_s: float) -> list[Any]:
         said = []
         for message in self._messages:
             if message["type"] == "start":

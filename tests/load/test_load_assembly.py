@@ -7,12 +7,12 @@ from typing import Any
 from harness.load.assembly import Assembly
 
 
-def _slice(worker: int, seq: int, second: int) -> dict[str, Any]:
+def _slice(worker: int, seq: int, second: int) -> Any:
     piece = {"axis": "due", "second": second, "endpoint": "a"}
     return {"type": "slice", "worker": worker, "seq": seq, "slice": piece}
 
 
-def _done(worker: int, slices: int, offered: int = 10) -> dict[str, Any]:
+def _done(worker: int, slices: int, offered: int = 10) -> Any:
     totals = {"offered": offered, "completed": offered, "failed": 0, "unfinished": 0, "clipped": 0}
     return {
         "type": "done",
@@ -25,7 +25,7 @@ def _done(worker: int, slices: int, offered: int = 10) -> dict[str, Any]:
 
 
 def test_complete_shards_are_summed_and_conserved() -> None:
-    heard: list[dict[str, Any]] = []
+    heard: list[Any] = []
     assembly = Assembly(2, heard.append)
     for worker in (0, 1):
         assembly.add(_slice(worker, 0, 0))
@@ -39,7 +39,7 @@ def test_complete_shards_are_summed_and_conserved() -> None:
 
 
 def test_a_gap_in_the_sequence_is_a_lost_worker_from_that_second() -> None:
-    heard: list[dict[str, Any]] = []
+    heard: list[Any] = []
     assembly = Assembly(1, heard.append)
     assembly.add(_slice(0, 0, 0))
     assembly.add(_slice(0, 2, 2))
@@ -50,7 +50,7 @@ def test_a_gap_in_the_sequence_is_a_lost_worker_from_that_second() -> None:
 
 
 def test_totals_that_count_more_slices_than_came_are_a_loss() -> None:
-    heard: list[dict[str, Any]] = []
+    heard: list[Any] = []
     assembly = Assembly(1, heard.append)
     assembly.add(_slice(0, 0, 0))
     assembly.add(_done(0, 2))
@@ -58,7 +58,7 @@ def test_totals_that_count_more_slices_than_came_are_a_loss() -> None:
 
 
 def test_a_worker_that_has_given_everything_cannot_be_lost() -> None:
-    heard: list[dict[str, Any]] = []
+    heard: list[Any] = []
     assembly = Assembly(1, heard.append)
     assembly.add(_done(0, 0))
     assembly.lose(0, "its process ended")
@@ -75,10 +75,12 @@ def test_totals_that_do_not_add_up_are_not_conserved() -> None:
 
 
 def test_ticks_of_all_workers_are_one_tick() -> None:
-    heard: list[dict[str, Any]] = []
+    heard: list[Any] = []
     assembly = Assembly(2, heard.append)
     for worker, cpu in ((0, 0.5), (1, 0.7)):
-        tick = {"type": "tick", "worker": worker, "offered": 100, "cpu": cpu, "lag_p99_ns": worker}
+        counts: Any = dict.fromkeys(("completed", "failed", "unfinished", "in_flight"), 0)
+        said = {"cpu": cpu, "cpu_process": cpu, "lag_p99_ns": worker, "offered": 100}
+        tick: Any = {"type": "tick", "worker": worker, **counts, **said}
         assembly.add(tick)
     (merged,) = heard
     assert merged["offered"] == 200

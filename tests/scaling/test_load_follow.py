@@ -16,6 +16,7 @@ from harness.load.kubernetes.follow import Follower
 from harness.load.kubernetes.watch import state
 
 LINES = 300
+END = {"type": "end", "conserved": True, "totals": {}, "unknown": [], "errors": []}
 
 
 class Log(ThreadingHTTPServer):
@@ -30,11 +31,11 @@ class Log(ThreadingHTTPServer):
     def lines(self) -> list[bytes]:
         """All that was ever written."""
         found = [
-            json.dumps({"line": n, "type": "tick", "n": n}, separators=(",", ":"))
+            json.dumps({"line": n, "type": "lines_missing", "count": n}, separators=(",", ":"))
             for n in range(LINES)
         ]
         if self.end:
-            found.append(json.dumps({"line": LINES, "type": "end"}, separators=(",", ":")))
+            found.append(json.dumps({"line": LINES, **END}, separators=(",", ":")))
         return [line.encode() + b"\n" for line in found]
 
 
@@ -85,7 +86,7 @@ def test_a_log_that_breaks_off_again_and_again_is_read_whole() -> None:
     """Each message once and in order; a new connection asks only for the last seconds."""
     log = Log(give=17)
     found = list(run(log))
-    assert [each.get("n") for each in found[:-1]] == list(range(LINES))
+    assert [each.get("count") for each in found[:-1]] == list(range(LINES))
     assert found[-1]["type"] == "end"
     assert found[-1]["missing"] == 0
     assert len(log.asked) > 10

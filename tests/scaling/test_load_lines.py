@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Mapping, Sequence
 
 from harness.load.kubernetes.lines import Lines
 
@@ -12,14 +13,14 @@ def log(first: int, last: int) -> bytes:
     """Numbered messages with Locust's own words between them."""
     lines = []
     for number in range(first, last):
-        lines.append(json.dumps({"line": number, "type": "tick", "value": number * 7}))
+        lines.append(json.dumps({"line": number, "type": "lines_missing", "count": number * 7}))
         if number % 3 == 0:
             lines.append(f"[2026-11-25] INFO/locust: word {number}")
     return ("\n".join(lines) + "\n").encode().replace(b'"line": ', b'"line":')
 
 
-def values(found: list[dict[str, object]]) -> list[object]:
-    return [each["value"] for each in found]
+def values(found: Sequence[Mapping[str, object]]) -> list[object]:
+    return [each["count"] for each in found]
 
 
 def test_any_cut_of_the_bytes_gives_every_message_once() -> None:
@@ -41,7 +42,7 @@ def test_a_new_connection_repeats_nothing_and_loses_nothing() -> None:
     found = lines.feed(log(0, 20) + b'{"line":20,"type":"ti')
     lines.restart()
     again = log(15, 40)
-    found += lines.feed(b'6,"value":1}\n' + again)
+    found += lines.feed(b'6,"count":1}\n' + again)
     assert values(found) == [number * 7 for number in range(40)]
     assert lines.missing == 0
 

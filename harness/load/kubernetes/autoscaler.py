@@ -14,6 +14,7 @@ from kubernetes.utils.quantity import parse_quantity
 
 from harness.errors import PlatformError
 from harness.load.driver import LoadDriver
+from harness.messages import LoadMessage, Scaling
 from harness.periodic import Periodic
 from harness.platform.kubernetes.access import TIMEOUT_S, telling
 
@@ -100,7 +101,7 @@ def await_metrics(api: client.ApiClient, scaler: Autoscaler) -> None:
         time.sleep(PERIOD_S)
 
 
-def look(api: client.ApiClient, scaler: Autoscaler) -> dict[str, object]:
+def look(api: client.ApiClient, scaler: Autoscaler) -> Scaling:
     """A `scaling` message: replicas and metrics now; None is unknown.
 
     `pressure` is the highest ratio of a metric to its target. `usage` is the sum over the pods of
@@ -115,15 +116,21 @@ def look(api: client.ApiClient, scaler: Autoscaler) -> dict[str, object]:
         scaler.namespace, label_selector=scaler.selector, _request_timeout=TIMEOUT_S
     )
     alive = [pod for pod in pods.items if not pod.metadata.deletion_timestamp]
-    message: dict[str, object] = {
+    message: Scaling = {
         "type": "scaling",
         "created": len(alive),
         "ready": sum(_is_ready(pod) for pod in alive),
-        **dict.fromkeys(("desired", "pressure", "usage", "share", "active", "limited")),
+        "desired": None,
+        "pressure": None,
+        "usage": None,
+        "share": None,
+        "active": None,
+        "limited": None,
         "why": "",
     }
     if not found.items:
-        return {**message, "active": False, "why": "the autoscaler is gone"}
+        message["active"], message["why"] = False, "the autoscaler is gone"
+        return message
     hpa = found.items[0]
     replicas = hpa.status.current_replicas
     message["desired"] = hpa.status.desired_replicas
@@ -133,15 +140,23 @@ def look(api: client.ApiClient, scaler: Autoscaler) -> dict[str, object]:
             message["why"] = "" if message["active"] else f"{condition.reason}: {condition.message}"
         if condition.type == "ScalingLimited":
             message["limited"] = condition.status == "True"
-    return {**message, **_metrics(hpa, replicas)}
+    metrics = _metrics(hpa, replicas)
+    message["pressure"], message["usage"], message["share"] = (
+        metrics["pressure"],
+        metrics["usage"],
+        metrics["share"],
+    )
+    return message
 
 
-def _is_ready(pod: Any) -> bool:
+def _is_ready(pod: client.V1Pod) -> bool:
     conditions = pod.status.conditions or ()
     return any(each.type == "Ready" and each.status == "True" for each in conditions)
 
 
-def _metrics(hpa: Any, replicas: int | None) -> dict[str, float | None]:
+def _metrics(
+    hpa: client.V2HorizontalPodAutoscaler, replicas: int | None
+) -> dict[str, float | None]:
     targets = {_key(metric): metric for metric in hpa.spec.metrics or ()}
     found: dict[str, float | None] = {"pressure": None, "usage": None, "share": None}
     for metric in hpa.status.current_metrics or ():
@@ -168,18 +183,18 @@ def _metrics(hpa: Any, replicas: int | None) -> dict[str, float | None]:
     return found
 
 
-def _part(metric: Any) -> Any:
+def _part(metric: client.V2MetricSpec) -> Any:
     names = {"Resource": "resource", "ContainerResource": "container_resource"}
     return getattr(metric, names.get(metric.type, metric.type.lower()))
 
 
-def _key(metric: Any) -> str:
+def _key(metric: client.V2MetricSpec) -> str:
     part = _part(metric)
     name = getattr(part, "name", None) or part.metric.name
     return f"{metric.type} {name}"
 
 
-def _target_text(metric: Any) -> str:
+def _target_text(metric: client.V2MetricSpec) -> str:
     target = _part(metric).target
     if target.average_utilization:
         return f"{_key(metric)} {target.average_utilization} %"
@@ -198,7 +213,7 @@ class Observed:
         self._api = api
         self._scaler = scaler
         self._told = False
-        self._found: queue.Queue[dict[str, object]] = queue.Queue()
+        self._found: queue.Queue[LoadMessage] = queue.Queue()
         self._periodic = Periodic(self._watch, PERIOD_S, 2.0)
 
     @property
@@ -215,7 +230,7 @@ class Observed:
         self._load.__exit__(*exception)
         self._periodic.__exit__(*exception)
 
-    def poll(self, timeout_s: float) -> list[dict[str, object]]:
+    def poll(self, timeout_s: float) -> list[LoadMessage]:
         """The load's messages and what was seen of the autoscaler."""
         found = list(self._load.poll(timeout_s))
         while not self._found.empty():

@@ -17,6 +17,7 @@ from harness.load.kubernetes.follow import Follower
 from harness.load.kubernetes.options import JobOptions
 from harness.load.kubernetes.watch import PodWatch, why_pending
 from harness.load.plan import LoadPlan
+from harness.messages import LoadMessage
 from harness.platform.kubernetes.access import (
     LOAD_NEEDS,
     TIMEOUT_S,
@@ -38,7 +39,6 @@ HEARD_S = 1.0
 """How much later than it was said a message may be heard."""
 
 Say = Callable[[str], None]
-Message = dict[str, Any]
 
 
 class LoadJobs:
@@ -66,7 +66,7 @@ class LoadJobs:
         self._core, self._batch = client.CoreV1Api(api), client.BatchV1Api(api)
         self.run = secrets.token_hex(4)
         self._watch = PodWatch(self._core, options.namespace, manifests.labels(self.run))
-        self._queue: queue.Queue[Message] = queue.Queue()
+        self._queue: queue.Queue[LoadMessage] = queue.Queue()
         self._closing = threading.Event()
         self._threads: list[threading.Thread] = []
         self._stops = 0
@@ -155,12 +155,12 @@ class LoadJobs:
 
     # -- the stream -----------------------------------------------------------------------------
 
-    def poll(self, timeout_s: float) -> list[Message]:
+    def poll(self, timeout_s: float) -> list[LoadMessage]:
         """What has been said since the last call, waiting up to `timeout_s` for it.
 
         Between the load child's own messages stand `load_pod` ones: what became of a pod.
         """
-        found: list[Message] = []
+        found: list[LoadMessage] = []
         try:
             found.append(self._queue.get(timeout=timeout_s))
             while True:
@@ -177,7 +177,7 @@ class LoadJobs:
         if not self._done and not self._closing.is_set():
             self._died()
 
-    def _take(self, message: Message) -> None:
+    def _take(self, message: LoadMessage) -> None:
         if message["type"] == "start":
             # The record counts from the start on this machine's clock.
             monotonic = time.monotonic_ns() + message["wall_ns"] - time.time_ns()

@@ -12,6 +12,7 @@ from kubernetes.client.exceptions import ApiException
 
 from harness.load.kubernetes.lines import Lines
 from harness.load.kubernetes.manifests import CONTAINER
+from harness.messages import LoadMessage
 
 RECONNECT_S = 0.5
 SILENCE_S = (5.0, 15.0)
@@ -51,7 +52,7 @@ class Follower:
         self.connections = 0
         self.lines = Lines()
 
-    def messages(self) -> Iterator[dict[str, object]]:
+    def messages(self) -> Iterator[LoadMessage]:
         """Each numbered message once, in order; the last is `end` if there was one."""
         give_up = self._until
         while not self._closing.is_set() and time.monotonic() < give_up:
@@ -69,7 +70,7 @@ class Follower:
                 give_up = min(give_up, time.monotonic() + AFTER_POD_S)
             self._closing.wait(RECONNECT_S)
 
-    def _connection(self) -> Iterator[dict[str, object]]:
+    def _connection(self) -> Iterator[LoadMessage]:
         since, self._whole = (None if self._whole else self._since()), False
         self.lines.restart()
         self.connections += 1

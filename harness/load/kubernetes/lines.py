@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any
+
+from harness.errors import HarnessError
+from harness.messages import LoadMessage, load_message
 
 TAIL_LINES = 12
 _MOST_BUFFERED = 1 << 24
@@ -34,22 +35,22 @@ class Lines:
     def has_gap(self, chunk: bytes) -> bool:
         """Whether the first numbered line of a fresh connection's chunk lies beyond the next."""
         for line in chunk.split(b"\n"):
-            message = _numbered(line)
-            if message is not None:
-                return int(message["line"]) > self.next_line
+            found = _numbered(line)
+            if found is not None:
+                return found[0] > self.next_line
         return False
 
-    def feed(self, chunk: bytes) -> list[dict[str, Any]]:
+    def feed(self, chunk: bytes) -> list[LoadMessage]:
         """The new messages that these bytes complete."""
         *whole, self._rest = (self._rest + chunk).split(b"\n")
         self._rest = self._rest[-_MOST_BUFFERED:]
         found = []
         for line in whole:
-            message = _numbered(line)
-            if message is None:
+            numbered = _numbered(line)
+            if numbered is None:
                 self._keep(line)
                 continue
-            number = int(message.pop("line"))
+            number, message = numbered
             if number < self.next_line:
                 continue
             self.missing += number - self.next_line
@@ -63,11 +64,13 @@ class Lines:
             self.said.append(text)
 
 
-def _numbered(line: bytes) -> dict[str, Any] | None:
-    if not line.startswith(b'{"line":'):
+def _numbered(line: bytes) -> tuple[int, LoadMessage] | None:
+    """The number and the message of a line; None for any other, which then shows as missing."""
+    before, _, rest = line.partition(b",")
+    number = before.removeprefix(b'{"line":')
+    if number == before or not number.isdigit():
         return None
     try:
-        message = json.loads(line)
-    except ValueError:
+        return int(number), load_message(b"{" + rest)
+    except HarnessError:
         return None
-    return message if "type" in message else None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import urllib3
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
 from harness.load.kubernetes.manifests import ROLE
+from harness.messages import LoadApi, LoadPod
 from harness.platform.kubernetes.access import TIMEOUT_S
 
 GONE = "gone"
@@ -26,7 +26,7 @@ class PodWatch:
         self._known: dict[str, tuple[str, str]] = {}
         self._silent = False
 
-    def pods(self, role: str | None = None) -> list[Any]:
+    def pods(self, role: str | None = None) -> list[client.V1Pod]:
         """The pods, or those in one role."""
         selector = self._selector if role is None else f"{self._selector},{ROLE}={role}"
         found = self._core.list_namespaced_pod(
@@ -44,7 +44,7 @@ class PodWatch:
         said = [str(event.message).removeprefix("Error creating: ") for event in found.items]
         return said[-1] if said else None
 
-    def changes(self) -> list[dict[str, Any]]:
+    def changes(self) -> list[LoadPod | LoadApi]:
         """A `load_pod` message for each pod whose state is another than at the last look.
 
         An API server that does not answer is told once, as `load_api`.
@@ -55,7 +55,7 @@ class PodWatch:
             told, self._silent = self._silent, True
             reason = getattr(problem, "reason", None) or type(problem).__name__
             return [] if told else [{"type": "load_api", "ok": False, "reason": str(reason)}]
-        found: list[dict[str, Any]] = []
+        found: list[LoadPod | LoadApi] = []
         if self._silent:
             self._silent = False
             found.append({"type": "load_api", "ok": True, "reason": ""})
@@ -82,7 +82,7 @@ class PodWatch:
         return None if known is None else known[1]
 
 
-def state(pod: Any) -> str:
+def state(pod: client.V1Pod) -> str:
     """`Running`, `Pending: …`, `Failed: Evicted, the node was low on memory`, `Terminating`."""
     status = pod.status
     reasons = [status.reason, status.message]
@@ -102,7 +102,7 @@ def state(pod: Any) -> str:
     return f"{text}: {'; '.join(known)}" if known else text
 
 
-def why_pending(pod: Any) -> str:
+def why_pending(pod: client.V1Pod) -> str:
     """What a pod that does not run waits for; empty when it only needs a moment."""
     for container in pod.status.container_statuses or ():
         waiting = container.state.waiting

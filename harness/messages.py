@@ -1,0 +1,315 @@
+"""The lines that a load process writes, as docs/contracts.md names them, and their check.
+
+Whoever reads lines of another process checks them here once; from there on they have types.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import (
+    Literal,
+    NotRequired,
+    Required,
+    TypedDict,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+from harness.errors import HarnessError
+
+
+class SliceRow(TypedDict):
+    """What one second of one endpoint holds; `hist` by kind, HdrHistogram V2 in base64."""
+
+    schema: NotRequired[int]
+    axis: Literal["due", "done"]
+    second: int
+    endpoint: str
+    offered: int
+    completed: int
+    failed: int
+    unfinished: int
+    errors: dict[str, int]
+    bytes_in: int
+    bytes_out: int
+    connects: int
+    hist: dict[str, str]
+
+
+class Totals(TypedDict, total=False):
+    """Requests of a shard, or of the run."""
+
+    offered: int
+    completed: int
+    failed: int
+    unfinished: int
+    clipped: int
+
+
+class Hello(TypedDict):
+    """The process runs."""
+
+    type: Literal["hello"]
+    pid: int
+    workers: int
+
+
+class Start(TypedDict):
+    """The instant of the start, on both clocks."""
+
+    type: Literal["start"]
+    wall_ns: int
+    monotonic_ns: int
+
+
+class SliceLine(TypedDict):
+    """A slice of a worker, the `seq`th."""
+
+    type: Literal["slice"]
+    worker: int
+    seq: int
+    slice: SliceRow
+
+
+class Tick(TypedDict):
+    """Totals since the start, once a second; `cpu` is the busiest thread's share of a core."""
+
+    type: Literal["tick"]
+    worker: NotRequired[int]
+    offered: int
+    completed: int
+    failed: int
+    unfinished: int
+    in_flight: int
+    lag_p99_ns: int | None
+    cpu: float
+    cpu_process: float
+
+
+class Probe(TypedDict):
+    """A second of the control probe."""
+
+    type: Literal["probe"]
+    second: int
+    p50_ns: int | None
+    p95_ns: int | None
+    p99_ns: int | None
+    max_ns: int | None
+
+
+class FailureExample(TypedDict, total=False):
+    """One of the first failures of an endpoint, kind and status."""
+
+    type: Required[Literal["failure_example"]]
+    worker: int
+    endpoint: Required[str]
+    kind: Required[str]
+    status: int | None
+    head: str | None
+    location: str | None
+    retry_after_s: int | None
+    exception: str | None
+    message: str | None
+    place: str | None
+
+
+class Write(TypedDict):
+    """A logged request that has ended; seconds from the start."""
+
+    type: Literal["write"]
+    worker: int
+    id: str | None
+    endpoint: str
+    due_s: float
+    sent_s: float | None
+    done_s: float | None
+    status: int | None
+    error: str | None
+
+
+class ClockJump(TypedDict):
+    """The wall clock was moved."""
+
+    type: Literal["clock_jump"]
+    worker: NotRequired[int]
+    seconds: float
+
+
+class WorkerLost(TypedDict):
+    """From `from_second` on a worker's part of the schedule is unknown."""
+
+    type: Literal["worker_lost"]
+    worker: int
+    shards: int
+    last_seq: int
+    from_second: int
+    reason: str
+    unknown: str
+
+
+class Done(TypedDict):
+    """The last message of one worker, which the master keeps to itself."""
+
+    type: Literal["done"]
+    worker: int
+    slices: int
+    totals: Totals
+    conserved: bool | None
+    error: str | None
+
+
+class Strangers(TypedDict):
+    """So many messages came from no worker of this run; none of them counts."""
+
+    type: Literal["strangers"]
+    messages: int
+
+
+class End(TypedDict):
+    """The totals of the run."""
+
+    type: Literal["end"]
+    conserved: bool
+    totals: Totals
+    unknown: list[str]
+    errors: list[str]
+
+
+class LoadPod(TypedDict):
+    """A load pod's state has changed."""
+
+    type: Literal["load_pod"]
+    pod: str
+    node: str
+    state: str
+
+
+class LoadApi(TypedDict):
+    """The API server stopped or began to answer."""
+
+    type: Literal["load_api"]
+    ok: bool
+    reason: str
+
+
+class LinesMissing(TypedDict):
+    """So many lines of the log were never read."""
+
+    type: Literal["lines_missing"]
+    count: int
+
+
+class Scaling(TypedDict):
+    """What an autoscaler and its pods do; None is unknown."""
+
+    type: Literal["scaling"]
+    created: int
+    ready: int
+    desired: int | None
+    pressure: float | None
+    usage: float | None
+    share: float | None
+    active: bool | None
+    limited: bool | None
+    why: str
+
+
+class ChildDied(TypedDict):
+    """The process has ended without its totals; the driver says it."""
+
+    type: Literal["child_died"]
+    code: int | None
+    stderr: str
+
+
+WorkerMessage = SliceLine | Tick | Probe | FailureExample | Write | ClockJump | Done
+"""What a worker sends to its master."""
+
+LoadMessage = (
+    Hello
+    | Start
+    | SliceLine
+    | Tick
+    | Probe
+    | FailureExample
+    | Write
+    | ClockJump
+    | WorkerLost
+    | Strangers
+    | End
+    | LoadPod
+    | LoadApi
+    | LinesMissing
+    | Scaling
+    | ChildDied
+)
+"""What a load driver gives."""
+
+
+def load_message(line: str | bytes) -> LoadMessage:
+    """The message of a line. Raises HarnessError naming the type and the field that is wrong."""
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        raise HarnessError("the load process wrote a line that is no JSON", _REMEDY) from None
+    kind = found.get("type") if isinstance(found, dict) else None
+    fields = _fields().get(str(kind))
+    if fields is None:
+        raise HarnessError(f"the load process wrote a message of type {kind!r}", _REMEDY)
+    for name, (required, types) in fields.items():
+        if name not in found and required:
+            raise HarnessError(f"the load process wrote {kind} without {name}", _REMEDY)
+        if name in found and not isinstance(found[name], types):
+            raise HarnessError(
+                f"the load process wrote {kind} with {name} {found[name]!r:.40}", _REMEDY
+            )
+    return cast("LoadMessage", found)
+
+
+_REMEDY = "use one version of the harness for all of its processes"
+
+
+def fields_of(kind: type) -> dict[str, object]:
+    """The fields of a message by name, with their types."""
+    return dict(get_type_hints(kind))
+
+
+@cache
+def _fields() -> dict[str, dict[str, tuple[bool, tuple[type, ...]]]]:
+    """For each message type its fields: whether required, and the classes a value may have."""
+    found = {}
+    for kind in get_args(LoadMessage):
+        hints, marked = fields_of(kind), get_type_hints(kind, include_extras=True)
+        (name,) = get_args(hints.pop("type"))
+        found[name] = {
+            each: (_is_required(kind, marked[each]), tuple(_classes(hint)))
+            for each, hint in hints.items()
+        }
+    return found
+
+
+def _is_required(kind: type, hint: object) -> bool:
+    """As marked; `__required_keys__` knows nothing of annotations that are text."""
+    origin = get_origin(hint)
+    if origin in {Required, NotRequired}:
+        return origin is Required
+    return bool(getattr(kind, "__total__", True))
+
+
+def _classes(hint: object) -> set[type]:
+    """The classes that JSON has for a type; whole numbers may stand for others."""
+    parts = get_args(hint) if type(hint) is _UNION else (hint,)
+    found = {part if isinstance(part, type) else _outer(part) for part in parts}
+    found = {dict if hasattr(each, "__required_keys__") else each for each in found}
+    return found | {int} if float in found else found
+
+
+def _outer(hint: object) -> type:
+    outer: type = getattr(hint, "__origin__", object)
+    return outer
+
+
+_UNION = type(int | str)
