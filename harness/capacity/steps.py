@@ -311,8 +311,9 @@ class Steps:
         if seconds + OVERHEAD_S > self._left():
             self._find(
                 "time",
-                f"The time budget of {format_duration(self._search.budget_s)} ended before both"
-                " ends were confirmed; raise --time-budget.",
+                f"The time budget of {format_duration(self._search.budget_s)} ended before"
+                f" {'the last steps' if self._confirmed else 'both ends were confirmed'}; raise"
+                " --time-budget.",
             )
             raise Stop
 

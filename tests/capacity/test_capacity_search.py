@@ -294,6 +294,12 @@ def test_the_budget_ends_a_search_with_what_it_knows() -> None:
     assert "time" in {finding.kind for finding in found.findings}
 
 
+def test_a_budget_that_ends_after_the_confirmation_says_so() -> None:
+    found, _ = _find(_below(950), budget_s=110.0, start=500.0)
+    assert found.confirmed
+    assert [f.statement for f in found.findings if "before the last steps" in f.statement]
+
+
 def test_steps_and_time_are_announced_and_counted_down() -> None:
     told: list[Progress] = []
     find_capacity(Made(_below(700)), Search(start=400.0), told.append)
