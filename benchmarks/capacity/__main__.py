@@ -86,7 +86,7 @@ def row(name: str, scored: list[Scored]) -> list[str]:
     return [
         name,
         str(searches),
-        "none" if kind.truth is None else f"{kind.truth:,.0f}",
+        "none" if kind.truth is None or np.isinf(kind.truth) else f"{kind.truth:,.0f}",
         "plain" if kind.plain else "special",
         f"{len(answered) / searches:.1%}",
         f"{right / len(answered):.1%}" if answered else "-",
