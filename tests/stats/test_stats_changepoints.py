@@ -220,10 +220,10 @@ def test_every_step_of_several_has_its_place_and_its_certainty() -> None:
 
 
 def test_the_second_of_two_steps_is_as_certain_as_the_first() -> None:
-    noise = np.random.default_rng(1).standard_normal(90)
-    found = change_points(100 + noise + np.repeat([0.0, 1.8, 0.0], 30))
-    assert [point.index for point in found] == [30, 60]
-    assert all(1e-5 < 1 - point.confidence < 1e-3 for point in found)
+    noise = np.random.default_rng(2).standard_normal(90)
+    found = change_points(100 + noise + np.repeat([0.0, 1.0, 0.0], 30))
+    first, second = (1 - point.confidence for point in found)
+    assert first / 5 < second < 5 * first
 
 
 @pytest.mark.parametrize("share", [0.05, 0.3, 0.5])
