@@ -15,7 +15,7 @@ from kubernetes import client
 from harness.catalog import load_catalog
 from harness.chaos.undo import reap
 from harness.platform.kubernetes import rbac
-from harness.platform.kubernetes.access import BASE, TIMEOUT_S, Need, connect
+from harness.platform.kubernetes.access import BASE, NAMED, TIMEOUT_S, Need, connect
 from harness.platform.kubernetes.agent_pods import AGENT_ACCOUNT, undo_account
 from harness.platform.kubernetes.faults import on_cluster
 from harness.platform.kubernetes.platform import IMAGE_VARIABLE, Kubernetes, Where
@@ -75,7 +75,12 @@ def may(cluster: Handle, place: str) -> Callable[[str, Need], bool]:
         group, resource, verb = need
         name, _, sub = resource.partition("/")
         attributes = client.V1ResourceAttributes(
-            namespace=place, group=group, resource=name, subresource=sub or None, verb=verb
+            namespace=place,
+            group=group,
+            resource=name,
+            subresource=sub or None,
+            verb=verb,
+            name=NAMED.get(need),
         )
         everybody = ["system:authenticated", "system:serviceaccounts"]
         spec = client.V1SubjectAccessReviewSpec(
