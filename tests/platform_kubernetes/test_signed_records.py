@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.catalog.model import Service
-from harness.errors import UsageError
+from harness.errors import PlatformError, UsageError
 from harness.platform.kubernetes.access import SECRET
 from harness.platform.kubernetes.platform import Kubernetes
 from harness.platform.kubernetes.signing import VARIABLE
@@ -84,7 +84,7 @@ def test_a_signature_counts_with_this_namespaces_key_alone(
     sealed = json.loads(lease["data"]["heal"])
     match how:
         case "another key":
-            other = base64.b64encode(b"another").decode()
+            other = base64.b64encode(b"another key, of as many bytes too").decode()
             api.put(KEY, {**api.get(KEY), "data": {"key": other}})
         case "no key":
             api.objects.pop(KEY)
@@ -117,4 +117,14 @@ def test_the_operator_may_keep_the_key_out_of_the_cluster(
     assert not Kubernetes(platform._where).orphaned_heals()
     monkeypatch.setenv(VARIABLE, "short")
     with pytest.raises(UsageError, match="shorter than 32 characters"):
+        Kubernetes(platform._where).orphaned_heals()
+
+
+@pytest.mark.parametrize("data", [None, {}, {"key": ""}, {"key": "c2hvcnQ="}, {"key": "?"}])
+def test_a_secret_without_a_whole_key_is_refused(
+    scaled: str, api: FakeApi, platform: Kubernetes, data: dict[str, str] | None
+) -> None:
+    """Whoever put it there could sign with it."""
+    api.put(KEY, {**api.get(KEY), "data": data})
+    with pytest.raises(PlatformError, match="holds no key of 32 bytes; delete it"):
         Kubernetes(platform._where).orphaned_heals()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 from typing import Any
 
 import pytest
@@ -252,6 +253,23 @@ def test_a_release_that_no_pod_has_taken_is_not_in_effect(
     api.put(DEPLOYMENT, {**api.get(DEPLOYMENT), "status": {**READY, "updatedReplicas": 0}})
     shown = changes.shows(platform._cluster, "memorai", change)
     assert (shown.in_effect, shown.statement) == (False, "no pod of memorai has taken the release")
+
+
+def test_a_release_is_waited_for_until_the_first_pod_has_it(
+    platform: Kubernetes, service: Service, api: FakeApi
+) -> None:
+    heal = platform.plan_heal(service, RELEASE, "bad-1")
+    change = change_of(heal)
+    api.put(DEPLOYMENT, {**api.get(DEPLOYMENT), "status": {**READY, "updatedReplicas": 0}})
+
+    def take() -> None:
+        api.put(DEPLOYMENT, {**api.get(DEPLOYMENT), "status": READY})
+
+    later = threading.Timer(0.4, take)
+    later.start()
+    changes.apply(platform._cluster, "memorai", change, heal)
+    assert changes.shows(platform._cluster, "memorai", change).in_effect
+    later.join()
 
 
 def test_an_undo_leaves_what_somebody_else_has_set_since(

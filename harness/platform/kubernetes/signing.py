@@ -16,12 +16,12 @@ import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
-from harness.errors import UsageError
+from harness.errors import PlatformError, UsageError
 from harness.platform.kubernetes.access import SECRET, TIMEOUT_S, is_gone, telling
 from harness.platform.undo import ClusterUndo, UndoRecord, undo_record
 
@@ -98,7 +98,7 @@ class Seal:
                     if is_gone(problem) or problem.status == FORBIDDEN:
                         return None
                     raise
-            self._key = base64.b64decode((found.data or {}).get("key") or "") or None
+            self._key = _key_of(found)
         return self._key
 
     def _make_key(self) -> bytes:
@@ -115,5 +115,19 @@ class Seal:
             found = self._cluster.core.read_namespaced_secret(
                 SECRET, self._cluster.namespace, _request_timeout=TIMEOUT_S
             )
-        self._key = base64.b64decode(found.data["key"])
+        self._key = _key_of(found)
         return self._key
+
+
+def _key_of(secret: Any) -> bytes:
+    """The key in a Secret; raises PlatformError for one that anybody could guess."""
+    try:
+        key = base64.b64decode((secret.data or {}).get("key") or "", validate=True)
+    except ValueError:
+        key = b""
+    if len(key) < KEY_BYTES:
+        raise PlatformError(
+            f"secret {SECRET} holds no key of {KEY_BYTES} bytes",
+            f"delete it: the next run makes another; set {VARIABLE} where others may write Secrets",
+        )
+    return key
