@@ -10,6 +10,7 @@ from collections.abc import Mapping
 CONTINUOUS = "equal values do not occur: both sides are measured, and continuous"
 SEED = "a seed: another gives another sample of the same distribution"
 COST = "how finely a figure is computed: more costs time and changes no digit that is shown"
+ROUNDING = "between the rounding of numbers (1e-16) and what occurs: ten times it changes nothing"
 
 EXPLAINED: Mapping[str, str] = {
     "harness/gate/decide.py: _claimed: adjusted <= policy.level / 2 -> (adjusted <": CONTINUOUS,
@@ -22,13 +23,16 @@ EXPLAINED: Mapping[str, str] = {
     "harness/judge/changes.py: _clear: shift >= LEAST_FACTOR - 1 -> (shift >": CONTINUOUS,
     "harness/judge/objectives.py: _availability: high < objective.threshold -> (h": CONTINUOUS,
     "harness/stats/changepoints.py: SEED": SEED,
+    "harness/stats/changepoints.py: ROUNDING": ROUNDING,
     "harness/stats/drift.py: MOST": COST,
     "harness/stats/interval.py: MANY": COST,
+    "harness/stats/noise.py: LEAST_VARIANCE": ROUNDING,
     "harness/stats/outliers.py: outliers: chance * len(part) <= LEVEL -> (chance": CONTINUOUS,
     "harness/stats/planning.py: DRAWS": COST,
     "harness/stats/planning.py: POINTS": COST,
     "harness/stats/planning.py: PRECISION": COST,
     "harness/stats/planning.py: SEED": SEED,
+    "harness/stats/quantiles.py: _EPSILON": ROUNDING,
 }
 
 

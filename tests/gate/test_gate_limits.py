@@ -12,9 +12,11 @@ import pytest
 from harness.baseline import BaselineStore
 from harness.errors import BaselineError
 from harness.gate import Policy, compare_runs
+from harness.gate.decide import _price
 from harness.gate.failures import _outcome, failures
 from harness.gate.findings import Levels, Subject, priors, subjects
 from harness.gate.model import EXIT_CODES
+from harness.gate.noise import pairs_needed
 from harness.gate.presence import _renamed, presence
 from harness.gate.rules import terms
 from harness.gate.run import gate_runs
@@ -141,3 +143,16 @@ def test_the_usual_policy_is_a_twentieth_and_one_false_alarm_in_six_hundred_gate
     assert usual.tail == 0.05
     assert usual.level == pytest.approx(1 / 600)
     assert Policy(gates_per_month=1.0).level == 0.05
+
+
+@pytest.mark.parametrize(("more", "price"), [(50, (50, 0)), (51, (None, None))])
+def test_nobody_pays_for_more_than_fifty_further_runs(
+    more: int, price: tuple[int | None, int | None]
+) -> None:
+    rows: Any = [SimpleNamespace(outcome="inconclusive", runs_needed=more, baseline_runs_needed=0)]
+    assert _price(rows) == price
+
+
+@pytest.mark.parametrize(("sd", "advised"), [(0.38, True), (0.395, False)])
+def test_no_more_than_a_thousand_pairs_are_advised(sd: float, *, advised: bool) -> None:
+    assert (pairs_needed(sd, Policy()) is not None) is advised

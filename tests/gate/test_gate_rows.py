@@ -395,7 +395,7 @@ def test_an_endpoint_is_in_doubt_at_twice_its_tolerance_and_the_total_at_once(
         return gate(before, made, "*:p50=shown", "total:p99=shown", "recall:p99=shown", *rule)
 
     low, high = 0.0, 50.0
-    for _ in range(40):
+    for _ in range(14):
         middle = (low + high) / 2
         reached = (row(shifted(middle), endpoint, "p95").high or 0.0) < upper
         low, high = (middle, high) if reached else (low, middle)

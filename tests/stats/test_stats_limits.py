@@ -10,6 +10,7 @@ from scipy import stats
 
 from harness.errors import DataError
 from harness.stats import order
+from harness.stats.autocorrelation import Memory
 from harness.stats.capacity import fit_scalability
 from harness.stats.compare import compare_metric
 from harness.stats.drift import _interval, drift
@@ -18,10 +19,10 @@ from harness.stats.interval import Floats
 from harness.stats.order import order_of_runs
 from harness.stats.outliers import outliers
 from harness.stats.pairs import compare_pairs
-from harness.stats.planning import _least
-from harness.stats.quantiles import sectioned_quantile
+from harness.stats.planning import Question, _Ahead, _least
+from harness.stats.quantiles import _choose, sectioned_quantile, sectioned_sample_quantile
 from harness.stats.recovery import recovery
-from harness.stats.runs import detectable_in_sd, difference, runs_needed
+from harness.stats.runs import Spread, detectable_in_sd, difference, runs_needed
 from harness.stats.segmentation import permuted_blocks, step_gains
 from harness.stats.shift import shift_function
 
@@ -219,3 +220,40 @@ def test_a_lone_second_is_clear_at_one_error_in_twenty_where_none_failed_before(
     errors = np.zeros(90)
     errors[70] = ratio
     assert recovery(np.arange(90.0), {"errors": errors}, 60).impact == at
+
+
+def test_half_of_all_releases_change_nothing_and_the_others_up_to_five_margins() -> None:
+    """Where the density of the first is that of the others, half of the futures are of each."""
+    margin, runs = 0.05, 4
+    error = (10 * margin) ** 2 / (2 * np.pi)
+    spread = Spread(error * runs / 2, math.inf)
+    ahead = _Ahead(1e-9, spread, runs, runs, Question(margin, 0.05, 0.001))
+    changed = np.abs(ahead.candidate_off - ahead.baseline_off) > 1e-6
+    assert np.mean(changed) == pytest.approx(0.5, abs=0.01)
+
+
+def test_runs_to_come_bring_a_shift_that_chance_made_back_to_none() -> None:
+    """Half of the margin, seen in three runs: with sixty more it is hardly ever open."""
+    ahead = _Ahead(0.0235, Spread(0.03**2, math.inf), 1000, 3, Question(0.05, 0.05, 1 / 1200))
+    assert ahead.settled(60, 0) > 0.8
+
+
+@pytest.mark.parametrize(
+    ("slots", "time", "batches"), [(300, 1.0, 10), (70, 1.0, 7), (140, 2.0, 7), (300, 9.0, 5)]
+)
+def test_a_run_is_cut_into_five_to_ten_batches_of_ten_memories_each(
+    slots: int, time: float, batches: int
+) -> None:
+    assert _choose(slots, [Memory(1.0, 0.0, 1.0), Memory(time, 0.0, 1.0)]) == batches
+
+
+def test_the_memory_of_samples_is_seen_in_a_hundred_slots(monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths = set()
+
+    def forgetful(series: Floats, batches: int = 5) -> Memory:
+        lengths.add(len(series))
+        return Memory(1.0, 0.0, 1.0)
+
+    monkeypatch.setattr("harness.stats.quantiles.memory", forgetful)
+    sectioned_sample_quantile(np.arange(1000.0), 0.5)
+    assert lengths == {100}
