@@ -19,8 +19,9 @@ from harness.gate.model import EXIT_CODES
 from harness.gate.noise import pairs_needed
 from harness.gate.presence import _renamed, presence
 from harness.gate.rules import terms
-from harness.gate.run import gate_runs
+from harness.gate.run import GateOptions, gate_runs, unjudged
 from harness.gate.spread import shared_spread
+from harness.run import RunOptions
 from tests.gate.made_runs import runs
 
 ERRORS = Subject("a", "error_ratio", primary=False, terms=terms("a", "error_ratio", (), 1e-4, 9, 9))
@@ -114,7 +115,9 @@ def test_three_quarters_of_the_requests_make_another_name_the_new_one(
 
 
 def test_every_outcome_has_the_exit_code_that_the_help_promises() -> None:
-    assert EXIT_CODES == {
+    asked = GateOptions(RunOptions("memorai"))
+    found = {outcome: unjudged(asked, outcome, "why").exit_code for outcome in EXIT_CODES}
+    assert found == {
         "pass": 0, "fail": 1, "error": 2, "inconclusive": 3, "invalid": 4, "no-baseline": 5,
     }  # fmt: skip
 

@@ -394,12 +394,10 @@ def test_an_endpoint_is_in_doubt_at_twice_its_tolerance_and_the_total_at_once(
         ]
         return gate(before, made, "*:p50=shown", "total:p99=shown", "recall:p99=shown", *rule)
 
-    low, high = 0.0, 50.0
-    for _ in range(14):
-        middle = (low + high) / 2
-        reached = (row(shifted(middle), endpoint, "p95").high or 0.0) < upper
-        low, high = (middle, high) if reached else (low, middle)
-    assert shifted(low).outcome == outcome
+    reached = row(shifted(1.0), endpoint, "p95").high or 0.0
+    found = shifted(math.log((1 + upper) / 1.02) / math.log((1 + reached) / 1.02))
+    assert row(found, endpoint, "p95").high == pytest.approx(upper, abs=0.002)
+    assert found.outcome == outcome
 
 
 def test_half_of_alpha_is_the_primarys_when_something_is_suspected() -> None:
