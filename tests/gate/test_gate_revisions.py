@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import numpy as np
@@ -21,7 +24,10 @@ from harness.gate.compare import compare_interleaved
 from harness.gate.model import Policy
 from harness.gate.noise import Noise, noise_of, pairs_needed, visible_shift
 from harness.gate.revisions import (
+    Pairs,
     Start,
+    _pilot,
+    command_sides,
     gate_sides,
     parse_revisions,
     refuse_place,
@@ -244,6 +250,32 @@ def test_a_program_that_dies_in_a_run_is_named(
     ):
         gate_sides(GateOptions(RunOptions("toy"), runs=2), sides, tmp_path / "logs", print)
     assert trees(toy) == 1
+
+
+def test_the_noise_is_measured_in_seven_runs_of_five_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = record(tmp_path, Made(plan=plan(hold_s=10.0)))
+    asked: list[tuple[float | None, int | None]] = []
+
+    @contextlib.contextmanager
+    def session(options: RunOptions) -> Iterator[object]:
+        asked.append((options.duration_s, options.seed))
+        run = SimpleNamespace(record=made)
+        yield SimpleNamespace(profile=lambda: made.plan.profile, run=lambda profile: run)
+
+    program = SimpleNamespace(url="http://127.0.0.1:1", check=lambda: None)
+    monkeypatch.setattr("harness.gate.revisions.session", session)
+    monkeypatch.setattr(
+        "harness.gate.revisions._started", lambda side, logs: contextlib.nullcontext(program)
+    )
+    sides = command_sides("a", "b", "memorai", Start("a"))
+    assert _pilot(Pairs(GateOptions(RunOptions("memorai")), sides, tmp_path, print)).sd == 0
+    assert asked == [(5.0, seed) for seed in range(1, 8)]
+
+
+def test_noise_that_forgets_shrinks_with_the_root_of_the_length() -> None:
+    assert Noise("p95", 0.02).span(20.0) == pytest.approx((0.01, 0.02))
 
 
 def test_noise_is_the_scatter_of_neighbours_without_the_first_run() -> None:
