@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,8 +20,9 @@ from harness.gate.findings import Levels, Subject, priors, subjects
 from harness.gate.model import EXIT_CODES
 from harness.gate.noise import pairs_needed
 from harness.gate.presence import _renamed, presence
+from harness.gate.revisions import Start, command_sides
 from harness.gate.rules import terms
-from harness.gate.run import GateOptions, gate_runs, unjudged
+from harness.gate.run import GateOptions, Invalid, gate_runs, make_run, unjudged
 from harness.gate.spread import shared_spread
 from harness.run import RunOptions
 from tests.gate.made_runs import runs
@@ -159,3 +162,27 @@ def test_nobody_pays_for_more_than_fifty_further_runs(
 @pytest.mark.parametrize(("sd", "advised"), [(0.38, True), (0.395, False)])
 def test_no_more_than_a_thousand_pairs_are_advised(sd: float, *, advised: bool) -> None:
     assert (pairs_needed(sd, Policy()) is not None) is advised
+
+
+def test_three_runs_that_are_asked_for_and_three_invalid_ones_in_a_row_are_enough(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert GateOptions(RunOptions("memorai")).runs == 3
+    made: list[int | None] = []
+
+    @contextlib.contextmanager
+    def session(options: RunOptions) -> Iterator[object]:
+        made.append(options.seed)
+        verdict = SimpleNamespace(valid=False, spoilt="stolen CPU")
+        run = SimpleNamespace(record=SimpleNamespace(id="a"), verdict=verdict)
+        yield SimpleNamespace(profile=lambda: None, run=lambda profile: run)
+
+    monkeypatch.setattr("harness.gate.run.session", session)
+    with pytest.raises(Invalid, match="3 runs in a row were invalid; the last: stolen CPU"):
+        make_run(RunOptions("memorai"), 7, print)
+    assert made == [7, 7, 7]
+
+
+def test_a_program_has_a_minute_to_be_ready() -> None:
+    first, second = command_sides("a", "b", "memorai", Start("a"))
+    assert (first.program.ready_s, second.program.ready_s) == (60.0, 60.0)

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 
+from harness.errors import DataError
 from harness.stats import changepoints
-from harness.stats.changepoints import _gaussian_penalty, _own_penalty, change_points
+from harness.stats.changepoints import (
+    _clear_steps,
+    _gaussian_penalty,
+    _own_penalty,
+    change_points,
+)
 from harness.stats.interval import Floats
 from harness.stats.noise import Noise
 from harness.stats.segmentation import strongest_step
@@ -54,3 +61,42 @@ def test_the_interval_of_a_place_is_as_wide_as_chance_moves_it() -> None:
         x[20:] += 2.5
         widths += [point.latest - point.earliest for point in change_points(x)]
     assert 2 < np.mean(widths) < 4.5
+
+
+def steps(x: ArrayLike) -> list[int]:
+    return [point.index for point in change_points(x)]
+
+
+def test_a_level_is_three_points_or_more() -> None:
+    assert steps(np.repeat([5.0, 6.0], 3)) == [3]
+    assert change_points([5.0, 5.0, 5.0, 6.0, 6.0]) == ()
+    with pytest.raises(DataError, match="give 3 and 0 or more"):
+        change_points(np.repeat([5.0, 6.0], 3), min_segment=2)
+
+
+@pytest.mark.parametrize(("n", "found"), [(60, [30, 33]), (61, [])])
+def test_three_points_far_off_are_levels_in_sixty_points_and_outliers_in_more(
+    n: int, found: list[int]
+) -> None:
+    random = np.random.default_rng(5)
+    for _ in range(3):
+        x = 100 + random.standard_normal(n)
+        x[n // 2 : n // 2 + 3] += 8
+        assert steps(x) == found
+
+
+@pytest.mark.parametrize(("size", "clear"), [(7.3, []), (7.6, [20])])
+def test_a_step_is_clear_beyond_five_deviations(size: float, clear: list[int]) -> None:
+    """Five of 1.4826, the robust deviation of points that all lie 1 from their level."""
+    y: Floats = np.tile([-1.0, 1.0], 20)
+    y[20:] += size
+    assert _clear_steps(y, 3, 0.05) == clear
+
+
+def test_three_points_of_twenty_are_looked_at_as_a_clear_step() -> None:
+    """In ranks they explain less than the penalty of a step."""
+    random = np.random.default_rng(8)
+    for _ in range(6):
+        x = np.exp(0.01 * random.standard_normal(20))
+        x[17:] *= 1.5
+        assert steps(x) == [17]
