@@ -34,7 +34,7 @@ from harness.platform.watcher import Watcher
 from harness.project import base_of, find_project, slug, url_service, url_traffic
 from harness.prometheus import Prometheus
 from harness.record import RunRecord, RunWriter, capture_environment, check_writable
-from harness.report import write_reports
+from harness.report.run_files import write_reports
 from harness.traffic import load_model, resolve_profile, scenario_environment, to_engine
 from harness.traffic.model import LoadProfile, Shape, Spacing, TrafficModel
 from harness.traffic.profiles import OWN_ARRIVALS, STAGES

@@ -262,8 +262,8 @@ def run(
     from harness.chaos.run import ExperimentRun
     from harness.chaos.session import experiment_session
     from harness.judge.experiment import judge_experiment, write_experiment
-    from harness.report import beside
     from harness.report.gameday_files import write_experiment_reports
+    from harness.report.run import beside
 
     experiment = load_experiment(name, project_root(), parameters, words["platform"])
     if dry is not None:

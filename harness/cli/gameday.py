@@ -87,8 +87,8 @@ def command(
     It stops at the first that does not heal. Ctrl-C heals. Exit codes: 0 all passed, 1 one failed,
     3 one is in doubt, 4 one could not be measured.
     """
-    from harness.gameday import GameDayOptions, run_gameday
-    from harness.gameday.run import Listener
+    from harness.gameday.model import GameDayOptions
+    from harness.gameday.run import Listener, run_gameday
     from harness.report.gameday import print_gameday, runs_of
     from harness.report.gameday_files import write_gameday
 

@@ -94,7 +94,8 @@ def progress(*, quiet: bool) -> Callable[[str], None]:
 
 def drive(ready: Session, *, quiet: bool, as_json: bool) -> int:
     """One run of a session, shown while it goes on and reported; its exit code."""
-    from harness.report import LiveDisplay, beside, print_report
+    from harness.report.live import LiveDisplay
+    from harness.report.run import beside, print_report
 
     profile = ready.profile()
     if quiet:

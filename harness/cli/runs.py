@@ -44,7 +44,7 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Machine-readable o
 def runs(service: str | None, root: Path, *, as_json: bool) -> None:
     """List the recorded runs, newest first; of one SERVICE if it is named."""
     from harness.record import list_runs
-    from harness.report import print_runs
+    from harness.report.terminal import print_runs
 
     found = list_runs(root, service)
     if as_json:

@@ -88,7 +88,7 @@ def command(service: str, *, as_json: bool, quiet: bool, **words: Any) -> int:
     from harness.judge.scaling import ScalingLimits
     from harness.load.kubernetes.autoscaler import await_metrics, find_autoscaler
     from harness.platform.kubernetes.access import SCALE_NEEDS, require
-    from harness.report import LiveDisplay
+    from harness.report.live import LiveDisplay
     from harness.report.scaling import print_scaling, write_page
     from harness.run import RunOptions
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from harness.errors import RecordError
 from harness.judge.experiment import Check, ExperimentVerdict
 from harness.judge.model import EXIT_CODES, PRIORITY, Outcome
-from harness.run import RunOptions
 from harness.storage import read_object
+
+if TYPE_CHECKING:  # a scorecard that is read runs nothing
+    from harness.run import RunOptions
 
 SCHEMA = 1
 DIRECTORY = "gamedays"

@@ -12,7 +12,7 @@ from harness.chaos.experiment import experiment_names, load_experiment
 from harness.cli import run
 from harness.cli.gameday import Progress, command
 from harness.errors import UsageError
-from harness.gameday import GameDayOptions
+from harness.gameday.model import GameDayOptions
 from harness.gameday.run import chosen, grouped
 from harness.run import RunOptions
 from tests.gameday.scorecards import entry

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.gameday import GameDay, GameDayOptions, run_gameday
+from harness.gameday.model import GameDay, GameDayOptions
+from harness.gameday.run import run_gameday
 from harness.platform.lab.mutants import MUTANTS
 from harness.run import RunOptions
 from tests.gameday.mutants import CASES, Case

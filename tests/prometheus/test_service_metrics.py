@@ -27,7 +27,7 @@ from harness.prometheus import (
     kept,
 )
 from harness.record import RunRecord
-from harness.report import print_report
+from harness.report.run import print_report
 from harness.report.run_html import render_html
 from harness.report.service_metrics import service_metrics
 from tests.prometheus.fake import FakePrometheus, serving

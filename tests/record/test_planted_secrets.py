@@ -27,7 +27,8 @@ from harness.platform.undo import UndoRecord
 from harness.prometheus import Prometheus
 from harness.record import RunRecord, RunWriter
 from harness.redact import redact
-from harness.report import print_report, write_reports
+from harness.report.run import print_report
+from harness.report.run_files import write_reports
 from harness.scratch import scratch, sweep
 from harness.traffic import load_model
 from tests.record import synthetic

@@ -13,8 +13,9 @@ from harness.catalog.model import Objective
 from harness.judge import judge
 from harness.judge.model import Verdict
 from harness.record import RunRecord
-from harness.report import print_report, write_reports
 from harness.report.openmetrics import render_openmetrics
+from harness.report.run import print_report
+from harness.report.run_files import write_reports
 from tests.record import synthetic
 
 HOSTILE = (

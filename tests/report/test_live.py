@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness.report import LiveDisplay
+from harness.report.live import LiveDisplay
 from tests.record.synthetic import Made, messages, plan
 
 

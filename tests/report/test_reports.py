@@ -17,10 +17,10 @@ from harness.catalog.model import Objective
 from harness.errors import RecordError
 from harness.judge import Verdict, judge
 from harness.record import RunRecord
-from harness.report import print_report, write_reports
 from harness.report.junit import render_junit
 from harness.report.markdown import render_markdown
-from harness.report.run import summary
+from harness.report.run import print_report, summary
+from harness.report.run_files import write_reports
 from harness.report.run_html import render_html
 from tests.record.synthetic import Made, plan, record, service
 

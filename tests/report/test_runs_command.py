@@ -12,7 +12,7 @@ from harness.cli.runs import runs, show
 from harness.errors import HarnessError
 from harness.judge import judge
 from harness.record import RunRecord
-from harness.report import write_reports
+from harness.report.run_files import write_reports
 from tests.record.synthetic import record
 
 
