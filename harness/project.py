@@ -1,4 +1,4 @@
-"""A small project: one URL, its objectives and usual options, in `harness.yaml`."""
+"""A small project: one URL or program, objectives and usual options, in `harness.yaml`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import NoneType
 from urllib.parse import urlsplit
 
 from harness.catalog.model import Objective, Service
@@ -25,19 +26,20 @@ OPTIONS = (
 )  # fmt: skip
 """Options of `harness perf` that harness.yaml may hold and HARNESS_<NAME> overrides."""
 
-_FIELDS = ("url", "name", "objectives", *OPTIONS)
+_FIELDS = ("url", "lab", "name", "objectives", *OPTIONS)
 _PARAMETERS = {"duration": "duration_s"}
 
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """What one harness.yaml says."""
+    """What one harness.yaml says; `url` is empty where `lab` has a program (see `harness.own`)."""
 
     root: Path
     url: str
     name: str
     objectives: tuple[Objective, ...] = ()
     options: Mapping[str, object] = field(default_factory=dict)
+    lab: Mapping[str, object] = field(default_factory=dict)
 
 
 def find_project() -> Project | None:
@@ -64,17 +66,28 @@ def read_project(path: Path) -> Project:
     problems += [
         f"{name}: not one value" for name in OPTIONS if isinstance(found.get(name), (dict, list))
     ]
-    url = found.get("url")
-    if not isinstance(url, str) or urlsplit(url).scheme not in {"http", "https"}:
-        problems.append("url: give it as http://host:port/path")
+    url, lab = found.get("url", ""), found.get("lab")
+    if not isinstance(lab, dict | NoneType) or lab == {}:
+        problems.append("lab: not a mapping; write command: and how your program starts")
+    if lab is not None and url:
+        problems.append("url and lab exclude each other")
+    if lab is None and (not isinstance(url, str) or urlsplit(url).scheme not in {"http", "https"}):
+        problems.append("url: give it as http://host:port/path, or a program under lab:")
     objectives, wrong = _objectives(found.get("objectives") or [])
     if problems + wrong:
         raise UsageError(
             f"{path}: {'; '.join(problems + wrong)}", f"the fields are {', '.join(_FIELDS)}"
         )
     options = {name: found[name] for name in OPTIONS if found.get(name) is not None}
-    name = slug(str(found.get("name") or url))
-    return Project(path.parent, str(url), name, tuple(objectives), options)
+    name = slug(str(found.get("name") or url or path.resolve().parent.name))
+    return Project(
+        path.parent,
+        str(url),
+        name,
+        tuple(objectives),
+        options,
+        lab if isinstance(lab, dict) else {},
+    )
 
 
 def _objectives(texts: object) -> tuple[list[Objective], list[str]]:

@@ -26,6 +26,7 @@ from harness.judge.early_end import EarlyEnd
 from harness.load.connections import connections_for
 from harness.load.driver import LoadDriver, LoadProcess
 from harness.load.plan import LoadPlan, check_target, new_salt
+from harness.own import Own, find_own, own_lab
 from harness.platform import Behaviour, LabOptions, make_platform
 from harness.platform.lab.options import REGIONS
 from harness.platform.model import Platform, Target, Through
@@ -318,6 +319,8 @@ def session(options: RunOptions, say: Say = lambda text: None) -> Iterator[Sessi
 
 def _resolve(options: RunOptions) -> tuple[RunOptions, Path, Service, str | None]:
     """A service of the catalogue, or what is known of a URL: (options, root, service, URL)."""
+    if (own := own_of(options)) is not None:
+        return options, own.root, own.service, own.url
     if "://" not in options.service:
         root = project_root()
         return options, root, load_catalog(root / "services").service(options.service), None
@@ -330,6 +333,12 @@ def _resolve(options: RunOptions) -> tuple[RunOptions, Path, Service, str | None
         root, service = Path.cwd(), url_service(slug(url), url)
     target = options.target or base_of(url)
     return replace(options, service=service.name, target=target), root, service, url
+
+
+def own_of(options: RunOptions) -> Own | None:
+    """The user's program that is meant, where the lab is."""
+    elsewhere = options.platform != "lab" or options.target or options.environment
+    return None if elsewhere or "://" in options.service else find_own(options.service)
 
 
 def make_named_platform(options: RunOptions, service: Service, say: Say) -> Platform:
@@ -349,6 +358,9 @@ def make_named_platform(options: RunOptions, service: Service, say: Say) -> Plat
         guard(options, service, url)
         return make_platform("url", url=url, progress=say)
     _refuse_ignored(options, "the lab")
+    if (own := own_of(options)) is not None:
+        needs = {"regions": _regions(options), **options.lab}
+        return own_lab(own, options.replicas, options.behaviour, needs, say)
     usual = {
         "regions": _regions(options),
         "replicas": options.replicas,
@@ -411,10 +423,8 @@ def _refuse_ignored(options: RunOptions, place: str) -> None:
 
 def _behaviour(options: RunOptions) -> dict[str, object]:
     """What was asked over what is usual; a run of another seed draws other delays too."""
-    usual = dict(USUAL_BEHAVIOUR.get(options.profile, {}))
-    if options.seed is not None:
-        usual["seed"] = options.seed
-    return usual | dict(options.behaviour)
+    seed = {} if options.seed is None else {"seed": options.seed}
+    return {**USUAL_BEHAVIOUR.get(options.profile, {}), **seed, **options.behaviour}
 
 
 def _regions(options: RunOptions) -> int:

@@ -25,7 +25,7 @@ __all__ = ["heal", "inject"]
 def inject(fault: str, **arguments: object) -> dict[str, Any]:
     """Carry a confirmed fault out; its heal is in the ledger before it."""
     context = current()
-    platform, ledger, service = context.platform, context.faults, context.entry
+    platform, ledger, service = context.platform, context.faults, context.service
     told: dict[str, object] = {"kind": fault, "arguments": arguments}
     try:
         asked = Fault(fault, arguments)

@@ -24,6 +24,7 @@ from harness.chaos.processes import VARIABLE
 from harness.chaos.running import Asked, registered
 from harness.chaos.undo import undo_all
 from harness.errors import ExperimentError
+from harness.own import find_own
 from harness.platform import attach
 from harness.platform.model import Platform
 from harness.storage import read_object, write_atomic
@@ -34,14 +35,14 @@ POLL_S = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The deployment as its handle, the service's name, the ledger's directory.
+    """The deployment as its handle, the service, the ledger's directory.
 
     `path` is what a probe asks for; `expected` must stand in the answer. `confirmed` are the faults
     that may be injected; None: any.
     """
 
     handle: Mapping[str, object]
-    service: str
+    service: Service
     ledger: str
     path: str
     expected: str | None = None
@@ -50,11 +51,6 @@ class Context:
     def write(self, file: Path) -> None:
         """Store it where HARNESS_CHAOS_CONTEXT will point."""
         write_atomic(file, json.dumps(asdict(self), default=str))
-
-    @property
-    def entry(self) -> Service:
-        """The service's catalogue entry."""
-        return load_catalog().service(self.service)
 
     @property
     def platform(self) -> Platform:
@@ -110,11 +106,12 @@ def _explored() -> Context:
         )
     lab = up[0]
     name = next(place.service for place in lab.places if place.service)
-    service = load_catalog().service(name)
+    own = find_own(name)
+    service = load_catalog().service(str(name)) if own is None else own.service
     stack = ExitStack()
     atexit.register(stack.close)
     ledger = stack.enter_context(Ledger.open())
     stack.callback(undo_all, lab, ledger)
     asked = stack.enter_context(registered("chaos run"))
     threading.Thread(target=_end_when, args=(asked,), daemon=True).start()
-    return Context(lab.handle(), name, str(ledger.directory), service.health_path)
+    return Context(lab.handle(), service, str(ledger.directory), service.health_path)

@@ -77,7 +77,14 @@ _NESTED: Mapping[str, type[Any]] = {
 
 def experiment_names(root: Path) -> tuple[str, ...]:
     """The experiments of a project."""
-    return tuple(sorted(path.stem for path in (root / "experiments").glob("*.yaml")))
+    return tuple(sorted(path.stem for path in _directory(root).glob("*.yaml")))
+
+
+def _directory(root: Path) -> Path:
+    """Where they are: a project without any, and without a catalogue, has those of the harness."""
+    own = root / "experiments"
+    has_own = own.is_dir() or (root / "services").is_dir()
+    return own if has_own else Path(__file__).resolve().parents[2] / "experiments"
 
 
 def load_experiment(
@@ -149,7 +156,7 @@ def shortened(experiment: Experiment, before_s: float, after_s: float) -> Experi
 
 
 def _find(name: str, root: Path) -> Path:
-    for path in (root / "experiments" / f"{name.removesuffix('.yaml')}.yaml", Path(name)):
+    for path in (_directory(root) / f"{name.removesuffix('.yaml')}.yaml", Path(name)):
         if path.suffix in SUFFIXES and path.is_file():
             return path
     names = experiment_names(root)

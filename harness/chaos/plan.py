@@ -182,6 +182,8 @@ def _needs(
     regions = len(platform.regions(service))
     if platform.name not in experiment.platforms:
         missing.append(f"it is written for {', '.join(experiment.platforms)}")
+    if (reason := platform.lacks(experiment.needs.replication)) is not None:
+        missing.append(reason)
     if regions < experiment.needs.regions and not weak:
         missing.append(f"it needs {experiment.needs.regions} regions, there are {regions}")
     return missing

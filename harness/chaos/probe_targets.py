@@ -12,9 +12,6 @@ from harness.chaos.probe_client import Endpoint
 from harness.errors import PlatformError
 from harness.platform.model import Platform, Target
 
-READY_PATH = "/ready"
-"""What every service answers on (facts of the platform): whether it may be sent requests."""
-
 MOST_VICTIMS = 12
 """Entry points of victims that are asked: the canary is to see, not to load."""
 
@@ -66,7 +63,7 @@ def victims(plan: ExperimentPlan, platform: Platform, service: Service) -> tuple
     for each in platform.replicas(service):
         if each.url and (each.id in names or each.region in places):
             found.append(Endpoint(each.id, each.url))
-            found.append(Endpoint(f"{each.id} ready", each.url, path=READY_PATH))
+            found.append(Endpoint(f"{each.id} ready", each.url, path=each.ready_path))
     return tuple(found[:MOST_VICTIMS])
 
 

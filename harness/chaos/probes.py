@@ -26,7 +26,7 @@ def answers(through: Through = "global", region: str | None = None) -> bool:
     Asked by a fresh connection from where the load comes from: it may be reachable from there only.
     """
     context = current()
-    target = context.platform.target(context.entry, through, region)
+    target = context.platform.target(context.service, through, region)
     entry_point = json.dumps(asdict(endpoint_of(through, target)))
     command = [*target.exec_prefix, sys.executable, "-I", str(_ASK), entry_point, context.path]
     try:
@@ -47,7 +47,7 @@ def replicas_ready(least: int = 1, region: str | None = None) -> bool:
     context = current()
     ready = [
         replica
-        for replica in context.platform.replicas(context.entry)
+        for replica in context.platform.replicas(context.service)
         if replica.health == "ready" and region in {None, replica.region}
     ]
     return len(ready) >= least

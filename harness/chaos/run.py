@@ -157,7 +157,7 @@ class ExperimentRun:
                 except KeyboardInterrupt:
                     self._interrupt(load, chaos)
             self._end(chaos)
-            self._drain()
+        self._drain()
 
     def _end(self, chaos: Child) -> None:
         """End Chaos Toolkit where it still runs though the load has ended, and say so."""
@@ -343,7 +343,7 @@ class ExperimentRun:
     def _context(self, plan: ExperimentPlan) -> Context:
         return Context(
             self.session.platform.handle(),
-            self.session.service.name,
+            self.session.service,
             str(self._ledger.directory),
             *self._asked_for,
             confirmed_of(self.experiment, plan),

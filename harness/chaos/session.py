@@ -15,7 +15,7 @@ from harness.chaos.running import registered
 from harness.chaos.undo import reap
 from harness.errors import ExperimentError
 from harness.load.plan import LoadPlan
-from harness.run import RunOptions, Say, Session, session
+from harness.run import RunOptions, Say, Session, own_of, session
 from harness.traffic.model import LoadProfile, Segment, TrafficModel
 
 LAB_BEHAVIOUR: Mapping[str, Any] = {"latency_median_s": 0.02, "latency_p99_s": 0.06}
@@ -38,7 +38,8 @@ def session_for(
             "edges": needs.edges,
             "replication": needs.replication,
         }
-        options = replace(options, behaviour={**LAB_BEHAVIOUR, **options.behaviour})
+        if own_of(options) is None:
+            options = replace(options, behaviour={**LAB_BEHAVIOUR, **options.behaviour})
     options = replace(
         options, through=experiment.load.through, profile="gate", lab=lab | dict(options.lab)
     )

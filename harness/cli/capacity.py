@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.options import DURATION, RATE, RATIO, deployment_options, with_options
+from harness.cli.options import (
+    DURATION,
+    RATE,
+    RATIO,
+    deployment_options,
+    service_or_own,
+    with_options,
+)
 from harness.cli.output import print_json
 
 if TYPE_CHECKING:
@@ -44,11 +51,11 @@ SEARCH_OPTIONS = (
 
 
 @click.command("capacity")
-@click.argument("service")
+@click.argument("service", required=False)
 @deployment_options
 @with_options(*SEARCH_OPTIONS)
 def command(
-    service: str,
+    service: str | None,
     *,
     per_replica: str | None,
     compare: tuple[Path, ...],
@@ -63,6 +70,7 @@ def command(
     from harness.capacity.compare import read_capacity
     from harness.run import RunOptions
 
+    service = service_or_own(service)
     search = _search(words)
     earlier = [read_capacity(path, service) for path in compare]
     options = RunOptions(service, **words)

@@ -70,7 +70,7 @@ _SET = click.option(
     help="A parameter of the experiment's configuration; may be given again.",
 )
 _WHERE = (
-    click.option("--service", default="memorai", show_default=True, help="Which service."),
+    click.option("--service", help="Which service (default: your own program, else memorai)."),
     *PLACE_OPTIONS,
     click.option("--seed", type=int, help="Seed of the load and of what is drawn."),
     click.option("--production", is_flag=True, help="Confirm that production is meant."),
@@ -97,10 +97,13 @@ def where_options(command: Any) -> Any:
 
 
 def run_options_of(
-    service: str, platform: str, mutants: tuple[str, ...] = (), **words: Any
+    service: str | None, platform: str, mutants: tuple[str, ...] = (), **words: Any
 ) -> RunOptions:
     """The options of a run from the words of the command line."""
+    from harness.cli.options import service_or_own
     from harness.run import RunOptions
+
+    service = service_or_own(service, "memorai")
 
     if mutants and platform != "lab":
         raise UsageError("--mutant is for the lab", "leave it out")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from harness.cli.gate_programs import PROGRAM_OPTIONS, Programs
-from harness.cli.options import DURATION, RATIO, run_options, with_options
+from harness.cli.options import DURATION, RATIO, run_options, service_or_own, with_options
 from harness.cli.output import print_json
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def _place(service: str, results: Path, output: Path | None) -> Path:
 
 
 @click.command("gate", cls=_Gate, context_settings={"default_map": {"profile": "gate"}})
-@click.argument("service")
+@click.argument("service", required=False)
 @click.argument("runs", nargs=-1, metavar="[RUN]...")
 @run_options
 @click.option(
@@ -158,7 +158,7 @@ def _place(service: str, results: Path, output: Path | None) -> Path:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON on stdout.")
 def command(
-    service: str,
+    service: str | None,
     runs: tuple[str, ...],
     *,
     count: int,
@@ -187,6 +187,7 @@ def command(
     from harness.errors import UsageError
     from harness.gate.rules import parse_rule
     from harness.gate.run import GateOptions, ignored_fields, unjudged
+    from harness.own import find_own
     from harness.record import check_writable
     from harness.report.gate import clear_gate, write_gate
     from harness.run import RunOptions
@@ -194,8 +195,11 @@ def command(
     def say(text: str) -> None:
         click.echo(text, err=True)
 
-    root = project_root()
-    load_catalog(root / "services").service(service)
+    service = service_or_own(service)
+    own = find_own(service)
+    root = project_root() if own is None else own.root
+    if own is None:
+        load_catalog(root / "services").service(service)
     results = words["results"] or root / "results"
     target = _place(service, results, output)
     clear_gate(target)

@@ -6,17 +6,39 @@ import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from harness.cli.options import DURATION, with_options
 from harness.cli.output import print_json
-from harness.errors import PlatformError
+from harness.errors import PlatformError, UsageError
 
 if TYPE_CHECKING:
+    from harness.catalog.model import Service
+    from harness.platform.lab.own import OwnProgram
     from harness.platform.lab.platform import Lab
 
 TTL_S = 7200.0
+OWN_OPTIONS = (
+    click.option("--command", metavar="CMD", help="Starts your own program as the replicas."),
+    click.option("--port-env", metavar="NAME", help="Variable with its port (default: PORT)."),
+    click.option("--ready", metavar="PATH", help="Answers when it is ready (default: /health)."),
+    click.option("--ready-within", type=DURATION, help="It has so long to start (default: 60s)."),
+    click.option("--stop-within", type=DURATION, help="And so long after SIGTERM (default: 10s)."),
+    click.option("--path", metavar="PATH", help="What a load asks for (default: as --ready)."),
+    click.option("--bad-release", metavar="CMD", help="Started by the fault bad-release."),
+    click.option(
+        "--restart", type=click.Choice(["always", "never"]), help="After it died (default: always)."
+    ),
+    click.option(
+        "--dependency",
+        "dependencies",
+        multiple=True,
+        metavar="HOST:PORT",
+        help="An address that partition-dependency cuts off; may be given again.",
+    ),
+)
 FOLLOW_S = 0.2
 
 
@@ -46,6 +68,7 @@ def group() -> None:
     "shows the names).",
 )
 @click.option("--ttl", default=TTL_S, show_default=True, help="Seconds until it ends by itself.")
+@with_options(*OWN_OPTIONS)
 def up(
     services: Sequence[str],
     *,
@@ -55,9 +78,12 @@ def up(
     replication: Literal["async", "sync"],
     mutants: tuple[str, ...],
     ttl: float,
+    **words: Any,
 ) -> None:
-    """Start SERVICEs (default: memorai) and leave them running until `harness lab down`."""
-    from harness.catalog import load_catalog
+    """Start SERVICEs (default: memorai) and leave them running until `harness lab down`.
+
+    With --command, or `lab:` in harness.yaml, the replicas are a program of your own, behind edges.
+    """
     from harness.platform import Lab, LabOptions
     from harness.platform.lab import runtime
     from harness.platform.lab.mutants import MUTANTS
@@ -72,16 +98,17 @@ def up(
     for each in runtime.running():
         if each.plan["ttl_s"] is not None:
             raise PlatformError("a lab is up already", "see `harness lab status`, or end it first")
-    catalog = load_catalog()
-    chosen = [catalog.service(name) for name in dict.fromkeys(services or ("memorai",))]
+    chosen, program, shape = _chosen(services, words)
+    asked = {"regions": regions, "replicas": replicas}
+    shape |= {name: value for name, value in asked.items() if _was_given(name)}
     options = LabOptions(
-        regions=regions,
-        replicas=replicas,
-        edges=edges,
+        **shape,
+        edges=edges or program is not None,
         replication=replication,
         mutants=mutants,
+        program=program,
     )
-    lab = Lab(options)
+    lab = Lab(options, None if program is None else lambda text: click.echo(text, err=True))
     lab.start(chosen, ttl_s=ttl)
     try:
         lab.wait_ready()
@@ -90,8 +117,52 @@ def up(
         raise
     _table(lab)
     click.echo(f"\nIt ends by itself in {ttl:g} s, or now with: harness lab down")
+    if program is not None:
+        click.echo(f"Now: harness perf, harness gameday; its logs: harness lab logs {program.name}")
     if lab.isolated:
-        click.echo(f"Enter it with: harness lab exec curl -s {lab.places[1].url}/health")
+        path = "/health" if program is None else program.ready
+        first = next(place for place in lab.places if place.kind == "replica")
+        click.echo(f"Enter it with: harness lab exec curl -s {first.url}{path}")
+
+
+def _was_given(name: str) -> bool:
+    from click.core import ParameterSource
+
+    source = click.get_current_context().get_parameter_source(name)
+    return source is ParameterSource.COMMANDLINE
+
+
+def _chosen(
+    services: Sequence[str], words: dict[str, Any]
+) -> tuple[list[Service], OwnProgram | None, dict[str, Any]]:
+    """The services to start, the program that stands for one of them, its regions and replicas.
+
+    Raises UsageError for options of a program without a command.
+    """
+    from harness.catalog import load_catalog
+    from harness.own import REPLICAS, parse_lab
+    from harness.project import find_project, url_service
+
+    name = services[0] if services else None
+    given = {word: value for word, value in words.items() if value not in (None, ())}
+    project = find_project()
+    if "command" not in given and not (project and project.lab and not services):
+        if given:
+            raise UsageError(
+                f"--{min(given).replace('_', '-')} is for a program of your own", "add --command"
+            )
+        catalog = load_catalog()
+        return [catalog.service(each) for each in dict.fromkeys(services or ("memorai",))], None, {}
+    if len(services) > 1:
+        raise UsageError("one program cannot be several services", "name one of them, or none")
+    if project and project.lab:
+        given, usual = {**project.lab, **given}, project.name
+        where = project.root
+    else:
+        where, usual = Path.cwd(), Path.cwd().name
+    program, shape = parse_lab(given, name or usual, where)
+    service = url_service(program.name, "http://127.0.0.1")
+    return [service], program, {"replicas": REPLICAS, **shape}
 
 
 @group.command("status")

@@ -13,6 +13,7 @@ import click
 
 from harness.catalog.model import Objective
 from harness.catalog.short_form import parse_objective
+from harness.errors import UsageError
 from harness.units import one_line, parse_duration, parse_rate, parse_ratio
 
 LONGEST_REVISION = 200
@@ -133,6 +134,24 @@ def with_options(*options: Callable[[F], F]) -> Callable[[F], F]:
         return command
 
     return add
+
+
+def service_or_own(service: str | None, usual: str | None = None) -> str:
+    """The service that was named, else the user's own program, else the usual one.
+
+    Raises UsageError where there is none.
+    """
+    if service:
+        return service
+    from harness.own import find_own
+
+    own = find_own()
+    if own is None and usual is None:
+        raise UsageError(
+            "no service was named, and there is no program of your own",
+            "name one (`harness services`), or start yours: harness lab up --command …",
+        )
+    return own.service.name if own is not None else str(usual)
 
 
 DURATION = _Parsed("duration", parse_duration)

@@ -69,13 +69,15 @@ def command(
     figures stand without a verdict. Without either, the URL of harness.yaml is driven.
     """
     from harness.errors import NoAnswer
+    from harness.own import find_own
     from harness.run import RunOptions, session
 
-    service = service or _project_url()
+    own = None if service else find_own()
+    service = service or (own.service.name if own else _project_url())
     words["objectives"] = (*words["objectives"], *_short_objectives(p95, errors))
     _prefer_the_command_line(ctx, words)
     by_url = "://" in service
-    if by_url:
+    if by_url or (own or find_own(service)):
         _use_usual(ctx, words)
     try:
         with session(RunOptions(service, **words), progress(quiet=quiet)) as ready:

@@ -28,7 +28,7 @@ from harness.gameday.steady import wait_steady
 from harness.judge.experiment import ExperimentVerdict, judge_experiment, write_experiment
 from harness.judge.faulted import FaultedStore, compare, faulted_run
 from harness.record import RunRecord
-from harness.run import RunOptions, Say, Session
+from harness.run import RunOptions, Say, Session, own_of
 from harness.units import NANOSECONDS, counted
 
 Message = Mapping[str, Any]
@@ -54,12 +54,14 @@ def run_gameday(options: GameDayOptions, listener: Listener | None = None) -> tu
     Raises HarnessError for what the user can mend, before anything starts; Interrupted after
     Ctrl-C, when everything is healed and what was done until then is reported.
     """
-    root = project_root()
+    own = own_of(options.run)
+    root = own.root if own is not None else project_root()
     experiments = chosen(options, root)
     day = _Day(options, root, experiments, listener or Listener())
     try:
         with registered(f"game day of {counted(len(experiments), 'experiment')}"):
-            for group in grouped(experiments, options.run.platform):
+            place = options.run.platform if own is None else "own program"
+            for group in grouped(experiments, place):
                 day.run(group)
                 if day.stopped is not None:
                     break

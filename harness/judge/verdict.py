@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from harness.catalog.model import Objective, Service
 from harness.judge.changes import describe_changes
+from harness.judge.logs import printed_last
 from harness.judge.model import (
     CERTAINTY,
     ObjectiveResult,
@@ -37,11 +38,12 @@ def judge(record: RunRecord, service: Service | None = None) -> Verdict:
     objectives = tuple(_result(hold, stages, objective) for objective in service.objectives)
     told = _guarded_stages(record, service, stages)
     outcome = _outcome(validity, objectives)
+    said = printed_last(record, outcome) if objectives else ()
     return Verdict(
         run=record.id,
         service=service.name,
         outcome=outcome,
-        reasons=_reasons(record, outcome, validity, objectives),
+        reasons=(*_reasons(record, outcome, validity, objectives), *said),
         objectives=objectives,
         validity=validity,
         hold=_hold(hold),

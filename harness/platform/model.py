@@ -39,6 +39,7 @@ class Replica:
     health: Health
     restarts: int = 0
     pid: int | None = None
+    ready_path: str = "/ready"
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +232,14 @@ class Platform(Protocol):
     def weaknesses(self, service: Service, fault: Fault) -> tuple[str, ...]:
         """What the service lacks to survive the fault, seen without trying: it fails as it is."""
         return ()
+
+    def lacks(self, replication: str) -> str | None:
+        """Why the service cannot be had with this replication; None where it can, or may be."""
+        return None
+
+    def log_ends(self, service: Service) -> Mapping[str, tuple[str, ...]]:
+        """The last lines of each replica's log, by its id, where the platform keeps them."""
+        return {}
 
     def notes(self, service: Service) -> tuple[str, ...]:
         """What a plan should show besides: disruption budgets, how the replicas are spread."""

@@ -8,11 +8,14 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -37,6 +40,9 @@ KILL_S = 5.0
 """How long killed processes are waited for: only the kernel can hold them."""
 
 LAST_LINE = 200
+LOG_END = 16_384
+"""Bytes of a log in which its last lines are looked for."""
+
 
 SECRETS = frozenset({"HARNESS_PROMETHEUS_TOKEN"})
 """Variables that a program under test has no business with."""
@@ -76,9 +82,9 @@ class Running:
         """Of the shell or what it became, which leads the process group."""
         return self._process.pid
 
-    def processes(self) -> list[psutil.Process]:
+    def processes(self) -> list[int]:
         """Every living process of the program: its group, and what left the group."""
-        return [one for one in psutil.process_iter() if _living(one) and self._is_ours(one)]
+        return living(self.pid, self._mark)
 
     def check(self) -> None:
         """Raise PlatformError when the program has ended."""
@@ -120,9 +126,7 @@ class Running:
             self._wait(KILL_S)
 
     def _signal(self, number: signal.Signals) -> None:
-        for one in self.processes():
-            with contextlib.suppress(psutil.Error, ProcessLookupError):
-                one.send_signal(number)
+        send(self.processes(), number)
 
     def _wait(self, seconds: float) -> None:
         until = time.monotonic() + seconds
@@ -131,14 +135,6 @@ class Running:
             if not self.processes():
                 return
             time.sleep(POLL_S)
-
-    def _is_ours(self, one: psutil.Process) -> bool:
-        try:
-            if os.getpgid(one.pid) == self.pid:
-                return True
-            return one.environ().get(MARK) == self._mark
-        except (psutil.Error, OSError):
-            return False
 
     def _ended(self) -> PlatformError:
         code = self._process.returncode
@@ -169,7 +165,7 @@ def ended_with_us(program: Program, log: Path) -> Iterator[Running]:
     process = start(program.command, program.directory, log, program.environment, variables)
     started = Running(program, port, log, process, mark)
     try:
-        with _guard(process.pid, program.stop_s):
+        with guard(process.pid, program.stop_s):
             yield started
     finally:
         started.stop()
@@ -185,7 +181,7 @@ def run_to_end(command: str, directory: Path, log: Path, timeout_s: float) -> No
     process = start(command, directory, log, {}, {MARK: mark})
     started = Running(once, 0, log, process, mark)
     try:
-        with _guard(process.pid, once.stop_s):
+        with guard(process.pid, once.stop_s):
             code = process.wait(timeout_s)
     except subprocess.TimeoutExpired:
         raise PlatformError(
@@ -216,19 +212,77 @@ def start(
     make_directory(log.parent)
     with writing(log.parent), log.open("wb") as output:
         return subprocess.Popen(
-            ["/bin/sh", "-c", command],
-            cwd=directory,
-            env={**_inherited(), **environment, **variables},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
+            shell(command), stdout=output, **alone(directory, {**environment, **variables})
         )
 
 
-def _inherited() -> dict[str, str]:
-    """This process's variables but those that are for the harness or for git alone."""
-    return {name: each for name, each in elsewhere().items() if name not in SECRETS}
+def shell(command: str) -> tuple[str, ...]:
+    """The command line that runs a command of the shell."""
+    return "/bin/sh", "-c", command
+
+
+def alone(directory: Path, variables: Mapping[str, str]) -> dict[str, Any]:
+    """How its process is started: the leader of a session of its own, without standard input.
+
+    It inherits this process's variables but those that are for the harness or for git alone.
+    """
+    inherited = {name: each for name, each in elsewhere().items() if name not in SECRETS}
+    return {
+        "cwd": directory,
+        "env": {**inherited, **variables},
+        "stdin": subprocess.DEVNULL,
+        "stderr": subprocess.STDOUT,
+        "start_new_session": True,
+    }
+
+
+def living(group: int, mark: str) -> list[int]:
+    """The ids, as this process knows them, of a program's living processes.
+
+    They are its group, and what left the group, as a daemon does, and has its mark.
+    """
+    ids = _inner_id if sys.platform == "linux" else _outer_id
+    return [own for pid in psutil.pids() if (own := ids(pid, group, mark)) is not None]
+
+
+def send(pids: Iterable[int], number: signal.Signals) -> None:
+    """Send a signal to each that is still there."""
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            os.kill(pid, number)
+
+
+def _inner_id(pid: int, group: int, mark: str) -> int | None:
+    """The id of a process of the program; in a lab /proc is that of the namespace outside."""
+    proc = Path(f"/proc/{pid}")
+    try:
+        if (proc / "ns/pid").readlink() != _namespace():
+            return None
+        lines = (proc / "status").read_text(encoding="utf-8", errors="replace").splitlines()
+        told = dict(line.split(":", 1) for line in lines if ":" in line)
+        if told["State"].split()[0] in {"Z", "X"}:
+            return None
+        own, its_group = (int(told[name].split()[-1]) for name in ("NSpid", "NSpgid"))
+        marked = f"{MARK}={mark}".encode()
+        ours = its_group == group or marked in (proc / "environ").read_bytes().split(b"\0")
+    except (OSError, KeyError, ValueError, IndexError):
+        return None
+    return own if ours else None
+
+
+@cache
+def _namespace() -> Path:
+    return Path("/proc/self/ns/pid").readlink()
+
+
+def _outer_id(pid: int, group: int, mark: str) -> int | None:
+    """The same where there are no namespaces."""
+    try:
+        one = psutil.Process(pid)
+        ours = os.getpgid(pid) == group or one.environ().get(MARK) == mark
+        return pid if ours and one.status() != psutil.STATUS_ZOMBIE else None
+    except (psutil.Error, OSError):
+        return None
 
 
 def free_port() -> int:
@@ -240,10 +294,10 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def _guard(group: int, stop_s: float) -> Iterator[None]:
+def guard(group: int, stop_s: float) -> Iterator[None]:
     """A shell that ends the group when its standard input, held by this process, ends."""
     script = f"read _; kill -TERM -{group}; sleep {stop_s:g}; kill -KILL -{group}"
-    guard = subprocess.Popen(
+    watcher = subprocess.Popen(
         ["/bin/sh", "-c", script],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
@@ -253,8 +307,8 @@ def _guard(group: int, stop_s: float) -> Iterator[None]:
     try:
         yield
     finally:
-        guard.kill()
-        guard.communicate()
+        watcher.kill()
+        watcher.communicate()
 
 
 def _status(host: str, port: int, path: str) -> int | None:
@@ -269,21 +323,22 @@ def _status(host: str, port: int, path: str) -> int | None:
         connection.close()
 
 
-def _living(one: psutil.Process) -> bool:
+def last_lines(log: Path, count: int = 1) -> tuple[str, ...]:
+    """What a program said last, fit to be shown; nothing where there is no log or no line."""
     try:
-        return one.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
+        with log.open("rb") as file:
+            file.seek(max(file.seek(0, os.SEEK_END) - LOG_END, 0))
+            lines = file.read().decode(errors="replace").split("\n")
+    except OSError:
+        return ()
+    said = [line[:LAST_LINE] for line in map(_printable, lines) if line]
+    return tuple(said[-count:])
 
 
 def _last_line(log: Path) -> str:
     """What the program said last, to stand behind how it ended."""
-    try:
-        lines = log.read_bytes()[-4096:].decode(errors="replace").split("\n")
-    except OSError:
-        return ""
-    said = [line for line in map(_printable, lines) if line]
-    return f": {said[-1][:LAST_LINE]}" if said else " and printed nothing"
+    said = last_lines(log)
+    return f": {said[0]}" if said else " and printed nothing"
 
 
 def _printable(line: str) -> str:

@@ -19,13 +19,15 @@ Message = dict[str, object]
 class Watcher(Periodic):
     """Asks in a thread of its own: a slow answer delays neither the load nor a health check.
 
-    A context manager. `tell` gets each piece of news as an event of a record, with both clocks.
+    A context manager. `tell` gets each piece of news as an event of a record, with both clocks,
+    and at the end the last lines of the replicas' logs.
     """
 
     def __init__(
         self, platform: Platform, service: Service, tell: Callable[[Message], None]
     ) -> None:
         super().__init__(self._watch, PERIOD_S, 2 * PERIOD_S)
+        self._platform, self._service = platform, service
         self._look = platform.news(service)
         self._tell = tell
 
@@ -40,3 +42,9 @@ class Watcher(Periodic):
         now = {"wall_ns": time.time_ns(), "monotonic_ns": time.monotonic_ns()}
         for each in found:
             self._tell({**now, **each})
+
+    def __exit__(self, *exception: object) -> None:
+        super().__exit__(*exception)
+        now = {"wall_ns": time.time_ns(), "monotonic_ns": time.monotonic_ns()}
+        for where, lines in self._platform.log_ends(self._service).items():
+            self._tell({**now, "type": "log", "where": where, "lines": list(lines)})

@@ -222,7 +222,9 @@ def title(record: RunRecord) -> str:
     if math.isfinite(record.ended_early_s):
         hold += f", ended after {format_duration(len(record.seconds_of('hold')))}"
     # A verdict on the lab is one on its reference service, not on the team's code.
-    stand_in = " (lab stand-in)" if record.environment.get("platform") == "lab" else ""
+    reference = "program" not in record.plan.target.environment
+    in_lab = record.environment.get("platform") == "lab"
+    stand_in = " (lab stand-in)" if in_lab and reference else " (lab)" if in_lab else ""
     return f"{record.service.name}{stand_in} · {profile.name} · {load} · hold {hold}"
 
 

@@ -22,6 +22,7 @@ from harness.platform.model import (
     Fault,
     News,
     Observation,
+    Platform,
     Proof,
     Region,
     Replica,
@@ -42,7 +43,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=missing))
 
 
-class Remembering:
+class Remembering(Platform):
     """Two regions of two replicas; a fault is in effect from its injection to its heal."""
 
     name = "lab"

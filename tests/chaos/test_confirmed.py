@@ -48,7 +48,7 @@ def injecting(
     def begin(made: Experiment) -> Callable[[Fault], dict[str, Any]]:
         plan = plan_experiment(made, service, platform)
         check(plan)
-        found = Context({}, service.name, str(tmp_path / "ledger"), "/", None)
+        found = Context({}, service, str(tmp_path / "ledger"), "/", None)
         found = replace(found, confirmed=confirmed_of(made, plan))
         found.write(tmp_path / "context.json")
         monkeypatch.setenv(processes.VARIABLE, str(tmp_path / "context.json"))
@@ -123,7 +123,7 @@ def test_exactly_what_was_confirmed_is_hit(injecting: Inject, platform: Remember
     told = inject(one)
     assert told["targets"] == confirmed
     assert platform.effects == [told["fault_id"]]
-    again = platform.plan_heal(context.current().entry, one, "again")
+    again = platform.plan_heal(context.current().service, one, "again")
     assert list(again.targets) != confirmed
 
 
@@ -177,7 +177,7 @@ def test_the_blast_radius_counts_the_faults_that_hold(
     """One that the plan took for healed: its heal failed."""
     inject = injecting(experiment(KILL, share=0.25))
     other = platform.plan_heal(
-        context.current().entry, Fault("kill-replicas", {"region": EU, "count": 1}), "other-1"
+        context.current().service, Fault("kill-replicas", {"region": EU, "count": 1}), "other-1"
     )
     Ledger(tmp_path / "ledger").intend(other, {})
     platform.down = set(other.targets)

@@ -55,7 +55,7 @@ def test_it_answers_on_its_port_while_it_runs_and_not_after(
 ) -> None:
     with running(program("serve()"), tmp_path / "logs" / "a.log") as one:
         assert httpx.get(f"{one.url}/health").status_code == 200
-        pids = [each.pid for each in one.processes()]
+        pids = one.processes()
     assert pids
     assert not any(map(alive, pids))
     assert (tmp_path / "logs" / "a.log").read_text() == "listening\n"
@@ -105,7 +105,7 @@ def test_one_that_ignores_sigterm_is_killed(
 ) -> None:
     stubborn = program("signal.signal(signal.SIGTERM, signal.SIG_IGN); serve()")
     with running(stubborn, tmp_path / "log") as one:
-        pids = [each.pid for each in one.processes()]
+        pids = one.processes()
     assert not any(map(alive, pids))
 
 
@@ -120,7 +120,7 @@ def test_one_that_goes_into_the_background_is_found_and_stopped(
         while alive(one.pid) and time.monotonic() < until:  # it may serve before its parent ends
             one.check()
             time.sleep(0.05)
-        pids = [each.pid for each in one.processes()]
+        pids = one.processes()
         assert pids
         assert one.pid not in pids
     assert not any(map(alive, pids))
@@ -129,7 +129,7 @@ def test_one_that_goes_into_the_background_is_found_and_stopped(
 def test_one_that_dies_later_is_noticed(program: Callable[[str], Program], tmp_path: Path) -> None:
     with running(program("serve()"), tmp_path / "log") as one:
         for each in one.processes():
-            each.send_signal(signal.SIGKILL)
+            os.kill(each, signal.SIGKILL)
         time.sleep(0.2)
         with pytest.raises(PlatformError, match="ended by signal 9: listening"):
             one.check()
@@ -145,7 +145,7 @@ def test_it_ends_when_the_harness_is_killed(
         from harness.platform.program import Program, running
         with running(Program({server.command!r}, Path({str(tmp_path)!r}), stop_s=1.0),
                      Path({str(tmp_path / "log")!r})) as one:
-            print(*[each.pid for each in one.processes()], flush=True)
+            print(*one.processes(), flush=True)
             time.sleep(60)
     """
     process = subprocess.Popen(

@@ -362,7 +362,9 @@ def _writes(facts: Facts) -> Made:
     if expect.lost_writes is None:
         limit = f"RPO {format_duration(expect.rpo_s or 0.0)}"
     if found is None or not found.acknowledged:
-        return "inconclusive", "unknown", limit, "No acknowledged write was recorded."
+        foreign = found is None and "program" in facts.record.plan.target.environment
+        word: Word | None = None if foreign else "inconclusive"
+        return word, "unknown", limit, "No acknowledged write was recorded."
     lost, lacking = len(found.lost), max(facts.lacking.values(), default=0)
     rpo = f", the oldest {format_duration(found.rpo_s or 0.0)} before the fault" if lost else ""
     words = f"{lost} of {found.acknowledged:,} lost"

@@ -19,6 +19,7 @@ from harness.judge.experiment.facts import (
 )
 from harness.judge.experiment.model import Check, ExperimentVerdict
 from harness.judge.failover import stages_of
+from harness.judge.logs import printed_last
 from harness.judge.model import CERTAINTY, PRIORITY, Outcome, ValidityCheck
 from harness.judge.validity import check_validity
 from harness.record.run import RunRecord
@@ -49,7 +50,7 @@ def judge_experiment(record: RunRecord) -> ExperimentVerdict:
     checks = run_checks(facts) if facts is not None else ()
     checks = (*undone(record), *_activities(record), *checks)
     outcome, reasons = _outcome(record, validity, checks, problem, facts)
-    reasons = (*reasons, *beside_the_fault(record, outcome))
+    reasons = (*reasons, *beside_the_fault(record, outcome), *printed_last(record, outcome))
     return ExperimentVerdict(
         run=record.id,
         service=record.service.name,

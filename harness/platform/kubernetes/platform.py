@@ -39,6 +39,7 @@ from harness.platform.model import (
     Injector,
     News,
     Observation,
+    Platform,
     Proof,
     Region,
     Replica,
@@ -78,7 +79,7 @@ class Where:
     """Where the service is reached; None: at its Service's cluster address."""
 
 
-class Kubernetes:
+class Kubernetes(Platform):
     """One namespace of one cluster."""
 
     name = "kubernetes"
@@ -96,7 +97,7 @@ class Kubernetes:
 
     @classmethod
     def from_handle(cls, handle: Mapping[str, Any]) -> Kubernetes:
-        """The platform of another process' `handle()`."""
+        """As another process gave it."""
         return cls(Where(**handle["where"]))
 
     def handle(self) -> Mapping[str, Any]:

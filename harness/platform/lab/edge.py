@@ -23,6 +23,8 @@ UNHEALTHY_AFTER = 2
 REGION_HEALTHY_AFTER = 3
 """A region is taken back once it has answered three checks: one that wakes up answers the first
 before its own edge has found its replicas again."""
+READY_PATH = "/ready"
+PROBED = {"start": 200, "end": 400}
 REGION_HEADER = "x-region"
 SERVED = "served"
 """The statistics prefix of the route that users take; the health checks take another."""
@@ -53,16 +55,20 @@ def configuration(
     groups: Sequence[Sequence[Place]],
     access_log: Path,
     mutants: Sequence[str] = (),
+    ready: str | None = None,
 ) -> Json:
-    """The bootstrap of one edge; `groups` are its upstreams in order of priority."""
-    cluster = _cluster(edge, groups)
+    """The bootstrap of one edge; `groups` are its upstreams in order of priority.
+
+    `ready` is where a program of the user's says that it is; None: the reference service.
+    """
+    cluster = _cluster(edge, groups, ready)
     _break(cluster, edge, mutants)
     return {
         "node": {"id": edge.id, "cluster": edge.service, "locality": {"region": edge.region}},
         "admin": {"address": _address(edge.host, edge.admin or 0)},
         "layered_runtime": {"layers": [{"name": "admin", "admin_layer": {}}]},
         "static_resources": {
-            "listeners": [_listener(edge, access_log, mutants)],
+            "listeners": [_listener(edge, access_log, mutants, ready)],
             "clusters": [cluster],
         },
     }
@@ -89,7 +95,7 @@ def _break(cluster: Json, edge: Place, mutants: Sequence[str]) -> None:
         cluster["circuit_breakers"]["thresholds"][0]["max_retries"] = 1_000_000
 
 
-def _listener(edge: Place, access_log: Path, mutants: Sequence[str]) -> Json:
+def _listener(edge: Place, access_log: Path, mutants: Sequence[str], ready: str | None) -> Json:
     manager = {
         "@type": f"{_TYPES}.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "edge",
@@ -105,7 +111,7 @@ def _listener(edge: Place, access_log: Path, mutants: Sequence[str]) -> Json:
                 },
             },
         ],
-        "route_config": {"virtual_hosts": [_virtual_host(edge, mutants)]},
+        "route_config": {"virtual_hosts": [_virtual_host(edge, mutants, ready)]},
     }
     return {
         "name": edge.id,
@@ -124,8 +130,12 @@ def _listener(edge: Place, access_log: Path, mutants: Sequence[str]) -> Json:
     }
 
 
-def _virtual_host(edge: Place, mutants: Sequence[str]) -> Json:
-    """Everything goes to the one cluster; only what never reached it is tried again."""
+def _virtual_host(edge: Place, mutants: Sequence[str], ready: str | None) -> Json:
+    """Everything goes to the one cluster; only what never reached it is tried again.
+
+    Users may ask for the path that a program of theirs is ready on: only the edges' own checks,
+    known by their agent, are not counted there.
+    """
     retry: Json = {"retry_on": "connect-failure,refused-stream", "num_retries": 1}
     if RETRY_STORM in mutants:
         retry = {"retry_on": "5xx,reset,connect-failure,refused-stream", "num_retries": 5}
@@ -134,11 +144,15 @@ def _virtual_host(edge: Place, mutants: Sequence[str]) -> Json:
         "timeout": "10s",
         "retry_policy": retry,
     }
+    checks: Json = {"path": READY_PATH if ready is None else ready.partition("?")[0]}
+    if ready is not None:
+        agent = {"name": "user-agent", "string_match": {"exact": "Envoy/HC"}}
+        checks["headers"] = [agent]
     host: Json = {
         "name": edge.id,
         "domains": ["*"],
         "routes": [
-            {"match": {"path": "/ready"}, "route": route},
+            {"match": checks, "route": route},
             {"match": {"prefix": "/"}, "route": route, "stat_prefix": SERVED},
         ],
     }
@@ -172,7 +186,10 @@ def _access_log(path: Path) -> Json:
     }
 
 
-def _cluster(edge: Place, groups: Sequence[Sequence[Place]]) -> Json:
+def _cluster(edge: Place, groups: Sequence[Sequence[Place]], ready: str | None) -> Json:
+    check: Json = {"path": READY_PATH}
+    if ready is not None:  # as a kubelet takes it
+        check = {"path": ready, "host": "localhost", "expected_statuses": [PROBED]}
     localities = [
         {
             "locality": {"region": group[0].region},
@@ -197,7 +214,7 @@ def _cluster(edge: Place, groups: Sequence[Sequence[Place]]) -> Json:
                 "no_traffic_interval": f"{HEALTH_INTERVAL_S}s",
                 "unhealthy_threshold": UNHEALTHY_AFTER,
                 "healthy_threshold": REGION_HEALTHY_AFTER if edge.region == GLOBAL else 1,
-                "http_health_check": {"path": "/ready"},
+                "http_health_check": check,
             }
         ],
         "outlier_detection": {

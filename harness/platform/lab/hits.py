@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from harness.errors import PlatformError
+from harness.errors import CapabilityMissing, PlatformError
 from harness.faults.arguments import InRegion, Link, Replicas
 from harness.faults.draw import ANY, Among
 from harness.faults.kinds.abort_requests import AbortRequests
@@ -12,26 +12,34 @@ from harness.faults.kinds.delay_requests import DelayRequests
 from harness.faults.kinds.partition_dependency import PartitionDependency
 from harness.faults.kinds.reset_connections import ResetConnections
 from harness.faults.registry import arguments_of, kind_of, nearest
-from harness.platform.lab.topology import GLOBAL, Place
+from harness.platform.lab.topology import GLOBAL, Place, regions_of
 from harness.platform.model import Fault
 
 States = Mapping[str, Mapping[str, object]]
 
 
 def resolve(
-    fault: Fault, service: str, places: Sequence[Place], states: States, among: Among = ANY
+    fault: Fault,
+    service: str,
+    places: Sequence[Place],
+    states: States,
+    among: Among = ANY,
+    dependencies: Sequence[str] = (),
 ) -> tuple[str, ...]:
     """The processes or links hit, in a fixed order; raises PlatformError where nothing matches.
 
     Replicas: those that are ready, in `region` or everywhere, `count` or `percent` (rounded up)
-    of them drawn by `seed`, or all. Regions, edges and databases must be named.
+    of them drawn by `seed`, or all. Regions, edges and databases must be named. `dependencies` are
+    addresses that a program of the user's depends on.
     """
     given = arguments_of(fault.kind, fault.arguments, "lab")
     mine = [place for place in places if place.service in {None, service}]
-    regions = [place.region for place in places if place.kind == "database"]
+    regions = regions_of(places)
     if isinstance(given, InRegion) and given.region is not None:
         _check_region(fault, given.region, [*regions, GLOBAL])
     match given:
+        case PartitionDependency() if dependencies:
+            found = _addresses(fault, given, mine, states, dependencies)
         case PartitionDependency():
             chosen = _replicas(fault, given, mine, states, among)
             found = [f"{each.id}|database-{each.region}" for each in chosen]
@@ -66,6 +74,23 @@ def _replicas(
         and states[each.id]["health"] == "ready"
     }
     return [ready[name] for name in given.draw(fault.kind, list(ready), among)]
+
+
+def _addresses(
+    fault: Fault,
+    given: Replicas,
+    mine: Sequence[Place],
+    states: States,
+    dependencies: Sequence[str],
+) -> list[str]:
+    """Links from every replica: they share an address, so that all are cut off or none."""
+    chosen = _replicas(fault, given, mine, states, ANY)
+    if len(chosen) < sum(each.kind == "replica" for each in mine):
+        raise CapabilityMissing(
+            f"{fault.kind}: your program's replicas share an address, all are cut off or none",
+            "leave out region, count and percent",
+        )
+    return [f"{each.id}|{address}" for each in chosen for address in dependencies]
 
 
 def _of_region(

@@ -206,7 +206,10 @@ class Packets(Shown):
         found: list[Rule] = []
         for target in fault.targets:
             a, _, b = target.partition("|")
-            if b:
+            host, _, number = b.partition(":")
+            if number:
+                found.append(Rule(packets.ANYWHERE, f"{host}/32", packets.DROP, share, int(number)))
+            elif b:
                 found += packets.between(self._end(places, a), self._end(places, b), share)
             else:
                 host, port = f"{places[a].host}/32", places[a].port
@@ -219,6 +222,9 @@ class Packets(Shown):
     def _way(self, fault: ActiveFault, target: str) -> tuple[str | None, str, int]:
         """(source, host, port) of a connection that the fault stands in the way of."""
         a, _, b = target.partition("|")
+        host, _, number = b.partition(":")
+        if number:
+            return None, host, int(number)
         if not b:
             return None, fault.places[a].host, fault.places[a].port
         source, there = self._somebody(fault, a), self._somebody(fault, b)
@@ -227,7 +233,8 @@ class Packets(Shown):
     def _somebody(self, fault: ActiveFault, name: str) -> Place:
         """A process at this end of a link."""
         places = fault.places
-        return places.get(name) or next(e for e in places.values() if e.region == name)
+        there = (e for e in places.values() if e.region == name and e.kind != "replica")
+        return places.get(name) or next(there)
 
 
 def words(rule: Rule, count: int | None) -> str:

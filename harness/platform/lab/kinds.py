@@ -6,6 +6,7 @@ from harness.faults.model import Capability
 from harness.faults.registry import arguments_of, kind_of, kinds
 from harness.platform.lab import packets
 from harness.platform.lab.namespace import Isolation
+from harness.platform.lab.own import OwnProgram, missing_kinds
 from harness.platform.model import Fault
 
 
@@ -15,8 +16,10 @@ def values_of(fault: Fault) -> dict[str, object]:
     return found.model_dump(mode="json", include=set(kind_of(fault.kind).takes("lab")))
 
 
-def capabilities(within: Isolation, *, own_cores: bool) -> dict[str, str | None]:
-    """Fault kind -> None, or why the lab cannot carry it out here."""
+def capabilities(
+    within: Isolation, *, own_cores: bool, program: OwnProgram | None = None
+) -> dict[str, str | None]:
+    """Fault kind -> None, or why the lab cannot carry it out here, or on the user's program."""
     missing: dict[Capability | None, str | None] = {
         None: None,
         "network": None,
@@ -32,7 +35,8 @@ def capabilities(within: Isolation, *, own_cores: bool) -> dict[str, str | None]
         missing["own cores"] = (
             "the load generator shares its cores with the lab and would be slowed itself"
         )
-    return {
+    found = {
         name: kind.lab if isinstance(kind.lab, str) else missing[kind.lab.capability]
         for name, kind in kinds().items()
     }
+    return found | (missing_kinds(program) if program is not None else {})

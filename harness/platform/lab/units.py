@@ -12,8 +12,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.platform.lab.own import Start
+from harness.platform.program import READY, living, send, shell
+
 FIRST_BACKOFF_S = 0.5
 PROBE_S = 1.0
+ENDING_S = 0.05
+LONGEST_END_S = 600.0
+MOST_LOG, KEPT_LOG = 16 * 2**20, 2**20
+"""Bytes beyond which the log of a program is cut, and what of its end is kept."""
+
 BEHAVIOUR_PATH = "/__lab/behaviour"
 
 Message = dict[str, Any]
@@ -26,7 +34,8 @@ class Unit:
 
     `overlays` are changes of a replica's behaviour by what asked for them (a fault's id); later
     ones win. `applied` is the behaviour the process was last given. `killed_at` is when a fault
-    killed it, until that fault is healed.
+    killed it, until that fault is healed. `own` is how a program of the user's is started;
+    `answered` the last status of its probe.
     """
 
     id: str
@@ -37,6 +46,9 @@ class Unit:
     log: Path
     cpus: list[int]
     stage: int
+    own: Start | None = None
+    ending: bool = False
+    answered: int | None = None
     process: asyncio.subprocess.Process | None = None
     ready: bool = False
     was_ready: bool = False
@@ -79,15 +91,28 @@ class Unit:
         return {
             "id": self.id,
             "health": self.health,
-            "pid": self.process.pid if self.process else None,
+            "pid": self.pid,
+            "answered": self.answered,
             "restarts": self.restarts,
             "last_exit": self.last_exit,
             "held": self.held,
             "killed_ago_s": time.monotonic() - self.killed_at if self.killed_at else None,
         }
 
+    @property
+    def pid(self) -> int | None:
+        """Of its leader, or of one of those that the leader left behind."""
+        if self.process is None:
+            return None
+        if self.own is None or self.process.returncode is None:
+            return self.process.pid
+        return next(iter(living(self.process.pid, self.own.mark)), None)
+
     def command(self) -> list[str]:
         """The command line; the plan, which may change, is its last word."""
+        if self.own is not None:
+            bad = self.own.bad_release if self.overlays else None
+            return [*shell(bad or self.own.command)]
         if self.plan is None:
             return self.argv
         self.applied = self.behaviour
@@ -96,9 +121,40 @@ class Unit:
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the process, if there is one."""
-        if self.process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.process.pid, number)
+        if self.process is None:
+            return
+        send(
+            [self.process.pid] if self.own is None else living(self.process.pid, self.own.mark),
+            number,
+        )
+
+    async def end(self, within_s: float = LONGEST_END_S) -> None:
+        """End it as a Deployment ends a pod: SIGTERM, time to finish, SIGKILL."""
+        process, own = self.process, self.own
+        if process is None or own is None:
+            self.kill()
+            return
+        self.ending = True
+        self.signal(signal.SIGCONT)
+        self.signal(signal.SIGTERM)
+        until = time.monotonic() + min(within_s, own.stop_within_s)
+        while self.process is process and living(process.pid, own.mark):
+            if time.monotonic() > until:
+                self.kill()
+            await asyncio.sleep(ENDING_S)
+
+    async def rest(self, code: int) -> None:
+        """Wait for what a leader left behind: a daemon as long as it runs, others until ended."""
+        process, own = self.process, self.own
+        if process is None or own is None:
+            return
+        until = time.monotonic() + own.stop_within_s
+        if code != 0 and not self.ending:
+            self.signal(signal.SIGTERM)
+        while living(process.pid, own.mark):
+            if time.monotonic() > until and (code != 0 or self.ending):
+                self.kill()
+            await asyncio.sleep(ENDING_S)
 
     def kill(self) -> None:
         """End the process at once."""
@@ -153,15 +209,30 @@ class Unit:
         await exchange(host, port, json.dumps({"set": settings}).encode() + b"\n")
 
     async def is_ready(self) -> bool:
-        """Whether it is: GET answers 200, or, without a path, it takes a connection."""
+        """Whether it is: GET answers well, or, without a path, it takes a connection."""
         host, port, path = self.probe if self.was_ready else self.startup
         try:
             if path is None:
                 return await reached(host, port, PROBE_S)
-            ask = f"GET {path} HTTP/1.1\r\nhost: lab\r\n\r\n"
-            return b" 200 " in await exchange(host, port, ask.encode())
+            ask = f"GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+            words = (await exchange(host, port, ask.encode())).split()
+            self.answered = int(words[1]) if len(words) > 1 and words[1].isdigit() else None
         except (OSError, TimeoutError):
             return False
+        return self.answered in READY
+
+
+def cut_log(log: Path) -> None:
+    """Keep only the end of a log that has grown too long; its writers append."""
+    with contextlib.suppress(OSError):
+        if log.stat().st_size <= MOST_LOG:
+            return
+        with log.open("rb") as file:
+            file.seek(-KEPT_LOG, os.SEEK_END)
+            end = file.read()
+        os.truncate(log, 0)
+        with log.open("ab") as file:
+            file.write(end)
 
 
 async def reached(host: str, port: int, within_s: float, source: str | None = None) -> bool:
