@@ -51,6 +51,8 @@ def find_own(name: str | None = None) -> Own | None:
     project = find_project()
     if name is None and project is not None and project.url:
         return None  # which is what is meant there
+    if name is None and project is not None:
+        name = project.name
     found = (_that_is_up(), _of_project(project))
     return next((own for own in found if own and name in {None, own.service.name}), None)
 

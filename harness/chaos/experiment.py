@@ -149,6 +149,13 @@ def _variables(value: Any) -> Iterator[str]:
         yield from _variables(each)
 
 
+def at_rate(experiment: Experiment, rate: float | None) -> Experiment:
+    """The same experiment with this base load in requests/s; None: its own."""
+    if rate is None:
+        return experiment
+    return replace(experiment, load=replace(experiment.load, rate=rate))
+
+
 def shortened(experiment: Experiment, before_s: float, after_s: float) -> Experiment:
     """The same experiment with other stages around the fault (for trials, not for verdicts)."""
     timeline = replace(experiment.timeline, before_s=before_s, after_s=after_s)

@@ -13,6 +13,7 @@ from harness.cli.options import (
     GUARD_OPTIONS,
     PLACE_OPTIONS,
     PROMETHEUS_OPTION,
+    RATE,
     SHARE,
     with_options,
 )
@@ -73,6 +74,7 @@ _WHERE = (
     click.option("--service", help="Which service (default: your own program, else memorai)."),
     *PLACE_OPTIONS,
     click.option("--seed", type=int, help="Seed of the load and of what is drawn."),
+    click.option("--rate", type=RATE, help="Arrival rate of the load instead of the experiment's."),
     click.option("--production", is_flag=True, help="Confirm that production is meant."),
     click.option(
         "--mutant",
@@ -210,11 +212,12 @@ def plan(name: str, parameters: dict[str, Any], *, as_json: bool, **words: Any) 
     from dataclasses import asdict
 
     from harness.catalog import project_root
-    from harness.chaos.experiment import load_experiment
+    from harness.chaos.experiment import at_rate, load_experiment
     from harness.chaos.plan import plan_experiment
     from harness.chaos.session import session_for
 
     experiment = load_experiment(name, project_root(), parameters, words["platform"])
+    experiment = at_rate(experiment, words["rate"])
     with session_for(experiment, run_options_of(**words), _say) as ready:
         found = plan_experiment(experiment, ready.service, ready.platform)
     if as_json:
@@ -260,7 +263,7 @@ def run(
     from dataclasses import replace
 
     from harness.catalog import project_root
-    from harness.chaos.experiment import load_experiment
+    from harness.chaos.experiment import at_rate, load_experiment
     from harness.chaos.plan import check, plan_experiment
     from harness.chaos.run import ExperimentRun
     from harness.chaos.session import experiment_session
@@ -269,6 +272,7 @@ def run(
     from harness.report.run import beside
 
     experiment = load_experiment(name, project_root(), parameters, words["platform"])
+    experiment = at_rate(experiment, words["rate"])
     if dry is not None:
         experiment = replace(experiment, document={**experiment.document, "dry": dry})
     if loaded is not None:

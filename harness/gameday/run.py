@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.catalog import project_root
-from harness.chaos.experiment import experiment_names, load_experiment
+from harness.chaos.experiment import at_rate, experiment_names, load_experiment
 from harness.chaos.model import Experiment, Needs
 from harness.chaos.plan import plan_experiment
 from harness.chaos.run import ExperimentRun
@@ -149,7 +149,8 @@ def chosen(options: GameDayOptions, root: Path) -> list[Experiment]:
         known = load_experiment(name, root).document.get("configuration") or {}
         own = {key: value for key, value in parameters.items() if key in known}
         unknown -= set(own)
-        found.append(load_experiment(name, root, own, options.run.platform))
+        loaded = load_experiment(name, root, own, options.run.platform)
+        found.append(at_rate(loaded, options.run.rate))
     if unknown:
         raise UsageError(
             f"no experiment has the parameter {', '.join(sorted(unknown))}",

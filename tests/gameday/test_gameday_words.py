@@ -101,5 +101,17 @@ def test_progress_is_plain_lines_where_there_is_no_terminal(
 def test_a_project_without_experiments_says_so(
     tmp_path: Path,
 ) -> None:
+    (tmp_path / "services").mkdir()
     with pytest.raises(UsageError, match="holds no experiment"):
         chosen(GameDayOptions(RunOptions("memorai")), tmp_path)
+
+
+def test_a_small_project_has_the_experiments_of_the_harness(tmp_path: Path) -> None:
+    assert experiment_names(tmp_path) == experiment_names(ROOT)
+
+
+def test_experiments_of_an_own_program_share_one_deployment_at_the_rate_asked_for() -> None:
+    options = GameDayOptions(RunOptions("mine", rate=50.0), ("kill-replica", "lose-region-sync"))
+    every = chosen(options, ROOT)
+    assert [each.load.rate for each in every] == [50.0, 50.0]
+    assert len(list(grouped(every, "own program"))) == 1

@@ -322,12 +322,10 @@ def _objectives(facts: Facts) -> Made:
 def _budget(facts: Facts) -> Made:
     spent, limit = budget_spent(facts), facts.expect.error_budget
     if limit is None:
-        return (
-            None,
-            "-" if spent is None else format_ratio(spent),
-            "not asked",
-            "No limit was set.",
-        )
+        known = "-" if spent is None else format_ratio(spent)
+        return None, known, "not asked", "No limit was set."
+    if not any(o.indicator == "error_ratio" for o in facts.record.service.objectives):
+        return None, "-", format_ratio(limit), "Without an objective for errors there is no budget."
     if spent is None:
         return "inconclusive", "unknown", format_ratio(limit), "The budget's cost is unknown."
     word: Word = "pass" if spent <= limit else "fail"
