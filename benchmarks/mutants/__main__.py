@@ -93,7 +93,7 @@ def main(words: Sequence[str] | None = None) -> int:
             print(f"left out, they fail without an edit: {', '.join(sorted(found.failed))}")
         until = time.monotonic() + options.minutes * 60
         with_tests = [(edit, found.of(edit, options.budget)) for edit in wanted]
-        all_trials.noticed(with_tests, options.jobs, tell, until)
+        all_trials.noticed(with_tests, options.jobs, tell, until, options.budget)
 
     trials.with_tests(options.tests, work)
     print(f"{len(tried) - len(survivors)} of {len(tried)} edits were noticed", end="")

@@ -10,19 +10,22 @@ from collections.abc import Mapping
 CONTINUOUS = "equal values do not occur: both sides are measured, and continuous"
 SEED = "a seed: another gives another sample of the same distribution"
 COST = "how finely a figure is computed: more costs time and changes no digit that is shown"
+BRACKET = "the bracket of a root, wide either way"
+SECANT = "the secant method in the place of false position: the same root"
 ROUNDING = "between the rounding of numbers (1e-16) and what occurs: ten times it changes nothing"
 
 EXPLAINED: Mapping[str, str] = {
     "harness/gate/decide.py: _claimed: adjusted <= policy.level / 2 -> (adjusted <": CONTINUOUS,
     "harness/gate/noise.py: GRID": COST,
     "harness/gate/noise.py: Noise.sentences: least > policy.margin -> (least >=": CONTINUOUS,
-    "harness/gate/noise.py: visible_shift: distance =": "the bracket of a root, wide either way",
+    "harness/gate/noise.py: visible_shift: distance =": BRACKET,
     "harness/gate/revisions.py: BUILD_S": "a time-out that ends a build which hangs",
     "harness/gate/selftest.py: SPLITS": COST,
     "harness/gate/spread.py: independent_endpoints: of_square <= 0 -> (of_square <": CONTINUOUS,
     "harness/judge/changes.py: _clear: shift >= LEAST_FACTOR - 1 -> (shift >": CONTINUOUS,
     "harness/judge/objectives.py: _availability: high < objective.threshold -> (h": CONTINUOUS,
     "harness/stats/changepoints.py: SEED": SEED,
+    "harness/stats/changepoints.py: _clear_steps: gaps[least_gap] > CLEAR_GAP * sc": CONTINUOUS,
     "harness/stats/changepoints.py: CANDIDATES": "only where the search begins: from 1 place a size"
     " it finds the exact steps in 19 of 20 series (tests), from 24 in 36 of 36 (RESULTS 6c)",
     "harness/stats/changepoints.py: EXACT_POINTS": "a cost: both searches find the same steps, of"
@@ -38,7 +41,10 @@ EXPLAINED: Mapping[str, str] = {
     "harness/stats/planning.py: POINTS": COST,
     "harness/stats/planning.py: PRECISION": COST,
     "harness/stats/planning.py: SEED": SEED,
+    "harness/stats/planning.py: _least: found < 0 -> (found <= 0)": CONTINUOUS,
+    "harness/stats/planning.py: _least: low, high = ((at, found), high) if found < [": SECANT,
     "harness/stats/quantiles.py: _EPSILON": ROUNDING,
+    "harness/stats/shares.py: _more_for_interval: MOST_WORTH_S / seconds -> ": BRACKET,
 }
 
 

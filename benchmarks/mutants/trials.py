@@ -8,8 +8,10 @@ without the edit.
 from __future__ import annotations
 
 import ast
+import math
 import os
 import pickle
+import resource
 import signal
 import sys
 import tempfile
@@ -29,6 +31,9 @@ from benchmarks.mutants.patch import patch
 FAST = "not lab and not docker and not kubernetes and not browser and not slow and not proof"
 TIMEOUT_S = 300.0
 """An edit that keeps its tests from ending so long is noticed."""
+
+ENDLESS = 10
+"""So is one that takes them so many times the CPU they may take, and as many seconds more."""
 
 POLL_S = 0.02
 
@@ -160,12 +165,18 @@ class Trials:
         return found
 
     def noticed(
-        self, edits: Sequence[tuple[Edit, Sequence[str]]], jobs: int, tell: Tell, until: float
+        self,
+        edits: Sequence[tuple[Edit, Sequence[str]]],
+        jobs: int,
+        tell: Tell,
+        until: float,
+        budget_s: float,
     ) -> None:
-        """Try each edit with its tests; `tell` is called as each ends.
+        """Try each edit with its tests, of `budget_s` of CPU; `tell` is called as each ends.
 
         None is begun after `until` (s, of the monotonic clock).
         """
+        limit_s = math.ceil(ENDLESS * (budget_s + 1))
         waiting = list(reversed(edits))
         running: dict[int, tuple[Edit, float]] = {}
         while waiting or running:
@@ -173,7 +184,7 @@ class Trials:
                 waiting.clear()
             while waiting and len(running) < jobs:
                 edit, tests = waiting.pop()
-                running[self._start(edit, tests)] = edit, time.monotonic() + TIMEOUT_S
+                running[self._start(edit, tests, limit_s)] = edit, time.monotonic() + TIMEOUT_S
             for process, (edit, latest) in list(running.items()):
                 code = _wait(process, latest, block=False)
                 if code is not None:
@@ -181,10 +192,11 @@ class Trials:
                     tell(edit, noticed=code != 0)
             time.sleep(POLL_S)
 
-    def _start(self, edit: Edit, tests: Sequence[str]) -> int:
-        return _fork(lambda: self._try(edit, tests))
+    def _start(self, edit: Edit, tests: Sequence[str], limit_s: int) -> int:
+        return _fork(lambda: self._try(edit, tests, limit_s))
 
-    def _try(self, edit: Edit, tests: Sequence[str]) -> int:
+    def _try(self, edit: Edit, tests: Sequence[str], limit_s: int) -> int:
+        resource.setrlimit(resource.RLIMIT_CPU, (limit_s, limit_s))
         patch(edit)
         place = {test: number for number, test in enumerate(tests)}
         self._session.items = sorted(

@@ -20,12 +20,11 @@ class Memory:
     """What is known of a series' memory.
 
     `time` is the integrated autocorrelation time in steps (1: none): the variance of the mean of
-    n values is `variance` = time x (marginal variance) / n. `inflation` is by how much batch
-    means of the asked number understate that variance because batches remember each other.
+    n values is time x (marginal variance) / n. `inflation` is by how much batch means of the asked
+    number understate that variance because batches remember each other.
     """
 
     time: float
-    variance: float
     inflation: float
 
 
@@ -50,13 +49,12 @@ def memory(series: Floats, batches: int = 5) -> Memory:
     n = len(series)
     found = _weighed(series)
     if found is None:
-        return Memory(1.0, 0.0, 1.0)
-    models, squares, weight = found
+        return Memory(1.0, 1.0)
+    models, _, weight = found
     within = _mean_variance(models.phi, models.noise, max(n // batches, 1))
     naive = np.maximum(within - models.mean_variance, 1e-12) / (batches - 1)
     return Memory(
         time=float(weight @ (n * models.mean_variance)),
-        variance=float(weight @ (squares / (n - 1) * models.mean_variance)),
         inflation=float(weight @ np.maximum(models.mean_variance / naive, 1.0)),
     )
 

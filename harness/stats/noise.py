@@ -107,7 +107,7 @@ def trimmed_square(y: Floats, lag: int) -> float:
     squares = np.sort((y[lag:] - y[:-lag]) ** 2)
     if squares[len(squares) // 2] == 0:  # most are equal: the largest are all there is
         return max(float(squares.mean()), LEAST_VARIANCE)
-    kept = squares[: max(1, math.ceil(len(squares) * (1 - TRIM)))]
+    kept = squares[: math.ceil(len(squares) * (1 - TRIM))]
     return max(float(kept.mean()) / TRIMMED_SQUARE, LEAST_VARIANCE)
 
 

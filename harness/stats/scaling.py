@@ -120,7 +120,7 @@ def first_at_most(series: ArrayLike, level: float, begin: int) -> int | None:
     """
     values = np.asarray(series, np.float64)[begin:]
     above = np.flatnonzero(~(values <= level) & np.isfinite(values))
-    if not np.isfinite(values).any() or not np.isfinite(values[-1]):
+    if not len(values) or not np.isfinite(values[-1]):
         return None
     first = int(above[-1]) + 1 if len(above) else 0
     return first if first < len(values) else None

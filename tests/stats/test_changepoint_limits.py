@@ -16,7 +16,7 @@ from harness.stats.changepoints import (
 )
 from harness.stats.interval import Floats
 from harness.stats.noise import Noise
-from harness.stats.segmentation import strongest_step
+from harness.stats.segmentation import _splits, candidates, strongest_step
 
 UNIT = Noise(0.0, 1.0, 1.0)
 
@@ -100,3 +100,16 @@ def test_three_points_of_twenty_are_looked_at_as_a_clear_step() -> None:
         x = np.exp(0.01 * random.standard_normal(20))
         x[17:] *= 1.5
         assert steps(x) == [17]
+
+
+def test_a_long_series_is_searched_from_so_many_places_of_each_size() -> None:
+    """Windows of 3, 4, 6, 9, … 94 points, of which two fit into 200."""
+    y = np.random.default_rng(2).standard_normal(200)
+    assert 10 < len(candidates(y, 3, 2)) <= 20
+    assert 197 in candidates(np.repeat([0.0, 5.0], [197, 3]), 3, 2)
+
+
+def test_the_best_step_and_the_ends_of_the_strongest_bump_are_places_of_a_stretch() -> None:
+    y = np.where((np.arange(40) >= 15) & (np.arange(40) < 21), 3.0, 0.0)
+    sums: Floats = np.concatenate([[0.0], np.cumsum(y - y.mean())])
+    assert _splits(sums, 0, 40, 3) == [21, 15, 21]

@@ -47,3 +47,11 @@ def test_a_step_that_was_not_found_is_noise_of_up_to_400_points() -> None:
     y = WHITE + 4 * (np.arange(4000) % 400 >= 200)
     assert noise_between(y[:400], []).variance > 4
     assert noise_between(y[:401], []).variance < 2
+
+
+def test_the_noise_of_a_short_series_is_that_of_its_points_though_levels_were_fitted_to_it() -> (
+    None
+):
+    random = np.random.default_rng(2)
+    noise = [noise_between(random.standard_normal(20), [5, 10]).variance for _ in range(400)]
+    assert np.mean(noise) == pytest.approx(1, abs=0.15)

@@ -52,6 +52,7 @@ def test_exact_bounds_agree_with_published_ones() -> None:
     assert (found.low, found.high) == pytest.approx((0, 0.03622), abs=1e-5)
     found = binomial_bounds(10, 100)
     assert (found.low, found.high) == pytest.approx((0.0490, 0.1762), abs=1e-4)
+    assert binomial_bounds(100, 100).high == 1
     with pytest.raises(DataError):
         binomial_bounds(5, 0)
 
@@ -96,6 +97,9 @@ def test_the_scalability_law_is_found_again_and_refused_when_the_steps_do_not_al
     law = fit_scalability(n, x * np.exp(0.005 * np.random.default_rng(5).standard_normal(7)))
     assert law.contention == pytest.approx(0.05, rel=0.15)
     assert law.peak == pytest.approx(math.sqrt(0.95 / 0.0005), rel=0.1)
+    assert law.peak is not None
+    at_peak = 1 + law.contention * (law.peak - 1) + law.coherency * law.peak * (law.peak - 1)
+    assert law.peak_throughput == pytest.approx(law.rate * law.peak / at_peak)
     for loads, rates in (
         (n[:5], x[:5]),
         (np.arange(10.0, 20.0), np.linspace(1, 2, 10)),

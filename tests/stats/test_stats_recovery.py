@@ -51,6 +51,8 @@ def test_impact_detection_and_recovery_are_told_from_the_injection() -> None:
     assert found.recovery == 22
     assert (found.low, found.high, found.censored) == (21, 22, False)
     assert found.after_heal == 7
+    assert found.reason == "9 of 10 seconds in band"
+    assert recovery(t, series, INJECT, heal=INJECT).after_heal == 22
 
 
 def test_a_recovery_that_never_came_is_censored() -> None:
@@ -164,6 +166,7 @@ def test_a_censored_recovery_came_no_sooner_than_the_last_bad_second_ended() -> 
     latency[60:80] = 1.0
     found = recovery(t, {"latency": latency}, 60)
     assert (found.censored, found.low) == (True, 20)
+    assert found.reason == "the series ended before 9 of 10 seconds were in band"
 
 
 def test_one_bad_second_alone_is_an_impact_only_where_it_is_clear() -> None:
@@ -209,5 +212,7 @@ def test_two_bad_seconds_of_ten_are_no_recovery_yet() -> None:
     latency[60:80] = 1.0
     latency[[84, 88]] = 0.3
     assert recovery(t, {"latency": latency}, 60).recovery == 25
-    latency[84] = 0.1
-    assert recovery(t, {"latency": latency}, 60).recovery == 20
+    latency[[82, 84]] = 0.3, 0.1
+    latency[88] = 0.1
+    found = recovery(t, {"latency": latency}, 60)
+    assert (found.recovery, found.low, found.high) == (20, 19, 23)
