@@ -24,6 +24,16 @@ the engine's threads. An HTTP/2 connection carries up to 100 requests at once.
 Lines with the same axis, second and endpoint add up: a request that Python records late makes one
 more line for its second.
 
+Of a request with `stream` the events are timed (server-sent events, lines of JSON, the pieces of
+any other body); of chat completions only those with content count. Completed ones add to the
+histograms `ttfb` (first - due), `ttft` (first event - due), `itl` ((last - first event) / (tokens
+- 1)) and `length` (a token is 1 ms), and to the counts `tokens` (as `usage` has them, else
+events), `events`, `coalesced` (events that came with the one before) and `good` (within `limits`);
+`gap` holds every time between two events. A stream that is cut or silent for `silence_s` once it
+has begun, that ends without the event `until`, without content or with an error in it, is
+`broken_stream`. Its timeout bounds all of it; nothing at all may come for `silence_s` at most,
+from `ready` on.
+
 `bytes_in` and `bytes_out` count bodies (after framing, before decompression), not heads. `connects`
 counts the requests that made a connection of their own.
 """
@@ -247,8 +257,11 @@ def serve_reference(config: str) -> None:
     HTTP/1.1. Every collection route holds the ids "1" to "1000" from the start. `GET` on it lists,
     `POST` creates (201; a JSON `id` of the client is kept), `<route>/<id>` takes GET, PUT (upsert),
     PATCH and DELETE (idempotent). The query is ignored but for `replication=sync` on a write.
-    Besides: `/health`, the service's `health_path`, `/ready`, `/metrics` (Prometheus text) and, to
-    change the behaviour while it runs, `PUT /__lab/behaviour`. A body may have 16 MiB.
+    `POST /v1/chat/completions` streams a chat completion as the behaviour's `stream` says; what
+    was really sent stands at `/__lab/streams` (JSON: `time_to_first_token` and
+    `inter_chunk_latency` as encoded `Histogram`s, `streams`, `broken`, `tokens`). Besides:
+    `/health`, the service's `health_path`, `/ready`, `/metrics` (Prometheus text) and, to change
+    the behaviour while it runs, `PUT /__lab/behaviour`. A body may have 16 MiB.
 
     Raises ValueError (a bad configuration: the field and what is wrong) and OSError (cannot
     listen).

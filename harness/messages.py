@@ -36,6 +36,10 @@ class SliceRow(TypedDict):
     bytes_in: int
     bytes_out: int
     connects: int
+    tokens: NotRequired[int]
+    events: NotRequired[int]
+    coalesced: NotRequired[int]
+    good: NotRequired[int]
     hist: dict[str, str]
 
 

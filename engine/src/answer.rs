@@ -1,6 +1,7 @@
 //! What of a response's head matters beyond its framing, and the evidence that a failure leaves.
 
 use crate::kind::Kind;
+use crate::stream::Format;
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use std::borrow::Cow;
 use std::io::Read;
@@ -81,6 +82,7 @@ impl Read for Broken {
 #[derive(Clone, Debug, Default)]
 pub struct Answer {
     pub coding: Coding,
+    format: Format,
     /// Seconds; a date is not kept.
     retry_after: Option<u32>,
     location: Option<Box<str>>,
@@ -91,11 +93,18 @@ impl Answer {
         let text = || String::from_utf8_lossy(value);
         if name.eq_ignore_ascii_case("content-encoding") {
             self.coding = Coding::parse(value);
+        } else if name.eq_ignore_ascii_case("content-type") {
+            self.format = Format::of(value);
         } else if name.eq_ignore_ascii_case("retry-after") {
             self.retry_after = text().trim().parse().ok();
         } else if name.eq_ignore_ascii_case("location") {
             self.location = Some(text().chars().take(SHOWN).collect::<String>().into());
         }
+    }
+
+    /// How the body is divided into events: one that is coded is seen in pieces only.
+    pub fn format(&self) -> Format {
+        if self.coding == Coding::Identity { self.format } else { Format::Pieces }
     }
 
     /// Whether the body of a response with this status may have to be shown.
@@ -112,6 +121,11 @@ impl Answer {
             retry_after: self.retry_after,
             location: self.location.clone(),
         })
+    }
+
+    /// The same of a stream that is broken, with what is wrong in place of the body.
+    pub fn complaint(&self, wrong: String) -> Box<Evidence> {
+        Box::new(Evidence { head: wrong, ..*self.evidence(b"") })
     }
 }
 

@@ -84,6 +84,9 @@ fn default_drain() -> f64 {
 fn default_timeout() -> f64 {
     10.0
 }
+fn default_silence() -> f64 {
+    30.0
+}
 fn default_body() -> u64 {
     16 << 20
 }
@@ -169,6 +172,29 @@ pub struct RequestSpec {
     pub first_byte: bool,
     #[serde(default)]
     pub checks: Vec<CheckSpec>,
+    #[serde(default)]
+    pub stream: Option<StreamSpec>,
+}
+
+/// That the answer is a stream.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StreamSpec {
+    #[serde(default = "default_silence")]
+    pub silence_s: f64,
+    #[serde(default)]
+    pub until: Option<String>,
+    #[serde(default)]
+    pub limits: Option<LimitsSpec>,
+}
+
+/// What a stream must keep to count as good.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsSpec {
+    pub ttft_s: Option<f64>,
+    pub itl_s: Option<f64>,
+    pub response_s: Option<f64>,
 }
 
 /// How the pacer trades processor time for punctuality.

@@ -29,8 +29,13 @@ pub fn fresh<T: Counter>() -> Histogram<T> {
 
 /// Records one value; returns whether it had to be clipped to `HIGH`.
 pub fn record<T: Counter>(histogram: &mut Histogram<T>, value: u64) -> bool {
+    record_n(histogram, value, T::one())
+}
+
+/// Records a value several times; returns whether it had to be clipped to `HIGH`.
+pub fn record_n<T: Counter>(histogram: &mut Histogram<T>, value: u64, count: T) -> bool {
     // An auto-resizing histogram takes every value up to HIGH.
-    let _ = histogram.record(value.min(HIGH));
+    let _ = histogram.record_n(value.min(HIGH), count);
     value > HIGH
 }
 

@@ -8,6 +8,7 @@ use crate::kind::Kind;
 use crate::net::Stream;
 use crate::plan::{Request as Template, TargetUrl};
 use crate::response::ResponseResult;
+use crate::stream::Reader;
 use http::Method;
 use http::header::HOST;
 use httparse::{ParserConfig, Response, Status};
@@ -112,7 +113,7 @@ pub struct Exchange<'a> {
     flushed: bool,
     /// Why no more could be written; the peer may have answered before it closed.
     broken: Option<Kind>,
-    reply: Reply,
+    reply: Reply<'a>,
     first: Option<u64>,
 }
 
@@ -126,18 +127,23 @@ impl<'a> Exchange<'a> {
             written: 0,
             flushed: false,
             broken: None,
-            reply: Reply::new(template.method == Method::HEAD, keep, limit),
+            reply: Reply {
+                stream: template.stream.as_ref().map(Reader::new),
+                ..Reply::new(template.method == Method::HEAD, keep, limit)
+            },
             first: None,
         }
     }
 
-    /// How it came out, and whether the connection may be used again. `scratch` is overwritten.
+    /// How it came out, and whether the connection may be used again. `scratch` is overwritten;
+    /// `gap` is given each time between two events of a stream, and how often it was seen.
     pub fn poll(
         &mut self,
         stream: &mut Stream,
         cx: &mut Context<'_>,
         scratch: &mut [u8],
         now: impl Fn() -> u64,
+        gap: impl Fn(u64, u32),
     ) -> Poll<(ResponseResult, bool)> {
         if self.broken.is_none()
             && !self.flushed
@@ -156,10 +162,16 @@ impl<'a> Exchange<'a> {
                     return Poll::Ready(self.end(Some(kind), now()));
                 }
             };
+            if let Some(reader) = &mut self.reply.stream {
+                reader.hear(now());
+            }
             let result = match read {
                 0 => self.reply.close(),
                 _ => self.reply.take(&scratch[..read]),
             };
+            if let Some(reader) = &mut self.reply.stream {
+                reader.report_gaps(&gap);
+            }
             let over = self.reply.is_over();
             if over || result.is_err() || self.first.is_none() && self.reply.has_head() {
                 let now = now();
@@ -189,7 +201,22 @@ impl<'a> Exchange<'a> {
         Poll::Ready(Ok(()))
     }
 
-    fn end(&self, error: Option<Kind>, done: u64) -> (ResponseResult, bool) {
+    /// When a stream of which nothing more comes is given up; `None` before its first byte.
+    pub fn patience(&self) -> Option<u64> {
+        let reader = self.reply.stream.as_ref()?;
+        Some(reader.heard()? + self.template.stream.as_ref()?.silence_ns)
+    }
+
+    /// What came until its time was up.
+    pub fn time_out(&mut self, now: u64) -> ResponseResult {
+        match self.reply.stream {
+            Some(_) => self.end(Some(Kind::Timeout), now).0,
+            None => ResponseResult::failed(Kind::Timeout, now),
+        }
+    }
+
+    fn end(&mut self, error: Option<Kind>, done: u64) -> (ResponseResult, bool) {
+        let wrong = self.reply.stream.as_mut().and_then(|reader| reader.fault(error, done));
         let reply = &self.reply;
         let mut ended = ResponseResult {
             error,
@@ -197,8 +224,12 @@ impl<'a> Exchange<'a> {
             bytes_in: reply.bytes_in,
             first: self.first,
             done,
-            evidence: None,
+            stream: reply.stream.as_ref().map(Reader::streamed),
+            ..ResponseResult::default()
         };
+        if let Some(stream) = &mut ended.stream {
+            stream.first_byte = self.first;
+        }
         let answer = &reply.head.answer;
         if error.is_none() {
             // The clock has stopped: what the checks cost is not the server's.
@@ -209,13 +240,14 @@ impl<'a> Exchange<'a> {
         if ended.error.is_some() && reply.has_head() {
             ended.evidence = Some(answer.evidence(&reply.kept));
         }
+        let ended = ended.broken(error, wrong.map(|wrong| answer.complaint(wrong)));
         let reusable = error.is_none() && self.flushed && reply.head.persistent;
         (ended, reusable)
     }
 }
 
 /// What of a response has come.
-struct Reply {
+struct Reply<'a> {
     to_head: bool,
     /// Whether the body is kept for the checks.
     keep: bool,
@@ -227,6 +259,7 @@ struct Reply {
     head: Head,
     bytes_in: u64,
     kept: Kept,
+    stream: Option<Reader<'a>>,
 }
 
 #[derive(Debug)]
@@ -246,7 +279,7 @@ struct Head {
     answer: Answer,
 }
 
-impl Reply {
+impl Reply<'_> {
     fn new(to_head: bool, keep: bool, limit: u64) -> Self {
         Self {
             to_head,
@@ -258,6 +291,7 @@ impl Reply {
             head: Head::default(),
             bytes_in: 0,
             kept: Kept::default(),
+            stream: None,
         }
     }
 
@@ -329,7 +363,10 @@ impl Reply {
             let room = SHOWN.saturating_sub(self.kept.len()).min(data.len());
             self.kept.extend(&data[..room])?;
         }
-        Ok(())
+        match &mut self.stream {
+            Some(reader) => reader.take(data),
+            None => Ok(()),
+        }
     }
 
     /// Takes a head, or the next part of one; gives how many of `bytes` belong to it once it ends.
@@ -345,6 +382,9 @@ impl Reply {
             Some((used, head, stage)) => {
                 self.held.clear();
                 (self.head, self.stage) = (head, stage);
+                if let Some(reader) = &mut self.stream {
+                    reader.begin(self.head.answer.format(), self.head.status);
+                }
                 Ok(Some(used - before))
             }
             None => {

@@ -6,6 +6,7 @@ use crate::kept::Kept;
 use crate::kind::Kind;
 use crate::plan::{Request as Template, TargetUrl};
 use crate::response::ResponseResult;
+use crate::stream::{Reader, Streamed};
 use bytes::Bytes;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Request, Response, Uri};
@@ -13,6 +14,8 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use std::error::Error;
 use std::io;
+use std::time::Duration;
+use tokio::time::timeout;
 
 pub type Outgoing = Request<Full<Bytes>>;
 
@@ -95,61 +98,90 @@ impl Prepared {
     }
 }
 
-/// Awaits the head, reads the body up to the limit, and judges.
+/// Awaits the head, reads the body up to the limit, and judges. `gap` is given each time between two
+/// events of a stream, and how often it was seen.
 pub async fn complete(
     response: impl Future<Output = hyper::Result<Response<Incoming>>>,
     template: &Template,
     values: &[String],
     limit: u64,
     now: impl Fn() -> u64,
+    gap: impl Fn(u64, u32),
 ) -> ResponseResult {
-    let response = match response.await {
+    let mut reader = template.stream.as_ref().map(Reader::new);
+    let response = match patient(template, response)
+        .await
+        .and_then(|found| found.map_err(|error| kind_of(&error)))
+    {
         Ok(response) => response,
-        Err(error) => return ResponseResult::failed(kind_of(&error), now()),
+        Err(kind) => return ResponseResult::failed(kind, now()),
     };
     let status = response.status().as_u16();
-    let mut ended = ResponseResult { status, first: Some(now()), ..ResponseResult::default() };
+    let first = Some(now());
     let mut answer = Answer::default();
     for (name, value) in response.headers() {
         answer.note(name.as_str(), value.as_bytes());
     }
+    if let Some(reader) = &mut reader {
+        reader.hear(now());
+        reader.begin(answer.format(), status);
+    }
     let keep = template.checks.iter().any(Check::needs_body);
     let mut kept = Kept::default();
+    let mut bytes_in = 0;
     let mut body = response.into_body();
-    while !body.is_end_stream() {
-        match body.frame().await {
-            None => break,
-            Some(Ok(frame)) => {
-                let Some(data) = frame.data_ref() else { continue };
-                ended.bytes_in += data.len() as u64;
-                if ended.bytes_in > limit {
-                    return ResponseResult {
-                        error: Some(Kind::BodyTooLarge),
-                        done: now(),
-                        ..ended
-                    };
-                }
-                let room = match (keep, Answer::shows(status)) {
-                    (true, _) => data.len(),
-                    (false, true) => SHOWN.saturating_sub(kept.len()).min(data.len()),
-                    (false, false) => 0,
-                };
-                if let Err(error) = kept.extend(&data[..room]) {
-                    return ResponseResult { error: Some(error), done: now(), ..ended };
-                }
+    let read = async {
+        while !body.is_end_stream() {
+            let Some(frame) = patient(template, body.frame()).await? else { break };
+            let frame = frame.map_err(|error| kind_of(&error))?;
+            let Some(data) = frame.data_ref() else { continue };
+            bytes_in += data.len() as u64;
+            if bytes_in > limit {
+                return Err(Kind::BodyTooLarge);
             }
-            Some(Err(error)) => {
-                return ResponseResult { error: Some(kind_of(&error)), done: now(), ..ended };
+            let room = match (keep, Answer::shows(status)) {
+                (true, _) => data.len(),
+                (false, true) => SHOWN.saturating_sub(kept.len()).min(data.len()),
+                (false, false) => 0,
+            };
+            kept.extend(&data[..room])?;
+            if let Some(reader) = &mut reader {
+                reader.hear(now());
+                reader.take(data)?;
+                reader.report_gaps(&gap);
             }
         }
-    }
+        Ok(())
+    };
+    let error = read.await.err();
     // The clock stops before the checks: their cost is not the server's.
-    ended.done = now();
-    ended.error = judge(&template.checks, status, (&kept[..], answer.coding), limit, values);
+    let done = now();
+    let wrong = reader.as_mut().and_then(|reader| reader.fault(error, done));
+    let stream = reader.map(|reader| Streamed { first_byte: first, ..reader.streamed() });
+    let judged = || judge(&template.checks, status, (&kept[..], answer.coding), limit, values);
+    let mut ended = ResponseResult {
+        error: error.or_else(judged),
+        status,
+        bytes_in,
+        first,
+        done,
+        evidence: None,
+        stream,
+    };
     if ended.error.is_some() {
         ended.evidence = Some(answer.evidence(&kept));
     }
-    ended
+    ended.broken(error, wrong.map(|wrong| answer.complaint(wrong)))
+}
+
+/// Waits for the next part of an answer: of a stream, no longer than it may be silent.
+async fn patient<T>(template: &Template, part: impl Future<Output = T>) -> Result<T, Kind> {
+    match &template.stream {
+        None => Ok(part.await),
+        Some(stream) => {
+            timeout(Duration::from_nanos(stream.silence_ns), part).await.map_err(|_| Kind::Timeout)
+        }
+    }
 }
 
 /// What hyper's error means.

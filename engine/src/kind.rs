@@ -33,6 +33,7 @@ kinds! {
     Tls => "tls",
     Protocol => "protocol",
     BodyTooLarge => "body_too_large",
+    BrokenStream => "broken_stream",
     InFlightLimit => "in_flight_limit",
     Journey => "journey",
     Local => "local",

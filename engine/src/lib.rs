@@ -26,7 +26,9 @@ mod rng;
 mod run;
 mod schedule;
 mod slices;
+mod stream;
 mod template;
+mod timer;
 mod worker;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

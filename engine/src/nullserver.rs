@@ -1,12 +1,9 @@
 //! A server whose answer times are known: the control of the measurement.
 
-use crate::alarm::Alarm;
 use crate::rng::{Rng, purpose};
+use crate::timer::Timer;
 use crate::{clock, hist};
 use hdrhistogram::Histogram;
-use std::cell::RefCell;
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::io;
 use std::net::TcpListener;
 use std::rc::Rc;
@@ -14,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 
 /// Delays of a server, all of them its own doing.
@@ -47,17 +44,12 @@ impl Behaviour {
     }
 }
 
-type Waiting = Reverse<(u64, u64)>;
-
 struct State {
     behaviour: Behaviour,
     start: u64,
     truth: Arc<Mutex<Histogram<u64>>>,
     count: std::cell::Cell<u64>,
-    waiting: RefCell<BinaryHeap<Waiting>>,
-    bells: RefCell<std::collections::HashMap<u64, oneshot::Sender<()>>>,
-    /// Rings when a request is due before all that wait.
-    sooner: Notify,
+    timer: Timer,
 }
 
 /// Serves until `stop` is dropped or sends.
@@ -76,15 +68,13 @@ pub fn serve(
         start: clock::now_ns(),
         truth,
         count: std::cell::Cell::new(0),
-        waiting: RefCell::default(),
-        bells: RefCell::default(),
-        sooner: Notify::new(),
+        timer: Timer::default(),
     });
     deepen(&listener);
     runtime.block_on(async move {
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        let alarm = Alarm::new()?;
-        spawn_local(ring(Rc::clone(&state), alarm));
+        let timing = Rc::clone(&state);
+        spawn_local(async move { timing.timer.run().await });
         let accepting = async {
             loop {
                 match listener.accept().await {
@@ -109,41 +99,6 @@ fn deepen(listener: &TcpListener) {
     unsafe {
         libc::listen(listener.as_raw_fd(), 4096);
     }
-}
-
-/// Wakes each waiting request at its time.
-async fn ring(state: Rc<State>, alarm: Alarm) {
-    loop {
-        let next = state.waiting.borrow().peek().map(|Reverse((due, _))| *due);
-        match next {
-            None => state.sooner.notified().await,
-            Some(due) if due <= clock::now_ns() => {
-                let popped = state.waiting.borrow_mut().pop();
-                if let Some(Reverse((_, i))) = popped
-                    && let Some(bell) = state.bells.borrow_mut().remove(&i)
-                {
-                    let _ = bell.send(());
-                }
-            }
-            Some(due) => {
-                tokio::select! {
-                    result = alarm.until(due) => if result.is_err() { return },
-                    () = state.sooner.notified() => {}
-                }
-            }
-        }
-    }
-}
-
-async fn hold(state: &State, i: u64, due: u64) {
-    let (bell, rung) = oneshot::channel();
-    let first = state.waiting.borrow().peek().is_none_or(|Reverse((other, _))| due < *other);
-    state.waiting.borrow_mut().push(Reverse((due, i)));
-    state.bells.borrow_mut().insert(i, bell);
-    if first {
-        state.sooner.notify_one();
-    }
-    let _ = rung.await;
 }
 
 async fn converse(state: Rc<State>, mut stream: TcpStream) -> io::Result<()> {
@@ -175,7 +130,7 @@ async fn converse(state: Rc<State>, mut stream: TcpStream) -> io::Result<()> {
         state.count.set(i + 1);
         let due = state.behaviour.due(i, arrived, state.start);
         if due > arrived {
-            hold(&state, i, due).await;
+            state.timer.until(due).await;
         }
         // Read before the write: by its end the peer may already have measured.
         let delay = clock::now_ns() - arrived;

@@ -5,6 +5,7 @@ use crate::document::{Arrivals, Document, PlanError, RequestSpec, Segment, TlsSp
 use crate::feed::{Feed, cumulative, pick};
 use crate::rng::{Rng, purpose};
 use crate::schedule::Share;
+use crate::stream::Streaming;
 use crate::template::{Encoding, Template};
 use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Uri};
@@ -45,6 +46,8 @@ pub struct Request {
     /// Whether the time to the head of the response is recorded.
     pub first_byte: bool,
     pub checks: Vec<Check>,
+    /// Absent where the answer is taken as one.
+    pub stream: Option<Streaming>,
     /// The feeds that this request draws from; a template's slots index this list.
     pub feeds: Vec<usize>,
 }
@@ -416,6 +419,11 @@ fn target(url: &str, host: Option<&str>) -> Result<TargetUrl, String> {
 }
 
 impl Request {
+    /// How long nothing at all may come, from `ready` on.
+    pub fn patience_ns(&self) -> u64 {
+        self.stream.as_ref().map_or(self.timeout_ns, |s| s.silence_ns.min(self.timeout_ns))
+    }
+
     fn compile(spec: &RequestSpec, feeds: &[Feed], at: &str) -> Result<Self, PlanError> {
         let mut used: Vec<usize> = Vec::new();
         let mut compile = |text: &str, encoding: Encoding| {
@@ -498,9 +506,23 @@ impl Request {
             log: spec.log,
             first_byte: spec.first_byte,
             checks,
+            stream: streaming(spec, at)?,
             feeds: used,
         })
     }
+}
+
+fn streaming(spec: &RequestSpec, at: &str) -> Result<Option<Streaming>, PlanError> {
+    let Some(stream) = &spec.stream else { return Ok(None) };
+    let silence_ns = nanos(&format!("{at}.stream.silence_s"), stream.silence_s, false)?;
+    if let Some(limits) = &stream.limits {
+        for (field, limit) in
+            [("ttft_s", limits.ttft_s), ("itl_s", limits.itl_s), ("response_s", limits.response_s)]
+        {
+            nanos(&format!("{at}.stream.limits.{field}"), limit.unwrap_or(0.0), true)?;
+        }
+    }
+    Ok(Some(Streaming::new(stream, silence_ns)))
 }
 
 /// The slot of feed `name` in a request that already draws from `used`.

@@ -290,11 +290,15 @@ async fn serve(worker: Rc<Worker>, target: usize, turn: usize, mut job: Job) {
         let mut exchange = Exchange::new(job.template(), &job.values, &text, plan.max_body_bytes);
         let (ended, reusable) = poll_fn(|cx| {
             let mut scratch = worker.scratch.borrow_mut();
-            match exchange.poll(&mut stream, cx, &mut scratch, now) {
+            let gap = |time, count| job.gap(time, count);
+            match exchange.poll(&mut stream, cx, &mut scratch, now, gap) {
                 Poll::Ready(result) => Poll::Ready(result),
-                Poll::Pending => deadline
-                    .poll(&worker, cx)
-                    .map(|()| (ResponseResult::failed(Kind::Timeout, now()), false)),
+                Poll::Pending => {
+                    if let Some(until) = exchange.patience() {
+                        deadline.set(&worker, until.min(job.limit()));
+                    }
+                    deadline.poll(&worker, cx).map(|()| (exchange.time_out(now()), false))
+                }
             }
         })
         .await;
@@ -435,18 +439,22 @@ async fn stream(worker: Rc<Worker>, target: usize, connection: Rc<Multiplexed>, 
         };
         let before = read.get();
         let limit = worker.run.plan.max_body_bytes;
-        let left = Duration::from_nanos(job.deadline.saturating_sub(worker.run.now()));
-        let exchange =
-            complete(sender.send_request(request), job.template(), &job.values, limit, || {
-                worker.run.now()
-            });
-        let ended = timeout(left, exchange).await.unwrap_or_else(|_| {
-            // A connection on which nothing at all has come since is not trusted with more.
-            if read.get() == before {
-                connection.dead.set(true);
-            }
-            ResponseResult::failed(Kind::Timeout, worker.run.now())
-        });
+        let left = Duration::from_nanos(job.limit().saturating_sub(worker.run.now()));
+        let exchange = complete(
+            sender.send_request(request),
+            job.template(),
+            &job.values,
+            limit,
+            || worker.run.now(),
+            |time, count| job.gap(time, count),
+        );
+        let ended = timeout(left, exchange)
+            .await
+            .unwrap_or_else(|_| ResponseResult::failed(Kind::Timeout, worker.run.now()));
+        // A connection on which nothing at all has come since is not trusted with more.
+        if ended.error == Some(Kind::Timeout) && read.get() == before {
+            connection.dead.set(true);
+        }
         job.end(ended);
         if connection.dead.get() {
             break;

@@ -241,6 +241,7 @@ impl Engine {
             bytes_in,
             bytes_out: 0,
             connects: 0,
+            stream: None,
         };
         lock(&self.run.python).end(endpoint, &outcome);
         drop(journeys);

@@ -2,6 +2,7 @@
 
 use crate::answer::Evidence;
 use crate::kind::Kind;
+use crate::stream::Streamed;
 
 /// How a response came out.
 #[derive(Clone, Debug, Default)]
@@ -15,9 +16,20 @@ pub struct ResponseResult {
     pub done: u64,
     /// Of a failure that has a response.
     pub evidence: Option<Box<Evidence>>,
+    /// Of a stream.
+    pub stream: Option<Streamed>,
 }
 
 impl ResponseResult {
+    /// The same as a broken stream, if it is one and no check said otherwise. `error` is why the
+    /// body ended early.
+    pub fn broken(self, error: Option<Kind>, complaint: Option<Box<Evidence>>) -> Self {
+        if complaint.is_none() || self.error != error {
+            return self;
+        }
+        Self { error: Some(Kind::BrokenStream), evidence: complaint, ..self }
+    }
+
     pub fn failed(error: Kind, now: u64) -> Self {
         Self { error: Some(error), done: now, ..Self::default() }
     }

@@ -2,6 +2,7 @@
 
 use crate::hist;
 use crate::kind::Kind;
+use crate::stream::Streamed;
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -23,7 +24,34 @@ const LAG: usize = 2;
 const WAIT: usize = 3;
 const FAILED: usize = 4;
 const FIRST: usize = 5;
-const HIST_NAMES: [&str; 6] = ["response", "service", "lag", "wait", "failed", "first"];
+const FIRST_BYTE: usize = 6;
+const FIRST_TOKEN: usize = 7;
+const INTER_TOKEN: usize = 8;
+const GAP: usize = 9;
+const LENGTH: usize = 10;
+const HIST_NAMES: [&str; 11] = [
+    "response", "service", "lag", "wait", "failed", "first", "ttfb", "ttft", "itl", "gap", "length",
+];
+/// A token in the histogram of lengths, whose lowest values are coarse.
+const TOKEN: u64 = 1_000_000;
+
+/// What streams are counted by.
+#[derive(Debug, Default)]
+struct Streams {
+    tokens: u64,
+    events: u64,
+    coalesced: u64,
+    good: u64,
+}
+
+impl Streams {
+    fn add(&mut self, other: &Self) {
+        self.tokens += other.tokens;
+        self.events += other.events;
+        self.coalesced += other.coalesced;
+        self.good += other.good;
+    }
+}
 
 /// Counts and histograms of one second and endpoint.
 #[derive(Debug, Default)]
@@ -38,6 +66,7 @@ pub struct Cell {
     bytes_in: u64,
     bytes_out: u64,
     connects: u64,
+    streams: Option<Box<Streams>>,
     hists: [Option<Box<Histogram<u32>>>; HIST_NAMES.len()],
 }
 
@@ -58,6 +87,8 @@ pub struct Outcome {
     pub bytes_in: u64,
     pub bytes_out: u64,
     pub connects: u64,
+    /// Of a stream.
+    pub stream: Option<Streamed>,
 }
 
 impl Outcome {
@@ -74,14 +105,19 @@ impl Outcome {
             bytes_in: 0,
             bytes_out: 0,
             connects: 0,
+            stream: None,
         }
     }
 }
 
 impl Cell {
     fn note(&mut self, which: usize, value: u64) -> u64 {
+        self.note_n(which, value, 1)
+    }
+
+    fn note_n(&mut self, which: usize, value: u64, count: u32) -> u64 {
         let histogram = self.hists[which].get_or_insert_with(|| Box::new(hist::fresh()));
-        u64::from(hist::record(histogram, value))
+        u64::from(hist::record_n(histogram, value, count)) * u64::from(count)
     }
 
     /// Counts an outcome and how long it took; returns how many of its times were clipped.
@@ -128,8 +164,28 @@ impl Cell {
             if let Some(first) = o.first {
                 clipped += self.note(FIRST, first.saturating_sub(sent));
             }
+            if let Some(stream) = &o.stream {
+                clipped += self.split_stream(o.due, stream);
+            }
         }
         clipped
+    }
+
+    /// Notes what a completed stream brought and when.
+    fn split_stream(&mut self, due: u64, stream: &Streamed) -> u64 {
+        self.streams.get_or_insert_default().add(&Streams {
+            tokens: stream.tokens(),
+            events: stream.events,
+            coalesced: stream.coalesced,
+            good: u64::from(stream.good),
+        });
+        let times = [
+            (FIRST_BYTE, stream.first_byte.map(|at| at.saturating_sub(due))),
+            (FIRST_TOKEN, stream.first_event.map(|at| at.saturating_sub(due))),
+            (INTER_TOKEN, stream.inter_token()),
+            (LENGTH, Some(stream.tokens() * TOKEN)),
+        ];
+        times.into_iter().filter_map(|(which, time)| Some(self.note(which, time?))).sum()
     }
 
     fn merge(&mut self, other: Self) {
@@ -145,6 +201,9 @@ impl Cell {
         }
         for (status, count) in other.statuses {
             self.count_status(status, count);
+        }
+        if let Some(theirs) = &other.streams {
+            self.streams.get_or_insert_default().add(theirs);
         }
         for (mine, theirs) in self.hists.iter_mut().zip(other.hists) {
             match (mine.as_mut(), theirs) {
@@ -183,9 +242,17 @@ impl Cell {
         }
         let _ = write!(
             out,
-            r#"}},"bytes_in":{},"bytes_out":{},"connects":{},"hist":{{"#,
+            r#"}},"bytes_in":{},"bytes_out":{},"connects":{},"#,
             self.bytes_in, self.bytes_out, self.connects,
         );
+        if let Some(streams) = &self.streams {
+            let Streams { tokens, events, coalesced, good } = **streams;
+            let _ = write!(
+                out,
+                r#""tokens":{tokens},"events":{events},"coalesced":{coalesced},"good":{good},"#,
+            );
+        }
+        out.push_str(r#""hist":{"#);
         let mut comma = "";
         for (name, histogram) in HIST_NAMES.iter().zip(&self.hists) {
             if let Some(histogram) = histogram {
@@ -271,6 +338,12 @@ impl Recorder {
         self.totals.clipped += cell.end(o) + cell.split(o);
         // What ended by now and how long it took is for those who watch; the parts are for the record.
         self.done.entry(o.done / SECOND).or_default().cell(endpoint).end(o);
+    }
+
+    /// Notes a time between two events of a stream that has not ended.
+    pub fn gap(&mut self, endpoint: usize, due: u64, gap: u64, count: u32) {
+        let cell = self.due.entry(due / SECOND).or_default().cell(endpoint);
+        self.totals.clipped += cell.note_n(GAP, gap, count);
     }
 
     /// The run is over and this request has not ended.

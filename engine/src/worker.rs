@@ -128,7 +128,7 @@ impl Worker {
             due,
             ready,
             sent: None,
-            deadline: ready + request.timeout_ns,
+            deadline: ready + request.patience_ns(),
             connects: 0,
             bytes_out: 0,
             values,
@@ -200,6 +200,16 @@ impl Worker {
 }
 
 impl Job {
+    /// When a stream that goes on is given up.
+    pub fn limit(&self) -> u64 {
+        self.ready + self.template().timeout_ns
+    }
+
+    /// Notes a time between two events of its stream.
+    pub fn gap(&self, time: u64, count: u32) {
+        crate::lock(&self.worker.recorder).gap(self.endpoint, self.due, time, count);
+    }
+
     pub fn template(&self) -> &Request {
         &self.worker.run.plan.requests[self.endpoint]
     }
@@ -208,6 +218,7 @@ impl Job {
     /// whoever frees a connection looks there next.
     pub fn end(mut self, ended: ResponseResult) {
         let worker = Rc::clone(&self.worker);
+        let stream = self.template().stream.as_ref().zip(ended.stream);
         let outcome = Outcome {
             due: self.due,
             done: ended.done,
@@ -219,6 +230,7 @@ impl Job {
             bytes_in: ended.bytes_in,
             bytes_out: self.bytes_out,
             connects: self.connects,
+            stream: stream.map(|(wanted, stream)| wanted.judged(stream, self.due, ended.done)),
         };
         crate::lock(&worker.recorder).end(self.endpoint, &outcome);
         if let Some(kind) = ended.error {

@@ -23,6 +23,7 @@ from harness.load.plan import LoadPlan
 from harness.record import RunRecord
 from harness.redact import redact
 from harness.stats.quantiles import sectioned_quantile
+from harness.traffic.model import Request
 from harness.units import NANOSECONDS
 
 
@@ -47,7 +48,7 @@ def conditions(plan: LoadPlan, environment: Mapping[str, Any]) -> Conditions:
         profile.think_s,
         len(profile.replay_ns),
     ]
-    traffic = [dataclasses.asdict(request) for request in plan.traffic.requests]
+    traffic = [_request(request) for request in plan.traffic.requests]
     traffic += [dataclasses.asdict(journey) for journey in plan.traffic.journeys]
     return Conditions(
         platform=str(environment.get("platform", "url")),
@@ -163,6 +164,13 @@ def commit_of(record: RunRecord) -> str | None:
     """The project's commit that a run was made with, `-dirty` behind it where files differed."""
     found = record.labels.get("commit") or record.environment.get("commit")
     return str(found) if found else None
+
+
+def _request(request: Request) -> dict[str, Any]:
+    """What it sends, as baselines of old have it; limits are the objectives', not the traffic's."""
+    found = dataclasses.asdict(request)
+    stream = found.pop("stream")
+    return found if stream is None else {**found, "stream": {**stream, "limits": None}}
 
 
 def _digest(value: object) -> str:

@@ -13,9 +13,17 @@ from harness.errors import RecordError
 from harness.record.distribution import Counts, Distribution, Floats, merge
 
 Axis = Literal["due", "done"]
-Kind = Literal["response", "service", "lag", "wait", "failed"]
+Kind = Literal[
+    "response", "service", "lag", "wait", "failed", "ttfb", "ttft", "itl", "gap", "length"
+]  # fmt: skip
+"""Of these, the last five are of streams only."""
 
-COUNTERS = ("offered", "completed", "failed", "unfinished", "bytes_in", "bytes_out", "connects")
+COUNTERS = (
+    "offered", "completed", "failed", "unfinished", "bytes_in", "bytes_out", "connects",
+    "tokens", "events", "coalesced", "good",
+)  # fmt: skip
+"""The last four are of completed streams, and 0 where there are none."""
+
 LONGEST_RUN_S = 7 * 86_400
 
 MOST = 1 << 53
@@ -37,6 +45,10 @@ class Series:
     bytes_in: Counts
     bytes_out: Counts
     connects: Counts
+    tokens: Counts
+    events: Counts
+    coalesced: Counts
+    good: Counts
     errors: dict[str, Counts]
 
     @property

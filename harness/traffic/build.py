@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import hashlib
 import inspect
 import json
@@ -144,6 +145,8 @@ def _check_request(where: str, item: Request) -> None:
     """What the engine would let pass or could not name as well."""
     _check_number(where, "weight", item.weight)
     _check_number(where, "timeout_s", item.timeout_s)
+    if item.stream is not None:
+        _check_number(where, "silence_s", item.stream.silence_s)
     if item.method not in METHODS:
         raise ScenarioError(
             f"{where}: method is {item.method!r}", f"it must be one of {', '.join(METHODS)}"
@@ -217,6 +220,7 @@ def _engine_model(traffic: TrafficModel) -> dict[str, object]:
                 "timeout_s": float(item.timeout_s),
                 "log": item.log,
                 "checks": [dict(check) for check in item.checks],
+                "stream": dataclasses.asdict(item.stream) if item.stream else None,
             }
             for item in traffic.requests
         ],

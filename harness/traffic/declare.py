@@ -6,6 +6,7 @@ Nothing here imports Locust, so a scenario's declarations can be tested on their
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from harness.errors import ScenarioError
@@ -19,7 +20,7 @@ from harness.traffic.bodies import (
     with_params,
 )
 from harness.traffic.files import json_text
-from harness.traffic.model import Request
+from harness.traffic.model import Request, Streaming
 
 Check = dict[str, Any]
 Feed = dict[str, Any]
@@ -136,6 +137,31 @@ def head(path: str, **options: Any) -> Request:
 def options(path: str, **more: Any) -> Request:
     """`request("OPTIONS", …)`."""
     return request("OPTIONS", path, **more)
+
+
+def stream(
+    path: str,
+    *,
+    method: str = "POST",
+    until: str | None = "[DONE]",
+    silence_s: float = 30.0,
+    timeout_s: float = 120.0,
+    headers: Mapping[str, str] | None = None,
+    **more: Any,
+) -> Request:
+    """A request whose answer comes event by event, e.g. a chat completion with `"stream": True`.
+
+    Its events are timed one by one (`text/event-stream`, lines of JSON, or the pieces of any other
+    body); of chat completions only those that carry content. `until` is the data of the last
+    event; a stream that ends without it, or stops half way, is broken. None: the body's end will
+    do. Nothing may be silent for longer than `silence_s`; all of it may take `timeout_s`. Further
+    words are those of `request`.
+    """
+    found = dict(headers or {})
+    if not any(name.lower() == "accept" for name in found):
+        found["accept"] = "text/event-stream"
+    made = request(method, path, headers=found, timeout_s=timeout_s, **more)
+    return replace(made, stream=Streaming(until, silence_s))
 
 
 def status(*allowed: int) -> Check:

@@ -10,6 +10,27 @@ Phase = Literal["warmup", "ramp", "hold", "cooldown"]
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What a stream keeps that counts into the goodput, in seconds; None: no limit."""
+
+    ttft_s: float | None = None
+    itl_s: float | None = None
+    response_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Streaming:
+    """How an answer that comes event by event ends: with the data `until`; None: with its body.
+
+    It is given up when nothing has come for `silence_s`.
+    """
+
+    until: str | None = "[DONE]"
+    silence_s: float = 30.0
+    limits: Limits | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """A weighted request template; `{name}` draws from the feed of that name."""
 
@@ -22,6 +43,8 @@ class Request:
     timeout_s: float = 10.0
     checks: tuple[dict[str, Any], ...] = ()
     log: bool = False
+    stream: Streaming | None = None
+    """None: the answer counts when it is complete."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ class Outcome:
     snapshot: _engine.Snapshot
     slices: list[dict[str, Any]]
     log: list[tuple[Any, ...]]
+    examples: list[str]
 
     def total(self, field_name: str, axis: str = "due") -> int:
         """The sum of a count over the lines of one axis."""
@@ -96,7 +97,10 @@ def make_plan(*targets: str, rate: float = 100, duration: float = 0.3, **changes
 def finish(engine: _engine.Engine, within: float = 20) -> Outcome:
     assert engine.join(within), engine.snapshot()
     return Outcome(
-        engine.snapshot(), [json.loads(line) for line in engine.poll()], engine.take_log()
+        engine.snapshot(),
+        [json.loads(line) for line in engine.poll()],
+        engine.take_log(),
+        engine.take_examples(),
     )
 
 

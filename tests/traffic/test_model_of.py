@@ -207,6 +207,7 @@ def test_the_plan_holds_what_the_contract_says() -> None:
                 "timeout_s": 10.0,
                 "log": False,
                 "checks": [{"kind": "status", "in": [200]}],
+                "stream": None,
             }
         ],
         "journeys": [],

@@ -23,7 +23,52 @@ pub struct Behaviour {
     pub ready: bool,
     pub health_delay_s: f64,
     pub cpu_s: f64,
+    pub stream: Stream,
     pub seed: u64,
+}
+
+/// How chat completions are streamed.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Stream {
+    pub tokens: u64,
+    pub ttft_median_s: f64,
+    pub ttft_p99_s: Option<f64>,
+    pub gap_median_s: f64,
+    pub gap_p99_s: Option<f64>,
+    pub break_ratio: f64,
+}
+
+impl Default for Stream {
+    fn default() -> Self {
+        Self {
+            tokens: 100,
+            ttft_median_s: 0.0,
+            ttft_p99_s: None,
+            gap_median_s: 0.0,
+            gap_p99_s: None,
+            break_ratio: 0.0,
+        }
+    }
+}
+
+impl Stream {
+    fn check(&self) -> Result<(), String> {
+        within("stream.tokens", self.tokens as f64, 1.0, 1e6)?;
+        within("stream.break_ratio", self.break_ratio, 0.0, 1.0)?;
+        for (name, median, p99) in [
+            ("ttft", self.ttft_median_s, self.ttft_p99_s),
+            ("gap", self.gap_median_s, self.gap_p99_s),
+        ] {
+            within(&format!("stream.{name}_median_s"), median, 0.0, HOUR_S)?;
+            if let Some(p99) = p99 {
+                // A lognormal has no median of 0.
+                let low = if median == 0.0 { HOUR_S } else { median };
+                within(&format!("stream.{name}_p99_s"), p99, low, HOUR_S)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// One route made slower: modelled latency times `factor`, plus `add_s` seconds.
@@ -57,6 +102,7 @@ impl Default for Behaviour {
             ready: true,
             health_delay_s: 0.0,
             cpu_s: 0.0,
+            stream: Stream::default(),
             seed: 1,
         }
     }
@@ -87,6 +133,7 @@ impl Behaviour {
         within("error_ratio", self.error_ratio, 0.0, 1.0)?;
         within("garbage_ratio", self.garbage_ratio, 0.0, 1.0)?;
         within("slowed", self.slowed, 0.0, 1.0)?;
+        self.stream.check()?;
         if let Some(p99) = self.latency_p99_s {
             within("latency_p99_s", p99, self.latency_median_s, HOUR_S)?;
             if self.latency_median_s == 0.0 {
@@ -124,6 +171,8 @@ mod tests {
             (r#"{"slow": {"/x": {"factor": -1}}}"#, "slow[/x].factor"),
             (r#"{"slow": {"/x": {"speed": 1}}}"#, "slow./x"),
             (r#"{"concurrency": 0}"#, "concurrency"),
+            (r#"{"stream": {"gap_p99_s": 1}}"#, "stream.gap_p99_s"),
+            (r#"{"stream": {"tokens": 0}}"#, "stream.tokens"),
             (r#"{"colour": 1}"#, "colour"),
             ("{} {}", "trailing"),
             ("[]", "object"),

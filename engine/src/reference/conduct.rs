@@ -1,6 +1,7 @@
 //! A behaviour carried out: seeded delays, refusals and false answers.
 
 use super::behaviour::Behaviour;
+use super::chat::{Asked, Script};
 use crate::clock;
 use crate::rng::{Rng, purpose};
 use std::cell::{Cell, RefCell};
@@ -23,6 +24,7 @@ pub struct Conduct {
     sigma: f64,
     delayed: Cell<u64>,
     judged: Cell<u64>,
+    streamed: Cell<u64>,
     /// The minute, and the requests of each API key in it.
     used: RefCell<(u64, HashMap<String, u64>)>,
 }
@@ -37,6 +39,7 @@ impl Conduct {
             behaviour,
             delayed: Cell::new(0),
             judged: Cell::new(0),
+            streamed: Cell::new(0),
             used: RefCell::default(),
         }
     }
@@ -56,6 +59,14 @@ impl Conduct {
             seconds = seconds * self.behaviour.latency_factor + self.behaviour.latency_add_s;
         }
         Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+    }
+
+    /// How the next stream, asked for at `began` by a request to this route, goes.
+    pub fn script(&self, route: &str, asked: &Asked, began: u64) -> Script {
+        let late = if self.delays { self.delay(route) } else { Duration::ZERO };
+        let begins = began.saturating_add(u64::try_from(late.as_nanos()).unwrap_or(u64::MAX));
+        let number = next(&self.streamed);
+        Script::new(&self.behaviour.stream, self.seed, number, asked, begins)
     }
 
     /// The answer to a request beyond a limit; `in_flight` counts it.

@@ -1,5 +1,6 @@
 //! HTTP/1.1 as the reference service speaks it, and who begins with HTTP/2.
 
+use super::chat::{Chat, Piece};
 use super::http2;
 use super::replica::{Answer, JSON, Replica, Request};
 use httparse::{EMPTY_HEADER, Status};
@@ -35,7 +36,9 @@ pub async fn converse(replica: Rc<Replica>, mut stream: TcpStream) -> io::Result
             }
             Received::Bad(status) => {
                 let body = Cow::Borrowed(r#"{"error":"not a request that is served"}"#);
-                write(&Answer { status, content_type: JSON, body, closes: true }, false, &mut out);
+                let answer =
+                    Answer { status, content_type: JSON, body, closes: true, stream: None };
+                write(&answer, false, &mut out);
                 stream.write_all(&out).await?;
                 return linger(stream).await;
             }
@@ -55,10 +58,33 @@ pub async fn converse(replica: Rc<Replica>, mut stream: TcpStream) -> io::Result
         answer.closes |= head.closes;
         write(&answer, request.method == "HEAD", &mut out);
         stream.write_all(&out).await?;
+        if let Some(chat) = answer.stream.take()
+            && !send(chat, &mut stream, &mut out).await?
+        {
+            return Ok(());
+        }
         if answer.closes {
             return linger(stream).await;
         }
         input.drain(..message.end);
+    }
+}
+
+/// Sends a stream in chunks as its pieces are due; whether it came to its end.
+async fn send(mut chat: Chat, stream: &mut TcpStream, out: &mut Vec<u8>) -> io::Result<bool> {
+    loop {
+        let (text, last) = match chat.next().await {
+            Piece::More(text) => (text, false),
+            Piece::Last(text) => (text, true),
+            Piece::Cut => return Ok(false),
+        };
+        out.clear();
+        let end = if last { "0\r\n\r\n" } else { "" };
+        write!(out, "{:x}\r\n{text}\r\n{end}", text.len())?;
+        stream.write_all(out).await?;
+        if last {
+            return Ok(true);
+        }
     }
 }
 
@@ -292,14 +318,17 @@ pub fn decoded(path: &str) -> Cow<'_, str> {
 // -- answers --------------------------------------------------------------------------------------
 
 fn write(answer: &Answer, head_only: bool, out: &mut Vec<u8>) {
-    let Answer { status, content_type, body, closes } = answer;
+    let Answer { status, content_type, body, closes, stream } = answer;
     out.clear();
+    let framing = match stream {
+        Some(_) => "transfer-encoding: chunked".into(),
+        None => format!("content-length: {}", body.len()),
+    };
     // A vector takes everything.
     let _ = write!(
         out,
-        "HTTP/1.1 {status} {}\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\n{}\r\n",
+        "HTTP/1.1 {status} {}\r\ncontent-type: {content_type}\r\n{framing}\r\n{}\r\n",
         reason(*status),
-        body.len(),
         if *closes { "connection: close\r\n" } else { "" },
     );
     if !head_only {
@@ -353,7 +382,8 @@ mod tests {
 
     #[test]
     fn an_answer_takes_the_place_of_the_one_before() {
-        let answer = |status, body| Answer { status, content_type: JSON, body, closes: false };
+        let answer =
+            |status, body| Answer { status, content_type: JSON, body, closes: false, stream: None };
         let mut out = Vec::new();
         write(&answer(200, Cow::Borrowed("first")), false, &mut out);
         write(&answer(400, Cow::Borrowed("{}")), false, &mut out);

@@ -1,5 +1,6 @@
 //! HTTP/2 with prior knowledge, in front of the same replica.
 
+use super::chat::Piece;
 use super::http::{MAX_BODY, decoded};
 use super::replica::{Replica, Request};
 use bytes::Bytes;
@@ -70,6 +71,19 @@ async fn serve(
         http::StatusCode::from_u16(answer.status).unwrap_or(http::StatusCode::OK);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, http::HeaderValue::from_static(answer.content_type));
+    if let Some(mut chat) = answer.stream {
+        let mut out = respond.send_response(response, false)?;
+        loop {
+            match chat.next().await {
+                Piece::More(text) => out.send_data(text.into(), false)?,
+                Piece::Last(text) => return out.send_data(text.into(), true),
+                Piece::Cut => {
+                    out.send_reset(Reason::INTERNAL_ERROR);
+                    return Ok(());
+                }
+            }
+        }
+    }
     headers.insert(CONTENT_LENGTH, answer.body.len().into());
     let empty = answer.body.is_empty() || head.method == http::Method::HEAD;
     let mut out = respond.send_response(response, empty)?;

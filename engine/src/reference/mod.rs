@@ -2,9 +2,11 @@
 //!
 //! A collection route holds the ids "1" to "1000" from the start. `GET` on it lists, `POST` creates
 //! (201; a JSON `id` of the client is kept), `<route>/<id>` takes GET, PUT (upsert), PATCH and
-//! DELETE (idempotent). The query is ignored but for `replication=sync` on a write.
+//! DELETE (idempotent). The query is ignored but for `replication=sync` on a write. `POST` on
+//! `/v1/chat/completions` streams a chat completion.
 
 mod behaviour;
+mod chat;
 mod conduct;
 mod database;
 mod http;
@@ -103,6 +105,8 @@ pub fn serve(config: Config) -> io::Result<()> {
             spawn_local(link::follow(Rc::clone(&store), address, config.bind.clone()));
         }
         let replica = Rc::new(Replica::new(config, store));
+        let timer = Rc::clone(&replica);
+        spawn_local(async move { timer.timer.run().await });
         accept(&listener, |stream| {
             spawn_local(http::converse(Rc::clone(&replica), stream));
         })

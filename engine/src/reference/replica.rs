@@ -1,6 +1,7 @@
 //! One copy of the service: what it answers to which request, whatever the request came by.
 
 use super::behaviour::Behaviour;
+use super::chat::{self, Asked, Chat, Truth};
 use super::conduct::Conduct;
 use super::link::Unavailable;
 use super::metrics::Metrics;
@@ -8,6 +9,7 @@ use super::routes::Router;
 use super::store::{Store, quoted};
 use super::{Closes, Config, Replication};
 use crate::clock;
+use crate::timer::Timer;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -34,6 +36,8 @@ pub struct Answer {
     pub body: Cow<'static, str>,
     /// Whether the connection ends with it.
     pub closes: bool,
+    /// What follows piece by piece in place of the body.
+    pub stream: Option<Chat>,
 }
 
 type Said = (u16, Cow<'static, str>);
@@ -45,6 +49,9 @@ pub struct Replica {
     metrics: RefCell<Metrics>,
     conduct: RefCell<Rc<Conduct>>,
     created: Cell<u64>,
+    pub timer: Timer,
+    /// Of the streams that were sent.
+    pub truth: RefCell<Truth>,
     /// Ids made here begin with it.
     prefix: String,
 }
@@ -57,17 +64,21 @@ impl Replica {
             prefix: format!("{}-{:x}-", config.id, clock::unix_ns() / 1000),
             metrics: RefCell::default(),
             created: Cell::new(0),
+            timer: Timer::default(),
+            truth: RefCell::default(),
             config,
             store,
         }
     }
 
-    pub async fn answer(&self, request: &Request<'_>) -> Answer {
+    pub async fn answer(self: &Rc<Self>, request: &Request<'_>) -> Answer {
         match request.path {
             "/ready" => self.ready().await,
             "/health" => self.health().await,
             "/metrics" => self.exposition(),
             BEHAVIOUR_PATH => self.behave(request),
+            chat::TRUTH_PATH => inner(200, self.truth.borrow().text()),
+            chat::PATH if request.method == "POST" => self.chat(request),
             path if path == self.config.health_path => self.health().await,
             _ => self.serve(request).await,
         }
@@ -85,26 +96,58 @@ impl Replica {
     // -- the service ---------------------------------------------------------------------------
 
     async fn serve(&self, request: &Request<'_>) -> Answer {
-        let began = clock::now_ns();
-        let in_flight = {
-            let mut metrics = self.metrics.borrow_mut();
-            metrics.in_flight += 1;
-            metrics.in_flight
-        };
+        let (began, in_flight) = self.begin();
         let conduct = self.conduct();
         let (status, body) = match conduct.refuse(request.api_key, in_flight) {
             Some((status, body)) => (status, body.into()),
             None => self.carry_out(request, &conduct).await,
         };
-        let closes = match self.config.closes {
-            Closes::Never => false,
-            Closes::Unready => !self.is_ready(),
-            Closes::Always => true,
+        self.end(status, began);
+        Answer { status, content_type: JSON, body, closes: self.closes(), stream: None }
+    }
+
+    /// A stream, which ends when it is dropped.
+    fn chat(self: &Rc<Self>, request: &Request<'_>) -> Answer {
+        let (began, in_flight) = self.begin();
+        let conduct = self.conduct();
+        let false_one = conduct.refuse(request.api_key, in_flight).or_else(|| conduct.falsify());
+        let asked = match false_one {
+            Some(answer) => Err(answer),
+            None => Asked::parse(request.body).map_err(|problem| (400, problem)),
         };
+        let closes = self.closes();
+        match asked {
+            Ok(asked) => {
+                let script = conduct.script(chat::PATH, &asked, began);
+                let stream = Some(Chat::new(Rc::clone(self), script, &asked, began));
+                Answer { status: 200, content_type: chat::EVENTS, body: "".into(), closes, stream }
+            }
+            Err((status, body)) => {
+                self.end(status, began);
+                Answer { status, content_type: JSON, body: body.into(), closes, stream: None }
+            }
+        }
+    }
+
+    /// Begins a request: when, and how many are in flight with it.
+    fn begin(&self) -> (u64, u64) {
+        let mut metrics = self.metrics.borrow_mut();
+        metrics.in_flight += 1;
+        (clock::now_ns(), metrics.in_flight)
+    }
+
+    pub fn end(&self, status: u16, began: u64) {
         let mut metrics = self.metrics.borrow_mut();
         metrics.in_flight -= 1;
         metrics.count(status, (clock::now_ns() - began) as f64 / 1e9);
-        Answer { status, content_type: JSON, body, closes }
+    }
+
+    fn closes(&self) -> bool {
+        match self.config.closes {
+            Closes::Never => false,
+            Closes::Unready => !self.is_ready(),
+            Closes::Always => true,
+        }
     }
 
     /// Serves a request within the limits, as late and as false as it shall be.
@@ -254,7 +297,7 @@ fn work(seconds: f64) {
 }
 
 fn inner(status: u16, body: String) -> Answer {
-    Answer { status, content_type: JSON, body: body.into(), closes: false }
+    Answer { status, content_type: JSON, body: body.into(), closes: false, stream: None }
 }
 
 /// What a client writes: its id, if it chose one, and the value as JSON text.

@@ -30,6 +30,32 @@ class Slowdown:
 
 
 @dataclass(frozen=True, slots=True)
+class Stream:
+    """How a replica streams chat completions (`POST /v1/chat/completions`).
+
+    `tokens` events, unless the request's `max_tokens` are fewer, the first after the time to first
+    token and the others a gap apart: seconds, lognormal as the latencies of a `Behaviour`.
+    `break_ratio` of the streams are cut at a token that chance chooses.
+    """
+
+    tokens: int = 100
+    ttft_median_s: float = 0.0
+    ttft_p99_s: float | None = None
+    gap_median_s: float = 0.0
+    gap_p99_s: float | None = None
+    break_ratio: float = 0.0
+
+    def __post_init__(self) -> None:
+        _whole("stream.tokens", self.tokens, low=1, high=10**6)
+        _number("stream.break_ratio", self.break_ratio, low=0.0, high=1.0)
+        for name in ("ttft", "gap"):
+            median, p99 = getattr(self, f"{name}_median_s"), getattr(self, f"{name}_p99_s")
+            _number(f"stream.{name}_median_s", median, low=0.0, high=3600.0)
+            if p99 is not None:
+                _number(f"stream.{name}_p99_s", p99, low=median or 3600.0, high=3600.0)
+
+
+@dataclass(frozen=True, slots=True)
 class Behaviour:
     """How a replica of the reference service answers; the default is as fast as it can.
 
@@ -40,6 +66,7 @@ class Behaviour:
     `cpu_s` is the CPU time of each answer, one answer at a time: a replica carries 1 / cpu_s.
     `error_ratio` of the requests get 500 and `garbage_ratio` a 200 with a body that is no JSON.
     `rate_limit` is requests per minute and `x-api-key` (429 beyond); `exempt_key` has no limit.
+    `stream` says how chat completions are streamed, after the latency.
     `ready` and `health_delay_s` falsify `/ready` and slow the health answers.
     """
 
@@ -57,6 +84,7 @@ class Behaviour:
     ready: bool = True
     health_delay_s: float = 0.0
     cpu_s: float = 0.0
+    stream: Stream = field(default_factory=Stream)
     seed: int = 1
 
     def __post_init__(self) -> None:
@@ -98,6 +126,7 @@ class Behaviour:
             values["slow"] = {
                 path: Slowdown(**each) for path, each in values.get("slow", {}).items()
             }
+            values["stream"] = Stream(**values.get("stream", {}))
             return cls(**values)
         except (TypeError, AttributeError) as problem:
             raise PlatformError(

@@ -1,0 +1,541 @@
+//! What a streamed answer brings, and when: server-sent events (WHATWG HTML, 9.2.6), lines of JSON,
+//! or the pieces of any other body. Of a chat completion only events that carry content count.
+
+use crate::document::{LimitsSpec, StreamSpec};
+use crate::kept::Kept;
+use crate::kind::Kind;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// Bytes of one line or event.
+const MAX_EVENT: usize = 1 << 20;
+/// What a server says of its tokens is believed up to here.
+const MOST_TOKENS: u64 = 1 << 30;
+/// Bytes of an event that reports an error which are shown.
+const SHOWN: usize = 512;
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// A request whose answer is a stream.
+#[derive(Debug)]
+pub struct Streaming {
+    /// How long nothing may come, from `ready` on.
+    pub silence_ns: u64,
+    /// The data of the last event.
+    until: Option<String>,
+    limits: Option<Limits>,
+}
+
+/// What a stream must keep to count as good, in nanoseconds.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    ttft: Option<u64>,
+    itl: Option<u64>,
+    response: Option<u64>,
+}
+
+impl Streaming {
+    pub fn new(spec: &StreamSpec, silence_ns: u64) -> Self {
+        let nanos = |seconds: Option<f64>| seconds.map(|s| (s * 1e9).round() as u64);
+        let limits = |spec: &LimitsSpec| Limits {
+            ttft: nanos(spec.ttft_s),
+            itl: nanos(spec.itl_s),
+            response: nanos(spec.response_s),
+        };
+        Self { silence_ns, until: spec.until.clone(), limits: spec.limits.as_ref().map(limits) }
+    }
+
+    /// The stream, good if it kept all limits; where none were given, no stream is.
+    pub fn judged(&self, stream: Streamed, due: u64, done: u64) -> Streamed {
+        Streamed { good: self.is_good(&stream, due, done), ..stream }
+    }
+
+    fn is_good(&self, stream: &Streamed, due: u64, done: u64) -> bool {
+        let within = |value: Option<u64>, limit: Option<u64>| {
+            limit.is_none_or(|limit| value.is_none_or(|value| value <= limit))
+        };
+        self.limits.is_some_and(|limits| {
+            within(stream.first_event.map(|at| at.saturating_sub(due)), limits.ttft)
+                && within(stream.inter_token(), limits.itl)
+                && within(Some(done.saturating_sub(due)), limits.response)
+        })
+    }
+}
+
+/// What a stream came to; times in the caller's clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Streamed {
+    /// When the head was there.
+    pub first_byte: Option<u64>,
+    /// Of the events that carry content.
+    pub first_event: Option<u64>,
+    pub last_event: u64,
+    pub events: u64,
+    /// Events that came in one piece with the one before: the time between them is not known.
+    pub coalesced: u64,
+    /// As the server counts them.
+    pub usage: Option<u64>,
+    pub good: bool,
+}
+
+impl Streamed {
+    pub fn tokens(&self) -> u64 {
+        self.usage.unwrap_or(self.events)
+    }
+
+    /// The mean time between two tokens; `None` of one token.
+    pub fn inter_token(&self) -> Option<u64> {
+        let steps = self.tokens().checked_sub(1).filter(|steps| *steps > 0)?;
+        Some(self.last_event.saturating_sub(self.first_event?) / steps)
+    }
+}
+
+/// How a body is divided into events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    Events,
+    Lines,
+    #[default]
+    Pieces,
+}
+
+impl Format {
+    pub fn of(content_type: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(content_type).to_ascii_lowercase();
+        match text.split(';').next().unwrap_or_default().trim() {
+            "text/event-stream" => Self::Events,
+            "application/x-ndjson"
+            | "application/ndjson"
+            | "application/jsonl"
+            | "application/json-lines"
+            | "application/x-json-stream"
+            | "application/stream+json" => Self::Lines,
+            _ => Self::Pieces,
+        }
+    }
+}
+
+/// Reads a stream as it comes.
+pub struct Reader<'a> {
+    silence_ns: u64,
+    until: Option<&'a str>,
+    /// Absent before a head of success.
+    format: Option<Format>,
+    /// The beginning of a line whose end has not come.
+    held: Kept,
+    /// Of the event whose end has not come.
+    data: Kept,
+    has_data: bool,
+    after_cr: bool,
+    ended: bool,
+    error: Option<String>,
+    heard: Option<u64>,
+    streamed: Streamed,
+    gap: Option<u64>,
+    zeros: u32,
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(streaming: &'a Streaming) -> Self {
+        Self {
+            silence_ns: streaming.silence_ns,
+            until: streaming.until.as_deref(),
+            format: None,
+            held: Kept::default(),
+            data: Kept::default(),
+            has_data: false,
+            after_cr: false,
+            ended: false,
+            error: None,
+            heard: None,
+            streamed: Streamed::default(),
+            gap: None,
+            zeros: 0,
+        }
+    }
+
+    /// The head is there; without success no event follows.
+    pub fn begin(&mut self, format: Format, status: u16) {
+        self.format = if (200..300).contains(&status) { Some(format) } else { None };
+    }
+
+    /// Something has come, or the end: what is taken next came then.
+    pub fn hear(&mut self, now: u64) {
+        self.heard = Some(now);
+    }
+
+    pub fn heard(&self) -> Option<u64> {
+        self.heard
+    }
+
+    pub fn streamed(&self) -> Streamed {
+        self.streamed
+    }
+
+    /// Gives the times between events since the last call, and how often each was seen.
+    pub fn report_gaps(&mut self, gap: impl Fn(u64, u32)) {
+        if let Some(time) = self.gap.take() {
+            gap(time, 1);
+        }
+        match std::mem::take(&mut self.zeros) {
+            0 => {}
+            zeros => gap(0, zeros),
+        }
+    }
+
+    /// Takes the next bytes of the body.
+    pub fn take(&mut self, bytes: &[u8]) -> Result<(), Kind> {
+        let now = self.heard.unwrap_or_default();
+        match self.format {
+            Some(Format::Events | Format::Lines) => {}
+            Some(Format::Pieces) if !bytes.is_empty() => {
+                self.count(now);
+                return Ok(());
+            }
+            _ => return Ok(()),
+        }
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            if std::mem::take(&mut self.after_cr) && rest[0] == b'\n' {
+                rest = &rest[1..];
+                continue;
+            }
+            let Some(end) = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')) else {
+                self.held.extend(rest)?;
+                return if self.held.len() > MAX_EVENT { Err(Kind::BodyTooLarge) } else { Ok(()) };
+            };
+            self.after_cr = rest[end] == b'\r';
+            self.end_line(&rest[..end], now)?;
+            rest = &rest[end + 1..];
+        }
+        Ok(())
+    }
+
+    fn end_line(&mut self, end: &[u8], now: u64) -> Result<(), Kind> {
+        if self.held.is_empty() {
+            return self.line(end, now);
+        }
+        let mut held = std::mem::take(&mut self.held);
+        held.extend(end)?;
+        let result = self.line(&held, now);
+        held.clear();
+        self.held = held;
+        result
+    }
+
+    fn line(&mut self, line: &[u8], now: u64) -> Result<(), Kind> {
+        if self.format == Some(Format::Lines) {
+            self.event(line, now);
+            return Ok(());
+        }
+        if line.is_empty() {
+            return self.dispatch(now);
+        }
+        let Some(value) = data_of(line.strip_prefix(BOM).unwrap_or(line)) else { return Ok(()) };
+        if self.has_data {
+            self.data.extend(b"\n")?;
+        }
+        self.has_data = true;
+        self.data.extend(value)?;
+        if self.data.len() > MAX_EVENT { Err(Kind::BodyTooLarge) } else { Ok(()) }
+    }
+
+    /// The event is complete.
+    fn dispatch(&mut self, now: u64) -> Result<(), Kind> {
+        if std::mem::take(&mut self.has_data) {
+            let mut data = std::mem::take(&mut self.data);
+            self.event(&data, now);
+            data.clear();
+            self.data = data;
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, data: &[u8], now: u64) {
+        let data = data.trim_ascii();
+        if data.is_empty() || self.ended {
+            return;
+        }
+        if self.until.is_some_and(|until| until.as_bytes() == data) {
+            self.ended = true;
+            return;
+        }
+        let chunk: Option<Chunk> =
+            if data[0] == b'{' { serde_json::from_slice(data).ok() } else { None };
+        let Some(chunk) = chunk else { return self.count(now) };
+        if chunk.error.is_some_and(|error| error.get() != "null") && self.error.is_none() {
+            let shown = &data[..data.len().min(SHOWN)];
+            self.error = Some(String::from_utf8_lossy(shown).into_owned());
+        }
+        if let Some(tokens) = chunk.usage.as_ref().and_then(|usage| usage.completion_tokens) {
+            self.streamed.usage = Some(tokens).filter(|tokens| *tokens <= MOST_TOKENS);
+        }
+        if chunk.has_content() {
+            self.count(now);
+        }
+    }
+
+    fn count(&mut self, now: u64) {
+        let streamed = &mut self.streamed;
+        if streamed.first_event.is_none() {
+            streamed.first_event = Some(now);
+        } else if streamed.last_event == now {
+            streamed.coalesced += 1;
+            self.zeros += 1;
+        } else {
+            self.gap = Some(now.saturating_sub(streamed.last_event));
+        }
+        streamed.last_event = now;
+        streamed.events += 1;
+    }
+
+    /// What is wrong with a stream that has begun and ended so; `None` where nothing is, or where
+    /// the request failed as any other may.
+    pub fn fault(&mut self, error: Option<Kind>, now: u64) -> Option<String> {
+        self.format?;
+        let how = match error {
+            None => return self.finish(now).unwrap_or_else(|kind| Some(kind.name().into())),
+            Some(Kind::Eof | Kind::Reset) => "cut",
+            Some(Kind::Timeout) if self.silent(now) => "silent",
+            Some(_) => return None,
+        };
+        Some(format!("{how} after {} events", self.streamed.events))
+    }
+
+    fn silent(&self, now: u64) -> bool {
+        self.heard.is_some_and(|heard| now >= heard + self.silence_ns)
+    }
+
+    /// The body has ended as HTTP has it.
+    fn finish(&mut self, now: u64) -> Result<Option<String>, Kind> {
+        if !self.held.is_empty() {
+            self.end_line(b"", now)?;
+        }
+        self.dispatch(now)?;
+        if let Some(error) = self.error.take() {
+            return Ok(Some(error));
+        }
+        let events = self.streamed.events;
+        if let Some(until) =
+            self.until.filter(|_| self.format == Some(Format::Events) && !self.ended)
+        {
+            return Ok(Some(format!("ended without {until} after {events} events")));
+        }
+        Ok((events == 0).then(|| "ended without an event that carries content".into()))
+    }
+}
+
+/// The value of a line of the field `data`.
+fn data_of(line: &[u8]) -> Option<&[u8]> {
+    let rest = line.strip_prefix(b"data")?;
+    if rest.is_empty() {
+        return Some(rest);
+    }
+    let value = rest.strip_prefix(b":")?;
+    Some(value.strip_prefix(b" ").unwrap_or(value))
+}
+
+/// What of a chat completion's event matters; unknown fields are passed over.
+#[derive(Deserialize)]
+struct Chunk<'a> {
+    #[serde(borrow, default)]
+    choices: Option<Vec<Choice<'a>>>,
+    #[serde(default)]
+    usage: Option<Usage>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Usage {
+    #[serde(default)]
+    completion_tokens: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Choice<'a> {
+    #[serde(borrow, default)]
+    delta: Option<Delta<'a>>,
+    /// Of the older completions.
+    #[serde(borrow, default)]
+    text: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Delta<'a> {
+    #[serde(borrow, default)]
+    content: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    reasoning_content: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    reasoning: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    refusal: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    tool_calls: Option<&'a RawValue>,
+}
+
+impl Chunk<'_> {
+    /// Whether it brings something to the user: not a role, a reason for the end or the usage alone.
+    fn has_content(&self) -> bool {
+        let some = |value: &Option<&RawValue>| {
+            value.is_some_and(|value| !matches!(value.get(), "null" | "\"\"" | "[]"))
+        };
+        match &self.choices {
+            None => self.usage.is_none() && self.error.is_none(),
+            Some(choices) => choices.iter().any(|choice| {
+                some(&choice.text)
+                    || choice.delta.as_ref().is_some_and(|delta| {
+                        [
+                            &delta.content,
+                            &delta.reasoning_content,
+                            &delta.reasoning,
+                            &delta.refusal,
+                            &delta.tool_calls,
+                        ]
+                        .into_iter()
+                        .any(some)
+                    })
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn streaming(limits: Option<LimitsSpec>) -> Streaming {
+        Streaming::new(
+            &StreamSpec { silence_s: 1.0, until: Some("[DONE]".into()), limits },
+            1_000_000_000,
+        )
+    }
+
+    fn chunk(content: &str) -> String {
+        format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"{content}\"}}}}]}}\n\n")
+    }
+
+    /// Reads pieces that come at 10, 20, 30, …; what is wrong at the end, what came, the gaps.
+    fn read(format: Format, pieces: &[&str]) -> (Result<Option<String>, Kind>, Streamed, Vec<u64>) {
+        let streaming = streaming(None);
+        let mut reader = Reader::new(&streaming);
+        reader.begin(format, 200);
+        let gaps = std::cell::RefCell::new(Vec::new());
+        for (i, piece) in pieces.iter().enumerate() {
+            reader.hear(10 * (i as u64 + 1));
+            if let Err(kind) = reader.take(piece.as_bytes()) {
+                return (Err(kind), reader.streamed(), gaps.into_inner());
+            }
+            reader.report_gaps(|gap, count| {
+                gaps.borrow_mut().extend((0..count).map(|_| gap));
+            });
+        }
+        let wrong = reader.finish(10 * (pieces.len() as u64 + 1));
+        (wrong, reader.streamed(), gaps.into_inner())
+    }
+
+    const ROLE: &str =
+        "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n";
+    const USAGE: &str = "data: {\"choices\":[],\"usage\":{\"completion_tokens\":5}}\n\n";
+    const END: &str = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
+    const DONE: &str = "data: [DONE]\n\n";
+
+    #[test]
+    fn only_events_with_content_are_timed_and_usage_counts_the_tokens() {
+        let (a, b) = (chunk("a"), chunk("b"));
+        let last = format!("{END}{USAGE}{DONE}");
+        let (wrong, found, gaps) = read(Format::Events, &[ROLE, ": ping\n\n", &a, "\n", &b, &last]);
+        assert_eq!(wrong, Ok(None));
+        assert_eq!((found.first_event, found.last_event, found.events), (Some(30), 50, 2));
+        assert_eq!((found.tokens(), found.inter_token()), (5, Some(5)));
+        assert_eq!(gaps, [20]);
+    }
+
+    #[test]
+    fn events_in_one_piece_are_counted_apart_with_no_time_between() {
+        let both = chunk("a") + &chunk("b");
+        let (wrong, found, gaps) = read(Format::Events, &[&both, &(chunk("c") + DONE)]);
+        assert_eq!(wrong, Ok(None));
+        assert_eq!((found.events, found.coalesced, found.tokens()), (3, 1, 3));
+        assert_eq!(gaps, [0, 10]);
+    }
+
+    #[test]
+    fn events_are_the_same_however_the_bytes_are_cut_and_lines_end() {
+        for end in ["\n", "\r\n", "\r"] {
+            let text =
+                format!("\u{feff}{ROLE}{}event: x\ndata: [1,\ndata: 2]\n\n{DONE}", chunk("a"))
+                    .replace('\n', end);
+            let bytes: Vec<String> = text.chars().map(String::from).collect();
+            let pieces: Vec<&str> = bytes.iter().map(String::as_str).collect();
+            for pieces in [&[text.as_str()][..], &pieces] {
+                let (wrong, found, _) = read(Format::Events, pieces);
+                assert_eq!((wrong, found.events), (Ok(None), 2), "{end:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_stream_without_its_last_event_or_without_content_or_with_an_error_is_broken() {
+        let wrong = |pieces: &[&str]| read(Format::Events, pieces).0.unwrap().unwrap_or_default();
+        assert_eq!(wrong(&[&chunk("a")]), "ended without [DONE] after 1 events");
+        assert_eq!(wrong(&[ROLE, DONE]), "ended without an event that carries content");
+        let error = "data: {\"error\":{\"message\":\"out of memory\"}}\n\n";
+        assert!(wrong(&[&chunk("a"), error, DONE]).contains("out of memory"));
+        // The last line end may be missing.
+        assert_eq!(wrong(&[&chunk("a"), "data: [DONE]"]), "");
+    }
+
+    #[test]
+    fn lines_and_pieces_need_no_last_event() {
+        let (wrong, found, gaps) = read(Format::Lines, &["{\"a\":1}\n{\"b\"", ":2}\n\n"]);
+        assert_eq!((wrong, found.events, gaps), (Ok(None), 2, vec![10]));
+        let (wrong, found, gaps) = read(Format::Pieces, &["some ", "text"]);
+        assert_eq!((wrong, found.events, gaps), (Ok(None), 2, vec![10]));
+    }
+
+    #[test]
+    fn an_endless_line_and_an_endless_event_are_bounded() {
+        let long = "x".repeat(MAX_EVENT / 2 + 1);
+        let line = format!("data: {long}");
+        assert_eq!(read(Format::Events, &[&line, &long]).0, Err(Kind::BodyTooLarge));
+        let line = format!("data: {long}\n");
+        assert_eq!(read(Format::Events, &[&line, &line]).0, Err(Kind::BodyTooLarge));
+    }
+
+    #[test]
+    fn tokens_that_nobody_can_have_sent_are_not_believed() {
+        let usage = "data: {\"choices\":[],\"usage\":{\"completion_tokens\":99999999999}}\n\n";
+        let (_, found, _) = read(Format::Events, &[&chunk("a"), usage, DONE]);
+        assert_eq!(found.tokens(), 1);
+    }
+
+    #[test]
+    fn a_good_stream_keeps_every_limit() {
+        let stream = Streamed {
+            first_event: Some(300_000_000),
+            last_event: 500_000_000,
+            events: 3,
+            ..Streamed::default()
+        };
+        let good = |ttft_s, itl_s, response_s| {
+            streaming(Some(LimitsSpec { ttft_s, itl_s, response_s })).is_good(
+                &stream,
+                0,
+                600_000_000,
+            )
+        };
+        assert!(good(Some(0.3), Some(0.1), Some(0.6)));
+        assert!(!good(Some(0.299), None, None));
+        assert!(!good(None, Some(0.099), None));
+        assert!(!good(None, None, Some(0.599)));
+        assert!(!streaming(None).is_good(&stream, 0, 600_000_000));
+    }
+
+    #[test]
+    fn the_content_type_says_how_events_are_divided() {
+        assert_eq!(Format::of(b"Text/Event-Stream; charset=utf-8"), Format::Events);
+        assert_eq!(Format::of(b"application/x-ndjson"), Format::Lines);
+        assert_eq!(Format::of(b"application/json"), Format::Pieces);
+    }
+}
