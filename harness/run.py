@@ -39,6 +39,7 @@ from harness.report.run_files import write_reports
 from harness.traffic import load_model, resolve_profile, scenario_environment, to_engine
 from harness.traffic.model import LoadProfile, Shape, Spacing, TrafficModel
 from harness.traffic.profiles import OWN_ARRIVALS, STAGES
+from harness.traffic.streams import drain_s, with_limits
 
 Say = Callable[[str], None]
 
@@ -173,6 +174,7 @@ class Session:
             plan,
             connections_per_target=options.connections or self._connections(profile),
             max_in_flight=options.max_in_flight or plan.max_in_flight,
+            drain_s=drain_s(self.traffic, plan.drain_s),
             salt=new_salt() if options.salt is None else options.salt,
         )
 
@@ -307,6 +309,7 @@ def session(options: RunOptions, say: Say = lambda text: None) -> Iterator[Sessi
     service = with_objectives(service, options.objectives)
     if not traffic.journeys:  # a journey names its endpoints as it goes
         check_endpoints(options.objectives, [request.name for request in traffic.requests])
+    traffic = with_limits(traffic, service.objectives)
     server = Prometheus.at(options.prometheus)
     to_engine(traffic, profile)
     results = options.results or root / "results"

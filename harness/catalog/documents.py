@@ -12,10 +12,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, model_validator
 
-from harness.catalog.model import Indicator, Objective, RegionRole, Tier
+from harness.catalog.model import TIMES, Indicator, Objective, RegionRole, Tier
 
 QUANTILE = "harness.codai/quantile"
-"""Annotation of a latency indicator: which quantile it promises."""
+"""Annotation of an indicator that is a time: which quantile it promises."""
 
 ENDPOINTS = "harness.codai/endpoints"
 """Annotation of an indicator: the endpoints it is about, separated by commas; patterns allowed."""
@@ -151,7 +151,9 @@ class SloSpec(_Strict):
     @model_validator(mode="after")
     def _complete(self) -> Self:
         objective, indicator = self.objectives[0], self.indicator.metadata
-        ops = {"latency": ("lt", "lte"), "throughput": ("gt", "gte")}.get(indicator.name)
+        ops = {"throughput": ("gt", "gte"), **dict.fromkeys(TIMES, ("lt", "lte"))}.get(
+            indicator.name
+        )
         if ops is None and (objective.op, objective.value) != (None, None):
             raise ValueError(f"{indicator.name} is a ratio: its target says all; remove op, value")
         if ops is not None and (objective.op not in ops or objective.value is None):
@@ -164,7 +166,7 @@ class SloSpec(_Strict):
         window = objective.timeSliceWindow
         if window is not None and (window[-1] not in WINDOW_S or int(window[:-1]) == 0):
             raise ValueError(f"objectives.0.timeSliceWindow {window} is no slice, e.g. 1m or 1h")
-        if indicator.name == "latency" and not _is_share(indicator.annotations.get(QUANTILE)):
+        if indicator.name in TIMES and not _is_share(indicator.annotations.get(QUANTILE)):
             raise ValueError(
                 f'indicator.metadata.annotations needs {QUANTILE}, as a string such as "0.95"'
             )
@@ -185,7 +187,7 @@ class SloDocument(_Strict):
         threshold = objective.target if objective.value is None else objective.value
         if indicator.name == "error_ratio":
             threshold = round(1 - objective.target, 12)
-        quantile = indicator.annotations.get(QUANTILE) if indicator.name == "latency" else None
+        quantile = indicator.annotations.get(QUANTILE) if indicator.name in TIMES else None
         return Objective(
             name=objective.displayName or self.metadata.name,
             indicator=indicator.name,

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Literal
 
 Tier = Literal["foundation", "business", "user", "specialized", "infrastructure", "development"]
 RegionRole = Literal["active", "standby", "cold"]
-Indicator = Literal["latency", "throughput", "error_ratio", "availability"]
+Indicator = Literal[
+    "latency", "throughput", "error_ratio", "availability",
+    "time_to_first_token", "inter_token_latency", "goodput",
+]  # fmt: skip
+"""The last three are of streamed answers, named as in AIPerf."""
+
+TIMES: tuple[Indicator, ...] = ("latency", "time_to_first_token", "inter_token_latency")
+"""Indicators with a quantile and a threshold in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +33,8 @@ class Route:
 class Objective:
     """One promise, judged on the hold phase of a run.
 
-    `threshold` is in seconds for latency, requests/s for throughput and a ratio otherwise.
-    Latency and error ratio must stay below it, throughput and availability must reach it.
+    `threshold` is in seconds for TIMES, requests/s for throughput and a ratio otherwise. Times and
+    the error ratio must stay below it; throughput, availability and goodput must reach it.
     """
 
     name: str
@@ -40,8 +49,13 @@ class Objective:
 
     @property
     def upper(self) -> bool:
-        """Whether the threshold is a ceiling (latency, errors) rather than a floor."""
-        return self.indicator in {"latency", "error_ratio"}
+        """Whether the threshold is a ceiling (times, errors) rather than a floor."""
+        return self.indicator in {*TIMES, "error_ratio"}
+
+
+def in_scope(endpoint: str, patterns: Sequence[str]) -> bool:
+    """Whether an endpoint is one of those named; nothing named means every endpoint."""
+    return not patterns or any(fnmatchcase(endpoint, pattern) for pattern in patterns)
 
 
 @dataclass(frozen=True, slots=True)

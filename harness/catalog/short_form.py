@@ -8,18 +8,25 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
-from harness.catalog.model import Objective, Service
+from harness.catalog.model import Indicator, Objective, Service
 from harness.errors import UsageError
 from harness.units import parse_duration, parse_rate, parse_ratio
 
 _FORM = re.compile(
-    r"(?:(?P<endpoints>.*\S)\s*:\s)?\s*(?P<metric>[a-z]+|p\d+(?:\.\d+)?)\s*"
+    r"(?:(?P<endpoints>.*\S)\s*:\s)?\s*(?:(?P<of>ttft|itl)\s+)?"
+    r"(?P<metric>[a-z]+|p\d+(?:\.\d+)?)\s*"
     r"(?P<op><=|>=|<|>)\s*(?P<value>\S+(?: %)?)\s*"
 )
 FORMS = (
-    "write p95 < 100ms, errors < 0.1%, throughput >= 2000/s, availability >= 99.9%"
-    " or recall: p99 < 50ms"
+    "write p95 < 100ms, errors < 0.1%, throughput >= 2000/s, availability >= 99.9%,"
+    " ttft p95 < 300ms, itl p95 < 50ms, goodput >= 95% or recall: p99 < 50ms"
 )
+_TIMES: dict[str | None, Indicator] = {
+    None: "latency",
+    "ttft": "time_to_first_token",
+    "itl": "inter_token_latency",
+}
+_SHARES: tuple[Indicator, ...] = ("availability", "goodput")
 _MOST_NINES = 99.999
 
 
@@ -40,13 +47,17 @@ def parse_objective(text: str) -> Objective:
         quantile, limit = float(metric[1:]) / 100, parse_duration(value)
         if not 0 < quantile <= _MOST_NINES / 100 or limit <= 0 or not upper:
             raise ValueError(f"{text!r} is no latency objective; write p95 < 100ms")
-        return Objective(metric, "latency", limit, quantile, endpoints)
+        name = metric if match["of"] is None else f"{match['of']} {metric}"
+        return Objective(name, _TIMES[match["of"]], limit, quantile, endpoints)
+    if match["of"] is not None:
+        raise ValueError(f"{text!r} is no objective; {FORMS}")
     if metric == "errors" and upper and 0 < (share := parse_ratio(value)) < 1:
         return Objective("errors", "error_ratio", share, endpoints=endpoints)
     if metric == "throughput" and not upper and (rate := parse_rate(value)) > 0:
         return Objective("throughput", "throughput", rate, endpoints=endpoints)
-    if metric == "availability" and not upper and 0 < (share := parse_ratio(value)) < 1:
-        return Objective("availability", "availability", share, endpoints=endpoints)
+    for share_of in _SHARES:
+        if metric == share_of and not upper and 0 < (share := parse_ratio(value)) < 1:
+            return Objective(metric, share_of, share, endpoints=endpoints)
     raise ValueError(f"{text!r} is no objective; {FORMS}")
 
 

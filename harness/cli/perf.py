@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,6 +20,7 @@ from harness.cli.options import (
 from harness.cli.output import print_json
 
 if TYPE_CHECKING:
+    from harness.catalog.model import Indicator
     from harness.run import Outcome, Session
 
 INVALID = 4
@@ -30,6 +31,16 @@ CONTRARY = {
     "stages": ("rate", "duration_s", "users", "spawn_rate"),
 }
 """Options and those that cannot stand beside them."""
+
+
+SHORT: Mapping[str, tuple[str, Indicator, float | None]] = {
+    "p95": ("p95", "latency", 0.95),
+    "errors": ("errors", "error_ratio", None),
+    "ttft_p95": ("ttft p95", "time_to_first_token", 0.95),
+    "itl_p95": ("itl p95", "inter_token_latency", 0.95),
+    "goodput": ("goodput", "goodput", None),
+}
+"""Option -> the name, the indicator and the quantile of the objective that it is short for."""
 
 
 class _Command(click.Command):
@@ -48,6 +59,9 @@ class _Command(click.Command):
 @with_options(EARLY_END_OPTION, PROMETHEUS_OPTION)
 @click.option("--p95", type=DURATION, help='Short for --objective "p95 < DURATION".')
 @click.option("--errors", type=RATIO, help='Short for --objective "errors < SHARE".')
+@click.option("--ttft-p95", type=DURATION, help='Short for --objective "ttft p95 < DURATION".')
+@click.option("--itl-p95", type=DURATION, help='Short for --objective "itl p95 < DURATION".')
+@click.option("--goodput", type=RATIO, help='Short for --objective "goodput >= SHARE".')
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON on stdout.")
 @click.option("--quiet", is_flag=True, help="No live display.")
 @click.pass_context
@@ -56,8 +70,6 @@ def command(
     /,
     service: str | None,
     *,
-    p95: float | None,
-    errors: float | None,
     as_json: bool,
     quiet: bool,
     **words: Any,
@@ -74,7 +86,7 @@ def command(
 
     own = None if service else find_own()
     service = service or (own.service.name if own else _project_url())
-    words["objectives"] = (*words["objectives"], *_short_objectives(p95, errors))
+    words["objectives"] = (*words["objectives"], *_short_objectives(words))
     _prefer_the_command_line(ctx, words)
     by_url = "://" in service
     if by_url or (own or find_own(service)):
@@ -125,19 +137,22 @@ def _project_url() -> str:
     return project.url
 
 
-def _short_objectives(p95: float | None, errors: float | None) -> Sequence[object]:
+def _short_objectives(words: dict[str, Any]) -> Sequence[object]:
+    """The objectives that have options of their own, which are taken out of `words`."""
     from harness.catalog.model import Objective
     from harness.errors import UsageError
 
     found = []
-    if p95 is not None:
-        if p95 <= 0:
-            raise UsageError("--p95 is 0", "give a duration above 0, e.g. 100ms")
-        found.append(Objective("p95", "latency", p95, 0.95))
-    if errors is not None:
-        if not 0 < errors < 1:
-            raise UsageError(f"--errors is {errors:g}", "give a share between 0 and 1, e.g. 0.1%")
-        found.append(Objective("errors", "error_ratio", errors))
+    for option, (name, indicator, quantile) in SHORT.items():
+        value = words.pop(option)
+        if value is None:
+            continue
+        word = f"--{option.replace('_', '-')} is {value:g}"
+        if quantile is not None and value <= 0:
+            raise UsageError(word, "give a duration above 0, e.g. 100ms")
+        if quantile is None and not 0 < value < 1:
+            raise UsageError(word, "give a share between 0 and 1, e.g. 0.1%")
+        found.append(Objective(name, indicator, value, quantile))
     return found
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.catalog.model import TIMES
 from harness.cli.output import print_json
 from harness.units import format_duration, format_rate, format_ratio
 
@@ -69,9 +70,10 @@ def _sheet(service: Service) -> str:
 def _promise(objective: Objective) -> str:
     """`< 100 ms`, `≥ 10,000/s`."""
     text = {
-        "latency": format_duration,
+        **dict.fromkeys(TIMES, format_duration),
         "throughput": format_rate,
         "error_ratio": format_ratio,
         "availability": format_ratio,
+        "goodput": format_ratio,
     }[objective.indicator](objective.threshold)
     return f"{'<' if objective.upper else '≥'} {text}"

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.catalog.model import in_scope
 from harness.judge.connections import check_connections
 from harness.judge.schedule import bound_is_too_low
 from harness.record.distribution import Counts, Distribution, Floats, stack
 from harness.record.run import RunRecord
-from harness.record.series import Series
+from harness.record.series import Kind, Series
 from harness.units import NANOSECONDS
 
 LAG_FROM_S = 0.0005
@@ -44,8 +44,8 @@ class Evidence:
 
     `offered`, `lost` (failed and unfinished), `own` (lost ones that the generator itself refused)
     and `completed` count by the second a request was due, `failed` and `done` (completed) ones by
-    the second they ended, all i64[n]. `values` f64[m] (s) and `counts` i64[n, m] are the
-    responses, `lag_values` and `lag_counts` the generator's lag. `delays` f64[n] (s) is what the
+    the second they ended, all i64[n]. `values` f64[m] (s) and `counts` i64[n, m] are the times that
+    are judged, `lag_values` and `lag_counts` the generator's lag. `delays` f64[n] (s) is what the
     machine alone may have added.
     """
 
@@ -152,10 +152,13 @@ class Evidence:
         return float(self.values[np.searchsorted(whole, rank)]) if rank <= whole[-1] else None
 
 
-def gather(record: RunRecord, seconds: Counts, endpoints: Sequence[str] = ()) -> Evidence:
+def gather(
+    record: RunRecord, seconds: Counts, endpoints: Sequence[str] = (), kind: Kind = "response"
+) -> Evidence:
     """The evidence of some seconds (i64[n], ascending): of all endpoints, or of those named.
 
-    Names may be patterns (`GET *`).
+    Names may be patterns (`GET *`). `kind` is the time that is judged: a response, a time to the
+    first token, or a time between tokens, to which the generator's lag adds nothing.
     """
     scope: list[str | None] = [None]
     if endpoints:
@@ -168,8 +171,9 @@ def gather(record: RunRecord, seconds: Counts, endpoints: Sequence[str] = ()) ->
             np.zeros(len(seconds), np.int64)
         )  # fmt: skip
 
-    values, counts = stack(_per_second(record, "response", scope, seconds))
-    lag_values, lag_counts = stack(_per_second(record, "lag", scope, seconds))
+    values, counts = stack(_per_second(record, kind, scope, seconds))
+    late = scope if kind != "itl" else []
+    lag_values, lag_counts = stack(_per_second(record, "lag", late, seconds))
     return Evidence(
         seconds=seconds,
         offered=total([part.offered for part in due]),
@@ -186,11 +190,6 @@ def gather(record: RunRecord, seconds: Counts, endpoints: Sequence[str] = ()) ->
     )
 
 
-def in_scope(endpoint: str, patterns: Sequence[str]) -> bool:
-    """Whether an endpoint is one of those named; nothing named means every endpoint."""
-    return not patterns or any(fnmatchcase(endpoint, pattern) for pattern in patterns)
-
-
 def _own(record: RunRecord, due: Series) -> Counts:
     """Requests per second that failed on the generator's side of the network."""
     found = np.zeros(due.seconds, np.int64) + due.errors.get("local", 0)
@@ -203,9 +202,9 @@ def _own(record: RunRecord, due: Series) -> Counts:
 
 
 def _per_second(
-    record: RunRecord, kind: str, scope: list[str | None], seconds: Counts
+    record: RunRecord, kind: Kind, scope: list[str | None], seconds: Counts
 ) -> list[Distribution | None]:
-    parts = [record.distributions("lag" if kind == "lag" else "response", "due", n) for n in scope]
+    parts = [record.distributions(kind, "due", name) for name in scope]
     if len(parts) == 1:
         return [parts[0][second] for second in seconds]
     return [Distribution.merge(part[second] for part in parts) for second in seconds]

@@ -13,15 +13,17 @@ from functools import cached_property
 
 import numpy as np
 
-from harness.catalog.model import Objective
+from harness.catalog.model import TIMES, Indicator, Objective
 from harness.judge import wording
 from harness.judge.evidence import Evidence, gather
 from harness.judge.model import CONFIDENCE, ObjectiveResult, ResultWord
 from harness.judge.schedule import scheduled_requests
 from harness.record.distribution import Counts
 from harness.record.run import RunRecord
+from harness.record.series import Kind
 from harness.stats.errors import binomial_bounds
 from harness.stats.shares import ShareFinding, clean_requests, judge_share
+from harness.traffic.streams import stream_endpoints
 from harness.units import format_duration, format_rate, format_ratio
 
 SLICE_S = 60.0
@@ -39,6 +41,13 @@ BAD_SLICES = 3
 """Bad availability slices from which they are a pattern, however short the run."""
 
 
+KINDS: dict[Indicator, Kind] = {"time_to_first_token": "ttft", "inter_token_latency": "itl"}
+"""The histograms that are judged, where they are not of responses."""
+
+STREAMED: tuple[Indicator, ...] = (*KINDS, "goodput")
+"""Indicators that are of streams only."""
+
+
 @dataclass(frozen=True, eq=False)
 class Stretch:
     """Seconds of a run (i64[n]) that are judged as one: the hold, or one of its stages."""
@@ -52,10 +61,14 @@ class Stretch:
 
     def evidence(self, objective: Objective) -> Evidence:
         """The counts that the objective is about."""
-        scope = objective.endpoints
-        if scope not in self._evidence:
-            self._evidence[scope] = gather(self.record, self.seconds, scope)
-        return self._evidence[scope]
+        kind, scope = KINDS.get(objective.indicator, "response"), objective.endpoints
+        if objective.indicator in STREAMED:
+            # Where there is none, a name that no endpoint has.
+            scope = stream_endpoints(self.record.plan.traffic, scope) or ("",)
+        key = (kind, *scope)
+        if key not in self._evidence:
+            self._evidence[key] = gather(self.record, self.seconds, scope, kind)
+        return self._evidence[key]
 
 
 def judge_objective(stretch: Stretch, objective: Objective) -> ObjectiveResult:
@@ -64,24 +77,29 @@ def judge_objective(stretch: Stretch, objective: Objective) -> ObjectiveResult:
     scope = ", ".join(objective.endpoints) or "all endpoints"
     if not evidence.offered.sum():
         # A scenario need not send what an objective for some endpoints is about.
-        word: ResultWord = None if objective.endpoints else "inconclusive"
+        open_to_it = objective.endpoints or objective.indicator in STREAMED
+        word: ResultWord = None if open_to_it else "inconclusive"
         nothing = _nothing(stretch, objective)
         return ObjectiveResult(objective, None, None, None, word, nothing, scope=scope)
     match objective.indicator:
-        case "latency":
+        case "latency" | "time_to_first_token" | "inter_token_latency":
             result = _latency(evidence, objective)
+        case "goodput":
+            result = _goodput(stretch, evidence, objective)
         case "error_ratio":
             result = _errors(evidence, objective)
         case "throughput":
             result = _throughput(stretch, evidence, objective)
         case "availability":
             result = _availability(stretch, objective)
-    if objective.indicator == "latency" and stretch.record.plan.profile.model == "closed":
+    if objective.indicator in TIMES and stretch.record.plan.profile.model == "closed":
         result = replace(result, statement=f"{result.statement} {wording.CLOSED}")
     return replace(result, scope=scope)
 
 
 def _nothing(stretch: Stretch, objective: Objective) -> str:
+    if objective.indicator in STREAMED and len(stretch.seconds):
+        return f"{objective.name}: no request whose answer is a stream was due."
     if objective.endpoints and len(stretch.seconds):
         known = ", ".join(stretch.record.endpoints)
         return f"No request of {', '.join(objective.endpoints)} was due; the endpoints are {known}."
@@ -156,6 +174,35 @@ def _errors(evidence: Evidence, objective: Objective) -> ObjectiveResult:
         statement,
         wording.method(found, evidence),
     )
+
+
+def _goodput(stretch: Stretch, evidence: Evidence, objective: Objective) -> ObjectiveResult:
+    """Streams that did not keep every limit, as the engine saw them one by one.
+
+    Of these at most as many may be the generator's doing as it may have pushed beyond each limit.
+    """
+    streams = stream_endpoints(stretch.record.plan.traffic, objective.endpoints)
+    good = sum(stretch.record.series("due", name).good[stretch.seconds] for name in streams)
+    missed: Counts = evidence.offered - good
+    doubtful: Counts = np.zeros_like(missed)
+    asked = [o for o in stretch.record.service.objectives if o.indicator in TIMES]
+    for each in asked:
+        part = stretch.evidence(replace(each, endpoints=streams))
+        limit = each.threshold
+        doubtful = doubtful + part.beyond(limit) - part.certainly_beyond(limit)
+    certain: Counts = np.maximum(missed - np.maximum(doubtful, evidence.own), 0)
+    allowed = 1 - objective.threshold
+    found = judge_share(missed, evidence.offered, allowed)
+    sure = judge_share(certain, evidence.offered, allowed)
+    if found is None or sure is None:
+        raise AssertionError
+    outcome = combine(found, sure)
+    rate = float(np.sum(good)) / len(evidence.seconds)
+    statement = wording.goodput(evidence, objective, found, outcome, rate)
+    return ObjectiveResult(
+        objective, 1 - found.share, 1 - found.high, 1 - found.low, outcome, statement,
+        wording.method(found, evidence),
+    )  # fmt: skip
 
 
 def _throughput(stretch: Stretch, evidence: Evidence, objective: Objective) -> ObjectiveResult:

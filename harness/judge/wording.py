@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
-from harness.catalog.model import Objective
+from harness.catalog.model import Indicator, Objective
 from harness.judge.evidence import Evidence
 from harness.judge.model import ResultWord
 from harness.record.run import RunRecord
@@ -20,6 +21,13 @@ MOST_STALLS = 3
 """Stalls that a sentence lists one by one."""
 
 
+_TIMES: Mapping[Indicator, tuple[str, str]] = {
+    "latency": ("", "of the requests were not answered within"),
+    "time_to_first_token": ("TTFT ", "of the streams did not bring a token within"),
+    "inter_token_latency": ("ITL ", "of the streams broke or took longer for a token than"),
+}
+
+
 def latency(
     evidence: Evidence,
     objective: Objective,
@@ -27,11 +35,12 @@ def latency(
     outcome: ResultWord,
     bounds: Bounds,
 ) -> str:
-    """One sentence on a latency objective."""
+    """One sentence on an objective for a time."""
     q = objective.quantile if objective.quantile is not None else 0.95
     limit = format_duration(objective.threshold)
-    shown = f"p{q * 100:g} {_bounded(bounds)}"
-    slow = f"{_share(found)} of the requests were not answered within {limit}"
+    what, slow = _TIMES[objective.indicator]
+    shown = f"{what}p{q * 100:g} {_bounded(bounds)}"
+    slow = f"{_share(found)} {slow} {limit}"
     allowed = f"{(1 - q) * 100:.3g} % may be"
     match outcome:
         case _ if not evidence.completed.sum():
@@ -47,7 +56,9 @@ def latency(
         case "invalid":
             return _spoilt_latency(evidence, shown, limit)
         case _:
-            return _open_latency(found, evidence, f"p{q * 100:g} < {limit}", shown, slow, allowed)
+            return _open_latency(
+                found, evidence, f"{what}p{q * 100:g} < {limit}", shown, slow, allowed
+            )
 
 
 def _spoilt_latency(evidence: Evidence, shown: str, limit: str) -> str:
@@ -110,6 +121,35 @@ def errors(
             )
         case _:
             return upper(f"{shown} may lie on either side of {limit}; {price(found.more_s)}.")
+
+
+def goodput(
+    evidence: Evidence,
+    objective: Objective,
+    found: ShareFinding,
+    outcome: ResultWord,
+    rate: float,
+) -> str:
+    """One sentence on a goodput objective."""
+    share, low, high = (f"{(1 - p) * 100:.4g} %" for p in (found.share, found.high, found.low))
+    shown = (
+        f"Goodput {format_rate(rate)}, {share} ({low} to {high}) of the"
+        f" streams were within all limits"
+    )
+    wanted = f"{objective.threshold * 100:.6g} %"
+    match outcome:
+        case "pass":
+            return f"{shown}; {wanted} is reached{_stalls(found, evidence)}."
+        case "fail":
+            long = found.why == "sustained"
+            where = f", {_missed(found, evidence)}" if long else _stalls(found, evidence)
+            return f"{shown}; {wanted} is not reached{where}."
+        case "invalid":
+            return f"{shown}: the generator or its machine may have decided that {wanted} is not."
+        case None:
+            return f"{shown}; {_too_few(found, evidence)}."
+        case _:
+            return f"{shown}, too close to {wanted} to tell; {price(found.more_s)}."
 
 
 def throughput(

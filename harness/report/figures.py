@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from harness.catalog.model import Objective
+from harness.catalog.model import TIMES, Objective
 from harness.judge.model import (
     Judged,
     ObjectiveResult,
@@ -160,7 +160,7 @@ def endpoints_table(record: RunRecord) -> Table:
 
 def limit(objective: Objective) -> str:
     """The threshold with the digits it was written with."""
-    if objective.indicator in {"latency", "throughput"}:
+    if objective.indicator in {*TIMES, "throughput"}:
         return value(objective, objective.threshold)
     return f"{objective.threshold * 100:.6g} %"
 
@@ -169,7 +169,7 @@ def value(objective: Objective, number: float | None) -> str:
     """A number in the objective's unit."""
     if number is None or math.isnan(number):
         return UNKNOWN
-    if objective.indicator == "latency":
+    if objective.indicator in TIMES:
         return format_duration(number)
     if objective.indicator == "throughput":
         return format_rate(number)

@@ -10,6 +10,7 @@ from harness.record.run import RunRecord
 from harness.report import answers, figures
 from harness.report.platform_events import events_in
 from harness.report.service_metrics import service_metrics
+from harness.report.streams import streams_json, streams_table
 from harness.report.summary import Summary
 from harness.report.terminal import print_summary
 from harness.units import NANOSECONDS
@@ -18,7 +19,7 @@ from harness.units import NANOSECONDS
 def summary(record: RunRecord, verdict: Verdict) -> Summary:
     """A run's verdict in text."""
     errors = ", ".join(f"{kind} {count:,}" for kind, count in figures.error_counts(record))
-    server = service_metrics(record)
+    server, streams = service_metrics(record), streams_table(record)
     commit = record.environment.get("commit") or "unknown"
     return Summary(
         subject=f"{verdict.service} {record.plan.profile.name}",
@@ -38,6 +39,7 @@ def summary(record: RunRecord, verdict: Verdict) -> Summary:
             *([figures.objectives_table(verdict)] if verdict.objectives else ()),
             *([figures.stages_table(verdict)] if verdict.stages else ()),
             *([figures.endpoints_table(record)] if record.endpoints else ()),
+            *([streams] if streams is not None else ()),
             *([server.table] if server is not None and server.rows else ()),
         ),
         notes=tuple(f"{note}." for note in server.notes) if server is not None else (),
@@ -79,4 +81,5 @@ def beside(record: RunRecord) -> dict[str, Any]:
         "platform_events": list(events_in(record)),
         "happened": list(events_in(record)),  # the older name, for one release
         "prometheus": None if server is None else server.as_dict(),
+        "streams": streams_json(record),
     }

@@ -12,6 +12,7 @@ from harness.report.html import Chart, began_text, render_page, validity_table
 from harness.report.platform_events import platform_events
 from harness.report.run import summary
 from harness.report.service_metrics import service_metrics
+from harness.report.streams import streams_table
 from harness.report.summary import Table
 
 
@@ -40,6 +41,7 @@ def render_html(record: RunRecord, verdict: Verdict) -> str:
         ),
         endpoints=figures.endpoint_figures(record),
         endpoint_table=figures.endpoints_table(record),
+        streams=streams_table(record),
         quantiles=[f"p{q * 100:g}" for q in figures.QUANTILES],
         conservation=figures.conservation(record),
         errors=Table(("kind of failure", "requests"), counts, numbers=("requests",)),

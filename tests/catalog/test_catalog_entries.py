@@ -180,3 +180,18 @@ def test_an_environment_called_production_is_production_unsaid(tmp_path: Path) -
     path.write_text(text.replace("production: true", "production: false"))
     marked = {each.name for each in read_service(path).environments if each.production}
     assert marked == {"production"}
+
+
+def test_objectives_for_streams_are_written_as_latency_and_availability_are(
+    tmp_path: Path,
+) -> None:
+    """A time with its quantile and limit, goodput with its target."""
+    text = (ROOT / "services" / "memorai.yaml").read_text(encoding="utf-8")
+    path = tmp_path / "memorai.yaml"
+    for name in ("time_to_first_token", "inter_token_latency"):
+        path.write_text(text.replace("name: latency", f"name: {name}"), encoding="utf-8")
+        (found,) = [o for o in read_service(path).objectives if o.indicator == name]
+        assert (found.threshold, found.quantile, found.upper) == (0.1, 0.95, True)
+    path.write_text(text.replace("name: availability", "name: goodput"), encoding="utf-8")
+    (found,) = [o for o in read_service(path).objectives if o.indicator == "goodput"]
+    assert (found.threshold, found.quantile, found.upper) == (0.9999, None, False)

@@ -19,6 +19,10 @@ from tests.record.synthetic import OBJECTIVES, service
         ("errors < 0.1 %", Objective("errors", "error_ratio", 0.001)),
         ("throughput >= 10k/s", Objective("throughput", "throughput", 10_000.0)),
         ("availability >= 99.9%", Objective("availability", "availability", 0.999)),
+        ("ttft p95 < 300ms", Objective("ttft p95", "time_to_first_token", 0.3, 0.95)),
+        ("chat: itl p99 < 50ms",
+         Objective("itl p99", "inter_token_latency", 0.05, 0.99, ("chat",))),
+        ("goodput >= 95%", Objective("goodput", "goodput", 0.95)),
         ("recall: p99 < 50ms", Objective("p99", "latency", 0.05, 0.99, ("recall",))),
         ("GET *, stats: errors < 1%",
          Objective("errors", "error_ratio", 0.01, endpoints=("GET *", "stats"))),
@@ -35,7 +39,7 @@ def test_a_short_form_is_an_objective(text: str, objective: Objective) -> None:
     "text",
     ["", "p95", "p95 < ", "p95 > 100ms", "p0 < 1s", "p100 < 1s", "errors < 0%", "errors < 200%",
      "errors >= 1%", "throughput < 5", "p95 < 0s", "p95 < nan", "speed < 1", "p95 < 100 parsecs",
-     "availability < 99%"],
+     "availability < 99%", "goodput < 95%", "ttft < 1s", "ttft p95 > 1s", "itl errors < 1%"],
 )  # fmt: skip
 def test_what_is_no_objective_is_refused_with_the_forms(text: str) -> None:
     with pytest.raises(ValueError, match=r"write|not a"):

@@ -1,0 +1,53 @@
+"""Requests whose answer is a stream, and what a good one keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from harness.catalog.model import Objective, in_scope
+from harness.traffic.model import Limits, Request, TrafficModel
+
+
+def stream_endpoints(traffic: TrafficModel, patterns: Sequence[str] = ()) -> tuple[str, ...]:
+    """The endpoints whose answers are streams, of all or of those named (patterns allowed)."""
+    return tuple(
+        request.name
+        for request in traffic.requests
+        if request.stream and in_scope(request.name, patterns)
+    )
+
+
+def with_limits(traffic: TrafficModel, objectives: Sequence[Objective]) -> TrafficModel:
+    """The model whose streams know when they are good: within the limit of every objective.
+
+    Only the engine sees all times of one request together, so goodput is counted there.
+    """
+    return replace(
+        traffic, requests=tuple(_with_limits(each, objectives) for each in traffic.requests)
+    )
+
+
+def _with_limits(request: Request, objectives: Sequence[Objective]) -> Request:
+    if request.stream is None:
+        return request
+
+    def lowest(indicator: str) -> float | None:
+        found = [
+            o.threshold
+            for o in objectives
+            if o.indicator == indicator and in_scope(request.name, o.endpoints)
+        ]
+        return min(found, default=None)
+
+    limits = Limits(
+        ttft_s=lowest("time_to_first_token"),
+        itl_s=lowest("inter_token_latency"),
+        response_s=lowest("latency"),
+    )
+    return replace(request, stream=replace(request.stream, limits=limits))
+
+
+def drain_s(traffic: TrafficModel, usual_s: float) -> float:
+    """How long what is under way at the end may take: streams, as long as their timeouts say."""
+    return max([usual_s, *(each.timeout_s for each in traffic.requests if each.stream)])
