@@ -61,7 +61,7 @@ def test_six_services_have_a_scenario_and_crud_serves_all(
     models: dict[tuple[str, str], TrafficModel],
 ) -> None:
     """So that every one of the 29 can be driven."""
-    assert scenario_names(ROOT) == tuple(sorted((*OWN, "crud")))
+    assert scenario_names(ROOT) == tuple(sorted((*OWN, "chat", "crud")))
     assert set(models) == {(name, "crud") for name in CATALOG.names()} | {(n, n) for n in OWN}
 
 
