@@ -12,6 +12,10 @@ SEED = "a seed: another gives another sample of the same distribution"
 COST = "how finely a figure is computed: more costs time and changes no digit that is shown"
 BRACKET = "the bracket of a root, wide either way"
 SECANT = "the secant method in the place of false position: the same root"
+SEARCH = (
+    "a cost: both searches find the same steps, of 1,000 and of 10,000 points in 36 of 36 series"
+    " (RESULTS 6c)"
+)
 ROUNDING = "between the rounding of numbers (1e-16) and what occurs: ten times it changes nothing"
 
 EXPLAINED: Mapping[str, str] = {
@@ -25,11 +29,12 @@ EXPLAINED: Mapping[str, str] = {
     "harness/judge/changes.py: _clear: shift >= LEAST_FACTOR - 1 -> (shift >": CONTINUOUS,
     "harness/judge/objectives.py: _availability: high < objective.threshold -> (h": CONTINUOUS,
     "harness/stats/changepoints.py: SEED": SEED,
+    "harness/stats/changepoints.py: _rescored: scale <= ROUNDING * float(np.abs(f": CONTINUOUS,
+    "harness/stats/changepoints.py: _step_fit: len(y) <= EXACT_POINTS -> (len(y) <": SEARCH,
     "harness/stats/changepoints.py: _clear_steps: gaps[least_gap] > CLEAR_GAP * sc": CONTINUOUS,
     "harness/stats/changepoints.py: CANDIDATES": "only where the search begins: from 1 place a size"
     " it finds the exact steps in 19 of 20 series (tests), from 24 in 36 of 36 (RESULTS 6c)",
-    "harness/stats/changepoints.py: EXACT_POINTS": "a cost: both searches find the same steps, of"
-    " 1,000 and of 10,000 points in 36 of 36 series (RESULTS 6c)",
+    "harness/stats/changepoints.py: EXACT_POINTS": SEARCH,
     "harness/stats/changepoints.py: LIKELY: 0.4 -> 0.2": "weaker steps are hardly ever clear:"
     " of 450 short series 5 change, 3 more steps are found, no false one (doubled: 26 missed)",
     "harness/stats/changepoints.py: ROUNDING": ROUNDING,

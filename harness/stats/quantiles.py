@@ -154,7 +154,7 @@ def _rank(rank_share: float, total: int) -> int:
 
 def _choose(slots: int, memories: list[Memory]) -> int:
     longest = max(m.time for m in memories)
-    return int(min(MOST_BATCHES, max(LEAST_BATCHES, slots // (MEMORIES_PER_BATCH * longest))))
+    return int(min(MOST_BATCHES, max(LEAST_BATCHES, slots / (MEMORIES_PER_BATCH * longest))))
 
 
 def _parts(slots: int, k: int) -> list[slice]:

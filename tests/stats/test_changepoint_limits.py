@@ -113,3 +113,14 @@ def test_the_best_step_and_the_ends_of_the_strongest_bump_are_places_of_a_stretc
     y = np.where((np.arange(40) >= 15) & (np.arange(40) < 21), 3.0, 0.0)
     sums: Floats = np.concatenate([[0.0], np.cumsum(y - y.mean())])
     assert _splits(sums, 0, 40, 3) == [21, 15, 21]
+    assert _splits(sums, 4, 32, 3)[1:] == [15, 21]
+    assert _splits(sums, 12, 20, 3) == [15]
+
+
+def test_what_estimating_the_noise_costs_grows_with_its_memory_and_falls_with_the_points() -> None:
+    def unit(n: int, noise: Noise) -> float:
+        return _gaussian_penalty(n, noise, 0.05) / noise.long_run
+
+    slow = Noise(0.5, 1.0, 3.0)
+    assert unit(30, slow) == pytest.approx(unit(30, UNIT) + 20 * 2 / 30)
+    assert unit(300, slow) == pytest.approx(unit(300, UNIT) + 20 * 2 / 300)

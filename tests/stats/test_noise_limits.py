@@ -55,3 +55,9 @@ def test_the_noise_of_a_short_series_is_that_of_its_points_though_levels_were_fi
     random = np.random.default_rng(2)
     noise = [noise_between(random.standard_normal(20), [5, 10]).variance for _ in range(400)]
     assert np.mean(noise) == pytest.approx(1, abs=0.15)
+
+
+def test_differences_across_a_step_are_no_noise_of_a_long_series() -> None:
+    found = noise_between(np.add(WHITE[:600], 50.0 * (np.arange(600) >= 300)), [300])
+    assert found.variance == pytest.approx(1, abs=0.15)
+    assert found.rho < 0.2

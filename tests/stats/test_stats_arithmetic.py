@@ -9,8 +9,8 @@ import pytest
 from scipy import signal, special, stats
 
 from harness.errors import DataError
-from harness.stats import planning
-from harness.stats.autocorrelation import _weighed, mean_half_width
+from harness.stats import planning, quantiles
+from harness.stats.autocorrelation import Memory, _weighed, mean_half_width
 from harness.stats.burn import budget
 from harness.stats.capacity import fit_scalability, isotonic
 from harness.stats.changepoints import _unexplained, change_points
@@ -18,14 +18,16 @@ from harness.stats.compare import _p_value
 from harness.stats.errors import excess_p
 from harness.stats.interval import Floats
 from harness.stats.noise import noise_between, rough_noise
+from harness.stats.order import order_of_runs
 from harness.stats.pairs import compare_pairs
-from harness.stats.planning import Question, runs_to_settle
-from harness.stats.recovery import recovery
+from harness.stats.planning import Question, _Ahead, runs_to_settle
+from harness.stats.recovery import log_rank, recovery
 from harness.stats.runs import Difference, Spread, difference, pooled_spread
 from harness.stats.scaling import first_at_most
 from harness.stats.segmentation import partition, partition_at, placed
 from harness.stats.sequential import error_ratio_monitor
 from harness.stats.shares import _joined
+from harness.stats.shift import shift_function
 
 
 def remembering(rho: float, n: int, random: np.random.Generator) -> Floats:
@@ -184,3 +186,52 @@ def test_further_runs_are_the_candidates_alone_or_make_both_sides_one_size(
     assert runs_to_settle(*asked) == (43, 0)
     monkeypatch.setattr(planning._Ahead, "settled", both)
     assert runs_to_settle(*asked) == (17, 15)
+
+
+def test_the_squares_of_runs_to_come_are_chi_squares() -> None:
+    ahead = _Ahead(0.0, Spread(1.0, math.inf), 10, 3, Question(0.05, 0.05, 0.001))
+    scatter = stats.norm.ppf((np.arange(planning.DRAWS) + 0.5) / planning.DRAWS)
+    none = np.zeros(planning.DRAWS)
+    for more in (3, 11):
+        _, squares = ahead._grown(3, more, none, none, scatter)
+        assert np.mean(squares) == pytest.approx(more - 1, rel=0.02)
+        assert np.var(squares) == pytest.approx(2 * (more - 1), rel=0.06)
+
+
+def test_a_quantiles_half_width_is_the_geometric_mean_of_both(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Student's t on ten batches, which forget each other here, and 0.01 by the memory."""
+    monkeypatch.setattr(quantiles, "memory", lambda series, batches=5: Memory(1.0, 1.0))
+    monkeypatch.setattr(quantiles, "mean_half_width", lambda series, confidence: 10.0)
+    x = np.random.default_rng(6).permutation(100_000) / 100_000
+    found = quantiles.sectioned_sample_quantile(x, 0.5)
+    gaps = (x.reshape(10, -1) < found.estimate).mean(axis=1) - 0.5
+    batches = stats.t.isf(0.025, 9) * math.sqrt(float(gaps @ gaps) / 90)
+    assert found.n == 10
+    assert found.high == pytest.approx(0.5 + math.sqrt(0.01 * batches), abs=1e-4)
+    assert found.low == pytest.approx(0.5 - math.sqrt(0.01 * batches), abs=1e-4)
+
+
+def test_a_rank_that_is_a_whole_number_is_that_one() -> None:
+    counts = np.full((10, 2), 5)
+    assert quantiles.sectioned_quantile([1.0, 2.0], counts, 0.5).estimate == 1.0
+
+
+def test_recoveries_that_were_all_censored_on_a_side_have_no_ratio() -> None:
+    assert log_rank([5.0], [True], [1.0], [False]).ratio is None
+
+
+def test_quantiles_that_do_not_vary_lend_no_scatter() -> None:
+    (found, _) = shift_function(np.ones((3, 2)), np.ones((2, 2)), (0.5, 0.95))
+    assert found.change.estimate == 0
+
+
+def test_the_order_of_runs_is_tested_as_a_slope() -> None:
+    runs = np.array([1.0, 1.3, 1.1, 1.6, 1.2, 1.7, 1.4])
+    known = stats.linregress(np.arange(7), runs)
+    found = order_of_runs(runs)
+    assert (found.trend, found.trend_p) == pytest.approx((known.slope, known.pvalue))
+    assert found.correlation == pytest.approx(
+        np.sum((runs[1:] - runs.mean()) * (runs[:-1] - runs.mean())) / (6 * runs.var(ddof=1))
+    )

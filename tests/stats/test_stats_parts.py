@@ -31,14 +31,16 @@ def test_pairs_ignore_what_both_sides_share() -> None:
     worse = compare_pairs(a, b * 1.1)
     assert worse.verdict == "regression"
     assert worse.shift == pytest.approx(0.1, abs=0.02)
-    with pytest.raises(DataError):
-        compare_pairs([1.0], [1.0])
+    for pairs in ([1.0], [0.0, 1.0]):
+        with pytest.raises(DataError, match="pair"):
+            compare_pairs(pairs, [1.0] * len(pairs))
 
 
 def test_holm_agrees_with_the_textbook() -> None:
     p = [0.01, 0.04, 0.03, 0.005]
     assert holm(p) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert len(holm([])) == 0
+    assert holm([1.0]) == [1.0]
     with pytest.raises(DataError):
         holm([1.5])
 
@@ -61,6 +63,7 @@ def test_two_error_ratios_are_compared_exactly() -> None:
     found = compare_ratios(1, 1000, 15, 1000)
     assert found.p_worse < 0.001
     assert found.low > 0
+    assert found.difference == pytest.approx(0.014)
     assert compare_ratios(0, 10, 0, 10).odds_ratio is None
     assert compare_ratios(1, 10, 9, 10).p_worse == pytest.approx(0.000547, abs=1e-5)
 
