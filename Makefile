@@ -22,7 +22,7 @@ RUN_OPTIONS = $(call opt,RATE,rate) $(call opt,DURATION,duration) $(call opt,PRO
 	$(call opt,WORKERS,workers) $(call opt,SEED,seed) $(call opt,PLATFORM,platform) \
 	$(call opt,NAMESPACE,namespace) $(call opt,CONTEXT,context)
 
-.PHONY: help setup tools perf gate gate-self-test gameday test test-marked coverage check audit bench proofs wheel clean
+.PHONY: help setup tools perf gate gate-self-test gameday fleet test test-marked coverage check audit bench proofs wheel clean
 
 help: ## Show the targets (times: two cores)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,10 @@ gameday: $(READY) ## Break things under load and judge what follows (30 min)
 	@$(PY) -m harness gameday $(call opt,SERVICE,service) $(call opt,EXPERIMENTS,experiments) \
 		$(call opt,REPEAT,repeat) $(call opt,PLATFORM,platform) $(call opt,MUTANT,mutant) \
 		$(call opt,NAMESPACE,namespace) $(call opt,CONTEXT,context) $(call opt,KUBECONFIG_FILE,kubeconfig) $(ARGS)
+
+fleet: $(READY) ## Judge all services one after the other, one scorecard (25 min)
+	@$(PY) -m harness fleet $(call opt,RATE,rate) $(call opt,DURATION,duration) \
+		$(call opt,PLATFORM,platform) $(call opt,NAMESPACE,namespace) $(call opt,CONTEXT,context) $(ARGS)
 
 test: $(TOOLS) ## Run the fast tests (3 min)
 	@$(PY) -m pytest -n auto --dist=worksteal -m "$(FAST)" $(ARGS)

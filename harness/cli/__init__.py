@@ -28,6 +28,7 @@ COMMANDS = {
     "import": "harness.cli.importing:command",
     "gate": "harness.cli.gate:command",
     "gameday": "harness.cli.gameday:command",
+    "fleet": "harness.cli.fleet:command",
     "baseline": "harness.cli.baseline:group",
     "history": "harness.cli.history:command",
     "experiment": "harness.cli.experiment:group",
