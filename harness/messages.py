@@ -6,19 +6,11 @@ Whoever reads lines of another process checks them here once; from there on they
 from __future__ import annotations
 
 import json
-from functools import cache
-from typing import (
-    Literal,
-    NotRequired,
-    Required,
-    TypedDict,
-    cast,
-    get_args,
-    get_origin,
-    get_type_hints,
-)
+from collections.abc import Mapping
+from typing import Literal, NotRequired, Required, TypedDict, cast, get_args
 
 from harness.errors import HarnessError
+from harness.typed import problem_of, tag_of
 
 
 class SliceRow(TypedDict):
@@ -124,7 +116,7 @@ class Write(TypedDict):
     """A logged request that has ended; seconds from the start."""
 
     type: Literal["write"]
-    worker: int
+    worker: NotRequired[int]
     id: str | None
     endpoint: str
     due_s: float
@@ -229,6 +221,15 @@ class ChildDied(TypedDict):
     stderr: str
 
 
+class EarlyEnd(TypedDict):
+    """The harness ends the load: `second` is the first that does not count any more."""
+
+    type: Literal["early_end"]
+    rule: Literal["no answer", "certain failure"]
+    second: int
+    reason: str
+
+
 WorkerMessage = SliceLine | Tick | Probe | FailureExample | Write | ClockJump | Done
 """What a worker sends to its master."""
 
@@ -253,67 +254,22 @@ LoadMessage = (
 """What a load driver gives."""
 
 
+_KINDS: Mapping[str, type] = {tag_of(kind): kind for kind in get_args(LoadMessage)}
+
+
 def load_message(line: str | bytes) -> LoadMessage:
     """The message of a line. Raises HarnessError naming the type and the field that is wrong."""
     try:
         found = json.loads(line)
     except (ValueError, RecursionError):
         raise HarnessError("the load process wrote a line that is no JSON", _REMEDY) from None
-    kind = found.get("type") if isinstance(found, dict) else None
-    fields = _fields().get(str(kind))
-    if fields is None:
-        raise HarnessError(f"the load process wrote a message of type {kind!r}", _REMEDY)
-    for name, (required, types) in fields.items():
-        if name not in found and required:
-            raise HarnessError(f"the load process wrote {kind} without {name}", _REMEDY)
-        if name in found and not isinstance(found[name], types):
-            raise HarnessError(
-                f"the load process wrote {kind} with {name} {found[name]!r:.40}", _REMEDY
-            )
+    name = found.get("type") if isinstance(found, dict) else None
+    kind = _KINDS.get(str(name))
+    if kind is None:
+        raise HarnessError(f"the load process wrote a message of type {name!r}", _REMEDY)
+    if problem := problem_of(found, kind):
+        raise HarnessError(f"the load process wrote {name} {problem}", _REMEDY)
     return cast("LoadMessage", found)
 
 
 _REMEDY = "use one version of the harness for all of its processes"
-
-
-def fields_of(kind: type) -> dict[str, object]:
-    """The fields of a message by name, with their types."""
-    return dict(get_type_hints(kind))
-
-
-@cache
-def _fields() -> dict[str, dict[str, tuple[bool, tuple[type, ...]]]]:
-    """For each message type its fields: whether required, and the classes a value may have."""
-    found = {}
-    for kind in get_args(LoadMessage):
-        hints, marked = fields_of(kind), get_type_hints(kind, include_extras=True)
-        (name,) = get_args(hints.pop("type"))
-        found[name] = {
-            each: (_is_required(kind, marked[each]), tuple(_classes(hint)))
-            for each, hint in hints.items()
-        }
-    return found
-
-
-def _is_required(kind: type, hint: object) -> bool:
-    """As marked; `__required_keys__` knows nothing of annotations that are text."""
-    origin = get_origin(hint)
-    if origin in {Required, NotRequired}:
-        return origin is Required
-    return bool(getattr(kind, "__total__", True))
-
-
-def _classes(hint: object) -> set[type]:
-    """The classes that JSON has for a type; whole numbers may stand for others."""
-    parts = get_args(hint) if type(hint) is _UNION else (hint,)
-    found = {part if isinstance(part, type) else _outer(part) for part in parts}
-    found = {dict if hasattr(each, "__required_keys__") else each for each in found}
-    return found | {int} if float in found else found
-
-
-def _outer(hint: object) -> type:
-    outer: type = getattr(hint, "__origin__", object)
-    return outer
-
-
-_UNION = type(int | str)

@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import struct
 import sys
 from pathlib import Path
-from typing import Any
 
 from harness.errors import Gone, PlatformError
+from harness.platform.lab.messages import A, Request, answer_of, request_line
 
 TIMEOUT_S = 10.0
 
 
-def request(runtime: Path, operation: str, **arguments: object) -> dict[str, Any]:
+def request(runtime: Path, asked: Request[A]) -> A:
     """Ask the supervisor of a lab; raises Gone where none answers, PlatformError on refusal."""
     with _connect(runtime) as line, line.makefile("rb") as answers:
         try:
-            line.sendall(json.dumps({"op": operation, **arguments}).encode() + b"\n")
+            line.sendall(request_line(asked))
             text = answers.readline()
         except OSError:
             text = b""
     if not text.endswith(b"\n"):
         raise Gone(f"the lab in {runtime} ended", "start it again")
-    answer: dict[str, object] = json.loads(text)
-    if "error" in answer:
-        raise PlatformError(f"lab: {answer['error']}", "see `harness lab logs`")
-    return answer
+    try:
+        return answer_of(text, asked)
+    except ValueError as problem:
+        raise PlatformError(f"lab: {problem}", "see `harness lab logs`") from None
 
 
 def supervisor_pid(runtime: Path) -> int | None:

@@ -1,7 +1,7 @@
-"""What the supervisor is asked to do and to tell, one coroutine per request.
+"""What the supervisor is asked to do and to show, one coroutine per request of `messages`.
 
-A request is a JSON object with `op` and its arguments; the answer another one. Everything that
-breaks has its counterpart that undoes, idempotent, and shows in `faults` or `rules`.
+Everything that breaks has its counterpart that undoes, idempotent, and shows in `faults` or
+`rules`.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ import asyncio
 import json
 import signal
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple
-from typing import Any, ClassVar
+from functools import singledispatchmethod
 
 from harness.platform import envoy
-from harness.platform.lab import packets
+from harness.platform.lab import messages, packets
 from harness.platform.lab.edge_admin import ask, edge_admins
 from harness.platform.lab.packets import Rule
 from harness.platform.lab.pressure import Pressure
 from harness.platform.lab.rollout import Rollouts
 from harness.platform.lab.topology import GLOBAL, Place
-from harness.platform.lab.units import Message, Unit, reached
+from harness.platform.lab.units import Unit, reached
 
 REACH_S = 0.3
 """How long a connection attempt through a cut is waited for; unhindered it takes under 1 ms."""
@@ -32,7 +32,7 @@ class ControlApi:
 
     def __init__(
         self,
-        plan: Message,
+        plan: messages.LabPlan,
         units: Mapping[str, Unit],
         done: asyncio.Event,
         came_back: Callable[[Unit], None],
@@ -45,27 +45,28 @@ class ControlApi:
         self._rollouts = Rollouts(units)
         self._pressure = Pressure()
 
-    async def handle(self, request: Message) -> Message:
-        """Carry out one request; raises ValueError for one that is not known."""
-        operation = self.OPERATIONS.get(request["op"])
-        if operation is None:
-            raise ValueError(f"unknown request {request['op']!r}")
-        answer = await operation(self, request)
-        return {"ok": True} if answer is None else answer
+    async def handle(self, request: messages.AnyRequest) -> object:
+        """Carry out one request; returns its answer."""
+        answer = await self._handle(request)
+        return messages.Done(ok=True) if answer is None else answer
 
-    def _named(self, request: Message) -> list[Unit]:
-        return [self._units[each] for each in request["ids"]]
+    @singledispatchmethod
+    async def _handle(self, request: messages.AnyRequest) -> object:
+        raise NotImplementedError(request.op)
+
+    def _named(self, ids: Sequence[str]) -> list[Unit]:
+        return [self._units[each] for each in ids]
 
     # -- what there is -----------------------------------------------------------------------
 
-    async def _status(self, _: Message) -> Message:
+    @_handle.register
+    async def _status(self, _: messages.Status) -> messages.Units:
         return {"units": [unit.document() for unit in self._units.values()]}
 
-    async def _observe(self, request: Message) -> Message:
-        """The health of a service's processes, its edges' views and what each region served."""
-        service = request["service"]
-        mine = [each for each in self._places.values() if each.service in {None, service}]
-        health = {each.id: self._units[each.id].health for each in mine}
+    @_handle.register
+    async def _observe(self, request: messages.Observe) -> messages.Observed:
+        mine = [e for e in self._places.values() if e.service in {None, request.service}]
+        health: dict[str, str] = {each.id: self._units[each.id].health for each in mine}
         asked = [
             self._edges[each.id].look(self._units[each.id].started_at)
             for each in mine
@@ -76,8 +77,8 @@ class ControlApi:
         edges = [each for each in mine if each.id in self._edges and each.region != GLOBAL]
         return {"health": health, "served": {e.region: self._edges[e.id].served for e in edges}}
 
-    async def _faults(self, _: Message) -> Message:
-        """Everything but packet rules and the processes' own states that a fault has made."""
+    @_handle.register
+    async def _faults(self, _: messages.Faults) -> messages.FaultStates:
         overlays: dict[str, list[str]] = {}
         for unit in self._units.values():
             for fault in unit.overlays:
@@ -85,29 +86,31 @@ class ControlApi:
         rolls = {fault: each.document() for fault, each in self._rollouts.known.items()}
         return {"overlays": overlays, "rollouts": rolls, "burners": self._pressure.document()}
 
-    async def _shown(self, request: Message) -> Message:
-        """For each replica: the behaviour it should show and the one it tells itself."""
-        units = self._named(request)
-        told = await asyncio.gather(*(unit.shown() for unit in units))
-        pairs = zip(units, told, strict=True)
-        return {"ids": {u.id: {"wanted": u.behaviour, "shown": t} for u, t in pairs}}
+    @_handle.register
+    async def _shown(self, request: messages.Shown) -> messages.BehaviourStates:
+        units = self._named(request.ids)
+        shown = await asyncio.gather(*(unit.shown() for unit in units))
+        pairs = zip(units, shown, strict=True)
+        return {"ids": {u.id: {"wanted": u.behaviour, "shown": s} for u, s in pairs}}
 
     # -- processes ---------------------------------------------------------------------------
 
-    async def _kill(self, request: Message) -> None:
-        for unit in self._named(request):
-            unit.held, unit.paused = bool(request["hold"]), False
+    @_handle.register
+    async def _kill(self, request: messages.Kill) -> None:
+        for unit in self._named(request.ids):
+            unit.held, unit.paused = request.hold, False
             unit.ready, unit.killed_at = False, time.monotonic()
             unit.kill()
 
-    async def _pause(self, request: Message) -> None:
-        for unit in self._named(request):
+    @_handle.register
+    async def _pause(self, request: messages.Pause) -> None:
+        for unit in self._named(request.ids):
             unit.signal(signal.SIGSTOP)
             unit.paused, unit.ready = unit.process is not None, False
 
-    async def _resume(self, request: Message) -> None:
-        """Let everything run again that is held down, stopped or waits for its restart."""
-        for unit in self._named(request):
+    @_handle.register
+    async def _resume(self, request: messages.Resume) -> None:
+        for unit in self._named(request.ids):
             if unit.paused:
                 self._came_back(unit)
             unit.held, unit.paused, unit.killed_at = False, False, None
@@ -116,78 +119,82 @@ class ControlApi:
 
     # -- behaviour ---------------------------------------------------------------------------
 
-    async def _behave(self, request: Message) -> None:
-        for unit in self._named(request):
-            await unit.set(request["behaviour"])
+    @_handle.register
+    async def _behave(self, request: messages.Behave) -> None:
+        for unit in self._named(request.ids):
+            await unit.set(request.behaviour)
 
-    async def _overlay(self, request: Message) -> None:
-        for unit in self._named(request):
-            unit.overlays[request["fault"]] = request["behaviour"]
+    @_handle.register
+    async def _overlay(self, request: messages.Overlay) -> None:
+        for unit in self._named(request.ids):
+            unit.overlays[request.fault] = request.behaviour
             await unit.show()
 
-    async def _bare(self, request: Message) -> None:
-        for unit in self._named(request):
-            unit.overlays.pop(request["fault"], None)
+    @_handle.register
+    async def _bare(self, request: messages.Bare) -> None:
+        for unit in self._named(request.ids):
+            unit.overlays.pop(request.fault, None)
             await unit.show()
 
-    async def _roll(self, request: Message) -> None:
-        self._rollouts.roll(
-            request["fault"], request["ids"], request["behaviour"], request["grace_s"]
-        )
+    @_handle.register
+    async def _roll(self, request: messages.Roll) -> None:
+        self._rollouts.roll(request.fault, request.ids, request.behaviour, request.grace_s)
 
-    async def _unroll(self, request: Message) -> None:
-        await self._rollouts.back(request["fault"], request["ids"], request["grace_s"])
+    @_handle.register
+    async def _unroll(self, request: messages.Unroll) -> None:
+        await self._rollouts.back(request.fault, request.ids, request.grace_s)
 
     # -- neighbours --------------------------------------------------------------------------
 
-    async def _press(self, request: Message) -> None:
-        cores = sorted({core for unit in self._named(request) for core in unit.cpus})
+    @_handle.register
+    async def _press(self, request: messages.Press) -> None:
+        cores = sorted({core for unit in self._named(request.ids) for core in unit.cpus})
         await self._pressure.press(
-            request["fault"], request["workers"], request["megabytes"], request["for_s"], cores
+            request.fault, request.workers, request.megabytes, request.for_s, cores
         )
 
-    async def _release(self, request: Message) -> None:
-        await self._pressure.release(request["fault"])
+    @_handle.register
+    async def _release(self, request: messages.Release) -> None:
+        await self._pressure.release(request.fault)
 
     # -- packets -----------------------------------------------------------------------------
 
-    async def _add_rules(self, request: Message) -> None:
-        await asyncio.to_thread(packets.add, [Rule(*each) for each in request["rules"]])
+    @_handle.register
+    async def _add_rules(self, request: messages.AddRules) -> None:
+        await asyncio.to_thread(packets.add, [Rule(*each) for each in request.rules])
 
-    async def _remove_rules(self, request: Message) -> None:
-        await asyncio.to_thread(packets.remove, [Rule(*each) for each in request["rules"]])
+    @_handle.register
+    async def _remove_rules(self, request: messages.RemoveRules) -> None:
+        await asyncio.to_thread(packets.remove, [Rule(*each) for each in request.rules])
 
-    async def _rules(self, _: Message) -> Message:
+    @_handle.register
+    async def _rules(self, _: messages.ReadRules) -> messages.Rules:
         found = await asyncio.to_thread(packets.present)
-        return {
-            "rules": [[astuple(rule), count] for rule, count in found.items()],
-            "means": packets.means(),
-        }
+        return {"rules": [(astuple(rule), count) for rule, count in found.items()]}
 
-    async def _reach(self, request: Message) -> Message:
-        """Whether a connection comes about for each (source, host, port)."""
-
+    @_handle.register
+    async def _reach(self, request: messages.Reach) -> messages.Reached:
         async def attempt(source: str | None, host: str, port: int) -> bool:
             try:
                 return await reached(host, port, REACH_S, source)
             except OSError:
                 return False
 
-        return {"reached": await asyncio.gather(*(attempt(*each) for each in request["ways"]))}
+        return {"reached": await asyncio.gather(*(attempt(*each) for each in request.ways))}
 
     # -- edges -------------------------------------------------------------------------------
 
-    async def _set_runtime(self, request: Message) -> None:
-        """Set an edge's runtime keys; an empty value takes one away."""
-        path = envoy.modifying(request["keys"])
-        for name in request["ids"]:
+    @_handle.register
+    async def _set_runtime(self, request: messages.SetRuntime) -> None:
+        path = envoy.modifying(request.keys)
+        for name in request.ids:
             if self._units[name].health not in {"dead", "paused"}:
                 await ask(self._places[name], path, "POST")
 
-    async def _runtime(self, request: Message) -> Message:
-        """The runtime keys that are set in each edge; None where it does not answer."""
-        found: dict[str, Any] = {}
-        for name in request["ids"]:
+    @_handle.register
+    async def _runtime(self, request: messages.Runtime) -> messages.RuntimeKeys:
+        found: messages.RuntimeKeys = {}
+        for name in request.ids:
             try:
                 text = await ask(self._places[name], "/runtime?format=json")
                 entries = json.loads(text)["entries"]
@@ -197,29 +204,6 @@ class ControlApi:
             found[name] = {k: e["final_value"] for k, e in entries.items() if e["final_value"]}
         return found
 
-    async def _stop(self, _: Message) -> None:
+    @_handle.register
+    async def _stop(self, _: messages.Stop) -> None:
         self._done.set()
-
-    OPERATIONS: ClassVar[dict[str, Callable[[ControlApi, Message], Awaitable[Message | None]]]] = {
-        "status": _status,
-        "observe": _observe,
-        "faults": _faults,
-        "shown": _shown,
-        "kill": _kill,
-        "pause": _pause,
-        "resume": _resume,
-        "behave": _behave,
-        "overlay": _overlay,
-        "bare": _bare,
-        "roll": _roll,
-        "unroll": _unroll,
-        "press": _press,
-        "release": _release,
-        "add rules": _add_rules,
-        "remove rules": _remove_rules,
-        "rules": _rules,
-        "reach": _reach,
-        "set runtime": _set_runtime,
-        "runtime": _runtime,
-        "stop": _stop,
-    }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from harness.errors import Gone, PlatformError
 from harness.faults.model import OnLab
@@ -19,6 +18,7 @@ from harness.platform.lab.injectors import (
     wait_until,
     words,
 )
+from harness.platform.lab.messages import Faults, FaultStates, ReadRules, Runtime, Status
 from harness.platform.lab.mutants import INERT_FAULT, INERT_HEAL, MUTANTS
 from harness.platform.lab.packets import Rule
 from harness.platform.lab.runtime import Running, find
@@ -78,9 +78,9 @@ def leftovers(lab: Running) -> tuple[str, ...]:
     """What of any fault is in effect in a lab: the kernel's word where it has one."""
     isolated = lab.plan["isolated"]
     try:
-        found = _asked(lab, request(lab.runtime, "faults"))
-        rules = request(lab.runtime, "rules")["rules"] if isolated else []
-        units = request(lab.runtime, "status")["units"]
+        found = _asked(lab, request(lab.runtime, Faults()))
+        rules = request(lab.runtime, ReadRules())["rules"] if isolated else []
+        units = request(lab.runtime, Status())["units"]
     except Gone:
         return ()
     found += [words(Rule(*rule), count) for rule, count in rules]
@@ -93,8 +93,8 @@ def leftovers(lab: Running) -> tuple[str, ...]:
     return tuple(f"{lab.runtime.name}: {each}" for each in found)
 
 
-def _asked(lab: Running, known: dict[str, Any]) -> list[str]:
-    """What the supervisor and the edges tell."""
+def _asked(lab: Running, known: FaultStates) -> list[str]:
+    """What the supervisor and the edges show."""
     found = [
         f"{', '.join(ids)} behave as {fault} made them"
         for fault, ids in known["overlays"].items()
@@ -107,7 +107,7 @@ def _asked(lab: Running, known: dict[str, Any]) -> list[str]:
         for fault, pids in known["burners"].items()
     ]
     edges = [each["id"] for each in lab.plan["places"] if each["kind"] == "edge"]
-    for name, keys in request(lab.runtime, "runtime", ids=edges).items():
+    for name, keys in request(lab.runtime, Runtime(edges)).items():
         set_keys = [key for key, value in (keys or {}).items() if key.startswith(_ANSWERED)]
         found += [f"{name} has {', '.join(set_keys)} set"] if set_keys else []
     return found

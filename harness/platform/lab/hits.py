@@ -12,10 +12,11 @@ from harness.faults.kinds.delay_requests import DelayRequests
 from harness.faults.kinds.partition_dependency import PartitionDependency
 from harness.faults.kinds.reset_connections import ResetConnections
 from harness.faults.registry import arguments_of, kind_of, nearest
+from harness.platform.lab.messages import UnitState
 from harness.platform.lab.topology import GLOBAL, Place, regions_of
 from harness.platform.model import Fault
 
-States = Mapping[str, Mapping[str, object]]
+States = Mapping[str, UnitState]
 
 
 def resolve(

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any
 
 from harness.errors import PlatformError
 from harness.faults.arguments import ForSeconds, Grace, Held, Share
@@ -22,9 +21,11 @@ from harness.faults.kinds.memory_pressure import MemoryPressure
 from harness.faults.kinds.slow_replicas import SlowReplicas
 from harness.faults.model import Arguments, LabInjector
 from harness.platform import envoy
-from harness.platform.lab import namespace, packets
+from harness.platform.lab import messages, namespace, packets
 from harness.platform.lab.control import request
+from harness.platform.lab.messages import A, Request, UnitState
 from harness.platform.lab.mutants import INERT_FAULT
+from harness.platform.lab.options import LabOptions
 from harness.platform.lab.packets import Rule
 from harness.platform.lab.runtime import Running
 from harness.platform.lab.topology import Place, subnet
@@ -52,9 +53,9 @@ class ActiveFault:
     given: Arguments
     targets: Sequence[str]
 
-    def ask(self, operation: str, **arguments: object) -> dict[str, Any]:
+    def ask(self, asked: Request[A]) -> A:
         """Ask the lab's supervisor."""
-        return request(self.lab.runtime, operation, **arguments)
+        return request(self.lab.runtime, asked)
 
     @property
     def places(self) -> dict[str, Place]:
@@ -109,20 +110,20 @@ class Processes(Shown):
         given = fault.given
         paused = isinstance(given, FailRegion) and given.mode == "pause"
         if paused or fault.kind.startswith("pause-"):
-            fault.ask("pause", ids=list(fault.targets))
+            fault.ask(messages.Pause(fault.targets))
             # On a busy machine a signal takes until the process runs next.
             wait_until(lambda: len(self.residual(fault)) == len(fault.targets), STOP_S)
         else:
             hold = isinstance(given, FailRegion) or (isinstance(given, Held) and given.hold)
-            fault.ask("kill", ids=list(fault.targets), hold=hold)
+            fault.ask(messages.Kill(fault.targets, hold))
 
     def undo(self, fault: ActiveFault) -> None:
         """Let them run; what waits for its restart is restarted now."""
-        fault.ask("resume", ids=list(fault.targets))
+        fault.ask(messages.Resume(fault.targets))
 
     def residual(self, fault: ActiveFault) -> list[str]:
         """Targets that do not run, are stopped, or were killed a moment ago and run again."""
-        units = request(fault.lab.runtime, "status")["units"]
+        units = fault.ask(messages.Status())["units"]
         killed = {unit["id"]: unit["killed_ago_s"] for unit in units}
         states, left = states_of(fault.lab, units), []
         for each in fault.targets:
@@ -136,11 +137,11 @@ class Processes(Shown):
 
 def process_states(lab: Running) -> dict[str, str]:
     """Each process by its id: `running`, `stopped` (the kernel's word) or `down`."""
-    return states_of(lab, request(lab.runtime, "status")["units"])
+    return states_of(lab, request(lab.runtime, messages.Status())["units"])
 
 
-def states_of(lab: Running, units: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """The same of units that the supervisor has just told of."""
+def states_of(lab: Running, units: Sequence[UnitState]) -> dict[str, str]:
+    """The same of units that the supervisor has just shown."""
     pids = namespace.host_pids(lab.network) if lab.network and lab.plan["isolated"] else None
     found = {}
     for unit in units:
@@ -168,18 +169,19 @@ class Packets(Shown):
     def apply(self, fault: ActiveFault) -> None:
         """Put the rules into the kernel."""
         rules = self._rules(fault, inert=INERT_FAULT in mutants(fault.lab))
-        fault.ask("add rules", rules=[astuple(each) for each in rules])
+        fault.ask(messages.AddRules([astuple(each) for each in rules]))
 
     def undo(self, fault: ActiveFault) -> None:
         """Take them out."""
         inert = INERT_FAULT in mutants(fault.lab)
         rules = [*self._rules(fault), *(self._rules(fault, inert=True) if inert else ())]
-        fault.ask("remove rules", rules=[astuple(each) for each in rules])
+        fault.ask(messages.RemoveRules([astuple(each) for each in rules]))
 
     def residual(self, fault: ActiveFault) -> list[str]:
         """The rules of this fault that hold in the kernel now, with what they have met."""
         wanted = set(self._rules(fault))
-        found = [(Rule(*rule), count) for rule, count in fault.ask("rules")["rules"]]
+        held = fault.ask(messages.ReadRules())["rules"]
+        found = [(Rule(*rule), count) for rule, count in held]
         return [words(rule, count) for rule, count in found if rule in wanted]
 
     def verify(self, fault: ActiveFault) -> Proof:
@@ -196,7 +198,7 @@ class Packets(Shown):
         if fault.share < 1.0:
             return []
         ways = [self._way(fault, each) for each in fault.targets]
-        reached = fault.ask("reach", ways=ways)["reached"]
+        reached = fault.ask(messages.Reach(ways))["reached"]
         return [each for each, came in zip(fault.targets, reached, strict=True) if came]
 
     def _rules(self, fault: ActiveFault, *, inert: bool = False) -> list[Rule]:
@@ -219,7 +221,7 @@ class Packets(Shown):
     def _end(self, places: Mapping[str, Place], name: str) -> str:
         return f"{places[name].host}/32" if name in places else subnet(name)
 
-    def _way(self, fault: ActiveFault, target: str) -> tuple[str | None, str, int]:
+    def _way(self, fault: ActiveFault, target: str) -> messages.Way:
         """(source, host, port) of a connection that the fault stands in the way of."""
         a, _, b = target.partition("|")
         host, _, number = b.partition(":")
@@ -251,22 +253,22 @@ class Edges(Shown):
 
     def apply(self, fault: ActiveFault) -> None:
         """Set the keys in each edge."""
-        fault.ask("set runtime", ids=list(fault.targets), keys=self._keys(fault))
+        fault.ask(messages.SetRuntime(fault.targets, self._keys(fault)))
 
     def undo(self, fault: ActiveFault) -> None:
         """Take them away."""
         keys = dict.fromkeys(self._keys(fault), "")
-        fault.ask("set runtime", ids=list(fault.targets), keys=keys)
+        fault.ask(messages.SetRuntime(fault.targets, keys))
 
     def residual(self, fault: ActiveFault) -> list[str]:
         """The edges in which the fault is switched on, by their own word."""
         switch = next(iter(self._keys(fault)))
-        told = fault.ask("runtime", ids=list(fault.targets))
+        shown = fault.ask(messages.Runtime(fault.targets))
         states = process_states(fault.lab)
-        silent = [n for n, keys in told.items() if keys is None and states[n] == "stopped"]
+        silent = [n for n, keys in shown.items() if keys is None and states[n] == "stopped"]
         return [f"{name} is stopped, and cannot be asked" for name in silent] + [
             f"{name} has {switch} = {keys[switch]}"
-            for name, keys in told.items()
+            for name, keys in shown.items()
             if keys and keys.get(switch, "0") != "0"
         ]
 
@@ -285,18 +287,17 @@ class Behaviours(Shown):
 
     def apply(self, fault: ActiveFault) -> None:
         """Lay the behaviour over the replicas' own."""
-        ids = list(fault.targets)
-        fault.ask("overlay", fault=fault.id, ids=ids, behaviour=overlay(fault))
+        fault.ask(messages.Overlay(fault.id, fault.targets, overlay(fault)))
 
     def undo(self, fault: ActiveFault) -> None:
         """Take it off."""
-        fault.ask("bare", fault=fault.id, ids=list(fault.targets))
+        fault.ask(messages.Bare(fault.id, fault.targets))
 
     def residual(self, fault: ActiveFault) -> list[str]:
         """The replicas that tell the worse behaviour themselves, or not yet their own again."""
-        laid = fault.ask("faults")["overlays"].get(fault.id, ())
+        laid = fault.ask(messages.Faults())["overlays"].get(fault.id, ())
         found = []
-        for name, each in fault.ask("shown", ids=list(fault.targets))["ids"].items():
+        for name, each in fault.ask(messages.Shown(fault.targets))["ids"].items():
             shown, wanted = each["shown"], each["wanted"]
             if shown is None:
                 continue
@@ -324,28 +325,22 @@ class Rollout(Shown):
     def apply(self, fault: ActiveFault) -> None:
         """Begin; a bad release returns once it is rolled out."""
         release = overlay(fault) or None
-        fault.ask(
-            "roll",
-            fault=fault.id,
-            ids=list(fault.targets),
-            behaviour=release,
-            grace_s=fault.grace_s,
-        )
+        fault.ask(messages.Roll(fault.id, fault.targets, release, fault.grace_s))
         if release is not None and not wait_until(lambda: not self._rolls(fault), fault.patience_s):
             raise PlatformError(f"{fault.id}: the release hangs", "see `harness lab logs`")
 
     def undo(self, fault: ActiveFault) -> None:
         """Stop what is not begun; roll the worse release back."""
-        fault.ask("unroll", fault=fault.id, ids=list(fault.targets), grace_s=fault.grace_s)
+        fault.ask(messages.Unroll(fault.id, fault.targets, fault.grace_s))
 
     def residual(self, fault: ActiveFault) -> list[str]:
         """Replicas with the release, and a rollout or roll-back that goes on."""
-        known = fault.ask("faults")
+        known = fault.ask(messages.Faults())
         found = [f"{name} runs the bad release" for name in known["overlays"].get(fault.id, ())]
         if self._rolls(fault):
             found.append("replicas are restarted one after the other")
-        elif known["rollouts"].get(fault.id, {}).get("back"):
-            units = {each["id"]: each for each in fault.ask("status")["units"]}
+        elif fault.id in known["rollouts"] and known["rollouts"][fault.id]["back"]:
+            units = {each["id"]: each for each in fault.ask(messages.Status())["units"]}
             waits = ("starting", "dead")
             found += [
                 f"{t} is {units[t]['health']}" for t in fault.targets if units[t]["health"] in waits
@@ -353,7 +348,8 @@ class Rollout(Shown):
         return found
 
     def _rolls(self, fault: ActiveFault) -> bool:
-        return bool(fault.ask("faults")["rollouts"].get(fault.id, {}).get("under_way"))
+        rollout = fault.ask(messages.Faults())["rollouts"].get(fault.id)
+        return rollout is not None and rollout["under_way"]
 
 
 class Neighbours(Shown):
@@ -362,22 +358,18 @@ class Neighbours(Shown):
     def apply(self, fault: ActiveFault) -> None:
         """Start them on the cores of the replicas."""
         given = fault.given
-        fault.ask(
-            "press",
-            fault=fault.id,
-            ids=list(fault.targets),
-            workers=given.workers if isinstance(given, CpuPressure) else 1,
-            megabytes=given.megabytes if isinstance(given, MemoryPressure) else 0,
-            for_s=given.for_s if isinstance(given, ForSeconds) else PATIENCE_S,
-        )
+        workers = given.workers if isinstance(given, CpuPressure) else 1
+        megabytes = given.megabytes if isinstance(given, MemoryPressure) else 0
+        for_s = given.for_s if isinstance(given, ForSeconds) else PATIENCE_S
+        fault.ask(messages.Press(fault.id, fault.targets, workers, megabytes, for_s))
 
     def undo(self, fault: ActiveFault) -> None:
         """End them."""
-        fault.ask("release", fault=fault.id)
+        fault.ask(messages.Release(fault.id))
 
     def residual(self, fault: ActiveFault) -> list[str]:
         """Those that run."""
-        pids = fault.ask("faults")["burners"].get(fault.id, ())
+        pids = fault.ask(messages.Faults())["burners"].get(fault.id, ())
         beside = f"beside {', '.join(fault.targets)} and all that share their cores"
         return [f"process {pid} burns {beside}" for pid in pids]
 
@@ -394,5 +386,4 @@ INJECTORS: Mapping[LabInjector, Injector[ActiveFault]] = {
 
 def mutants(lab: Running) -> Sequence[str]:
     """The ways in which the lab was told to be broken."""
-    found: Sequence[str] = lab.plan["options"].get("mutants", ())
-    return found
+    return LabOptions.parse(lab.plan["options"]).mutants

@@ -14,7 +14,10 @@ import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pyroute2.netlink.rtnl.fibmsg import fibmsg
 
 DROP, RESET = "drop", "reset"
 ANYWHERE = "0.0.0.0/0"
@@ -167,5 +170,5 @@ def _rules_present() -> list[Rule]:
     ]
 
 
-def _priority(rule: Any) -> int:
+def _priority(rule: fibmsg) -> int:
     return int(rule.get_attr("FRA_PRIORITY") or 0)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from harness.catalog.model import Service
 from harness.platform.lab import edge
+from harness.platform.lab.messages import Probe, StartRow, UnitPlan
 from harness.platform.lab.mutants import NO_FAILOVER, REPLICATION_STOPPED
 from harness.platform.lab.options import LabOptions
 from harness.platform.lab.topology import GLOBAL, Place
-
-Probe = tuple[str, int, str | None]
 
 
 def units(
@@ -23,7 +23,7 @@ def units(
     options: LabOptions,
     runtime: Path,
     cpus: Sequence[int],
-) -> list[dict[str, Any]]:
+) -> list[UnitPlan]:
     """One entry per process: id, argv, plan (its last argument), probes, cores and stage.
 
     A program of the user's has `start` (`own.Start`) in place of argv and plan.
@@ -33,7 +33,7 @@ def units(
     """
     by_name = {service.name: service for service in services}
     databases = {place.region: place for place in places if place.kind == "database"}
-    found = []
+    found: list[UnitPlan] = []
     for place in places:
         plan, start = None, None
         startup: Probe = (place.host, place.port, options.ready_path)
@@ -44,7 +44,7 @@ def units(
             startup = probe = (place.host, place.port, None)
         elif place.kind == "replica" and options.program is not None:
             argv = []
-            start = options.program.replica(place.id, place.region, place.port).document()
+            start = options.program.replica(place.id, place.region, place.port)
         elif place.kind == "replica":
             service = by_name[place.service or ""]
             argv = _python("service")
@@ -59,7 +59,7 @@ def units(
                 "kind": place.kind,
                 "argv": argv,
                 "plan": plan,
-                "start": start,
+                "start": None if start is None else cast("StartRow", asdict(start)),
                 "startup": startup,
                 "probe": probe,
                 "cpus": list(cpus),

@@ -9,16 +9,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from harness.catalog.model import Service
 from harness.errors import CapabilityMissing, PlatformError
 from harness.faults.draw import ANY, Among
 from harness.platform.lab import faults, hits, kinds, runtime
 from harness.platform.lab.control import request
+from harness.platform.lab.messages import Behave, LabPlan, Observe, Status, UnitState
 from harness.platform.lab.namespace import Isolation, host_pids, isolation
 from harness.platform.lab.options import LabOptions
 from harness.platform.lab.own import OwnProgram
@@ -27,7 +27,6 @@ from harness.platform.lab.topology import GLOBAL, Place, places, subnet
 from harness.platform.model import (
     Crossing,
     Fault,
-    Health,
     Observation,
     Platform,
     Proof,
@@ -120,13 +119,13 @@ class Lab(Platform):
         except BaseException:
             shutil.rmtree(directory, ignore_errors=True)
             raise
-        plan = {
+        plan: LabPlan = {
             "isolated": self.isolated,
             "user": self._isolation.user,
             "ttl_s": ttl_s,
             "options": self.options.document(),
             "services": [service.name for service in services],
-            "places": [asdict(place) for place in self._places],
+            "places": [place.row() for place in self._places],
             "units": processes,
         }
         self._progress(f"starting {counted(len(self._places), 'process', 'processes')}")
@@ -239,8 +238,8 @@ class Lab(Platform):
         share = self.options.load_cores
         return (tuple(cores[:share]), tuple(cores[share:])) if len(cores) > share else ((), ())
 
-    def _states(self) -> dict[str, dict[str, Any]]:
-        return {each["id"]: each for each in request(self.directory, "status")["units"]}
+    def _states(self) -> dict[str, UnitState]:
+        return {each["id"]: each for each in request(self.directory, Status())["units"]}
 
     # -- the platform's words ------------------------------------------------------------------
 
@@ -321,21 +320,21 @@ class Lab(Platform):
                     service=service.name,
                     region=each.region,
                     url=each.url,
-                    health=cast("Health", state["health"]),
+                    health=state["health"],
                     restarts=state["restarts"],
-                    pid=pids.get(pid) if self.isolated else pid,
+                    pid=pids.get(pid or 0) if self.isolated else pid,
                     ready_path=self.options.ready_path,
                 )
             )
         return tuple(found)
 
-    def health(self) -> Mapping[str, Mapping[str, Any]]:
+    def health(self) -> Mapping[str, UnitState]:
         """Every process by its id: `health`, `pid` (inside), `restarts`, `last_exit`, `held`."""
         return self._states()
 
     def behave(self, ids: Sequence[str], behaviour: Mapping[str, object]) -> None:
         """Change how replicas (or databases) behave from now on, restarts included."""
-        request(self.directory, "behave", ids=list(ids), behaviour=dict(behaviour))
+        request(self.directory, Behave(list(ids), dict(behaviour)))
 
     # -- faults --------------------------------------------------------------------------------
 
@@ -390,7 +389,7 @@ class Lab(Platform):
 
     def observe(self, service: Service) -> Observation:
         """Health by the supervisor and by each edge's own checks; requests served per region."""
-        seen = request(self.directory, "observe", service=service.name)
+        seen = request(self.directory, Observe(service.name))
         return Observation(seen["health"], seen["served"] or None)
 
     def handle(self) -> Mapping[str, Any]:

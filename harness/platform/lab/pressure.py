@@ -8,7 +8,6 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 _BURNER = "harness.platform.lab.burner"
 
@@ -46,6 +45,6 @@ class Pressure:
         """The pids of a fault's burners that run."""
         return [each.pid for each in self._burners.get(fault, []) if each.returncode is None]
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> dict[str, list[int]]:
         """Fault id -> pids, of those that run."""
         return {fault: pids for fault in self._burners if (pids := self.of(fault))}

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
+from harness.platform.lab.messages import RolloutState, Settings
 from harness.platform.lab.units import Unit
 
 _DRAIN = "drain"
@@ -21,7 +21,7 @@ class Rollout:
     """One fault's rollout: who is to be restarted, who has been."""
 
     ids: list[str]
-    overlay: dict[str, object] | None
+    overlay: Settings | None
     back: bool = False
     done: list[str] = field(default_factory=list)
     restarting: tuple[Unit, float] | None = None
@@ -32,8 +32,8 @@ class Rollout:
         """Whether it still goes on."""
         return self.task is not None and not self.task.done()
 
-    def document(self) -> dict[str, Any]:
-        """What `faults` tells of it."""
+    def document(self) -> RolloutState:
+        """Its part of the answer to `faults`."""
         return {"ids": self.ids, "done": self.done, "under_way": self.under_way, "back": self.back}
 
 
@@ -45,7 +45,7 @@ class Rollouts:
         self.known: dict[str, Rollout] = {}
 
     def roll(
-        self, fault: str, ids: Sequence[str], overlay: dict[str, Any] | None, grace_s: float
+        self, fault: str, ids: Sequence[str], overlay: Settings | None, grace_s: float
     ) -> None:
         """Begin to restart units one by one, each with the overlay from then on."""
         rollout = Rollout(list(ids), overlay)

@@ -11,15 +11,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from harness.errors import Gone, PlatformError
 from harness.platform.lab import namespace
 from harness.platform.lab.control import request, supervisor_pid
+from harness.platform.lab.messages import LabPlan, Stop
 from harness.scratch import private_root
+from harness.typed import problem_of
 
 STOP_TIMEOUT_S = 10.0
 START_TIMEOUT_S = 15.0
@@ -35,11 +37,13 @@ class Running:
     process: subprocess.Popen[bytes] | None = None
 
     @property
-    def plan(self) -> dict[str, Any]:
-        """What the lab was started with."""
-        text = (self.runtime / "plan.json").read_text(encoding="utf-8")
-        plan: dict[str, object] = json.loads(text)
-        return plan
+    def plan(self) -> LabPlan:
+        """What the lab was started with; raises PlatformError where it is damaged."""
+        path = self.runtime / "plan.json"
+        plan = json.loads(path.read_text(encoding="utf-8"))
+        if problem := problem_of(plan, LabPlan):
+            raise PlatformError(f"{path}: {problem}", "end the lab: harness lab down")
+        return cast("LabPlan", plan)
 
 
 def new_runtime() -> Path:
@@ -50,7 +54,7 @@ def new_runtime() -> Path:
     return path
 
 
-def start(runtime: Path, plan: Mapping[str, object], enter: Sequence[str]) -> Running:
+def start(runtime: Path, plan: LabPlan, enter: Sequence[str]) -> Running:
     """Start the supervisor and wait until it answers.
 
     It ends with this process unless the plan gives it a time to live of its own (`ttl_s`).
@@ -86,7 +90,7 @@ def stop(lab: Running) -> None:
     Raises PlatformError naming the pids that would not go.
     """
     with contextlib.suppress(PlatformError):
-        request(lab.runtime, "stop")
+        request(lab.runtime, Stop())
     if lab.process is not None:
         if lab.process.stdin is not None:
             lab.process.stdin.close()

@@ -23,9 +23,11 @@ from pathlib import Path
 from typing import Any
 
 from harness.platform.lab.control_api import ControlApi
+from harness.platform.lab.messages import LabPlan, UnitPlan, request_of
 from harness.platform.lab.mutants import SCARS
+from harness.platform.lab.options import LabOptions
 from harness.platform.lab.own import Start
-from harness.platform.lab.units import FIRST_BACKOFF_S, PROBE_S, Message, Unit, cut_log
+from harness.platform.lab.units import FIRST_BACKOFF_S, PROBE_S, Unit, cut_log
 from harness.platform.program import MARK, alone, guard
 
 LAST_BACKOFF_S = 30.0
@@ -41,24 +43,29 @@ PROBE_FAILURES = 3
 class Supervisor:
     """All units of a lab and the control socket."""
 
-    def __init__(self, runtime: Path, plan: Message) -> None:
+    def __init__(self, runtime: Path, plan: LabPlan) -> None:
         self.runtime = runtime
         self.plan = plan
         self.done = asyncio.Event()
-        self.units: dict[str, Unit] = {}
-        for each in plan["units"]:
-            self.units[each["id"]] = Unit(
-                id=each["id"],
-                argv=each["argv"],
-                plan=each["plan"],
-                startup=tuple(each["startup"]),
-                probe=tuple(each["probe"]),
-                log=runtime / "logs" / f"{each['id']}.log",
-                cpus=each["cpus"],
-                stage=each["stage"],
-                own=Start(**each["start"]) if each["start"] else None,
-            )
+        self.mutants = LabOptions.parse(plan["options"]).mutants
+        self.units = {each["id"]: self._unit(each) for each in plan["units"]}
         self.api = ControlApi(plan, self.units, self.done, self.came_back)
+
+    def _unit(self, given: UnitPlan) -> Unit:
+        plan = given["plan"]
+        usual = plan.get("behaviour") if plan is not None else None
+        return Unit(
+            id=given["id"],
+            argv=given["argv"],
+            plan=plan,
+            usual=usual if isinstance(usual, dict) else None,
+            own=None if given["start"] is None else Start(**given["start"]),
+            startup=given["startup"],
+            probe=given["probe"],
+            log=self.runtime / "logs" / f"{given['id']}.log",
+            cpus=given["cpus"],
+            stage=given["stage"],
+        )
 
     async def run(self) -> None:
         """Keep everything running until told to end."""
@@ -118,7 +125,7 @@ class Supervisor:
 
     def came_back(self, unit: Unit) -> None:
         """A unit returns from a fault; in a lab told to be broken it may return changed."""
-        for mutant in self.plan["options"].get("mutants", ()):
+        for mutant in self.mutants:
             scar = SCARS.get(mutant)
             if scar is None or unit.behaviour is None:
                 continue
@@ -177,8 +184,8 @@ class Supervisor:
         try:
             async for line in reader:
                 try:
-                    answer = await self.api.handle(json.loads(line))
-                except Exception as problem:  # noqa: BLE001 - told to the one who asked
+                    answer = await self.api.handle(request_of(line))
+                except Exception as problem:  # noqa: BLE001 - it is the answer
                     answer = {"error": f"{type(problem).__name__}: {problem}"}
                 writer.write(json.dumps(answer).encode() + b"\n")
                 await writer.drain()
@@ -198,7 +205,7 @@ def raise_loopback() -> None:
 
 def main(runtime: Path) -> None:
     """Run the lab of a runtime directory and remove the directory at the end."""
-    plan = json.loads((runtime / "plan.json").read_text(encoding="utf-8"))
+    plan: LabPlan = json.loads((runtime / "plan.json").read_text(encoding="utf-8"))
     if plan["isolated"]:
         raise_loopback()
 

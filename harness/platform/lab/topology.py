@@ -6,10 +6,11 @@ import os
 import socket
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Literal, cast
 
 from harness.catalog.model import Service
+from harness.platform.lab.messages import PlaceRow
 from harness.platform.lab.options import REGIONS
 from harness.platform.lab.own import FIRST_PORT, HOST
 
@@ -37,6 +38,10 @@ class Place:
     def url(self) -> str:
         """The address as a URL."""
         return f"http://{self.host}:{self.port}"
+
+    def row(self) -> PlaceRow:
+        """The place as a lab's plan has it."""
+        return cast("PlaceRow", asdict(self))
 
 
 def subnet(region: str) -> str:

@@ -10,8 +10,8 @@ import signal
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from harness.platform.lab.messages import Health, Probe, Settings, UnitState
 from harness.platform.lab.own import Start
 from harness.platform.program import READY, living, send, shell
 
@@ -24,14 +24,12 @@ MOST_LOG, KEPT_LOG = 16 * 2**20, 2**20
 
 BEHAVIOUR_PATH = "/__lab/behaviour"
 
-Message = dict[str, Any]
-Probe = tuple[str, int, str | None]
-
 
 @dataclass(slots=True)
 class Unit:
     """One process that is kept running, and what is known of it.
 
+    `usual` is a replica's behaviour without faults.
     `overlays` are changes of a replica's behaviour by what asked for them (a fault's id); later
     ones win. `applied` is the behaviour the process was last given. `killed_at` is when a fault
     killed it, until that fault is healed. `own` is how a program of the user's is started;
@@ -40,7 +38,8 @@ class Unit:
 
     id: str
     argv: list[str]
-    plan: Message | None
+    plan: dict[str, object] | None
+    usual: Settings | None
     startup: Probe
     probe: Probe
     log: Path
@@ -62,11 +61,11 @@ class Unit:
     last_exit: int | None = None
     killed_at: float | None = None
     release: asyncio.Event = field(default_factory=asyncio.Event)
-    overlays: dict[str, Message] = field(default_factory=dict)
-    applied: Message | None = None
+    overlays: dict[str, Settings] = field(default_factory=dict)
+    applied: Settings | None = None
 
     @property
-    def health(self) -> str:
+    def health(self) -> Health:
         """One of the platform's words for a replica's state."""
         if self.process is None:
             return "dead"
@@ -77,17 +76,17 @@ class Unit:
         return "unready" if self.was_ready else "starting"
 
     @property
-    def behaviour(self) -> Message | None:
+    def behaviour(self) -> dict[str, object] | None:
         """The behaviour it should show now; None where it has none."""
-        if self.plan is None or "behaviour" not in self.plan:
+        if self.usual is None:
             return None
-        wanted = dict(self.plan["behaviour"])
+        wanted = dict(self.usual)
         for overlay in self.overlays.values():
-            wanted |= overlay
+            wanted.update(overlay)
         return wanted
 
-    def document(self) -> Message:
-        """What `status` tells of it."""
+    def document(self) -> UnitState:
+        """Its part of the answer to `status`."""
         return {
             "id": self.id,
             "health": self.health,
@@ -179,34 +178,34 @@ class Unit:
             raise ValueError(f"{self.id} refused: {answer.rpartition(b'}')[0][-300:]!r}")
         self.applied = wanted
 
-    async def shown(self) -> Message | None:
-        """The behaviour the process itself tells; None where it does not answer."""
+    async def shown(self) -> dict[str, object] | None:
+        """The behaviour that the process says it has; None where it does not answer."""
         if self.behaviour is None or self.process is None or self.paused:
             return None
         host, port, _ = self.probe
         ask = f"GET {BEHAVIOUR_PATH} HTTP/1.1\r\nhost: lab\r\nconnection: close\r\n\r\n"
         try:
             answer = await exchange(host, port, ask.encode(), whole=True)
-            told: Message = json.loads(answer.partition(b"\r\n\r\n")[2])
+            found = json.loads(answer.partition(b"\r\n\r\n")[2])
         except (OSError, TimeoutError, ValueError):
             return None
-        return told
+        return found if isinstance(found, dict) else None
 
-    async def set(self, settings: Message) -> None:
+    async def set(self, settings: Settings) -> None:
         """Change a database's settings or a replica's own behaviour, restarts included."""
         if self.plan is None:
             raise ValueError(f"{self.id} has no behaviour to change")
-        if "behaviour" in self.plan:
-            before, self.plan["behaviour"] = self.plan["behaviour"], settings
+        if self.usual is not None:
+            before, self.usual = self.usual, settings
             try:
                 await self.show()
             except ValueError:
-                self.plan["behaviour"] = before
+                self.usual = before
                 raise
             return
-        self.plan |= settings
+        self.plan.update(settings)
         host, port, _ = self.probe
-        await exchange(host, port, json.dumps({"set": settings}).encode() + b"\n")
+        await exchange(host, port, json.dumps({"set": dict(settings)}).encode() + b"\n")
 
     async def is_ready(self) -> bool:
         """Whether it is: GET answers well, or, without a path, it takes a connection."""
