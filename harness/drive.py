@@ -5,18 +5,19 @@ from __future__ import annotations
 import dataclasses
 import queue
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any
 
+from harness.events import Reported
 from harness.judge.early_end import EarlyDecision, EarlyEnd
 from harness.load.driver import LoadDriver
+from harness.messages import EarlyEnd as EarlyEndEvent
 from harness.messages import LoadMessage
 from harness.record import RunWriter
 from harness.units import NANOSECONDS
 
-Message = Mapping[str, Any]
-"""A message of the load, or an event of the run: `type` and the fields that belong to it."""
+Message = LoadMessage | EarlyEndEvent
+"""What a listener of a run hears."""
 
 Listen = Callable[[Message], None]
 
@@ -47,7 +48,7 @@ class Drive:
         self._start_ns: int | None = None
         self._problem: str | None = None
         self._interrupts = 0
-        self.reports: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self.reports: queue.SimpleQueue[Reported] = queue.SimpleQueue()
         """What the platform says meanwhile; another thread may put it there."""
 
     def run(self, watch: AbstractContextManager[object], load: LoadDriver) -> bool:
@@ -89,7 +90,7 @@ class Drive:
         if message["type"] == "child_died":
             self._problem = f"the load child ended by itself: {message['stderr'] or 'mute'}"
         elif message["type"] == "start":
-            self._start_ns = message.get("monotonic_ns")
+            self._start_ns = message["monotonic_ns"]
         elif message["type"] == "end":
             self._early = None
         if self._early is not None:
@@ -98,12 +99,19 @@ class Drive:
         self._listen(message)
 
     def _tell_end(self, decision: EarlyDecision) -> None:
-        event: Mapping[str, Any] = dataclasses.asdict(decision)
-        self._writer.event("early_end", **event)
-        self._listen({"type": "early_end", **event})
+        self._writer.event("early_end", **dataclasses.asdict(decision))
+        self._listen(
+            {
+                "type": "early_end",
+                "rule": decision.rule,
+                "second": decision.second,
+                "reason": decision.reason,
+            }
+        )
 
     def _keep_reports(self) -> None:
         """Put into the record what the platform has reported."""
         while not self.reports.empty():
             message = self.reports.get()
-            self._writer.event(message.pop("type"), seen_ns=message.pop("monotonic_ns"), **message)
+            fields = {k: v for k, v in message.items() if k not in {"type", "monotonic_ns"}}
+            self._writer.seen(message["type"], message["monotonic_ns"], fields)

@@ -33,7 +33,7 @@ def main(handle: str, name: str, results: str) -> int:
     service = load_catalog(root / "services").service("memorai")
     platform = attach(json.loads(handle))
     plain = load_experiment(name, root, {}, platform.name)
-    holds = {key: HOLD_S for key in plain.document["configuration"] if key == "hold_s"}
+    holds = {key: HOLD_S for key in plain.document["configuration"] or () if key == "hold_s"}
     experiment = shortened(load_experiment(name, root, holds, platform.name), 1.0, 1.0)
     experiment = replace(experiment, load=replace(experiment.load, rate=RATE, spike=None))
     options = RunOptions(service.name, through="global")

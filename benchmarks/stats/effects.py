@@ -6,11 +6,12 @@ Run: python -m benchmarks.stats effects
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Literal
 
 import numpy as np
 from scipy import signal
 
+from harness.events import Canary
 from harness.judge.effect import effect_of
 from harness.stats.interval import Floats
 
@@ -60,23 +61,25 @@ NOISES: tuple[tuple[str, Noise], ...] = (
     ("a stall in 30 s", hiccups(30.0)), ("a stall in 10 s", hiccups(10.0)),
 )  # fmt: skip
 HOLDS = (4.0, 10.0, 14.0)
+CONNECTIONS: tuple[Literal["kept", "new"], ...] = ("kept", "new")
 
 
 def answers(
     random: np.random.Generator, noise: Noise, hold: float, times: float, share: float
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Canary]:
     """What a canary hears at each entry point; the first is `times` slower for a `share`."""
     t = np.arange(0.0, BEFORE + hold + END_S, 1 / PER_SECOND, dtype=np.float64)
     latencies = noise(random, t)
     for entry_point in range(ENTRY_POINTS):
-        for connection in ("kept", "new"):
+        for connection in CONNECTIONS:
             latency = next(latencies)
             if entry_point == 0:
                 hit = (t >= BEFORE) & (t < BEFORE + hold) & (random.random(len(t)) < share)
                 latency[hit] *= times
             for at, each in zip(map(float, t), map(float, latency), strict=True):
-                yield {"t": at, "where": f"entry point {entry_point}", "connection": connection,
-                       "ok": True, "error": None, "latency_s": each}  # fmt: skip
+                yield {"type": "canary", "t": at, "where": f"entry point {entry_point}",
+                       "connection": connection, "ok": True, "error": None,
+                       "latency_s": each}  # fmt: skip
 
 
 def seen(

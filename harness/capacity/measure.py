@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import psutil
@@ -26,6 +25,7 @@ from harness.judge import Verdict
 from harness.judge.early_end import EarlyDecision, EarlyEnd
 from harness.judge.evidence import gather
 from harness.load.plan import LoadPlan
+from harness.messages import LoadMessage
 from harness.record import RunRecord
 from harness.run import Session
 from harness.traffic.model import LoadProfile, Segment
@@ -67,11 +67,11 @@ class StepEnd(EarlyEnd):
         )
         self._under_way = 0
 
-    def add(self, message: Mapping[str, Any]) -> None:
+    def add(self, message: LoadMessage) -> None:
         """Take one message."""
         super().add(message)
         if message["type"] == "tick":
-            self._under_way = message.get("in_flight") or 0
+            self._under_way = message["in_flight"]
 
     def decide(self, now_s: float) -> EarlyDecision | None:
         """The decision `now_s` seconds after the start of the load; None: go on."""

@@ -5,43 +5,48 @@ Both raise ActivityFailed with one line on failure; a fault that matches nothing
 
 from __future__ import annotations
 
-from typing import Any
-
 from chaoslib.exceptions import ActivityFailed
 
 from harness.catalog.model import Service
 from harness.chaos.confirmed import new_fault_id
 from harness.chaos.context import current, injections
-from harness.chaos.events import tell
+from harness.chaos.events import send
 from harness.chaos.ledger import Ledger
-from harness.chaos.undo import undo_all
+from harness.chaos.undo import proof_event, undo_all
 from harness.errors import HarnessError
+from harness.events import Chaos
 from harness.platform.model import Fault, Platform
 from harness.platform.undo import UndoRecord
 
 __all__ = ["heal", "inject"]
 
 
-def inject(fault: str, **arguments: object) -> dict[str, Any]:
+def inject(fault: str, **arguments: object) -> dict[str, object]:
     """Carry a confirmed fault out; its heal is in the ledger before it."""
     context = current()
     platform, ledger, service = context.platform, context.faults, context.service
-    told: dict[str, object] = {"kind": fault, "arguments": arguments}
+    event: Chaos = {"type": "chaos", "what": "inject", "kind": fault, "arguments": arguments}
     try:
         asked = Fault(fault, arguments)
         plan = _resolved(platform, service, ledger, asked)
-        told |= {"fault_id": plan.fault_id, "targets": list(plan.targets)}
+        event["fault_id"], event["targets"] = plan.fault_id, list(plan.targets)
         entry = ledger.intend(plan, platform.handle())
-        tell("chaos", what="inject", **told)
+        send(event)
         platform.inject(service, asked, plan)
         ledger.injected(entry)
     except HarnessError as error:
-        tell("chaos", what="inject_failed", detail=str(error), **told)
+        send({**event, "what": "inject_failed", "detail": str(error)})
         raise ActivityFailed(f"{fault}: {error}") from error
-    tell("chaos", what="injected", **told)
+    send({**event, "what": "injected"})
     proof = platform.proof(plan)
-    tell("proof", fault_id=plan.fault_id, in_effect=proof.in_effect, statement=proof.statement)
-    return {**told, "proof": proof.statement}
+    send(proof_event(plan, proof))
+    return {
+        "kind": fault,
+        "arguments": arguments,
+        "fault_id": plan.fault_id,
+        "targets": list(plan.targets),
+        "proof": proof.statement,
+    }
 
 
 def _resolved(platform: Platform, service: Service, ledger: Ledger, asked: Fault) -> UndoRecord:
@@ -62,7 +67,7 @@ def _resolved(platform: Platform, service: Service, ledger: Ledger, asked: Fault
 def heal() -> list[str]:
     """Undo every fault that this experiment has injected; nothing to undo is no failure."""
     context = current()
-    undone = undo_all(context.platform, context.faults, tell)
+    undone = undo_all(context.platform, context.faults, send)
     failed = [f"{each.heal.fault_id}: {each.problem}" for each in undone if each.problem]
     if failed:
         raise ActivityFailed("; ".join(failed))

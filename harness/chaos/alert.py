@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from typing import Literal
 
 from harness.chaos.model import Experiment
 from harness.errors import ExperimentError
@@ -17,7 +18,8 @@ BLIND_S = 15.0
 
 _NAME = re.compile(r"[A-Za-z_]\w*")
 
-Stop = tuple[str, str]
+StopKind = Literal["abort", "halt"]
+Stop = tuple[StopKind, str]
 """`abort` where the fault made the alert fire, else `halt`, and a sentence's end that says why."""
 
 

@@ -1,4 +1,4 @@
-"""The audit: reads back what was written, from each entry point, and tells what it saw.
+"""The audit: reads back what was written, from each entry point, and says what it saw.
 
 `python -m harness.chaos.audit PLAN.json`, started where the entry points can be reached. 404 is
 "not there"; anything but an answer with the right id is unknown, never "missing".
@@ -6,17 +6,17 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from threading import local
-from typing import Any
 
-from harness.chaos.events import take_over_stdout, tell
+from harness.chaos.events import send, take_over_stdout
 from harness.chaos.probe_client import Answer, Endpoint, ask
+from harness.events import ReadStage
+from harness.typed import adapter
 
 READERS = 24
 TIMEOUT_S = 2.0
@@ -36,26 +36,17 @@ class AuditPlan:
     entry_points: tuple[Endpoint, ...]
     path: str
     ids: tuple[str, ...]
-    stage: str
+    stage: ReadStage
     attempts: int = ATTEMPTS
-
-    @classmethod
-    def parse(cls, document: dict[str, Any]) -> AuditPlan:
-        """The plan from its JSON."""
-        entry_points = tuple(
-            Endpoint(**entry_point) for entry_point in document.pop("entry_points")
-        )
-        ids = tuple(document.pop("ids"))
-        return cls(entry_points, ids=ids, **document)
 
 
 def main(path: Path) -> int:
     """Read every id once at every entry point."""
     take_over_stdout()
-    plan = AuditPlan.parse(json.loads(path.read_text(encoding="utf-8")))
+    plan = adapter(AuditPlan).validate_json(path.read_text(encoding="utf-8"))
     for entry_point in plan.entry_points:
         _read_all(plan, entry_point)
-    tell("audit_child", what="end", stage=plan.stage)
+    send({"type": "audit_child", "what": "end", "stage": plan.stage})
     return 0
 
 
@@ -75,17 +66,19 @@ def _read_all(plan: AuditPlan, entry_point: Endpoint) -> None:
             if seen is not None:
                 break
         unknown[0] = unknown[0] + 1 if seen is None else 0
-        tell(
-            "read",
-            where=entry_point.where,
-            stage=plan.stage,
-            id=key,
-            begin_ns=begin,
-            end_ns=time.monotonic_ns(),
-            seen=seen,
-            copies=None if seen is None else int(seen),
-            value_ok=value_ok,
-            error=answer.error,
+        send(
+            {
+                "type": "read",
+                "where": entry_point.where,
+                "stage": plan.stage,
+                "id": key,
+                "begin_ns": begin,
+                "end_ns": time.monotonic_ns(),
+                "seen": seen,
+                "copies": None if seen is None else int(seen),
+                "value_ok": value_ok,
+                "error": answer.error,
+            }
         )
 
     with ThreadPoolExecutor(READERS) as pool:

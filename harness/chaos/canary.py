@@ -7,16 +7,16 @@ cut that spares established connections shows in the second only. It ends with i
 
 from __future__ import annotations
 
-import json
 import sys
 import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from harness.chaos.events import take_over_stdout, tell
+from harness.chaos.events import send, take_over_stdout
 from harness.chaos.probe_client import Answer, Endpoint, ask
+from harness.typed import adapter
 
 INTERVAL_S = 0.2
 TIMEOUT_S = 1.0
@@ -35,29 +35,19 @@ class CanaryPlan:
     interval_s: float = INTERVAL_S
     timeout_s: float = TIMEOUT_S
 
-    @classmethod
-    def parse(cls, document: dict[str, Any]) -> CanaryPlan:
-        """The plan from its JSON."""
-        entry_points = tuple(
-            Endpoint(**entry_point) for entry_point in document.pop("entry_points")
-        )
-        return cls(entry_points, **document)
-
 
 def main(path: Path) -> int:
     """Ask until standard input ends."""
     take_over_stdout()
-    plan = CanaryPlan.parse(json.loads(path.read_text(encoding="utf-8")))
+    plan = adapter(CanaryPlan).validate_json(path.read_text(encoding="utf-8"))
+    connections: tuple[Connection, ...] = ("kept", "new")
     for entry_point in plan.entry_points:
-        for connection in ("kept", "new"):
+        for connection in connections:
             threading.Thread(
                 target=_asker, args=(plan, entry_point, connection), daemon=True
             ).start()
-    tell(
-        "canary_child",
-        what="ready",
-        entry_points=[entry_point.where for entry_point in plan.entry_points],
-    )
+    where = [entry_point.where for entry_point in plan.entry_points]
+    send({"type": "canary_child", "what": "ready", "entry_points": where})
     while sys.stdin.readline():
         continue
     return 0
@@ -74,14 +64,16 @@ def _asker(plan: CanaryPlan, entry_point: Endpoint, kind: Connection) -> None:
             connection, entry_point, entry_point.path or plan.path, {"accept": "application/json"}
         )
         error = verdict(answer, entry_point.expected if entry_point.path else plan.expected)
-        tell(
-            "canary",
-            where=entry_point.where,
-            connection=kind,
-            ok=error is None,
-            error=error,
-            latency_s=round(answer.latency_s, 6),
-            region=answer.region,
+        send(
+            {
+                "type": "canary",
+                "where": entry_point.where,
+                "connection": kind,
+                "ok": error is None,
+                "error": error,
+                "latency_s": round(answer.latency_s, 6),
+                "region": answer.region,
+            }
         )
         due = max(due + plan.interval_s, time.monotonic())
         time.sleep(max(due - time.monotonic(), 0.0))

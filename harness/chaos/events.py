@@ -9,6 +9,8 @@ import threading
 import time
 from typing import TextIO
 
+from harness.events import ChildEvent
+
 _lock = threading.Lock()
 _stream: TextIO | None = None
 
@@ -21,13 +23,15 @@ def take_over_stdout() -> None:
     sys.stdout = sys.stderr
 
 
-def tell(kind: str, /, **fields: object) -> None:
-    """Write one event with both clocks; under plain `chaos run` there is nobody to tell."""
+def send(event: ChildEvent) -> None:
+    """Write one event with both clocks; under plain `chaos run` nobody reads them."""
     if _stream is None:
         return
-    event = {"type": kind, "wall_ns": time.time_ns(), "monotonic_ns": time.monotonic_ns(), **fields}
+    clocks = {"wall_ns": time.time_ns(), "monotonic_ns": time.monotonic_ns()}
     with _lock:
         try:
-            _stream.write(json.dumps(event, separators=(",", ":"), default=str) + "\n")
+            _stream.write(
+                json.dumps({**clocks, **event}, separators=(",", ":"), default=str) + "\n"
+            )
         except (BrokenPipeError, ValueError):
             os._exit(1)

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -28,6 +28,7 @@ from harness.chaos.model import (
 )
 from harness.errors import CatalogError, ExperimentError
 from harness.redact import learn, learn_environment
+from harness.toolkit import Document
 
 EXTENSION = "harness"
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -66,7 +67,7 @@ class _Extension:
 
 
 _EXTENSION = TypeAdapter(_Extension)
-_NESTED: Mapping[str, type[Any]] = {
+_NESTED: Mapping[str, type[BaseLoad | Expectations | Needs | BlastRadius | Guards]] = {
     "load": BaseLoad,
     "expect": Expectations,
     "needs": Needs,
@@ -90,7 +91,7 @@ def _directory(root: Path) -> Path:
 def load_experiment(
     name: str,
     root: Path,
-    parameters: Mapping[str, Any] | None = None,
+    parameters: Mapping[str, object] | None = None,
     platform: str = "lab",
 ) -> Experiment:
     """The experiment of that name (or file), as it is on a platform.
@@ -129,7 +130,7 @@ def load_experiment(
     )
 
 
-def learn_document(document: Mapping[str, Any]) -> None:
+def learn_document(document: Document) -> None:
     """Register what an experiment holds of secrets, its variables of the environment included.
 
     All that stands under `secrets` is one, and whatever a `type: env` entry names.
@@ -140,7 +141,7 @@ def learn_document(document: Mapping[str, Any]) -> None:
     learn_environment(_variables([secret, settings]))
 
 
-def _variables(value: Any) -> Iterator[str]:
+def _variables(value: object) -> Iterator[str]:
     """The variables that entries of `type: env` name."""
     if isinstance(value, dict) and value.get("type") == "env":
         yield str(value.get("key") or value.get("name"))
@@ -174,7 +175,7 @@ def _find(name: str, root: Path) -> Path:
     )
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> Document:
     if path.suffix == ".json":
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
@@ -182,14 +183,14 @@ def _read(path: Path) -> dict[str, Any]:
             raise ExperimentError(f"{path}: not JSON ({error})", "see: chaos validate") from None
         if not isinstance(found, dict):
             raise ExperimentError(f"{path}: not a mapping", "see: chaos validate")
-        return found
+        return cast("Document", found)
     try:
-        return read_mapping(path)
+        return cast("Document", read_mapping(path))
     except CatalogError as error:
         raise ExperimentError(error.problem, error.remedy) from None
 
 
-def _adapt(path: Path, document: dict[str, Any], platform: str) -> None:
+def _adapt(path: Path, document: Document, platform: str) -> None:
     """Let the extension's part for a platform replace what it names, one level deep.
 
     A cluster notices a dead node in tens of seconds, the lab in two: the same question has other
@@ -215,7 +216,7 @@ def _adapt(path: Path, document: dict[str, Any], platform: str) -> None:
             extension[key] = value
 
 
-def _configure(path: Path, document: dict[str, Any], parameters: Mapping[str, Any]) -> None:
+def _configure(path: Path, document: Document, parameters: Mapping[str, object]) -> None:
     """Put the parameters into `configuration`, where the document's own defaults stand."""
     configuration = document.get("configuration") or {}
     if not isinstance(configuration, dict):
@@ -229,7 +230,7 @@ def _configure(path: Path, document: dict[str, Any], parameters: Mapping[str, An
         document["configuration"] = configuration
 
 
-def _validate(path: Path, document: dict[str, Any]) -> None:
+def _validate(path: Path, document: Document) -> None:
     """Chaos Toolkit's own rules, the existence of each provider's function included."""
     from chaoslib.exceptions import ChaosException  # noqa: PLC0415 - slow to import
     from chaoslib.experiment import ensure_experiment_is_valid  # noqa: PLC0415
@@ -239,7 +240,9 @@ def _validate(path: Path, document: dict[str, Any]) -> None:
         for activity in all_activities(checked):
             provider = activity.get("provider") or {}
             if provider.get("type") == "python" and not has_signature(provider):
-                provider.update(module=ACTIONS, func="heal", arguments={})  # nothing to bind
+                provider.update(
+                    {"module": ACTIONS, "func": "heal", "arguments": {}}
+                )  # nothing to bind
         ensure_experiment_is_valid(checked)
         _validate_controls(path, document)
     except ChaosException as problem:
@@ -252,7 +255,7 @@ def _validate(path: Path, document: dict[str, Any]) -> None:
         ) from None
 
 
-def _complete(document: dict[str, Any]) -> None:
+def _complete(document: Document) -> None:
     """A probe as a tolerance may have no arguments but the value; Chaos Toolkit wants some."""
     for activity in all_activities(document):
         tolerance = activity.get("tolerance")
@@ -260,7 +263,7 @@ def _complete(document: dict[str, Any]) -> None:
             tolerance["provider"].setdefault("arguments", {})
 
 
-def _validate_controls(path: Path, document: Mapping[str, Any]) -> None:
+def _validate_controls(path: Path, document: Document) -> None:
     """Chaos Toolkit goes on without a control that it cannot load; what it guards is unguarded."""
     hypothesis = document.get("steady-state-hypothesis") or {}
     for part in (document, hypothesis, *all_activities(document)):
@@ -276,12 +279,12 @@ def _validate_controls(path: Path, document: Mapping[str, Any]) -> None:
                 ) from None
 
 
-def _own(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _own(document: Document) -> list[dict[str, object]]:
     """The entries of the harness among the extensions."""
     return [e for e in document.get("extensions") or () if e.get("name") == EXTENSION]
 
 
-def _extension(path: Path, document: Mapping[str, Any]) -> _Extension:
+def _extension(path: Path, document: Document) -> _Extension:
     found = _own(document)
     if not found:
         about = str(document["description"])
@@ -311,7 +314,7 @@ def _extension(path: Path, document: Mapping[str, Any]) -> _Extension:
         ) from None
 
 
-def _resolved(path: Path, document: dict[str, Any]) -> dict[str, Any]:
+def _resolved(path: Path, document: Document) -> dict[str, object]:
     """The configuration with what is to be asked for; a probe's answer takes its place.
 
     Raises ExperimentError naming a parameter that cannot be resolved.
@@ -330,14 +333,15 @@ def _resolved(path: Path, document: dict[str, Any]) -> dict[str, Any]:
                 f"{path}: configuration.{key}: type {kind!r} is not known here",
                 "give a value, or type env or probe",
             )
-    found: dict[str, Any] = load_configuration(copy.deepcopy(given))
+    found: dict[str, object] = load_configuration(copy.deepcopy(given))
     asked = [key for key, kind in kinds.items() if kind == "probe"]
     if not asked:
         return found
     found = load_dynamic_configuration(found, load_secrets(document.get("secrets") or {}, found))
     for key in asked:
         if key not in found:
-            name = given[key].get("name")
+            entry = given[key]
+            name = entry.get("name") if isinstance(entry, dict) else None
             raise ExperimentError(
                 f"{path}: configuration.{key}: its probe {name!r} failed",
                 "correct the probe, or give a value: --set",
@@ -346,7 +350,7 @@ def _resolved(path: Path, document: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _timeline(path: Path, document: Mapping[str, Any], stages: _Stages, method: Method) -> Timeline:
+def _timeline(path: Path, document: Document, stages: _Stages, method: Method) -> Timeline:
     during = method.healed_s - method.first_s
     if not method.faults:
         count = len(document["method"])

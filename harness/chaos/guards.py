@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
-from typing import Any
 
 from harness._engine import Histogram
 from harness.catalog.model import Service
 from harness.chaos.model import Guards
+from harness.messages import SliceRow
 from harness.stats.burn import budget
 from harness.stats.sequential import error_ratio_monitor
 from harness.units import NANOSECONDS, format_duration, format_ratio
@@ -30,15 +29,15 @@ class Watch:
         self._total: dict[int, int] = defaultdict(int)
         self._slow: dict[int, int] = defaultdict(int)
 
-    def add(self, piece: Mapping[str, Any]) -> None:
+    def add(self, piece: SliceRow) -> None:
         """Take one slice; only the axis `done` tells what has happened by now."""
-        if piece.get("axis") != "done":
+        if piece["axis"] != "done":
             return
-        second = int(piece["second"])
-        self._failed[second] += int(piece["failed"])
-        self._total[second] += int(piece["failed"]) + int(piece["completed"])
+        second = piece["second"]
+        self._failed[second] += piece["failed"]
+        self._total[second] += piece["failed"] + piece["completed"]
         limit = self._guards.p95_s
-        text = (piece.get("hist") or {}).get("response")
+        text = piece["hist"].get("response")
         if limit is not None and text:
             values, counts = Histogram.decode(text).buckets()
             self._slow[second] += int(counts[values > limit * NANOSECONDS].sum())

@@ -7,22 +7,20 @@ import importlib
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from chaoslib import activity as activities
 from chaoslib import hypothesis, substitute
 from chaoslib.exceptions import ActivityFailed
 
-from harness.chaos.method import ACTIONS, has_signature
+from harness.chaos.method import ACTIONS, Settings, has_signature
+from harness.toolkit import Activity, Provider
 
 PROBE_S = 5.0
 """A probe may take no longer: a steady state is asked every second, and before a load ends."""
-
-Activity = Mapping[str, Any]
 
 
 def limit_activities(default_s: float) -> None:
@@ -32,7 +30,7 @@ def limit_activities(default_s: float) -> None:
     """
     run = activities.run_activity
 
-    def limited(activity: Activity, configuration: Any, secrets: Any) -> Any:
+    def limited(activity: Activity, configuration: Settings, secrets: Settings) -> object:
         provider = activity["provider"]
         if provider.get("module") == ACTIONS:
             return run(activity, configuration, secrets)
@@ -44,7 +42,7 @@ def limit_activities(default_s: float) -> None:
     activities.run_activity = hypothesis.run_activity = limited
 
 
-def _call_by_position(provider: Mapping[str, Any], configuration: Any, secrets: Any) -> Any:
+def _call_by_position(provider: Provider, configuration: Settings, secrets: Settings) -> object:
     """Such a function takes no names: the arguments in the order of the file."""
     found = getattr(importlib.import_module(provider["module"]), provider["func"])
     arguments = substitute(provider.get("arguments") or {}, configuration, secrets)
@@ -54,7 +52,9 @@ def _call_by_position(provider: Mapping[str, Any], configuration: Any, secrets: 
         raise ActivityFailed(f"{type(problem).__name__}: {problem}") from problem
 
 
-def _limit_of(activity: Activity, default_s: float, configuration: Any, secrets: Any) -> float:
+def _limit_of(
+    activity: Activity, default_s: float, configuration: Settings, secrets: Settings
+) -> float:
     for given in (activity.get("timeout"), activity["provider"].get("timeout")):
         with contextlib.suppress(TypeError, ValueError):
             return float(substitute(given, configuration, secrets))

@@ -8,17 +8,18 @@ import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any
 
 from harness.errors import ExperimentError, PlatformError
 from harness.faults.registry import arguments_of
 from harness.platform.model import Fault
+from harness.toolkit import Activity, Document, Provider
 
 ACTIONS = "harness.chaos.actions"
+Settings = Mapping[str, object]
+"""The parameters of an experiment, resolved."""
+
 LONGEST_SLEEP_S = 60.0
 """A process that sleeps longer hangs: the load does not wait for it. Pauses are for waiting."""
-
-Activity = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class Method:
         return self.duration_s if last is None or last.fault is not None else last.at_s
 
 
-def method_of(path: object, document: Mapping[str, Any], configuration: Any) -> Method:
+def method_of(path: object, document: Document, configuration: Settings) -> Method:
     """Walk a document's method with its parameters filled in.
 
     Raises ExperimentError where a pause is no number, nothing heals what is injected, or the
@@ -90,7 +91,7 @@ def method_of(path: object, document: Mapping[str, Any], configuration: Any) -> 
     return Method(tuple(acts), end)
 
 
-def all_activities(document: Mapping[str, Any]) -> Iterator[Activity]:
+def all_activities(document: Document) -> Iterator[Activity]:
     """Every activity of the hypothesis, the method and the rollbacks."""
     hypothesis = document.get("steady-state-hypothesis") or {}
     yield from hypothesis.get("probes") or ()
@@ -98,7 +99,7 @@ def all_activities(document: Mapping[str, Any]) -> Iterator[Activity]:
     yield from document.get("rollbacks") or ()
 
 
-def has_signature(provider: Mapping[str, Any]) -> bool:
+def has_signature(provider: Provider) -> bool:
     """Whether a provider's function takes its arguments by name; some builtins do not.
 
     A function that cannot be found does: Chaos Toolkit says so better.
@@ -121,7 +122,7 @@ def _is(step: Activity, function: str) -> bool:
     return (provider.get("module"), provider.get("func")) == (ACTIONS, function)
 
 
-def _fault_of(path: object, step: Activity, configuration: Any) -> Fault | None:
+def _fault_of(path: object, step: Activity, configuration: Settings) -> Fault | None:
     from chaoslib import substitute  # noqa: PLC0415 - slow to import
 
     if not _is(step, "inject"):
@@ -141,7 +142,7 @@ def _fault_of(path: object, step: Activity, configuration: Any) -> Fault | None:
     return Fault(kind, arguments)
 
 
-def _pause(path: object, step: Activity, key: str, configuration: Any) -> float:
+def _pause(path: object, step: Activity, key: str, configuration: Settings) -> float:
     from chaoslib import substitute  # noqa: PLC0415 - slow to import
 
     pause = substitute((step.get("pauses") or {}).get(key, 0), configuration, {})
@@ -153,7 +154,7 @@ def _pause(path: object, step: Activity, key: str, configuration: Any) -> float:
         ) from None
 
 
-def _waits(step: Activity, configuration: Any) -> float:
+def _waits(step: Activity, configuration: Settings) -> float:
     """How long an activity that only sleeps takes; what others take is not known before."""
     from chaoslib import substitute  # noqa: PLC0415 - slow to import
 

@@ -11,6 +11,7 @@ from harness.catalog.expectations import Expectations
 from harness.chaos.method import Method
 from harness.platform.model import Fault, Through
 from harness.platform.undo import UndoRecord
+from harness.toolkit import Document
 
 Phase = Literal["before", "during", "after"]
 LEAST_BEFORE_S = 10.0
@@ -106,7 +107,7 @@ class Experiment:
     title: str
     teaches: str
     incident: str
-    document: Mapping[str, Any]
+    document: Document
     needs: Needs
     faults: tuple[Fault, ...]
     load: BaseLoad

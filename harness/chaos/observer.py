@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from harness.catalog.model import Service
 from harness.chaos.ledger import Ledger
 from harness.chaos.subprocesses import Inbox
+from harness.chaos.undo import proof_event
 from harness.errors import HarnessError
+from harness.events import Health, HealthFirst, Proof, Served
 from harness.periodic import Periodic
 from harness.platform.model import Platform
 
@@ -35,35 +37,31 @@ class Observer(Periodic):
             if self._turn % EVERY == EVERY // 2:
                 self._prove()
         except HarnessError as error:
-            self._tell("health", id="platform", was=None, now=f"unknown: {error}")
+            self._tell(
+                {"type": "health", "id": "platform", "was": None, "now": f"unknown: {error}"}
+            )
         self._turn += 1
 
     def _look(self, *, counters: bool) -> None:
         seen = self._platform.observe(self._service)
         before = self._health
         if before is None:
-            self._tell("health_first", health=dict(seen.health))
+            self._tell({"type": "health_first", "health": dict(seen.health)})
         else:
             for name in sorted({*before, *seen.health}):
                 was, now = before.get(name), seen.health.get(name)
                 if was != now:
-                    self._tell("health", id=name, was=was, now=now)
+                    self._tell({"type": "health", "id": name, "was": was, "now": now})
         self._health = seen.health
         if counters and seen.served is not None:
-            self._tell("served", regions=dict(seen.served))
+            self._tell({"type": "served", "regions": dict(seen.served)})
 
     def _prove(self) -> None:
         """Ask for the proof of each fault that should be in effect."""
         for entry in self._ledger.entries():
             if entry.state == "injected":
-                proof = self._platform.proof(entry.heal)
-                self._tell(
-                    "proof",
-                    fault_id=entry.fault_id,
-                    in_effect=proof.in_effect,
-                    statement=proof.statement,
-                )
+                self._tell(proof_event(entry.heal, self._platform.proof(entry.heal)))
 
-    def _tell(self, kind: str, **fields: object) -> None:
-        now = {"wall_ns": time.time_ns(), "monotonic_ns": time.monotonic_ns()}
-        self._inbox.put({"type": kind, **now, **fields})
+    def _tell(self, event: Health | HealthFirst | Proof | Served) -> None:
+        event["wall_ns"], event["monotonic_ns"] = time.time_ns(), time.monotonic_ns()
+        self._inbox.put(event)

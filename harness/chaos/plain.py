@@ -7,7 +7,7 @@ import os
 import queue
 import secrets
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,12 +15,14 @@ from pathlib import Path
 from harness.chaos.alert import AlertGuard, Stop
 from harness.chaos.model import Experiment
 from harness.chaos.running import Asked, registered
-from harness.chaos.subprocesses import END_S, Child, Inbox, Message, keep_log
+from harness.chaos.subprocesses import END_S, Child, Inbox, keep_log
 from harness.errors import Interrupted
+from harness.events import Activity, ChaosChild, ExperimentEvent
 from harness.judge.experiment.execution import activities, judge_steady_state
 from harness.judge.experiment.model import Check
 from harness.judge.model import EXIT_CODES, PRIORITY, Outcome
-from harness.storage import make_directory, read_object, write_atomic
+from harness.storage import make_directory, write_atomic
+from harness.toolkit import Journal, journal_at
 
 DIRECTORY = "experiments"
 POLL_S = 0.1
@@ -48,7 +50,7 @@ class PlainVerdict:
 def run_plain(
     experiment: Experiment,
     results: Path,
-    hear: Callable[[Message], None],
+    hear: Callable[[ExperimentEvent], None],
     guard: AlertGuard | None = None,
 ) -> tuple[PlainVerdict, Path]:
     """Run the file under Chaos Toolkit without load; returns the verdict and its directory.
@@ -61,13 +63,13 @@ def run_plain(
     make_directory(directory)
     done = _carried_out(experiment, directory, hear, guard or AlertGuard(None))
     path = directory / "journal.json"
-    journal = read_object(path) if path.is_file() else {}
+    journal = journal_at(path)
     verdict = judge_journal(experiment.name, journal, done.events, done.last)
     if done.stop is not None:
         what, why = done.stop
         told = f"Aborted: {why}" if what == "abort" else f"The experiment was {why}"
         outcome: Outcome = "fail" if what == "abort" else "inconclusive"
-        begun = any(event.get("what") == "method" for event in done.events)
+        begun = any(e["type"] == "chaos_child" and e["what"] == "method" for e in done.events)
         then = "its rollbacks have run" if begun else "nothing was begun"
         verdict = replace(verdict, outcome=outcome, reasons=(f"{told}; {then}.",))
     text = json.dumps(verdict.as_dict(), indent=1, default=str)
@@ -76,11 +78,11 @@ def run_plain(
 
 
 def judge_journal(
-    name: str, journal: Mapping[str, object], events: list[Message], last: str = ""
+    name: str, journal: Journal, events: list[ExperimentEvent], last: str = ""
 ) -> PlainVerdict:
     """The verdict on a journal ({}: there is none) and on what was said meanwhile."""
-    begun = [e for e in events if e.get("type") == "activity"]
-    said = [e for e in events if e.get("type") == "chaos_child"]
+    begun: list[Activity] = [e for e in events if e["type"] == "activity"]
+    said: list[ChaosChild] = [e for e in events if e["type"] == "chaos_child"]
     outcome, measured, limit, statement = judge_steady_state(journal)
     word = None if outcome == "noisy" else outcome
     steady = Check("steady state", word, measured, limit, statement)
@@ -109,16 +111,19 @@ def judge_journal(
 class _Done:
     """Every event of the process that ran the file, its last line, and why it was ended, if so."""
 
-    events: list[Message]
+    events: list[ExperimentEvent]
     last: str
     stop: Stop | None
 
 
 def _carried_out(
-    experiment: Experiment, directory: Path, hear: Callable[[Message], None], guard: AlertGuard
+    experiment: Experiment,
+    directory: Path,
+    hear: Callable[[ExperimentEvent], None],
+    guard: AlertGuard,
 ) -> _Done:
     inbox: Inbox = Inbox()
-    events: list[Message] = []
+    events: list[ExperimentEvent] = []
     with tempfile.TemporaryDirectory(prefix="harness-chaos-") as scratch:
         document, log = Path(scratch, "experiment.json"), Path(scratch, "chaos.log")
         write_atomic(document, json.dumps(experiment.document, default=str))
@@ -152,9 +157,9 @@ def _carried_out(
     return _Done(events, last, stop)
 
 
-def why_stop(asked: Asked, guard: AlertGuard, events: list[Message]) -> Stop | None:
+def why_stop(asked: Asked, guard: AlertGuard, events: list[ExperimentEvent]) -> Stop | None:
     """Why a run must end, by what was said so far; None while it need not."""
     if (who := asked()) is not None:
         return "halt", f"halted by {who}"
-    said = {event.get("what") for event in events if event["type"] == "chaos_child"}
+    said = {event["what"] for event in events if event["type"] == "chaos_child"}
     return None if "end" in said else guard.stop(injected="method" in said)

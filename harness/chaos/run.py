@@ -10,13 +10,12 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 from harness import prometheus
-from harness.chaos.alert import Stop, check_alert, guard_of
+from harness.chaos.alert import Stop, StopKind, check_alert, guard_of
 from harness.chaos.audit import AuditPlan
 from harness.chaos.canary import CanaryPlan
 from harness.chaos.confirmed import confirmed_of
@@ -30,9 +29,10 @@ from harness.chaos.probe_client import Endpoint
 from harness.chaos.probe_targets import crossings, endpoints_of, readers_of, victims
 from harness.chaos.processes import VARIABLE
 from harness.chaos.session import check_prometheus, load_plan
-from harness.chaos.subprocesses import END_S, Child, Inbox, Message, keep_log
+from harness.chaos.subprocesses import END_S, Child, Inbox, keep_log
 from harness.chaos.undo import undo_all, uninterrupted
 from harness.errors import Interrupted
+from harness.events import Chaos, ChildEnded, ExperimentEvent, Proof, ReadStage
 from harness.load.driver import LoadDriver
 from harness.messages import LoadMessage, Write
 from harness.platform.model import Target
@@ -46,6 +46,7 @@ from harness.traffic import scenario_environment
 from harness.units import NANOSECONDS
 
 POLL_S = 0.05
+RUNNER = "harness.chaos.toolkit_runner"
 STEADY_LEAD_S = 0.5
 """Chaos Toolkit asks the steady state before its method: its start is that much early."""
 
@@ -58,7 +59,7 @@ TAIL_S = 5.0
 SETTLE_S = 1.5
 """Replication's time between the last write and the audit of all of them."""
 
-Listen = Callable[[Mapping[str, Any]], None]
+Listen = Callable[[LoadMessage | ExperimentEvent], None]
 
 
 @dataclass(slots=True)
@@ -164,12 +165,13 @@ class ExperimentRun:
         if self._state.ended:
             return
         if self._state.told_to_go and not self._state.aborted:
-            detail = "The load ended before Chaos Toolkit did"
-            self._event({"type": "chaos", "what": "overrun", "detail": detail})
+            self._overrun("The load ended before Chaos Toolkit did")
         chaos.close()
         if not chaos.wait(END_S):
-            detail = f"Chaos Toolkit did not end within {END_S:g} s and was killed"
-            self._event({"type": "chaos", "what": "overrun", "detail": detail})
+            self._overrun(f"Chaos Toolkit did not end within {END_S:g} s and was killed")
+
+    def _overrun(self, detail: str) -> None:
+        self._event({"type": "chaos", "what": "overrun", "detail": detail})
 
     def _turn(self, load: LoadDriver, chaos: Child) -> None:
         for message in load.poll(POLL_S):
@@ -203,7 +205,7 @@ class ExperimentRun:
             return None
         return self._alert.stop(injected=state.injected is not None)
 
-    def _stop(self, load: LoadDriver, chaos: Child, what: str, reason: str) -> None:
+    def _stop(self, load: LoadDriver, chaos: Child, what: StopKind, reason: str) -> None:
         """Heal now, by the child's rollbacks and, apart from them, by ourselves.
 
         After an abort the load goes on, to show the recovery; what is halted ends.
@@ -212,7 +214,7 @@ class ExperimentRun:
         if what == "halt":
             self._state.halted = reason
             load.stop()
-        self._tell("chaos", what=what, detail=reason)
+        self._tell({"type": "chaos", "what": what, "detail": reason})
         chaos.close()
         undo_all(self.session.platform, self._ledger, self._tell, intents=False)
 
@@ -244,16 +246,15 @@ class ExperimentRun:
         """Take what the other children said, put it on the load's clock, keep it."""
         while not self._inbox.empty():
             message = self._inbox.get()
-            kind, what = message.get("type"), message.get("what")
-            if kind == "canary":
+            if message["type"] == "canary":
                 self._state.open_entry_points[message["where"]] = message["ok"]
-            elif kind == "chaos_child" and what == "end":
+            elif message["type"] == "chaos_child" and message["what"] == "end":
                 self._state.ended = True
-            elif kind == "child_ended" and message["module"] == "harness.chaos.toolkit_runner":
+            elif message["type"] == "child_ended" and message["module"] == RUNNER:
                 self._chaos_ended(message)
             self._event(message)
 
-    def _chaos_ended(self, message: Message) -> None:
+    def _chaos_ended(self, message: ChildEnded) -> None:
         if not self._state.ended and not self._state.aborted:
             self._state.aborted = "the chaos child died"
             last = keep_log(self._scratch / "chaos.log", self._writer.directory)
@@ -262,41 +263,43 @@ class ExperimentRun:
             undo_all(self.session.platform, self._ledger, self._tell)
         self._state.ended = True
 
-    def _event(self, message: Message) -> None:
-        event = {
-            key: value for key, value in message.items() if key not in {"type", "monotonic_ns"}
-        }
-        stamp = message.get("monotonic_ns")
-        if stamp is not None and self._state.start_ns is not None:
-            event["t"] = round((stamp - self._state.start_ns) / NANOSECONDS, 6)
-        for end in ("begin", "end"):
-            if f"{end}_ns" in event and self._state.start_ns is not None:
-                at = (event.pop(f"{end}_ns") - self._state.start_ns) / NANOSECONDS
-                event[f"{end}_s"] = round(at, 6)
-        self._notice(message, event.get("t", self._now()))
-        self._writer.event(message["type"], **event)
-        self._listen({"type": message["type"], **event})
+    def _event(self, message: ExperimentEvent) -> None:
+        start = self._state.start_ns
+        if start is not None and "monotonic_ns" in message:
+            message["t"] = _seconds(message["monotonic_ns"] - start)
+        if start is not None and message["type"] == "read":
+            message["begin_s"] = _seconds(message.pop("begin_ns") - start)
+            message["end_s"] = _seconds(message.pop("end_ns") - start)
+        at = message.get("t")
+        self._notice(message, self._now() if at is None else at)
+        fields = {k: v for k, v in message.items() if k not in {"type", "monotonic_ns"}}
+        self._writer.event(message["type"], **fields)
+        self._listen(message)
 
-    def _notice(self, message: Message, at: float | None) -> None:
+    def _notice(self, message: ExperimentEvent, at: float | None) -> None:
         """The instants of the injection and of the heal."""
-        if at is None or message["type"] not in {"chaos", "chaos_child"}:
+        state = self._state
+        if at is None:
             return
-        state, what = self._state, message["what"]
         if message["type"] == "chaos_child":
+            what = message["what"]
             if not self.experiment.faults and what in {"method", "method_end"}:
                 state.injected = at if what == "method" else state.injected
                 state.healed = at if what == "method_end" else None
-        elif what == "inject":
+        elif message["type"] != "chaos":
+            return
+        elif message["what"] == "inject":
             state.injected = at if state.injected is None else state.injected
             state.healed = None
-        elif what in {"healed", "heal_failed"} and not self._ledger_holds_more(message):
+        elif message["what"] in {"healed", "heal_failed"} and not self._ledger_holds_more(message):
             state.healed = at
 
-    def _ledger_holds_more(self, message: Message) -> bool:
+    def _ledger_holds_more(self, message: Chaos) -> bool:
         return any(e.fault_id != message.get("fault_id") for e in self._ledger.entries())
 
-    def _tell(self, kind: str, /, **fields: object) -> None:
-        self._event({"type": kind, "monotonic_ns": time.monotonic_ns(), **fields})
+    def _tell(self, event: Chaos | Proof) -> None:
+        event["monotonic_ns"] = time.monotonic_ns()
+        self._event(event)
 
     def _now(self) -> float | None:
         start = self._state.start_ns
@@ -309,7 +312,7 @@ class ExperimentRun:
         context.write(file)
         write_atomic(document, json.dumps(self.experiment.document, default=str))
         return Child(
-            "harness.chaos.toolkit_runner",
+            RUNNER,
             [
                 str(document),
                 str(self._writer.directory / "journal.json"),
@@ -378,7 +381,7 @@ class ExperimentRun:
             with child:
                 child.wait(AUDIT_S - 1.0)
 
-    def _audit(self, stage: str, ids: tuple[str, ...], settle_s: float) -> None:
+    def _audit(self, stage: ReadStage, ids: tuple[str, ...], settle_s: float) -> None:
         """After everything: every entry point, every id."""
         time.sleep(settle_s if ids else 0.0)
         child = self._reader(stage, self._readers, ids)
@@ -392,7 +395,7 @@ class ExperimentRun:
 
     def _reader(
         self,
-        stage: str,
+        stage: ReadStage,
         entry_points: tuple[Endpoint, ...],
         ids: tuple[str, ...],
         attempts: int = 3,
@@ -447,3 +450,7 @@ class ExperimentRun:
             self._writer.finish("failed", problem=state.problem)
         else:
             self._writer.finish("complete")
+
+
+def _seconds(nanoseconds: int) -> float:
+    return round(nanoseconds / NANOSECONDS, 6)

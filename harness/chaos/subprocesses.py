@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import queue
 import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from harness.chaos.processes import end_session
 from harness.errors import PlatformError
+from harness.events import ExperimentEvent, child_event
 from harness.redact import redact
 from harness.storage import write_atomic
 
-Message = dict[str, Any]
-Inbox = queue.SimpleQueue[Message]
+Inbox = queue.SimpleQueue[ExperimentEvent]
 
 END_S = 20.0
 """How long a child may take to end after its standard input has: its rollbacks heal."""
@@ -118,10 +117,10 @@ class Child:
             raise AssertionError
         for line in self._process.stdout:
             try:
-                message = json.loads(line)
-            except ValueError:
-                continue
-            self._inbox.put(message)
+                self._inbox.put(child_event(line))
+            except ValueError as problem:
+                with self._log.open("a", encoding="utf-8") as log:
+                    log.write(f"{self.module}: {problem}\n")
         self._inbox.put(
             {"type": "child_ended", "module": self.module, "code": self._process.wait()}
         )

@@ -13,9 +13,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from chaoslib import substitute
 from chaoslib.experiment import run_experiment
@@ -23,12 +22,13 @@ from chaoslib.hypothesis import within_tolerance
 from chaoslib.run import RunEventHandler
 from chaoslib.types import Dry, Schedule, Strategy
 
-from harness.chaos.events import take_over_stdout, tell
+from harness.chaos.events import send, take_over_stdout
 from harness.chaos.experiment import learn_document
 from harness.chaos.limits import limit_activities
 from harness.chaos.processes import end_session
 from harness.redact import redact
 from harness.storage import json_text, write_json
+from harness.toolkit import Activity, Document, Journal, Run
 
 ROLLBACKS = "always"
 """Where the file names no strategy: by default a signal would leave the faults where they are."""
@@ -41,10 +41,10 @@ _ending = threading.Event()
 class _Events(RunEventHandler):  # type: ignore[misc]
     """Tells what Chaos Toolkit is doing."""
 
-    def __init__(self, document: dict[str, Any]) -> None:
+    def __init__(self, document: Document) -> None:
         hypothesis = document.get("steady-state-hypothesis") or {}
         self._hypothesis = {id(probe) for probe in hypothesis.get("probes") or ()}
-        self._variables: dict[str, Any] = {}
+        self._variables: dict[str, object] = {}
 
     def running(
         self,
@@ -57,31 +57,33 @@ class _Events(RunEventHandler):  # type: ignore[misc]
         self._variables = {"configuration": configuration, "secrets": secrets}
 
     def start_method(self, experiment: object) -> None:
-        tell("chaos_child", what="method")
+        send({"type": "chaos_child", "what": "method"})
 
     def method_completed(self, experiment: object, state: object) -> None:
-        tell("chaos_child", what="method_end")
+        send({"type": "chaos_child", "what": "method_end"})
 
-    def start_activity(self, activity: Mapping[str, object]) -> None:
+    def start_activity(self, activity: Activity) -> None:
         if id(activity) not in self._hypothesis:
-            tell("activity", name=activity.get("name"), what="begin")
+            send({"type": "activity", "what": "begin", "name": activity.get("name")})
 
-    def activity_completed(self, activity: dict[str, Any], run: dict[str, Any]) -> None:
+    def activity_completed(self, activity: Activity, run: Run) -> None:
         if id(activity) in self._hypothesis:
             return
         if "tolerance" in activity and run.get("status") == "succeeded":
             self._check_tolerance(activity, run)
         error = run.get("exception")
         detail = error[-1].strip() if isinstance(error, list) and error else None
-        tell(
-            "activity",
-            name=activity.get("name"),
-            what="end",
-            status=run.get("status", "interrupted"),
-            detail=detail,
+        send(
+            {
+                "type": "activity",
+                "what": "end",
+                "name": activity.get("name"),
+                "status": run.get("status", "interrupted"),
+                "detail": detail,
+            }
         )
 
-    def _check_tolerance(self, activity: dict[str, Any], run: dict[str, Any]) -> None:
+    def _check_tolerance(self, activity: Activity, run: Run) -> None:
         """Chaos Toolkit itself looks at the tolerances of the hypothesis only."""
         tolerance = activity["tolerance"]
         try:
@@ -95,18 +97,22 @@ class _Events(RunEventHandler):  # type: ignore[misc]
             run["tolerance_met"] = bool(met)
 
     def interrupted(self, experiment: object, journal: object) -> None:
-        tell("chaos_child", what="interrupted", detail=str(sys.exc_info()[1]))
+        _interrupted(str(sys.exc_info()[1]))
 
     def signal_exit(self) -> None:
         if not _ending.is_set():
             problem = sys.exc_info()[1]
-            tell("chaos_child", what="interrupted", detail=f"{type(problem).__name__} {problem}")
+            _interrupted(f"{type(problem).__name__} {problem}")
 
     def continuous_hypothesis_completed(
         self, experiment: object, journal: object, exception: Exception | None = None
     ) -> None:
         if exception is not None:
-            tell("chaos_child", what="interrupted", detail=str(exception))
+            _interrupted(str(exception))
+
+
+def _interrupted(detail: str) -> None:
+    send({"type": "chaos_child", "what": "interrupted", "detail": detail})
 
 
 class _Controls(logging.Handler):
@@ -118,9 +124,8 @@ class _Controls(logging.Handler):
         if problem is None or "ontrol" not in text or "interrupted" in text:
             return
         name = text.split("'")[1] if "'" in text else text
-        tell(
-            "chaos_child", what="control", name=name, detail=f"{type(problem).__name__}: {problem}"
-        )
+        detail = f"{type(problem).__name__}: {problem}"
+        send({"type": "chaos_child", "what": "control", "name": name, "detail": detail})
 
 
 def main(experiment: Path, journal_path: Path, limit_s: float) -> int:
@@ -128,7 +133,7 @@ def main(experiment: Path, journal_path: Path, limit_s: float) -> int:
     take_over_stdout()
     document = json.loads(experiment.read_text(encoding="utf-8"))
     learn_document(document)
-    tell("chaos_child", what="ready", pid=os.getpid())
+    send({"type": "chaos_child", "what": "ready", "pid": os.getpid()})
     if not sys.stdin.readline():
         return 1
     threading.Thread(target=_end_with_owner, daemon=True).start()
@@ -137,7 +142,14 @@ def main(experiment: Path, journal_path: Path, limit_s: float) -> int:
     try:
         plain = carry_out(document)
         write_json(journal_path, redact(plain), finite=False)
-        tell("chaos_child", what="end", status=plain["status"], deviated=plain["deviated"])
+        send(
+            {
+                "type": "chaos_child",
+                "what": "end",
+                "status": plain["status"],
+                "deviated": plain["deviated"],
+            }
+        )
     except ValueError:  # a signal of ours comes back as a handler's ValueError
         if not _ending.is_set():
             raise
@@ -146,7 +158,7 @@ def main(experiment: Path, journal_path: Path, limit_s: float) -> int:
     return 0
 
 
-def carry_out(document: dict[str, Any]) -> dict[str, Any]:
+def carry_out(document: Document) -> Journal:
     """Chaos Toolkit's journal of an experiment, as JSON has it."""
     _read_dry(document)
     journal = run_experiment(
@@ -156,17 +168,16 @@ def carry_out(document: dict[str, Any]) -> dict[str, Any]:
         schedule=Schedule(continuous_hypothesis_frequency=FREQUENCY_S),
         event_handlers=[_Events(document)],
     )
-    plain: dict[str, Any] = json.loads(json_text(journal, finite=False))
-    return plain
+    return cast("Journal", json.loads(json_text(journal, finite=False)))
 
 
-def _rollbacks(document: dict[str, Any]) -> str:
+def _rollbacks(document: Document) -> str:
     """The strategy that the file asks for; the faults of the harness are healed all the same."""
     asked = ((document.get("runtime") or {}).get("rollbacks") or {}).get("strategy")
     return str(asked or ROLLBACKS)
 
 
-def _read_dry(document: dict[str, Any]) -> None:
+def _read_dry(document: Document) -> None:
     """Chaos Toolkit's library knows `dry` as its own type only, its files as a word."""
     for part in (document, *(document.get("method") or ()), *(document.get("rollbacks") or ())):
         if isinstance(part.get("dry"), str):

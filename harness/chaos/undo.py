@@ -5,14 +5,15 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
 
 from harness.chaos.ledger import Entry, Ledger, orphans
 from harness.chaos.processes import end_orphans
 from harness.errors import Gone, HarnessError
+from harness.events import Chaos
+from harness.events import Proof as ProofEvent
 from harness.platform import attach
 from harness.platform.model import Platform, Proof
 from harness.platform.undo import UndoRecord
@@ -21,12 +22,8 @@ PROOF_S = 10.0
 """How long after a heal its proof may take: a released process must be seen running again."""
 
 
-class Tell(Protocol):
-    """Hears of what is done, in the words of the record's events."""
-
-    def __call__(self, kind: str, /, **fields: object) -> None:
-        """One event."""
-        ...
+Tell = Callable[[Chaos | ProofEvent], None]
+"""Hears of what is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,28 +51,35 @@ class Reaped:
         return not failed and not self.leftovers and not self.unreadable
 
 
-def _silent(kind: str, /, **_: object) -> None:
+def _silent(_: Chaos | ProofEvent) -> None:
     """Tell nobody."""
 
 
-def undo(platform: Platform, heal: UndoRecord, tell: Tell = _silent) -> Undone:
-    """UndoRecord one fault and wait for the proof; never raises.
+def proof_event(heal: UndoRecord, proof: Proof) -> ProofEvent:
+    """What the platform shows of a fault, as an event."""
+    return {
+        "type": "proof",
+        "fault_id": heal.fault_id,
+        "in_effect": proof.in_effect,
+        "statement": proof.statement,
+    }
 
-    `tell(kind, **fields)` hears of it in the words of the record's events.
-    """
-    told = {"fault_id": heal.fault_id, "kind": heal.kind}
-    tell("chaos", what="heal", **told)
+
+def undo(platform: Platform, heal: UndoRecord, tell: Tell = _silent) -> Undone:
+    """Undo one fault and wait for the proof; never raises."""
+    event: Chaos = {"type": "chaos", "what": "heal", "fault_id": heal.fault_id, "kind": heal.kind}
+    tell(event)
     try:
         platform.heal(heal)
         proof = _proof(platform, heal)
     except Exception as error:  # noqa: BLE001 - every other fault must still be undone
-        tell("chaos", what="heal_failed", detail=str(error), **told)
+        tell({**event, "what": "heal_failed", "detail": str(error)})
         return Undone(heal, None, str(error) or type(error).__name__)
-    tell("proof", fault_id=heal.fault_id, in_effect=proof.in_effect, statement=proof.statement)
+    tell(proof_event(heal, proof))
     if proof.in_effect:
-        tell("chaos", what="heal_failed", detail=proof.statement, **told)
+        tell({**event, "what": "heal_failed", "detail": proof.statement})
         return Undone(heal, proof, f"healed, but still in effect: {proof.statement}")
-    tell("chaos", what="healed", **told)
+    tell({**event, "what": "healed"})
     return Undone(heal, proof, None)
 
 

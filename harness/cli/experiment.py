@@ -23,6 +23,8 @@ from harness.errors import UsageError
 
 if TYPE_CHECKING:
     from harness.chaos.model import Experiment, ExperimentPlan, Hit
+    from harness.events import ExperimentEvent
+    from harness.messages import LoadMessage
     from harness.run import RunOptions
 
 
@@ -381,23 +383,22 @@ class Progress:
         self._ticks = 0
         self._failed = 0
 
-    def hear(self, message: Mapping[str, Any]) -> None:
+    def hear(self, message: LoadMessage | ExperimentEvent) -> None:
         """Take one message of a run."""
-        kind, what = message["type"], message.get("what")
-        if kind == "chaos" and what in {"injected", "inject_failed", "healed", "abort"}:
+        if message["type"] == "chaos":
+            what = message["what"]
             detail = message.get("detail") or message.get("kind") or ""
-            self._line(message.get("t"), f"{what.replace('_', ' ')} {detail}")
-        elif kind == "chaos" and what == "halt":
-            self._line(message.get("t"), str(message["detail"]))
-        elif kind == "health" and message.get("now") in {"failed", "healthy"}:
+            if what in {"injected", "inject_failed", "healed", "abort"}:
+                self._line(message.get("t"), f"{what.replace('_', ' ')} {detail}")
+            elif what == "halt":
+                self._line(message.get("t"), str(detail))
+        elif message["type"] == "health" and message["now"] in {"failed", "healthy"}:
             self._line(message.get("t"), f"{message['id']} {message['now']}")
-        elif kind == "tick":
+        elif message["type"] == "tick":
             self._ticks += 1
             if self._ticks % self.EVERY_S == 0:
-                failed = message.get("failed", 0) - self._failed
-                self._failed = message.get("failed", 0)
-                waiting = message.get("in_flight", 0)
-                self._line(self._ticks, f"{failed:,} failed, {waiting:,} under way")
+                failed, self._failed = message["failed"] - self._failed, message["failed"]
+                self._line(self._ticks, f"{failed:,} failed, {message['in_flight']:,} under way")
 
     def _line(self, at: float | None, text: str) -> None:
         click.echo(f"{at or 0:6.1f} s  {text}", err=True)

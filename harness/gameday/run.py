@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from harness.catalog import project_root
 from harness.chaos.experiment import at_rate, experiment_names, load_experiment
@@ -23,15 +22,17 @@ from harness.chaos.run import ExperimentRun
 from harness.chaos.running import registered
 from harness.chaos.session import experiment_session
 from harness.errors import ExperimentError, HarnessError, Interrupted, UsageError
+from harness.events import ExperimentEvent
 from harness.gameday.model import DIRECTORY, Entry, GameDay, GameDayOptions, entry_of, with_previous
 from harness.gameday.steady import wait_steady
 from harness.judge.experiment import ExperimentVerdict, judge_experiment, write_experiment
 from harness.judge.faulted import FaultedStore, compare, faulted_run
+from harness.messages import LoadMessage
 from harness.record import RunRecord
 from harness.run import RunOptions, Say, Session, own_of
 from harness.units import NANOSECONDS, counted
 
-Message = Mapping[str, Any]
+Message = LoadMessage | ExperimentEvent
 
 EXTENDED = "extended"
 """The tag of experiments whose lesson another one teaches too: a night has time for them."""

@@ -20,14 +20,15 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from harness.catalog.model import Objective
 from harness.load.plan import LoadPlan
+from harness.messages import LoadMessage, SliceRow, Tick
 from harness.record.distribution import Distribution, Floats
 from harness.traffic.model import LoadProfile
 from harness.units import format_duration
@@ -81,7 +82,7 @@ class _Limit:
 
     name: str
     allowed: float
-    bad: Callable[[Mapping[str, Any]], int]
+    bad: Callable[[SliceRow], int]
     """How many requests of a slice on the axis `due` are bad."""
 
 
@@ -99,9 +100,9 @@ class EarlyEnd:
         self._limits = limits_of(objectives) if self._rate else ()
         self._offered: dict[int, int] = defaultdict(int)
         self._bad: dict[tuple[str, int], int] = defaultdict(int)
-        self._tick: Mapping[str, Any] = {}
+        self._tick: Tick | None = None
 
-    def add(self, message: Mapping[str, Any]) -> None:
+    def add(self, message: LoadMessage) -> None:
         """Take one message; all but ticks and slices on the axis `due` are ignored."""
         if message["type"] == "tick":
             self._tick = message
@@ -118,9 +119,9 @@ class EarlyEnd:
 
     def _no_answer(self, now_s: float) -> EarlyDecision | None:
         tick = self._tick
-        offered, failed = tick.get("offered") or 0, tick.get("failed") or 0
-        if tick.get("completed") != 0 or offered < SILENT_REQUESTS:
+        if tick is None or tick["completed"] or tick["offered"] < SILENT_REQUESTS:
             return None
+        offered, failed = tick["offered"], tick["failed"]
         # What is still under way may be answered until it times out.
         wait = SILENT_S if failed >= offered / 2 else max(SILENT_S, self._timeout_s + 1)
         if now_s < max(wait, self._hold_begin + SILENT_HOLD_S):
@@ -201,17 +202,16 @@ def _one_rate(plan: LoadPlan) -> tuple[float, float]:
     return holds[0].to_rate, holds[0].duration_s
 
 
-def _failures(row: Mapping[str, Any]) -> int:
+def _failures(row: SliceRow) -> int:
     """Failed and unfinished requests, but for those that the generator's own bound refused."""
-    refused = (row.get("errors") or {}).get("in_flight_limit", 0)
-    return int(row["failed"] + row["unfinished"] - refused)
+    return row["failed"] + row["unfinished"] - row["errors"].get("in_flight_limit", 0)
 
 
-def _slower_than(limit_s: float) -> Callable[[Mapping[str, Any]], int]:
+def _slower_than(limit_s: float) -> Callable[[SliceRow], int]:
     """Counts what was not answered within the limit, but for what the generator sent late."""
 
-    def count(row: Mapping[str, Any]) -> int:
-        stored = row.get("hist") or {}
+    def count(row: SliceRow) -> int:
+        stored = row["hist"]
         slow = Distribution.decode(stored["response"]).above(limit_s) if "response" in stored else 0
         if slow and "lag" in stored:
             slow = max(0, slow - Distribution.decode(stored["lag"]).above(LATE_SHARE * limit_s))

@@ -10,9 +10,10 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
+
+from harness.events import Canary, Proof
 
 FEWEST = 10
 """Answers of an entry point before the fault without which it shows nothing."""
@@ -52,6 +53,16 @@ class Observer:
 
 
 @dataclass(frozen=True, slots=True)
+class _Answer:
+    """An answer to the canary, `t` seconds after the start of the load."""
+
+    t: float
+    ok: bool
+    error: str | None
+    latency_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Effect:
     """What the canary saw and, apart from it, the platform's own proof."""
 
@@ -79,8 +90,8 @@ class Effect:
 
 
 def effect_of(
-    canary: Iterable[Mapping[str, Any]],
-    proofs: Iterable[Mapping[str, Any]],
+    canary: Iterable[Canary],
+    proofs: Iterable[Proof],
     inject: float,
     heal: float,
     end: float,
@@ -91,10 +102,12 @@ def effect_of(
     `replaced` maps replicas that are gone for good to when they went: an entry point to one of them
     can see a fault begin, and its end is the end of the replica.
     """
-    asked: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
+    asked: dict[tuple[str, str], list[_Answer]] = defaultdict(list)
     for event in canary:
-        if isinstance(event.get("t"), (int, float)):
-            asked[event["where"], event["connection"]].append(event)
+        if (t := event.get("t")) is not None:
+            asked[event["where"], event["connection"]].append(
+                _Answer(t, event["ok"], event["error"], event["latency_s"])
+            )
     slower = _slower(asked, inject, heal)
     found = [
         observer
@@ -110,9 +123,9 @@ def effect_of(
         else each
         for each in found
     ]
-    seen = [e for e in proofs if e.get("in_effect") is not None and isinstance(e.get("t"), float)]
-    during = [e["in_effect"] for e in seen if e["t"] >= inject and e["t"] <= heal]
-    after = [e["in_effect"] for e in seen if e["t"] >= heal - 1e-3]
+    seen = [(t, e["in_effect"]) for e in proofs if (t := e.get("t")) is not None]
+    during = [shown for t, shown in seen if shown is not None and inject <= t <= heal]
+    after = [shown for t, shown in seen if shown is not None and t >= heal - 1e-3]
     undone = not after[-1] if after else None
     if undone and seen_to_end:
         # Slow at the end, at one of them: another saw it end, and the load judges the tail.
@@ -121,7 +134,7 @@ def effect_of(
 
 
 def _slower(
-    asked: Mapping[tuple[str, str], Sequence[Mapping[str, Any]]], inject: float, heal: float
+    asked: Mapping[tuple[str, str], Sequence[_Answer]], inject: float, heal: float
 ) -> frozenset[str]:
     """The entry points with more slow seconds during the fault than chance puts there.
 
@@ -129,19 +142,19 @@ def _slower(
     and during are exchangeable where nothing happened (Fisher's exact test, one-sided, Bonferroni
     over the entry points).
     """
-    pooled: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    pooled: dict[str, list[_Answer]] = defaultdict(list)
     for (where, _), answers in asked.items():
-        pooled[where] += [e for e in answers if e["ok"] and e["t"] < heal]
+        pooled[where] += [e for e in answers if e.ok and e.t < heal]
     found = set()
     for where, answers in pooled.items():
-        before = [e["latency_s"] for e in answers if e["t"] < inject]
+        before = [e.latency_s for e in answers if e.t < inject]
         if len(before) < FEWEST:
             continue
         limit = SLOW_TIMES * float(np.quantile(before, 0.95))
         slow: dict[int, bool] = {}
         for event in answers:
-            second = math.floor(event["t"] - inject)
-            slow[second] = slow.get(second, False) or event["latency_s"] > limit
+            second = math.floor(event.t - inject)
+            slow[second] = slow.get(second, False) or event.latency_s > limit
         during = [each for second, each in slow.items() if second >= 0]
         if _by_chance(sum(during), len(during), sum(slow.values()), len(slow)) < (
             FALSE_ALARMS / len(pooled)
@@ -163,39 +176,37 @@ def _by_chance(inside: int, seconds: int, slow: int, total: int) -> float:
 def _observer(
     where: str,
     connection: str,
-    answers: Sequence[Mapping[str, Any]],
+    answers: Sequence[_Answer],
     inject: float,
     heal: float,
     end: float,
 ) -> Observer | None:
-    before = [e for e in answers if e["t"] < inject]
-    during = [e for e in answers if inject <= e["t"] < heal + 1.0]
-    after = [e for e in answers if e["t"] >= heal]
-    good = [e["latency_s"] for e in before if e["ok"]]
+    before = [e for e in answers if e.t < inject]
+    during = [e for e in answers if inject <= e.t < heal + 1.0]
+    after = [e for e in answers if e.t >= heal]
+    good = [e.latency_s for e in before if e.ok]
     if len(good) < FEWEST or len(good) < (1 - BAD_SHARE / 2) * len(before) or not during:
         return None
-    last = [e for e in answers if e["t"] >= end - LAST_S]
-    bad = [e for e in during if not e["ok"]]
+    last = [e for e in answers if e.t >= end - LAST_S]
+    bad = [e for e in during if not e.ok]
     few = FEWEST_BAD if len(good) == len(before) else BAD_SHARE * len(during)
     if len(bad) >= few:
-        kinds = [e["error"] for e in bad]
+        kinds = [e.error or "" for e in bad]
         how = max(sorted(set(kinds)), key=kinds.count)
-        over = bool(last) and sum(not e["ok"] for e in last) <= BAD_SHARE * len(last)
+        over = bool(last) and sum(not e.ok for e in last) <= BAD_SHARE * len(last)
         ended = _first_good(after, bad, heal) if over else None
-        return Observer(where, connection, how, bad[0]["t"], ended, len(bad) / len(during))
+        return Observer(where, connection, how, bad[0].t, ended, len(bad) / len(during))
     limit = SLOW_TIMES * float(np.quantile(good, 0.95))
-    slow = [e for e in during if e["latency_s"] > limit]
+    slow = [e for e in during if e.latency_s > limit]
     if len(slow) < BAD_SHARE * len(during):
         return None
-    over = bool(last) and sum(e["latency_s"] > limit for e in last) < BAD_SHARE * len(last)
-    ended = next((e["t"] for e in after if e["latency_s"] <= limit), None) if over else None
-    return Observer(where, connection, "slow", slow[0]["t"], ended, len(slow) / len(during))
+    over = bool(last) and sum(e.latency_s > limit for e in last) < BAD_SHARE * len(last)
+    ended = next((e.t for e in after if e.latency_s <= limit), None) if over else None
+    return Observer(where, connection, "slow", slow[0].t, ended, len(slow) / len(during))
 
 
-def _first_good(
-    after: Sequence[Mapping[str, Any]], bad: Sequence[Mapping[str, Any]], heal: float
-) -> float | None:
+def _first_good(after: Sequence[_Answer], bad: Sequence[_Answer], heal: float) -> float | None:
     """The first good answer that no bad one follows; a fault may end before its heal."""
-    worst = [e["t"] for e in after if not e["ok"]]
-    since = max([*worst, bad[-1]["t"]]) if bad else heal
-    return next((e["t"] for e in after if e["ok"] and e["t"] > since), None)
+    worst = [e.t for e in after if not e.ok]
+    since = max([*worst, bad[-1].t]) if bad else heal
+    return next((e.t for e in after if e.ok and e.t > since), None)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from harness.events import Canary, Chaos, Health, Served, Stage
 from harness.record.distribution import Counts, Floats
 from harness.record.run import RunRecord
 from harness.stats.burn import BurnAlert, firing
@@ -88,15 +88,15 @@ class Traffic:
 
 def stages_of(record: RunRecord) -> Stages | None:
     """The stages, None where nothing was injected."""
-    found = {event["stage"]: event for event in record.events_of("stage")}
+    found = {event["stage"]: event for event in record.of(Stage)}
     if "during" not in found:
         return None
     during = found["during"]
     return Stages(
-        float(found["before"]["begin"]),
-        float(during["begin"]),
-        float(during["end"]),
-        float(found["after"]["end"]),
+        found["before"]["begin"],
+        during["begin"],
+        during["end"],
+        found["after"]["end"],
     )
 
 
@@ -107,9 +107,9 @@ def stages_of_faults(record: RunRecord, whole: Stages) -> tuple[tuple[str, Stage
     """
     held: set[str] = set()
     found: list[tuple[list[str], float, float]] = []
-    for event in record.events_of("chaos"):
+    for event in record.of(Chaos):
         at, what, fault = event.get("t"), event["what"], str(event.get("fault_id"))
-        if not isinstance(at, (int, float)):
+        if at is None:
             continue
         if what == "inject":
             if not held:
@@ -220,14 +220,14 @@ def backlog_of(record: RunRecord, stages: Stages) -> Backlog:
 
 def traffic_of(record: RunRecord) -> Traffic | None:
     """The share of each region over time, from the platform's own counters."""
-    rows = [e for e in record.events_of("served") if isinstance(e.get("t"), float)]
+    rows = [(t, e["regions"]) for e in record.of(Served) if (t := e.get("t")) is not None]
     if len(rows) < 2:  # noqa: PLR2004 - a rate needs two readings
         return None
-    times = np.array([row["t"] for row in rows])
-    names = sorted({name for row in rows for name in row["regions"]})
+    times = np.array([t for t, _ in rows])
+    names = sorted({name for _, regions in rows for name in regions})
     rates = {}
     for name in names:
-        counts = np.array([row["regions"].get(name, np.nan) for row in rows], dtype=np.float64)
+        counts = np.array([regions.get(name, np.nan) for _, regions in rows], dtype=np.float64)
         steps = np.diff(counts) / np.maximum(np.diff(times), 1e-3)
         rates[name] = np.where(steps < 0, np.nan, steps)  # a counter that began anew
     return Traffic((times[1:] + times[:-1]) / 2, rates)
@@ -242,9 +242,9 @@ def milestones_of(
 ) -> Milestones:
     """Every instant that the record tells."""
     front = [
-        event
-        for event in record.events_of("canary")
-        if event["where"] == "global" and isinstance(event.get("t"), (int, float))
+        (t, event)
+        for event in record.of(Canary)
+        if event["where"] == "global" and (t := event.get("t")) is not None
     ]
     over, back = _switches(front, stages)
 
@@ -265,35 +265,36 @@ def milestones_of(
 
 
 def _switches(
-    front: Sequence[Mapping[str, Any]], stages: Stages
+    front: Sequence[tuple[float, Canary]], stages: Stages
 ) -> tuple[float | None, float | None]:
     """When the front door first answered from another region, and when from the first again."""
-    usual = [e["region"] for e in front if e["t"] < stages.inject and e["region"] is not None]
+    answers = [(t, e.get("region"), e["ok"]) for t, e in front]
+    usual = [region for t, region, _ in answers if t < stages.inject and region is not None]
     if not usual:
         return None, None
     first = max(sorted(set(usual)), key=usual.count)
     away = next(
         (
-            e["t"]
-            for e in front
-            if e["t"] >= stages.inject and e["ok"] and e["region"] not in {None, first}
+            t
+            for t, region, ok in answers
+            if t >= stages.inject and ok and region not in {None, first}
         ),
         None,
     )
     if away is None:
         return None, None
-    after = [e for e in front if e["t"] >= max(stages.heal, away)]
+    after = [each for each in answers if each[0] >= max(stages.heal, away)]
     for index in range(len(after) - STEADY + 1):
-        if all(e["ok"] and e["region"] == first for e in after[index : index + STEADY]):
-            return away, float(after[index]["t"])
+        if all(ok and region == first for _, region, ok in after[index : index + STEADY]):
+            return away, after[index][0]
     return away, None
 
 
 def _detected(record: RunRecord, stages: Stages) -> float | None:
     """The first time that a health check of the platform gave something up."""
-    for event in record.events_of("health"):
+    for event in record.of(Health):
         t = event.get("t")
-        if isinstance(t, float) and t >= stages.inject and event.get("now") in UNHEALTHY:
+        if t is not None and t >= stages.inject and event["now"] in UNHEALTHY:
             return t
     return None
 

@@ -10,11 +10,13 @@ that missed it; *never read* otherwise. A stable element that a read missed afte
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from harness.errors import DataError
+from harness.events import Read as ReadEvent
+from harness.messages import Write as WriteEvent
 
 Fate = Literal["stable", "lost", "never-read"]
 
@@ -186,32 +188,32 @@ def _when(each: Traced) -> float:
     return each.known_s or 0.0
 
 
-def writes_of(events: Iterable[Mapping[str, Any]]) -> list[Write]:
+def writes_of(events: Iterable[WriteEvent]) -> list[Write]:
     """The `write` events of a record; acknowledged is a 2xx answer without an error."""
     return [
         Write(
-            str(event["id"]),
-            float(event["sent_s"] if event.get("sent_s") is not None else event["due_s"]),
-            event.get("done_s"),
-            event.get("error") is None and 200 <= int(event.get("status") or 0) < 300,  # noqa: PLR2004 - success
+            event["id"],
+            event["due_s"] if event["sent_s"] is None else event["sent_s"],
+            event["done_s"],
+            event["error"] is None and 200 <= (event["status"] or 0) < 300,  # noqa: PLR2004 - success
         )
         for event in events
-        if event.get("type") == "write" and event.get("id") is not None
+        if event["id"] is not None
     ]
 
 
-def reads_of(events: Iterable[Mapping[str, Any]]) -> list[Read]:
+def reads_of(events: Iterable[ReadEvent]) -> list[Read]:
     """The `read` events of a record that carry both their times."""
     return [
         Read(
-            str(event["id"]),
-            float(event["begin_s"]),
-            float(event["end_s"]),
-            event.get("seen"),
-            str(event.get("where") or ""),
+            event["id"],
+            event["begin_s"],
+            event["end_s"],
+            event["seen"],
+            event["where"],
             event.get("copies"),
             event.get("value_ok"),
         )
         for event in events
-        if event.get("type") == "read" and "begin_s" in event and "end_s" in event
+        if "begin_s" in event and "end_s" in event
     ]

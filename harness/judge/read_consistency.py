@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
 
-Event = Mapping[str, Any]
+from harness.events import Read, ReadStage
 
 
-def one_read_a_stage(events: Iterable[Event]) -> Iterator[dict[str, Any]]:
+def one_read_a_stage(events: Iterable[Read]) -> Iterator[Read]:
     """The reads of an id in one stage as one read of the whole system.
 
     Entry points are asked one after the other: what one has and the next lacks is not lost. It is
     seen when any has it, missing when every one that answered lacks it, unknown when none did.
     """
-    groups: dict[tuple[str, str], list[Event]] = defaultdict(list)
+    groups: dict[tuple[ReadStage, str], list[Read]] = defaultdict(list)
     for event in events:
         groups[event["stage"], event["id"]].append(event)
     for (stage, key), found in groups.items():
@@ -34,7 +33,7 @@ def one_read_a_stage(events: Iterable[Event]) -> Iterator[dict[str, Any]]:
         }
 
 
-def diverged(events: Iterable[Event]) -> dict[str, int]:
+def diverged(events: Iterable[Read]) -> dict[str, int]:
     """How many ids each entry point lacks at the end, when all is quiet, that another has."""
     last: dict[str, dict[str, bool]] = defaultdict(dict)
     for event in events:

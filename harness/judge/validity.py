@@ -14,6 +14,7 @@ from harness.judge.connections import check_connections
 from harness.judge.evidence import PROBE_FROM_S, STEAL_FROM
 from harness.judge.model import ValidityCheck
 from harness.judge.schedule import bound_is_too_low, scheduled_requests
+from harness.messages import ChildDied, WorkerLost
 from harness.record.run import RunRecord
 from harness.record.series import COUNTERS, Series
 from harness.units import NANOSECONDS, format_duration
@@ -108,18 +109,18 @@ def _ended(record: RunRecord) -> ValidityCheck:
 
 def _last_words(record: RunRecord) -> str:
     """What the dead child left: its exit code and the last line it wrote."""
-    for event in record.events_of("child_died"):
-        lines = str(event.get("stderr") or "").splitlines() or ["without a message"]
-        return f" (exit code {event.get('code')}: {lines[-1].strip()})"
+    for event in record.of(ChildDied):
+        lines = event["stderr"].splitlines() or ["without a message"]
+        return f" (exit code {event['code']}: {lines[-1].strip()})"
     return ""
 
 
 def _workers(record: RunRecord) -> ValidityCheck:
     """Every worker's every report arrived."""
-    lost = record.events_of("worker_lost")
+    lost = record.of(WorkerLost)
     if lost:
         parts = [
-            f"worker {event.get('worker')} is unknown from second {event.get('from_second')} on"
+            f"worker {event['worker']} is unknown from second {event['from_second']} on"
             for event in lost
         ]
         return ValidityCheck(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from harness.catalog.model import Service
+from harness.events import PlatformNews
 from harness.faults.draw import ANY, Among
 from harness.platform.undo import UndoRecord
 
@@ -133,7 +134,7 @@ class Observation:
     served: Mapping[str, int] | None = None
 
 
-News = Callable[[], Sequence[dict[str, Any]]]
+News = Callable[[], Sequence[PlatformNews]]
 """Gives, each time it is called, what is new since the last: events of a record."""
 
 

@@ -8,12 +8,11 @@ from typing import Self
 
 from harness.catalog.model import Service
 from harness.errors import HarnessError
+from harness.events import Reported
 from harness.periodic import Periodic
 from harness.platform.model import Platform
 
 PERIOD_S = 1.0
-
-Message = dict[str, object]
 
 
 class Watcher(Periodic):
@@ -24,7 +23,7 @@ class Watcher(Periodic):
     """
 
     def __init__(
-        self, platform: Platform, service: Service, tell: Callable[[Message], None]
+        self, platform: Platform, service: Service, tell: Callable[[Reported], None]
     ) -> None:
         super().__init__(self._watch, PERIOD_S, 2 * PERIOD_S)
         self._platform, self._service = platform, service
@@ -39,12 +38,14 @@ class Watcher(Periodic):
             found = self._look() if self._look is not None else ()
         except HarnessError as problem:
             found = [{"type": "platform_view", "ok": False, "reason": str(problem)}]
-        now = {"wall_ns": time.time_ns(), "monotonic_ns": time.monotonic_ns()}
         for each in found:
-            self._tell({**now, **each})
+            self._stamped(each)
 
     def __exit__(self, *exception: object) -> None:
         super().__exit__(*exception)
-        now = {"wall_ns": time.time_ns(), "monotonic_ns": time.monotonic_ns()}
         for where, lines in self._platform.log_ends(self._service).items():
-            self._tell({**now, "type": "log", "where": where, "lines": list(lines)})
+            self._stamped({"type": "log", "where": where, "lines": list(lines)})
+
+    def _stamped(self, event: Reported) -> None:
+        event["wall_ns"], event["monotonic_ns"] = time.time_ns(), time.monotonic_ns()
+        self._tell(event)

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar, cast
 
 import numpy as np
 from pydantic import ValidationError
@@ -19,10 +19,12 @@ from harness.record.distribution import Counts, Distribution, Floats, stack
 from harness.record.series import Axis, Kind, Series, SliceTable, quantiles
 from harness.storage import is_held, read_lines, read_object
 from harness.traffic.model import Phase
-from harness.typed import adapter
+from harness.typed import adapter, problem_of, tag_of
 
 SCHEMA = 1
 """The version of everything in a run directory; readers refuse a newer one."""
+
+E = TypeVar("E")
 
 State = Literal["running", "complete", "interrupted", "failed"]
 Status = Literal["running", "partial", "complete", "interrupted", "failed"]
@@ -123,6 +125,19 @@ class RunRecord:
     def events_of(self, *types: str) -> tuple[dict[str, Any], ...]:
         """The events of some types."""
         return tuple(event for event in self.events if event.get("type") in types)
+
+    def of(self, kind: type[E]) -> tuple[E, ...]:
+        """The events of a kind of `harness.events` or `harness.messages`.
+
+        Raises RecordError where one has not the fields of its kind.
+        """
+        name = tag_of(kind)
+        found = tuple(event for event in self.events if event.get("type") == name)
+        for event in found:
+            if problem := problem_of(event, kind):
+                path = self.directory / "events.jsonl"
+                raise RecordError(f"{path}: {name} {problem}", "the record is damaged")
+        return cast("tuple[E, ...]", found)
 
     def measurements(self, kind: str, field: str) -> list[tuple[float, float]]:
         """(seconds from the start, number) of one field of all events of a type that have it.

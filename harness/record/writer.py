@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import Self, TextIO
 
 from harness.catalog.model import Service
 from harness.errors import Interrupted
 from harness.load.plan import LoadPlan
+from harness.messages import LoadMessage, SliceLine
 from harness.record.environment import HostSampler
 from harness.record.run import SCHEMA, RunRecord, State
 from harness.redact import learn, redact
@@ -44,14 +45,14 @@ class RunWriter:
     Every method raises RecordError when the disk does not take what it is given.
     """
 
-    def __init__(self, directory: Path, meta: dict[str, Any], lock: int) -> None:
+    def __init__(self, directory: Path, meta: dict[str, object], lock: int) -> None:
         self.directory = directory
-        self.run_id: str = meta["id"]
+        self.run_id = str(meta["id"])
         self._meta = meta
         self._lock: int | None = lock
         self._host = HostSampler()
         self._start_monotonic_ns: int | None = None
-        self._early: list[tuple[str, int, dict[str, Any]]] = []
+        self._early: list[tuple[str, int, dict[str, object]]] = []
         self._flushed = time.monotonic()
         with writing(directory):
             self._slices = _append(directory / "slices.jsonl")
@@ -104,34 +105,38 @@ class RunWriter:
             writer.event("phase", phase=phase, begin=begin, end=end)
         return writer
 
-    def message(self, message: Mapping[str, Any]) -> None:
-        """Store one message of the load child; unknown types are kept as events."""
-        kind = message.get("type")
-        if kind == "slice":
+    def message(self, message: LoadMessage) -> None:
+        """Store one message of the load."""
+        if message["type"] == "slice":
             self._slice(message)
             return
         fields = {key: value for key, value in message.items() if key != "type"}
-        if kind == "start":
-            self._start_monotonic_ns = message.get("monotonic_ns")
+        if message["type"] == "start":
+            self._start_monotonic_ns = message["monotonic_ns"]
             self._update(start=redact(fields))
             self._keep_early()
-        elif kind == "end":
-            totals = message.get("totals")
-            self._update(totals=redact(totals), conserved=message.get("conserved"))
-        elif kind == "tick":
+        elif message["type"] == "end":
+            self._update(totals=redact(message["totals"]), conserved=message["conserved"])
+        elif message["type"] == "tick":
             host = self._host.sample() or {}
             fields = {"clock_ns": _clock_offset_ns(), **host, **fields}
-        self.event(str(kind), **fields)
+        self.event(message["type"], **fields)
 
-    def event(self, kind: str, /, *, seen_ns: int | None = None, **fields: Any) -> None:
-        """Append one event; `t` (seconds from the start) and `wall_ns` are added if missing.
+    def event(self, kind: str, /, **fields: object) -> None:
+        """Append one event; `t` (seconds from the start) and `wall_ns` are added if missing."""
+        self._append(kind, None, fields)
 
-        `seen_ns` (of this machine's monotonic clock) is when it was seen, if that is not now. An
-        event that was seen before the start is known waits for it and gets a time below zero.
+    def seen(self, kind: str, seen_ns: int, fields: Mapping[str, object]) -> None:
+        """Append an event that was seen at `seen_ns` of this machine's monotonic clock.
+
+        One that was seen before the start is known waits for it and gets a time below zero.
         """
-        if seen_ns is not None and self._start_monotonic_ns is None:
+        if self._start_monotonic_ns is None:
             self._early.append((kind, seen_ns, {"wall_ns": time.time_ns(), **fields}))
-            return
+        else:
+            self._append(kind, seen_ns, fields)
+
+    def _append(self, kind: str, seen_ns: int | None, fields: Mapping[str, object]) -> None:
         now = {"t": self._time(seen_ns), "wall_ns": time.time_ns(), "type": kind}
         line = {**now, **redact(fields)}
         with writing(self.directory):
@@ -164,10 +169,9 @@ class RunWriter:
         else:
             self._close("failed", problem="the run ended without a word")
 
-    def _slice(self, message: Mapping[str, Any]) -> None:
-        row = {"worker": message.get("worker", 0), "seq": message.get("seq"), **message["slice"]}
-        if isinstance(name := row.get("endpoint"), str):  # a journey names what it asks for
-            row["endpoint"] = redact(name)
+    def _slice(self, message: SliceLine) -> None:
+        row = {"worker": message["worker"], "seq": message["seq"], **message["slice"]}
+        row["endpoint"] = redact(row["endpoint"])  # a journey names what it asks for
         with writing(self.directory):
             self._slices.write(_line(row))
             self._flush()
@@ -190,9 +194,9 @@ class RunWriter:
         early, self._early = self._early, []
         for kind, seen_ns, fields in early:
             known = self._start_monotonic_ns is not None
-            self.event(kind, seen_ns=seen_ns if known else None, **fields)
+            self._append(kind, seen_ns if known else None, fields)
 
-    def _update(self, **fields: Any) -> None:
+    def _update(self, **fields: object) -> None:
         self._meta |= fields
         write_json(self.directory / "run.json", self._meta)
 

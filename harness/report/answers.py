@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any
 
+from harness.messages import FailureExample
 from harness.record.run import RunRecord
 from harness.units import format_duration, one_line
 
@@ -24,7 +23,7 @@ def statuses(record: RunRecord) -> str | None:
             counts[int(status)] += count
     if not counts:
         return None
-    to = {e.get("status"): e["location"] for e in _examples(record) if e.get("location")}
+    to = {e.get("status"): e["location"] for e in record.of(FailureExample) if e.get("location")}
     return ", ".join(
         f"{count:,} × {status}" + (f" → {one_line(str(to[status]), 80)}" if status in to else "")  # noqa: RUF001 - times
         for status, count in sorted(counts.items())
@@ -37,7 +36,8 @@ def throttled(record: RunRecord) -> str | None:
     count = 0 if found is None else int(found.sum())
     if not count:
         return None
-    waits = [e["retry_after_s"] for e in _examples(record) if _number(e.get("retry_after_s"))]
+    said = (e.get("retry_after_s") for e in record.of(FailureExample))
+    waits = [seconds for seconds in said if seconds is not None]
     text = f"{count:,} answers 429"
     if not waits:
         return f"{text}, no Retry-After"
@@ -48,18 +48,14 @@ def throttled(record: RunRecord) -> str | None:
 def failures(record: RunRecord) -> tuple[tuple[str, str], ...]:
     """(kind, what was seen) of the first few failures of each kind, each text once."""
     found: dict[str, dict[str, None]] = {}
-    for example in _examples(record):
-        texts = found.setdefault(str(example.get("kind")), {})
+    for example in record.of(FailureExample):
+        texts = found.setdefault(example["kind"], {})
         if len(texts) < EXAMPLES:
             texts[_text(example)] = None
     return tuple((kind, text) for kind, texts in sorted(found.items()) for text in texts)
 
 
-def _examples(record: RunRecord) -> list[Mapping[str, Any]]:
-    return list(record.events_of("failure_example"))
-
-
-def _text(example: Mapping[str, Any]) -> str:
+def _text(example: FailureExample) -> str:
     """One failure in a line: `pay: 500 {"error": …}`, `visit: KeyError: 'token' (shop.py:12)`."""
     parts = []
     if example.get("status"):
@@ -74,8 +70,4 @@ def _text(example: Mapping[str, Any]) -> str:
     if example.get("head"):
         parts.append(one_line(str(example["head"]), _SHOWN))
     said = " ".join(parts)
-    return f"{example.get('endpoint')}: {said}" if said else str(example.get("endpoint"))
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return f"{example['endpoint']}: {said}" if said else example["endpoint"]

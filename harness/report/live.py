@@ -5,15 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Mapping
-from typing import Any, Self, TextIO
+from typing import Self, TextIO
 
 from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from harness.drive import Message
 from harness.load.plan import LoadPlan
+from harness.messages import SliceRow, Tick
 from harness.record.distribution import Distribution
 from harness.report import figures
 from harness.report.terminal import make_console
@@ -26,10 +27,7 @@ _PROGRESS_CELLS = 40
 
 
 class LiveDisplay:
-    """Shows the load child's messages as they come; use it as a context manager.
-
-    `update` never raises for a message that lacks a field: what is not known is not shown.
-    """
+    """Shows the load's messages as they come; use it as a context manager."""
 
     def __init__(self, plan: LoadPlan, stream: TextIO) -> None:
         self._plan = plan
@@ -38,7 +36,7 @@ class LiveDisplay:
         self._terminal = self._console.is_terminal
         self._live: Live | None = None
         self._start_ns: int | None = None
-        self._tick: Mapping[str, Any] = {}
+        self._tick: Tick | None = None
         self._seconds: dict[int, _Second] = defaultdict(_Second)
         self._printed = float("-inf")
         self._notes: list[str] = []
@@ -60,21 +58,20 @@ class LiveDisplay:
             self._live.stop()
             self._live = None
 
-    def update(self, message: Mapping[str, Any]) -> None:
+    def update(self, message: Message) -> None:
         """Take in one message of the load child."""
         with self._lock:
-            match message.get("type"):
-                case "start":
-                    self._start_ns = message.get("monotonic_ns")
-                case "slice":
-                    self._slice(message.get("slice") or {})
-                case "tick":
-                    self._tick = message
-                    self._line()
-                case "worker_lost":
-                    self.note(f"worker {message.get('worker')} was lost: the run is invalid")
-                case "early_end":
-                    self.note(f"the run ends early: {message.get('reason')}")
+            if message["type"] == "start":
+                self._start_ns = message["monotonic_ns"]
+            elif message["type"] == "slice":
+                self._slice(message["slice"])
+            elif message["type"] == "tick":
+                self._tick = message
+                self._line()
+            elif message["type"] == "worker_lost":
+                self.note(f"worker {message['worker']} was lost: the run is invalid")
+            elif message["type"] == "early_end":
+                self.note(f"the run ends early: {message['reason']}")
 
     def note(self, text: str) -> None:
         """Say something that must not be missed, such as a fault that begins."""
@@ -83,13 +80,13 @@ class LiveDisplay:
         else:
             self._console.print(f"{_clock(self._elapsed())}  {text}", soft_wrap=True)
 
-    def _slice(self, row: Mapping[str, Any]) -> None:
-        if row.get("axis") != "done" or not isinstance(row.get("second"), int):
+    def _slice(self, row: SliceRow) -> None:
+        if row["axis"] != "done":
             return
         second = self._seconds[row["second"]]
-        second.completed += row.get("completed", 0)
-        second.failed += row.get("failed", 0) + row.get("unfinished", 0)
-        text = row.get("hist", {}).get("response")
+        second.completed += row["completed"]
+        second.failed += row["failed"] + row["unfinished"]
+        text = row["hist"].get("response")
         if text is not None:
             second.response = Distribution.merge([second.response, Distribution.decode(text)])
         for old in [key for key in self._seconds if key < row["second"] - _HISTORY_S]:
@@ -123,19 +120,17 @@ class LiveDisplay:
     def _figures(self) -> dict[str, str]:
         last, tick = self._last(), self._tick
         total = last.completed + last.failed
-        lag = tick.get("lag_p99_ns")
+        lag = None if tick is None else tick["lag_p99_ns"]
         shown = {
             "rate": format_rate(total) if total else figures.UNKNOWN,
             "p50": figures.duration(last.response.quantile(0.50)),
             "p95": figures.duration(last.response.quantile(0.95)),
             "p99": figures.duration(last.response.quantile(0.99)),
             "errors": format_ratio(last.failed / total) if total else figures.UNKNOWN,
-            "in flight": figures.UNKNOWN
-            if tick.get("in_flight") is None
-            else f"{tick['in_flight']:,}",
+            "in flight": figures.UNKNOWN if tick is None else f"{tick['in_flight']:,}",
             "lag p99": format_duration(lag / NANOSECONDS) if lag is not None else figures.UNKNOWN,
         }
-        if isinstance(tick.get("cpu"), (int, float)):
+        if tick is not None:
             shown["generator"] = f"{tick['cpu'] * 100:.0f} % cpu"
         return shown
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
+from harness.events import PlatformEvent, PlatformNews, PlatformView, ServicePod
 from harness.record.run import RunRecord
 from harness.report.summary import Table
 
-TYPES = ("service_pod", "platform_event", "platform_view")
 NEWEST = 50
 
 
@@ -28,27 +27,26 @@ def platform_events(record: RunRecord) -> PlatformEvents:
     return PlatformEvents(table, len(told) - len(rows))
 
 
-def events_in(record: RunRecord) -> tuple[dict[str, object], ...]:
+def events_in(record: RunRecord) -> tuple[PlatformNews, ...]:
     """The same as the record's own events, all of them."""
-    return record.events_of(*TYPES)
+    found: tuple[PlatformNews, ...] = (
+        *record.of(ServicePod),
+        *record.of(PlatformEvent),
+        *record.of(PlatformView),
+    )
+    return tuple(sorted(found, key=lambda event: event["wall_ns"]))
 
 
-def _row(event: dict[str, Any]) -> tuple[str, str, str, str]:
+def _row(event: PlatformNews) -> tuple[str, str, str, str]:
     at = event.get("t")
     when = "before" if at is None else f"{at:.1f} s"
     if event["type"] == "service_pod":
-        text = f"on {event['node']}" if event.get("node") else ""
+        text = f"on {event['node']}" if event["node"] else ""
         if event.get("restarts"):
             text = f"{event['restarts']} restarts, {text}".removesuffix(", ")
-        return (when, f"pod {event.get('what')}", str(event.get("pod")), text)
+        return (when, f"pod {event['what']}", event["pod"], text)
     if event["type"] == "platform_view":
-        what = "seen again" if event.get("ok") else "not seen"
-        return (when, what, "API server", str(event.get("reason") or ""))
-    count = event.get("count") or 1
-    times = f" ({count} times)" if count > 1 else ""
-    return (
-        when,
-        str(event.get("reason")),
-        str(event.get("object")),
-        f"{event.get('message') or ''}{times}",
-    )
+        what = "seen again" if event["ok"] else "not seen"
+        return (when, what, "API server", event["reason"])
+    times = f" ({event['count']} times)" if event["count"] > 1 else ""
+    return (when, event["reason"], event["object"], f"{event['message']}{times}")

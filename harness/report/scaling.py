@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from harness.judge.model import Judged
 from harness.judge.scaling import ScalingCheck, ScalingTrace, ScalingVerdict, trace
+from harness.messages import WorkerLost
 from harness.record.distribution import Floats
 from harness.record.run import RunRecord
 from harness.report import figures
@@ -130,6 +131,6 @@ def chart(record: RunRecord, seen: ScalingTrace) -> Markup:
     metric.limit(1.0)
     for panel in (load, served, replicas, metric):
         panel.band(seen.rise, seen.fall)
-    for event in record.events_of("worker_lost"):
+    for event in record.of(WorkerLost):
         load.band(event["from_second"], event["from_second"], LINE)
     return draw([load, served, replicas, metric], BELOW)

@@ -256,5 +256,6 @@ def test_a_real_step_ends_when_its_requests_under_way_have_lost_it(
     now: float, under_way: int, *, ends: bool
 ) -> None:
     end = StepEnd(_loaded(1_000.0), [Objective("p95", "latency", 0.1, 0.95)])
-    end.add({"type": "tick", "in_flight": under_way, "completed": 10, "offered": 5_000})
+    tick: Any = {"type": "tick", "in_flight": under_way, "completed": 10, "offered": 5_000}
+    end.add(tick)
     assert (end.decide(now) is not None) is ends

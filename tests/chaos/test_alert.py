@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -19,6 +18,7 @@ from harness.chaos.model import Experiment, Guards
 from harness.chaos.plain import run_plain, why_stop
 from harness.cli import run
 from harness.errors import ExperimentError
+from harness.events import ExperimentEvent
 from harness.prometheus import PrometheusError
 from harness.run import RunOptions
 from tests.chaos.test_activities import ROOT, activity, document, process, wait_for
@@ -135,9 +135,9 @@ def test_an_alert_after_the_end_of_the_method_stops_nothing(
     server.answers = {"ALERTS": 1}
     with guard_of(experiment, options("Burns", server.url)) as guard:
         wait_for(lambda: guard.stop(injected=True) is not None)
-        begun: list[dict[str, Any]] = [{"type": "chaos_child", "what": "method"}]
+        begun: list[ExperimentEvent] = [{"type": "chaos_child", "what": "method"}]
         assert why_stop(lambda: None, guard, begun) == ("abort", "the alert Burns fired")
-        ended: list[dict[str, Any]] = [*begun, {"type": "chaos_child", "what": "end"}]
+        ended: list[ExperimentEvent] = [*begun, {"type": "chaos_child", "what": "end"}]
         assert why_stop(lambda: None, guard, ended) is None
         assert why_stop(lambda: "ann at desk", guard, ended) == ("halt", "halted by ann at desk")
 
@@ -170,8 +170,8 @@ def test_an_ordinary_file_is_ended_through_its_rollbacks_and_fails(
     ordinary = load_experiment(str(file), ROOT)
     guard = guard_of(ordinary, options("Burns", server.url))
 
-    def hear(message: dict[str, object]) -> None:
-        if message.get("name") == "wait":
+    def hear(message: ExperimentEvent) -> None:
+        if message["type"] == "activity" and message["name"] == "wait":
             server.answers = {"ALERTS": 1}
 
     verdict, _ = run_plain(ordinary, tmp_path / "results", hear, guard)

@@ -39,7 +39,7 @@ def test_every_experiment_of_the_project_is_sound(name: str) -> None:
     if "lab" in found.platforms:
         assert WARMUP_S + stages.before_s + stages.during_s + stages.after_s + SLACK_S < 50
     assert found.expect.recovery_s is not None or found.expect.error_ratio is not None
-    heals = [each["provider"]["func"] for each in found.document["rollbacks"]]
+    heals = [each["provider"]["func"] for each in found.document["rollbacks"] or ()]
     assert heals == ["heal"]
 
 
@@ -50,7 +50,7 @@ def test_there_are_at_least_fourteen_experiments() -> None:
     stages = [
         each.timeline
         for each in every
-        if "lab" in each.platforms and "extended" not in each.document["tags"]
+        if "lab" in each.platforms and "extended" not in (each.document["tags"] or ())
     ]
     total = sum(each.before_s + each.during_s + each.after_s + 6 for each in stages)
     assert total < 15 * 60
@@ -266,7 +266,7 @@ def test_a_parameter_that_a_probe_answers_is_resolved_once(
     found = _load(tmp_path, _case(configuration={"region": asked, "hold_s": held}))
     assert found.faults[0].arguments["region"] == "us-east-1"
     assert found.timeline.during_s == 7
-    assert found.document["configuration"]["region"] == "us-east-1"
+    assert (found.document["configuration"] or {})["region"] == "us-east-1"
     provider["path"] = "false"
     with pytest.raises(ExperimentError, match=r"configuration.region: its probe 'which' failed"):
         _load(tmp_path, _case(configuration={"region": asked, "hold_s": 3}))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -15,6 +15,7 @@ from harness.chaos.model import BlastRadius, Experiment, ExperimentPlan, Guards,
 from harness.chaos.plan import check, plan_experiment
 from harness.cli.experiment import hit_sentence
 from harness.errors import ExperimentError
+from harness.messages import SliceRow
 from harness.platform.model import Fault
 from harness.platform.undo import UndoRecord
 from tests.chaos.conftest import EU, US, Remembering
@@ -126,7 +127,15 @@ def test_a_fault_that_matches_nothing_is_refused(
 
 def _seconds(watch: Watch, begin: int, count: int, failed: int) -> None:
     for second in range(begin, begin + count):
-        watch.add({"axis": "done", "second": second, "failed": failed, "completed": 200 - failed})
+        watch.add(_slice("done", second, failed, 200 - failed))
+
+
+def _slice(axis: Literal["due", "done"], second: int, failed: int, completed: int) -> SliceRow:
+    return {
+        "axis": axis, "second": second, "endpoint": "all", "offered": 0, "failed": failed,
+        "completed": completed, "unfinished": 0, "errors": {}, "bytes_in": 0, "bytes_out": 0,
+        "connects": 0, "hist": {},
+    }  # fmt: skip
 
 
 def test_a_guard_aborts_when_its_limit_is_broken_for_sure(service: Service) -> None:
@@ -155,7 +164,7 @@ def test_a_guard_of_the_error_budget_aborts(service: Service) -> None:
 def test_slices_by_due_time_say_nothing_of_now(service: Service) -> None:
     """Only what has ended is known."""
     watch = Watch(Guards(error_ratio=0.1), service)
-    watch.add({"axis": "due", "second": 3, "failed": 200, "completed": 0})
+    watch.add(_slice("due", 3, 200, 0))
     assert watch.broken(0) is None
 
 

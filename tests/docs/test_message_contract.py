@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from harness.events import ExperimentEvent, child_event
 
 from harness import messages
 from harness.errors import HarnessError
+from harness.events import ExperimentEvent, child_event
 from harness.messages import LoadMessage, SliceRow, load_message
 from harness.platform.lab import messages as lab
 from harness.typed import fields_of, tag_of

@@ -16,7 +16,8 @@ AFTER = 0.05
 
 def event(reason: str, t: float = HEAL - 2.0) -> Event:
     said = {"object": "Deployment/memorai", "message": "Scaled up replica set memorai-2 to 1."}
-    return {"type": "platform_event", "t": t, "reason": reason, **said}
+    times = {"count": 1, "first": None, "last": None}
+    return {"type": "platform_event", "t": t, "reason": reason, "level": "Normal", **said, **times}
 
 
 def reasons(root: Path, *events: Event, kind: str = "pause-replicas", after: float = 0.0) -> str:

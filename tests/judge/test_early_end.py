@@ -29,6 +29,10 @@ HOLD = 7
 """The second in which the hold of the made-up plan begins."""
 
 
+def _tick(offered: int, completed: int, failed: int) -> Any:
+    return {"type": "tick", "offered": offered, "completed": completed, "failed": failed}
+
+
 def _decided(made: Made, delay_s: int = 1) -> EarlyDecision | None:
     """What is decided, second by second; reports come so many seconds late."""
     early = EarlyEnd(made.plan, OBJECTIVES)
@@ -74,7 +78,7 @@ def test_what_is_still_under_way_may_be_answered_until_it_times_out() -> None:
     made = plan(hold_s=60.0)
     slow = replace(made.traffic, requests=(Request("GET", "GET", "/", timeout_s=30.0),))
     early = EarlyEnd(replace(made, traffic=slow), OBJECTIVES)
-    early.add({"type": "tick", "offered": 4_000, "completed": 0, "failed": 1_900})
+    early.add(_tick(4_000, 0, 1_900))
     assert early.decide(30.9) is None
     found = early.decide(31.1)
     assert found is not None
@@ -134,10 +138,10 @@ def test_what_the_generators_own_bound_refused_is_not_either() -> None:
 def test_where_there_is_no_one_rate_only_the_verdict_decides(changed: LoadProfile) -> None:
     early = EarlyEnd(replace(plan(), profile=changed), OBJECTIVES)
     for second in range(40):
-        row = {"axis": "due", "second": second, "offered": 200, "completed": 1, "failed": 199,
+        row: Any = {"axis": "due", "second": second, "offered": 200, "completed": 1, "failed": 199,
                "unfinished": 0, "errors": {"refused": 199}, "hist": {}}  # fmt: skip
-        early.add({"type": "slice", "slice": row})
-        early.add({"type": "tick", "offered": 200, "completed": 1, "failed": 199})
+        early.add({"type": "slice", "worker": 0, "seq": second, "slice": row})
+        early.add(_tick(200, 1, 199))
         assert early.decide(second + 1.0) is None
 
 
@@ -152,16 +156,16 @@ def test_objectives_of_single_endpoints_are_left_to_the_verdict_too() -> None:
 
 def test_a_handful_of_requests_without_an_answer_may_be_chance() -> None:
     early = EarlyEnd(_long(), OBJECTIVES)
-    early.add({"type": "tick", "offered": 19, "completed": 0, "failed": 19})
+    early.add(_tick(19, 0, 19))
     assert early.decide(50.0) is None
-    early.add({"type": "tick", "offered": 20, "completed": 0, "failed": 20})
+    early.add(_tick(20, 0, 20))
     assert early.decide(50.0) is not None
 
 
 def test_a_hold_without_a_warm_up_may_take_ten_seconds_to_answer() -> None:
     bare = replace(plan(), profile=LoadProfile("constant", (Segment("hold", 60, 200, 200),)))
     early = EarlyEnd(bare, OBJECTIVES)
-    early.add({"type": "tick", "offered": 2_000, "completed": 0, "failed": 2_000})
+    early.add(_tick(2_000, 0, 2_000))
     assert early.decide(9.9) is None
     assert early.decide(10.1) is not None
 
@@ -185,9 +189,9 @@ def test_objectives_share_the_probability_of_an_error() -> None:
         early = EarlyEnd(_long(), objectives)
         for second in range(HOLD, HOLD + 40):
             slow = {"response": histogram([1.0] * 200)}
-            row = {"axis": "due", "second": second, "offered": 200, "completed": 200, "failed": 0,
-                   "unfinished": 0, "errors": {}, "hist": slow}  # fmt: skip
-            early.add({"type": "slice", "slice": row})
+            row: Any = {"axis": "due", "second": second, "offered": 200, "completed": 200,
+                        "failed": 0, "unfinished": 0, "errors": {}, "hist": slow}  # fmt: skip
+            early.add({"type": "slice", "worker": 0, "seq": second, "slice": row})
         end = HOLD + blocks * BLOCK_S
         assert early.decide(end - 0.1) is None
         assert early.decide(end + 0.1) is not None
@@ -218,7 +222,7 @@ def test_a_request_sent_late_by_a_tenth_of_the_objective_says_nothing(
     lag_s: float, counted: int
 ) -> None:
     slow = {"response": histogram([1.0] * 10), "lag": histogram([lag_s] * 10)}
-    row = {"failed": 0, "unfinished": 0, "errors": {}, "hist": slow}
+    row: Any = {"failed": 0, "unfinished": 0, "errors": {}, "hist": slow}
     (latency,) = limits_of(OBJECTIVES[:1])
     assert latency.bad(row) == counted
 
@@ -270,7 +274,7 @@ def _recorded(root: Path, made: Made) -> RunRecord:
     return writer.finish("complete")
 
 
-def _until(made: Made, early: EarlyEnd) -> Iterator[dict[str, Any]]:
+def _until(made: Made, early: EarlyEnd) -> Iterator[Any]:
     totals = dict.fromkeys(("offered", "completed", "failed", "unfinished"), 0)
     decision = None
     for message in messages(made):

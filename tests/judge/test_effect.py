@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
+from harness.events import Canary
 from harness.judge.effect import Effect, effect_of
 
 INJECT, HEAL, END = 14.0, 18.0, 34.0
 
 
-def answers(entry_points: int, slow: Callable[[float], bool]) -> Iterator[dict[str, Any]]:
+def answers(entry_points: int, slow: Callable[[float], bool]) -> Iterator[Canary]:
     """Five answers a second at each entry point; those of the first may be slow."""
     for entry_point in range(entry_points):
         for tick in range(int(END * 5)):
             t = tick / 5
             late = entry_point == 0 and slow(t)
-            yield {"t": t, "where": f"entry point {entry_point}", "connection": "new", "ok": True,
-                   "error": None, "latency_s": 0.2 if late else 0.02}  # fmt: skip
+            yield {"type": "canary", "t": t, "where": f"entry point {entry_point}",
+                   "connection": "new", "ok": True, "error": None,
+                   "latency_s": 0.2 if late else 0.02}  # fmt: skip
 
 
 def seen(entry_points: int, slow: Callable[[float], bool], heal: float = HEAL) -> Effect:
@@ -59,8 +60,9 @@ def one(
     heal: float = HEAL,
 ) -> Effect:
     """One entry point that is asked five times a second; where it fails, and where it is slow."""
-    events = [
-        {"t": tick / 5, "where": "entry point", "connection": "new", "ok": not bad(tick / 5),
+    events: list[Canary] = [
+        {"type": "canary", "t": tick / 5, "where": "entry point", "connection": "new",
+         "ok": not bad(tick / 5),
          "error": "timeout" if bad(tick / 5) else None,
          "latency_s": 0.02 * times if slow(tick / 5) else 0.02}
         for tick in range(round(begin * 5), round(END * 5))

@@ -15,18 +15,17 @@ from harness.record import RunRecord
 from tests.judge.made_experiment import HEAL, INJECT, Story, experiment
 
 SOUND = Story()
-MET: dict[str, Any] = {"steady_state_met": True, "probes": []}
-Run = dict[str, Any]
+MET: Any = {"steady_state_met": True, "probes": []}
 
 
-def action(status: str | None = "succeeded", **fields: Any) -> Run:
+def action(status: str | None = "succeeded", **fields: Any) -> Any:
     provider = fields.pop("provider", {"type": "python", "module": "os", "func": "remove"})
     about = {"type": fields.pop("type", "action"), "name": "boom", "provider": provider}
     about |= {key: fields.pop(key) for key in ("tolerance",) if key in fields}
     return {"activity": about, "status": status, **fields}
 
 
-def process(code: int, **fields: Any) -> Run:
+def process(code: int, **fields: Any) -> Any:
     output = {"status": code, "stdout": "", "stderr": "first\nno such file\n"}
     return action(provider={"type": "process", "path": "false"}, output=output, **fields)
 
@@ -35,7 +34,7 @@ AGAIN = "chaoslib.exceptions.ActivityFailed: chaoslib.exceptions.ActivityFailed:
 FAILED = action("failed", exception=["Traceback", "chaoslib.exceptions.ActivityFailed: gone\n"])
 OUTSIDE = action(type="probe", tolerance=True, output=False, tolerance_met=False)
 
-PROBLEMS: list[tuple[Run, str, str]] = [
+PROBLEMS: list[tuple[Any, str, str]] = [
     (FAILED, "inconclusive", "Action `boom` failed: gone."),
     (action("failed", exception=[AGAIN]), "inconclusive", "Action `boom` failed: no."),
     (action(None), "inconclusive", "Action `boom` had not ended at the end."),
@@ -50,7 +49,7 @@ PROBLEMS: list[tuple[Run, str, str]] = [
 
 
 @pytest.mark.parametrize(("run", "word", "said"), PROBLEMS, ids=[said for *_, said in PROBLEMS])
-def test_each_activity_that_went_wrong_is_named(run: Run, word: str, said: str) -> None:
+def test_each_activity_that_went_wrong_is_named(run: Any, word: str, said: str) -> None:
     found = activities({"run": [run], "status": "completed"}, (), ())
     assert (found.outcome, found.statement) == (word, said)
 
@@ -66,8 +65,8 @@ def test_a_doubt_beside_a_tolerance_that_was_not_met_is_a_doubt() -> None:
 
 
 def test_an_interruption_is_named_with_its_reason_unless_the_harness_made_it() -> None:
-    said = ({"what": "interrupted", "detail": "latency is too high"},)
-    journal = {"status": "interrupted"}
+    said: Any = ({"what": "interrupted", "detail": "latency is too high"},)
+    journal: Any = {"status": "interrupted"}
     found = activities(journal, (), said)
     assert found.statement == (
         "The experiment was interrupted before its end: latency is too high."
@@ -76,12 +75,12 @@ def test_an_interruption_is_named_with_its_reason_unless_the_harness_made_it() -
 
 
 def test_a_control_that_failed_is_named() -> None:
-    said = ({"what": "control", "name": "guard", "detail": "KeyError: 'x'"},)
+    said: Any = ({"what": "control", "name": "guard", "detail": "KeyError: 'x'"},)
     assert activities({}, (), said).statement == "The control `guard` failed: KeyError: 'x'."
 
 
 def test_without_a_journal_the_activity_that_never_ended_is_named() -> None:
-    begun = [{"what": what, "name": "a"} for what in ("begin", "end")]
+    begun: list[Any] = [{"what": what, "name": "a"} for what in ("begin", "end")]
     begun.append({"what": "begin", "name": "hangs"})
     assert "Activity `hangs` had not ended" in activities({}, begun, ()).statement
 
@@ -90,7 +89,7 @@ def test_a_dry_run_proves_nothing() -> None:
     assert activities({"experiment": {"dry": "actions"}}, (), ()).outcome == "inconclusive"
 
 
-def probe(kind: str = "python", **fields: Any) -> dict[str, Any]:
+def probe(kind: str = "python", **fields: Any) -> Any:
     about = {"name": "answers", "provider": {"type": kind}, "tolerance": [1, 2]}
     return {"steady_state_met": False, "probes": [{"activity": about, **fields}]}
 
@@ -119,13 +118,13 @@ def test_the_steady_state_is_judged_by_its_probes(
 
 
 def test_a_probe_that_could_not_be_asked_during_the_fault_is_named() -> None:
-    states = {"before": MET, "after": None, "during": [MET, BROKEN]}
+    states: Any = {"before": MET, "after": None, "during": [MET, BROKEN]}
     made = judge_steady_state({"steady_states": states})
     assert "not checked after the fault: probe `answers` failed: too slow" in made[3]
 
 
 def test_a_steady_state_that_was_never_checked_is_a_doubt() -> None:
-    journal: Run = {"experiment": {"steady-state-hypothesis": {"probes": [{}]}}}
+    journal: Any = {"experiment": {"steady-state-hypothesis": {"probes": [{}]}}}
     assert judge_steady_state(journal)[0] == "inconclusive"
 
 

@@ -77,7 +77,7 @@ def after(
         series=lambda axis: series,
         distributions=lambda kind: response,
         quantile_series=lambda q, kind: np.zeros(END),
-        events_of=lambda kind: [],
+        of=lambda kind: [],
     )
     stages = Stages(4.0, float(INJECT), float(HEAL), end)
     found = SimpleNamespace(recovery=1.0)
@@ -167,5 +167,5 @@ def test_a_recovery_that_nobody_asked_for_is_shown(
 
 
 def test_an_interrupted_experiment_says_so() -> None:
-    stopped: Any = SimpleNamespace(status="interrupted", events_of=lambda kind: [])
+    stopped: Any = SimpleNamespace(status="interrupted", of=lambda kind: [])
     assert "was interrupted" in (verdict._prevented(stopped) or "")

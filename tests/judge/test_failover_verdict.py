@@ -82,7 +82,7 @@ def test_entry_points_that_stay_broken_after_a_proven_heal_are_the_service_s_fai
 
 def test_an_entry_point_to_a_replica_that_moved_elsewhere_has_ended(tmp_path: Path) -> None:
     """After its node's death a pod keeps its name: who asks its old address hears nobody."""
-    moved = {"type": "service_pod", "t": HEAL + 2.0, "pod": US, "what": "moved"}
+    moved = {"type": "service_pod", "t": HEAL + 2.0, "pod": US, "what": "moved", "node": "n1"}
     verdict = judged(tmp_path, canary_ends=False, extra=(moved,))
     assert word(verdict, "proof of effect") == "pass"
 

@@ -240,7 +240,8 @@ def test_what_the_generator_refused_itself_is_no_error_of_the_service(tmp_path: 
 
 
 def test_a_lost_worker_makes_everything_invalid(tmp_path: Path) -> None:
-    lost = {"type": "worker_lost", "worker": 2, "last_seq": 17, "from_second": 18}
+    lost = {"type": "worker_lost", "worker": 2, "shards": 4, "last_seq": 17, "from_second": 18,
+            "reason": "killed", "unknown": "seconds"}  # fmt: skip
     verdict = judge(record(tmp_path, Made(median_s=0.2, messages=(lost,))))
     assert verdict.outcome == "invalid"
     assert "worker 2 is unknown" in verdict.reasons[0]

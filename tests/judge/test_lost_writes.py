@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import DataError
+from harness.events import Read as ReadEvent
 from harness.judge.lost_writes import Read, Write, lost_writes, reads_of, trace, writes_of
+from harness.messages import Write as WriteEvent
 
 ACKED = Write("a", 1.0, 2.0, acknowledged=True)
 UNSURE = Write("a", 1.0, None, acknowledged=False)
@@ -96,11 +98,14 @@ def test_an_id_written_twice_is_refused() -> None:
 
 
 def test_events_of_a_record_become_writes_and_reads() -> None:
-    write = {"type": "write", "id": "x", "due_s": 1.0, "sent_s": 1.1, "done_s": 1.2, "status": 201}
-    refused = write | {"id": "y", "status": 503, "error": "status_5xx"}
-    read = {"type": "read", "id": "x", "begin_s": 5.0, "end_s": 5.1, "seen": True, "where": "g"}
+    write: WriteEvent = {"type": "write", "id": "x", "endpoint": "add", "due_s": 1.0,
+                         "sent_s": 1.1, "done_s": 1.2, "status": 201, "error": None}  # fmt: skip
+    refused: WriteEvent = {**write, "id": "y", "status": 503, "error": "status_5xx"}
+    read: ReadEvent = {"type": "read", "id": "x", "stage": "after", "begin_s": 5.0, "end_s": 5.1,
+                       "seen": True, "where": "g"}  # fmt: skip
+    unread: ReadEvent = {"type": "read", "id": "x", "stage": "after", "seen": None, "where": "g"}
     assert [each.acknowledged for each in writes_of([write, refused])] == [True, False]
-    assert reads_of([read, {"type": "tick"}])[0].seen is True
+    assert [each.seen for each in reads_of([read, unread])] == [True]
 
 
 MOMENTS = st.floats(0, 100, allow_nan=False)

@@ -50,6 +50,7 @@ def recorded(
         series=lambda axis: series,
         distributions=lambda kind: response,
         quantile_series=lambda q, kind="response": zero if kind == "lag" else latency,
+        of=lambda kind: [],
         events_of=lambda kind: [],
     )
 
@@ -116,7 +117,8 @@ def test_five_answers_in_a_row_from_the_first_region_are_a_fail_back(
 ) -> None:
     regions = [(at, "us") for at in range(40)] + [(at, "eu") for at in range(45, 60)]
     regions += [(60 + at, "us") for at in range(again)]
-    front = [{"t": float(at), "ok": True, "region": name} for at, name in regions]
+    answer: Any = {"ok": True}
+    front: Any = [(float(at), {**answer, "region": name}) for at, name in regions]
     assert _switches(front, STAGES) == (45.0, back)
 
 

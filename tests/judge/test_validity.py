@@ -41,6 +41,10 @@ def test_requests_under_way_when_a_harness_was_killed_are_no_defect_of_it(tmp_pa
     assert check.ok, check.reason
 
 
+LOST = {"type": "worker_lost", "worker": 2, "shards": 4, "last_seq": 17, "from_second": 18,
+        "reason": "killed", "unknown": "seconds"}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("made", "name", "figures", "words"),
     [
@@ -51,7 +55,7 @@ def test_requests_under_way_when_a_harness_was_killed_are_no_defect_of_it(tmp_pa
         (Made(clipped=3), "clipping", "latency", "3 latencies"),
         (Made(end={"conserved": False}), "conserved", "all", "does not close"),
         (Made(end=None), "ended", "all", "failed"),
-        (Made(messages=({"type": "worker_lost", "worker": 2, "last_seq": 17, "from_second": 18},)),
+        (Made(messages=(LOST,)),
          "workers", "all", "worker 2 is unknown from second 18 on"),
         (Made(plan=replace(plan(), max_in_flight=10),
               failures=lambda s, e, n: {"in_flight_limit": n // 10}),

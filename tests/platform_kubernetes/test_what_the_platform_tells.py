@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ from harness._engine import NullServer
 from harness.catalog.model import Service
 from harness.cli import run
 from harness.platform.kubernetes.platform import Kubernetes
-from harness.platform.model import News
 from harness.record import RunRecord
 from tests.platform_kubernetes.fake import LABELS, NAMESPACE, FakeApi
 from tests.verdicts import VERDICTS
@@ -26,7 +25,7 @@ POD = "memorai-us-east-1a"
 
 
 @pytest.fixture
-def look(platform: Kubernetes, service: Service) -> News:
+def look(platform: Kubernetes, service: Service) -> Look:
     """The cluster's news after a first look."""
     found = platform.news(service)
     assert found is not None
@@ -49,6 +48,9 @@ def put_event(api: FakeApi, path: str, about: str, reason: str, **fields: Any) -
         **fields,
     }
     api.put(f"{path}/{kind}-{name}-{reason}".lower(), body)
+
+
+Look = Callable[[], Sequence[Any]]
 
 
 def set_pod(
@@ -82,7 +84,7 @@ def set_pod(
     api.put(f"{PODS}/{name}", body)
 
 
-def test_each_change_of_a_pod_is_told_once(look: News, api: FakeApi) -> None:
+def test_each_change_of_a_pod_is_told_once(look: Look, api: FakeApi) -> None:
     """Unready and restarted, ready again, ending, gone; and one that is new."""
     uid = f"uid-{POD.removeprefix('memorai-')}"
     heard = []
@@ -102,7 +104,7 @@ def test_each_change_of_a_pod_is_told_once(look: News, api: FakeApi) -> None:
     assert heard == [*((POD, what) for what in whats), *both]
 
 
-def test_a_pod_that_comes_back_under_another_address_has_moved(look: News, api: FakeApi) -> None:
+def test_a_pod_that_comes_back_under_another_address_has_moved(look: Look, api: FakeApi) -> None:
     """As after its node's death; while it has none it is nowhere, and has not moved."""
     heard = []
     for address in ("10.0.0.1", None, "10.0.0.1", None, "10.0.0.2"):
@@ -111,7 +113,7 @@ def test_a_pod_that_comes_back_under_another_address_has_moved(look: News, api: 
     assert heard == ["added", "ready", "moved"]
 
 
-def test_events_of_the_services_own_objects_and_of_nodes_are_told(look: News, api: FakeApi) -> None:
+def test_events_of_the_services_own_objects_and_of_nodes_are_told(look: Look, api: FakeApi) -> None:
     """With reason, object, message, count and times; of nobody else's."""
     put_event(api, EVENTS, f"Pod/{POD}", "Unhealthy", count=3)
     put_event(api, EVENTS, "Deployment/memorai", "ScalingReplicaSet")
@@ -143,7 +145,7 @@ def test_an_event_is_told_again_only_when_it_happened_again(
 ) -> None:
     """What was there before the run is no news."""
     put_event(api, EVENTS, f"Pod/{POD}", "Unhealthy")
-    look = platform.news(service)
+    look: Look | None = platform.news(service)
     assert look is not None
     assert not look()
     assert not look()
@@ -154,7 +156,7 @@ def test_an_event_is_told_again_only_when_it_happened_again(
 
 
 def test_events_of_a_pod_that_came_and_went_between_are_told_with_its_successor(
-    look: News, api: FakeApi
+    look: Look, api: FakeApi
 ) -> None:
     """The scheduler's own form: a time and no count."""
     set_pod(api, "memorai-new", ready=True)
@@ -171,7 +173,7 @@ def test_who_may_not_see_the_nodes_events_is_told_once_and_sees_the_rest(
     platform: Kubernetes, service: Service, api: FakeApi
 ) -> None:
     api.denied.add(("list", NODE_EVENTS))
-    look = platform.news(service)
+    look: Look | None = platform.news(service)
     assert look is not None
     (first,) = look()
     assert (first["type"], first["ok"]) == ("platform_view", False)
@@ -180,7 +182,7 @@ def test_who_may_not_see_the_nodes_events_is_told_once_and_sees_the_rest(
 
 
 def test_an_api_server_that_refuses_is_told_once_and_that_it_answers_again(
-    look: News, api: FakeApi
+    look: Look, api: FakeApi
 ) -> None:
     api.denied.add(("list", "pods"))
     (lost,) = look()

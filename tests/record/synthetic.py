@@ -98,7 +98,7 @@ class Made:
     seed: int = 7
 
 
-def messages(made: Made) -> Iterator[dict[str, Any]]:
+def messages(made: Made) -> Iterator[Any]:
     """Every message of a load child that made this run."""
     random = np.random.default_rng(made.seed)
     yield {"type": "hello"}
@@ -121,7 +121,8 @@ def messages(made: Made) -> Iterator[dict[str, Any]]:
         yield {"type": "probe", "t": second + 0.6, "p50_ns": 90_000, "p99_ns": made.probe_ns}
     yield from made.messages
     if made.end is not None:
-        yield {"type": "end", "totals": totals | {"clipped": made.clipped}, **made.end}
+        yield {"type": "end", "totals": totals | {"clipped": made.clipped}, "unknown": [],
+               "errors": [], **made.end}  # fmt: skip
 
 
 def record(root: Path, made: Made | None = None, *, of: Service | None = None) -> RunRecord:

@@ -135,8 +135,10 @@ def test_none_of_sixty_planted_secrets_is_left(planted: list[str], tmp_path: Pat
     for message in synthetic.messages(made):
         writer.message(message)
     writer.event("chaos", what="inject_failed", detail=echo, error=json.dumps(echo))
-    writer.message({"type": "slice", "slice": {"axis": "due", "second": 1, "endpoint": "x?" + echo,
-                    "offered": 0, "completed": 0, "failed": 0, "unfinished": 0}})  # fmt: skip
+    writer.message({"type": "slice", "worker": 0, "seq": 1, "slice": {
+        "axis": "due", "second": 1, "endpoint": "x?" + echo, "offered": 0, "completed": 0,
+        "failed": 0, "unfinished": 0, "errors": {}, "bytes_in": 0, "bytes_out": 0, "connects": 0,
+        "hist": {}}})  # fmt: skip
     writer.finish("failed", problem=echo)
     record = RunRecord.load(writer.directory)
     assert all(each.name in record.endpoints for each in record.plan.traffic.requests)

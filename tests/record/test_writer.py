@@ -145,10 +145,10 @@ def test_an_atomic_write_replaces_the_whole_file_and_leaves_nothing_else(tmp_pat
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_an_unknown_message_is_kept_as_an_event(tmp_path: Path) -> None:
+def test_an_event_has_a_time_and_an_instant(tmp_path: Path) -> None:
     with _writer(tmp_path) as writer:
         writer.message({"type": "start", "wall_ns": 1, "monotonic_ns": 0})
-        writer.message({"type": "novelty", "x": 1})
+        writer.event("novelty", x=1)
         found = writer.finish("complete")
     (event,) = found.events_of("novelty")
     assert event["x"] == 1
@@ -158,9 +158,9 @@ def test_an_unknown_message_is_kept_as_an_event(tmp_path: Path) -> None:
 
 def test_an_event_seen_before_the_start_is_known_has_a_time_below_zero(tmp_path: Path) -> None:
     with _writer(tmp_path) as writer:
-        writer.event("platform_event", seen_ns=2_000_000_000, wall_ns=7)
+        writer.seen("platform_event", 2_000_000_000, {"wall_ns": 7})
         writer.message({"type": "start", "wall_ns": 1, "monotonic_ns": 3_500_000_000})
-        writer.event("platform_event", seen_ns=4_000_000_000)
+        writer.seen("platform_event", 4_000_000_000, {})
         found = writer.finish("complete")
     early, late = found.events_of("platform_event")
     assert (early["t"], early["wall_ns"], late["t"]) == (-1.5, 7, 0.5)
@@ -168,7 +168,7 @@ def test_an_event_seen_before_the_start_is_known_has_a_time_below_zero(tmp_path:
 
 def test_an_event_of_a_run_that_never_starts_is_kept_without_a_time(tmp_path: Path) -> None:
     with _writer(tmp_path) as writer:
-        writer.event("platform_event", seen_ns=2_000_000_000)
+        writer.seen("platform_event", 2_000_000_000, {})
         found = writer.finish("failed")
     assert [event["t"] for event in found.events_of("platform_event")] == [None]
 

@@ -19,6 +19,9 @@ EVENT = {
     "reason": "Unhealthy",
     "message": "probe failed",
     "count": 3,
+    "level": "Warning",
+    "first": None,
+    "last": None,
 }
 
 

@@ -7,8 +7,8 @@ decision, an eviction or a container out of memory is as good an explanation as 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
+from harness.events import Chaos, PlatformEvent
 from harness.judge.model import Outcome
 from harness.record.run import RunRecord
 
@@ -31,11 +31,11 @@ def beside_the_fault(record: RunRecord, outcome: Outcome) -> tuple[str, ...]:
     """A sentence on what Kubernetes told that no fault of the run brings; none for a pass."""
     if outcome == "pass":
         return ()
-    kinds = {str(e.get("kind")) for e in record.events_of("chaos") if e["what"] == "inject"}
+    kinds = {str(e.get("kind")) for e in record.of(Chaos) if e["what"] == "inject"}
     found = [
         event
-        for event in record.events_of("platform_event")
-        if event.get("reason") in OWN and not OWN[str(event["reason"])] & kinds
+        for event in record.of(PlatformEvent)
+        if event["reason"] in OWN and not OWN[event["reason"]] & kinds
     ]
     if not found:
         return ()
@@ -44,9 +44,9 @@ def beside_the_fault(record: RunRecord, outcome: Outcome) -> tuple[str, ...]:
     return (f"Beside the fault, the platform reported: {named}{more}.",)
 
 
-def _said(event: Mapping[str, Any]) -> str:
+def _said(event: PlatformEvent) -> str:
     at = event.get("t")
     when = "before the load" if at is None else f"at {at:.0f} s"
-    words = f"{event['reason']} of {event.get('object')} {when}"
-    message = str(event.get("message") or "").rstrip(".")
+    words = f"{event['reason']} of {event['object']} {when}"
+    message = event["message"].rstrip(".")
     return f"{words} ({message})" if message else words

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
+from harness.events import Activity as ActivityEvent
+from harness.events import Chaos, ChaosChild, Stage
 from harness.judge.experiment.facts import Facts, injected, was_healed
 from harness.judge.experiment.model import Check, Made, Word
 from harness.record.run import RunRecord
+from harness.toolkit import Activity, Journal, Provider, Run, State, States
 from harness.units import counted
 
 ACTIONS = "harness.chaos.actions"
@@ -21,15 +23,13 @@ LONGEST = 120
 _FAILED = "ActivityFailed: "
 _HTTP_ERROR = 400
 
-Journal = Mapping[str, Any]
-Event = Mapping[str, Any]
 Problem = tuple[Word, str]
 
 
 def activities(
     journal: Journal,
-    begun: Sequence[Event],
-    said: Sequence[Event],
+    begun: Sequence[ActivityEvent],
+    said: Sequence[ChaosChild],
     *,
     aborted: bool = False,
     refused: Sequence[str] = (),
@@ -66,7 +66,7 @@ def activities(
     return Check("activities", word, f"{len(texts)} not as asked", "all", told)
 
 
-def acts_alone(activity: Mapping[str, Any]) -> str | None:
+def acts_alone(activity: Activity) -> str | None:
     """An action of one of Chaos Toolkit's extensions (`chaos…`), in words; None: it is none."""
     provider = activity.get("provider") or {}
     module = str(provider.get("module", ""))
@@ -90,7 +90,7 @@ def _not_ours(journal: Journal) -> str:
     return f" Only the file's own rollbacks undo what was done by {names}." if names else ""
 
 
-def _problem(run: Mapping[str, Any], *, aborted: bool) -> Problem | None:
+def _problem(run: Run, *, aborted: bool) -> Problem | None:
     activity, output = run.get("activity") or {}, run.get("output")
     provider = activity.get("provider") or {}
     what = f"{str(activity.get('type', 'activity')).capitalize()} `{activity.get('name')}`"
@@ -108,7 +108,7 @@ def _problem(run: Mapping[str, Any], *, aborted: bool) -> Problem | None:
     return None if told is None else ("inconclusive", f"{what} {told}.")
 
 
-def _told_by_status(provider: Mapping[str, object], output: object) -> str | None:
+def _told_by_status(provider: Provider, output: object) -> str | None:
     """What an exit code or an HTTP status says that no tolerance was given for."""
     code = output.get("status") if isinstance(output, Mapping) else None
     if provider.get("type") == "process" and code not in {0, None} and isinstance(output, Mapping):
@@ -119,7 +119,7 @@ def _told_by_status(provider: Mapping[str, object], output: object) -> str | Non
     return None
 
 
-def reason_of(run: Mapping[str, Any]) -> str:
+def reason_of(run: Run) -> str:
     """The last line of an activity's exception."""
     lines = [each.strip() for each in run.get("exception") or () if each.strip()]
     return lines[-1].rpartition(_FAILED)[2].rstrip(".") if lines else "no reason was given"
@@ -131,7 +131,7 @@ def shown(value: object) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
-def _unended(begun: Sequence[Event]) -> Iterable[str]:
+def _unended(begun: Sequence[ActivityEvent]) -> Iterable[str]:
     ended = [e.get("name") for e in begun if e.get("what") == "end"]
     for event in begun:
         name = event.get("name")
@@ -139,7 +139,7 @@ def _unended(begun: Sequence[Event]) -> Iterable[str]:
             yield f"Activity `{name}` had not ended when Chaos Toolkit did."
 
 
-def _interrupted(journal: Journal, said: Sequence[Event]) -> str | None:
+def _interrupted(journal: Journal, said: Sequence[ChaosChild]) -> str | None:
     if journal.get("status") not in {"interrupted", "aborted"}:
         return None
     details = [str(e["detail"]) for e in said if e.get("what") == "interrupted" and e.get("detail")]
@@ -147,7 +147,7 @@ def _interrupted(journal: Journal, said: Sequence[Event]) -> str | None:
     return f"The experiment was {journal['status']} before its end{why}."
 
 
-def unmet(state: Mapping[str, Any]) -> tuple[Word, str]:
+def unmet(state: State) -> tuple[Word, str]:
     """Which probe did not hold: one that could not be asked is a doubt, not the service's fault.
 
     An HTTP probe that gets no answer has asked the service.
@@ -200,7 +200,7 @@ def judge_steady_state(journal: Journal) -> Made:
     return "pass", "met", "met", f"The steady state held before and after the fault ({share})."
 
 
-def _unasked(states: Mapping[str, Any]) -> str:
+def _unasked(states: States) -> str:
     """Which probe could not be asked meanwhile."""
     for state in reversed(states.get("during") or ()):
         if state and any(run.get("status") == "failed" for run in state.get("probes") or ()):
@@ -210,7 +210,7 @@ def _unasked(states: Mapping[str, Any]) -> str:
 
 def undone(record: RunRecord) -> tuple[Check, ...]:
     """Whether every fault was undone with proof, at once."""
-    failed = [e for e in record.events_of("chaos") if e["what"] == "heal_failed"]
+    failed = [e for e in record.of(Chaos) if e["what"] == "heal_failed"]
     if not was_healed(record) or failed:
         why = str(failed[-1].get("detail")) if failed else "no heal was recorded"
         if was_healed(record):
@@ -218,6 +218,6 @@ def undone(record: RunRecord) -> tuple[Check, ...]:
         return (
             Check("undone", "fail", "not at once", "undone", f"The heal did not undo it: {why}."),
         )
-    if not record.events_of("stage") or not injected(record):
+    if not record.of(Stage) or not injected(record):
         return ()
     return (Check("undone", "pass", "proven", "undone", "The fault was undone, with proof."),)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from harness.catalog.expectations import Expectations
+from harness.events import Canary, Chaos, Health, Proof, Read, ServicePod
 from harness.judge.effect import Effect, effect_of
 from harness.judge.failover import (
     Backlog,
@@ -20,10 +20,11 @@ from harness.judge.failover import (
 )
 from harness.judge.lost_writes import LostWrites, lost_writes, reads_of, writes_of
 from harness.judge.read_consistency import diverged, one_read_a_stage
+from harness.messages import Write
 from harness.record.run import RunRecord
 from harness.stats.burn import budget
 from harness.stats.recovery import Recovery
-from harness.storage import read_object
+from harness.toolkit import Journal, journal_at
 
 CAUTION = 0.1
 """A recovery that is late by seconds that chance puts out of band ten times as often is a doubt:
@@ -61,7 +62,7 @@ class Facts:
     backlog: Backlog
     writes: LostWrites | None
     lacking: Mapping[str, int]
-    journal: Mapping[str, Any]
+    journal: Journal
     faults: tuple[FaultFacts, ...] = ()
 
 
@@ -71,8 +72,8 @@ def facts_of(record: RunRecord, expect: Expectations, stages: Stages, targets: l
     found, at_best = _recoveries(record, stages, faults)
     backlog = backlog_of(record, stages)
     effect = effect_of(
-        record.events_of("canary"),
-        record.events_of("proof"),
+        record.of(Canary),
+        record.of(Proof),
         stages.inject,
         stages.heal,
         stages.end,
@@ -140,9 +141,8 @@ def _each_fault(record: RunRecord, stages: Stages) -> tuple[FaultFacts, ...]:
         delay = own_delay_of(record, own, 0.95)
         canary = [
             e
-            for e in record.events_of("canary")
-            if isinstance(e.get("t"), (int, float))
-            and (e["t"] < stages.inject or own.inject <= e["t"] < own.end)
+            for e in record.of(Canary)
+            if (t := e.get("t")) is not None and (t < stages.inject or own.inject <= t < own.end)
         ]
         effect = effect_of(canary, (), own.inject, own.heal, own.end)
         quick, slow = (recovery_of(record, own, own_delay=each) for each in (None, delay))
@@ -151,30 +151,25 @@ def _each_fault(record: RunRecord, stages: Stages) -> tuple[FaultFacts, ...]:
     return tuple(found)
 
 
-def journal_of(record: RunRecord) -> dict[str, Any]:
+def journal_of(record: RunRecord) -> Journal:
     """Chaos Toolkit's journal, empty where it left none."""
-    path = record.directory / "journal.json"
-    return read_object(path) if path.is_file() else {}
+    return journal_at(record.directory / "journal.json")
 
 
 def _replaced(record: RunRecord) -> dict[str, float]:
     """When a replica went for good, or left its address: its entry point leads nowhere since."""
-    last: dict[str, tuple[float, object]] = {}
-    for event in record.events_of("health"):
-        if isinstance(event.get("t"), float):
-            last[str(event["id"])] = event["t"], event.get("now")
-    gone = {name: at for name, (at, word) in last.items() if word is None}
-    moves = [e for e in record.events_of("service_pod") if e.get("what") == "moved"]
-    moved = {str(e["pod"]): e["t"] for e in reversed(moves) if isinstance(e.get("t"), float)}
-    return moved | gone
+    last = {e["id"]: (t, e["now"]) for e in record.of(Health) if (t := e.get("t")) is not None}
+    gone = {name: at for name, (at, health) in last.items() if health is None}
+    moves = [(e["pod"], e.get("t")) for e in record.of(ServicePod) if e["what"] == "moved"]
+    return {pod: t for pod, t in reversed(moves) if t is not None} | gone
 
 
 def _audit(record: RunRecord, stages: Stages) -> tuple[LostWrites | None, dict[str, int]]:
     """The writes' fate over all entry points, and how many each entry point lacks at the end."""
-    writes = writes_of(record.events_of("write"))
+    writes = writes_of(record.of(Write))
     if not writes:
         return None, {}
-    events = [event for event in record.events_of("read") if "begin_s" in event]
+    events = [event for event in record.of(Read) if "begin_s" in event]
     reads = reads_of(one_read_a_stage(events))
     acknowledged = {write.id for write in writes if write.acknowledged}
     lacking = diverged(event for event in events if event["id"] in acknowledged)
@@ -183,13 +178,13 @@ def _audit(record: RunRecord, stages: Stages) -> tuple[LostWrites | None, dict[s
 
 def injected(record: RunRecord) -> bool:
     """Whether a fault of the harness was begun; an ordinary file breaks things by itself."""
-    return any(e["what"] == "inject" for e in record.events_of("chaos"))
+    return any(e["what"] == "inject" for e in record.of(Chaos))
 
 
 def was_healed(record: RunRecord) -> bool:
     """Whether every fault that was begun was undone with proof."""
-    begun = {e["fault_id"] for e in record.events_of("chaos") if e["what"] == "inject"}
-    undone = {e["fault_id"] for e in record.events_of("chaos") if e["what"] == "healed"}
+    begun = {e.get("fault_id") for e in record.of(Chaos) if e["what"] == "inject"}
+    undone = {e.get("fault_id") for e in record.of(Chaos) if e["what"] == "healed"}
     return begun <= undone
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from harness.catalog.expectations import Expectations
 from harness.errors import HarnessError, RecordError
+from harness.events import Activity, Chaos, ChaosChild
 from harness.judge.experiment.beside import beside_the_fault
 from harness.judge.experiment.checks import NEVER_EXCUSED, run_checks
 from harness.judge.experiment.execution import activities, undone, unmet
@@ -22,6 +23,7 @@ from harness.judge.failover import stages_of
 from harness.judge.logs import printed_last
 from harness.judge.model import CERTAINTY, PRIORITY, Outcome, ValidityCheck
 from harness.judge.validity import check_validity
+from harness.messages import End
 from harness.record.run import RunRecord
 from harness.storage import read_object, write_json
 
@@ -92,18 +94,18 @@ def _prevented(record: RunRecord) -> str | None:
 
 def _refused(record: RunRecord) -> tuple[str, ...]:
     """Why faults could not be injected, each reason once."""
-    failed = [e for e in record.events_of("chaos") if e["what"] == "inject_failed"]
-    return tuple(dict.fromkeys(str(e["detail"]) for e in failed))
+    failed = [e for e in record.of(Chaos) if e["what"] == "inject_failed"]
+    return tuple(dict.fromkeys(str(e.get("detail")) for e in failed))
 
 
 def _halted(record: RunRecord) -> str | None:
     """By whom it was halted; what was measured until then is no verdict on the service."""
-    found = (str(e["detail"]) for e in record.events_of("chaos") if e["what"] == "halt")
+    found = (str(e.get("detail")) for e in record.of(Chaos) if e["what"] == "halt")
     return next(found, None)
 
 
 def _why_nothing(record: RunRecord) -> str:
-    if not record.events_of("chaos"):
+    if not record.of(Chaos):
         return "no event of the experiment was recorded"
     journal = journal_of(record)
     before = (journal.get("steady_states") or {}).get("before")
@@ -116,14 +118,14 @@ def _why_nothing(record: RunRecord) -> str:
 
 def _activities(record: RunRecord) -> tuple[Check, ...]:
     """How Chaos Toolkit carried out the rest of the file."""
-    chaos = record.events_of("chaos")
+    chaos = record.of(Chaos)
     if not chaos:
         return ()
     aborted = any(e["what"] in {"abort", "halt", "overrun"} for e in chaos)
-    said = record.events_of("chaos_child")
-    journal, begun, refused = journal_of(record), record.events_of("activity"), _refused(record)
+    said = record.of(ChaosChild)
+    journal, begun, refused = journal_of(record), record.of(Activity), _refused(record)
     found = activities(journal, begun, said, aborted=aborted, refused=refused)
-    late = [str(e["detail"]) for e in chaos if e["what"] == "overrun"]
+    late = [str(e.get("detail")) for e in chaos if e["what"] == "overrun"]
     if not late:
         return (found,)
     rest = [found.statement] if found.outcome not in {"pass", None} else []
@@ -141,7 +143,7 @@ def _outcome(
     broken = [c for c in validity if c.ok is False and not _only_unhealed(c, record)]
     broken = [] if _halted(record) else broken
     told: list[tuple[Outcome, str]] = [(c.costs, c.reason) for c in broken]
-    told += [("fail", f"Aborted: {e['detail']}.") for e in _aborts(record)]
+    told += [("fail", f"Aborted: {e.get('detail')}.") for e in _aborts(record)]
     if problem is not None:
         told.append(("inconclusive", problem))
     unproven = [c for c in checks if c.name == "proof of effect" and c.outcome == "inconclusive"]
@@ -172,12 +174,12 @@ def _outcome(
 
 def _only_unhealed(check: ValidityCheck, record: RunRecord) -> bool:
     """Whether a run counts as failed for its heal only: the load itself came to its end."""
-    unhealed = any(e["what"] == "heal_failed" for e in record.events_of("chaos"))
-    ends = record.events_of("end")
-    return check.name == "ended" and unhealed and bool(ends) and not ends[-1].get("errors")
+    unhealed = any(e["what"] == "heal_failed" for e in record.of(Chaos))
+    ends = record.of(End)
+    return check.name == "ended" and unhealed and bool(ends) and not ends[-1]["errors"]
 
 
-def _aborts(record: RunRecord) -> list[dict[str, object]]:
+def _aborts(record: RunRecord) -> list[Chaos]:
     if record.status == "interrupted":
         return []
-    return [e for e in record.events_of("chaos") if e["what"] == "abort"]
+    return [e for e in record.of(Chaos) if e["what"] == "abort"]

@@ -20,6 +20,7 @@ from harness.catalog.model import Service
 from harness.errors import PlatformError, UsageError
 from harness.platform.kubernetes import selection
 from harness.platform.kubernetes.access import TIMEOUT_S, connect, is_gone, telling
+from harness.platform.kubernetes.api_types import EventItem
 from harness.platform.kubernetes.signing import Seal
 from harness.platform.undo import Changed, WorkloadKind
 
@@ -305,7 +306,7 @@ class Cluster:
             found += [(kind, item) for item in items]
         return found
 
-    def events(self, namespace: str | None = None, fields: str = "") -> list[dict[str, Any]] | None:
+    def events(self, namespace: str | None = None, fields: str = "") -> list[EventItem] | None:
         """Kubernetes' events as they came, cached ones; None where another namespace is barred.
 
         Not made into the client's objects: a busy namespace has thousands.

@@ -8,14 +8,12 @@ no news.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from harness.errors import PlatformError
+from harness.events import PlatformEvent, PlatformNews, PlatformView, PodChange, ServicePod
 from harness.platform.kubernetes.access import Need
+from harness.platform.kubernetes.api_types import EventAbout, EventItem
 from harness.platform.kubernetes.cluster import Cluster, Pod
-
-POD, EVENT, VIEW = "service_pod", "platform_event", "platform_view"
-"""Types of the record's events: a pod changed, Kubernetes told something, the view was lost."""
 
 NODES_NAMESPACE = "default"
 """Where Kubernetes keeps the events of what is in no namespace."""
@@ -24,8 +22,6 @@ NODE_NEEDS: tuple[Need, ...] = (("", "events", "list"),)
 """What it takes in that namespace."""
 
 _NAMED = frozenset({"Deployment", "HorizontalPodAutoscaler", "PodDisruptionBudget"})
-
-Json = dict[str, Any]
 
 
 class News:
@@ -42,12 +38,12 @@ class News:
         self._nodes = True
         self._silent = False
 
-    def look(self) -> Sequence[Json]:
+    def look(self) -> Sequence[PlatformNews]:
         """What is new since the last look, as a record's events (`type`, fields).
 
         An API server that does not answer is told once, and that it answers again.
         """
-        found: list[Json] = []
+        found: list[PlatformNews] = []
         try:
             found += self._pod_changes()
             found += self._events()
@@ -59,29 +55,29 @@ class News:
             found.insert(0, _view("", ok=True))
         return found
 
-    def _pod_changes(self) -> list[Json]:
+    def _pod_changes(self) -> list[ServicePod]:
         now = {pod.uid: pod for pod in self._cluster.pods(self._labels)}
         before, self._pods = self._pods, now
         self._names |= {pod.name for pod in now.values()}
         was = before or {}
         pods = {**was, **now}
         found = [
-            {"type": POD, "pod": pods[uid].name, "node": pods[uid].node, **change}
+            _changed(pods[uid], change)
             for uid in sorted(pods, key=lambda uid: pods[uid].name)
             for change in (*_changes(was.get(uid), now.get(uid)), *self._moves(now.get(uid)))
         ]
         return [] if before is None else found
 
-    def _moves(self, pod: Pod | None) -> Iterator[Json]:
+    def _moves(self, pod: Pod | None) -> Iterator[PodChange]:
         """Whether it came back under another address, as after its node's death."""
         if pod is None or not pod.address:
             return
         was = self._addresses.get(pod.uid)
         self._addresses[pod.uid] = pod.address
         if was not in (None, pod.address):
-            yield {"what": "moved"}
+            yield "moved"
 
-    def _events(self) -> list[Json]:
+    def _events(self) -> list[PlatformEvent | PlatformView]:
         items = self._cluster.events()
         if self._nodes:
             of_nodes = self._cluster.events(NODES_NAMESPACE, "involvedObject.kind=Node")
@@ -99,9 +95,10 @@ class News:
         ]
         kept = {uid: stamp for uid, stamp in self._told.items() if uid in stamps}
         self._told = kept | {uid: stamp for uid, _, stamp in new}
-        return sorted((_event(item) for _, item, _ in new), key=lambda event: str(event["last"]))
+        told = sorted((_event(item) for _, item, _ in new), key=lambda event: str(event["last"]))
+        return list(told)
 
-    def _concerns(self, about: Mapping[str, object]) -> bool:
+    def _concerns(self, about: EventAbout) -> bool:
         kind, name = about.get("kind"), str(about.get("name"))
         if kind == "Pod":
             return name in self._names
@@ -110,40 +107,47 @@ class News:
         return kind == "Node" or (kind in _NAMED and name == self._service)
 
 
-def _changes(was: Pod | None, now: Pod | None) -> Iterator[Json]:
+def _changes(was: Pod | None, now: Pod | None) -> Iterator[PodChange]:
     if now is None:
-        yield {"what": "deleted"}
+        yield "deleted"
         return
     if was is None:
-        yield {"what": "added"}
+        yield "added"
     if now.restarts > (was.restarts if was else 0):
-        yield {"what": "restarted", "restarts": now.restarts}
+        yield "restarted"
     if now.ready != (was.ready if was else False):
-        yield {"what": "ready" if now.ready else "unready"}
+        yield "ready" if now.ready else "unready"
     if now.deleting and not (was and was.deleting):
-        yield {"what": "deleting"}
+        yield "deleting"
 
 
-def _stamp(item: Json) -> tuple[Any, ...]:
+def _changed(pod: Pod, what: PodChange) -> ServicePod:
+    event: ServicePod = {"type": "service_pod", "what": what, "pod": pod.name, "node": pod.node}
+    if what == "restarted":
+        event["restarts"] = pod.restarts
+    return event
+
+
+def _stamp(item: EventItem) -> tuple[object, ...]:
     """What is another whenever the same event is told again."""
     return _count(item), _last(item)
 
 
-def _count(item: Json) -> int:
+def _count(item: EventItem) -> int:
     return int((item.get("series") or {}).get("count") or item.get("count") or 1)
 
 
-def _last(item: Json) -> str | None:
+def _last(item: EventItem) -> str | None:
     series = item.get("series") or {}
     known = (series.get("lastObservedTime"), item.get("lastTimestamp"), item.get("eventTime"))
     found = next(filter(None, known), item["metadata"].get("creationTimestamp"))
     return None if found is None else str(found)
 
 
-def _event(item: Json) -> Json:
+def _event(item: EventItem) -> PlatformEvent:
     about = item["involvedObject"]
     return {
-        "type": EVENT,
+        "type": "platform_event",
         "level": item.get("type") or "Normal",
         "object": f"{about.get('kind')}/{about.get('name')}",
         "reason": item.get("reason") or "",
@@ -154,5 +158,5 @@ def _event(item: Json) -> Json:
     }
 
 
-def _view(reason: str, *, ok: bool) -> Json:
-    return {"type": VIEW, "ok": ok, "reason": reason}
+def _view(reason: str, *, ok: bool) -> PlatformView:
+    return {"type": "platform_view", "ok": ok, "reason": reason}
