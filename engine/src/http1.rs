@@ -419,6 +419,7 @@ fn parse(bytes: &[u8], to_head: bool) -> Result<Option<(usize, Head, Stage)>, Ki
     let status = response.code.unwrap_or(0);
     let mut persistent = modern;
     let mut length = None;
+    let mut sound_length = true;
     let mut coded = false;
     let mut chunked = false;
     let mut answer = Answer::default();
@@ -426,10 +427,9 @@ fn parse(bytes: &[u8], to_head: bool) -> Result<Option<(usize, Head, Stage)>, Ki
         let mut items = header.value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
         if header.name.eq_ignore_ascii_case("content-length") {
             for item in items {
-                let value = digits(item).ok_or(Kind::Protocol)?;
-                if length.replace(value).is_some_and(|other| other != value) {
-                    return Err(Kind::Protocol);
-                }
+                let value = digits(item);
+                sound_length &= value.is_some() && (length.is_none() || length == value);
+                length = value;
             }
         } else if header.name.eq_ignore_ascii_case("transfer-encoding") {
             coded = true;
@@ -447,6 +447,7 @@ fn parse(bytes: &[u8], to_head: bool) -> Result<Option<(usize, Head, Stage)>, Ki
         }
     }
     let stage = match status {
+        ..100 => return Err(Kind::Protocol),
         // It is the next protocol's connection now.
         101 => {
             persistent = false;
@@ -457,6 +458,7 @@ fn parse(bytes: &[u8], to_head: bool) -> Result<Option<(usize, Head, Stage)>, Ki
         _ if to_head || status == 204 || status == 304 => Stage::Over,
         _ if coded && !modern => return Err(Kind::Protocol),
         _ if chunked => Stage::Chunks(Chunks::default()),
+        _ if !coded && !sound_length => return Err(Kind::Protocol),
         _ => match length.filter(|_| !coded) {
             Some(0) => Stage::Over,
             Some(length) => Stage::Length(length),
@@ -467,6 +469,11 @@ fn parse(bytes: &[u8], to_head: bool) -> Result<Option<(usize, Head, Stage)>, Ki
         },
     };
     Ok(Some((used, Head { status, persistent, answer }, stage)))
+}
+
+/// A character of a field's name (RFC 9110, 5.6.2).
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 fn digits(text: &[u8]) -> Option<u64> {
@@ -488,12 +495,14 @@ enum At {
     #[default]
     Size,
     SizeOn,
+    SizeBlank,
     Extension,
     SizeEnd,
     Data,
     DataEnd,
     DataEndOn,
     Line,
+    TrailerName,
     Trailer,
     TrailerEnd,
     End,
@@ -528,8 +537,9 @@ impl Chunks {
                 self.left = self.left.checked_mul(16).ok_or(Kind::Protocol)? + digit;
                 At::SizeOn
             }
-            (At::SizeOn | At::Extension, b'\r') => At::SizeEnd,
-            (At::SizeOn, b';' | b' ' | b'\t') => At::Extension,
+            (At::SizeOn | At::SizeBlank | At::Extension, b'\r') => At::SizeEnd,
+            (At::SizeOn | At::SizeBlank, b';') => At::Extension,
+            (At::SizeOn | At::SizeBlank, b' ' | b'\t') => self.aside(At::SizeBlank)?,
             (At::Extension, byte) if byte != b'\n' => self.aside(At::Extension)?,
             (At::SizeEnd, b'\n') if self.left == 0 => At::Line,
             (At::SizeEnd, b'\n') => At::Data,
@@ -537,7 +547,9 @@ impl Chunks {
             (At::DataEndOn, b'\n') => At::Size,
             (At::Line, b'\r') => At::End,
             (At::Trailer, b'\r') => At::TrailerEnd,
-            (At::Line | At::Trailer, byte) if byte != b'\n' => self.aside(At::Trailer)?,
+            (At::Line | At::TrailerName, byte) if is_token(byte) => self.aside(At::TrailerName)?,
+            (At::TrailerName, b':') => self.aside(At::Trailer)?,
+            (At::Trailer, b'\t' | b' '..=b'~' | 0x80..) => self.aside(At::Trailer)?,
             (At::TrailerEnd, b'\n') => At::Line,
             (At::End, b'\n') => At::Over,
             _ => return Err(Kind::Protocol),
@@ -549,6 +561,9 @@ impl Chunks {
         if self.asides > MAX_ASIDES { Err(Kind::Protocol) } else { Ok(at) }
     }
 }
+
+#[cfg(test)]
+mod fuzz;
 
 #[cfg(test)]
 mod tests {
