@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.events import ProcessLog
 from harness.judge.model import Outcome
 from harness.record.run import RunRecord
 
@@ -13,5 +14,5 @@ def printed_last(record: RunRecord, outcome: Outcome) -> tuple[str, ...]:
     """A sentence with the last line of each replica that printed one; none for a pass."""
     if outcome == "pass":
         return ()
-    found = {str(e["where"]): e["lines"] for e in record.events_of("log") if e.get("lines")}
+    found = {e["where"]: e["lines"] for e in record.of(ProcessLog) if e["lines"]}
     return tuple(f"{name} printed last: {lines[-1]}" for name, lines in [*found.items()][:MOST])
