@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from harness.errors import DataError
+from harness.stats import quantiles
 from harness.stats.autocorrelation import memory
 from harness.stats.interval import Floats
 from harness.stats.quantiles import (
@@ -147,3 +148,14 @@ def test_no_bound_leaves_the_latencies_that_were_seen(shape: str) -> None:
         assert found.high is not None
         assert latencies.min() * 0.98 <= found.low <= found.estimate <= found.high
         assert found.high <= latencies.max() * 1.02
+
+
+@pytest.mark.parametrize(("q", "is_far"), [(0.985, False), (0.99, True), (0.01, True)])
+def test_the_larger_half_width_counts_where_few_seconds_reach_the_tail(
+    monkeypatch: pytest.MonkeyPatch, q: float, *, is_far: bool
+) -> None:
+    monkeypatch.setattr(quantiles, "mean_half_width", lambda *_: 0.0)
+    found = sectioned_sample_quantile(np.random.default_rng(5).standard_normal(5000), q)
+    assert found.low is not None
+    assert found.high is not None
+    assert (found.high > found.low) is is_far
