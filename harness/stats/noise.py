@@ -87,14 +87,19 @@ def _noise_left(y: Floats, steps: Indices) -> Noise:
     n = len(y)
     rest: Floats = np.subtract(y, level(y, steps))
     squares = float(rest @ rest)
-    within = np.ones(n - 1, dtype=bool)
-    within[np.asarray(steps, dtype=np.int64) - 1] = False
-    products = float((rest[1:] * rest[:-1])[within].sum()) / max(int(within.sum()), 1)
-    rho = products / max(squares / n, LEAST_VARIANCE)
+    rho = resemblance(rest, steps)
     rho = _cautious(rho + (len(steps) + 1) * (1 + 3 * max(rho, 0.0)) / n, n)
     lost = (len(steps) + 1) * (1 + rho) / (1 - rho)
     variance = max(squares / max(n - lost, n / 3), LEAST_VARIANCE)
     return Noise(rho, variance, variance * (1 + rho) / (1 - rho))
+
+
+def resemblance(rest: Floats, steps: Indices) -> float:
+    """The correlation of neighbours, not across steps, in what is left about the levels."""
+    within = np.ones(len(rest) - 1, dtype=bool)
+    within[np.asarray(steps, dtype=np.int64) - 1] = False
+    products = float((rest[1:] * rest[:-1])[within].sum()) / max(int(within.sum()), 1)
+    return products / max(float(rest @ rest) / len(rest), LEAST_VARIANCE)
 
 
 def rough_noise(y: Floats) -> Noise:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -9,6 +10,9 @@ import numpy as np
 from harness.stats.interval import Floats
 
 Indices = list[int]
+
+ROUNDING = 1e-12
+"""What is smaller than this share of the levels is an error of arithmetic, not noise."""
 
 BUMPS = (3, 4, 6, 9, 14)
 """Lengths of short segments that chance makes of heavy tails."""
@@ -186,6 +190,30 @@ def level(y: Floats, steps: Indices) -> Floats:
     means = np.add.reduceat(y, edges[:-1]) / sizes
     result: Floats = np.repeat(means, sizes)
     return result
+
+
+def unexplained(y: Floats, steps: Indices, line: Floats | None) -> float:
+    """Squared residuals of the joint fit of levels and, when given, one slope."""
+    rest = y - level(y, steps)
+    if line is None:
+        return float(rest @ rest)
+    slope = line - level(line, steps)
+    down = float(slope @ slope)
+    if down > 0:
+        rest = rest - slope * float(slope @ rest) / down
+    return float(rest @ rest)
+
+
+def schwarz(y: Floats, steps: Indices, line: Floats | None) -> float:
+    """Schwarz's criterion: a step costs two parameters, its size and its place; a line one.
+
+    Of simulated series that rise by 3 deviations a sixth show a step (20 to 50 points), half as
+    many as if a line cost two too, at the price of 2 to 5 % of the steps that are as small.
+    """
+    n = len(y)
+    least = n * (ROUNDING * float(np.abs(y).max())) ** 2
+    left = max(unexplained(y, steps, line), least)
+    return n * math.log(left) + (2 * len(steps) + (line is not None)) * math.log(n)
 
 
 def running_median(y: Floats, width: int) -> Floats:

@@ -9,9 +9,16 @@ import numpy as np
 import pytest
 
 from harness.errors import DataError
-from harness.stats.changepoints import change_points
+from harness.stats.changepoints import _clear_steps, change_points
 from harness.stats.interval import Floats
-from harness.stats.segmentation import candidates, level, partition, partition_from, running_median
+from harness.stats.segmentation import (
+    candidates,
+    level,
+    partition,
+    partition_from,
+    running_median,
+    schwarz,
+)
 
 
 def noise(kind: str, n: int, random: np.random.Generator) -> Floats:
@@ -200,13 +207,66 @@ def test_a_step_of_one_and_a_half_deviations_in_sixty_points_is_not_taken_for_me
         x = 100 + random.standard_normal(60)
         x[30:] += 1.5
         found += any(abs(p.index - 30) <= 5 for p in change_points(x))
-    assert found >= 50
+    assert found >= 42
 
 
 def test_a_drift_is_no_step() -> None:
     random = np.random.default_rng(14)
     x = 10 * 1.02 ** np.arange(30) * np.exp(0.01 * random.standard_normal(30))
     assert change_points(x) == ()
+
+
+def test_a_line_costs_one_parameter_and_a_step_two() -> None:
+    y = np.random.default_rng(18).standard_normal(40)
+    time = np.linspace(-1, 1, 40, dtype=np.float64)
+    crossing = time - level(time, [20])
+    y -= level(y, [20])  # one level explains no less than two do
+    y -= crossing * float(crossing @ y) / float(crossing @ crossing)
+    assert schwarz(y, [20], None) - schwarz(y, [], None) == pytest.approx(2 * math.log(40))
+    assert schwarz(y, [20], time) - schwarz(y, [20], None) == pytest.approx(math.log(40))
+
+
+def test_most_lines_of_three_deviations_are_no_steps() -> None:
+    random = np.random.default_rng(19)
+    series = [100 + 3 * noise("trend", 50, random) for _ in range(60)]
+    assert sum(bool(change_points(x)) for x in series) <= 15
+
+
+@pytest.mark.parametrize(
+    ("n", "steps", "alarms", "explained"),
+    [(24, [12], 0.05, 25.0), (36, [12, 24], 0.05, 50.0), (24, [12], 0.05 / 8, 50.0)],
+)
+def test_a_clear_step_explains_twenty_five_variances_for_each_step_and_more_for_rare_alarms(
+    n: int, steps: list[int], alarms: float, explained: float
+) -> None:
+    beside = np.tile([1.0, -1.0, -1.0, 1.0], n // 4)
+    resembling = -(len(steps) + 1) / (n - 1 - len(steps))
+    variance = n / (n - 1 - len(steps))
+    gap = math.sqrt(explained * math.exp(resembling) * variance / 6)
+    for factor, found in ((1.02, steps), (0.98, [])):
+        levels = np.zeros(n)
+        levels[12 : 24 if len(steps) > 1 else n] = factor * gap
+        assert _clear_steps(np.add(beside, levels), 3, alarms) == found
+
+
+@pytest.mark.parametrize(("n", "size", "least"), [(12, 4.0, 0.8), (20, 3.0, 0.8)])
+def test_steps_of_some_deviations_in_a_dozen_points_are_found(
+    n: int, size: float, least: float
+) -> None:
+    random = np.random.default_rng(20)
+    found = 0
+    for _ in range(80):
+        x = 100 + random.standard_normal(n)
+        x[n // 2 :] += size
+        found += any(abs(p.index - n // 2) <= 2 for p in change_points(x))
+    assert found >= 80 * least
+
+
+@pytest.mark.parametrize(("kind", "most"), [("iid", 4), ("ar.3", 8), ("ar.6", 16)])
+def test_memory_makes_few_steps_of_twenty_points(kind: str, most: int) -> None:
+    random = np.random.default_rng(22)
+    series = [100 + 3 * noise(kind, 20, random) for _ in range(80)]
+    assert sum(bool(change_points(x)) for x in series) <= most
 
 
 def test_every_step_of_several_has_its_place_and_its_certainty() -> None:
