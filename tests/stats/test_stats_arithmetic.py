@@ -13,7 +13,7 @@ from harness.stats import planning, quantiles
 from harness.stats.autocorrelation import Memory, _weighed, mean_half_width
 from harness.stats.burn import budget
 from harness.stats.capacity import fit_scalability, isotonic
-from harness.stats.changepoints import _unexplained, change_points
+from harness.stats.changepoints import change_points
 from harness.stats.compare import _p_value
 from harness.stats.errors import excess_p
 from harness.stats.interval import Floats
@@ -24,7 +24,7 @@ from harness.stats.planning import Question, _Ahead, runs_to_settle
 from harness.stats.recovery import log_rank, recovery
 from harness.stats.runs import Difference, Spread, difference, pooled_spread
 from harness.stats.scaling import first_at_most
-from harness.stats.segmentation import partition, partition_at, placed
+from harness.stats.segmentation import partition, partition_at, placed, unexplained
 from harness.stats.sequential import error_ratio_monitor
 from harness.stats.shares import _joined
 from harness.stats.shift import shift_function
@@ -113,8 +113,8 @@ def test_the_interval_of_a_contention_is_as_wide_as_it_scatters() -> None:
 def test_what_a_line_explains_is_taken_off() -> None:
     time: Floats = np.linspace(-1, 1, 20, dtype=np.float64)
     y: Floats = np.multiply(3, time)
-    assert _unexplained(y, [], time) == pytest.approx(0)
-    assert _unexplained(y, [], None) == pytest.approx(float(9 * time @ time))
+    assert unexplained(y, [], time) == pytest.approx(0)
+    assert unexplained(y, [], None) == pytest.approx(float(9 * time @ time))
 
 
 def test_the_correlation_of_neighbours_is_found_in_short_and_rough_series() -> None:
