@@ -296,7 +296,7 @@ def queue_growth(evidence: Evidence, latency_s: float) -> float:
     y, x = under_way[::step], np.arange(len(under_way))[::step]
     first, second = np.triu_indices(len(y), 1)
     slope = float(np.median((y[second] - y[first]) / (x[second] - x[first])))
-    return min(1.0, max(0.0, slope) / rate) if rate else 0.0
+    return min(1.0, max(0.0, slope) / rate)
 
 
 def _availability(stretch: Stretch, objective: Objective) -> ObjectiveResult:

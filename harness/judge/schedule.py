@@ -38,11 +38,13 @@ def bound_is_too_low(record: RunRecord, rate: float) -> bool:
     objective t and a timeout T the mean cannot exceed q·t + (1 - q)·T, so a bound above
     R·(q·t + (1 - q)·T) is filled by a service that misses its objective, and by no other.
     """
-    latencies = [o for o in record.service.objectives if o.indicator == "latency" and o.quantile]
-    if not latencies or rate <= 0:
+    limits = [
+        (o.quantile, o.threshold)
+        for o in record.service.objectives
+        if o.indicator == "latency" and o.quantile
+    ]
+    if not limits or rate <= 0:
         return True
     timeout = max((request.timeout_s for request in record.plan.traffic.requests), default=10.0)
-    mean = max(
-        (o.quantile or 0) * o.threshold + (1 - (o.quantile or 0)) * timeout for o in latencies
-    )
+    mean = max(q * limit + (1 - q) * timeout for q, limit in limits)
     return record.plan.max_in_flight < rate * mean
