@@ -21,6 +21,7 @@ ROUNDING = "between the rounding of numbers (1e-16) and what occurs: ten times i
 EXPLAINED: Mapping[str, str] = {
     "harness/gate/decide.py: _claimed: adjusted <= policy.level / 2 -> (adjusted <": CONTINUOUS,
     "harness/gate/noise.py: GRID": COST,
+    "harness/gate/noise.py: Noise.sentences: most <= policy.margin -> (most <": CONTINUOUS,
     "harness/gate/noise.py: Noise.sentences: least > policy.margin -> (least >=": CONTINUOUS,
     "harness/gate/noise.py: visible_shift: distance =": BRACKET,
     "harness/gate/revisions.py: BUILD_S": "a time-out that ends a build which hangs",

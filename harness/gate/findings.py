@@ -133,7 +133,7 @@ def priors(
         of_name = [s for s in wanted if s.metric == name and s.endpoint != TOTAL]
         sides = [_columns(of_name, runs) for runs in (before, after)]
         found = shared_spread(*sides)
-        if found is not None and found.variance > 0:
+        if found is not None:
             shared[name] = found
     return shared
 

@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
-from harness.baseline import BaselineStore
+from harness.baseline import TOTAL, BaselineStore
 from harness.errors import BaselineError
 from harness.gate import Policy, compare_runs
 from harness.gate.decide import _price
 from harness.gate.failures import _outcome, failures
 from harness.gate.findings import Levels, Subject, priors, subjects
 from harness.gate.model import EXIT_CODES
-from harness.gate.noise import pairs_needed
+from harness.gate.noise import noise_of, pairs_needed
 from harness.gate.presence import _renamed, presence
 from harness.gate.revisions import Start, command_sides
 from harness.gate.rules import terms
-from harness.gate.run import GateOptions, Invalid, gate_runs, make_run, unjudged
-from harness.gate.spread import shared_spread
+from harness.gate.run import (
+    GateOptions,
+    Invalid,
+    _Batch,
+    fresh_seeds,
+    gate_runs,
+    make_run,
+    unjudged,
+)
+from harness.gate.spread import independent_endpoints, shared_spread
 from harness.run import RunOptions
 from tests.gate.made_runs import runs
 
@@ -81,6 +91,12 @@ def test_scatter_is_shared_from_two_degrees_of_freedom() -> None:
     assert shared_spread(apart, [x[2:] for x in apart]) is not None
     assert shared_spread(apart[:2], [x[2:] for x in apart[:2]]) is not None
     assert shared_spread(apart[:1], [x[2:] for x in apart[:1]]) is None
+
+
+def test_an_endpoint_that_does_not_vary_is_worth_no_independent_one() -> None:
+    apart = np.random.default_rng(1).standard_normal((50, 3))
+    apart[:, 1] = 0
+    assert independent_endpoints(apart, 48) == pytest.approx(2, abs=0.2)
 
 
 @pytest.mark.parametrize(("fewer", "rare"), [(2, True), (0, False)])
@@ -186,3 +202,44 @@ def test_three_runs_that_are_asked_for_and_three_invalid_ones_in_a_row_are_enoug
 def test_a_program_has_a_minute_to_be_ready() -> None:
     first, second = command_sides("a", "b", "memorai", Start("a"))
     assert (first.program.ready_s, second.program.ready_s) == (60.0, 60.0)
+
+
+def test_a_run_that_is_an_outlier_of_an_endpoint_lends_no_scatter() -> None:
+    before, after = runs(7, sd=0.02), runs(3, sd=0.02, seed=2)
+    odd = before[3].endpoints["recall"]
+    slow = {name: (value[0] * 5, None, None) for name, value in odd.quantiles.items()}
+    before[3] = replace(
+        before[3], endpoints={**before[3].endpoints, "recall": replace(odd, quantiles=slow)}
+    )
+    lent = priors(subjects(before, after, "p95", Policy()), before, after)
+    assert lent["p95"].sd == pytest.approx(0.02, rel=0.5)
+
+
+def test_seeds_go_on_after_those_of_the_accepted_runs() -> None:
+    known: Any = SimpleNamespace(runs=[SimpleNamespace(seed=7), SimpleNamespace(seed=3)])
+    options = RunOptions("memorai")
+    assert next(fresh_seeds(options, known)) == 8
+    assert next(fresh_seeds(options, None)) == 1
+    assert next(fresh_seeds(replace(options, seed=5), known)) == 5
+
+
+def test_the_longest_run_is_what_a_run_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([100.0, 130.0, 200.0, 220.0])
+    monkeypatch.setattr("harness.gate.run.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr("harness.gate.run.make_run", lambda *asked: "record")
+    monkeypatch.setattr("harness.gate.run.measure", lambda record: record)
+    batch = _Batch(RunOptions("memorai"), iter([1, 2]), print)
+    batch.make(2)
+    assert (len(batch.runs), batch.seconds_a_run) == (2, 30.0)
+
+
+def test_the_primary_row_has_a_level_of_its_own() -> None:
+    primary = replace(ERRORS, primary=True)
+    assert (Levels(0.1, 0.2).of(primary), Levels(0.1, 0.2).of(ERRORS)) == (0.1, 0.2)
+
+
+def test_noise_is_known_from_the_second_and_third_run() -> None:
+    assert noise_of(runs(2), "p95").sd is None
+    made = runs(3)
+    second, third = (run.values("p95", TOTAL) or 0.0 for run in made[1:])
+    assert noise_of(made, "p95").sd == pytest.approx(abs(math.log(third / second)))

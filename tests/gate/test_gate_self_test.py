@@ -7,13 +7,15 @@ import io
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from unittest import mock
 
 import pytest
 
 from harness.errors import UsageError
 from harness.gate import Policy, compare_runs
-from harness.gate.selftest import CANDIDATES, SelfTest, false_alarms, power, self_test
+from harness.gate.selftest import CANDIDATES, SelfTest, _rate, false_alarms, power, self_test
 from harness.report.gate import write_gate
 from harness.report.gate_plot import render_plot
 from harness.report.selftest import print_self_test, write_self_test
@@ -57,6 +59,35 @@ def test_the_page_states_both_with_their_intervals(tmp_path: Path) -> None:
     stream = io.StringIO()
     print_self_test(found(), stream)
     assert "A/A" in stream.getvalue()
+
+
+def test_a_self_test_makes_unchanged_runs_and_three_of_each_slowdown() -> None:
+    made: list[tuple[int, object]] = []
+    pool = [*runs(8), *runs(3, seed=2, slow={"recall": 1.5})]
+
+    def make_run(options: RunOptions, seed: int, say: object) -> None:
+        made.append((seed, options.behaviour.get("slow")))
+
+    with (
+        mock.patch("harness.gate.selftest.SPLITS", 2),
+        mock.patch("harness.gate.selftest.make_run", make_run),
+        mock.patch("harness.gate.selftest.measure", side_effect=pool),
+    ):
+        found = self_test(RunOptions("memorai"), "recall", "/x", 8, Policy(), print, (0.5,))
+    slow = {"/x": {"factor": 1.5}}
+    assert made == [(seed, None if seed <= 8 else slow) for seed in range(1, 12)]
+    assert [(rate.slowdown, rate.gates) for rate in found.rates] == [(0.0, 2), (0.5, 1)]
+    assert (found.baseline_runs, found.candidates) == (5, 3)
+
+
+@pytest.mark.parametrize(("outcome", "counted"), [("suspected", 1), ("inconclusive", 0)])
+def test_an_alarm_is_a_row_that_gates_and_is_suspected(outcome: str, counted: int) -> None:
+    def gate(*, gating: bool) -> Any:
+        rows = [SimpleNamespace(gating=gating, outcome=outcome)]
+        return SimpleNamespace(outcome="inconclusive", rows=rows)
+
+    found = _rate(0.0, [gate(gating=True), gate(gating=False)], 2)
+    assert (found.failed, found.suspected) == (0, counted)
 
 
 def test_a_self_test_of_too_few_runs_is_refused() -> None:
