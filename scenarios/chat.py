@@ -5,7 +5,8 @@
 
 Every prompt begins with a new identifier: a cache of prefixes would answer a repeated one without
 work. The length of the answer is pinned, or runs could not be compared; a model that may end
-earlier needs `"ignore_eos": True` (vLLM) in the body as well. `export CHAT_API_KEY=…` sends a key.
+earlier needs `"ignore_eos": True` (vLLM) in the body as well. `export CHAT_MODEL=…` names the
+model, `export CHAT_API_KEY=…` sends a key.
 """
 
 import os
@@ -13,7 +14,7 @@ import os
 from harness.traffic import choice, service_asked, stream, uuid
 from harness.traffic.user import TrafficUser
 
-MODEL = "default"
+MODEL = os.environ.get("CHAT_MODEL", "default")
 MAX_TOKENS = 100
 PATH = service_asked().health_path  # of the URL, where one is driven
 CHAT = PATH if PATH.endswith("/chat/completions") else "/v1/chat/completions"

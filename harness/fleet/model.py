@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 from harness.catalog.model import Service, Tier
 from harness.errors import RecordError, UsageError
-from harness.judge.model import EXIT_CODES, PRIORITY, Outcome
+from harness.judge.model import CERTAINTY, EXIT_CODES, Outcome
 from harness.storage import make_directory, read_object, write_json
 
 SCHEMA = 1
@@ -70,7 +70,7 @@ class Fleet:
         words = {entry.outcome for entry in self.entries}
         if "not run" in words:
             words.add("inconclusive")
-        return next((word for word in PRIORITY if word in words), "inconclusive")
+        return next((word for word in CERTAINTY if word in words), "inconclusive")
 
     @property
     def exit_code(self) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from harness.errors import RecordError
 from harness.judge.experiment import Check, ExperimentVerdict
-from harness.judge.model import EXIT_CODES, PRIORITY, Outcome
+from harness.judge.model import CERTAINTY, EXIT_CODES, Outcome
 from harness.storage import read_object
 
 if TYPE_CHECKING:  # a scorecard that is read runs nothing
@@ -92,7 +92,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class GameDay:
-    """All entries; `stopped` says why it ended early, None when it did not."""
+    """All entries; `stopped` says why it ended early, None when it did not.
+
+    `interrupted` tells an end that somebody asked for from a deployment that was unfit to go on.
+    """
 
     id: str
     service: str
@@ -103,14 +106,15 @@ class GameDay:
     stopped: str | None
     began_unix_ns: int
     duration_s: float
+    interrupted: bool = False
 
     @property
     def outcome(self) -> Outcome:
-        """The worst word of all entries; what ended early is no pass."""
+        """The worst word of all entries; what ended early is no pass, and no fail by itself."""
         words = {entry.outcome for entry in self.entries if entry.judged}
         if self.stopped is not None:
-            words.add("fail")
-        return next((word for word in PRIORITY if word in words), "inconclusive")
+            words.add("inconclusive" if self.interrupted else "fail")
+        return next((word for word in CERTAINTY if word in words), "inconclusive")
 
     @property
     def exit_code(self) -> int:
@@ -133,7 +137,7 @@ class GameDay:
 
 def entry_of(title: str, verdicts: tuple[ExperimentVerdict, ...], duration_s: float) -> Entry:
     """One line out of the verdicts of all repetitions: the worst word, the slowest recovery."""
-    worst = min(verdicts, key=lambda each: PRIORITY.index(each.outcome))
+    worst = min(verdicts, key=lambda each: CERTAINTY.index(each.outcome))
     slowest = max(verdicts, key=_slowness)
     marks, found = slowest.milestones, slowest.recovery
     injected = marks.injected if marks else 0.0

@@ -67,6 +67,7 @@ def run_gameday(options: GameDayOptions, listener: Listener | None = None) -> tu
                 if day.stopped is not None:
                     break
     except (Interrupted, KeyboardInterrupt) as stop:
+        day.interrupted = True
         day.stopped = f"it was {day.halted or 'interrupted'}; everything is healed"
         _, directory = day.report()
         raise Interrupted(f"{stop}; {directory}" if str(stop) else str(directory)) from None
@@ -91,6 +92,7 @@ class _Day:
         self._entries: list[Entry] = []
         self.stopped: str | None = None
         self.halted: str | None = None
+        self.interrupted = False
 
     def run(self, group: Sequence[Experiment]) -> None:
         """All experiments of one deployment, until one leaves it unfit."""
@@ -124,6 +126,7 @@ class _Day:
             stopped=self.stopped,
             began_unix_ns=self._began,
             duration_s=time.monotonic() - self._clock,
+            interrupted=self.interrupted,
         )
         base = (run.results or self._root / "results") / run.service
         day = with_previous(day, base / DIRECTORY)

@@ -123,7 +123,7 @@ def test_the_worst_verdict_is_the_answer_and_what_was_not_run_is_no_pass() -> No
     assert fleet("pass", "pass").exit_code == 0
     assert fleet("pass", "fail", "inconclusive").exit_code == 1
     assert fleet("pass", "not run").exit_code == 3
-    assert fleet("fail", "invalid").exit_code == 4
+    assert fleet("fail", "invalid").exit_code == 1
 
 
 def test_the_scorecard_has_a_row_for_each_service_with_its_age() -> None:

@@ -32,7 +32,8 @@ from tests.judge.made_experiment import experiment
         (("pass", "pass"), "pass", 0),
         (("pass", "inconclusive"), "inconclusive", 3),
         (("pass", "inconclusive", "fail"), "fail", 1),
-        (("fail", "invalid"), "invalid", 4),
+        (("fail", "invalid"), "fail", 1),
+        (("pass", "inconclusive", "invalid"), "invalid", 4),
         (("pass", "not applicable"), "pass", 0),
         (("not applicable",), "inconclusive", 3),
         ((), "inconclusive", 3),
@@ -50,6 +51,12 @@ def test_a_game_day_that_had_to_stop_has_failed() -> None:
     assert found.outcome == "fail"
     assert reasons(found)[0] == "Stopped: fail-region did not heal."
     assert reasons(found)[-1] == "Not run: kill-replica."
+
+
+def test_a_game_day_that_somebody_ended_is_no_pass_and_no_fail() -> None:
+    halted = {"stopped": "it was halted by jane", "interrupted": True}
+    assert day(entry(), **halted).outcome == "inconclusive"
+    assert day(entry("a", "fail"), **halted).outcome == "fail"
 
 
 def test_a_recovery_shows_its_interval_its_waiting_or_that_nobody_felt_it() -> None:
