@@ -85,12 +85,17 @@ def test_three_points_far_off_are_levels_in_sixty_points_and_outliers_in_more(
         assert steps(x) == found
 
 
-@pytest.mark.parametrize(("size", "clear"), [(7.3, []), (7.6, [20])])
-def test_a_step_is_clear_beyond_five_deviations(size: float, clear: list[int]) -> None:
-    """Five of 1.4826, the robust deviation of points that all lie 1 from their level."""
-    y: Floats = np.tile([-1.0, 1.0], 20)
+@pytest.mark.parametrize(
+    ("alarms", "size", "clear"),
+    [(0.05, 1.6, []), (0.05, 1.75, [20]), (0.005, 2.3, []), (0.005, 2.55, [20])],
+)
+def test_a_step_is_clear_where_it_explains_25_variances_and_more_as_alarms_become_rarer(
+    alarms: float, size: float, clear: list[int]
+) -> None:
+    """It explains 10 size^2; neighbours hardly resemble each other about levels of variance 1."""
+    y: Floats = np.tile([1.0, 1.0, -1.0, -1.0], 10)
     y[20:] += size
-    assert _clear_steps(y, 3, 0.05) == clear
+    assert _clear_steps(y, 3, alarms) == clear
 
 
 def test_three_points_of_twenty_are_looked_at_as_a_clear_step() -> None:

@@ -198,19 +198,21 @@ def test_the_squares_of_runs_to_come_are_chi_squares() -> None:
         assert np.var(squares) == pytest.approx(2 * (more - 1), rel=0.06)
 
 
-def test_a_quantiles_half_width_is_the_geometric_mean_of_both(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(("q", "is_far"), [(0.5, False), (0.98, False), (0.99, True)])
+def test_a_quantiles_half_width_is_the_geometric_mean_of_two_and_of_a_far_tail_the_larger(
+    q: float, monkeypatch: pytest.MonkeyPatch, *, is_far: bool
 ) -> None:
-    """Student's t on ten batches, which forget each other here, and 0.01 by the memory."""
+    """Student's t on ten batches, which forget each other here, and 0.002 by the memory."""
     monkeypatch.setattr(quantiles, "memory", lambda series, batches=5: Memory(1.0, 1.0))
-    monkeypatch.setattr(quantiles, "mean_half_width", lambda series, confidence: 10.0)
+    monkeypatch.setattr(quantiles, "mean_half_width", lambda series, confidence: 2.0)
     x = np.random.default_rng(6).permutation(100_000) / 100_000
-    found = quantiles.sectioned_sample_quantile(x, 0.5)
-    gaps = (x.reshape(10, -1) < found.estimate).mean(axis=1) - 0.5
-    batches = stats.t.isf(0.025, 9) * math.sqrt(float(gaps @ gaps) / 90)
+    found = quantiles.sectioned_sample_quantile(x, q)
+    gaps = (x.reshape(10, -1) <= found.estimate).mean(axis=1) - q
+    both = 0.002, stats.t.isf(0.025, 9) * math.sqrt(float(gaps @ gaps) / 90)
+    half = max(both) if is_far else math.sqrt(both[0] * both[1])
     assert found.n == 10
-    assert found.high == pytest.approx(0.5 + math.sqrt(0.01 * batches), abs=1e-4)
-    assert found.low == pytest.approx(0.5 - math.sqrt(0.01 * batches), abs=1e-4)
+    assert found.high == pytest.approx(q + half, abs=3e-5)
+    assert found.low == pytest.approx(q - half, abs=3e-5)
 
 
 def test_a_rank_that_is_a_whole_number_is_that_one() -> None:
