@@ -1,15 +1,21 @@
 """bancai: finance; a dashboard that is opened often and transactions that must not be lost."""
 
-from harness.traffic import get, json_pointer, post, status, uniform, uuid, zipf
+from harness.traffic import Audit, get, json_pointer, post, status, uniform, uuid, zipf
+from harness.traffic.collection import KEYED
 from harness.traffic.user import TrafficUser
-
-KEYED = {"x-api-key": "load-{key}"}  # 100 requests a minute and key: a load needs many
 
 
 class BancaiUser(TrafficUser):
     """Look, look again, pay."""
 
     service = "bancai"
+    audit = Audit(
+        write="pay",
+        id="payment",
+        read="/api/transactions/{id}",
+        canary="/api/accounts/1",
+        expected='"id":"1"',
+    )
     feeds = {"account": zipf(1000, s=1.02), "payment": uuid(), "key": uniform(1, 20_000)}
     mix = [
         get(

@@ -1,9 +1,8 @@
 """codai: the central platform; people chat, look at their profile and share a workspace."""
 
 from harness.traffic import get, json_pointer, post, put, status, uniform, uuid, zipf
+from harness.traffic.collection import KEYED
 from harness.traffic.user import TrafficUser
-
-KEYED = {"x-api-key": "load-{key}"}  # 100 requests a minute and key: a load needs many
 
 
 class CodaiUser(TrafficUser):

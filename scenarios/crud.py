@@ -22,9 +22,9 @@ from harness.traffic import (
     uuid,
     zipf,
 )
+from harness.traffic.collection import KEYED
 from harness.traffic.user import TrafficUser
 
-KEYED = {"x-api-key": "load-{key}"}  # 100 requests a minute and key: a load needs many
 MADE = {"id": "{new}", "note": "made by a load test"}
 
 

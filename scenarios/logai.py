@@ -4,9 +4,8 @@ from http import HTTPStatus
 from uuid import uuid4
 
 from harness.traffic import get, journey, json_pointer, post, status, uniform, uuid, zipf
+from harness.traffic.collection import KEYED
 from harness.traffic.user import TrafficUser
-
-KEYED = {"x-api-key": "load-{key}"}  # 100 requests a minute and key: a load needs many
 
 
 class LogaiUser(TrafficUser):

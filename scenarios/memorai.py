@@ -15,9 +15,8 @@ from harness.traffic import (
     uuid,
     zipf,
 )
+from harness.traffic.collection import KEYED
 from harness.traffic.user import TrafficUser
-
-KEYED = {"x-api-key": "load-{key}"}  # 100 requests a minute and key: a load needs many
 
 
 class MemoraiUser(TrafficUser):

@@ -1,9 +1,8 @@
 """studiai: education; captions stream while a lesson plays, progress is saved as it goes."""
 
 from harness.traffic import get, json_pointer, post, put, status, uniform, uuid, zipf
+from harness.traffic.collection import KEYED
 from harness.traffic.user import TrafficUser
-
-KEYED = {"x-api-key": "load-{key}"}  # 100 requests a minute and key: a load needs many
 
 
 class StudiaiUser(TrafficUser):

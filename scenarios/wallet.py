@@ -1,15 +1,21 @@
 """wallet: a programmable wallet; balances are read, transfers are written once and only once."""
 
-from harness.traffic import get, json_pointer, post, status, uniform, uuid, zipf
+from harness.traffic import Audit, get, json_pointer, post, status, uniform, uuid, zipf
+from harness.traffic.collection import KEYED
 from harness.traffic.user import TrafficUser
-
-KEYED = {"x-api-key": "load-{key}"}  # 100 requests a minute and key: a load needs many
 
 
 class WalletUser(TrafficUser):
     """Balances, positions and transfers."""
 
     service = "wallet"
+    audit = Audit(
+        write="transfer",
+        id="transfer",
+        read="/api/wallet/{id}",
+        canary="/api/wallet/1",
+        expected='"id":"1"',
+    )
     feeds = {"wallet": zipf(1000, s=1.08), "transfer": uuid(), "key": uniform(1, 20_000)}
     mix = [
         get(

@@ -237,6 +237,8 @@ class TargetSpec(_Strict):
     healthPath: Path  # noqa: N815
     primaryMetric: Literal["p50", "p95", "p99", "error_ratio", "throughput"]  # noqa: N815
     gate: list[GateRule] = Field(default_factory=list)
+    profiles: list[Name] = Field(default_factory=list)
+    dependsOn: list[Name] = Field(default_factory=list)  # noqa: N815
     regions: Annotated[dict[Name, RegionRole], Field(min_length=1)]
     environments: list[EnvironmentSpec]
     routes: Annotated[list[RouteSpec], Field(min_length=1)]
@@ -246,6 +248,8 @@ class TargetSpec(_Strict):
         if next(iter(self.regions.values())) != "active":
             raise ValueError("the first of regions must be active: it is the one that is driven")
         _refuse_twins("environments", [item.name for item in self.environments])
+        _refuse_twins("profiles", self.profiles)
+        _refuse_twins("dependsOn", self.dependsOn)
         _refuse_twins("routes", [item.name for item in self.routes])
         _refuse_twins("routes", [item.path for item in self.routes])
         for number, route in enumerate(self.routes):

@@ -159,6 +159,8 @@ def _service(
         primary=spec.primaryMetric,
         region_roles=tuple(spec.regions.values()),
         gate=tuple(spec.gate),
+        profiles=tuple(spec.profiles),
+        depends_on=tuple(spec.dependsOn),
     )
 
 

@@ -92,3 +92,9 @@ class Service:
 
     gate: tuple[str, ...] = ()
     """Rules for rows of the gate, such as `pay:p95=critical,10%`; later ones win."""
+
+    profiles: tuple[str, ...] = ()
+    """Load profiles that suit it, the likeliest first."""
+
+    depends_on: tuple[str, ...] = ()
+    """The services that it calls while it answers."""

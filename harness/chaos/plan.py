@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
+from harness.catalog import load_catalog, project_root
+from harness.catalog.dependencies import felt_sentence
 from harness.catalog.model import Service
 from harness.chaos.confirmed import new_fault_id, share_of, taken, too_wide
 from harness.chaos.guards import error_objective
@@ -53,7 +56,12 @@ def plan_experiment(experiment: Experiment, service: Service, platform: Platform
         missing=tuple(dict.fromkeys(missing)),
         weaknesses=() if missing else weak,
         budget_cost=_cost(experiment, service, share),
-        notes=(*platform.notes(service), *_notes(hits, ready), *_not_ours(experiment)),
+        notes=(
+            *platform.notes(service),
+            *_notes(hits, ready),
+            *_felt(service),
+            *_not_ours(experiment),
+        ),
         handle=platform.handle(),
         ready=names,
     )
@@ -114,6 +122,19 @@ def _notes(hits: Sequence[Hit], ready: Sequence[Replica]) -> tuple[str, ...]:
             if other not in served
         ),
     )
+
+
+@cache
+def _felt(service: Service) -> tuple[str, ...]:
+    """Who feels it besides, as the catalogue has it."""
+    directory = project_root() / "services"
+    if not directory.is_dir():
+        return ()
+    catalog = load_catalog(directory)
+    if service.name not in catalog.names():
+        return ()
+    found = felt_sentence(catalog.services(), service.name)
+    return () if found is None else (found,)
 
 
 def _not_ours(experiment: Experiment) -> list[str]:

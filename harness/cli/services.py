@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.catalog.model import TIMES
 from harness.cli.output import print_json
-from harness.units import format_duration, format_rate, format_ratio
 
 if TYPE_CHECKING:
-    from harness.catalog import Objective, Service
+    from harness.catalog import Service
 
 
 @click.command("services")
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
-def command(name: str | None, *, as_json: bool) -> None:
+@click.option("--markdown", is_flag=True, help="Print the page docs/services.md.")
+def command(name: str | None, *, as_json: bool, markdown: bool) -> None:
     """List the services of the platform, or show the one of that NAME."""
-    from harness.catalog import load_catalog
+    from harness.catalog import load_catalog, project_root
+    from harness.catalog.dependencies import check_dependencies
 
     catalog = load_catalog()
     if name is not None:
@@ -28,6 +28,15 @@ def command(name: str | None, *, as_json: bool) -> None:
         print_json(asdict(service)) if as_json else click.echo(_sheet(service))
         return
     services = catalog.services()
+    check_dependencies(services)
+    if markdown:
+        from harness.report.services import render_services
+        from harness.traffic import load_model
+
+        root = project_root()
+        pairs = ((each, load_model(each, None, root)) for each in services)
+        click.echo(render_services(pairs), nl=False)
+        return
     if as_json:
         print_json([asdict(service) for service in services])
         return
@@ -41,6 +50,8 @@ def command(name: str | None, *, as_json: bool) -> None:
 
 def _sheet(service: Service) -> str:
     """One service as text, a fact a line."""
+    from harness.report.services import promise
+
     app = ", core application" if service.core_app else ""
     regions = [
         f"{region} ({role})"
@@ -48,7 +59,9 @@ def _sheet(service: Service) -> str:
     ]
     width = max(len(route.path) for route in service.routes)
     blocks = {
-        "objectives": [f"{each.name} {_promise(each)}" for each in service.objectives],
+        "depends on": [", ".join(service.depends_on)] if service.depends_on else [],
+        "profiles": [", ".join(service.profiles)] if service.profiles else [],
+        "objectives": [f"{each.name} {promise(each)}" for each in service.objectives],
         "regions": regions,
         "environments": [
             f"{each.name:<12} {each.base_url}{'  (production)' if each.production else ''}"
@@ -65,15 +78,3 @@ def _sheet(service: Service) -> str:
     for title, rows in blocks.items():
         lines += [f"  {title if i == 0 else '':<14}{row}" for i, row in enumerate(rows)]
     return "\n".join(lines)
-
-
-def _promise(objective: Objective) -> str:
-    """`< 100 ms`, `≥ 10,000/s`."""
-    text = {
-        **dict.fromkeys(TIMES, format_duration),
-        "throughput": format_rate,
-        "error_ratio": format_ratio,
-        "availability": format_ratio,
-        "goodput": format_ratio,
-    }[objective.indicator](objective.threshold)
-    return f"{'<' if objective.upper else '≥'} {text}"

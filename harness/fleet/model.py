@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from harness.catalog.dependencies import check_dependencies
 from harness.catalog.model import Service, Tier
 from harness.errors import RecordError, UsageError
 from harness.judge.model import CERTAINTY, EXIT_CODES, Outcome
@@ -110,6 +111,7 @@ def chosen(
 
     Raises UsageError for a tier that is none, and where nothing is left.
     """
+    check_dependencies(services)
     for tier in tiers:
         if tier not in get_args(Tier):
             raise UsageError(f"no tier {tier!r}", f"give one of {', '.join(get_args(Tier))}")

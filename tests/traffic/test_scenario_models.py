@@ -14,11 +14,19 @@ from pydantic import TypeAdapter
 
 from harness._engine import schedule
 from harness.catalog import Service, load_catalog
-from harness.traffic import Request, TrafficModel, resolve_profile, scenario_names, to_engine
+from harness.report.services import render_services
+from harness.traffic import (
+    NAMED,
+    Request,
+    TrafficModel,
+    resolve_profile,
+    scenario_names,
+    to_engine,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 CATALOG = load_catalog(ROOT / "services")
-OWN = ("bancai", "codai", "logai", "memorai", "studiai", "wallet")
+OWN = CATALOG.names()
 
 # One child for all: each import of Locust costs half a second.
 DESCRIBE_ALL = """
@@ -57,7 +65,7 @@ def fits(request: Request, service: Service) -> bool:
     )
 
 
-def test_six_services_have_a_scenario_and_crud_serves_all(
+def test_every_service_has_a_scenario_of_its_own_and_crud_serves_all(
     models: dict[tuple[str, str], TrafficModel],
 ) -> None:
     """So that every one of the 29 can be driven."""
@@ -139,3 +147,41 @@ def test_logai_walks_a_journey(models: dict[tuple[str, str], TrafficModel]) -> N
     assert walk.weight / sum(request.weight for request in model.requests) < 0.01
     others = Counter(bool(each.journeys) for key, each in models.items() if key[0] != "logai")
     assert others == {False: len(models) - 2}
+
+
+def test_every_service_has_two_profiles_that_exist() -> None:
+    for service in CATALOG.services():
+        assert len(service.profiles) >= 2, service.name
+        assert set(service.profiles) <= NAMED.keys(), service.name
+
+
+@pytest.mark.parametrize("name", ["bancai", "stocai", "wallet", "x"])
+def test_what_must_not_be_lost_is_read_back(
+    models: dict[tuple[str, str], TrafficModel], name: str
+) -> None:
+    audit = models[name, name].audit
+    assert audit is not None
+    written = next(each for each in models[name, name].requests if each.name == audit.write)
+    assert written.method == "POST"
+    assert audit.read == f"{written.path}/{{id}}"
+
+
+def test_the_page_of_the_services_is_theirs(models: dict[tuple[str, str], TrafficModel]) -> None:
+    pairs = [(each, models[each.name, each.name]) for each in CATALOG.services()]
+    assert (ROOT / "docs" / "services.md").read_text() == render_services(pairs)
+
+
+def test_less_than_a_tenth_of_the_lines_of_all_scenarios_stand_twice() -> None:
+    """Of three lines in a row, as detectors of copies count; imports are no copies."""
+    rows: list[tuple[str, int, str]] = []
+    for name in OWN:
+        text = (ROOT / "scenarios" / f"{name}.py").read_text()
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        kept = (line for line in lines if not line.startswith(("from ", "import ")))
+        rows += [(name, number, line) for number, line in enumerate(kept)]
+    threes: dict[tuple[str, ...], list[int]] = {}
+    for at in range(len(rows) - 2):
+        if rows[at][0] == rows[at + 2][0]:
+            threes.setdefault(tuple(row[2] for row in rows[at : at + 3]), []).append(at)
+    copies = {at + i for places in threes.values() for at in places[1:] for i in range(3)}
+    assert len(copies) / len(rows) < 0.1

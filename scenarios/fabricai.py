@@ -1,0 +1,16 @@
+"""fabricai: AI services; a model is looked up, asked, and remembers what it was asked."""
+
+from harness.traffic.collection import api, feeds_of
+from harness.traffic.user import TrafficUser
+
+
+class FabricaiUser(TrafficUser):
+    """An application that is built on a model."""
+
+    service = "fabricai"
+    feeds = feeds_of(1.4)
+    mix = [
+        *api("/api/ai-services", find=("services", 10), create=("ask", 45), body={"prompt": "hi"}),
+        *api("/api/model-management", read=("model", 20), change=("tune", 2)),
+        *api("/api/memory", read=("recall", 18), create=("remember", 5)),
+    ]
