@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import pytest
 
-from harness.catalog import project_root
+from harness.catalog import load_catalog, project_root
 from harness.catalog.model import Service
 from harness.chaos.experiment import load_experiment
 from harness.chaos.guards import Watch
@@ -113,7 +113,15 @@ def test_a_plan_says_what_is_not_as_the_file_asks_and_what_the_canary_cannot_see
     assert plan.notes[0] == "hold is not kept"
     assert "no entry point of the canary leads across us-east-1|mars" in plan.notes[1]
     cut = Fault("fail-region", {"regions": ["us-east-1", "eu-west-1"]})
-    assert len(plan_experiment(replace(experiment, faults=(cut,)), service, platform).notes) == 1
+    notes = plan_experiment(replace(experiment, faults=(cut,)), service, platform).notes
+    assert not any("canary" in note for note in notes)
+
+
+def test_a_plan_names_who_will_feel_it(experiment: Experiment, platform: Remembering) -> None:
+    """By the dependencies of the catalogue, at one remove and further."""
+    wallet = load_catalog(project_root() / "services").service("wallet")
+    notes = plan_experiment(experiment, wallet, platform).notes
+    assert "felt by bancai, cumparai, stocai, x, which call wallet" in notes
 
 
 def test_a_fault_that_matches_nothing_is_refused(
