@@ -43,7 +43,6 @@ EXPLAINED: Mapping[str, str] = {
     "harness/stats/changepoints.py: LIKELY: 0.6 -> 0.3": "weaker steps are hardly ever clear:"
     " of 480 short series 9 change, 6 more steps are found, 1 false (doubled: 57 missed)",
     "harness/stats/changepoints.py: _fit: schwarz(tame, fit.steps, None) < schwarz(": CONTINUOUS,
-    "harness/stats/changepoints.py: ROUNDING": ROUNDING,
     "harness/stats/drift.py: MOST": COST,
     "harness/stats/interval.py: MANY": COST,
     "harness/stats/noise.py: LEAST_VARIANCE": ROUNDING,
@@ -55,6 +54,7 @@ EXPLAINED: Mapping[str, str] = {
     "harness/stats/planning.py: _least: found < 0 -> (found <= 0)": CONTINUOUS,
     "harness/stats/planning.py: _least: low, high = ((at, found), high) if found < [": SECANT,
     "harness/stats/quantiles.py: _EPSILON": ROUNDING,
+    "harness/stats/segmentation.py: ROUNDING": ROUNDING,
     "harness/stats/shares.py: _more_for_interval: MOST_WORTH_S / seconds -> ": BRACKET,
 }
 

@@ -167,8 +167,7 @@ def _detect(x: Floats, least: int, alarms: float) -> list[ChangePoint]:
     if np.ptp(y) == 0:
         return []
     fit = _fit(y, least, alarms)
-    if fit.steps:
-        fit = replace(fit, steps=_refined(y, fit.steps, least))
+    fit = replace(fit, steps=_refined(y, fit.steps, least))
     return _describe(x, y, fit, alarms, logs=logs, ratio=bool(x.min() > 0))
 
 

@@ -12,6 +12,7 @@ from harness.stats.changepoints import (
     _clear_steps,
     _gaussian_penalty,
     _own_penalty,
+    _refined,
     change_points,
 )
 from harness.stats.interval import Floats
@@ -129,3 +130,16 @@ def test_what_estimating_the_noise_costs_grows_with_its_memory_and_falls_with_th
     slow = Noise(0.5, 1.0, 3.0)
     assert unit(30, slow) == pytest.approx(unit(30, UNIT) + 20 * 2 / 30)
     assert unit(300, slow) == pytest.approx(unit(300, UNIT) + 20 * 2 / 300)
+
+
+def test_the_bound_of_an_outlier_is_told_by_what_is_left_about_the_levels() -> None:
+    y = np.repeat([0.0, 10.0], 10) + np.tile([-0.1, 0.1], 10)
+    y[9] = 12
+    assert _refined(y, [10], 3) == [10]
+
+
+def test_a_step_is_where_the_points_fit_the_levels_beside_it_best() -> None:
+    x = 100 + np.random.default_rng(16).standard_normal(100) + np.repeat([0.0, 3.0], 50)
+    x[49] += 12
+    assert steps(x) == [49]
+    assert change_points(x - 3 * (np.arange(100) >= 50)) == ()

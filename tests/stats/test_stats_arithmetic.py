@@ -12,7 +12,7 @@ from harness.errors import DataError
 from harness.stats import planning, quantiles
 from harness.stats.autocorrelation import Memory, _weighed, mean_half_width
 from harness.stats.burn import budget
-from harness.stats.capacity import fit_scalability, isotonic
+from harness.stats.capacity import _ratio, isotonic
 from harness.stats.changepoints import change_points
 from harness.stats.compare import _p_value
 from harness.stats.errors import excess_p
@@ -100,14 +100,17 @@ def test_violators_are_pooled_by_how_often_they_were_seen() -> None:
     assert isotonic(x, np.array([3.0, 1, 1, 1])) == pytest.approx(1.5)
 
 
-def test_the_interval_of_a_contention_is_as_wide_as_it_scatters() -> None:
-    random, n = np.random.default_rng(3), np.array([1, 2, 4, 8, 16, 32, 64], dtype=float)
-    x = 1000 * n / (1 + (n - 1) + 0.05 * n * (n - 1))
-    laws = [fit_scalability(n, x * np.exp(0.01 * random.standard_normal(7))) for _ in range(60)]
-    half = np.mean([law.contention_high - law.contention_low for law in laws]) / 2
-    assert half / stats.t.isf(0.025, 4) == pytest.approx(
-        np.std([law.contention for law in laws]), rel=0.3
-    )
+@pytest.mark.parametrize(
+    ("variances", "error"),
+    [((0.01, 0.0), 0.1 * 1 / 2**2), ((0.0, 0.01), 0.1 / 2), ((0.01, 0.01), 0.1 * 5**0.5 / 4)],
+)
+def test_the_error_of_a_ratio_is_that_of_its_tangent(
+    variances: tuple[float, float], error: float
+) -> None:
+    covariance = np.diag([*variances, 0.0])
+    low, high = _ratio(np.array([2.0, 1.0, 0.5]), covariance, 1, 7, 0.95)
+    assert (low + high) / 2 == pytest.approx(0.5)
+    assert (high - low) / 2 == pytest.approx(stats.t.isf(0.025, 4) * error)
 
 
 def test_what_a_line_explains_is_taken_off() -> None:
