@@ -144,6 +144,13 @@ class Engine:
         of order or an unknown error kind.
         """
 
+    def set_values(self, name: str, values: list[str]) -> None:
+        """Gives a feed of the kind `given` its values: arrival k takes values[k % len].
+
+        At any time; requests offered afterwards take the new ones. Raises ValueError for another
+        feed, and for a value that cannot stand in a header where the feed does.
+        """
+
     def take_examples(self) -> list[str]:
         """Failures to look at since the last call, as lines of JSON.
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
+from harness.errors import HarnessError, NoAnswer, ScenarioError
 from harness.events import Reported
 from harness.judge.early_end import EarlyDecision, EarlyEnd
 from harness.load.driver import LoadDriver
@@ -47,12 +48,16 @@ class Drive:
         self._abort_ns: int | None = None
         self._start_ns: int | None = None
         self._problem: str | None = None
+        self._refused: HarnessError | None = None
         self._interrupts = 0
         self.reports: queue.SimpleQueue[Reported] = queue.SimpleQueue()
         """What the platform says meanwhile; another thread may put it there."""
 
     def run(self, watch: AbstractContextManager[object], load: LoadDriver) -> bool:
-        """Run the load to its end and finish the record; whether the user interrupted it."""
+        """Run the load to its end and finish the record; whether the user interrupted it.
+
+        Raises ScenarioError or NoAnswer where the scenario's set-up failed and nothing was sent.
+        """
         with watch, load as child:
             while not child.ended:
                 try:
@@ -61,6 +66,9 @@ class Drive:
                     self._interrupts += 1
                     child.stop() if self._interrupts <= MOST_INTERRUPTS else child.kill()
         self._keep_reports()
+        if self._refused is not None:
+            self._writer.finish("failed", problem=str(self._refused))
+            raise self._refused
         if self._interrupts:
             self._writer.finish("interrupted")
         elif self._problem is not None:
@@ -87,7 +95,10 @@ class Drive:
             child.stop()
 
     def _take(self, message: LoadMessage) -> None:
-        if message["type"] == "child_died":
+        if message["type"] == "refused":
+            kind = NoAnswer if message["no_answer"] else ScenarioError
+            self._refused = kind(message["problem"], message["remedy"])
+        elif message["type"] == "child_died":
             self._problem = f"the load child ended by itself: {message['stderr'] or 'mute'}"
         elif message["type"] == "start":
             self._start_ns = message["monotonic_ns"]

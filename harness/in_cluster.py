@@ -21,6 +21,7 @@ from harness.platform.url import Url
 from harness.record import check_writable
 from harness.run import RunOptions, Session, guard, make_profile
 from harness.traffic import load_model, to_engine
+from harness.traffic.populations import populations
 
 if TYPE_CHECKING:
     from kubernetes import client
@@ -66,7 +67,8 @@ def cluster_session(
     check_namespace(place.namespace)
     guard(options, service, options.target, place.names)
     traffic = load_model(service, options.scenario, root)
-    to_engine(traffic, make_profile(options))
+    for each in populations(traffic, make_profile(options)):
+        to_engine(*each)
     results = options.results or root / "results"
     check_writable(results)
     cluster = Cluster(

@@ -61,6 +61,18 @@ class Start(TypedDict):
     monotonic_ns: int
 
 
+class Refused(TypedDict):
+    """The scenario's set-up failed, so no load was sent; `no_answer`: the service did not answer.
+
+    It is the last message but for `child_died`.
+    """
+
+    type: Literal["refused"]
+    problem: str
+    remedy: str
+    no_answer: bool
+
+
 class SliceLine(TypedDict):
     """A slice of a worker, the `seq`th."""
 
@@ -236,6 +248,7 @@ WorkerMessage = SliceLine | Tick | Probe | FailureExample | Write | ClockJump | 
 LoadMessage = (
     Hello
     | Start
+    | Refused
     | SliceLine
     | Tick
     | Probe

@@ -38,7 +38,9 @@ from harness.record import RunRecord, RunWriter, capture_environment, check_writ
 from harness.report.run_files import write_reports
 from harness.traffic import load_model, resolve_profile, scenario_environment, to_engine
 from harness.traffic.model import LoadProfile, Shape, Spacing, TrafficModel
+from harness.traffic.populations import populations
 from harness.traffic.profiles import OWN_ARRIVALS, STAGES
+from harness.traffic.replay import fitted
 from harness.traffic.streams import drain_s, with_limits
 
 Say = Callable[[str], None]
@@ -168,7 +170,7 @@ class Session:
 
     def plan(self, profile: LoadProfile) -> LoadPlan:
         """Everything the load child needs for one run with this profile."""
-        options = self.options
+        options, profile = self.options, fitted(profile, self.traffic)
         plan = LoadPlan(self.target, self.traffic, profile, workers=options.workers)
         return replace(
             plan,
@@ -307,11 +309,16 @@ def session(options: RunOptions, say: Say = lambda text: None) -> Iterator[Sessi
     options = _for_users(options, traffic)
     profile = make_profile(options)
     service = with_objectives(service, options.objectives)
-    if not traffic.journeys:  # a journey names its endpoints as it goes
-        check_endpoints(options.objectives, [request.name for request in traffic.requests])
+    models = (traffic, *traffic.others)
+    if not any(each.journeys for each in models):  # a journey names its endpoints as it goes
+        names = [request.name for each in models for request in each.requests]
+        check_endpoints(options.objectives, names)
     traffic = with_limits(traffic, service.objectives)
+    others = tuple(with_limits(each, service.objectives) for each in traffic.others)
+    traffic = replace(traffic, others=others)
     server = Prometheus.at(options.prometheus)
-    to_engine(traffic, profile)
+    for each in populations(traffic, profile):
+        to_engine(*each)
     results = options.results or root / "results"
     check_writable(results)
     with platform.provision(service):

@@ -125,6 +125,9 @@ pub enum Arrivals {
     },
     Replay {
         due_ns: Vec<u64>,
+        /// The request of each arrival by its place in the plan; empty: drawn from the mix.
+        #[serde(default)]
+        requests: Vec<u32>,
     },
     Closed {
         users: u64,
@@ -271,4 +274,6 @@ pub enum FeedSpec {
     Cycle {
         values: Vec<Scalar>,
     },
+    /// Values that the caller sets, before the run and while it goes on.
+    Given {},
 }

@@ -3,6 +3,7 @@
 use crate::document::{FeedSpec, PlanError, Scalar};
 use crate::rng::{Rng, purpose};
 use std::fmt::Write as _;
+use std::sync::{PoisonError, RwLock};
 
 /// A feed ready to draw from.
 #[derive(Debug)]
@@ -21,6 +22,7 @@ enum Kind {
     Uuid,
     Choice { values: Vec<String>, cumulative: Vec<f64> },
     Cycle(Vec<String>),
+    Given(RwLock<Vec<String>>),
 }
 
 impl Feed {
@@ -88,6 +90,7 @@ impl Feed {
                 }
             }
             FeedSpec::Cycle { values } => Kind::Cycle(values.iter().map(Scalar::text).collect()),
+            FeedSpec::Given {} => Kind::Given(RwLock::default()),
         };
         let seed = match spec {
             FeedSpec::Uuid { fixed: false } => seed ^ salt.wrapping_mul(0x9E37_79B9_7F4A_7C15),
@@ -131,7 +134,23 @@ impl Feed {
             Kind::Cycle(values) => {
                 write!(out, "{}", values[(k % values.len() as u64) as usize])
             }
+            Kind::Given(values) => {
+                let values = values.read().unwrap_or_else(PoisonError::into_inner);
+                match values.len() as u64 {
+                    0 => Ok(()),
+                    n => write!(out, "{}", values[(k % n) as usize]),
+                }
+            }
         };
+    }
+
+    /// Replaces the values of a given feed; false for one of another kind.
+    pub fn give(&self, new: Vec<String>) -> bool {
+        if let Kind::Given(values) = &self.kind {
+            *values.write().unwrap_or_else(PoisonError::into_inner) = new;
+            return true;
+        }
+        false
     }
 
     /// The given values, for feeds that have them listed.
@@ -289,6 +308,17 @@ mod tests {
         assert_eq!(value(&feed(r#"{"kind":"sequence","start":10,"step":-2}"#), 3), "4");
         let cycle = feed(r#"{"kind":"choice","values":["a",2,"c"],"order":"sequence"}"#);
         assert_eq!((0..4).map(|k| value(&cycle, k)).collect::<String>(), "a2ca");
+    }
+
+    #[test]
+    fn given_values_are_taken_in_turn_until_they_are_replaced() {
+        let given = feed(r#"{"kind":"given"}"#);
+        assert_eq!(value(&given, 1), "");
+        assert!(given.give(vec!["a".into(), "b".into()]));
+        assert_eq!((0..3).map(|k| value(&given, k)).collect::<String>(), "aba");
+        assert!(given.give(vec!["c".into()]));
+        assert_eq!(value(&given, 1), "c");
+        assert!(!feed(r#"{"kind":"uuid"}"#).give(vec!["a".into()]));
     }
 
     #[test]

@@ -176,6 +176,14 @@ impl Plan {
             .enumerate()
             .map(|(i, spec)| Request::compile(spec, &feeds, &format!("requests[{i}]")))
             .collect::<Result<Vec<_>, _>>()?;
+        if let Arrivals::Replay { requests: chosen, .. } = &d.arrivals
+            && let Some(bad) = chosen.iter().find(|place| **place as usize >= requests.len())
+        {
+            return Err(PlanError::at(
+                "arrivals.requests",
+                format!("{bad} of {} requests does not exist; count from 0", requests.len()),
+            ));
+        }
         let names = d.requests.iter().map(|r| &r.name).chain(d.journeys.iter().map(|j| &j.name));
         let mut seen = std::collections::HashSet::new();
         for name in names {
@@ -219,6 +227,11 @@ impl Plan {
 
     /// What arrival `k` does.
     pub fn errand(&self, k: u64) -> Errand {
+        if let Arrivals::Replay { requests, .. } = &self.arrivals
+            && let Some(place) = requests.get(k as usize)
+        {
+            return Errand::Request(*place as usize);
+        }
         let index = match self.mix.len() {
             1 => 0,
             _ => pick(&self.mix, Rng::at(self.seed, MIX, k).unit()),
@@ -227,6 +240,30 @@ impl Plan {
             None => Errand::Request(index),
             Some(journey) => Errand::Journey(journey),
         }
+    }
+
+    /// Replaces the values of a given feed, for requests that are offered from now on.
+    pub fn give(&self, name: &str, values: Vec<String>) -> Result<(), String> {
+        let (place, feed) = self
+            .feeds
+            .iter()
+            .enumerate()
+            .find(|(_, feed)| feed.name == name)
+            .ok_or_else(|| format!("there is no feed {name:?}"))?;
+        let stands = |request: &Request| {
+            let mut slots = request.dynamic.iter().flat_map(|header| header.value.slots());
+            slots.any(|slot| request.feeds[slot] == place)
+        };
+        // The value itself is a secret: it is not shown.
+        if values.iter().any(|value| HeaderValue::from_str(value).is_err())
+            && self.requests.iter().any(stands)
+        {
+            return Err(format!("feed {name:?} got a value that a header cannot hold"));
+        }
+        if feed.give(values) {
+            return Ok(());
+        }
+        Err(format!("feed {name:?} has values of its own"))
     }
 
     /// The part of the schedule that one engine thread sends.
@@ -245,7 +282,7 @@ impl Plan {
             Arrivals::Profile { segments, .. } => {
                 (segments.iter().map(|s| s.duration_s).sum::<f64>() * 1e9).round() as u64
             }
-            Arrivals::Replay { due_ns } => due_ns.last().copied().unwrap_or(0),
+            Arrivals::Replay { due_ns, .. } => due_ns.last().copied().unwrap_or(0),
             Arrivals::Closed { duration_s, .. } => (duration_s * 1e9).round() as u64,
         }
     }
@@ -319,7 +356,17 @@ impl Arrivals {
                     ));
                 }
             }
-            Self::Replay { due_ns } => {
+            Self::Replay { due_ns, requests } => {
+                if !requests.is_empty() && requests.len() != due_ns.len() {
+                    return Err(PlanError::at(
+                        "arrivals.requests",
+                        format!(
+                            "{} for {} arrivals; give one for each",
+                            requests.len(),
+                            due_ns.len()
+                        ),
+                    ));
+                }
                 if due_ns.is_empty() {
                     return Err(PlanError::at(
                         "arrivals.due_ns",

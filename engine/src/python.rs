@@ -249,6 +249,10 @@ impl Engine {
         Ok(true)
     }
 
+    fn set_values(&self, name: &str, values: Vec<String>) -> PyResult<()> {
+        self.run.plan.give(name, values).map_err(PyValueError::new_err)
+    }
+
     fn take_examples(&self) -> Vec<String> {
         std::mem::take(&mut lock(&self.run.examples).lines)
     }

@@ -56,7 +56,7 @@ impl<'a> Schedule<'a> {
                 // Without the margin, rounding would add an arrival at the very end.
                 Kind::Profile { segments, spacing: *spacing, total: total * (1.0 - 1e-12) - 1e-9 }
             }
-            Arrivals::Replay { due_ns } => Kind::Replay(due_ns),
+            Arrivals::Replay { due_ns, .. } => Kind::Replay(due_ns),
             Arrivals::Closed { .. } => return None,
         };
         Some(Self { kind, share, seed, k: 0, level: 0.0, segment: 0, base: 0.0, begin: 0.0 })

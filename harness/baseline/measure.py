@@ -50,6 +50,7 @@ def conditions(plan: LoadPlan, environment: Mapping[str, Any]) -> Conditions:
     ]
     traffic = [_request(request) for request in plan.traffic.requests]
     traffic += [dataclasses.asdict(journey) for journey in plan.traffic.journeys]
+    traffic += [dataclasses.asdict(other) for other in plan.traffic.others]
     return Conditions(
         platform=str(environment.get("platform", "url")),
         through=plan.target.through,
@@ -64,8 +65,19 @@ def conditions(plan: LoadPlan, environment: Mapping[str, Any]) -> Conditions:
         target=redact(str(plan.target.environment.get("url") or plan.target.description)),
         generator=_generator(plan),
         journeys=plan.traffic.journeys_digest if plan.traffic.journeys else "none",
-        replay=_digest(profile.replay_ns) if profile.replay_ns else "none",
+        replay=_replayed(plan),
     )
+
+
+def _replayed(plan: LoadPlan) -> str:
+    """What identifies a replay: its instants and, of a trace, what is sent at each of them."""
+    profile = plan.profile
+    if not profile.replay_ns:
+        return "none"
+    if not profile.replay_requests:
+        return _digest(profile.replay_ns)
+    names, values = profile.replay_endpoints, profile.replay_values
+    return _digest([profile.replay_ns, profile.replay_requests, names, values])
 
 
 def measure(record: RunRecord) -> AcceptedRun:

@@ -20,8 +20,10 @@ from harness.cli.output import print_json
 
 if TYPE_CHECKING:
     from harness.baseline import BaselineStore
+    from harness.catalog.model import Service
     from harness.gate import GateVerdict, Policy
     from harness.gate.run import GateOptions
+    from harness.traffic.model import TrafficModel
 
 CONDITIONS = (
     "machine", "architecture", "kernel", "cores", "harness", "target", "generator", "platform",
@@ -352,6 +354,15 @@ def _policy(margin: float, alpha: float, false_alarms: float, gates_per_month: f
     return Policy(margin, alpha, false_alarms, gates_per_month)
 
 
+def _slowed(service: Service, traffic: TrafficModel) -> tuple[str, Sequence[str]]:
+    """(endpoint, paths) of the heaviest request; all routes where only journeys know them."""
+    if not traffic.requests:
+        paths = dict.fromkeys(route.path.partition("/{")[0] for route in service.routes)
+        return "every route", tuple(paths)
+    heaviest = max(traffic.requests, key=lambda each: each.weight)
+    return heaviest.name, (heaviest.path.partition("?")[0].partition("/{")[0],)
+
+
 def _self_test(
     options: GateOptions, target: Path, say: Callable[[str], None], *, as_json: bool
 ) -> int:
@@ -369,12 +380,11 @@ def _self_test(
         raise UsageError("--self-test slows a service down on purpose", "it is for the lab")
     root = project_root()
     service = load_catalog(root / "services").service(run.service)
-    heaviest = max(load_model(service, run.scenario, root).requests, key=lambda each: each.weight)
-    path = heaviest.path.partition("?")[0].partition("/{")[0]
+    endpoint, paths = _slowed(service, load_model(service, run.scenario, root))
     usual = {**USUAL_BEHAVIOUR.get(run.profile, {}), **run.behaviour}
     try:
         found = self_test(
-            replace(run, behaviour=usual), heaviest.name, path, options.runs, options.policy, say
+            replace(run, behaviour=usual), endpoint, paths, options.runs, options.policy, say
         )
     except Invalid as reason:
         click.echo(f"harness: {reason}", err=True)

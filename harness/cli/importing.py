@@ -19,14 +19,18 @@ MOST_LISTED = 12
 
 
 @click.command("import")
-@click.argument("kind", metavar="FORMAT", type=click.Choice(["curl", "har", "log", "openapi"]))
+@click.argument(
+    "kind", metavar="FORMAT", type=click.Choice(["curl", "har", "log", "openapi", "postman"])
+)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--output", type=click.Path(path_type=Path), help="Default: FILE's name with .py.")
 @click.option("--service", help="Name of the service in the scenario (default: FILE's name).")
 @click.option("--host", help="Of several in a HAR (default: the one that was asked most).")
 @click.option("--static", is_flag=True, help="Keep static files: styles, scripts, pictures, fonts.")
 @click.option(
-    "--trace", type=click.Path(path_type=Path), help="Of a log: its instants, for replay:FILE."
+    "--trace",
+    type=click.Path(path_type=Path),
+    help="Of a log: instants, endpoints and values, for --profile replay:FILE.",
 )
 def command(
     kind: str,
@@ -38,7 +42,7 @@ def command(
     static: bool,
     trace: Path | None,
 ) -> int:
-    """Write a scenario from curl commands, a HAR, an access log or an OpenAPI document.
+    """Write a scenario from curl commands, a HAR, an access log, an OpenAPI document or Postman.
 
     Requests are grouped by endpoint, with weights by their count and values beside the scenario.
     Secrets are removed, and listed.
@@ -58,10 +62,12 @@ def command(
     for made in write_scenario(seen, path, name):
         click.echo(f"wrote {made}")
     if log is not None and trace is not None:
-        trace.write_text("".join(f"{second:.6f}\n" for second in log.spread()), encoding="utf-8")
+        with trace.open("w", encoding="utf-8") as stream:
+            log.write_trace(stream)
         click.echo(f"wrote {trace}")
     _tell(seen)
-    click.echo(f"now: harness perf URL --scenario {path}")
+    replayed = "" if trace is None else f" --profile replay:{trace}"
+    click.echo(f"now: harness perf URL --scenario {path}{replayed}")
     return 0
 
 
@@ -75,9 +81,15 @@ def _seen(kind: str, file: Path, host: str | None, *, static: bool) -> Seen:
     from harness.traffic.imports.curl import curl_exchanges
     from harness.traffic.imports.har import har_exchanges
     from harness.traffic.imports.openapi import openapi_exchanges
+    from harness.traffic.imports.postman import postman_exchanges
     from harness.traffic.imports.seen import of_one_service
 
-    read = {"curl": curl_exchanges, "har": har_exchanges, "openapi": openapi_exchanges}[kind]
+    read = {
+        "curl": curl_exchanges,
+        "har": har_exchanges,
+        "openapi": openapi_exchanges,
+        "postman": postman_exchanges,
+    }[kind]
     return of_one_service(str(file), read(file), host, everything=static)
 
 

@@ -110,8 +110,11 @@ def drive(ready: Session, *, quiet: bool, as_json: bool) -> int:
     """One run of a session, shown while it goes on and reported; its exit code."""
     from harness.report.live import LiveDisplay
     from harness.report.run import beside, print_report
+    from harness.traffic.replay import fitted
 
     profile = ready.profile()
+    for each in fitted(profile, ready.traffic).dropped:
+        click.echo(f"harness: dropped {each}", err=True)
     if quiet:
         outcome = ready.run(profile)
     else:

@@ -64,7 +64,7 @@ class SelfTest:
 def self_test(
     options: RunOptions,
     endpoint: str,
-    path: str,
+    paths: Sequence[str],
     runs: int,
     policy: Policy,
     say: Say,
@@ -72,7 +72,7 @@ def self_test(
 ) -> SelfTest:
     """Make the runs on the lab and judge the gate by them.
 
-    `runs` unchanged ones, then CANDIDATES of each slowdown of the route `path`. Raises UsageError
+    `runs` unchanged ones, then CANDIDATES of each slowdown of the routes `paths`. Raises UsageError
     for too few runs, Invalid when the machine cannot measure.
     """
     if runs < LEAST_BASELINE + CANDIDATES:
@@ -85,7 +85,8 @@ def self_test(
         pool.append(_run(options, first + at, say))
     rates = [false_alarms(pool, options.service, policy)]
     for level, slowdown in enumerate(slowdowns):
-        slow = {**options.behaviour, "slow": {path: {"factor": 1 + slowdown}}}
+        slower = {path: {"factor": 1 + slowdown} for path in paths}
+        slow = {**options.behaviour, "slow": slower}
         changed = replace(options, behaviour=slow)
         made = []
         for at in range(CANDIDATES):

@@ -14,6 +14,7 @@ from harness.load.connections import (
     timeout_of,
 )
 from harness.record.run import RunRecord
+from harness.traffic.populations import populations
 from harness.units import format_duration
 
 WAIT_SHARE = 0.10
@@ -89,11 +90,13 @@ def _allowed(record: RunRecord) -> int:
 
 def _needed(record: RunRecord) -> int:
     """What the load was planned to need: chance may offer a little more."""
-    profile, traffic = record.plan.profile, record.plan.traffic
-    if profile.model == "closed":
-        return profile.users
-    rate = peak_rate(profile)
-    return needed_connections(rate, longest_mean(record.service.objectives, timeout_of(traffic)))
+    objectives = record.service.objectives
+    return max(
+        profile.users
+        if profile.model == "closed"
+        else needed_connections(peak_rate(profile), longest_mean(objectives, timeout_of(traffic)))
+        for traffic, profile in populations(record.plan.traffic, record.plan.profile)
+    )
 
 
 def _worst_wait(record: RunRecord) -> tuple[float, float, float] | None:

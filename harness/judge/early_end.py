@@ -89,8 +89,8 @@ class _Limit:
 class EarlyEnd:
     """Decides for one run; `add` every message of the load child, then `decide`.
 
-    Endpoints' own objectives, several rates, a closed loop, replays and Python journeys are left
-    to the verdict: there only the first rule holds.
+    Endpoints' own objectives, several rates or populations, a closed loop, replays and Python
+    journeys are left to the verdict: there only the first rule holds.
     """
 
     def __init__(self, plan: LoadPlan, objectives: Sequence[Objective]) -> None:
@@ -197,7 +197,13 @@ def _one_rate(plan: LoadPlan) -> tuple[float, float]:
     profile: LoadProfile = plan.profile
     holds = [segment for segment in profile.segments if segment.phase == "hold"]
     steady = len(holds) == 1 and holds[0].from_rate == holds[0].to_rate
-    if not steady or profile.model == "closed" or profile.replay_ns or plan.traffic.journeys:
+    if (
+        not steady
+        or profile.model == "closed"
+        or profile.replay_ns
+        or plan.traffic.journeys
+        or plan.traffic.others
+    ):
         return 0.0, 0.0
     return holds[0].to_rate, holds[0].duration_s
 

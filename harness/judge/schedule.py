@@ -6,6 +6,8 @@ import numpy as np
 
 from harness.record.distribution import Counts
 from harness.record.run import RunRecord
+from harness.traffic.model import LoadProfile
+from harness.traffic.populations import populations
 from harness.units import NANOSECONDS
 
 
@@ -15,9 +17,13 @@ def scheduled_requests(record: RunRecord, seconds: Counts) -> float | None:
     None where it does not say: N users in a closed loop, and Python journeys, each of which makes
     as many requests as it likes.
     """
-    profile = record.plan.profile
-    if profile.model == "closed" or record.plan.traffic.journeys:
+    parts = populations(record.plan.traffic, record.plan.profile)
+    if any(profile.model == "closed" or traffic.journeys for traffic, profile in parts):
         return None
+    return sum(_scheduled(profile, seconds) for _, profile in parts)
+
+
+def _scheduled(profile: LoadProfile, seconds: Counts) -> float:
     if profile.replay_ns:
         due = np.asarray(profile.replay_ns, np.int64) // NANOSECONDS
         return float(np.isin(due, seconds).sum())

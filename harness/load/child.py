@@ -20,12 +20,12 @@ from gevent import socket as gsocket
 from locust import runners
 from locust.env import Environment
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, NoAnswer
 from harness.load.locust_clients import clients
 from harness.load.locust_plugin import Plugin, attach, encode
 from harness.load.plan import LoadPlan, read_plan
 from harness.load.visit import ways_to
-from harness.messages import LoadMessage
+from harness.messages import LoadMessage, Refused
 from harness.traffic import import_users
 
 CONNECT_S = 30.0
@@ -190,6 +190,11 @@ class _Child:
                 self._start_workers(runner)
             self._await_workers(plugin, CONNECT_S if self._serve is None else PLACED_S)
         _say_ready(environment, self._plan)
+        try:
+            plugin.prepare()
+        except HarnessError as problem:
+            self.emit(_refused(problem))
+            raise
         self._begin(runner)
         self._await(plugin)
         if self._plan.workers == 1:
@@ -294,6 +299,15 @@ class _Child:
         if plugin is None or plugin.assembly is None:
             os._exit(1)
         plugin.stop(abort=self._interrupts > 1)
+
+
+def _refused(problem: HarnessError) -> Refused:
+    return {
+        "type": "refused",
+        "problem": problem.problem,
+        "remedy": problem.remedy or "",
+        "no_answer": isinstance(problem, NoAnswer),
+    }
 
 
 def _skewed(plugin: Plugin) -> list[str]:

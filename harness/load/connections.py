@@ -10,6 +10,7 @@ import numpy as np
 
 from harness.catalog.model import Objective
 from harness.traffic.model import LoadProfile, TrafficModel
+from harness.traffic.populations import populations
 from harness.units import NANOSECONDS
 
 LEAST_CONNECTIONS = 64
@@ -99,5 +100,5 @@ def connections_for(
 
     They are opened only as they are needed, so room costs nothing.
     """
-    wanted = wanted_connections(objectives, traffic, profile)
+    wanted = max(wanted_connections(objectives, *each) for each in populations(traffic, profile))
     return min(wanted, most_connections(addresses, workers))

@@ -88,7 +88,7 @@ class Failures:
                 "retry_after_s": _seconds(headers.get("retry-after")),
                 "exception": None if status and kind != "check" else type(cause).__name__,
                 "message": str(cause)[:SHOWN] or None,
-                "place": self._place(error),
+                "place": self.place(error),
             }
         )
 
@@ -97,7 +97,7 @@ class Failures:
         found, self._found = self._found, []
         return found
 
-    def _place(self, error: BaseException) -> str | None:
+    def place(self, error: BaseException) -> str | None:
         """File and line of the scenario where it was raised."""
         for frame in reversed(traceback.extract_tb(error.__traceback__)):
             if frame.filename.startswith(self._directory):

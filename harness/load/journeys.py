@@ -6,8 +6,8 @@ offered to the engine before it is sent, and what has not ended with the run is 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import cycle
-from typing import Any
 
 import gevent
 from gevent.socket import wait_read
@@ -17,7 +17,7 @@ from locust.exception import InterruptTaskSet, RescheduleTask, RescheduleTaskImm
 from harness._engine import Engine
 from harness.load import lateness
 from harness.load.plan import LoadPlan
-from harness.load.visit import Accounts, Visit, ways_to
+from harness.load.visit import Accounts, Visit, user_of, visitor, ways_to
 
 STOP_S = 1.0
 """How long journeys may take to end once the run is over."""
@@ -30,8 +30,10 @@ class Journeys(Accounts):
     """Takes due journeys from the engine and walks each in a greenlet of its own."""
 
     def __init__(self, environment: Environment, engine: Engine, plan: LoadPlan) -> None:
-        super().__init__(environment, plan.traffic.source)
-        self._engine = engine
+        super().__init__(environment, engine, plan.traffic.source)
+        self._kind = user_of(environment, plan.traffic)
+        self._population = plan.traffic.population
+        self._given: dict[str, list[str]] = {}
         self._methods = {journey.name: journey.method for journey in plan.traffic.journeys}
         self._ways = cycle(ways_to(plan.target))
         self._visits: dict[object, Visit] = {}
@@ -43,6 +45,10 @@ class Journeys(Accounts):
             lateness.install()
             self.listen()
             self._group.spawn(self._watch)
+
+    def give(self, values: Mapping[str, list[str]]) -> None:
+        """What the set-up hooks gave, for journeys that begin from now on."""
+        self._given |= values
 
     def visit_now(self) -> Visit | None:
         """That of the journey whose greenlet this is."""
@@ -66,9 +72,11 @@ class Journeys(Accounts):
 
     def _walk(self, arrival: int, name: str, due_ns: int) -> None:
         lateness.watch(max(0, self._engine.now_ns() - due_ns))
-        visit = self._visits[gevent.getcurrent()] = Visit(self._engine, arrival, next(self._ways))
+        visit = Visit(self._engine, arrival, next(self._ways), population=self._population)
+        self._visits[gevent.getcurrent()] = visit
         try:
-            user = _visitor(self._environment.user_classes[0], self._environment, visit)
+            values = {key: texts[arrival % len(texts)] for key, texts in self._given.items()}
+            user = visitor(self._kind, self._environment, visit, values)
             user.on_start()
             try:
                 getattr(user, self._methods[name])()
@@ -82,11 +90,3 @@ class Journeys(Accounts):
             del self._visits[gevent.getcurrent()]
             lateness.unwatch()
             self._engine.journey_done(arrival)
-
-
-def _visitor(kind: Any, environment: Environment, visit: Visit) -> Any:
-    """A user that nobody was before; its client is made when its visit is known."""
-    user = kind.__new__(kind)
-    user.harness_visit, user.host = visit, visit.way.url
-    user.__init__(environment)
-    return user

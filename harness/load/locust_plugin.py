@@ -26,16 +26,18 @@ from harness.load.assembly import Assembly
 from harness.load.bridge import Bridge, Emit
 from harness.load.connections import connections_for
 from harness.load.plan import LoadPlan, new_salt
+from harness.load.setup import Hooks, Values
 from harness.load.telemetry import seconds_from_now, unix_now_ns
 from harness.messages import Done, LoadMessage, Start, WorkerMessage
 from harness.platform.model import Target
-from harness.traffic.build import model_of
+from harness.traffic.populations import models_of
 from harness.traffic.profiles import resolve_profile
 from harness.units import NANOSECONDS, parse_duration, parse_rate
 
-START, STOP, REPORT, DONE, HELLO = (
+START, STOP, VALUES, REPORT, DONE, HELLO = (
     "harness_start",
     "harness_stop",
+    "harness_values",
     "harness",
     "harness_done",
     "harness_hello",
@@ -69,6 +71,8 @@ class Plugin:
         """What listeners of Locust's events have raised: Locust itself only logs it."""
 
         self.ended = gevent.event.Event()
+        self._hooks: Hooks | None = None
+        self._values: Values = {}
         self._test_stopped = False
         self._outbox: list[WorkerMessage] = []
 
@@ -80,6 +84,7 @@ class Plugin:
         if isinstance(runner, WorkerRunner):
             runner.register_message(START, self._on_start)
             runner.register_message(STOP, self._on_stop)
+            runner.register_message(VALUES, self._on_values)
             self._send(HELLO, {"pid": os.getpid(), "wall_ns": unix_now_ns()})
             events.report_to_master.add_listener(self._on_report_to_master)
         elif isinstance(runner, MasterRunner):
@@ -89,6 +94,23 @@ class Plugin:
             runner.register_message(HELLO, self._on_hello)
         elif isinstance(runner, LocalRunner):
             events.test_start.add_listener(self._on_local_start)
+
+    def prepare(self) -> None:
+        """Run the scenario's set-up hooks, once. Raises ScenarioError or NoAnswer."""
+        if self._hooks is None:
+            hooks = Hooks(self.environment, self.plan or plan_from_options(self.environment))
+            self._values = hooks.first()
+            self._hooks = hooks
+
+    def _give(self, values: Values) -> None:
+        """New values of set-up hooks, to where the load is sent from."""
+        if isinstance(self.environment.runner, MasterRunner):
+            self.environment.runner.send_message(VALUES, values)
+        elif self.bridge is not None:
+            self.bridge.give(values)
+
+    def _on_values(self, msg: Any, **_: Any) -> None:
+        self._give(msg.data)
 
     def stop(self, *, abort: bool) -> None:
         """End the load, wherever it runs: drain what is under way, or leave it unfinished."""
@@ -128,12 +150,14 @@ class Plugin:
         self.skews[msg.node_id] = (unix_now_ns() - msg.data["wall_ns"]) / NANOSECONDS
 
     def _on_local_start(self, **_: object) -> None:
+        self.prepare()
         self.assembly = Assembly(1, self.emit)
         self._shift_shape(LEAD_S)
         self._begin(seconds_from_now(LEAD_S), 0, 1, self.assembly.add)
 
     def _on_master_start(self, **_: object) -> None:
         runner = self.environment.runner
+        self.prepare()
         clients = self.known()
         self.workers = {client: number for number, client in enumerate(clients)}
         self.assembly = Assembly(len(clients), self.emit)
@@ -145,8 +169,13 @@ class Plugin:
             DISTRIBUTED_LEAD_S / 4,
             runner.send_message,
             START,
-            {"start_unix_ns": start, "workers": self.workers},
+            {"start_unix_ns": start, "workers": self.workers, "values": self._values},
         )
+        self._keep_values()
+
+    def _keep_values(self) -> None:
+        if self._hooks is not None:
+            self._hooks.keep(self._give, self.emit)
 
     def _shift_shape(self, seconds: float) -> None:
         """A shape's clock begins with the load, not with Locust's test."""
@@ -154,7 +183,7 @@ class Plugin:
             self.environment.shape_class.start_time += seconds
 
     def _on_start(self, environment: Environment, msg: Any, **_: Any) -> None:
-        workers = msg.data["workers"]
+        workers, self._values = msg.data["workers"], msg.data.get("values", {})
         shard = workers.get(environment.runner.client_id)
         if shard is not None:
             self._begin(msg.data["start_unix_ns"], shard, len(workers), self._outbox.append)
@@ -174,6 +203,7 @@ class Plugin:
                 start_unix_ns=start_unix_ns,
                 feeds_locust=self.plan is None,  # else nobody looks at them
             )
+            self.bridge.give(self._values)
             self.bridge.start()
         except Exception as problem:  # noqa: BLE001 - Locust would log it and wait for ever
             emit(_nothing_done(shard, str(problem)))
@@ -181,6 +211,7 @@ class Plugin:
             if isinstance(self.environment.runner, WorkerRunner):
                 self._send(DONE, {"messages": self._take()})
             return
+        self._keep_values()
         gevent.spawn(self._await_end)
 
     def _await_end(self) -> None:
@@ -210,6 +241,8 @@ class Plugin:
 
     def _on_test_stop(self, **_: object) -> None:
         self._test_stopped = True
+        if self._hooks is not None:
+            self._hooks.stop()
         self.stop(abort=False)
 
     def _on_report_to_master(self, client_id: str, data: dict[str, Any]) -> None:
@@ -277,11 +310,12 @@ def _start_message(start_unix_ns: int) -> Start:
 
 def plan_from_options(environment: Environment) -> LoadPlan:
     """The plan of a plain `locust -f …`: the User class, `--host` and our `--harness-…` words."""
-    user = environment.user_classes[0]
+    users = environment.user_classes
+    user = users[0]
     host = environment.host or user.host
     options = environment.parsed_options
     source = inspect.getfile(user)
-    model = model_of(user, source, os.path.splitext(os.path.basename(source))[0])  # noqa: PTH119, PTH122
+    model = models_of(users, source, os.path.splitext(os.path.basename(source))[0])  # noqa: PTH119, PTH122
     rate, duration = options.harness_rate, options.harness_duration
     profile = resolve_profile(
         options.harness_profile,

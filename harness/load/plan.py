@@ -13,6 +13,7 @@ from harness.errors import PlatformError, RecordError
 from harness.load.connections import MOST_CONNECTIONS
 from harness.platform.model import Target
 from harness.traffic.model import LoadProfile, TrafficModel
+from harness.traffic.populations import populations
 from harness.typed import adapter
 
 
@@ -47,6 +48,18 @@ _SALTS_A_SECOND = 100_000
 """Arrivals that a second may have before the sequences of two runs can meet."""
 
 
+_SALT_BITS = 50
+"""How far apart the salts of two populations are: beyond any number of arrivals."""
+
+
+def plans_of(plan: LoadPlan) -> tuple[LoadPlan, ...]:
+    """A plan for each population; they share the target and have the same bounds each."""
+    return tuple(
+        replace(plan, traffic=traffic, profile=profile, salt=plan.salt + (number << _SALT_BITS))
+        for number, (traffic, profile) in enumerate(populations(plan.traffic, plan.profile))
+    )
+
+
 def new_salt() -> int:
     """A salt that no earlier run had, in the unit of arrivals: sequences go on where they were."""
     return round((time.time() - _SALT_EPOCH_S) * _SALTS_A_SECOND)
@@ -54,7 +67,7 @@ def new_salt() -> int:
 
 def check_target(target: Target, traffic: TrafficModel) -> None:
     """Raise PlatformError where Python's clients, which journeys use, cannot reach the target."""
-    if not traffic.journeys:
+    if not any(each.journeys or each.setups for each in (traffic, *traffic.others)):
         return
     server_name = target.server_name if traffic.locustfile else None
     for wanted, what in (

@@ -17,6 +17,8 @@ from geventhttpclient.client import HTTPClientPool
 from geventhttpclient.response import HTTPParseError
 from locust.contrib.fasthttp import FastHttpSession, FastResponse, LocustBadStatusCode
 
+from harness.redact import redact
+
 MOST_BYTES = 16 << 20
 """Of a body, as it comes and once it is decoded; the same as the engine's."""
 
@@ -161,6 +163,8 @@ class Session(FastHttpSession):  # type: ignore[misc]
         """
         visit = self.user.harness_visit
         label = name or self.request_name or url
+        if self.user.values:  # what a set-up hook gave is a secret
+            label = redact(label)
         found = dict(headers or {})
         if visit.way.host and "://" not in url:
             found.setdefault("Host", visit.way.host)

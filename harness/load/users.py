@@ -7,6 +7,8 @@ are at, for as long as a drain takes; what is under way then is unfinished.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import gevent
 from gevent.event import Event
 from locust.env import Environment
@@ -24,8 +26,7 @@ class Users(Accounts):
     """The users of one process, from the engine's start to the end of the profile."""
 
     def __init__(self, environment: Environment, engine: Engine, plan: LoadPlan) -> None:
-        super().__init__(environment, plan.traffic.source)
-        self._engine = engine
+        super().__init__(environment, engine, plan.traffic.source)
         self._profile = plan.profile
         self._ways = ways_to(plan.target)
         self._visit = Visit(engine, 0, self._ways[0], closed=True)
@@ -47,6 +48,9 @@ class Users(Accounts):
         """Account for nothing more."""
         self.unlisten()
         self._environment.events.user_error.remove_listener(self._on_error)
+
+    def give(self, values: Mapping[str, list[str]]) -> None:
+        """A locustfile has no set-up hooks."""
 
     def visit_now(self) -> Visit:
         """Whose requests a client of the file's own makes."""

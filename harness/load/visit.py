@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,6 +15,8 @@ from harness.load import lateness
 from harness.load.failures import Failures, kind_of
 from harness.load.session import STEP, tls_context
 from harness.platform.model import Target
+from harness.traffic.model import TrafficModel
+from harness.traffic.populations import population_of
 from harness.units import NANOSECONDS
 
 _MILLISECOND_NS = NANOSECONDS // 1000
@@ -54,9 +57,13 @@ class Visit:
     In a `closed` model a request is due when it is sent: before that nobody waits for it.
     """
 
-    def __init__(self, engine: Engine, arrival: int, way: Way, *, closed: bool = False) -> None:
+    def __init__(
+        self, engine: Engine, arrival: int, way: Way, *, population: str = "", closed: bool = False
+    ) -> None:
         self.way = way
+        self._prefix = f"{population}/" if population else ""
         self._closed = closed
+        self.engine: Engine | None = engine
         self._engine = engine
         self._arrival = arrival
         self._ready: dict[int, int] = {}
@@ -70,13 +77,17 @@ class Visit:
         ready = max(0, self._engine.now_ns() - (ago_ns or 0))
         late = lateness.begin() if ago_ns is None else 0
         due = ready if self._closed else max(0, ready - late)
-        step = self._engine.begin(self._arrival, endpoint, due, ready)
+        step = self._engine.begin(self._arrival, self.named(endpoint), due, ready)
         if step is None:
             raise gevent.GreenletExit
         self._ready[step] = ready
         if ago_ns is not None:
             self._turns[step] = 0
         return step
+
+    def named(self, endpoint: str) -> str:
+        """The endpoint with the name of its population."""
+        return endpoint if endpoint.startswith(self._prefix) else self._prefix + endpoint
 
     def end(self, step: int, kind: str | None, **found: Any) -> None:
         """End a request; `took_ns` from its sending, now by default. Once is enough."""
@@ -102,11 +113,44 @@ class Visit:
         lateness.rest()
 
 
+class Aside(Visit):
+    """Requests that are no part of the load, as a set-up hook makes them."""
+
+    def __init__(self, way: Way) -> None:
+        self.way = way
+        self.engine = None
+
+    def begin(self, endpoint: str, ago_ns: int | None = None) -> int:
+        """Count nothing."""
+        return 0
+
+    def end(self, step: int, kind: str | None, **found: Any) -> None:
+        """Count nothing."""
+
+    def rest(self, step: int) -> None:
+        """Count nothing."""
+
+
+def user_of(environment: Environment, traffic: TrafficModel) -> Any:
+    """The user class that a model was read from."""
+    kinds = environment.user_classes
+    return next((kind for kind in kinds if population_of(kind) == traffic.population), kinds[0])
+
+
+def visitor(kind: Any, environment: Environment, visit: Visit, values: Mapping[str, str]) -> Any:
+    """A user that nobody was before; its client is made when its visit is known."""
+    user = kind.__new__(kind)
+    user.harness_visit, user.host, user.values = visit, visit.way.url, values
+    user.__init__(environment)
+    return user
+
+
 class Accounts:
     """Ends in the engine what Locust's event says has ended, and keeps examples of failures."""
 
-    def __init__(self, environment: Environment, source: str) -> None:
+    def __init__(self, environment: Environment, engine: Engine, source: str) -> None:
         self._environment = environment
+        self._engine = engine
         self.failures = Failures(source)
         self.endpoints: set[str] = set()
         """Endpoints that Locust's own statistics have already counted."""
@@ -143,7 +187,7 @@ class Accounts:
         """Locust's event of a request that has ended, from our client or from a scenario's own."""
         took_ns = round(response_time * _MILLISECOND_NS)
         visit, step = (context or {}).get(STEP) or (self.visit_now(), None)
-        if visit is None:
+        if visit is None or visit.engine is not self._engine:
             return
         if step is None:
             step = visit.begin(name, took_ns)
@@ -151,7 +195,7 @@ class Accounts:
         kind = kind_of(exception, status)
         self.endpoints.add(name)
         if exception is not None and kind is not None:
-            self.failures.add(name, kind, exception, response)
+            self.failures.add(visit.named(name), kind, exception, response)
         elapsed = getattr(response, "elapsed", None)
         visit.end(
             step,

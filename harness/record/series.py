@@ -96,7 +96,7 @@ class SliceTable:
         return tuple(sorted({endpoint for _, endpoint in self._rows}))
 
     def series(self, axis: Axis, endpoint: str | None) -> Series:
-        """The counts of one endpoint, or of all of them."""
+        """The counts of one endpoint, of a population (`crawler/*`), or of all of them."""
         counters = {name: np.zeros(self.seconds, np.int64) for name in COUNTERS}
         errors: dict[str, Counts] = {}
         for row in self._select(axis, endpoint):
@@ -133,9 +133,17 @@ class SliceTable:
         )
 
     def _select(self, axis: Axis, endpoint: str | None) -> list[dict[str, Any]]:
-        if endpoint is not None:
-            return self._rows.get((axis, endpoint), [])
-        return [row for (at, _), rows in self._rows.items() if at == axis for row in rows]
+        if endpoint is not None and (axis, endpoint) in self._rows:
+            return self._rows[axis, endpoint]
+        if endpoint is not None and not endpoint.endswith("/*"):
+            return []
+        begin = "" if endpoint is None else endpoint.removesuffix("*")
+        return [
+            row
+            for (at, name), rows in self._rows.items()
+            if at == axis and name.startswith(begin)
+            for row in rows
+        ]
 
 
 def quantiles(parts: list[Distribution | None], q: float) -> Floats:

@@ -48,8 +48,14 @@ class EndpointFigures:
 
 
 def endpoint_figures(record: RunRecord) -> tuple[EndpointFigures, ...]:
-    """Every endpoint, and all of them together last."""
-    return tuple(_figures(record, name) for name in (*record.endpoints, None))
+    """Every endpoint, every population where there are several, and all of them together last."""
+    return tuple(_figures(record, n) for n in (*record.endpoints, *_populations(record), None))
+
+
+def _populations(record: RunRecord) -> list[str]:
+    """What stands for each population in place of an endpoint, where there are several."""
+    traffic = record.plan.traffic
+    return [f"{each.population}/*" for each in (traffic, *traffic.others) if traffic.others]
 
 
 def _figures(record: RunRecord, endpoint: str | None) -> EndpointFigures:
@@ -218,6 +224,8 @@ def title(record: RunRecord) -> str:
     else:
         rates = [max(s.from_rate, s.to_rate) for s in profile.segments if s.phase == "hold"]
         load = f"{format_rate(max(rates))} offered" if rates and max(rates) > 0 else "replay"
+    for other in record.plan.traffic.others:
+        load += f" + {other.population} {other.load}"
     hold = format_duration(record.planned_seconds("hold"))
     if math.isfinite(record.ended_early_s):
         hold += f", ended after {format_duration(len(record.seconds_of('hold')))}"
@@ -254,6 +262,7 @@ def environment_rows(record: RunRecord) -> tuple[tuple[str, str], ...]:
         ("target", f"{record.plan.target.description} ({', '.join(record.plan.target.urls)})"),
         ("scenario", f"{record.plan.traffic.scenario} ({record.plan.traffic.source})"),
         ("arrivals", _arrivals(record)),
+        *(("dropped", each) for each in record.plan.profile.dropped),
         ("seed", str(record.plan.profile.seed)),
         ("workers", f"{record.plan.workers} x {record.plan.threads} threads"),
     ]

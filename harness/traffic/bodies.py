@@ -20,7 +20,8 @@ ENCODED = ".form"
 """What is put behind a feed's name for the feed of its values as a form writes them."""
 
 _PIECES = re.compile(r"(\{\{|\}\}|\{[^{}]*\})")
-_NUMBERS = ("sequence", "uniform", "zipf")
+_UNSEEN = ("sequence", "uniform", "zipf", "given")
+"""Feeds whose values are numbers, or known only once the load begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,10 @@ def finished(
         return request, {}
     more: dict[str, dict[str, Any]] = {}
     for name in set(_slots(body)):
+        if (feeds.get(name) or {}).get("kind") == "given":
+            more[f"{name}{ENCODED}"] = feeds[name]
+            body = body.replace(f"{{{name}}}", f"{{{name}{ENCODED}}}")
+            continue
         values = (feeds.get(name) or {}).get("values")
         if not values or all(quote(str(value), safe="") == str(value) for value in values):
             continue
@@ -169,7 +174,7 @@ def _bare_slots(template: str) -> Iterator[str]:
 
 
 def _check_bare(where: str, name: str, feed: Mapping[str, Any]) -> None:
-    if not feed or feed.get("kind") in _NUMBERS:
+    if not feed or feed.get("kind") in _UNSEEN:
         return
     for value in feed.get("values") or ["a UUID"]:
         try:

@@ -16,8 +16,9 @@ from typing import Any
 
 from harness.errors import ProfileError, ScenarioError
 from harness.traffic.bodies import finished
-from harness.traffic.declare import JOURNEY
-from harness.traffic.model import Audit, Journey, LoadProfile, Request, TrafficModel
+from harness.traffic.declare import JOURNEY, SETUP
+from harness.traffic.model import Audit, Journey, LoadProfile, Request, Setup, TrafficModel
+from harness.traffic.replay import fitted
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
@@ -60,7 +61,9 @@ def model_of(
         _check_request(f"{where}.mix[{number}]", item)
     for item in journeys:
         _check_number(f"{where}.{item.method}", "weight", item.weight)
-    feeds, sent = dict(feeds), []
+    setups = _setups(where, user, feeds)
+    given = {name: {"kind": "given", "secret": True} for hook in setups for name in hook.feeds}
+    feeds, sent = {**feeds, **given}, []
     for number, item in enumerate(mix):
         made, more = finished(f"{where}.mix[{number}]", item, feeds)
         sent.append(made)
@@ -73,10 +76,30 @@ def model_of(
         journeys,
         feeds,
         _audit(where, getattr(user, "audit", None), mix, feeds),
-        code_digest(Path(inspect.getfile(user))) if journeys else None,
+        code_digest(Path(inspect.getfile(user))) if journeys or setups else None,
+        setups=setups,
     )
     _check_with_engine(where, model)
     return model
+
+
+def _setups(where: str, user: type[object], feeds: Mapping[str, object]) -> tuple[Setup, ...]:
+    """The hooks in the order of their definition; two cannot give one feed."""
+    marked = {
+        attribute: mark
+        for kind in reversed(user.__mro__)
+        for attribute in vars(kind)
+        if (mark := getattr(getattr(user, attribute, None), SETUP, None)) is not None
+    }
+    known = set(feeds)
+    for method, (names, _) in marked.items():
+        for name in names:
+            if name in known:
+                raise ScenarioError(
+                    f"{where}.{method}: the feed {name} is given twice", "rename one of them"
+                )
+            known.add(name)
+    return tuple(Setup(method, names, seconds) for method, (names, seconds) in marked.items())
 
 
 def _refuse_unused(where: str, user: type[object], *, journeys: bool) -> None:
@@ -200,14 +223,17 @@ def to_engine(traffic: TrafficModel, profile: LoadProfile) -> dict[str, Any]:
             f"{traffic.source}: a closed model sends requests only, and this scenario has journeys",
             "leave out --users, or name a scenario without @journey",
         )
+    profile = fitted(profile, traffic)
     return {
         "seed": profile.seed,
         "arrivals": _arrivals(profile),
-        **_engine_model(traffic),
+        **_engine_model(traffic, profile.replay_values),
     }
 
 
-def _engine_model(traffic: TrafficModel) -> dict[str, object]:
+def _engine_model(
+    traffic: TrafficModel, replayed: Mapping[str, Sequence[str]] | None = None
+) -> dict[str, object]:
     return {
         "requests": [
             {
@@ -230,6 +256,11 @@ def _engine_model(traffic: TrafficModel) -> dict[str, object]:
         "feeds": {
             name: {key: value for key, value in feed.items() if key != "secret"}
             for name, feed in traffic.feeds.items()
+        }
+        | {
+            name: {"kind": "cycle", "values": list(values)}
+            for name, values in (replayed or {}).items()
+            if name in traffic.feeds
         },
     }
 
@@ -243,7 +274,11 @@ def _arrivals(profile: LoadProfile) -> dict[str, object]:
             "think_s": profile.think_s,
         }
     if profile.replay_ns:
-        return {"kind": "replay", "due_ns": list(profile.replay_ns)}
+        return {
+            "kind": "replay",
+            "due_ns": list(profile.replay_ns),
+            "requests": list(profile.replay_requests),
+        }
     return {
         "kind": "profile",
         "spacing": profile.spacing,

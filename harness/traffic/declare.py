@@ -21,6 +21,7 @@ from harness.traffic.bodies import (
 )
 from harness.traffic.files import json_text
 from harness.traffic.model import Request, Streaming
+from harness.units import parse_duration
 
 Check = dict[str, Any]
 Feed = dict[str, Any]
@@ -28,6 +29,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 JOURNEY = "_harness_journey"
 """The attribute by which a decorated method is known as a journey: (name, weight)."""
+
+SETUP = "_harness_setup"
+"""The same for a set-up hook: (feeds, refresh in seconds)."""
+
+LEAST_REFRESH_S = 1.0
 
 
 def request(
@@ -215,6 +221,30 @@ def choice(values: Sequence[object], weights: Sequence[float] | None = None) -> 
     if weights is not None:
         feed["weights"] = list(weights)
     return feed
+
+
+def setup(*feeds: str, refresh: str | None = None) -> Callable[[F], F]:
+    """Mark a method of a TrafficUser that runs before the load and gives the values of `feeds`.
+
+    It uses `self.client`, outside of all figures, and returns a dictionary with a value for each of
+    the feeds, or a list of values that are taken in turn. With `refresh` (as "10m") it runs again
+    that often; requests that begin afterwards take the new values. They stand in no record.
+    Raises ScenarioError for a duration that cannot be.
+    """
+    if not feeds or not all(isinstance(name, str) for name in feeds):
+        raise ScenarioError("@setup names no feed", 'write @setup("token"), with what it returns')
+    try:
+        seconds = None if refresh is None else parse_duration(refresh)
+    except ValueError as error:
+        raise ScenarioError(f"@setup: refresh: {error}", 'write refresh="10m"') from None
+    if seconds is not None and not seconds >= LEAST_REFRESH_S:
+        raise ScenarioError(f"@setup: refresh is {refresh}", "give 1s or more")
+
+    def mark(function: F) -> F:
+        setattr(function, SETUP, (feeds, seconds))
+        return function
+
+    return mark
 
 
 def journey(*, weight: float = 1.0, name: str | None = None) -> Callable[[F], F]:

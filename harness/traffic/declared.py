@@ -17,6 +17,8 @@ class Declared:
     mix: ClassVar[list[Request]] = []
     feeds: ClassVar[dict[str, dict[str, object]]] = {}
     audit: ClassVar[Audit | None] = None
+    load: ClassVar[str] = ""
+    """Of a population beside the first of a scenario: a rate, or stages."""
 
 
 def stand_in_for_locust() -> None:

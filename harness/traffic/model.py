@@ -57,6 +57,18 @@ class Journey:
 
 
 @dataclass(frozen=True, slots=True)
+class Setup:
+    """A hook before the load: the User's `method` gives the values of `feeds`.
+
+    It is run again every `refresh_s` seconds; None: never.
+    """
+
+    method: str
+    feeds: tuple[str, ...]
+    refresh_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Audit:
     """How acknowledged writes are read back, and what a canary may ask for.
 
@@ -93,7 +105,7 @@ class TrafficModel:
     feeds: dict[str, dict[str, Any]] = field(default_factory=dict)
     audit: Audit | None = None
     journeys_digest: str | None = None
-    """Of the code that the journeys run; None without journeys, and in records of old."""
+    """Of the code that journeys and set-up hooks run; None without, and in records of old."""
 
     variables: tuple[str, ...] = ()
     """Of the environment, which the file reads when it is imported: their values are secrets."""
@@ -103,6 +115,18 @@ class TrafficModel:
 
     shape: Shape | None = None
     """What says how many users of a locustfile there are; None: the load profile."""
+
+    setups: tuple[Setup, ...] = ()
+    """What runs before the load, in this order."""
+
+    population: str = ""
+    """Its name, where a run has several."""
+
+    load: str = ""
+    """Of a population beside the first: its arrivals (see `harness.traffic.populations`)."""
+
+    others: tuple[TrafficModel, ...] = ()
+    """The populations beside the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +143,9 @@ class Segment:
 class LoadProfile:
     """When requests become due.
 
-    Open model: `segments` (with `spacing`) or `replay_ns` (due times from the start).
+    Open model: `segments` (with `spacing`) or `replay_ns` (due times from the start). A trace with
+    endpoints also says what arrival k sends: the endpoint `replay_endpoints[replay_requests[k]]`,
+    with the k-th of `replay_values` of each feed.
     Closed model: `users` > 0 keep one request each in flight; labelled as such everywhere.
     """
 
@@ -128,6 +154,12 @@ class LoadProfile:
     spacing: Spacing = "poisson"
     seed: int = 1
     replay_ns: tuple[int, ...] = ()
+    replay_endpoints: tuple[str, ...] = ()
+    replay_requests: tuple[int, ...] = ()
+    replay_values: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    dropped: tuple[str, ...] = ()
+    """Of a replayed file: what was left out, counted, with the first of it."""
+
     users: int = 0
     think_s: float = 0.0
     spawn_rate: float = 0.0

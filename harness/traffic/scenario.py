@@ -25,10 +25,10 @@ from harness.catalog import load_catalog
 from harness.catalog.model import Service
 from harness.errors import HarnessError, ScenarioError
 from harness.redact import learn, learn_environment, redact
-from harness.traffic.build import model_of
 from harness.traffic.declared import Declared
 from harness.traffic.locustfile import locustfile_model, shape_of, users_of
 from harness.traffic.model import TrafficModel
+from harness.traffic.populations import models_of
 from harness.typed import adapter
 
 GENERIC = "crud"
@@ -131,7 +131,8 @@ def load_model(
         raise ScenarioError(answer["problem"], answer["remedy"])
     model = adapter(TrafficModel).validate_python(answer)
     if of_any or model.locustfile:
-        model = replace(model, service=service.name)
+        others = tuple(replace(each, service=service.name) for each in model.others)
+        model = replace(model, service=service.name, others=others)
     if model.service != service.name:
         raise ScenarioError(
             f"{path}: its service is {model.service!r}, not {service.name!r}",
@@ -144,9 +145,14 @@ def _without_secrets(model: TrafficModel, service: Service) -> TrafficModel:
     public = (json.dumps(asdict(service)),)
     learn(asdict(model), public)
     learn_environment(model.variables, public)
+    return _redacted(model)
+
+
+def _redacted(model: TrafficModel) -> TrafficModel:
     requests = tuple(replace(each, name=redact(each.name)) for each in model.requests)
     audit = model.audit and replace(model.audit, write=redact(model.audit.write))
-    return replace(model, requests=requests, audit=audit)
+    others = tuple(map(_redacted, model.others))
+    return replace(model, requests=requests, audit=audit, others=others)
 
 
 def _last_json(text: str) -> dict[str, Any] | None:
@@ -162,7 +168,7 @@ def _last_json(text: str) -> dict[str, Any] | None:
 
 
 def import_users(path: Path) -> tuple[tuple[type[Any], ...], Any]:
-    """Import a scenario file: its one TrafficUser class, or a locustfile's users and shape.
+    """Import a scenario file: its TrafficUser classes, or a locustfile's users and shape.
 
     As under `locust -f`, the file's directory can be imported from. Raises ScenarioError with
     file and line; imports Locust into this process.
@@ -178,14 +184,14 @@ def import_users(path: Path) -> tuple[tuple[type[Any], ...], Any]:
         and not item.__dict__.get("abstract", False)
     ]
     plain = tuple(user for user in users_of(module) if not issubclass(user, Declared))
-    if len(users) == 1 and not plain:
-        return (users[0],), None
+    if users and not plain:
+        return tuple(users), None
     if not users and plain:
         return plain, shape_of(path, module)
     names = ", ".join(user.__name__ for user in (*users, *plain)) or "none"
     raise ScenarioError(
-        f"{path}: it must hold one TrafficUser class, or users of Locust, found {names}",
-        "keep one TrafficUser a file; mark base classes with abstract = True",
+        f"{path}: it must hold TrafficUser classes, or users of Locust, found {names}",
+        "keep one kind in a file; mark base classes with abstract = True",
     )
 
 
@@ -209,7 +215,7 @@ def describe(path: Path) -> TrafficModel:
     with _variables_read(path.resolve().parent) as names:
         users, shape = import_users(path)
     if issubclass(users[0], Declared):
-        model = model_of(users[0], str(path), path.stem)
+        model = models_of(users, str(path), path.stem)
     else:
         model = locustfile_model(path, users, shape)
     _refuse_unheard(path, model)

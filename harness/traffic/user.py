@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import gevent
 from locust import FastHttpUser, User, task
 
@@ -29,6 +32,9 @@ class TrafficUser(Declared, FastHttpUser):  # type: ignore[misc]
     """Seconds that a request of a journey may take as a whole, its body included."""
 
     connection_timeout = 5.0
+    values: Mapping[str, str] = MappingProxyType({})
+    """What the set-up hooks gave: for a journey the values of its arrival, for a hook the first."""
+
     harness_visit: object = None
     """The journey that this user walks; None for the one that only stands by."""
 

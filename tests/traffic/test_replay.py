@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from harness._engine import schedule
 from harness.errors import ProfileError
-from harness.traffic import get, model_of, replay, resolve_profile, to_engine
+from harness.traffic import get, model_of, post, replay, resolve_profile, sequence, to_engine
+from harness.traffic.replay import _instant, fitted
 
 
 class Anyone:
@@ -113,3 +114,105 @@ def test_every_gap_is_kept_to_the_nanosecond(tmp_path: Path, instants: list[int]
     lines = "\n".join(f"{Decimal(instant).scaleb(-9):f}" for instant in instants)
     first = min(instants)
     assert traced(tmp_path, lines) == tuple(sorted(each - first for each in instants))
+
+
+INSTANTS = [
+    ("1767225600", "0"),
+    ("1767225600123", "0.123"),
+    ("1767225600123456", "0.123456"),
+    ("1767225600123456789", "0.123456789"),
+    ("1767225600.25", "0.25"),
+    ("2026-01-01T00:00:00.123456789Z", "0.123456789"),
+    ("2026-01-01T00:00:00,5z", "0.5"),
+    ("20260101T000001Z", "1"),
+    ("2026-01-01 01:00:02+01:00", "2"),
+    ("2026-01-01T00:30-0030", "3600"),
+    ("2026-01-01T05.5+05", "1800"),
+    ("2026-001T00:00:03", "3"),
+    ("2026-W01-4", "0"),
+    ("2025-12-31T24:00:00Z", "0"),
+    ("2025-12-31T23:59:60Z", "0"),
+    ("2026-01-02", "86400"),
+]
+
+
+@pytest.mark.parametrize(("text", "seconds"), INSTANTS)
+def test_any_instant_of_iso_8601_and_epochs_by_their_size_are_read(text: str, seconds: str) -> None:
+    """Counted from 2026 here, exact to the nanosecond."""
+    assert _instant(text) == Decimal(1767225600) + Decimal(seconds)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2026-13-01", "2026-366T00:00", "2026-01-01T25:00", "2026-01-01T24:01", "2026-01-01T00:60",
+     "2026-01-01T00:00+24", "2026-W54-1", "1e30", "-1e25", "nan", "T00:00"],
+)  # fmt: skip
+def test_what_is_no_instant_is_none(text: str) -> None:
+    """Neither a number that could be one nor a day that is not there."""
+    assert _instant(text) is None
+
+
+def test_lines_without_an_instant_are_dropped_and_counted(tmp_path: Path) -> None:
+    """Up to a tenth of them; beyond it the file is refused."""
+    path = tmp_path / "trace.csv"
+    good = "".join(f"{n}\n" for n in range(18))
+    path.write_text(f"{good}soon\nlater\n")
+    profile = replay(path)
+    assert len(profile.replay_ns) == 18
+    assert profile.dropped == ("2 of 20 lines (line 19: 'soon' is no instant)",)
+    path.write_text(f"{good}soon\nlater\nnever\n")
+    with pytest.raises(ProfileError, match=":19: 'soon' is no instant"):
+        replay(path)
+
+
+def test_a_hash_in_another_column_cuts_nothing(tmp_path: Path) -> None:
+    """Only a line that begins with one, and what follows it in the instant's column."""
+    content = "at,url\n1,/a#b\n#2,/c\n3 # late,/d\n"
+    assert traced(tmp_path, content, ":at") == (0, 2_000_000_000)
+
+
+TRACE = """time,endpoint,users_id,note
+5,GET /users/{users_id},7,
+4.5,GET /users/{users_id},"8,9",x
+4.75,POST /users,,
+5.5,GET /gone,,
+6,GET /users/{users_id},1
+"""
+
+
+class Shop:
+    """What the trace was imported with."""
+
+    service = "memorai"
+    feeds = {"users_id": sequence()}  # noqa: RUF012 - as scenarios are written
+    mix = [post("/users"), get("/users/{users_id}"), get("/other")]  # noqa: RUF012
+
+
+def test_a_trace_says_what_each_arrival_sends(tmp_path: Path) -> None:
+    """Endpoint and values, in the order of the instants; others are dropped and counted."""
+    path = tmp_path / "trace.csv"
+    path.write_text(TRACE.replace("6,GET /users/{users_id},1\n", ""))
+    profile, model = replay(path), model_of(Shop)
+    plan = to_engine(model, profile)
+    assert plan["arrivals"] == {
+        "kind": "replay", "due_ns": [0, 250_000_000, 500_000_000], "requests": [1, 0, 1],
+    }  # fmt: skip
+    assert plan["feeds"]["users_id"] == {"kind": "cycle", "values": ["8,9", "", "7"]}
+    assert "note" not in plan["feeds"]
+    assert len(schedule(json.dumps(plan | {"targets": ["http://h"]}), 10)) == 3
+    assert fitted(profile, model).dropped == (
+        "1 arrival at endpoints of no request (first: 'GET /gone')",
+    )
+    assert fitted(fitted(profile, model), model) == fitted(profile, model)
+    assert replay(f"{path}:time").replay_endpoints == ()
+
+
+def test_a_trace_of_another_scenario_and_a_half_line_are_refused(tmp_path: Path) -> None:
+    """Nothing would be left of the first; of the second more than a tenth is wrong."""
+    path = tmp_path / "trace.csv"
+    path.write_text(TRACE)
+    with pytest.raises(ProfileError, match=":6: 3 values, the header has 4"):
+        replay(path)
+    path.write_text("time,endpoint\n1,GET /else\n")
+    with pytest.raises(ProfileError, match="no endpoint of it is in the scenario"):
+        to_engine(model_of(Shop), replay(path))

@@ -101,9 +101,9 @@ def plan_secret(plan: LoadPlan, run: str) -> dict[str, Any]:
     """The plan: a Secret, because a header of the scenario may hold a key."""
     source = f"{SCENARIO_PATH}/{Path(plan.traffic.source).name}"
     target = dataclasses.replace(plan.target, exec_prefix=(), bind=None)
-    shipped = dataclasses.replace(
-        plan, target=target, traffic=dataclasses.replace(plan.traffic, source=source)
-    )
+    others = tuple(dataclasses.replace(each, source=source) for each in plan.traffic.others)
+    traffic = dataclasses.replace(plan.traffic, source=source, others=others)
+    shipped = dataclasses.replace(plan, target=target, traffic=traffic)
     content = plan_json(shipped)
     _check_size("the load plan", len(content), "use fewer or smaller feeds, or a shorter replay")
     return {

@@ -8,11 +8,11 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from harness.errors import ScenarioError
 from harness.traffic.files import MOST_BODY_BYTES, read_text
-from harness.traffic.imports.seen import Exchange
+from harness.traffic.imports.seen import Exchange, is_url
 
 _IGNORED = {
     "-s", "-S", "-k", "-L", "-v", "-f", "-i", "-g", "-N", "-#", "--silent", "--show-error",
@@ -85,7 +85,7 @@ def _exchange(where: str, words: list[str]) -> Exchange:
     if command.url is None:
         raise ScenarioError(f"{where}: no URL", "write it behind curl")
     url = command.url if "://" in command.url else f"http://{command.url}"
-    if urlsplit(url).scheme not in {"http", "https"}:
+    if not url.lower().startswith(("http://", "https://")) or not is_url(url):
         raise ScenarioError(f"{where}: {url[:60]!r} is no URL of HTTP", "write http://host/path")
     body = "&".join(command.data) if command.data else None
     if body is not None and command.in_query:

@@ -1,23 +1,28 @@
-"""Access logs: nginx and Apache combined, and JSON lines of Envoy or an ingress.
+"""Access logs: nginx and Apache combined, JSON lines of Envoy or an ingress, AWS load balancers.
 
-Read line by line, in memory that the length of the log does not change, but for an instant each.
+Read line by line, also from gzip; of each request only what a trace says of it is kept.
 """
 
 from __future__ import annotations
 
+import csv
+import gzip
 import json
 import re
+import zlib
 from array import array
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+import numpy as np
 
 from harness.errors import ScenarioError
-from harness.traffic.imports.seen import Exchange, Seen, checked, is_static
+from harness.traffic.imports.seen import Exchange, Seen, checked, is_static, is_url
 
 MOST_LINES = 5_000_000
 LONGEST_LINE = 64 << 10
@@ -29,6 +34,13 @@ _COMBINED = re.compile(
     r'\S+ \S+ .*?\[(?P<when>[^\]]+)\] "(?P<method>[A-Z]+) (?P<target>\S+)(?: HTTP/[\d.]+)?"'
     r" (?P<status>\d{3}) "
 )
+_BALANCER = re.compile(
+    r"(?:[a-z]\w* )?(?P<when>\d{4}-\d\d-\d\dT[\d:.]+Z) (?:\S+ ){3}(?:-?[\d.]+ ){3}"
+    r'(?P<status>\d{3}|-) \S+ \d+ \d+ "(?P<method>[A-Z]+) (?P<target>\S+) [^"]*"'
+    r'(?:.* (?P<made>\d{4}-\d\d-\d\dT[\d:.]+Z) "|)'
+)
+"""Of AWS: `made` is when an application load balancer got the request, `when` its answer's end."""
+
 _NUMBER = re.compile(r"[0-9]{1,13}(?:\.[0-9]{1,9})?")
 
 _NAMES = {
@@ -41,10 +53,40 @@ _NAMES = {
 
 @dataclass(slots=True)
 class LogTraffic:
-    """What was seen, and the instant of each request (f64[n], Unix seconds, as logged)."""
+    """What was seen and, of each request with one, the instant (Unix seconds, as logged).
+
+    `numbers` are their endpoints; `ends` is where the values of each end in `values`.
+    """
 
     seen: Seen
-    instants: array[float]
+    instants: array[float] = field(default_factory=lambda: array("d"))
+    numbers: array[int] = field(default_factory=lambda: array("I"))
+    values: bytearray = field(default_factory=bytearray)
+    ends: array[int] = field(default_factory=lambda: array("Q"))
+
+    def keep(self, instant_s: float, number: int, values: tuple[str, ...]) -> None:
+        """Keep what a trace says of a request."""
+        self.instants.append(instant_s)
+        self.numbers.append(number)
+        self.values += "\0".join(values).encode()
+        self.ends.append(len(self.values))
+
+    def write_trace(self, stream: IO[str]) -> None:
+        """A CSV for a replay: time (s from the first), endpoint, values of its feeds.
+
+        Once the scenario was written, which may have renamed the feeds.
+        """
+        lines = csv.writer(stream, lineterminator="\n")
+        endpoints = list(self.seen.endpoints.values())
+        columns = list(dict.fromkeys(slot for each in endpoints for slot in each.slots))
+        lines.writerow(["time", "endpoint", *columns])
+        order: list[int] = list(np.argsort(np.asarray(self.instants), kind="stable"))
+        for k, second in zip(order, self.spread(), strict=True):
+            endpoint = endpoints[self.numbers[k]]
+            text = self.values[self.ends[k - 1] if k else 0 : self.ends[k]].decode()
+            cells = dict(zip(endpoint.slots, text.split("\0"), strict=False))
+            name = f"{endpoint.method} {endpoint.template}"
+            lines.writerow([f"{second:.6f}", name, *(cells.get(c, "") for c in columns)])
 
     def spread(self) -> Iterator[float]:
         """The instants in order, seconds from the first; those of one logged second spread evenly.
@@ -66,44 +108,56 @@ def read_log(path: Path, *, everything: bool = False) -> LogTraffic:
 
     `everything` keeps static files.
     """
-    traffic = LogTraffic(Seen(str(path)), array("d"))
+    traffic = LogTraffic(Seen(str(path)))
     try:
         if path.exists() and not path.is_file():
             raise ScenarioError(f"{path}: no regular file", "name one")
-        with path.open(encoding="utf-8-sig", errors="replace") as stream:
+        with _opened(path) as stream:
             for number, line in enumerate(iter(lambda: stream.readline(LONGEST_LINE), ""), 1):
                 if number > MOST_LINES:
                     raise ScenarioError(f"{path}: more than {MOST_LINES:,} lines", "cut it")
                 _add(traffic, line, everything=everything)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ScenarioError(f"{path}: {error}", "fetch the compressed log again") from None
     except OSError as error:
         raise ScenarioError(f"{path}: {error.strerror}", "name a readable log") from None
     checked(traffic.seen)
     return traffic
 
 
+def _opened(path: Path) -> IO[str]:
+    """The text of a log, packed with gzip or not."""
+    with path.open("rb") as stream:
+        packed = stream.read(2) == b"\x1f\x8b"
+    if packed:
+        return gzip.open(path, "rt", encoding="utf-8-sig", errors="replace")
+    return path.open(encoding="utf-8-sig", errors="replace")
+
+
 def _add(traffic: LogTraffic, line: str, *, everything: bool) -> None:
     if not line.strip():
         return
     exchange = _from_json(line) if line.startswith("{") else _from_combined(line)
-    if exchange is None:
+    if exchange is None or not (exchange.url.startswith("/") or is_url(exchange.url)):
         traffic.seen.left_out[SKIPPED] += 1
     elif not everything and is_static(exchange.url.partition("?")[0]):
         traffic.seen.left_out["static files"] += 1
     else:
-        traffic.seen.add(exchange)
+        number, values = traffic.seen.add(exchange)
         if exchange.instant_s is not None:
-            traffic.instants.append(exchange.instant_s)
+            traffic.keep(exchange.instant_s, number, values)
 
 
 def _from_combined(line: str) -> Exchange | None:
-    match = _COMBINED.match(line)
+    match = _COMBINED.match(line) or _BALANCER.match(line)
     if match is None or not match["target"].startswith(("/", "http")):
         return None
+    found = match.groupdict()
     return Exchange(
-        match["method"],
-        match["target"],
-        status=int(match["status"]),
-        instant_s=_when(match["when"]),
+        found["method"],
+        found["target"],
+        status=int(found["status"]) if found["status"] != "-" else None,
+        instant_s=_when(found.get("made") or found["when"]),
     )
 
 

@@ -58,6 +58,10 @@ class Exchange:
     split: tuple[str, tuple[str, ...], tuple[str, ...]] | None = None
     """Its path as `split_path` gives it, where that is known."""
 
+    removed: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    """What its file has besides and a scenario has not: secrets, and what is no request."""
+
 
 @dataclass(slots=True)
 class Endpoint:
@@ -72,6 +76,8 @@ class Endpoint:
     query: list[tuple[str, str]] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
     body: str | None = None
+    number: int = 0
+    """Its place among those that were seen."""
 
 
 @dataclass(slots=True)
@@ -98,8 +104,11 @@ class Seen:
             return None
         return self.count / (self.last_s - self.first_s)
 
-    def add(self, exchange: Exchange) -> None:
-        """Count a request. Raises ScenarioError where the endpoints are too many to be any."""
+    def add(self, exchange: Exchange) -> tuple[int, tuple[str, ...]]:
+        """Count a request: (number of its endpoint, values of its slots).
+
+        Raises ScenarioError where the endpoints are too many to be any.
+        """
         path, _, query = _target(exchange.url).partition("?")
         template, slots, values = exchange.split or split_path(path or "/")
         key = (exchange.method, template)
@@ -110,8 +119,11 @@ class Seen:
                     f"{self.source}: more than {MOST_ENDPOINTS:,} endpoints",
                     "keep the part of it that is traffic of one service",
                 )
-            endpoint = self.endpoints[key] = Endpoint(exchange.method, template, slots)
+            endpoint = Endpoint(exchange.method, template, slots, number=len(self.endpoints))
+            self.endpoints[key] = endpoint
             self._example(endpoint, query, exchange)
+        self.removed.update(dict.fromkeys(exchange.removed))
+        self.left_out.update(exchange.left_out)
         endpoint.count += 1
         if exchange.status:
             endpoint.statuses[exchange.status] += 1
@@ -120,6 +132,7 @@ class Seen:
         if (now := exchange.instant_s) is not None:
             self.first_s = now if self.first_s is None else min(self.first_s, now)
             self.last_s = now if self.last_s is None else max(self.last_s, now)
+        return endpoint.number, values
 
     def _example(self, endpoint: Endpoint, query: str, exchange: Exchange) -> None:
         """What the first request of an endpoint carried, without its secrets."""
@@ -189,8 +202,12 @@ def of_one_service(
 
     `everything` keeps static files. Raises ScenarioError where nothing is left.
     """
-    kept = list(exchanges)
-    seen = Seen(source)
+    seen, kept = Seen(source), []
+    for each in exchanges:
+        if is_url(each.url):
+            kept.append(each)
+        else:
+            seen.left_out["URLs of another form"] += 1
     seen.hosts = Counter(urlsplit(each.url).netloc.rpartition("@")[2] for each in kept)
     chosen = host or (seen.hosts.most_common(1)[0][0] if seen.hosts else "")
     for each in kept:
@@ -224,6 +241,15 @@ def _target(url: str) -> str:
         return url.partition("#")[0]
     parts = urlsplit(url)
     return f"{parts.path}?{parts.query}"
+
+
+def is_url(url: str) -> bool:
+    """Whether a URL can be taken apart: `http://[::1` cannot."""
+    try:
+        urlsplit(url)
+    except ValueError:
+        return False
+    return True
 
 
 def is_static(path: str) -> bool:
