@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from benchmarks.capacity.servers import KINDS, Kind
+from benchmarks.capacity.servers import ALL, Kind
 from benchmarks.capacity.virtual import Virtual
 from benchmarks.run import machine, table, write
 from harness.capacity import CapacityResult, Search, find_capacity
@@ -52,7 +52,7 @@ def search(name: str, seed: int) -> CapacityResult:
     """
     random = np.random.default_rng([seed, zlib.crc32(name.encode())])
     start = round(START * 2 ** float(random.uniform(-0.5, 0.5)))
-    measure = Virtual(KINDS[name].make(random), noise=NOISE)
+    measure = Virtual(ALL[name].make(random), noise=NOISE)
     return find_capacity(measure, replace(SEARCH, start=start))
 
 
@@ -72,12 +72,12 @@ def score(kind: Kind, found: CapacityResult) -> Scored:
 
 def searches_of(name: str, first: int, count: int) -> list[Scored]:
     """So many searches of one kind, with seeds from `first` on."""
-    return [score(KINDS[name], search(name, seed)) for seed in range(first, first + count)]
+    return [score(ALL[name], search(name, seed)) for seed in range(first, first + count)]
 
 
 def row(name: str, scored: list[Scored]) -> list[str]:
     """The kind's row of the table."""
-    kind, searches = KINDS[name], len(scored)
+    kind, searches = ALL[name], len(scored)
     answered = [s for s in scored if s.answered]
     right = sum(s.covered for s in answered)
     fine = sum(s.covered or s.named or not s.answered for s in scored)
@@ -113,7 +113,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--show", action="store_true", help="print only, write nothing")
     asked = parser.parse_args()
-    names = asked.kinds or list(KINDS)
+    names = asked.kinds or list(ALL)
     count = len(names)
     with ProcessPoolExecutor(asked.processes) as pool:
         found = pool.map(searches_of, names, [asked.first_seed] * count, [asked.searches] * count)

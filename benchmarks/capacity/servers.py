@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.capacity import partial
+from benchmarks.capacity import partial, untuned
 from benchmarks.capacity.virtual import CHUNK_S, Bools, Floats, Service
 
 Make = Callable[[np.random.Generator], Service]
@@ -377,3 +377,15 @@ KINDS: dict[str, Kind] = {
     "one replica fails": Kind(partial.BadReplica, None, plain=False),
     "bucket of 5 s": Kind(partial.DeepBucket, 600, plain=False),
 }
+
+UNTUNED: dict[str, Kind] = {
+    "1 % reports": Kind(untuned.Reports, 506),
+    "lock": Kind(untuned.Contended, 842, plain=False),
+    "shedding": Kind(untuned.Shedding, 780),
+    "compiling": Kind(untuned.Compiling, 964, plain=False),
+    "CPU credits": Kind(untuned.Credits, 200, plain=False),
+    "restarts": Kind(untuned.Restarting, 812, plain=False),
+}
+"""No threshold of the search was chosen with these, nor is any test held to them."""
+
+ALL = KINDS | UNTUNED

@@ -55,6 +55,11 @@ LOST_AFTER = 0.7
 LOST_AFTER_S = 10.0
 """Share of the hold, and seconds, before which no step is ended: it may be warming up."""
 
+LOOK_PART = 0.25
+LOOK_S = 10.0
+"""Share of a hold, and seconds at least, after which a long one is looked at: what misses there is
+lost as surely as in a short step of its own."""
+
 LOST_RUN_S = 3
 """Seconds in a row that must be bad when a step is ended early."""
 
@@ -262,6 +267,27 @@ def least_patience(hold_s: float) -> float:
     return min(LOST_AFTER * hold_s, LOST_AFTER_S)
 
 
+def look_after(hold_s: float) -> int:
+    """Seconds of a hold after which it is looked at; no fewer than its own in a short one."""
+    return math.ceil(max(LOOK_S, LOOK_PART * hold_s))
+
+
+def missed_at_look(allowed: Sequence[float], bad: Counts, offered: Counts, hold_s: float) -> bool:
+    """Whether the first seconds of a long hold miss a limit by their interval, without a stall.
+
+    They are looked at once: with each look more would be missed by chance. `allowed` are the
+    limits' shares, `bad` and `offered` as in `lost_for_certain`.
+    """
+    look = look_after(hold_s)
+    if not look <= len(offered) < hold_s:
+        return False
+    found = [
+        judge_share(row[:look], offered[:look], share)
+        for share, row in zip(allowed, bad, strict=True)
+    ]
+    return any(f is not None and f.outcome == "fail" and f.why == "interval" for f in found)
+
+
 def lost_for_certain(limits: Sequence[Limit], bad: Counts, offered: Counts, hold_s: float) -> bool:
     """Whether a step that has come so far can only be missed, however its rest goes.
 
@@ -270,6 +296,8 @@ def lost_for_certain(limits: Sequence[Limit], bad: Counts, offered: Counts, hold
     seconds = len(offered)
     if seconds < max(least_patience(hold_s), LOST_RUN_S) or not offered.sum():
         return False
+    if missed_at_look([limit.allowed for limit in limits], bad, offered, hold_s):
+        return True
     planned = float(offered.mean()) * hold_s
     worst = bad_seconds([limit.allowed for limit in limits], bad, offered)[-LOST_RUN_S:].all()
     return any(

@@ -17,6 +17,8 @@ from harness.capacity.evidence import (
     Observation,
     least_patience,
     limits_of,
+    look_after,
+    missed_at_look,
 )
 from harness.capacity.steps import LEAD_PART
 from harness.catalog.model import Objective
@@ -35,6 +37,9 @@ RAMP_S = 2.0
 
 RAMP_FROM = 0.25
 
+LATE_S = 2.0
+"""After which nearly every request of a second is answered, where a step is near the capacity."""
+
 REFUSALS = ("check", "reset", "eof")
 """Errors besides those of a status that a service at work causes: nobody is late, nobody away."""
 
@@ -48,13 +53,15 @@ class StepEnd(EarlyEnd):
     At most rate x limit of them are younger than the latency limit, so the others have broken it
     already; seconds of an overload are complete only when it is over. A step is lost when these
     alone are twice what its whole hold allows. It is not ended before most of the hold: the
-    service may be warming up.
+    service may be warming up. A long hold is looked at once (`missed_at_look`).
     """
 
     def __init__(self, plan: LoadPlan, objectives: Sequence[Objective]) -> None:
         super().__init__(plan, objectives)
         hold = plan.profile.segments[-1]
         begin = plan.profile.duration_s - hold.duration_s
+        self._begin, self._hold_s = math.ceil(begin), hold.duration_s
+        self._looked = False
         self._patient_until = begin + least_patience(hold.duration_s)
         self._lost_from = min(
             (
@@ -78,7 +85,19 @@ class StepEnd(EarlyEnd):
         if now_s >= self._patient_until and self._under_way > self._lost_from:
             reason = f"{self._under_way:,} requests are under way: the step is missed for certain."
             return EarlyDecision("certain failure", math.floor(now_s), reason)
-        return super().decide(now_s)
+        return super().decide(now_s) or self._at_look(now_s)
+
+    def _at_look(self, now_s: float) -> EarlyDecision | None:
+        look = look_after(self._hold_s)
+        if self._looked or now_s < self._begin + look + LATE_S:
+            return None
+        self._looked = True
+        offered, bad = self.counts(look)
+        bad = np.minimum(bad, offered)
+        if not missed_at_look(self.allowed, bad, offered, self._hold_s):
+            return None
+        reason = f"The first {look} s of the hold miss an objective as a step of their own would."
+        return EarlyDecision("certain failure", math.floor(now_s), reason)
 
 
 @dataclass(frozen=True, slots=True)

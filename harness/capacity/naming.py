@@ -62,6 +62,10 @@ must be correlated by."""
 DOUBT_SIGMAS = 0.5
 """The same to look longer: a third of the steady services, nearly all that move."""
 
+MOVED = 0.03
+MOVED_SIGMAS = 2.0
+"""The same for a level that is another at the end than at the beginning."""
+
 CHANCE_LEVEL = 0.01
 """Probability that levels scatter so much by the chance of single requests (chi-square)."""
 
@@ -127,17 +131,12 @@ def _name_fall(findings: Findings, seen: Seen) -> None:
 
 def _name_drift(findings: Findings, seen: Seen) -> None:
     """The last, calm step is slower than one at the same rate at the beginning."""
-    last = next((o for s, o in reversed(seen) if s.purpose == "calm" and s.outcome in JUDGED), None)
-    same = (o for s, o in seen if last is not None and s.rate == last.rate and s.outcome == "held")
-    first = next(same, None)
-    if last is None or first is None or last is first:
+    last = _last_calm(seen)
+    found = _drift(seen, last)
+    if last is None or found is None:
         return
-    before, after = (np.log(o.medians[o.medians > 0]) for o in (first, last))
-    if min(len(before), len(after)) < LEAST_SECONDS:
-        return
-    rise = float(after.mean() - before.mean())
-    error = float(np.sqrt(before.var(ddof=1) / len(before) + after.var(ddof=1) / len(after)))
-    usual, now = float(np.exp(before.mean())), float(np.exp(after.mean()))
+    usual, now, error = found
+    rise = float(np.log(now / usual))
     if rise > max(SLOWER, SLOWER_SIGMAS * error) and now - usual > WANDERS_S:
         findings["unsteady"] = Finding(
             "unsteady",
@@ -146,6 +145,23 @@ def _name_drift(findings: Findings, seen: Seen) -> None:
             " what it serves.",
             decisive=True,
         )
+
+
+def _last_calm(seen: Seen) -> Observation | None:
+    return next((o for s, o in reversed(seen) if s.purpose == "calm" and s.outcome in JUDGED), None)
+
+
+def _drift(seen: Seen, last: Observation | None) -> tuple[float, float, float] | None:
+    """(median latency at first, at last, standard error of their logarithms' difference)."""
+    same = (o for s, o in seen if last is not None and s.rate == last.rate and s.outcome == "held")
+    first = next(same, None)
+    if last is None or first is None or last is first:
+        return None
+    before, after = (np.log(o.medians[o.medians > 0]) for o in (first, last))
+    if min(len(before), len(after)) < LEAST_SECONDS:
+        return None
+    error = float(np.sqrt(before.var(ddof=1) / len(before) + after.var(ddof=1) / len(after)))
+    return float(np.exp(before.mean())), float(np.exp(after.mean())), error
 
 
 def _name_backlog(findings: Findings, seen: Seen) -> None:
@@ -187,6 +203,15 @@ def may_wander(seen: Seen, low: float | None) -> bool:
     shared, chance, pairs = _within(_calm_levels(held, low))
     doubt = DOUBT_SIGMAS * chance / np.sqrt(max(pairs, 1))
     return bool(shared > max(doubt, WANDERS_AND_OVERTURNED**2))
+
+
+def may_drift(seen: Seen) -> bool:
+    """Whether the calm step's level is another than at the beginning: a longer look tells."""
+    found = _drift(seen, _last_calm(seen))
+    if found is None:
+        return False
+    usual, now, error = found
+    return abs(float(np.log(now / usual))) > max(MOVED, MOVED_SIGMAS * error)
 
 
 def _calm_levels(seen: Seen, low: float | None) -> list[NDArray[np.float64]]:

@@ -227,7 +227,7 @@ class _Hunt(Steps):
         below = _round(high / width / INSIDE if served > high / width else JUST_BELOW * served)
         if low * math.sqrt(width) < below < high:
             return below
-        near = low / width <= served <= low * width**2 and low * width**1.5 < high
+        near = low <= served <= low * width**2 and low * width**1.5 < high
         return _round(low * width * INSIDE) if near else None
 
     def _served(self, rate: float) -> float | None:
@@ -245,23 +245,25 @@ class _Hunt(Steps):
         return rate if rate > lowest / GROWTH else None
 
     def _beside(self, inside: Sequence[float], low: float, high: float) -> float | None:
-        """Above, then below the one rate inside the bracket, if it showed to be at the capacity.
+        """Above the one rate inside the bracket that shows to be at the capacity, then below all.
 
-        So far from it that the two are as wide apart as the answer may be.
+        So far from it that the two around one rate are as wide apart as the answer may be.
         """
-        if len(inside) != 1 or inside[0] not in self._near:
+        if not inside or not self._near.issuperset(inside):
             return None
-        rate, part = inside[0], math.sqrt(self._width * INSIDE)
-        room = math.sqrt(self._width)
-        above, below = _round(rate * part), _round(rate / part)
-        if high / rate > room and above < high:
+        part, room = math.sqrt(self._width * INSIDE), math.sqrt(self._width)
+        above, below = _round(max(inside) * part), _round(min(inside) / part)
+        if len(inside) == 1 and high / max(inside) > room and above < high:
             return above
-        return below if rate / low > room and below > low else None
+        return below if min(inside) / low > room and below > low else None
 
     def _try(self, rate: float) -> None:
         low, high = self._low, self._high
         if high is not None and low is not None and self._may_close(rate, high):
             outcome = self._confirm(rate)
+            if outcome == "held" and self._left_open_below(rate):
+                outcome, self._confirmed = "unknown", False
+                self._near.add(rate)
         else:
             outcome = self._decide(rate, "search", self._hold_s)
         self._levels[rate] = outcome
@@ -285,9 +287,16 @@ class _Hunt(Steps):
         """Whether the bracket is narrow enough should the rate hold: it is then held long at once.
 
         Not where little more was served in the overload above it: that is lost in a short hold.
+        But where a long one left a lower rate open: there short ones flatter.
         """
         served = next(s.completed_rate for s in reversed(self._steps) if s.rate == high)
-        return high / rate <= self._width and rate <= WELL_SERVED * served
+        likely = rate <= WELL_SERVED * served or self._left_open_below(rate)
+        return high / rate <= self._width and likely
+
+    def _left_open_below(self, rate: float) -> bool:
+        """Whether a long hold left a lower rate open: that this one held is chance."""
+        long = (s for s in self._steps if s.purpose == "confirm" and s.rate < rate)
+        return any(s.outcome == "unknown" for s in long)
 
     def _show_warming(self, high: float) -> None:
         """The search came down before anything held: was the first miss a cold service's?"""
@@ -390,7 +399,8 @@ class _Hunt(Steps):
                 break
 
     def _may_wander(self, low: float) -> bool:
-        return naming.may_wander(self._seen[self._settled :], low)
+        settled = self._seen[self._settled :]
+        return naming.may_wander(settled, low) or naming.may_drift(self._seen)
 
     def _low_before(self, high: float) -> float | None:
         """The highest rate that had held when `high` was first missed."""

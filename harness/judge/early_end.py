@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.catalog.model import Objective
 from harness.load.plan import LoadPlan
@@ -65,6 +66,9 @@ verdict's own interval, if all the rest were perfect."""
 
 LATE_SHARE = 0.1
 """Of a latency objective: a request that the generator itself sent that late says nothing."""
+
+
+Counts = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +112,22 @@ class EarlyEnd:
             self._tick = message
         elif message["type"] == "slice" and message["slice"]["axis"] == "due":
             row = message["slice"]
-            block = (row["second"] - math.ceil(self._hold_begin)) // BLOCK_S
-            self._offered[block] += row["offered"]
+            second = row["second"] - math.ceil(self._hold_begin)
+            self._offered[second] += row["offered"]
             for limit in self._limits:
-                self._bad[limit.name, block] += limit.bad(row)
+                self._bad[limit.name, second] += limit.bad(row)
+
+    @property
+    def allowed(self) -> tuple[float, ...]:
+        """The share of bad requests that each limit allows."""
+        return tuple(limit.allowed for limit in self._limits)
+
+    def counts(self, seconds: int) -> tuple[Counts, Counts]:
+        """(offered, bad by each limit) in the first seconds of the hold, i64[n] and i64[k, n]."""
+        span = range(seconds)
+        offered = np.array([self._offered[second] for second in span], np.int64)
+        bad = [[self._bad[limit.name, second] for second in span] for limit in self._limits]
+        return offered, np.array(bad, np.int64).reshape(len(self._limits), seconds)
 
     def decide(self, now_s: float) -> EarlyDecision | None:
         """The decision `now_s` seconds after the start of the load; None: go on."""
@@ -137,9 +153,10 @@ class EarlyEnd:
         if not self._limits or blocks < 1:
             return None
         planned = self._rate * self._planned_s
-        offered = np.array([self._offered[block] for block in range(blocks)], np.float64)
-        for limit in self._limits:
-            bad = np.array([self._bad[limit.name, block] for block in range(blocks)], np.float64)
+        counts, rows = self.counts(blocks * BLOCK_S)
+        offered = counts.reshape(blocks, BLOCK_S).sum(axis=1)
+        for limit, row in zip(self._limits, rows, strict=True):
+            bad = row.reshape(blocks, BLOCK_S).sum(axis=1)
             shares = bad / np.maximum(offered, self._rate * BLOCK_S)
             error = ERROR / len(self._limits)
             if fails_for_certain(shares, limit.allowed, self._planned_s, error):

@@ -267,6 +267,64 @@ def test_a_service_that_never_recovers_is_named_and_not_answered() -> None:
     assert (found.low, found.high) == (800.0, 1_600.0)
 
 
+@pytest.mark.parametrize(("share", "outcome"), [(0.49, "unknown"), (0.51, "missed")])
+def test_stalls_that_miss_a_limit_by_little_may_be_those_of_a_queue(
+    share: float, outcome: str
+) -> None:
+    """Three stalls in twenty seconds: 1.47 and 1.53 times the limit."""
+    made = Made(_below(math.inf))
+    answered = made.observe
+
+    def observe(rate: float, hold_s: float, lead_s: float, seed: int) -> Observation:
+        seen = answered(rate, hold_s, lead_s, seed)
+        for second in (5, 10, 15):
+            seen.bad[0, second] = round(share * seen.offered[second])
+        return seen
+
+    made.observe = observe  # type: ignore[method-assign]
+    found = find_capacity(made, Search(start=400.0, hold_s=20.0))
+    assert found.steps[0].outcome == outcome
+
+
+@pytest.mark.parametrize(("rate", "runs"), [(520.0, 1), (550.0, 2)])
+def test_a_share_near_its_limit_shows_in_one_run_that_the_rate_is_at_the_capacity(
+    rate: float, runs: int
+) -> None:
+    """Four failures of 5,200 are 0.77 of the limit, of 5,500 they are 0.73."""
+    found = find_capacity(Made(_below(700), failing=4), Search(start=rate))
+    assert sum(step.rate == rate and step.purpose == "search" for step in found.steps) == runs
+
+
+@pytest.mark.parametrize(("served", "purpose"), [(970.0, "confirm"), (965.0, "search")])
+def test_a_rate_near_what_was_served_in_the_overload_is_tried_shortly_first(
+    served: float, purpose: str
+) -> None:
+    made = Made(_below(950))
+    answered = made.observe
+
+    def observe(rate: float, hold_s: float, lead_s: float, seed: int) -> Observation:
+        return replace(answered(rate, hold_s, lead_s, seed), completed_rate=min(rate, served))
+
+    made.observe = observe  # type: ignore[method-assign]
+    found = find_capacity(made, Search(start=500.0))
+    assert [step.rate for step in found.steps][:3] == [500.0, 1_000.0, 919.0]
+    assert found.steps[2].purpose == purpose
+
+
+def test_two_lower_rates_missed_after_the_first_miss_ask_whether_the_service_recovers() -> None:
+    broken: list[float] = []
+
+    def share(rate: float, now: float) -> float:
+        if rate > 900:
+            broken.append(rate)
+        return 0.5 if broken else 0.0
+
+    found, _ = _find(share, start=400.0)
+    first = next(k for k, step in enumerate(found.steps) if step.purpose == "recovery")
+    before = [step.outcome for step in found.steps[:first]]
+    assert before == ["held", "held", "missed", "missed", "missed"]
+
+
 def test_a_share_that_the_rate_does_not_change_is_named() -> None:
     found, _ = _find(lambda rate, now: 0.05, start=400.0)
     assert "not about rate" in {finding.kind for finding in found.findings}

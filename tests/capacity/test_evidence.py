@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -23,7 +24,7 @@ from harness.capacity.evidence import (
 from harness.capacity.law import fit_law
 from harness.capacity.measure import StepEnd, step_profile
 from harness.capacity.model import Finding, Share, Step
-from harness.capacity.naming import may_wander, name_patterns, refuses, wander
+from harness.capacity.naming import may_drift, may_wander, name_patterns, refuses, wander
 from harness.catalog.model import Objective
 from harness.load.plan import LoadPlan
 from tests.record.synthetic import plan
@@ -161,6 +162,17 @@ def test_a_calm_rate_that_is_slower_at_the_end_than_at_the_beginning_is_named(
     assert ("unsteady" in findings) is named
 
 
+@pytest.mark.parametrize(("times", "longer"), [(1.04, True), (0.96, True), (1.02, False)])
+def test_a_calm_level_that_is_another_than_at_the_beginning_is_looked_at_longer(
+    times: float, *, longer: bool
+) -> None:
+    begin = [0.0100, 0.0101] * 5
+    first = (_step(), _seen([0] * 10, medians=begin))
+    last = (_step(purpose="calm"), _seen([0] * 10, medians=[times * x for x in begin]))
+    assert may_drift([first, last]) is longer
+    assert not may_drift([first])
+
+
 @pytest.mark.parametrize(("missed", "named"), [(850.0, True), (900.0, False)])
 def test_a_rate_missed_far_below_one_that_had_held_is_a_capacity_that_falls(
     missed: float, *, named: bool
@@ -178,6 +190,44 @@ def test_a_rate_missed_far_below_one_that_had_held_is_a_capacity_that_falls(
 def test_a_long_hold_ends_early_only_after_ten_seconds(seconds: int, *, lost: bool) -> None:
     seen = _seen([1.0] * seconds)
     assert lost_for_certain(LIMITS, seen.bad, seen.offered, 40.0) is lost
+
+
+@pytest.mark.parametrize(
+    ("shares", "lost"),
+    [
+        ([0.08] * 10, True),
+        ([0.08] * 9, False),
+        ([0.055] * 10, False),
+        ([0.0] * 7 + [0.3] * 3, False),
+        ([0.0] * 10 + [0.08] * 2, False),
+    ],
+    ids=["ten seconds", "nine", "open", "stalls", "later"],
+)
+def test_a_long_hold_that_its_first_quarter_misses_is_lost(
+    shares: list[float], *, lost: bool
+) -> None:
+    seen = _seen(shares)
+    assert lost_for_certain(LIMITS, seen.bad, seen.offered, 40.0) is lost
+
+
+def test_a_short_hold_is_judged_at_its_end_only() -> None:
+    seen = _seen([0.08] * 9)
+    assert not lost_for_certain(LIMITS, seen.bad, seen.offered, 10.0)
+
+
+@pytest.mark.parametrize(("slow", "ends"), [(80, True), (52, False)])
+def test_a_real_long_hold_is_looked_at_once(slow: int, *, ends: bool) -> None:
+    made = plan(rate=1_000.0)
+    loaded = LoadPlan(made.target, made.traffic, step_profile(1_000.0, 40.0))
+    end = StepEnd(loaded, [Objective("errors", "error_ratio", 0.05)])
+    begin = math.ceil(loaded.profile.duration_s - 40.0)
+    for second in range(begin, begin + 12):
+        row: Any = {"axis": "due", "second": second, "offered": 1_000, "failed": slow,
+               "unfinished": 0, "errors": {}, "hist": {}}  # fmt: skip
+        end.add({"type": "slice", "worker": 0, "seq": second, "slice": row})
+    assert end.decide(begin + 11.9) is None
+    assert (end.decide(begin + 12.0) is not None) is ends
+    assert end.decide(begin + 13.0) is None
 
 
 def test_a_cold_service_warms_up_at_half_the_rate() -> None:
