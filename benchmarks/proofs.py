@@ -34,6 +34,9 @@ PROOFS = {
     "early-end": Proof(
         "runs that end early, and those that must not", 10, ("benchmarks.early_end",)
     ),
+    "streams": Proof(
+        "streams of known truth, and what a token costs", 1, ("benchmarks.streams --write",)
+    ),
     "capacity": Proof("the search on every kind of service", 20, ("benchmarks.capacity",)),
     "mutants": Proof(
         "edits of the judging code that no test notices", 60, ("benchmarks.mutants --write",)

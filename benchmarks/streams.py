@@ -15,17 +15,20 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import psutil
 
+from benchmarks.run import machine, write
 from benchmarks.servers import free_port
 from harness.load.driver import LoadProcess
 from harness.load.plan import LoadPlan
@@ -47,6 +50,16 @@ BODY = {
     "stream": True,
     "stream_options": {"include_usage": True},
 }
+
+SCENARIO = f"""
+from harness.traffic import stream
+from harness.traffic.user import TrafficUser
+
+class Chat(TrafficUser):
+    service = "chat"
+    mix = [stream("{PATH}", name="chat")]
+"""
+"""What the load child imports; its plan says what is sent."""
 
 
 @contextmanager
@@ -79,10 +92,11 @@ def pinned(core: int) -> tuple[str, ...]:
     return ("taskset", "-c", str(core)) if (os.cpu_count() or 1) > 1 else ()
 
 
-def plan(url: str, rate: float, seconds: float) -> LoadPlan:
+def plan(url: str, rate: float, seconds: float, source: Path) -> LoadPlan:
     """One endpoint, a constant mean rate, no warm-up: everything is counted."""
     request = stream(PATH, name="chat", json_body=BODY)
-    traffic = TrafficModel("chat", "streams", __file__, (request,))
+    source.write_text(SCENARIO, encoding="utf-8")
+    traffic = TrafficModel("chat", "streams", str(source), (request,))
     target = Target("chat", (url,), "service", "reference", exec_prefix=pinned(LOAD_CORE))
     profile = LoadProfile("streams", (Segment("hold", seconds, rate, rate),))
     return LoadPlan(target, traffic, profile, probe=False)
@@ -91,7 +105,10 @@ def plan(url: str, rate: float, seconds: float) -> LoadPlan:
 def engine(url: str, rate: float, seconds: float) -> dict[str, Any]:
     """What the engine measures, and the CPU time of its process."""
     rows, cpu, before = [], 0.0, 0.0
-    with LoadProcess(plan(url, rate, seconds)) as child:
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        LoadProcess(plan(url, rate, seconds, Path(directory) / "chat.py")) as child,
+    ):
         process = psutil.Process(child.pid)
         while not child.ended:
             for message in child.poll(0.2):
@@ -176,19 +193,19 @@ def rows(name: str, found: dict[str, Any], sent: dict[str, Distribution]) -> tup
     return lines, good
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """Print the tables; 1 where a quantile of the engine is off by more than the limit."""
-    parser = argparse.ArgumentParser(prog="benchmarks.streams", description=__doc__)
-    parser.add_argument("--rate", type=float, default=400.0, help="streams/s of the engine")
-    parser.add_argument("--python-rate", type=float, default=60.0, help="streams/s of httpx-sse")
-    parser.add_argument("--seconds", type=float, default=20.0)
-    asked = parser.parse_args(words)
+def _cost(name: str, found: dict[str, Any]) -> str:
+    each = found["cpu_s"] / max(found["events"], 1) * 1e6
+    return f"| {name} | {found['events']:,} | {each:.1f} us |"
+
+
+def report(rate: float, python_rate: float, seconds: float) -> tuple[str, bool]:
+    """The tables, and whether each quantile of the engine is as it was sent."""
     behaviour = {
         "stream": {"tokens": TOKENS, "ttft_median_s": TTFT_S, "gap_median_s": GAP_S}, "seed": 7,
     }  # fmt: skip
     with service(behaviour) as url:
-        found = engine(url, asked.rate, asked.seconds)
-        lines, good = rows(f"engine, {asked.rate:g}/s", found, truth(url))
+        found = engine(url, rate, seconds)
+        lines, good = rows(f"engine, {rate:g}/s", found, truth(url))
     costs = [_cost("engine", found)]
     if find_spec("httpx_sse") is None:
         costs.append("| httpx-sse | not installed: pip install httpx-sse | |")
@@ -196,21 +213,31 @@ def main(words: Sequence[str] | None = None) -> int:
         with service(behaviour) as url:
             if pinned(LOAD_CORE):
                 os.sched_setaffinity(0, {LOAD_CORE})
-            other = asyncio.run(_python(url, asked.python_rate, asked.seconds))
-            lines += rows(f"httpx-sse, {asked.python_rate:g}/s", other, truth(url))[0]
+            other = asyncio.run(_python(url, python_rate, seconds))
+            lines += rows(f"httpx-sse, {python_rate:g}/s", other, truth(url))[0]
         costs.append(_cost("httpx-sse", other))
-    print("| client | quantile | nominal ms | sent ms | measured ms | off |")
-    print("|---|---|---|---|---|---|")
-    print("\n".join(lines))
-    print("\n| client | tokens | CPU a token |\n|---|---|---|")
-    print("\n".join(costs))
-    print(f"\nengine: {found['requests']}, {found['coalesced']:,} events came with another")
+    return "\n".join([
+        (f"{found['requests']}; {found['coalesced']:,} of {found['events']:,} events came with"
+         f" another. Load average {os.getloadavg()[0]:.1f}.\n"),
+        "| client | quantile | nominal ms | sent ms | measured ms | off |",
+        "|---|---|---|---|---|---|", *lines, "",
+        "| client | tokens | CPU a token |", "|---|---|---|", *costs,
+    ]), good  # fmt: skip
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Print the tables; 1 where a quantile of the engine is off by more than the limit."""
+    parser = argparse.ArgumentParser(prog="benchmarks.streams", description=__doc__)
+    parser.add_argument("--rate", type=float, default=400.0, help="streams/s of the engine")
+    parser.add_argument("--python-rate", type=float, default=60.0, help="streams/s of httpx-sse")
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--write", action="store_true", help="into RESULTS.md as well")
+    asked = parser.parse_args(words)
+    text, good = report(asked.rate, asked.python_rate, asked.seconds)
+    print(text)
+    if asked.write:
+        write("13. Streams of known truth", f"{machine()}\n\n{text}")
     return 0 if good else 1
-
-
-def _cost(name: str, found: dict[str, Any]) -> str:
-    each = found["cpu_s"] / max(found["events"], 1) * 1e6
-    return f"| {name} | {found['events']:,} | {each:.1f} us |"
 
 
 if __name__ == "__main__":

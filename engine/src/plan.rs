@@ -562,6 +562,12 @@ impl Request {
 fn streaming(spec: &RequestSpec, at: &str) -> Result<Option<Streaming>, PlanError> {
     let Some(stream) = &spec.stream else { return Ok(None) };
     let silence_ns = nanos(&format!("{at}.stream.silence_s"), stream.silence_s, false)?;
+    if stream.until.as_deref().is_some_and(|until| until.trim().is_empty()) {
+        return Err(PlanError::at(
+            format!("{at}.stream.until"),
+            "empty; give the data of the last event, or null",
+        ));
+    }
     if let Some(limits) = &stream.limits {
         for (field, limit) in
             [("ttft_s", limits.ttft_s), ("itl_s", limits.itl_s), ("response_s", limits.response_s)]

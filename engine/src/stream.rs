@@ -41,7 +41,8 @@ impl Streaming {
             itl: nanos(spec.itl_s),
             response: nanos(spec.response_s),
         };
-        Self { silence_ns, until: spec.until.clone(), limits: spec.limits.as_ref().map(limits) }
+        let until = spec.until.as_ref().map(|text| text.trim().to_owned());
+        Self { silence_ns, until, limits: spec.limits.as_ref().map(limits) }
     }
 
     /// The stream, good if it kept all limits; where none were given, no stream is.

@@ -153,8 +153,9 @@ def _short_objectives(words: dict[str, Any]) -> Sequence[object]:
         word = f"--{option.replace('_', '-')} is {value:g}"
         if quantile is not None and value <= 0:
             raise UsageError(word, "give a duration above 0, e.g. 100ms")
+        usual = "0.1%" if indicator == "error_ratio" else "95%"
         if quantile is None and not 0 < value < 1:
-            raise UsageError(word, "give a share between 0 and 1, e.g. 0.1%")
+            raise UsageError(word, f"give a share between 0 and 1, e.g. {usual}")
         found.append(Objective(name, indicator, value, quantile))
     return found
 

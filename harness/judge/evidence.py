@@ -171,7 +171,12 @@ def gather(
             np.zeros(len(seconds), np.int64)
         )  # fmt: skip
 
+    completed = total([part.completed for part in due])
     values, counts = stack(_per_second(record, kind, scope, seconds))
+    if kind == "itl":  # a stream of one token has no time between two
+        alone: Counts = completed - counts.sum(axis=1)
+        values = np.concatenate([[0.0], values])
+        counts = np.hstack([alone[:, None], counts])
     late = scope if kind != "itl" else []
     lag_values, lag_counts = stack(_per_second(record, "lag", late, seconds))
     return Evidence(
@@ -179,7 +184,7 @@ def gather(
         offered=total([part.offered for part in due]),
         lost=total([part.lost for part in due]),
         own=total([_own(record, part) for part in due]),
-        completed=total([part.completed for part in due]),
+        completed=completed,
         failed=total([part.failed for part in done]),
         done=total([part.completed for part in done]),
         values=values,

@@ -100,7 +100,7 @@ def test_every_option_that_a_sentence_names_is_one_of_a_command(page: Path) -> N
     lines = page.read_text(encoding="utf-8").splitlines()
     spans = [span for line in lines for span in re.findall(r"(?<!`)`([^`]+)`(?!`)", line)]
     spans = [span for span in spans if not span.startswith(OTHERS)]
-    options = {option for span in spans for option in re.findall(r"(?<!\S)--[a-z][a-z-]*", span)}
+    options = {option for span in spans for option in re.findall(r"(?<!\S)--[a-z][a-z0-9-]*", span)}
     assert options <= _all_options() | OF_PARTS | OF_OTHERS
 
 

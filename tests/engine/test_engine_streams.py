@@ -171,6 +171,7 @@ def test_streams_that_the_service_breaks_are_those_that_are_counted_broken() -> 
         ({"silence_s": 0}, "stream.silence_s"),
         ({"limits": {"ttft_s": -1}}, "stream.limits.ttft_s"),
         ({"limit": {}}, "limit"),
+        ({"until": " "}, "stream.until: empty"),
     ],
 )
 def test_a_bad_field_of_a_stream_is_named(stream: dict[str, Any], field: str) -> None:

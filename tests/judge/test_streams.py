@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.baseline.measure import conditions
 from harness.catalog.model import Objective
 from harness.judge import Verdict, judge
 from harness.record import RunRecord, RunWriter
@@ -33,6 +34,9 @@ class Streams:
     itl_s: float = 0.02
     slow: float = 0.0
     broken: float = 0.0
+    alone: float = 0.0
+    """Share of streams that have one token, and so no time between two."""
+
     lag_s: float = 0.00005
 
 
@@ -71,7 +75,8 @@ def _with_streams(row: dict[str, Any], streams: Streams) -> dict[str, Any]:
         "tokens": TOKENS * completed, "events": TOKENS * completed, "coalesced": 0,
         "good": completed - slow,
         "hist": row["hist"]
-        | {"ttfb": histogram(ttft / 2), "ttft": histogram(ttft), "itl": histogram(itl),
+        | {"ttfb": histogram(ttft / 2), "ttft": histogram(ttft),
+           "itl": histogram(itl[round(completed * streams.alone) :]),
            "gap": histogram(np.repeat(itl, TOKENS - 1)),
            "length": histogram(np.full(completed, TOKENS * 1e-3, np.float64))},
     }  # fmt: skip
@@ -125,6 +130,14 @@ def test_goodput_is_no_certain_failure_where_the_generator_may_have_made_them_la
     assert [result.outcome for result in verdict.objectives] == ["invalid", "invalid"]
 
 
+def test_a_stream_of_one_token_took_no_time_for_the_next(tmp_path: Path) -> None:
+    """Where all are, the quantile is known and 0."""
+    for alone in (1.0, 0.96):
+        _, verdict = made(tmp_path / str(alone), Streams(itl_s=0.06, alone=alone), ITL)
+        assert [result.outcome for result in verdict.objectives] == ["pass"]
+        assert verdict.objectives[0].estimate == 0
+
+
 def test_without_streams_their_objectives_are_not_judged(tmp_path: Path) -> None:
     usual = plan()
     writer = RunWriter.create(tmp_path, service((TTFT, ITL, GOODPUT)), usual, {})
@@ -168,3 +181,15 @@ def test_a_good_stream_keeps_the_limits_of_the_objectives_about_it() -> None:
     found = with_limits(traffic, (TTFT, ITL, GOODPUT, other, latency)).requests
     assert found[:-1] == traffic.requests[:-1]
     assert found[-1].stream == Streaming(limits=Limits(0.3, 0.05, 2.0))
+
+
+def test_runs_are_compared_whatever_the_limits_and_plain_ones_with_those_of_old() -> None:
+    """A baseline's digest of the traffic knew no streams, and objectives are not traffic."""
+    chat = Request("chat", "POST", "/c", stream=Streaming())
+    usual = plan()
+    plans = [
+        replace(usual, traffic=replace(usual.traffic, requests=(request,)))
+        for request in (chat, replace(chat, stream=Streaming(limits=Limits(0.3))))
+    ]
+    assert conditions(plans[0], {}).traffic == conditions(plans[1], {}).traffic
+    assert conditions(usual, {}).traffic == "memorai d185569d9bfc"
