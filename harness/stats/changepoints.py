@@ -382,7 +382,7 @@ def _gaps(tame: Floats, steps: Indices) -> list[tuple[float, float]]:
 
 def _sizes(tame: Floats, steps: Indices, long_run: float) -> list[tuple[float, float]]:
     """The difference of the levels at each step and its 95 % half width."""
-    half = t_quantile(0.975, max(len(tame) - len(steps) - 1, 1)) * math.sqrt(long_run)
+    half = t_quantile(0.975, len(tame) - len(steps) - 1) * math.sqrt(long_run)
     return [(gap, half / math.sqrt(weight)) for gap, weight in _gaps(tame, steps)]
 
 

@@ -13,7 +13,7 @@ from harness.stats import planning, quantiles
 from harness.stats.autocorrelation import Memory, _weighed, mean_half_width, memory
 from harness.stats.burn import budget
 from harness.stats.capacity import _ratio, isotonic
-from harness.stats.changepoints import change_points
+from harness.stats.changepoints import _first_steps, _scores, change_points
 from harness.stats.compare import _p_value
 from harness.stats.errors import excess_p
 from harness.stats.interval import Floats
@@ -130,6 +130,11 @@ def test_the_correlation_of_neighbours_is_found_in_short_and_rough_series() -> N
     assert rough_noise(remembering(0.6, 4000, random)).rho == pytest.approx(0.6, abs=0.07)
     short = [noise_between(remembering(0.6, 40, random), []).rho for _ in range(200)]
     assert np.mean(short) == pytest.approx(0.663, abs=0.045)
+
+
+def test_a_short_series_that_remembers_is_not_taken_for_steps() -> None:
+    made = [remembering(0.8, 100, np.random.default_rng(seed)) for seed in range(4)]
+    assert [_first_steps(_scores(y), [], 3, 0.05) for y in made] == [[]] * 4
 
 
 def test_levels_are_told_in_the_series_own_unit() -> None:
