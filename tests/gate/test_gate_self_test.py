@@ -13,6 +13,8 @@ from unittest import mock
 
 import pytest
 
+from harness.catalog import load_catalog
+from harness.cli.gate import _slowed
 from harness.errors import UsageError
 from harness.gate import Policy, compare_runs
 from harness.gate.selftest import CANDIDATES, SelfTest, _rate, false_alarms, power, self_test
@@ -20,6 +22,7 @@ from harness.report.gate import write_gate
 from harness.report.gate_plot import render_plot
 from harness.report.selftest import print_self_test, write_self_test
 from harness.run import RunOptions
+from harness.traffic.model import Journey, Request, TrafficModel
 from tests.gate.made_runs import runs
 
 
@@ -114,3 +117,18 @@ def test_without_histograms_there_is_no_plot() -> None:
     sides = [runs(3, seed=seed) for seed in (1, 2)]
     verdict = compare_runs("memorai", "memorai", sides[0], sides[1])
     assert render_plot(replace(verdict, before=verdict.before)) is None
+
+
+def test_a_scenario_of_journeys_only_slows_every_route() -> None:
+    """Only its Python knows which it asks; of a mix the heaviest request is slowed."""
+    service = load_catalog().service("memorai")
+    journeys = TrafficModel("memorai", "x", "x.py", (), (Journey("walk", "walk"),))
+    endpoint, paths = _slowed(service, journeys)
+    assert endpoint == "every route"
+    assert len(paths) == len(set(paths)) >= 1
+    assert all(path.startswith("/") and "{" not in path for path in paths)
+    mix = replace(
+        journeys,
+        requests=(Request("a", "GET", "/a", 1.0), Request("b", "GET", "/b/{id}?x={id}", 2.0)),
+    )
+    assert _slowed(service, mix) == ("b", ("/b",))
