@@ -15,6 +15,7 @@ from harness.cli.options import (
     PROMETHEUS_OPTION,
     RATE,
     SHARE,
+    F,
     with_options,
 )
 from harness.cli.options import parameters as parameters_of
@@ -24,6 +25,7 @@ from harness.errors import UsageError
 if TYPE_CHECKING:
     from harness.chaos.model import Experiment, ExperimentPlan, Hit
     from harness.events import ExperimentEvent
+    from harness.judge.experiment import ExperimentVerdict
     from harness.messages import LoadMessage
     from harness.run import RunOptions
 
@@ -93,7 +95,7 @@ _WHERE = (
 )
 
 
-def where_options(command: Any) -> Any:
+def where_options(command: F) -> F:
     """Where an experiment runs, as keyword arguments of `run_options_of`."""
     for option in reversed(_WHERE):
         command = option(command)
@@ -119,7 +121,7 @@ def run_options_of(
 @group.command("show")
 @click.argument("name")
 @_SET
-def show(name: str, parameters: dict[str, Any]) -> None:
+def show(name: str, parameters: Mapping[str, object]) -> None:
     """What an experiment teaches, what it does and what it expects."""
     from harness.catalog import project_root
     from harness.chaos.experiment import load_experiment
@@ -205,7 +207,7 @@ def lint(paths: tuple[Path, ...]) -> int:
 @_SET
 @where_options
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
-def plan(name: str, parameters: dict[str, Any], *, as_json: bool, **words: Any) -> int:
+def plan(name: str, parameters: Mapping[str, object], *, as_json: bool, **words: Any) -> int:
     """Resolve NAME against what runs and print exactly what it would hit; nothing is touched.
 
     Exit code 0 when it may run, 1 when the service fails as it is, 2 when it is refused, 3 when
@@ -250,7 +252,7 @@ def plan(name: str, parameters: dict[str, Any], *, as_json: bool, **words: Any) 
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON on stdout.")
 def run(
     name: str,
-    parameters: dict[str, Any],
+    parameters: Mapping[str, object],
     *,
     yes: bool,
     as_json: bool,
@@ -404,7 +406,7 @@ class Progress:
         click.echo(f"{at or 0:6.1f} s  {text}", err=True)
 
 
-def _print_verdict(verdict: Any, directory: Path) -> None:
+def _print_verdict(verdict: ExperimentVerdict, directory: Path) -> None:
     from harness.report.experiment import summary
     from harness.report.terminal import print_summary
 

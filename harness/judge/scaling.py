@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.judge.model import EXIT_CODES, PRIORITY, Outcome, ValidityCheck
 from harness.judge.validity import check_validity
@@ -33,6 +34,7 @@ PROVOKED = 1.0 + scaling.HPA_TOLERANCE
 PATIENCE_S = 60
 """Seconds above it, after which one that did not scale is at fault."""
 
+Bools = NDArray[np.bool_]
 Word = Literal["pass", "fail", "inconclusive"]
 
 
@@ -55,7 +57,7 @@ class ScalingTrace:
 
     rate: Floats
     p95: Floats
-    broken: Any
+    broken: Bools
     ready: Floats
     desired: Floats
     pressure: Floats
@@ -152,7 +154,7 @@ def _scheduled(record: RunRecord, times: Floats) -> Floats:
     return rate
 
 
-def _settled(ready: Floats) -> Any:
+def _settled(ready: Floats) -> Bools:
     """bool[n]: the seconds before which the pods have been the same for SETTLED_S."""
     settled = np.zeros(len(ready), np.bool_)
     since = 0
@@ -162,7 +164,7 @@ def _settled(ready: Floats) -> Any:
     return settled
 
 
-def _per_replica(usage: Floats, share: Floats, done: Floats, settled: object) -> float | None:
+def _per_replica(usage: Floats, share: Floats, done: Floats, settled: Bools) -> float | None:
     """Requests/s of one replica at the target: its share of the metric by the metric a request.
 
     Only of seconds in which the objectives held: a service in trouble spends on refusals, too.
@@ -174,7 +176,7 @@ def _per_replica(usage: Floats, share: Floats, done: Floats, settled: object) ->
     return float(np.median(share[known])) / cost if cost else None
 
 
-def _broken(record: RunRecord) -> Any:
+def _broken(record: RunRecord) -> Bools:
     """bool[n]: the seconds whose requests miss a latency or an error objective."""
     due = record.series("due")
     broken = np.zeros(record.seconds, np.bool_)

@@ -12,12 +12,12 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import gevent
 import locust
 from gevent import socket as gsocket
-from locust import runners
+from locust import LoadTestShape, User, runners
 from locust.env import Environment
 
 from harness.errors import HarnessError, NoAnswer
@@ -97,7 +97,7 @@ def _watch_stdin() -> None:
             os._exit(1)
 
 
-def _users(source: str) -> tuple[list[type[Any]], Any]:
+def _users(source: str) -> tuple[list[type[User]], LoadTestShape | None]:
     """The scenario's user classes, and the shape of a locustfile that has one."""
     if "://" in source:  # a URL has no scenario of its own
         from harness.traffic.user import TrafficUser  # noqa: PLC0415 - as import_users does
@@ -156,7 +156,7 @@ class _Child:
         self._path = path
         self._serve = serve
         self._lines = 0
-        self._runner: Any = None
+        self._runner: runners.Runner
         self._output = os.fdopen(os.dup(1), "w", encoding="utf-8")
         os.dup2(2, 1)  # whatever a scenario prints must not stand between our lines
         self._workers: list[subprocess.Popen[bytes]] = []
@@ -214,7 +214,7 @@ class _Child:
         if self._serve is not None and self._plan.workers > 1:
             runner.quit()
 
-    def _begin(self, runner: Any) -> None:
+    def _begin(self, runner: runners.Runner) -> None:
         profile = self._plan.profile
         if self._plan.traffic.shape is not None:
             runner.start_shape()
@@ -223,7 +223,7 @@ class _Child:
         else:
             gevent.spawn(runner.start, self._plan.workers, float(self._plan.workers))
 
-    def _make_runner(self, environment: Environment) -> Any:
+    def _make_runner(self, environment: Environment) -> runners.Runner:
         if self._plan.workers == 1:
             return environment.create_local_runner()
         if self._serve is None:
@@ -231,7 +231,7 @@ class _Child:
         runners.HEARTBEAT_LIVENESS = HEARTBEATS
         return environment.create_master_runner("*", self._serve)
 
-    def _start_workers(self, runner: Any) -> None:
+    def _start_workers(self, runner: runners.Runner) -> None:
         port = runner.server.port if hasattr(runner.server, "port") else runner.master_bind_port
         command = [sys.executable, "-m", "harness.load", str(self._path), "--master-port"]
         for _ in range(self._plan.workers):

@@ -57,7 +57,7 @@ class _Loop:
         self.back_ns = now
 
 
-_clocks: dict[Any, _Clock] = {}
+_clocks: dict[object, _Clock] = {}
 _loop = _Loop()
 _watchers: list[Any] = []
 

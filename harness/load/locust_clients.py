@@ -7,19 +7,22 @@ What differs: bodies are bounded, certificates verified, proxies of the environm
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import cycle
-from typing import Any
+from typing import TypeAlias
 
 import gevent
+import requests
 from gevent.event import Event
-from locust import FastHttpUser
+from locust import FastHttpUser, User
 from locust.clients import HttpSession, LocustHttpAdapter
 from locust.contrib.fasthttp import FastHttpSession, LocustUserAgent
 from requests.exceptions import RequestException
 
 from harness.load.session import MOST_BYTES, STEP, BodyTooLarge, Response
 from harness.load.visit import Visit, Way
+
+Client: TypeAlias = "HttpSession | FastHttpSession"
 
 PENDING_S = 0.005
 """Time for a stop to reach a user whose pause ended meanwhile: else its request would be cut."""
@@ -39,7 +42,7 @@ class Clients:
         self._first = ""
         self._closing = False
 
-    def install(self, users: Iterable[type[Any]], way: Way) -> None:
+    def install(self, users: Iterable[type[User]], way: Way) -> None:
         """Put the accounting into Locust's clients; once in a process."""
         for kind in (HttpSession, FastHttpSession):
             kind.request = self._counted(kind.request)
@@ -60,20 +63,24 @@ class Clients:
         """The users are about to be stopped (Locust's `test_stopping`)."""
         self._closing = True
 
-    def _counted(self, send: Callable[..., Any]) -> Callable[..., Any]:
+    def _counted(self, send: Callable[..., object]) -> Callable[..., object]:
         @functools.wraps(send)
         def request(
-            session: Any,
+            session: Client,
             method: str,
             url: str,
             name: str | None = None,
-            *words: Any,
-            context: dict[str, Any] | None = None,
-            **options: Any,
-        ) -> Any:
+            *words: object,
+            context: Mapping[str, object] | None = None,
+            headers: Mapping[str, str] | None = None,
+            **options: object,
+        ) -> object:
             if session.user is None and not self._opened.is_set():
                 # A listener of test_start prepares something: no part of the load.
-                return send(session, method, url, name, *words, context=context or {}, **options)
+                return send(
+                    session, method, url, name, *words,
+                    context=context or {}, headers=headers, **options,
+                )  # fmt: skip
             self._opened.wait()
             if self._closing:
                 gevent.sleep(PENDING_S)
@@ -82,11 +89,14 @@ class Clients:
                 raise AssertionError
             way = self._way_of(session)
             if way.host and "://" not in url:
-                options["headers"] = {"Host": way.host, **(options.get("headers") or {})}
+                headers = {"Host": way.host, **(headers or {})}
             step = visit.begin(name or session.request_name or url)
             marked = {**(context or {}), STEP: (visit, step)}
             try:
-                return send(session, method, url, name, *words, context=marked, **options)
+                return send(
+                    session, method, url, name, *words,
+                    context=marked, headers=headers, **options,
+                )  # fmt: skip
             except gevent.GreenletExit:
                 raise  # its user is stopped: the request stays unfinished
             except BaseException as error:
@@ -97,7 +107,7 @@ class Clients:
 
         return request
 
-    def _way_of(self, session: Any) -> Way:
+    def _way_of(self, session: Client) -> Way:
         """The way of a client, which keeps it; what it needs for that is set once."""
         way: Way | None = getattr(session, "harness_way", None)
         if way is None:
@@ -111,15 +121,15 @@ class Clients:
         return way
 
 
-def _bounded(build: Callable[..., Any]) -> Callable[..., Any]:
+def _bounded(build: Callable[..., requests.Response]) -> Callable[..., requests.Response]:
     """An adapter's `build_response` whose responses end at MOST_BYTES, however they are read."""
 
     @functools.wraps(build)
-    def built(adapter: Any, request: Any, raw: Any) -> Any:
+    def built(adapter: LocustHttpAdapter, request: object, raw: object) -> requests.Response:
         response = build(adapter, request, raw)
         stream = response.raw.stream
 
-        def bounded(*words: Any, **options: Any) -> Iterator[bytes]:
+        def bounded(*words: object, **options: object) -> Iterator[bytes]:
             size = 0
             for piece in stream(*words, **options):
                 size += len(piece)

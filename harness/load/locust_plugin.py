@@ -13,11 +13,12 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
 import gevent
 import locust
+from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
+from locust.rpc.protocol import Message
 from locust.runners import LocalRunner, MasterRunner, WorkerRunner
 from locust.stats import CSV_STATS_INTERVAL_SEC
 
@@ -119,7 +120,7 @@ class Plugin:
         elif self.bridge is not None:
             (self.bridge.abort if abort else self.bridge.stop)()
 
-    def _send(self, kind: str, data: dict[str, Any]) -> None:
+    def _send(self, kind: str, data: Mapping[str, object]) -> None:
         self.environment.runner.send_message(kind, {**data, TOKEN: self.token})
 
     @property
@@ -140,10 +141,10 @@ class Plugin:
         clients = {client.id for client in (*runner.clients.ready, *runner.clients.running)}
         return sorted(clients & self.pids.keys() if self.token else clients)
 
-    def _on_stop(self, msg: Any, **_: Any) -> None:
+    def _on_stop(self, msg: Message, **_: object) -> None:
         self.stop(abort=msg.data["abort"])
 
-    def _on_hello(self, msg: Any, **_: Any) -> None:
+    def _on_hello(self, msg: Message, **_: object) -> None:
         if not self._is_ours(msg.data):
             return
         self.pids[msg.node_id] = msg.data["pid"]
@@ -182,7 +183,7 @@ class Plugin:
         if self.environment.shape_class is not None:
             self.environment.shape_class.start_time += seconds
 
-    def _on_start(self, environment: Environment, msg: Any, **_: Any) -> None:
+    def _on_start(self, environment: Environment, msg: Message, **_: object) -> None:
         workers, self._values = msg.data["workers"], msg.data.get("values", {})
         shard = workers.get(environment.runner.client_id)
         if shard is not None:
@@ -245,18 +246,19 @@ class Plugin:
             self._hooks.stop()
         self.stop(abort=False)
 
-    def _on_report_to_master(self, client_id: str, data: dict[str, Any]) -> None:
+    def _on_report_to_master(self, client_id: str, data: dict[str, object]) -> None:
         data[REPORT], data[TOKEN] = self._take(), self.token
 
     def _take(self) -> list[WorkerMessage]:
         taken, self._outbox[:] = list(self._outbox), []
         return taken
 
-    def _on_worker_report(self, client_id: str, data: Mapping[str, Any]) -> None:
+    def _on_worker_report(self, client_id: str, data: Mapping[str, object]) -> None:
         if self._is_ours(data):
-            self._assemble(data.get(REPORT, ()))
+            reported = data.get(REPORT)
+            self._assemble(reported if isinstance(reported, list) else ())
 
-    def _on_done(self, environment: Environment, msg: Any, **_: Any) -> None:
+    def _on_done(self, environment: Environment, msg: Message, **_: object) -> None:
         if not self._is_ours(msg.data):
             return
         self._assemble(msg.data["messages"])
@@ -330,7 +332,7 @@ def plan_from_options(environment: Environment) -> LoadPlan:
     )
 
 
-def _add_arguments(parser: Any) -> None:
+def _add_arguments(parser: LocustArgumentParser) -> None:
     group = parser.add_argument_group("codai-harness: the native engine")
     group.add_argument("--harness-profile", default="smoke", help="Load profile by name")
     group.add_argument("--harness-rate", default="", help="Arrival rate of the hold, e.g. 2k")

@@ -122,7 +122,7 @@ class Session(FastHttpSession):  # type: ignore[misc]
     def __init__(self, user: Any) -> None:
         visit = user.harness_visit
         insecure = user.insecure or (visit is not None and not visit.way.verify)
-        more: dict[str, Any] = {}
+        more: dict[str, object] = {}
         if visit is not None and visit.way.server_name:
             more["ssl_options"] = {"server_hostname": visit.way.server_name}
         super().__init__(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -34,7 +34,7 @@ class Way:
     contexts: dict[bool, ssl.SSLContext] = field(default_factory=dict)
     """Shared by all visitors, by whether it is insecure."""
 
-    def tls(self, insecure: bool) -> Any:  # noqa: FBT001 - one word
+    def tls(self, insecure: bool) -> Callable[..., ssl.SSLContext]:  # noqa: FBT001 - one word
         """A factory of TLS contexts as geventhttpclient wants it."""
 
         def context(cafile: str | None = None) -> ssl.SSLContext:
@@ -180,9 +180,9 @@ class Accounts:
         response_time: float,
         response_length: int,
         exception: Exception | None,
-        response: Any = None,
-        context: Any = None,
-        **_: Any,
+        response: object = None,
+        context: Mapping[str, tuple[Visit, int]] | None = None,
+        **_: object,
     ) -> None:
         """Locust's event of a request that has ended, from our client or from a scenario's own."""
         took_ns = round(response_time * _MILLISECOND_NS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,11 +34,12 @@ def test_no_role_may_read_others_secrets_or_reach_into_pods() -> None:
     accounts = [
         each for kind in on_cluster() for each in rbac.undo_objects(kind) if "rules" in each
     ]
-    for role in [
+    every: list[Any] = [
         *rbac.base_roles(),
         *(r for kind in on_cluster() for r in rbac.roles_of(kind)),
         *accounts,
-    ]:
+    ]
+    for role in every:
         named = [rule for rule in role["rules"] if "resourceNames" in rule]
         assert all(rule["resourceNames"] == [SECRET] for rule in named)
         verbs = {verb for rule in role["rules"] for verb in rule["verbs"]}

@@ -58,8 +58,8 @@ def test_every_pod_fits_the_restricted_standard_and_asks_for_what_it_uses(plan: 
 
 def test_the_cluster_ends_and_clears_the_jobs_by_itself(plan: LoadPlan) -> None:
     """A deadline beyond the profile, a TTL, no second try, nobody replaced."""
-    worker = manifests.worker_job(plan, OPTIONS, "r1", {}, "198.18.0.9")["spec"]
-    master = manifests.master_job(plan, OPTIONS, "r1", {})["spec"]
+    worker: Any = manifests.worker_job(plan, OPTIONS, "r1", {}, "198.18.0.9")["spec"]
+    master: Any = manifests.master_job(plan, OPTIONS, "r1", {})["spec"]
     for spec in (worker, master):
         assert spec["activeDeadlineSeconds"] > plan.profile.duration_s
         assert spec["ttlSecondsAfterFinished"] == 300
@@ -94,11 +94,11 @@ def test_pods_are_spread_and_keep_away_from_the_region_that_is_broken(plan: Load
 
 def test_the_plan_goes_as_a_secret_and_the_scenario_with_its_modules(plan: LoadPlan) -> None:
     """A key in a header stays out of ConfigMaps; only what is imported is shipped."""
-    secret = manifests.plan_secret(plan, "r1")
+    secret: Any = manifests.plan_secret(plan, "r1")
     shipped = json.loads(base64.b64decode(secret["data"]["plan.json"]))
     assert shipped["traffic"]["source"] == "/run/load/scenario/mine.py"
     assert shipped["target"]["exec_prefix"] == []
-    files = manifests.scenario_map(plan, "r1")["data"]
+    files: Any = manifests.scenario_map(plan, "r1")["data"]
     assert set(files) == {"mine.py", "beside.py"}
     assert "hunter2" not in json.dumps(files)
 

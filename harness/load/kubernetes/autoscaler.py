@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import time
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import urllib3
 from kubernetes import client
@@ -183,7 +183,7 @@ def _metrics(
     return found
 
 
-def _part(metric: client.V2MetricSpec) -> Any:
+def _part(metric: client.V2MetricSpec) -> client.V2ResourceMetricSource:
     names = {"Resource": "resource", "ContainerResource": "container_resource"}
     return getattr(metric, names.get(metric.type, metric.type.lower()))
 

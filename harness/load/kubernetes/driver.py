@@ -7,7 +7,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Self
+from typing import Self
 
 from kubernetes import client
 
@@ -26,6 +26,7 @@ from harness.platform.kubernetes.access import (
     require,
     telling,
 )
+from harness.platform.kubernetes.api_types import Manifest
 from harness.traffic.scenario import SERVICE_VARIABLE
 from harness.units import NANOSECONDS
 
@@ -120,16 +121,16 @@ class LoadJobs:
             self._threads.append(thread)
             thread.start()
 
-    def _create_owned(self, document: dict[str, Any]) -> None:
+    def _create_owned(self, document: Manifest) -> None:
         creators = {
             "Secret": self._core.create_namespaced_secret,
             "ConfigMap": self._core.create_namespaced_config_map,
             "Job": self._batch.create_namespaced_job,
         }
         owned = manifests.owned(document, f"harness-load-{self.run}-master", self._uid)
-        creators[document["kind"]](self._options.namespace, owned, _request_timeout=TIMEOUT_S)
+        creators[str(document["kind"])](self._options.namespace, owned, _request_timeout=TIMEOUT_S)
 
-    def _await_address(self) -> Any:
+    def _await_address(self) -> client.V1Pod:
         """The master's pod once it runs. Raises PlatformError with what holds it up."""
         began = time.monotonic()
         why = "no pod was made for it"
@@ -271,7 +272,7 @@ class LoadJobs:
                 _request_timeout=TIMEOUT_S,
             )
         )
-        pods: list[Any] = []
+        pods: list[client.V1Pod] = []
         quietly(lambda: pods.extend(self._watch.pods()))
         for pod in pods:
             quietly(lambda name=pod.metadata.name: self._delete_pod(name, 0))  # type: ignore[misc]

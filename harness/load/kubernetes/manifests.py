@@ -11,13 +11,13 @@ import ast
 import base64
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from harness.errors import UsageError
 from harness.load.kubernetes.options import JobOptions
 from harness.load.plan import LoadPlan, plan_json
+from harness.platform.kubernetes.api_types import Manifest
 
 RUN, ROLE = "codai-harness/run", "codai-harness/role"
 SERVICE = "app.kubernetes.io/name"
@@ -57,47 +57,43 @@ def labels(run: str, role: str | None = None) -> dict[str, str]:
     return common if role is None else {**common, ROLE: role}
 
 
-def master_job(plan: LoadPlan, options: JobOptions, run: str, env: Mapping[str, str]) -> Any:
+def master_job(plan: LoadPlan, options: JobOptions, run: str, env: Mapping[str, str]) -> Manifest:
     """The Job that holds the schedule, assembles the reports and writes the stream to its log.
 
     With one worker it is the worker as well.
     """
     beat = f"{HEARTBEAT_PATH}/{HEARTBEAT_FILE}"
     arguments = ["--serve", str(PORT), "--heartbeat", beat, "--stale", str(STALE_S)]
-    job = _job(plan, options, run, "master", arguments, env)
-    spec = job["spec"]["template"]["spec"]
     # By way of the kubelet, which rewrites the file within a second or two of a change of the pod:
     # so the pod needs no token, and no way to the API server.
     field = {"fieldPath": f"metadata.annotations['{HEARTBEAT}']"}
     item = {"path": HEARTBEAT_FILE, "fieldRef": field}
-    spec["volumes"].append({"name": "heartbeat", "downwardAPI": {"items": [item]}})
-    mount = {"name": "heartbeat", "mountPath": HEARTBEAT_PATH, "readOnly": True}
-    spec["containers"][0]["volumeMounts"].append(mount)
-    return job
+    volume: Manifest = {"name": "heartbeat", "downwardAPI": {"items": [item]}}
+    mount: Manifest = {"name": "heartbeat", "mountPath": HEARTBEAT_PATH, "readOnly": True}
+    pod = _pod(plan, options, run, arguments, env, [(volume, mount)])
+    return _job(plan, options, run, "master", pod, {"backoffLimit": 0})
 
 
 def worker_job(
     plan: LoadPlan, options: JobOptions, run: str, env: Mapping[str, str], master: str
-) -> Any:
+) -> Manifest:
     """The Job of all workers, one pod each; none is replaced when it is lost.
 
     A replacement would come too late for its shard of the schedule: the run is invalid anyway, and
     the others shall tell what they saw.
     """
     arguments = ["--master-host", master, "--master-port", str(PORT)]
-    job = _job(plan, options, run, "worker", arguments, env)
-    job["spec"] |= {
+    pods = {
         "completionMode": "Indexed",
         "completions": plan.workers,
         "parallelism": plan.workers,
         "backoffLimitPerIndex": 0,
         "maxFailedIndexes": plan.workers,
     }
-    del job["spec"]["backoffLimit"]
-    return job
+    return _job(plan, options, run, "worker", _pod(plan, options, run, arguments, env), pods)
 
 
-def plan_secret(plan: LoadPlan, run: str) -> dict[str, Any]:
+def plan_secret(plan: LoadPlan, run: str) -> Manifest:
     """The plan: a Secret, because a header of the scenario may hold a key."""
     source = f"{SCENARIO_PATH}/{Path(plan.traffic.source).name}"
     target = dataclasses.replace(plan.target, exec_prefix=(), bind=None)
@@ -115,7 +111,7 @@ def plan_secret(plan: LoadPlan, run: str) -> dict[str, Any]:
     }
 
 
-def scenario_map(plan: LoadPlan, run: str) -> dict[str, Any]:
+def scenario_map(plan: LoadPlan, run: str) -> Manifest:
     """The scenario's file and those beside it that it imports."""
     files = scenario_files(Path(plan.traffic.source))
     _check_size(
@@ -154,11 +150,13 @@ def scenario_files(source: Path) -> dict[str, str]:
     return found
 
 
-def owned(document: dict[str, Any], job: str, uid: str) -> dict[str, Any]:
+def owned(document: Manifest, job: str, uid: str) -> Manifest:
     """The document with the master's Job as its owner."""
     owner = {"apiVersion": "batch/v1", "kind": "Job", "name": job, "uid": uid}
-    metadata = {**document["metadata"], "ownerReferences": [owner]}
-    return {**document, "metadata": metadata}
+    metadata = document["metadata"]
+    if not isinstance(metadata, dict):
+        raise TypeError("an object without metadata")
+    return {**document, "metadata": {**metadata, "ownerReferences": [owner]}}
 
 
 def drain_s(plan: LoadPlan) -> int:
@@ -185,22 +183,19 @@ def _job(
     options: JobOptions,
     run: str,
     role: str,
-    arguments: list[str],
-    env: Mapping[str, str],
-) -> dict[str, Any]:
-    template = {
-        "metadata": {"labels": labels(run, role)},
-        "spec": _pod(plan, options, run, arguments, env),
-    }
+    pod: Manifest,
+    pods: Manifest,
+) -> Manifest:
+    """A Job of such a pod; `pods` say how many there are, and what becomes of one that fails."""
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {"name": _name(run, role), "labels": labels(run, role)},
         "spec": {
-            "backoffLimit": 0,
+            **pods,
             "activeDeadlineSeconds": limit_s(plan),
             "ttlSecondsAfterFinished": options.ttl_s,
-            "template": template,
+            "template": {"metadata": {"labels": labels(run, role)}, "spec": pod},
         },
     }
 
@@ -211,7 +206,9 @@ def _pod(
     run: str,
     arguments: list[str],
     env: Mapping[str, str],
-) -> dict[str, Any]:
+    mounted: Sequence[tuple[Manifest, Manifest]] = (),
+) -> Manifest:
+    """The one container; `mounted` are volumes besides the usual ones, with their mounts."""
     return {
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": drain_s(plan),
@@ -237,6 +234,7 @@ def _pod(
             {"name": "plan", "secret": {"secretName": _name(run, "plan")}},
             {"name": "scenario", "configMap": {"name": _name(run, "scenario")}},
             {"name": "scratch", "emptyDir": {"sizeLimit": "64Mi"}},
+            *(volume for volume, _ in mounted),
         ],
         "containers": [
             {
@@ -261,13 +259,14 @@ def _pod(
                     {"name": "plan", "mountPath": PLAN_PATH, "readOnly": True},
                     {"name": "scenario", "mountPath": SCENARIO_PATH, "readOnly": True},
                     {"name": "scratch", "mountPath": "/tmp"},  # noqa: S108
+                    *(mount for _, mount in mounted),
                 ],
             }
         ],
     }
 
 
-def _affinity(plan: LoadPlan, options: JobOptions, run: str) -> dict[str, Any]:
+def _affinity(plan: LoadPlan, options: JobOptions, run: str) -> Manifest:
     """Not in the regions to be left alone; rather not beside each other, nor beside the service.
 
     The weights say which matters more; the spread constraints alone would weigh no more than the
@@ -279,7 +278,7 @@ def _affinity(plan: LoadPlan, options: JobOptions, run: str) -> dict[str, Any]:
         "namespaceSelector": {},
         "labelSelector": {"matchLabels": {SERVICE: plan.target.service}},
     }
-    found: dict[str, Any] = {
+    found: Manifest = {
         "podAntiAffinity": {
             "preferredDuringSchedulingIgnoredDuringExecution": [
                 {"weight": 100, "podAffinityTerm": apart},

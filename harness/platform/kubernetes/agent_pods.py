@@ -6,7 +6,6 @@ import json
 import secrets
 import zlib
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from kubernetes import client
 
@@ -94,7 +93,7 @@ def agent_pod(
     )
 
 
-def _place(work: Work) -> tuple[dict[str, Any], dict[str, Any]]:
+def _place(work: Work) -> tuple[dict[str, object], dict[str, object]]:
     """(pod, container) as the work needs them."""
     if work.node == API:
         return _unprivileged(restart_policy="OnFailure")

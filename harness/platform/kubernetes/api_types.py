@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TypedDict
 
+Manifest = dict[str, object]
+"""An object to be created, as YAML has it."""
+
 
 class EventAbout(TypedDict, total=False):
     """What an event of Kubernetes is about."""

@@ -11,7 +11,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
@@ -108,7 +107,7 @@ class Workload:
     taken: int
     there: int
     available: int
-    item: Any
+    item: client.V1Deployment | client.V1StatefulSet | client.V1DaemonSet
 
     @property
     def replacing(self) -> bool:
@@ -222,7 +221,7 @@ class Cluster:
             )
         return sorted((_pod(item, port) for item in found.items), key=lambda pod: pod.name)
 
-    def service(self, name: str) -> Any:
+    def service(self, name: str) -> client.V1Service:
         """The Service object of that name, some seconds old at most."""
         now = time.monotonic()
         if name not in self._services or now - self._services[name][0] > SERVICE_S:
@@ -251,7 +250,7 @@ class Cluster:
         """The port of the Service that users reach."""
         return int(selection.port_of(self.service(service.name), service).port)
 
-    def ingresses(self) -> list[Any]:
+    def ingresses(self) -> list[client.V1Ingress]:
         """The Ingress objects of the namespace."""
         with telling(f"ingresses of {self.namespace}"):
             found = self.networking.list_namespaced_ingress(
@@ -353,7 +352,9 @@ def check_namespace(name: str) -> None:
         )
 
 
-def _workload(kind: WorkloadKind, item: Any) -> Workload:
+def _workload(
+    kind: WorkloadKind, item: client.V1Deployment | client.V1StatefulSet | client.V1DaemonSet
+) -> Workload:
     spec, status = item.spec, item.status
     if kind == "daemonset":
         wanted = status.desired_number_scheduled or 0
@@ -377,9 +378,9 @@ def _workload(kind: WorkloadKind, item: Any) -> Workload:
     )
 
 
-def _node(item: Any) -> Node:
+def _node(item: client.V1Node) -> Node:
     labels = item.metadata.labels or {}
-    addresses: Sequence[Any] = item.status.addresses or ()
+    addresses: Sequence[client.V1NodeAddress] = item.status.addresses or ()
     internal = [each.address for each in addresses if each.type == "InternalIP"]
     ready = [each.status for each in item.status.conditions or () if each.type == "Ready"]
     return Node(
@@ -398,7 +399,7 @@ def _node(item: Any) -> Node:
     )
 
 
-def _pod(item: Any, port: Any = None) -> Pod:
+def _pod(item: client.V1Pod, port: client.V1ServicePort | None = None) -> Pod:
     conditions = item.status.conditions or ()
     statuses = item.status.container_statuses or ()
     return Pod(
@@ -419,11 +420,11 @@ def _pod(item: Any, port: Any = None) -> Pod:
     )
 
 
-def _containers(item: Any) -> list[Any]:
+def _containers(item: client.V1Pod) -> list[client.V1Container]:
     """The containers that run beside each other; a sidecar may stand among the first ones."""
     before = [c for c in item.spec.init_containers or () if c.restart_policy == "Always"]
     return [*before, *item.spec.containers]
 
 
-def _is_envoy(container: Any) -> bool:
+def _is_envoy(container: client.V1Container) -> bool:
     return any(word in f"{container.name} {container.image}" for word in ENVOYS)

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from harness.catalog.model import Service
 from harness.platform.kubernetes.cluster import Cluster
+
+if TYPE_CHECKING:
+    from kubernetes import client
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ def entrance(cluster: Cluster, service: Service) -> Entrance:
     return Entrance(cluster.address(service), None, f"Service {service.name}")
 
 
-def _of_ingress(ingress: Any, service: Service) -> Entrance | None:
+def _of_ingress(ingress: client.V1Ingress, service: Service) -> Entrance | None:
     """None where it does not lead all of the service's routes to it, or has no address yet."""
     ways = [way for way in _ways(ingress) if way.to == service.name and _all(service, way.path)]
     address = _status_address(ingress)
@@ -58,7 +61,7 @@ def _of_ingress(ingress: Any, service: Service) -> Entrance | None:
     return Entrance(f"{scheme}://{address}", host, f"Ingress {ingress.metadata.name}")
 
 
-def _is_secured(ingress: Any, host: str | None) -> bool:
+def _is_secured(ingress: client.V1Ingress, host: str | None) -> bool:
     """Whether TLS is named for the host, for a wildcard above it, or for every host."""
     for each in ingress.spec.tls or ():
         names = each.hosts or ()
@@ -68,14 +71,14 @@ def _is_secured(ingress: Any, host: str | None) -> bool:
     return False
 
 
-def _ways(ingress: Any) -> Iterator[_Way]:
+def _ways(ingress: client.V1Ingress) -> Iterator[_Way]:
     for rule in ingress.spec.rules or ():
         for each in rule.http.paths if rule.http else ():
             yield _Way(rule.host, each.path or "/", _name(each.backend))
     yield _Way(None, "/", _name(ingress.spec.default_backend))
 
 
-def _name(backend: Any) -> str | None:
+def _name(backend: client.V1IngressBackend | None) -> str | None:
     return backend.service.name if backend and backend.service else None
 
 
@@ -84,7 +87,7 @@ def _all(service: Service, path: str) -> bool:
     return all(route.path.startswith(prefix) for route in service.routes)
 
 
-def _status_address(item: Any) -> str | None:
+def _status_address(item: client.V1Ingress | client.V1Service) -> str | None:
     balancer = item.status.load_balancer if item.status else None
     for each in (balancer.ingress if balancer else None) or ():
         address = each.hostname or each.ip

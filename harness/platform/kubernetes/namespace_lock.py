@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
 
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
@@ -165,7 +164,7 @@ class _Lease:
             return self._write(found.metadata.resource_version)
         return None
 
-    def _is_silent(self, found: Any) -> bool:
+    def _is_silent(self, found: client.V1Lease) -> bool:
         """Whether nobody changes it for as long as it says that a holder may be silent."""
         deadline = time.monotonic() + (found.spec.lease_duration_seconds or DURATION_S)
         while time.monotonic() < deadline:
@@ -177,7 +176,7 @@ class _Lease:
                 return False
         return True
 
-    def _read(self) -> Any:
+    def _read(self) -> client.V1Lease:
         with telling(f"lease {NAME}"):
             try:
                 return self._cluster.coordination.read_namespaced_lease(
@@ -188,7 +187,9 @@ class _Lease:
                     return None
                 raise
 
-    def _write(self, version: str | None, asking: tuple[Any, str] | None = None) -> str | None:
+    def _write(
+        self, version: str | None, asking: tuple[client.V1Lease, str] | None = None
+    ) -> str | None:
         """Make it (no version) or write over that very version; None when somebody was faster.
 
         `asking`: the Lease as its holder has it, and who asks in it that the holder end.
@@ -232,7 +233,7 @@ def _text(at: datetime | None) -> str:
     return (at or datetime.now(UTC)).isoformat(timespec="microseconds")
 
 
-def _age(found: Any) -> str:
+def _age(found: client.V1Lease) -> str:
     since = found.spec.acquire_time
     seconds = (datetime.now(UTC) - since).total_seconds() if since else 0.0
     return format_duration(max(seconds, 0.0))

@@ -10,6 +10,8 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from kubernetes import client
+
 from harness.catalog.model import Service
 from harness.errors import CapabilityMissing, PlatformError
 from harness.faults.draw import ANY, Among
@@ -286,7 +288,7 @@ class Kubernetes(Platform):
         nodes = self._nodes().values()
         return {n.region for n in nodes if n.ready == "True" and not n.unschedulable}
 
-    def _budgets(self, service: Service) -> list[Any]:
+    def _budgets(self, service: Service) -> list[client.V1PodDisruptionBudget]:
         pods = self._pods(service)
         return self._cluster.budgets(pods[0].labels if pods else {})
 

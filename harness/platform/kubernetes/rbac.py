@@ -10,12 +10,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from harness.platform.kubernetes.access import BASE, NAMED, Need
 from harness.platform.kubernetes.agent_pods import AGENT_ACCOUNT, undo_account
+from harness.platform.kubernetes.api_types import Manifest
 from harness.platform.kubernetes.cluster import MANAGED, OURS
 from harness.platform.kubernetes.events import NODE_NEEDS, NODES_NAMESPACE
 from harness.platform.kubernetes.faults import on_cluster
@@ -25,7 +25,7 @@ AGENT_NEEDS: tuple[Need, ...] = (("", "configmaps", "get"), ("", "configmaps", "
 HEAD = "# Made by `python -m harness.platform.kubernetes.rbac deploy/rbac`: do not edit.\n"
 
 
-def rules(needs: Sequence[Need]) -> list[dict[str, Any]]:
+def rules(needs: Sequence[Need]) -> list[Manifest]:
     """RBAC rules, one for each group and resource, and for each named object."""
     verbs: dict[tuple[str, str, str], set[str]] = {}
     for group, resource, verb in needs:
@@ -42,7 +42,7 @@ def rules(needs: Sequence[Need]) -> list[dict[str, Any]]:
     ]
 
 
-def roles(name: str, needs: Sequence[Need]) -> list[dict[str, Any]]:
+def roles(name: str, needs: Sequence[Need]) -> list[Manifest]:
     """The Role and the ClusterRole of these needs; the namespace is given at `apply`."""
     wide = [need for need in needs if need[1].partition("/")[0] in CLUSTER_WIDE]
     near = [need for need in needs if need not in wide]
@@ -50,33 +50,34 @@ def roles(name: str, needs: Sequence[Need]) -> list[dict[str, Any]]:
     return [*made, _object("ClusterRole", name, wide)] if wide else made
 
 
-def base_roles() -> list[dict[str, Any]]:
+def base_roles() -> list[Manifest]:
     """What every run takes, whatever it breaks, and what `harness reap` looks with."""
     return roles("codai-harness-base", BASE)
 
 
-def node_event_roles() -> list[dict[str, Any]]:
+def node_event_roles() -> list[Manifest]:
     """What shows the events of nodes in a run's timeline; a run goes on without it."""
-    (role,) = roles("codai-harness-node-events", NODE_NEEDS)
-    return [{**role, "metadata": {**role["metadata"], "namespace": NODES_NAMESPACE}}]
+    name = "codai-harness-node-events"
+    where = {"name": name, "labels": {MANAGED: OURS}, "namespace": NODES_NAMESPACE}
+    return [{**_object("Role", name, NODE_NEEDS), "metadata": where}]
 
 
-def node_pod_roles() -> list[dict[str, Any]]:
+def node_pod_roles() -> list[Manifest]:
     """What shows in a plan who else is on the nodes that a fault hits; optional as well."""
     return [_object("ClusterRole", "codai-harness-node-pods", (("", "pods", "list"),))]
 
 
-def roles_of(kind: str) -> list[dict[str, Any]]:
+def roles_of(kind: str) -> list[Manifest]:
     """What one kind of fault takes besides."""
     return roles(f"codai-harness-{kind}", on_cluster()[kind].all_permissions)
 
 
-def agent_objects() -> list[dict[str, Any]]:
+def agent_objects() -> list[Manifest]:
     """The account of the agents on nodes: they read and answer their lease only."""
     return _account(AGENT_ACCOUNT, AGENT_NEEDS)
 
 
-def undo_objects(kind: str) -> list[dict[str, Any]]:
+def undo_objects(kind: str) -> list[Manifest]:
     """The account of the agent that undoes this kind by the API; nothing where none does.
 
     A ClusterRole among them is bound by hand: its binding must name the namespace.
@@ -97,7 +98,7 @@ def files() -> dict[str, str]:
     }
 
 
-def _account(name: str, needs: Sequence[Need]) -> list[dict[str, Any]]:
+def _account(name: str, needs: Sequence[Need]) -> list[Manifest]:
     """A ServiceAccount, its roles, and the binding of the Role."""
     metadata = {"name": name, "labels": {MANAGED: OURS}}
     return [
@@ -113,7 +114,7 @@ def _account(name: str, needs: Sequence[Need]) -> list[dict[str, Any]]:
     ]
 
 
-def _object(kind: str, name: str, needs: Sequence[Need]) -> dict[str, Any]:
+def _object(kind: str, name: str, needs: Sequence[Need]) -> Manifest:
     return {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": kind,
@@ -122,7 +123,7 @@ def _object(kind: str, name: str, needs: Sequence[Need]) -> dict[str, Any]:
     }
 
 
-def _text(objects: Sequence[dict[str, Any]]) -> str:
+def _text(objects: Sequence[Manifest]) -> str:
     return HEAD + yaml.safe_dump_all(objects, sort_keys=False)
 
 

@@ -7,11 +7,14 @@ compared exactly, as the API server does.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from harness.catalog.model import Service
 from harness.errors import PlatformError
 from harness.units import counted
+
+if TYPE_CHECKING:
+    from kubernetes import client
 
 NAME = "app.kubernetes.io/name"
 INSTANCE = "app.kubernetes.io/instance"
@@ -20,7 +23,7 @@ WEB = ("http", "https", "web", "http2", "http-web")
 """Usual names of the port that users reach, where neither number nor name is the catalogue's."""
 
 
-def selects(selector: Any, labels: Mapping[str, str]) -> bool:
+def selects(selector: client.V1LabelSelector | None, labels: Mapping[str, str]) -> bool:
     """Whether a LabelSelector selects these labels: an empty one all, None nothing."""
     if selector is None:
         return False
@@ -30,7 +33,7 @@ def selects(selector: Any, labels: Mapping[str, str]) -> bool:
     )
 
 
-def _holds(expression: Any, labels: Mapping[str, str]) -> bool:
+def _holds(expression: client.V1LabelSelectorRequirement, labels: Mapping[str, str]) -> bool:
     key, values = expression.key, expression.values or ()
     match expression.operator:
         case "In":
@@ -43,7 +46,7 @@ def _holds(expression: Any, labels: Mapping[str, str]) -> bool:
             return key not in labels
 
 
-def unfit(item: Any) -> str | None:
+def unfit(item: client.V1Pod) -> str | None:
     """Why a pod with the service's labels is none of its replicas; None for a replica."""
     if item.status.phase in {"Succeeded", "Failed"}:
         return str(getattr(item.status, "reason", None) or "finished").lower()
@@ -53,13 +56,13 @@ def unfit(item: Any) -> str | None:
     return None if owners else "without a controller"
 
 
-def port_of(found: Any, service: Service) -> Any:
+def port_of(found: client.V1Service, service: Service) -> client.V1ServicePort:
     """The port of a Service object that users reach.
 
     The catalogue's number as port or target port, a usual or the service's own name, or the only
     one. Raises PlatformError where several are left.
     """
-    ports: Sequence[Any] = found.spec.ports or ()
+    ports: Sequence[client.V1ServicePort] = found.spec.ports or ()
     for fits in (
         lambda each: int(each.port) == service.port,
         lambda each: str(each.target_port) == str(service.port),
@@ -79,7 +82,7 @@ def port_of(found: Any, service: Service) -> Any:
     )
 
 
-def listens_on(port: Any, pod: Any) -> int:
+def listens_on(port: client.V1ServicePort, pod: client.V1Pod) -> int:
     """The number at which a pod (as the API has it) listens for a port of its Service."""
     target = port.target_port
     if target is None:
@@ -93,7 +96,9 @@ def listens_on(port: Any, pod: Any) -> int:
     return int(port.port)
 
 
-def application(spec: Any, name: str | None, service: str, port: Any) -> str:
+def application(
+    spec: client.V1PodSpec, name: str | None, service: str, port: client.V1ServicePort
+) -> str:
     """The container that is the application: as named, as the service, or where its port leads.
 
     `spec` is a pod's, `port` the Service's. Sidecars that are init containers are never it. Raises

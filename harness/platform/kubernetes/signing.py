@@ -16,7 +16,7 @@ import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
@@ -119,7 +119,7 @@ class Seal:
         return self._key
 
 
-def _key_of(secret: Any) -> bytes:
+def _key_of(secret: client.V1Secret) -> bytes:
     """The key in a Secret; raises PlatformError for one that anybody could guess."""
     try:
         key = base64.b64decode((secret.data or {}).get("key") or "", validate=True)

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
 from harness.catalog.yaml_documents import read_mapping
@@ -20,11 +19,13 @@ METHODS = ("get", "put", "post", "delete", "options", "head", "patch")
 DEEPEST = 12
 """Levels of a schema that an example shows, and references in a row that are followed."""
 
+Json = dict[str, object]
+
 CYCLE = object()
 """Stands for the value of a schema that contains itself."""
 
 _PARAMETER = re.compile(r"\{([^{}]+)\}")
-_EXAMPLES: Mapping[str, Any] = {
+_EXAMPLES: Mapping[str, object] = {
     "integer": 1, "number": 1.5, "boolean": True, "null": None, "string": "text",
 }  # fmt: skip
 _FORMATS: Mapping[str, str] = {
@@ -36,9 +37,9 @@ _FORMATS: Mapping[str, str] = {
 @dataclass(frozen=True, slots=True)
 class _Document:
     path: Path
-    root: dict[str, Any]
+    root: Json
 
-    def resolve(self, value: Any) -> dict[str, Any]:
+    def resolve(self, value: object) -> Json:
         """A mapping with its references followed. Raises ScenarioError for what cannot be."""
         for _ in range(DEEPEST):
             reference = value.get("$ref") if isinstance(value, dict) else None
@@ -57,7 +58,7 @@ class _Document:
                 raise ScenarioError(f"{self.path}: $ref {reference!r} leads nowhere", "correct it")
         raise ScenarioError(f"{self.path}: $ref {reference!r} leads to itself", "correct it")
 
-    def example(self, schema: Any, within: tuple[str, ...] = ()) -> Any:
+    def example(self, schema: object, within: tuple[str, ...] = ()) -> object:
         """A value that a schema allows, as far as its own examples and types tell.
 
         `within` are the schemas around it; one that contains itself ends there with CYCLE.
@@ -70,27 +71,26 @@ class _Document:
             if key in found:
                 return found[key]
         for key in ("examples", "enum"):
-            if isinstance(found.get(key), list) and found[key]:
-                return found[key][0]
+            if first := _first(found.get(key)):
+                return first[0]
         for key in ("oneOf", "anyOf"):
-            if isinstance(found.get(key), list) and found[key]:
-                return self.example(found[key][0], within)
+            if first := _first(found.get(key)):
+                return self.example(first[0], within)
         return self._by_type(found, within)
 
-    def _by_type(self, found: dict[str, Any], within: tuple[str, ...]) -> Any:
-        kind = found.get("type")
-        kind = kind[0] if isinstance(kind, list) and kind else kind
+    def _by_type(self, found: Json, within: tuple[str, ...]) -> object:
+        kind = (_first(found.get("type")) or [found.get("type")])[0]
         if kind == "array":
             item = self.example(found.get("items"), within)
             return [] if item is CYCLE else [item]
         if kind == "object" or "properties" in found or "allOf" in found:
             return self._object(found, within)
         if kind in {"integer", "number"}:
-            return found.get("minimum", _EXAMPLES[kind])
+            return found.get("minimum", _EXAMPLES[str(kind)])
         return _FORMATS.get(str(found.get("format")), _EXAMPLES.get(str(kind), "text"))
 
-    def _object(self, found: dict[str, Any], within: tuple[str, ...]) -> dict[str, Any]:
-        made: dict[str, Any] = {}
+    def _object(self, found: Json, within: tuple[str, ...]) -> Json:
+        made: Json = {}
         for part in _list(found.get("allOf")):
             inner = self.example(part, within)
             made |= inner if isinstance(inner, dict) else {}
@@ -124,20 +124,18 @@ def openapi_exchanges(path: Path) -> Iterator[Exchange]:
                 yield _exchange(document, f"{base}{template}", method, found, operation)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> Json:
     text = read_text(path, MOST_BYTES, "save it in UTF-8")
     if not text.lstrip().startswith("{"):
         return read_mapping(path)
     try:
-        found: dict[str, Any] = json.loads(text)
+        found: Json = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ScenarioError(f"{path}: no JSON ({error})", "correct it") from None
     return found
 
 
-def _exchange(
-    document: _Document, path: str, method: str, item: dict[str, Any], operation: dict[str, Any]
-) -> Exchange:
+def _exchange(document: _Document, path: str, method: str, item: Json, operation: Json) -> Exchange:
     query: list[str] = []
     headers: list[tuple[str, str]] = []
     values: dict[str, str] = {}
@@ -168,7 +166,7 @@ def _slots(path: str, names: list[str]) -> tuple[str, tuple[str, ...]]:
     return path, slots
 
 
-def _parameter(document: _Document, parameter: dict[str, Any]) -> str:
+def _parameter(document: _Document, parameter: Json) -> str:
     value = parameter.get("example")
     if value is None:
         value = document.example(parameter.get("schema") or {"type": "string"})
@@ -176,9 +174,7 @@ def _parameter(document: _Document, parameter: dict[str, Any]) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _body(
-    document: _Document, operation: dict[str, Any], headers: list[tuple[str, str]]
-) -> str | None:
+def _body(document: _Document, operation: Json, headers: list[tuple[str, str]]) -> str | None:
     content = document.resolve(operation.get("requestBody")).get("content")
     kinds = content if isinstance(content, dict) else {}
     kind = next((name for name in kinds if "json" in str(name)), None)
@@ -190,6 +186,11 @@ def _body(
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _list(value: Any) -> list[dict[str, Any]]:
+def _first(value: object) -> list[object]:
+    """The first of a list, in a list; nothing where there is none."""
+    return value[:1] if isinstance(value, list) else []
+
+
+def _list(value: object) -> list[Json]:
     """The mappings of a list."""
     return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
