@@ -114,11 +114,11 @@ def accept(
 
     Invalid runs are refused, and so are those that did not pass unless --even-failed is given.
     """
+    from harness import api
     from harness.catalog import project_root
-    from harness.record import RunRecord, find_run
 
     root = results or project_root() / "results"
-    records = [RunRecord.load(find_run(root, name)) for name in runs]
+    records = [api.read(name, root) for name in runs]
     _ask_about_changes(records, yes=yes)
     kept = _store(baselines).accept(
         records, new=new, even_failed=even_failed, label=label, acceptance=_acceptance()

@@ -17,10 +17,8 @@ def command(run: str, root: Path) -> None:
 
     RUN is an id, a unique prefix, a path, `latest` or `SERVICE/latest`.
     """
-    from harness.judge.stored import judge_anew, stored_verdict
-    from harness.record import RunRecord, find_run
+    from harness import api
     from harness.report.openmetrics import render_openmetrics
 
-    record = RunRecord.load(find_run(root, run))
-    verdict = stored_verdict(record.directory) or judge_anew(record)
-    click.echo(render_openmetrics(record, verdict), nl=False)
+    record = api.read(run, root)
+    click.echo(render_openmetrics(record, api.verdict_of(record)), nl=False)

@@ -270,14 +270,14 @@ def _report(asked: _Asked, target: Path, say: Callable[[str], None], *, as_json:
 
 
 def _verdict(asked: _Asked, target: Path, say: Callable[[str], None]) -> GateVerdict:
+    from harness import api
     from harness.errors import NoBaseline
     from harness.gate.run import Invalid, gate_interleaved, gate_live, gate_runs, unjudged
-    from harness.record import RunRecord, find_run
 
     options, store = asked.options, asked.store
     try:
         if asked.runs:
-            records = [RunRecord.load(find_run(asked.results, name)) for name in asked.runs]
+            records = [api.read(name, asked.results) for name in asked.runs]
             return gate_runs(options.run.service, records, store, options.policy, options.ignore)
         if asked.programs is not None:
             return asked.programs.gate(options, target, say)

@@ -26,18 +26,18 @@ def command(run: str, root: Path, *, write: bool, as_json: bool) -> int:
     The stored verdict stays what it is unless --write is given. RUN is an id, a unique prefix, a
     path, `latest` or `SERVICE/latest`. `harness show` repeats the stored verdict instead.
     """
+    from harness import api
     from harness.errors import RecordError
-    from harness.judge.stored import judge_anew, keep_verdict, stored_verdict
-    from harness.record import RunRecord, find_run
+    from harness.judge.stored import keep_verdict, stored_verdict
     from harness.report.record import print_record, record_json, write_record_pages
 
-    record = RunRecord.load(find_run(root, run))
+    record = api.read(run, root)
     try:
         stored = stored_verdict(record.directory)
         before = stored.outcome.upper() if stored is not None else "missing"
     except RecordError:
         before = "unreadable"
-    verdict = judge_anew(record)
+    verdict = api.judge(record)
     kept = None
     if write:
         kept = keep_verdict(verdict, record.directory)

@@ -80,9 +80,9 @@ def command(
     catalogue: GET of it, 10 requests/s for 10 s unless told otherwise; without objectives the
     figures stand without a verdict. Without either, the URL of harness.yaml is driven.
     """
+    from harness.api import RunOptions, session
     from harness.errors import NoAnswer
     from harness.own import find_own
-    from harness.run import RunOptions, session
 
     own = None if service else find_own()
     service = service or (own.service.name if own else _project_url())

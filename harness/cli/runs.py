@@ -67,17 +67,17 @@ def show(run: str, root: Path, *, as_json: bool, html: bool) -> None:
 
     It repeats the verdict that was reached then; `harness judge RUN` judges the run anew.
     """
+    from harness import api
     from harness.errors import UsageError
-    from harness.judge.stored import judge_anew, stored_verdict
-    from harness.record import RunRecord, find_run
+    from harness.judge.stored import stored_verdict
     from harness.report.record import page_of, print_record, record_json
 
     if html and as_json:
         raise UsageError("--html and --json exclude each other", "name one of them")
-    record = RunRecord.load(find_run(root, run))
+    record = api.read(run, root)
     verdict = stored_verdict(record.directory)
     if verdict is None:
-        verdict = judge_anew(record)
+        verdict = api.judge(record)
         click.echo(f"{record.id} has no verdict; judged now, not stored", err=True)
     if html:
         page = page_of(record, verdict).resolve()

@@ -110,7 +110,7 @@ class Plugin:
         elif self.bridge is not None:
             self.bridge.give(values)
 
-    def _on_values(self, msg: Any, **_: Any) -> None:
+    def _on_values(self, msg: Message, **_: object) -> None:
         self._give(msg.data)
 
     def stop(self, *, abort: bool) -> None:
