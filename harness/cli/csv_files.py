@@ -15,12 +15,15 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from harness.errors import DataError, HarnessError
+from harness.units import counted
 
 Runs = dict[str, dict[str, list[float]]]
 """Values by metric and run, in order of appearance."""
 
 DECIMAL_COMMA = re.compile(r"\s*[+-]?\d+,\d+(?:[eE][+-]?\d+)?\s*")
 """A number as spreadsheets write it where cells are separated by semicolons or tabs."""
+
+MARKERS = ("<<<<<<< ", "=======", "||||||| ", ">>>>>>> ")
 
 LARGEST = 1e150
 """A larger number has no square, and no variance."""
@@ -98,7 +101,7 @@ def read_series(path: Path) -> tuple[list[object], list[float], list[str] | None
     ]
     if not table:
         raise DataError(f"{path} has a header but no rows", "give one row per point")
-    index, order = _ordered([text for text, _, _ in table])
+    index, order = _ordered(path, [text for text, _, _ in table])
     seen: set[object] = set()
     for name in index:
         if name in seen:
@@ -108,13 +111,24 @@ def read_series(path: Path) -> tuple[list[object], list[float], list[str] | None
     return [index[i] for i in order], [table[i][1] for i in order], labels
 
 
-def _ordered(texts: list[str]) -> tuple[list[Any], list[int]]:
-    """The index as numbers where all are, else as written; and its order in time."""
+def _ordered(path: Path, texts: list[str]) -> tuple[list[Any], list[int]]:
+    """The index as numbers where all are, else as written; and its order in time.
+
+    Raises DataError where most are dates and one is not: its place in time is unknown.
+    """
     numbers = [_plain_number(text) for text in texts]
     keys: list[Any] = numbers if None not in numbers else [_instant(text) for text in texts]
     index: list[Any] = numbers if None not in numbers else texts
     order = list(range(len(texts)))
-    return index, order if None in keys else sorted(order, key=keys.__getitem__)
+    if None not in keys:
+        return index, sorted(order, key=keys.__getitem__)
+    if 2 * sum(key is not None for key in keys) > len(keys):
+        other = texts[keys.index(None)]
+        raise DataError(
+            f"{path}: index {other[:40]!r} is no ISO date, and most are",
+            "write all of them like 2026-01-31, or none",
+        )
+    return index, order
 
 
 def _instant(text: str) -> datetime | None:
@@ -183,8 +197,11 @@ def _rows(
         for row in reader:
             if not row or not any(cell.strip() for cell in row):
                 continue
+            if row[0].startswith(MARKERS):
+                _refuse(path, reader.line_num, "git left a conflict marker", "resolve the conflict")
             if len(row) != width:
-                _refuse(path, reader.line_num, f"{len(row)} cells under {width} columns", "mend it")
+                found = counted(len(row), "cell")
+                _refuse(path, reader.line_num, f"{found} under {width} columns", "mend it")
             yield reader.line_num, [_with_point(cell) for cell in row] if decimal_comma else row
     except csv.Error as error:
         _refuse(path, reader.line_num, str(error), "save it as comma-separated text")
@@ -209,10 +226,19 @@ def _number(path: Path, line: int, column: str, text: str) -> float:
     try:
         number = float(text)
     except ValueError:
-        _refuse(path, line, f"{column} {text.strip()[:40]!r} is not a number", "mend the row")
+        _refuse(path, line, f"{column} {text.strip()[:40]!r} is not a number", _plainer(text))
     if not abs(number) <= LARGEST:  # false for NaN, too
         _refuse(path, line, f"{column} is {text.strip()[:40]}", "leave the row out or mend it")
     return number
+
+
+def _plainer(text: str) -> str:
+    """How to write what somebody meant as a number."""
+    if re.fullmatch(r"\s*[+-]?[\d.]+\s*[^\W\d_%]+\s*|.*%\s*", text):
+        return "write numbers without units, all in the same one"
+    if re.fullmatch(r"[\s\d.,']+", text) and re.search(r"\d", text):
+        return "write 1234.5: no separator of thousands, a point before decimals"
+    return "mend the row"
 
 
 def _plain_number(text: str) -> int | float | None:

@@ -259,7 +259,7 @@ def changepoints(series: Path, alpha: float, min_effect: float, as_json: bool) -
     `index` and `label` name the first point of the new level; `shift` is relative for positive
     series; `interval` is its 95 % interval.
     """
-    from harness.stats.changepoints import change_points
+    from harness.stats.changepoints import MIN_SEGMENT, change_points
     from harness.stats.drift import drift
 
     if not 0 < alpha < 1:
@@ -292,6 +292,9 @@ def changepoints(series: Path, alpha: float, min_effect: float, as_json: bool) -
             f"Drifts by {_size(slope.slope, slope.scale)} a point (95 % interval {size}), "
             f"{_size(slope.total, slope.scale)} over {slope.points} points."
         )
+    if len(values) < 2 * MIN_SEGMENT:
+        click.echo(f"{len(values)} points are too few: a change takes {MIN_SEGMENT} on each side.")
+        return
     if not document:
         click.echo(f"No change of level beyond chance in {len(values)} points.")
         return

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import difflib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -18,6 +19,7 @@ from harness.gate.findings import (
     paired,
     priors,
     subjects,
+    unknown_endpoints,
     values,
 )
 from harness.gate.model import GateVerdict, Policy, Row
@@ -103,7 +105,12 @@ def _verdict(
         baseline_runs_needed=found.baseline_runs_needed,
         minutes_needed=None,
         policy=policy,
-        warnings=(*_outliers(found.rows, design), *_order(findings), *_hosts(before, after)),
+        warnings=(
+            *_misnamed(policy, before, after),
+            *_outliers(found.rows, design),
+            *_order(findings),
+            *_hosts(before, after),
+        ),
     )
     return priced(verdict)
 
@@ -133,7 +140,22 @@ def _others(
 def _worth_showing(finding: Finding) -> bool:
     """All but what neither side can have, such as a quantile of an endpoint that never answers."""
     row = finding.row
-    return row.outcome != "no-data" or row.baseline is not None or row.candidate is not None
+    return (
+        finding.certain
+        or row.outcome != "no-data"
+        or row.baseline is not None
+        or row.candidate is not None
+    )
+
+
+def _misnamed(
+    policy: Policy, before: Sequence[AcceptedRun], after: Sequence[AcceptedRun]
+) -> Iterator[str]:
+    """One sentence for each endpoint that only a rule knows."""
+    known = sorted({name for run in (*before, *after) for name in run.endpoints} - {TOTAL})
+    for name in sorted(unknown_endpoints(policy, before, after)):
+        alike = difflib.get_close_matches(name, known, 1) or known[:5]
+        yield f"a rule names the endpoint {name!r}, which no run has; there is {', '.join(alike)}"
 
 
 def _outliers(rows: Sequence[Row], design: Design) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from harness.baseline.model import QUANTILES, TOTAL, AcceptedRun
 from harness.gate.model import Policy, Row
-from harness.gate.rules import METRICS, Terms, terms
+from harness.gate.rules import ALL_TOGETHER, ANY, METRICS, Terms, terms
 from harness.gate.spread import shared_spread
 from harness.stats.compare import Comparison, compare_metric
 from harness.stats.outliers import outliers, runs_beyond_outliers, without
@@ -80,9 +80,10 @@ class Levels:
 def subjects(
     before: Sequence[AcceptedRun], after: Sequence[AcceptedRun], primary: str, policy: Policy
 ) -> list[Subject]:
-    """Every metric of every endpoint that both sides have."""
+    """Every metric of every endpoint that both sides have, or that must have data and has none."""
     sides = [set().union(*(run.endpoints for run in runs)) for runs in (before, after)]
-    shared = {TOTAL} | (sides[0] & sides[1])
+    must = {rule.endpoint for rule in policy.rules if rule.role == "critical"}
+    shared = {TOTAL} | (sides[0] & sides[1]) | (must & unknown_endpoints(policy, before, after))
     everything = requests_a_run([*before, *after], TOTAL)
     return [
         Subject(
@@ -101,6 +102,14 @@ def subjects(
         for endpoint in sorted(shared)
         for metric in METRICS
     ]
+
+
+def unknown_endpoints(
+    policy: Policy, before: Sequence[AcceptedRun], after: Sequence[AcceptedRun]
+) -> set[str]:
+    """The endpoints that rules name and no run of either side has."""
+    named = {rule.endpoint for rule in policy.rules} - {ANY, ALL_TOGETHER, TOTAL}
+    return named.difference(*(run.endpoints for run in (*before, *after)))
 
 
 def requests_a_run(runs: Sequence[AcceptedRun], endpoint: str) -> float:

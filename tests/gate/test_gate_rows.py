@@ -267,6 +267,20 @@ def test_a_critical_row_must_have_data() -> None:
     )
 
 
+@pytest.mark.parametrize(("role", "outcome"), [("critical", "fail"), ("gates", "pass")])
+def test_a_rule_for_an_endpoint_that_no_run_has_is_named_and_fails_where_data_is_a_must(
+    role: str, outcome: str
+) -> None:
+    made = runs(10), runs(6, seed=2)
+    verdict = gate(*made, f"recal:p95={role}")
+    assert verdict.outcome == outcome
+    assert any("'recal', which no run has; there is recall" in text for text in verdict.warnings)
+    paired = compare_interleaved(
+        "s", "s", made[0][:6], made[1], policy=Policy(rules=(parse_rule(f"recal:p95={role}"),))
+    )
+    assert [r.metric for r in paired.rows if r.endpoint == "recal"] == ["p95"] * (outcome == "fail")
+
+
 def test_errors_of_one_run_alone_are_weighed_by_how_much_the_runs_differ() -> None:
     before = runs(6)
     burst = [*runs(2, seed=2), *runs(1, seed=3, name="burst", failing={"recall": 0.05})]

@@ -120,6 +120,11 @@ def test_a_script_can_ask_for_the_verdict_as_exit_code(tmp_path: Path) -> None:
         (b"run,value\n1,ten\n", "line 2: value 'ten' is not a number"),
         (b"run,value\n,1\n", "line 2: run is empty"),
         (b"run,value\n1,2,3\n", "line 2: 3 cells under 2 columns"),
+        (b"run,value\n<<<<<<< HEAD\n1,2\n=======\n", "line 2: git left a conflict marker"),
+        (b"run,value\n1,12ms\n", "'12ms' is not a number; write numbers without units"),
+        (b"run,value\n1,12.5 %\n", "'12.5 %' is not a number; write numbers without units"),
+        (b'run,value\n1,"1,234"\n', "no separator of thousands"),
+        (b"run,value\n1,1.2.3.4x!\n", "mend the row"),
         (b"run,value,value\n1,2,3\n", "column 'value' twice"),
         (b"run,value\n1,\xff\n", "not UTF-8"),
         (b"metric,run,value\n,1,2\n", "metric is empty"),
@@ -136,6 +141,23 @@ def test_a_bad_file_is_one_line_that_names_it(tmp_path: Path, content: bytes, sa
     assert says in str(caught.value)
     assert "bad.csv" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_date_of_another_form_is_refused_where_most_are_iso_dates(tmp_path: Path) -> None:
+    mixed = csv(tmp_path / "a.csv", "index,value\n2026-03-01,1\n2026-01-01,2\n01/02/2026,3\n")
+    with pytest.raises(DataError, match="01/02/2026"):
+        run("changepoints", mixed)
+    commits = csv(tmp_path / "b.csv", "index,value\n20260301,1\nab12,2\n")
+    assert run("changepoints", commits) == []
+
+
+def test_two_points_are_said_to_be_too_few(tmp_path: Path) -> None:
+    for count, said in ((5, True), (6, False)):
+        rows = "".join(f"{at},{at % 2 + 1}\n" for at in range(count))
+        series = csv(tmp_path / f"{count}.csv", f"index,value\n{rows}")
+        words = ["changepoints", str(series)]
+        shown = CliRunner().invoke(group, words).stdout
+        assert ("too few" in shown) is said
 
 
 def test_a_directory_or_a_missing_file_is_one_line(tmp_path: Path) -> None:
