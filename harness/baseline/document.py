@@ -53,6 +53,8 @@ def parse_baselines(text: str, where: str, *, repair: bool = False) -> tuple[Bas
             f"{where}:{line}: git left conflict markers in it",
             f"merge the two sides: harness baseline merge {where}",
         )
+    if not text.strip():
+        raise BaselineError(f"{where}: not a baseline file (it is empty)", RESTORE)
     try:
         document = json.loads(text, parse_constant=_finite, parse_float=_finite)
         schema = document["schema"]

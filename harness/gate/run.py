@@ -21,7 +21,7 @@ from harness.baseline import (
 )
 from harness.baseline.levels import level_warnings
 from harness.baseline.model import MACHINE
-from harness.errors import BaselineError, UsageError
+from harness.errors import BaselineError, NoBaseline, UsageError
 from harness.gate.compare import compare_interleaved, compare_runs, priced
 from harness.gate.model import GateOutcome, GateVerdict, Policy, Provenance
 from harness.gate.rules import parse_rule
@@ -282,6 +282,8 @@ def _compare(known: _Known, candidates: Sequence[AcceptedRun], policy: Policy) -
     baseline, provenance = known.baseline, known.provenance
     fresh = {run.id for run in candidates}
     accepted = [run for run in baseline.runs if run.id not in fresh]
+    if not baseline.runs:
+        raise NoBaseline(f"{baseline.service}: the baseline has no run left", "accept some")
     if not accepted:
         raise BaselineError(
             "the baseline holds only the runs under test", "name runs that are not accepted"

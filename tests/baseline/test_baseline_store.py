@@ -139,7 +139,7 @@ def test_conditions_are_the_same_before_a_run_and_in_its_record(made: list[RunRe
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "not a baseline file"),
+        (" \n", "it is empty"),
         ("[1, 2]", "not a baseline file"),
         ("{}", "not a baseline file"),
         ('{"schema": 99, "baselines": []}', "schema 99, this harness knows 1"),

@@ -14,6 +14,7 @@ import pytest
 
 from harness.baseline import BaselineStore
 from harness.cli import run
+from harness.errors import NoBaseline
 from harness.gate import Policy
 from harness.gate.rules import parse_rule
 from harness.gate.run import gate_runs
@@ -140,6 +141,17 @@ def test_without_a_baseline_the_command_that_makes_one_is_named_and_old_reports_
     assert gate.verdict["outcome"] == "no-baseline"
     assert gate.bad_cases == 1
     assert not (gate.output / "gate.svg").exists()
+
+
+def test_a_baseline_without_any_run_left_is_no_baseline(
+    store: BaselineStore, results: Path, names: dict[str, str]
+) -> None:
+    path = next(store.root.glob("memorai/*.json"))
+    document = json.loads(path.read_text())
+    document["baselines"][0]["runs"] = []
+    path.write_text(json.dumps(document))
+    with pytest.raises(NoBaseline, match="no run left"):
+        gate_runs("memorai", [RunRecord.load(find_run(results, names["ok6"]))], store, Policy())
 
 
 def test_a_run_of_other_options_is_refused_and_told_what_differs_unless_ignored(
