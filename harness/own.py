@@ -17,8 +17,8 @@ from harness.platform.lab.platform import Lab
 from harness.project import FILE, Project, find_project, read_project, slug, url_service
 from harness.units import parse_duration
 
-REPLICAS = 2
-"""In each region, where nothing else is said: the least that can lose one."""
+USUAL: Mapping[str, int] = {"regions": 2, "replicas": 2}
+"""Where nothing else is said: the least that can lose one of each."""
 
 _SHAPE = ("regions", "replicas")
 _DURATIONS = {"ready_within": "ready_within_s", "stop_within": "stop_within_s"}
@@ -137,7 +137,7 @@ def own_lab(
     if behaviour:
         raise UsageError("--behaviour is for the reference service", "leave it out")
     if own.up is None:
-        usual = {"replicas": REPLICAS, **needs, **own.shape}
+        usual = {"replicas": USUAL["replicas"], **needs, **own.shape}
         if replicas is not None:
             usual["replicas"] = replicas
         options = LabOptions(**{**usual, "edges": True, "program": own.program})

@@ -49,7 +49,9 @@ def group() -> None:
 
 @group.command("up")
 @click.argument("services", nargs=-1, metavar="[SERVICE]...")
-@click.option("--regions", default=1, show_default=True, help="How many regions.")
+@click.option(
+    "--regions", default=1, show_default=True, help="How many regions; 2 of your own program."
+)
 @click.option("--replicas", type=int, help="Per service and region; default: the service's own.")
 @click.option("--edges", is_flag=True, help="An Envoy per region and a global one.")
 @click.option(
@@ -98,7 +100,7 @@ def up(
     for each in runtime.running():
         if each.plan["ttl_s"] is not None:
             raise PlatformError("a lab is up already", "see `harness lab status`, or end it first")
-    chosen, program, shape = _chosen(services, words)
+    started, program, shape = chosen(services, words)
     asked = {"regions": regions, "replicas": replicas}
     shape |= {name: value for name, value in asked.items() if _was_given(name)}
     options = LabOptions(
@@ -109,7 +111,7 @@ def up(
         program=program,
     )
     lab = Lab(options, None if program is None else lambda text: click.echo(text, err=True))
-    lab.start(chosen, ttl_s=ttl)
+    lab.start(started, ttl_s=ttl)
     try:
         lab.wait_ready()
     except BaseException:
@@ -132,7 +134,7 @@ def _was_given(name: str) -> bool:
     return source is ParameterSource.COMMANDLINE
 
 
-def _chosen(
+def chosen(
     services: Sequence[str], words: dict[str, Any]
 ) -> tuple[list[Service], OwnProgram | None, dict[str, Any]]:
     """The services to start, the program that stands for one of them, its regions and replicas.
@@ -140,7 +142,7 @@ def _chosen(
     Raises UsageError for options of a program without a command.
     """
     from harness.catalog import load_catalog
-    from harness.own import REPLICAS, parse_lab
+    from harness.own import USUAL, parse_lab
     from harness.project import find_project, url_service
 
     name = services[0] if services else None
@@ -162,7 +164,7 @@ def _chosen(
         where, usual = Path.cwd(), Path.cwd().name
     program, shape = parse_lab(given, name or usual, where)
     service = url_service(program.name, "http://127.0.0.1")
-    return [service], program, {"replicas": REPLICAS, **shape}
+    return [service], program, {**USUAL, **shape}
 
 
 @group.command("status")

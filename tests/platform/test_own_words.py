@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from harness.cli import run
+from harness.cli.lab import chosen
 from harness.errors import HarnessError
+from harness.judge.logs import printed_last
 from harness.own import find_own, parse_lab
 from harness.platform.lab.options import LabOptions
 from harness.platform.lab.units import KEPT_LOG, MOST_LOG, cut_log
 from harness.platform.program import last_lines
+from harness.record.run import RunRecord
 
 
 def test_a_lab_of_harness_yaml_is_a_program_with_its_shape(tmp_path: Path) -> None:
@@ -66,3 +71,42 @@ def test_a_log_that_grows_beyond_its_limit_keeps_its_end(tmp_path: Path) -> None
         writer.write(b"after\n")
     assert log.stat().st_size <= KEPT_LOG + 10
     assert last_lines(log, 2) == ("last", "after")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--ready", "/up"], "--ready is for a program of your own"),
+        (["memorai", "wallet", "--command", "x"], "one program cannot be several services"),
+        (["--command", " "], "command is ' '"),
+        (["--command", "x", "--dependency", "db:1"], "give each as 127.0.0.1:5432"),
+    ],
+)
+def test_a_lab_that_cannot_be_is_refused_before_it_starts(
+    words: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["lab", "up", *words]) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 1
+    assert says in told[0]
+
+
+def test_a_program_has_two_replicas_in_each_of_two_regions_unless_told_otherwise() -> None:
+    _, program, shape = chosen((), {"command": "node server.js"})
+    assert program is not None
+    assert shape == {"regions": 2, "replicas": 2}
+    (service,), program, _ = chosen(("memorai",), {"command": "node server.js"})
+    assert (service.name, program and program.name) == ("memorai", "memorai")
+
+
+def test_a_verdict_that_is_no_pass_quotes_what_the_replicas_printed_last() -> None:
+    class Record:
+        def of(self, kind: object) -> list[dict[str, object]]:
+            said = [{"where": f"r{i}", "lines": ["first", f"no database {i}"]} for i in range(5)]
+            return [{"where": "mute", "lines": []}, *said]  # type: ignore[list-item]
+
+    record = cast("RunRecord", Record())
+    told = printed_last(record, "fail")
+    assert told[0] == "r0 printed last: no database 0"
+    assert len(told) == 3
+    assert printed_last(record, "pass") == ()
