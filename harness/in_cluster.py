@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.catalog import load_catalog, project_root
 from harness.catalog.model import Service
-from harness.load.driver import LoadProcess
+from harness.load.driver import LoadDriver, LoadProcess
 from harness.load.kubernetes.driver import LoadJobs
 from harness.load.kubernetes.options import JobOptions
+from harness.load.plan import LoadPlan
 from harness.platform.kubernetes.access import check_context, context_names
 from harness.platform.kubernetes.cluster import Cluster, check_namespace
 from harness.platform.model import Target
@@ -79,7 +80,7 @@ def cluster_session(
         check_context(api, place.namespace)
         target = service_target(cluster, service, place, options.target)
         platform = _Named(target.urls[0])
-        load: Any = LoadProcess
+        load: Callable[[LoadPlan, Mapping[str, str]], LoadDriver] = LoadProcess
         if place.jobs is not None:
             load = functools.partial(LoadJobs, api=api, options=place.jobs, say=say)
         yield Session(options, service, traffic, platform, target, root, results, load), api

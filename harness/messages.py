@@ -25,6 +25,7 @@ class SliceRow(TypedDict):
     failed: int
     unfinished: int
     errors: dict[str, int]
+    statuses: NotRequired[dict[str, int]]
     bytes_in: int
     bytes_out: int
     connects: int
@@ -33,6 +34,13 @@ class SliceRow(TypedDict):
     coalesced: NotRequired[int]
     good: NotRequired[int]
     hist: dict[str, str]
+
+
+class RecordedSlice(SliceRow):
+    """A slice as a record keeps it: the `seq`th of a worker."""
+
+    worker: int
+    seq: int
 
 
 class Totals(TypedDict, total=False):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from typing import Any
 
 from harness.chaos.alert import check_alert
 from harness.chaos.method import all_activities
@@ -18,7 +17,7 @@ from harness.load.plan import LoadPlan
 from harness.run import RunOptions, Say, Session, own_of, session
 from harness.traffic.model import LoadProfile, Segment, TrafficModel
 
-LAB_BEHAVIOUR: Mapping[str, Any] = {"latency_median_s": 0.02, "latency_p99_s": 0.06}
+LAB_BEHAVIOUR: Mapping[str, float] = {"latency_median_s": 0.02, "latency_p99_s": 0.06}
 """How the lab answers in a game day: like a service that talks to a database (see harness.run)."""
 
 MOST_HANGING_S = 10

@@ -58,7 +58,7 @@ def attach(handle: Mapping[str, Any]) -> Platform:
             f"handle: no platform {handle.get('platform')!r}", f"give one of {', '.join(_ATTACH)}"
         )
     module, _, path = home.partition(":")
-    found: Any = importlib.import_module(module)
+    found: object = importlib.import_module(module)
     for name in path.split("."):
         found = getattr(found, name)
-    return cast("Platform", found(handle))
+    return cast("Callable[[Mapping[str, object]], Platform]", found)(handle)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,7 @@ from harness._engine import Histogram
 from harness.catalog.model import Service
 from harness.errors import RecordError
 from harness.load.plan import LoadPlan
+from harness.messages import RecordedSlice
 from harness.record.distribution import Counts, Distribution, Floats, stack
 from harness.record.series import Axis, Kind, Series, SliceTable, quantiles
 from harness.storage import is_held, read_lines, read_object
@@ -159,12 +161,12 @@ class RunRecord:
         return self._lines("events.jsonl")[1] or self._slices[1]
 
     @property
-    def slices(self) -> tuple[dict[str, Any], ...]:
+    def slices(self) -> tuple[RecordedSlice, ...]:
         """slices.jsonl in the order of writing."""
-        return tuple(self._slices[0])
+        return cast("tuple[RecordedSlice, ...]", tuple(self._slices[0]))
 
     @cached_property
-    def _slices(self) -> tuple[list[dict[str, Any]], bool]:
+    def _slices(self) -> tuple[list[dict[str, object]], bool]:
         rows, truncated = self._lines("slices.jsonl")
         return rows, truncated
 
@@ -283,7 +285,7 @@ class RunRecord:
         return {}
 
 
-def check_schema(path: Path, value: dict[str, Any]) -> None:
+def check_schema(path: Path, value: Mapping[str, object]) -> None:
     """Raise RecordError unless this harness can read the file's schema."""
     schema = value.get("schema")
     if type(schema) is not int:

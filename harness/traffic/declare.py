@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar, Unpack
 
 from harness.errors import ScenarioError
 from harness.traffic.bodies import (
@@ -34,6 +34,23 @@ SETUP = "_harness_setup"
 """The same for a set-up hook: (feeds, refresh in seconds)."""
 
 LEAST_REFRESH_S = 1.0
+
+
+class RequestOptions(TypedDict, total=False):
+    """What `request` and its short forms take by name."""
+
+    name: str | None
+    weight: float
+    params: Mapping[str, object] | None
+    json_body: object
+    form: Mapping[str, object] | None
+    multipart: Mapping[str, object] | None
+    body: str | FilePart | None
+    headers: Mapping[str, str] | None
+    checks: Sequence[Check]
+    expect: int | Sequence[int] | None
+    timeout_s: float
+    log: bool
 
 
 def request(
@@ -110,37 +127,37 @@ def _body(where: str, **given: Any) -> tuple[str | None, str | None]:
     return None, None
 
 
-def get(path: str, **options: Any) -> Request:
+def get(path: str, **options: Unpack[RequestOptions]) -> Request:
     """`request("GET", …)`."""
     return request("GET", path, **options)
 
 
-def post(path: str, **options: Any) -> Request:
+def post(path: str, **options: Unpack[RequestOptions]) -> Request:
     """`request("POST", …)`."""
     return request("POST", path, **options)
 
 
-def put(path: str, **options: Any) -> Request:
+def put(path: str, **options: Unpack[RequestOptions]) -> Request:
     """`request("PUT", …)`."""
     return request("PUT", path, **options)
 
 
-def delete(path: str, **options: Any) -> Request:
+def delete(path: str, **options: Unpack[RequestOptions]) -> Request:
     """`request("DELETE", …)`."""
     return request("DELETE", path, **options)
 
 
-def patch(path: str, **options: Any) -> Request:
+def patch(path: str, **options: Unpack[RequestOptions]) -> Request:
     """`request("PATCH", …)`."""
     return request("PATCH", path, **options)
 
 
-def head(path: str, **options: Any) -> Request:
+def head(path: str, **options: Unpack[RequestOptions]) -> Request:
     """`request("HEAD", …)`."""
     return request("HEAD", path, **options)
 
 
-def options(path: str, **more: Any) -> Request:
+def options(path: str, **more: Unpack[RequestOptions]) -> Request:
     """`request("OPTIONS", …)`."""
     return request("OPTIONS", path, **more)
 

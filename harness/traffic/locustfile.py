@@ -9,11 +9,14 @@ import inspect
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING
 
 from harness.errors import ScenarioError
 from harness.traffic.build import code_digest
 from harness.traffic.model import Journey, Shape, TrafficModel
+
+if TYPE_CHECKING:
+    from locust import LoadTestShape, User
 
 LONGEST_SHAPE_S = 86_400
 """Seconds that a LoadTestShape is asked about; one that goes on longer has no end."""
@@ -33,7 +36,9 @@ def shape_of(path: Path, module: ModuleType) -> object:
     return found[0]() if found else None
 
 
-def locustfile_model(path: Path, users: tuple[type[Any], ...], shape: Any) -> TrafficModel:
+def locustfile_model(
+    path: Path, users: tuple[type[User], ...], shape: LoadTestShape | None
+) -> TrafficModel:
     """The model of a locustfile; its service is named by who drives it.
 
     Raises ScenarioError for what would not run: a class without tasks, names that occur twice, a
@@ -79,7 +84,7 @@ def _concrete(module: ModuleType, base: str) -> tuple[type[object], ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _asked(path: Path, shape: Any) -> Shape:
+def _asked(path: Path, shape: LoadTestShape) -> Shape:
     """What a shape wants in each second, by a clock that is not waited for."""
     name, most = type(shape).__name__, 0
     for second in range(LONGEST_SHAPE_S):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import signal
@@ -10,12 +9,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -28,8 +26,9 @@ from harness.platform import attach
 from harness.platform.kubernetes.delay import CHAIN
 from harness.platform.kubernetes.packets import TABLE
 from harness.platform.kubernetes.platform import IMAGE_VARIABLE, Kubernetes, Where
-from harness.platform.model import Fault, Proof
-from harness.platform.undo import UndoRecord, undo_record
+from harness.platform.model import Fault
+from harness.platform.undo import undo_record
+from tests.kubernetes.breaking import BROKEN, answers, broken, undone, until
 from tests.kubernetes.cluster.handle import Handle
 from tests.kubernetes.cluster.workload import Workload, apply_memorai, remove
 from tests.kubernetes.roles import apply_agents
@@ -39,8 +38,6 @@ pytestmark = pytest.mark.kubernetes
 NAMESPACE = "codai-faults"
 SOUND = Workload(namespace=NAMESPACE)
 REGIONS = ["us-east-1", "eu-west-1"]
-BROKEN: list[UndoRecord] = []
-"""What the test in hand has broken."""
 
 
 @pytest.fixture(scope="module")
@@ -72,50 +69,6 @@ def platform(
             with suppress(PlatformError):
                 found.heal(heal)
         raise
-
-
-def until(holds: Callable[[], bool], within_s: float = 30.0) -> float:
-    began = time.monotonic()
-    while not holds():
-        assert time.monotonic() - began < within_s, "it did not come to hold"
-        time.sleep(0.2)
-    return time.monotonic() - began
-
-
-def answers(url: str, timeout_s: float = 1.0) -> bool:
-    parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
-    try:
-        connection.request("GET", "/api/memory/recall/1")
-        return connection.getresponse().status == 200
-    except OSError:
-        return False
-    finally:
-        connection.close()
-
-
-def broken(platform: Kubernetes, service: Service, kind: str, **words: Any) -> UndoRecord:
-    """The fault, injected and shown by the platform itself."""
-    fault = Fault(kind, words)
-    heal = platform.plan_heal(service, fault, f"{kind}-{time.time_ns() % 10**9}")
-    BROKEN.append(heal)
-    platform.inject(service, fault, heal)
-    proof = platform.proof(heal)
-    assert proof.in_effect, proof.statement
-    return heal
-
-
-def undone(platform: Kubernetes, heal: UndoRecord, within_s: float = 60.0) -> None:
-    """Healed, twice, with proof."""
-    platform.heal(heal)
-    platform.heal(heal)
-    last: list[Proof] = []
-
-    def gone() -> bool:
-        last[:] = [platform.proof(heal)]
-        return not last[0].in_effect
-
-    until(gone, within_s)
 
 
 def test_a_killed_pod_is_replaced(platform: Kubernetes, service: Service) -> None:

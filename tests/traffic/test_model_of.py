@@ -91,7 +91,7 @@ def test_journeys_alone_are_traffic() -> None:
         ({"feeds": {"id": 3}}, "ShopUser.feeds is not a dict of feeds"),
         ({"mix": [get("/"), get("/")]}, 'ShopUser.mix: the name "GET /" is empty or used twice'),
         ({"mix": [get("/", name="")]}, 'ShopUser.mix: the name "" is empty'),
-        ({"mix": [get("/", name=3)]}, "ShopUser.mix[0].name: "),
+        ({"mix": [get("/", name=3)]}, "ShopUser.mix[0].name: "),  # type: ignore[arg-type]
         ({"mix": [get("api")]}, "ShopUser.mix[0].path: "),
         ({"mix": [get("")]}, "ShopUser.mix[0]"),
         ({"mix": [get("/a b")]}, "ShopUser.mix[0]: path is '/a b'"),
@@ -101,7 +101,7 @@ def test_journeys_alone_are_traffic() -> None:
         ({"mix": [get("/{id}")]}, 'ShopUser.mix[0].path: there is no feed "id"'),
         ({"mix": [get("/{")]}, "ShopUser.mix[0].path: a lone brace"),
         ({"mix": [post("/", body='{"a": 1}')]}, "ShopUser.mix[0].body: a lone brace"),
-        ({"mix": [post("/", body=b"x")]}, "ShopUser: Object of type bytes"),
+        ({"mix": [post("/", body=b"x")]}, "ShopUser: Object of type bytes"),  # type: ignore[arg-type]
         ({"mix": [get("/", headers={"a b": "c"})]}, 'mix[0].headers[0]: "a b" is not a header'),
         ({"mix": [get("/", headers={"a": "c\n"})]}, "mix[0].headers[0]: "),
         ({"mix": [get("/", headers={"a": "{id}"})]}, 'mix[0].headers[0]: there is no feed "id"'),
