@@ -150,6 +150,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"arrivals": profile((1e12, 1, 1))}, "duration_s"),
     ({"arrivals": {"kind": "replay", "due_ns": []}}, "at least one instant"),
     ({"arrivals": {"kind": "replay", "due_ns": [5, 4]}}, r"due_ns\[1\].*sort"),
+    ({"arrivals": {"kind": "replay", "due_ns": [5], "requests": [0, 0]}}, "2 for 1 arrivals"),
+    ({"arrivals": {"kind": "replay", "due_ns": [5], "requests": [1]}}, "1 of 1 requests does not"),
     ({"arrivals": {"kind": "closed", "users": 0, "duration_s": 1}}, "users"),
     ({"arrivals": {"kind": "closed", "users": 1, "duration_s": -1}}, "duration_s"),
     ({"threads": 0}, "threads"),

@@ -192,6 +192,29 @@ def test_a_replay_sends_at_the_recorded_instants(null_server: str) -> None:
     assert outcome.total("completed") == 3
 
 
+def test_a_replay_sends_the_requests_and_values_it_names(null_server: str) -> None:
+    requests = [
+        {"name": name, "path": f"/{name}/{{id}}", "log": True, "headers": [["x", "{token}"]]}
+        for name in ("a", "b")
+    ]
+    feeds = {"id": {"kind": "cycle", "values": ["7", "8", "9"]}, "token": {"kind": "given"}}
+    arrivals = {"kind": "replay", "due_ns": [0, 1_000_000, 2_000_000], "requests": [1, 0, 1]}
+    plan = make_plan(null_server, arrivals=arrivals, requests=requests, feeds=feeds)
+    engine = _engine.Engine(json.dumps(plan))
+    engine.set_values("token", ["s", "t"])
+    engine.start()
+    log = sorted(finish(engine).log)
+    assert [(endpoint, *values.values()) for _, endpoint, *_, values in log] == [
+        ("b", "7", "s"), ("a", "8", "t"), ("b", "9", "s"),
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match="a value that a header cannot hold"):
+        engine.set_values("token", ["two\nlines"])
+    with pytest.raises(ValueError, match="has values of its own"):
+        engine.set_values("id", ["1"])
+    with pytest.raises(ValueError, match='there is no feed "nope"'):
+        engine.set_values("nope", ["1"])
+
+
 def test_a_closed_model_keeps_its_users_busy(peer: Start) -> None:
     server = peer(slow(0.05))
     arrivals = {"kind": "closed", "users": 4, "duration_s": 0.5}
