@@ -65,7 +65,7 @@ class Comparison:
     candidate_runs: int
     method: str
     reason: str
-    level: float = 0.05
+    level: float
     lower_is_better: bool = True
     not_worse: bool = False
     baseline_outliers: tuple[int, ...] = ()

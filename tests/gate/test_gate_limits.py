@@ -18,7 +18,7 @@ from harness.errors import BaselineError
 from harness.gate import Policy, compare_runs
 from harness.gate.decide import _price
 from harness.gate.failures import _outcome, failures
-from harness.gate.findings import Levels, Subject, priors, subjects
+from harness.gate.findings import Levels, Subject, _doubt, priors, subjects
 from harness.gate.model import EXIT_CODES
 from harness.gate.noise import noise_of, pairs_needed
 from harness.gate.presence import _renamed, presence
@@ -236,6 +236,10 @@ def test_the_longest_run_is_what_a_run_takes(monkeypatch: pytest.MonkeyPatch) ->
 def test_the_primary_row_has_a_level_of_its_own() -> None:
     primary = replace(ERRORS, primary=True)
     assert (Levels(0.1, 0.2).of(primary), Levels(0.1, 0.2).of(ERRORS)) == (0.1, 0.2)
+
+
+def test_an_endpoint_is_in_doubt_up_to_twice_its_tolerance_and_the_total_up_to_it() -> None:
+    assert (_doubt(ERRORS), _doubt(replace(ERRORS, endpoint=TOTAL))) == (2.0, 1.0)
 
 
 def test_noise_is_known_from_the_second_and_third_run() -> None:

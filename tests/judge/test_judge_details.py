@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,19 +10,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from harness.catalog.expectations import Expectations
-from harness.judge import changes, judge, scaling
+from harness.judge import changes, evidence, judge, scaling
 from harness.judge.connections import _allowed
 from harness.judge.effect import effect_of
 from harness.judge.evidence import Evidence
-from harness.judge.experiment import checks, judge_experiment
+from harness.judge.experiment import checks, judge_experiment, verdict
 from harness.judge.failover import Backlog, Stages, backlog_of
 from harness.judge.faulted import _typical, _worse, faulted_run
 from harness.judge.lost_writes import Read, Write, lost_writes, writes_of
 from harness.judge.objectives import _error_budget, second_is_bad
 from harness.judge.stages import _names
 from harness.load.connections import STREAMS
+from harness.stats.autocorrelation import memory
+from harness.stats.interval import Floats
 from harness.traffic.model import LoadProfile, Segment
 from tests.judge.made_experiment import experiment
 from tests.record.synthetic import OBJECTIVES, Made, plan, record
@@ -90,7 +94,7 @@ def test_a_recovery_before_the_heal_took_no_time_from_it() -> None:
     )
     outcome, words, *_ = checks._recovered_once(facts)
     assert outcome == "pass"
-    assert "1" not in words
+    assert "(0 to 0 s)" in words
 
 
 def test_what_is_noticed_before_it_was_injected_took_no_time() -> None:
@@ -172,6 +176,68 @@ def test_a_second_is_judged_by_its_own_requests() -> None:
     errors = next(one for one in OBJECTIVES if one.indicator == "error_ratio")
     found = [second_is_bad(made_evidence([0, 50, 0]), second, (errors,)) for second in range(3)]
     assert found == [False, True, False]
+
+
+def test_a_lag_explains_twice_itself_and_what_is_slower_still_is_the_services() -> None:
+    lags = np.array([[0], [1], [0]])
+    made = replace(
+        made_evidence([0, 0, 0]),
+        values=np.array([0.22]), counts=np.full((3, 1), 90), lag_values=np.array([0.05]),
+        lag_counts=lags,
+    )  # fmt: skip
+    assert made.explained_s() == pytest.approx(0.1)
+    assert replace(made, lag_values=np.array([0.0004])).explained_s() == 0
+    assert made.certainly_beyond(0.1).tolist() == [90, 90, 90]
+    assert replace(made, values=np.array([0.19])).certainly_beyond(0.1).tolist() == [90, 89, 90]
+
+
+def test_an_abort_outranks_a_fault_that_was_not_proven() -> None:
+    made: Any = SimpleNamespace(
+        status="complete",
+        of=lambda kind: [{"what": "abort", "detail": "the budget is spent"}],
+    )
+    proof: Any = SimpleNamespace(
+        name="proof of effect", outcome="inconclusive", statement="Nothing was seen."
+    )
+    outcome, reasons = verdict._outcome(made, (), (proof,), None, None)
+    assert outcome == "fail"
+    assert reasons == ("Aborted: the budget is spent.", "Nothing was seen.")
+
+
+def test_a_fault_that_nobody_saw_begin_beside_one_that_was_seen_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(checks, "injected", lambda record: True)
+    faults = [SimpleNamespace(kind="kill", began=14.0), SimpleNamespace(kind="delay", began=None)]
+    facts: Any = SimpleNamespace(
+        record=None, stages=None, faults=faults,
+        effect=SimpleNamespace(platform_began=True, began=14.0),
+    )  # fmt: skip
+    *_, said = checks._proof(facts)
+    assert said == "The canary did not see fault 2 (delay) begin."
+
+
+def test_a_stolen_share_delays_its_second_and_the_one_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(evidence, "check_connections", lambda record: SimpleNamespace(ok=True))
+    stolen = {("tick", "steal"): [(3.0, 0.5)]}
+    made: Any = SimpleNamespace(seconds=5, measurements=lambda *kind: stolen.get(kind, []))
+    assert (evidence.machine_delays(made) > 0).tolist() == [False, False, True, True, False]
+
+
+def test_the_interval_of_a_trend_is_students_over_twenty_batches() -> None:
+    latency: Floats = np.exp(0.1 * np.random.default_rng(1).standard_normal(600))
+    found = changes.drift(latency)
+    assert found is not None
+    hours = (np.arange(20) + 0.5) * 30 / 3600
+    y = np.log(np.median(latency.reshape(20, 30), axis=1))
+    known = stats.linregress(hours, y)
+    left: Floats = np.subtract(y - y.mean(), known.slope * (hours - hours.mean()))
+    half = stats.t.isf(0.025, 18) * known.stderr * math.sqrt(memory(left).time)
+    assert found.estimate == pytest.approx(math.expm1(known.slope))
+    assert found.low == pytest.approx(math.expm1(known.slope - half))
+    assert found.high == pytest.approx(math.expm1(known.slope + half))
 
 
 def test_the_strictest_ratio_of_errors_is_the_budget() -> None:

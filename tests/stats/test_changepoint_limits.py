@@ -121,6 +121,8 @@ def test_the_best_step_and_the_ends_of_the_strongest_bump_are_places_of_a_stretc
     assert _splits(sums, 0, 40, 3) == [21, 15, 21]
     assert _splits(sums, 4, 32, 3)[1:] == [15, 21]
     assert _splits(sums, 12, 20, 3) == [15]
+    least: Floats = np.concatenate([[0.0], np.cumsum(np.repeat([0.0, 5.0, 0.0], 3))])
+    assert _splits(least, 0, 9, 3)[1:] == [3, 6]
 
 
 def test_what_estimating_the_noise_costs_grows_with_its_memory_and_falls_with_the_points() -> None:

@@ -173,8 +173,8 @@ def _recovered_once(facts: Facts) -> Made:
         told += f"experiment ended; the last bad second ended {last} after it."
         return word, f"> {last}", limit, told
     measured = max(found.recovery - shift, 0.0)
-    low, high = max(found.low - shift, 0.0), max(found.high - shift, 0.0)
-    words = f"{format_duration(measured)} ({format_interval(low, high, measured)})"
+    span = format_interval(found.low - shift, found.high - shift, measured)
+    words = f"{format_duration(measured)} ({span})"
     word = "pass" if measured <= expect.recovery_s else "fail"
     return (
         word, words, limit,
