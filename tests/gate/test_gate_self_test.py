@@ -76,7 +76,7 @@ def test_a_self_test_makes_unchanged_runs_and_three_of_each_slowdown() -> None:
         mock.patch("harness.gate.selftest.make_run", make_run),
         mock.patch("harness.gate.selftest.measure", side_effect=pool),
     ):
-        found = self_test(RunOptions("memorai"), "recall", "/x", 8, Policy(), print, (0.5,))
+        found = self_test(RunOptions("memorai"), "recall", ["/x"], 8, Policy(), print, (0.5,))
     slow = {"/x": {"factor": 1.5}}
     assert made == [(seed, None if seed <= 8 else slow) for seed in range(1, 12)]
     assert [(rate.slowdown, rate.gates) for rate in found.rates] == [(0.0, 2), (0.5, 1)]

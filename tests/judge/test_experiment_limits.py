@@ -78,6 +78,7 @@ def after(
         distributions=lambda kind: response,
         quantile_series=lambda q, kind: np.zeros(END),
         of=lambda kind: [],
+        events_of=lambda kind: [],
     )
     stages = Stages(4.0, float(INJECT), float(HEAL), end)
     found = SimpleNamespace(recovery=1.0)

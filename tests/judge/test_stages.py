@@ -167,7 +167,7 @@ def test_a_level_that_moves_by_less_than_half_is_scatter_to_a_reader(
     assert level_changes(np.array(series[::-1], np.float64)) == places
 
 
-@pytest.mark.parametrize(("seed", "places"), [(85, [8]), (61, [])])
+@pytest.mark.parametrize(("seed", "places"), [(58, [8]), (3, [])])
 def test_a_level_moved_only_where_chance_shows_it_in_less_than_one_run_of_a_hundred(
     seed: int, places: list[int]
 ) -> None:
