@@ -314,8 +314,6 @@ def session(options: RunOptions, say: Say = lambda text: None) -> Iterator[Sessi
         names = [request.name for each in models for request in each.requests]
         check_endpoints(options.objectives, names)
     traffic = with_limits(traffic, service.objectives)
-    others = tuple(with_limits(each, service.objectives) for each in traffic.others)
-    traffic = replace(traffic, others=others)
     server = Prometheus.at(options.prometheus)
     for each in populations(traffic, profile):
         to_engine(*each)

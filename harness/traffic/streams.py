@@ -11,11 +11,13 @@ from harness.traffic.model import Limits, Request, TrafficModel
 
 def stream_endpoints(traffic: TrafficModel, patterns: Sequence[str] = ()) -> tuple[str, ...]:
     """The endpoints whose answers are streams, of all or of those named (patterns allowed)."""
-    return tuple(
-        request.name
-        for request in traffic.requests
-        if request.stream and in_scope(request.name, patterns)
-    )
+    return tuple(each.name for each in _streams(traffic) if in_scope(each.name, patterns))
+
+
+def _streams(traffic: TrafficModel) -> list[Request]:
+    """Of all populations."""
+    models = (traffic, *traffic.others)
+    return [request for each in models for request in each.requests if request.stream]
 
 
 def with_limits(traffic: TrafficModel, objectives: Sequence[Objective]) -> TrafficModel:
@@ -24,7 +26,9 @@ def with_limits(traffic: TrafficModel, objectives: Sequence[Objective]) -> Traff
     Only the engine sees all times of one request together, so goodput is counted there.
     """
     return replace(
-        traffic, requests=tuple(_with_limits(each, objectives) for each in traffic.requests)
+        traffic,
+        requests=tuple(_with_limits(each, objectives) for each in traffic.requests),
+        others=tuple(with_limits(each, objectives) for each in traffic.others),
     )
 
 
@@ -50,4 +54,4 @@ def _with_limits(request: Request, objectives: Sequence[Objective]) -> Request:
 
 def drain_s(traffic: TrafficModel, usual_s: float) -> float:
     """How long what is under way at the end may take: streams, as long as their timeouts say."""
-    return max([usual_s, *(each.timeout_s for each in traffic.requests if each.stream)])
+    return max([usual_s, *(each.timeout_s for each in _streams(traffic))])

@@ -17,7 +17,7 @@ from harness.record import RunRecord, RunWriter
 from harness.report.run import beside, summary
 from harness.report.run_html import render_html
 from harness.traffic.model import Limits, Request, Streaming
-from harness.traffic.streams import with_limits
+from harness.traffic.streams import drain_s, stream_endpoints, with_limits
 from tests.record.synthetic import Made, histogram, messages, plan, service
 
 TTFT = Objective("ttft p95", "time_to_first_token", 0.3, 0.95)
@@ -177,8 +177,14 @@ def test_a_good_stream_keeps_the_limits_of_the_objectives_about_it() -> None:
     chat = Request("chat", "POST", "/c", stream=Streaming())
     other = Objective("other", "time_to_first_token", 0.1, 0.95, endpoints=("other*",))
     latency = Objective("p99", "latency", 2.0, 0.99)
-    traffic = replace(traffic, requests=(*traffic.requests, chat))
-    found = with_limits(traffic, (TTFT, ITL, GOODPUT, other, latency)).requests
+    beside = replace(traffic, requests=(replace(chat, name="night/chat", timeout_s=60.0),))
+    traffic = replace(traffic, requests=(*traffic.requests, chat), others=(beside,))
+    limited = with_limits(traffic, (TTFT, ITL, GOODPUT, other, latency))
+    found = limited.requests
+    assert limited.others[0].requests[0].stream == Streaming(limits=Limits(0.3, 0.05, 2.0))
+    assert stream_endpoints(limited) == ("chat", "night/chat")
+    assert stream_endpoints(limited, ("night/*",)) == ("night/chat",)
+    assert (drain_s(limited, 10.0), drain_s(plan().traffic, 10.0)) == (60.0, 10.0)
     assert found[:-1] == traffic.requests[:-1]
     assert found[-1].stream == Streaming(limits=Limits(0.3, 0.05, 2.0))
 
