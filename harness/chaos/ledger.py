@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from harness.errors import RecordError
 from harness.platform.undo import UndoRecord, undo_record
@@ -45,7 +45,7 @@ class Entry:
     fault_id: str
     state: Literal["intent", "injected"]
     heal: UndoRecord
-    handle: Mapping[str, Any]
+    handle: Mapping[str, object]
     pid: int
     wall_ns: int
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from harness.catalog.expectations import Expectations
 from harness.chaos.method import Method
@@ -159,5 +159,5 @@ class ExperimentPlan:
     weaknesses: tuple[str, ...] = ()
     budget_cost: float | None = None
     notes: tuple[str, ...] = ()
-    handle: Mapping[str, Any] = field(default_factory=dict)
+    handle: Mapping[str, object] = field(default_factory=dict)
     ready: tuple[str, ...] = ()

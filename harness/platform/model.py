@@ -214,7 +214,7 @@ class Platform(Protocol):
         """What it tells of the service besides, once a second; None: nothing."""
         return None
 
-    def handle(self) -> Mapping[str, Any]:
+    def handle(self) -> Mapping[str, object]:
         """What another process needs to speak of the same deployment, as JSON.
 
         `harness.platform.attach(handle)` turns it back into a platform.

@@ -47,7 +47,7 @@ def make_platform(
     raise PlatformError(f"no platform {name!r}", f"give one of {', '.join(PLATFORMS)}")
 
 
-def attach(handle: Mapping[str, Any]) -> Platform:
+def attach(handle: Mapping[str, object]) -> Platform:
     """The platform whose `handle()` this is, in any process of the same user.
 
     Raises PlatformError where it names no platform or where its deployment is gone.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Literal, TypedDict
 from urllib.parse import urlsplit
 
 from harness.bounded import within
@@ -21,6 +21,17 @@ TRUST = "set SSL_CERT_FILE to a PEM file with its CA"
 """Both the probe here and the engine take the CAs of the system from there."""
 
 _PORTS = {"http": 80, "https": 443}
+
+
+class UrlHandle(TypedDict):
+    """What another process needs of a URL."""
+
+    platform: Literal["url"]
+    url: str
+    host: str | None
+    ca_file: str | None
+    verify: bool
+    http2: bool
 
 
 class Url(Platform):
@@ -47,9 +58,15 @@ class Url(Platform):
         self._http2 = http2
 
     @classmethod
-    def from_handle(cls, handle: Mapping[str, Any]) -> Url:
+    def from_handle(cls, handle: UrlHandle) -> Url:
         """The URL whose `handle()` this is."""
-        return cls(**{name: each for name, each in handle.items() if name != "platform"})
+        return cls(
+            handle["url"],
+            host=handle["host"],
+            ca_file=handle["ca_file"],
+            verify=handle["verify"],
+            http2=handle["http2"],
+        )
 
     @contextmanager
     def provision(self, service: Service) -> Iterator[None]:
@@ -94,10 +111,10 @@ class Url(Platform):
         """Nothing was broken, nothing is in effect."""
         return Proof(in_effect=False, statement=NO_FAULTS)
 
-    def handle(self) -> Mapping[str, Any]:
+    def handle(self) -> UrlHandle:
         """All that was given."""
         return {
-            "platform": self.name,
+            "platform": "url",
             "url": self.url,
             "host": self._host,
             "ca_file": self._ca_file,

@@ -88,6 +88,7 @@ def test_the_url_that_the_user_named_comes_before_all(
     platform: Kubernetes, service: Service, api: FakeApi
 ) -> None:
     api.put(INGRESS, ingress("memorai.example"))
-    config = platform.handle()["where"]["kubeconfig"]
+    where: Any = platform.handle()["where"]
+    config = where["kubeconfig"]
     named = Kubernetes(Where(NAMESPACE, kubeconfig=config, url="http://127.0.0.1:9"))
     assert named.target(service, "global").urls == ("http://127.0.0.1:9",)

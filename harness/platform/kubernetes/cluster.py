@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeAlias
 
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
@@ -41,6 +42,8 @@ KINDS: tuple[WorkloadKind, ...] = ("deployment", "statefulset", "daemonset")
 """What makes a service's pods."""
 
 FORBIDDEN = 403
+
+Budget: TypeAlias = client.V1PodDisruptionBudget
 
 SERVICE_S = 5.0
 """How long a Service object is taken as it was read; it hardly changes, and is asked for often."""
@@ -326,7 +329,7 @@ class Cluster:
                 raise
             return list(json.loads(answer.data).get("items") or ())
 
-    def budgets(self, labels: Mapping[str, str]) -> list[object]:
+    def budgets(self, labels: Mapping[str, str]) -> list[Budget]:
         """The disruption budgets that select pods with these labels."""
         with telling("disruption budgets"):
             found = self.policy.list_namespaced_pod_disruption_budget(

@@ -5,12 +5,10 @@ from __future__ import annotations
 import _thread
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any
-
-from kubernetes import client
 
 from harness.catalog.model import Service
 from harness.errors import CapabilityMissing, PlatformError
@@ -21,6 +19,7 @@ from harness.platform.kubernetes.access import BASE, check_context, require
 from harness.platform.kubernetes.agent_pods import Work
 from harness.platform.kubernetes.cluster import (
     IMAGE,
+    Budget,
     Cluster,
     Node,
     Pod,
@@ -56,6 +55,7 @@ from harness.platform.undo import (
     UndoRecord,
     lease_name,
 )
+from harness.typed import adapter
 from harness.units import counted
 
 IMAGE_VARIABLE = "HARNESS_IMAGE"
@@ -98,13 +98,13 @@ class Kubernetes(Platform):
         self._kept_nodes: tuple[float, Mapping[str, Node]] | None = None
 
     @classmethod
-    def from_handle(cls, handle: Mapping[str, Any]) -> Kubernetes:
+    def from_handle(cls, handle: Mapping[str, object]) -> Kubernetes:
         """As another process gave it."""
-        return cls(Where(**handle["where"]))
+        return cls(adapter(Where).validate_python(handle["where"]))
 
-    def handle(self) -> Mapping[str, Any]:
+    def handle(self) -> Mapping[str, object]:
         """The names that lead back here; no credential is in them."""
-        return {"platform": self.name, "where": asdict(self._where)}
+        return {"platform": "kubernetes", "where": asdict(self._where)}
 
     # -- what it is ----------------------------------------------------------------------------
 
@@ -179,7 +179,7 @@ class Kubernetes(Platform):
             return entrance(self._cluster, service)
         return Entrance(self._cluster.address(service), None, f"Service {service.name}")
 
-    def _environment(self, service: Service) -> dict[str, Any]:
+    def _environment(self, service: Service) -> dict[str, object]:
         nodes = self._cluster.nodes()
         return {
             "platform": self.name,
@@ -193,9 +193,8 @@ class Kubernetes(Platform):
         """Regions of nodes that run a pod of the service, in the catalogue's order."""
         present = {self._in(pod) for pod in self._pods(service)} - {"unknown"}
         order = [*[r for r in service.regions if r in present], *sorted(present)]
-        names = list(dict.fromkeys(order))
         roles = dict(zip(service.regions, service.region_roles, strict=False))
-        return tuple(Region(name, roles.get(name, "active")) for name in names)
+        return tuple(Region(name, roles.get(name, "active")) for name in dict.fromkeys(order))
 
     def replicas(self, service: Service) -> tuple[Replica, ...]:
         """Every pod of the service, ready or not."""
@@ -288,16 +287,14 @@ class Kubernetes(Platform):
         nodes = self._nodes().values()
         return {n.region for n in nodes if n.ready == "True" and not n.unschedulable}
 
-    def _budgets(self, service: Service) -> list[client.V1PodDisruptionBudget]:
+    def _budgets(self, service: Service) -> list[Budget]:
         pods = self._pods(service)
         return self._cluster.budgets(pods[0].labels if pods else {})
 
     def notes(self, service: Service) -> tuple[str, ...]:
         """What a plan should show besides: disruption budgets and the spread of the pods."""
         pods = self._pods(service)
-        spread: dict[str, int] = {}
-        for pod in pods:
-            spread[self._in(pod)] = spread.get(self._in(pod), 0) + 1
+        spread = Counter(self._in(pod) for pod in pods)
         where = ", ".join(f"{count} in {region}" for region, count in sorted(spread.items()))
         found = [f"pods: {where or 'none'}"]
         for budget in self._budgets(service):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, TypedDict
 
 from harness.catalog.model import Service
 from harness.errors import CapabilityMissing, PlatformError
@@ -44,6 +44,13 @@ ROLES: tuple[Literal["active", "standby", "cold"], ...] = ("active", "standby", 
 POLL_S = 0.03
 LINES = 40
 """Of each replica's log, as a record keeps them."""
+
+
+class LabHandle(TypedDict):
+    """What another process needs of a lab: its directory."""
+
+    platform: Literal["lab"]
+    runtime: str
 
 
 class Lab(Platform):
@@ -79,7 +86,7 @@ class Lab(Platform):
         return lab
 
     @classmethod
-    def from_handle(cls, handle: Mapping[str, Any]) -> Lab:
+    def from_handle(cls, handle: LabHandle) -> Lab:
         """The lab whose `handle()` this is; raises Gone where it has ended."""
         return cls.attach(runtime.find(Path(handle["runtime"])))
 
@@ -166,7 +173,7 @@ class Lab(Platform):
             time.sleep(POLL_S)
 
     def _refuse(
-        self, program: OwnProgram, states: Mapping[str, Mapping[str, Any]], after_s: float | None
+        self, program: OwnProgram, states: Mapping[str, UnitState], after_s: float | None
     ) -> None:
         """Raise PlatformError for a program that ended at its start, or is late (`after_s`)."""
         for place in self._places:
@@ -392,9 +399,9 @@ class Lab(Platform):
         seen = request(self.directory, Observe(service.name))
         return Observation(seen["health"], seen["served"] or None)
 
-    def handle(self) -> Mapping[str, Any]:
+    def handle(self) -> LabHandle:
         """The directory of the running lab."""
-        return {"platform": self.name, "runtime": str(self.directory)}
+        return {"platform": "lab", "runtime": str(self.directory)}
 
     def crossing(
         self, service: Service, near: str, far: str
