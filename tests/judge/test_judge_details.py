@@ -124,6 +124,9 @@ def test_writes_that_nobody_acknowledged_have_no_age_and_those_without_a_name_ar
     assert found.lost == ("a",)
     acknowledged = [Write("b", 1.0, 1.1, acknowledged=True)]
     assert lost_writes(acknowledged, [Read("b", 5.0, 5.1, seen=False)], None).rpo_s is None
+    many = [Write(str(n), 1.0, 1.1, acknowledged=True) for n in range(12)]
+    unseen = [Read(str(n), 5.0, 5.1, seen=False) for n in range(12)]
+    assert len(lost_writes(many, unseen, 10.0).examples) == 5
     nameless: Any = {"type": "write", "id": None, "due_s": 1.0, "sent_s": 1.0, "done_s": 1.1,
                      "status": 201, "error": None}  # fmt: skip
     assert writes_of([nameless]) == []
@@ -245,6 +248,8 @@ def test_the_strictest_ratio_of_errors_is_the_budget() -> None:
     assert _error_budget(asked) == next(
         one.threshold for one in OBJECTIVES if one.indicator == "error_ratio"
     )
+    asked.service.objectives = ()
+    assert _error_budget(asked) == 0.001
 
 
 def test_a_result_says_of_which_endpoints_it_is(tmp_path: Path) -> None:
