@@ -22,12 +22,20 @@ USUAL_PROFILE, USUAL_RATE, USUAL_DURATION_S = "constant", 10.0, 10.0
 
 OPTIONS = (
     "profile", "stages", "rate", "duration", "seed", "spacing", "users", "spawn_rate", "scenario",
-    "workers", "connections", "max_in_flight", "results", "prometheus",
+    "workers", "connections", "max_in_flight", "results", "prometheus", "http2", "insecure",
+    "cacert", "cert", "key", "resolve", "unix_socket", "proxy", "new_connections",
+    "connection_max_age", "connection_max_requests",
 )  # fmt: skip
 """Options of `harness perf` that harness.yaml may hold and HARNESS_<NAME> overrides."""
 
 _FIELDS = ("url", "lab", "name", "objectives", *OPTIONS)
-_PARAMETERS = {"duration": "duration_s"}
+_PARAMETERS = {
+    "duration": "duration_s", "connection_max_age": "max_age_s",
+    "connection_max_requests": "max_requests",
+}  # fmt: skip
+_LISTS = ("resolve",)
+_PATHS = ("cacert", "cert", "key", "unix_socket")
+"""Beside the file, where it names them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +72,9 @@ def read_project(path: Path) -> Project:
     found = read_mapping(path)
     problems = [f"{name}: unknown" for name in found if name not in _FIELDS]
     problems += [
-        f"{name}: not one value" for name in OPTIONS if isinstance(found.get(name), (dict, list))
+        f"{name}: not one value"
+        for name in OPTIONS
+        if isinstance(found.get(name), dict if name in _LISTS else (dict, list))
     ]
     url, lab = found.get("url", ""), found.get("lab")
     if not isinstance(lab, dict | NoneType) or lab == {}:
@@ -79,6 +89,7 @@ def read_project(path: Path) -> Project:
             f"{path}: {'; '.join(problems + wrong)}", f"the fields are {', '.join(_FIELDS)}"
         )
     options = {name: found[name] for name in OPTIONS if found.get(name) is not None}
+    options |= {name: path.parent / str(options[name]) for name in _PATHS if name in options}
     name = slug(str(found.get("name") or url or path.resolve().parent.name))
     return Project(
         path.parent,
@@ -108,7 +119,15 @@ def usual_options(project: Project | None) -> dict[str, object]:
     for name in OPTIONS:
         if value := os.environ.get(f"HARNESS_{name.upper()}"):
             options[name] = value
-    return {_PARAMETERS.get(name, name): str(value) for name, value in options.items()}
+    return {
+        _PARAMETERS.get(name, name): _several(value) if name in _LISTS else str(value)
+        for name, value in options.items()
+    }
+
+
+def _several(value: object) -> list[str]:
+    """The values of an option that may be given again: a list, or words of one text."""
+    return [str(each) for each in value] if isinstance(value, list) else str(value).split()
 
 
 def slug(text: str) -> str:

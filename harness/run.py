@@ -28,6 +28,7 @@ from harness.load.driver import LoadDriver, LoadProcess
 from harness.load.plan import LoadPlan, check_target, new_salt
 from harness.own import Own, find_own, own_lab
 from harness.platform import Behaviour, LabOptions, make_platform
+from harness.platform.connection import refuse_beside
 from harness.platform.lab.options import REGIONS
 from harness.platform.model import Platform, Target, Through
 from harness.platform.url import Url
@@ -113,6 +114,9 @@ class RunOptions:
     production: bool = False
     allow_targets: tuple[str, ...] = ()
     """Hosts outside the catalogue that are meant (see `harness.guard`)."""
+
+    connect: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of a Target that say how connections are made (`harness.platform.connection`)."""
 
     prometheus: str | None = None
     """Where a Prometheus is asked, after each run, what the service says of itself."""
@@ -321,6 +325,7 @@ def session(options: RunOptions, say: Say = lambda text: None) -> Iterator[Sessi
     check_writable(results)
     with platform.provision(service):
         target = platform.target(service, options.through, options.region)
+        target = replace(target, **options.connect)
         check_target(target, traffic)
         yield Session(options, service, traffic, platform, target, root, results, prometheus=server)
 
@@ -364,7 +369,9 @@ def make_named_platform(options: RunOptions, service: Service, say: Say) -> Plat
     if url is not None:
         _refuse_ignored(options, "a URL")
         guard(options, service, url)
-        return make_platform("url", url=url, progress=say)
+        refuse_beside(options.connect, url)
+        return make_platform("url", url=url, connect=options.connect, progress=say)
+    refuse_beside(options.connect, None)
     _refuse_ignored(options, "the lab")
     if (own := own_of(options)) is not None:
         needs = {"regions": _regions(options), **options.lab}
@@ -384,6 +391,7 @@ def _cluster(options: RunOptions, service: Service, say: Say) -> Platform:
     from harness.platform.kubernetes.access import context_names  # noqa: PLC0415 - slow
 
     _refuse_ignored(options, "a cluster")
+    refuse_beside(options.connect, options.target)
     namespace = options.namespace
     if options.environment is not None:
         if namespace is not None:

@@ -120,6 +120,7 @@ impl Answer {
             head: String::from_utf8_lossy(&head).into_owned(),
             retry_after: self.retry_after,
             location: self.location.clone(),
+            reason: None,
         })
     }
 
@@ -130,11 +131,13 @@ impl Answer {
 }
 
 /// What a failed response leaves to look at.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Evidence {
     pub head: String,
     pub retry_after: Option<u32>,
     pub location: Option<Box<str>>,
+    /// What is said of it besides its kind.
+    pub reason: Option<String>,
 }
 
 #[cfg(test)]

@@ -54,6 +54,14 @@ pub struct Document {
     #[serde(default)]
     pub bind: Option<String>,
     #[serde(default)]
+    pub resolve: Vec<String>,
+    #[serde(default)]
+    pub unix_socket: Option<String>,
+    #[serde(default)]
+    pub proxy: Option<String>,
+    #[serde(default)]
+    pub connection_life: LifeSpec,
+    #[serde(default)]
     pub pacing: PacingSpec,
     #[serde(default)]
     pub requests: Vec<RequestSpec>,
@@ -146,11 +154,24 @@ pub struct TlsSpec {
     pub verify: bool,
     #[serde(default)]
     pub server_name: Option<String>,
+    /// Who we are, for servers that ask: a chain and its key, which may be in one file.
+    #[serde(default)]
+    pub cert_file: Option<String>,
+    #[serde(default)]
+    pub key_file: Option<String>,
+}
+
+/// How long a connection is used.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LifeSpec {
+    pub requests: Option<u64>,
+    pub age_s: Option<f64>,
 }
 
 impl Default for TlsSpec {
     fn default() -> Self {
-        Self { ca_file: None, verify: true, server_name: None }
+        Self { ca_file: None, verify: true, server_name: None, cert_file: None, key_file: None }
     }
 }
 

@@ -6,9 +6,10 @@ use crate::check::{Check, judge};
 use crate::kept::Kept;
 use crate::kind::Kind;
 use crate::net::Stream;
-use crate::plan::{Request as Template, TargetUrl};
+use crate::plan::Request as Template;
 use crate::response::ResponseResult;
 use crate::stream::Reader;
+use crate::route::TargetUrl;
 use http::Method;
 use http::header::HOST;
 use httparse::{ParserConfig, Response, Status};
@@ -32,7 +33,7 @@ pub struct Message {
 
 impl Message {
     pub fn new(template: &Template, target: &TargetUrl) -> Self {
-        let mut headers = String::new();
+        let mut headers = target.lines.clone();
         let own_host = template.headers.contains_key(HOST)
             || template.dynamic.iter().any(|header| header.name == HOST);
         if !own_host {
@@ -209,10 +210,7 @@ impl<'a> Exchange<'a> {
 
     /// What came until its time was up.
     pub fn time_out(&mut self, now: u64) -> ResponseResult {
-        match self.reply.stream {
-            Some(_) => self.end(Some(Kind::Timeout), now).0,
-            None => ResponseResult::failed(Kind::Timeout, now),
-        }
+        self.end(Some(Kind::Timeout), now).0
     }
 
     fn end(&mut self, error: Option<Kind>, done: u64) -> (ResponseResult, bool) {

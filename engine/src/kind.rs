@@ -31,6 +31,7 @@ kinds! {
     Throttled => "throttled",
     Check => "check",
     Tls => "tls",
+    Proxy => "proxy",
     Protocol => "protocol",
     BodyTooLarge => "body_too_large",
     BrokenStream => "broken_stream",

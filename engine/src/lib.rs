@@ -23,6 +23,7 @@ mod python;
 mod reference;
 mod response;
 mod rng;
+mod route;
 mod run;
 mod schedule;
 mod slices;

@@ -1,14 +1,15 @@
-//! From a target to an open byte stream: name, address, TCP, TLS.
+//! From a target to an open byte stream: name, address, socket, proxy, TLS.
 
 use crate::document::PlanError;
 use crate::kind::Kind;
-use crate::plan::{Plan, TargetUrl};
+use crate::plan::Plan;
+use crate::route::{Proxy, TargetUrl};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{
     WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature,
 };
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use std::cell::Cell;
 use std::io;
@@ -17,29 +18,97 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+/// Bytes of a proxy's answer to CONNECT.
+const MOST_TUNNEL_HEAD: usize = 16 << 10;
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub struct Trouble {
+    pub kind: Kind,
+    /// In words, where there is more to say than the kind does.
+    pub reason: Option<String>,
+}
+
+impl Trouble {
+    fn because(kind: Kind, reason: impl ToString) -> Self {
+        Self { kind, reason: Some(reason.to_string()) }
+    }
+}
+
+impl From<Kind> for Trouble {
+    fn from(kind: Kind) -> Self {
+        Self { kind, reason: None }
+    }
+}
+
+pub enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
 pub enum Stream {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Plain(Socket),
+    Tls(Box<TlsStream<Socket>>),
 }
 
 macro_rules! each {
-    ($stream:expr, $inner:ident => $call:expr) => {
+    ($stream:expr, $first:path | $second:path, $inner:ident => $call:expr) => {
         match $stream {
-            Stream::Plain($inner) => {
+            $first($inner) => {
                 let $inner = Pin::new($inner);
                 $call
             }
-            Stream::Tls($inner) => {
-                let $inner = Pin::new(&mut **$inner);
+            $second($inner) => {
+                let $inner = Pin::new($inner);
                 $call
             }
         }
     };
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        each!(self.get_mut(), Self::Tcp | Self::Unix, inner => inner.poll_read(cx, buffer))
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        each!(self.get_mut(), Self::Tcp | Self::Unix, inner => inner.poll_write(cx, bytes))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        each!(self.get_mut(), Self::Tcp | Self::Unix, inner => inner.poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self.get_mut(), Self::Tcp | Self::Unix, inner => inner.poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self.get_mut(), Self::Tcp | Self::Unix, inner => inner.poll_shutdown(cx))
+    }
 }
 
 impl Stream {
@@ -50,16 +119,17 @@ impl Stream {
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         let mut target = ReadBuf::new(buffer);
-        let result = each!(self, inner => inner.poll_read(cx, &mut target));
+        let result =
+            each!(self, Self::Plain | Self::Tls, inner => inner.poll_read(cx, &mut target));
         result.map_ok(|()| target.filled().len())
     }
 
     pub fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        each!(self, inner => inner.poll_write(cx, bytes))
+        each!(self, Self::Plain | Self::Tls, inner => inner.poll_write(cx, bytes))
     }
 
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(self, inner => inner.poll_flush(cx))
+        each!(self, Self::Plain | Self::Tls, inner => inner.poll_flush(cx))
     }
 }
 
@@ -84,7 +154,7 @@ impl hyper::rt::Read for Io {
     ) -> Poll<io::Result<()>> {
         // SAFETY: the buffer is only written to, through `ReadBuf`, which tracks what is filled.
         let mut target = ReadBuf::uninit(unsafe { buf.as_mut() });
-        let result = each!(&mut self.stream, inner => inner.poll_read(cx, &mut target));
+        let result = each!(&mut self.stream, Stream::Plain | Stream::Tls, inner => inner.poll_read(cx, &mut target));
         let filled = target.filled().len();
         if let Poll::Ready(Ok(())) = result {
             // SAFETY: so many bytes have just been filled.
@@ -109,7 +179,7 @@ impl hyper::rt::Write for Io {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        each!(&mut self.stream, inner => inner.poll_write_vectored(cx, bufs))
+        each!(&mut self.stream, Stream::Plain | Stream::Tls, inner => inner.poll_write_vectored(cx, bufs))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -124,7 +194,7 @@ impl hyper::rt::Write for Io {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(&mut self.stream, inner => inner.poll_shutdown(cx))
+        each!(&mut self.stream, Stream::Plain | Stream::Tls, inner => inner.poll_shutdown(cx))
     }
 }
 
@@ -135,12 +205,38 @@ pub async fn open(
     tls: Option<&TlsConnector>,
     target: &TargetUrl,
     turn: usize,
-) -> Result<Stream, Kind> {
+) -> Result<Stream, Trouble> {
+    let mut socket = match (&plan.route.unix_socket, &plan.route.proxy) {
+        (Some(path), _) => UnixStream::connect(path)
+            .await
+            .map(Socket::Unix)
+            .map_err(|error| Trouble::because(Kind::of_connect(&error), error))?,
+        (None, Some(proxy)) => tcp(&proxy.url, plan.bind, turn).await?,
+        (None, None) => tcp(target, plan.bind, turn).await?,
+    };
+    if let Some(proxy) = plan.route.proxy.as_ref().filter(|_| target.tls || plan.http2) {
+        tunnel(&mut socket, proxy, &target.place()).await?;
+    }
+    let Some(tls) = tls.filter(|_| target.tls) else {
+        return Ok(Stream::Plain(socket));
+    };
+    let name = plan.tls.server_name.as_ref().unwrap_or(&target.host).clone();
+    let name = ServerName::try_from(name).map_err(|_| Kind::Tls)?;
+    let stream = tls.connect(name, socket).await.map_err(|error| match error.kind() {
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Kind::Reset.into(),
+        _ => Trouble::because(Kind::Tls, error),
+    })?;
+    if plan.http2 && stream.get_ref().1.alpn_protocol() != Some(b"h2") {
+        return Err(Trouble::because(Kind::Protocol, "the server does not offer HTTP/2 (ALPN h2)"));
+    }
+    Ok(Stream::Tls(Box::new(stream)))
+}
+
+async fn tcp(target: &TargetUrl, bind: Option<IpAddr>, turn: usize) -> Result<Socket, Trouble> {
     let addresses = resolve(target).await?;
     let mut outcome = Err(Kind::Resolve);
     for i in 0..addresses.len() {
-        let address = addresses[(turn + i) % addresses.len()];
-        match dial(address, plan.bind).await {
+        match dial(addresses[(turn + i) % addresses.len()], bind).await {
             Ok(stream) => {
                 outcome = Ok(stream);
                 break;
@@ -150,22 +246,33 @@ pub async fn open(
     }
     let stream = outcome?;
     let _ = stream.set_nodelay(true);
-    let Some(tls) = tls.filter(|_| target.tls) else {
-        return Ok(Stream::Plain(stream));
-    };
-    let name = plan.tls.server_name.as_ref().unwrap_or(&target.host).clone();
-    let name = ServerName::try_from(name).map_err(|_| Kind::Tls)?;
-    let stream = tls.connect(name, stream).await.map_err(|error| match error.kind() {
-        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Kind::Reset,
-        _ => Kind::Tls,
-    })?;
-    if plan.http2 && stream.get_ref().1.alpn_protocol() != Some(b"h2") {
-        return Err(Kind::Protocol);
+    Ok(Socket::Tcp(stream))
+}
+
+/// Asks a proxy for a tunnel to `place` (RFC 9110, 9.3.6).
+async fn tunnel(socket: &mut Socket, proxy: &Proxy, place: &str) -> Result<(), Trouble> {
+    let broken = |error: io::Error| Trouble::because(Kind::Proxy, format!("the proxy: {error}"));
+    let lines = &proxy.authorization;
+    let head = format!("CONNECT {place} HTTP/1.1\r\nhost: {place}\r\n{lines}\r\n");
+    socket.write_all(head.as_bytes()).await.map_err(broken)?;
+    let mut answer = Vec::new();
+    // Byte by byte: what follows the head belongs to the tunnel.
+    while !answer.ends_with(b"\r\n\r\n") && answer.len() < MOST_TUNNEL_HEAD {
+        answer.push(socket.read_u8().await.map_err(broken)?);
     }
-    Ok(Stream::Tls(Box::new(stream)))
+    let mut headers = [httparse::EMPTY_HEADER; 64];
+    let mut response = httparse::Response::new(&mut headers);
+    match response.parse(&answer).map(|_| response.code) {
+        Ok(Some(200..=299)) => Ok(()),
+        Ok(Some(code)) => Err(Trouble::because(Kind::Proxy, format!("the proxy answered {code}"))),
+        _ => Err(Trouble::because(Kind::Proxy, "the proxy does not speak HTTP")),
+    }
 }
 
 async fn resolve(target: &TargetUrl) -> Result<Vec<SocketAddr>, Kind> {
+    if !target.addresses.is_empty() {
+        return Ok(target.addresses.clone());
+    }
     if let Ok(address) = target.host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, target.port)]);
     }
@@ -218,13 +325,16 @@ pub fn tls(plan: &Plan) -> Result<Option<TlsConnector>, PlanError> {
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| PlanError::at("tls", error))?;
-    let mut config = if plan.tls.verify {
-        builder.with_root_certificates(roots(plan)?).with_no_client_auth()
+    let builder = if plan.tls.verify {
+        builder.with_root_certificates(roots(plan)?)
     } else {
-        builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Trusting(algorithms)))
-            .with_no_client_auth()
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(Trusting(algorithms)))
+    };
+    let mut config = match identity(plan)? {
+        None => builder.with_no_client_auth(),
+        Some((chain, key)) => builder
+            .with_client_auth_cert(chain, key)
+            .map_err(|error| PlanError::at("tls.key_file", format!("{error}; give its key")))?,
     };
     config.alpn_protocols = vec![if plan.http2 { b"h2".to_vec() } else { b"http/1.1".to_vec() }];
     Ok(Some(TlsConnector::from(Arc::new(config))))
@@ -242,9 +352,7 @@ fn roots(plan: &Plan) -> Result<RootCertStore, PlanError> {
         }
         return Ok(roots);
     };
-    let pem = std::fs::read(path).map_err(|error| {
-        PlanError::Io(error, format!("plan field tls.ca_file: cannot read {path}"))
-    })?;
+    let pem = read("tls.ca_file", path)?;
     let bad = |problem: String| {
         PlanError::at(
             "tls.ca_file",
@@ -256,6 +364,32 @@ fn roots(plan: &Plan) -> Result<RootCertStore, PlanError> {
         roots.add(certificate).map_err(|error| bad(error.to_string()))?;
     }
     if roots.is_empty() { Err(bad("holds no certificate".into())) } else { Ok(roots) }
+}
+
+fn read(field: &str, path: &str) -> Result<Vec<u8>, PlanError> {
+    std::fs::read(path)
+        .map_err(|error| PlanError::Io(error, format!("plan field {field}: cannot read {path}")))
+}
+
+type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+/// The certificate that we show, with its chain, and its key.
+fn identity(plan: &Plan) -> Result<Option<Identity>, PlanError> {
+    let Some(certificate) = &plan.tls.cert_file else { return Ok(None) };
+    let key = plan.tls.key_file.as_ref().unwrap_or(certificate);
+    let chain = CertificateDer::pem_slice_iter(&read("tls.cert_file", certificate)?)
+        .collect::<Result<Vec<_>, _>>()
+        .ok()
+        .filter(|chain| !chain.is_empty())
+        .ok_or_else(|| {
+            let problem = format!("{certificate}: holds no certificate; give a PEM file");
+            PlanError::at("tls.cert_file", problem)
+        })?;
+    let found = PrivateKeyDer::from_pem_slice(&read("tls.key_file", key)?).map_err(|_| {
+        let problem = format!("{key}: holds no private key; give a PEM file without a passphrase");
+        PlanError::at("tls.key_file", problem)
+    })?;
+    Ok(Some((chain, found)))
 }
 
 /// Accepts any certificate, because the plan says so; signatures are still checked.

@@ -4,25 +4,14 @@ use crate::check::Check;
 use crate::document::{Arrivals, Document, PlanError, RequestSpec, Segment, TlsSpec};
 use crate::feed::{Feed, cumulative, pick};
 use crate::rng::{Rng, purpose};
+use crate::route::{Route, TargetUrl};
 use crate::schedule::Share;
 use crate::stream::Streaming;
 use crate::template::{Encoding, Template};
 use http::header::{HeaderName, HeaderValue};
-use http::{HeaderMap, Method, Uri};
+use http::{HeaderMap, Method};
 use std::net::IpAddr;
 use std::time::Duration;
-
-/// One base URL, split.
-#[derive(Clone, Debug)]
-pub struct TargetUrl {
-    pub tls: bool,
-    pub host: String,
-    pub port: u16,
-    /// What the Host header and the HTTP/2 authority say.
-    pub authority: String,
-    /// A path prefix without its trailing slash.
-    pub prefix: String,
-}
 
 /// A header whose value may hold feeds.
 #[derive(Debug)]
@@ -69,6 +58,7 @@ pub struct Plan {
     pub arrivals: Arrivals,
     pub start_unix_ns: u64,
     pub targets: Vec<TargetUrl>,
+    pub route: Route,
     pub http2: bool,
     pub connections_per_target: usize,
     pub connect_timeout: Duration,
@@ -113,18 +103,7 @@ impl Plan {
         let d = document;
         check_shards(&d)?;
         d.arrivals.check()?;
-        if d.targets.is_empty() {
-            return Err(PlanError::at("targets", "empty; give at least one base URL"));
-        }
-        let targets = d
-            .targets
-            .iter()
-            .enumerate()
-            .map(|(i, url)| {
-                target(url, d.host.as_deref())
-                    .map_err(|problem| PlanError::at(format!("targets[{i}]"), problem))
-            })
-            .collect::<Result<Vec<_>, _>>()?;
+        let (targets, route) = crate::route::compile(&d)?;
         if d.requests.is_empty() && d.journeys.is_empty() {
             return Err(PlanError::at("requests", "empty; give at least one request or journey"));
         }
@@ -204,6 +183,7 @@ impl Plan {
             arrivals: d.arrivals,
             start_unix_ns: d.start_unix_ns,
             targets,
+            route,
             http2: d.http2,
             connections_per_target: d.connections_per_target,
             connect_timeout: Duration::from_nanos(nanos(
@@ -408,7 +388,7 @@ fn pause(field: &str, seconds: f64) -> Result<u64, PlanError> {
     Err(PlanError::at(field, format!("{seconds} s is out of range; give 0 to {MAX_PAUSE} s")))
 }
 
-fn nanos(field: &str, seconds: f64, zero: bool) -> Result<u64, PlanError> {
+pub fn nanos(field: &str, seconds: f64, zero: bool) -> Result<u64, PlanError> {
     let low_enough = seconds <= MAX_SECONDS;
     let high_enough = if zero { seconds >= 0.0 } else { seconds >= 1e-3 };
     if low_enough && high_enough {
@@ -419,50 +399,6 @@ fn nanos(field: &str, seconds: f64, zero: bool) -> Result<u64, PlanError> {
         field,
         format!("{seconds} s is out of range; give {least} to {MAX_SECONDS} s"),
     ))
-}
-
-fn target(url: &str, host: Option<&str>) -> Result<TargetUrl, String> {
-    let remedy = "write it as http://host:port or https://host:port";
-    let uri: Uri =
-        url.parse().map_err(|error| format!("{url:?} is not a URL ({error}); {remedy}"))?;
-    let tls = match uri.scheme_str() {
-        Some("http") => false,
-        Some("https") => true,
-        Some(other) => return Err(format!("{url:?} has the scheme {other:?}; {remedy}")),
-        None => return Err(format!("{url:?} has no scheme; {remedy}")),
-    };
-    let authority = uri.authority().ok_or_else(|| format!("{url:?} has no host; {remedy}"))?;
-    if authority.as_str().contains('@') {
-        return Err(format!("{url:?} holds user information; send it as an authorization header"));
-    }
-    if uri.query().is_some() || url.contains('#') {
-        return Err(format!("{url:?} holds a query or fragment; {remedy}"));
-    }
-    let name = authority.host();
-    if name.is_empty() || authority.as_str().ends_with(':') {
-        return Err(format!("{url:?} has no host or an empty port; {remedy}"));
-    }
-    let authority_text = host.unwrap_or(authority.as_str()).to_owned();
-    HeaderValue::from_str(&authority_text)
-        .map_err(|_| format!("the host {authority_text:?} holds characters a header cannot"))?;
-    format!("http://{authority_text}/")
-        .parse::<Uri>()
-        .map_err(|_| format!("the host {authority_text:?} is not a host name"))?;
-    Ok(TargetUrl {
-        tls,
-        host: name.trim_start_matches('[').trim_end_matches(']').to_owned(),
-        port: match authority.port_u16() {
-            Some(0) => return Err(format!("{url:?} has port 0; {remedy}")),
-            Some(port) => port,
-            None if authority.as_str().len() > name.len() => {
-                return Err(format!("{url:?} has a port out of range; {remedy}"));
-            }
-            None if tls => 443,
-            None => 80,
-        },
-        authority: authority_text,
-        prefix: uri.path().trim_end_matches('/').to_owned(),
-    })
 }
 
 impl Request {

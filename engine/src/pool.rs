@@ -3,7 +3,7 @@
 use crate::http1::Exchange;
 use crate::http2::{Outgoing, complete, kind_of};
 use crate::kind::Kind;
-use crate::net::{Io, Stream, open};
+use crate::net::{Io, Stream, Trouble, open};
 use crate::response::ResponseResult;
 use crate::worker::{Job, Worker};
 use bytes::Bytes;
@@ -50,23 +50,54 @@ struct Slot {
     job: RefCell<Option<Job>>,
     waker: RefCell<Waker>,
     dead: Cell<bool>,
+    /// From when on it takes no more requests.
+    until: u64,
 }
 
 /// An HTTP/2 connection.
-#[derive(Default)]
 struct Multiplexed {
     sender: RefCell<Option<http2::SendRequest<Full<Bytes>>>>,
     /// Requests that wait for the connection to be made.
     pending: RefCell<Vec<Job>>,
     active: Cell<usize>,
+    /// Requests given to it so far.
+    carried: Cell<u64>,
+    /// From when on it takes no more requests.
+    until: Cell<u64>,
     dead: Cell<bool>,
     read: RefCell<Rc<Cell<u64>>>,
 }
 
 impl Multiplexed {
-    fn room(&self) -> bool {
+    fn new(job: Job) -> Self {
+        Self {
+            sender: RefCell::default(),
+            pending: RefCell::new(vec![job]),
+            active: Cell::new(1),
+            carried: Cell::new(1),
+            until: Cell::new(u64::MAX),
+            dead: Cell::default(),
+            read: RefCell::default(),
+        }
+    }
+
+    fn room(&self, worker: &Worker) -> bool {
         let closed = self.sender.borrow().as_ref().is_some_and(http2::SendRequest::is_closed);
-        !self.dead.get() && !closed && self.active.get() < STREAMS
+        !self.is_over(worker) && !closed && self.active.get() < STREAMS
+    }
+
+    /// Whether it takes no more requests.
+    fn is_over(&self, worker: &Worker) -> bool {
+        self.dead.get()
+            || self.carried.get() >= worker.run.plan.route.most_requests
+            || worker.has_passed(self.until.get())
+    }
+
+    /// Closes it, by its last sender, once it carries nothing and is to carry nothing more.
+    fn close_if_over(&self, worker: &Worker) {
+        if self.active.get() == 0 && self.is_over(worker) {
+            self.sender.borrow_mut().take();
+        }
     }
 }
 
@@ -183,6 +214,11 @@ fn give(worker: &Rc<Worker>, target: usize, job: Job) -> Option<Job> {
         if slot.dead.get() {
             continue;
         }
+        if worker.has_passed(slot.until) {
+            slot.dead.set(true);
+            slot.waker.borrow().wake_by_ref();
+            continue;
+        }
         *slot.job.borrow_mut() = Some(job);
         slot.waker.borrow().wake_by_ref();
         return None;
@@ -202,16 +238,15 @@ async fn connect(
     target: usize,
     turn: usize,
     deadline: u64,
-) -> Result<Stream, Kind> {
+) -> Result<Stream, Trouble> {
     let run = &worker.run;
     let left = Duration::from_nanos(deadline.saturating_sub(run.now()));
     let patience = left.min(run.plan.connect_timeout);
     let opening = open(&run.plan, run.tls.as_ref(), &run.plan.targets[target], turn - 1);
     match timeout(patience, opening).await {
-        Ok(Ok(stream)) => Ok(stream),
-        Ok(Err(kind)) => Err(kind),
-        Err(_) if left < run.plan.connect_timeout => Err(Kind::Timeout),
-        Err(_) => Err(Kind::ConnectTimeout),
+        Ok(opened) => opened,
+        Err(_) if left < run.plan.connect_timeout => Err(Kind::Timeout.into()),
+        Err(_) => Err(Kind::ConnectTimeout.into()),
     }
 }
 
@@ -261,8 +296,8 @@ async fn serve(worker: Rc<Worker>, target: usize, turn: usize, mut job: Job) {
     // In a box: what making a connection takes is not held for its life.
     let mut stream = match Box::pin(connect(&worker, target, turn, job.deadline)).await {
         Ok(stream) => stream,
-        Err(kind) => {
-            job.end(ResponseResult::failed(kind, worker.run.now()));
+        Err(trouble) => {
+            job.end(ResponseResult::unconnected(&trouble, worker.run.now()));
             worker.pool.release(&worker, target);
             return;
         }
@@ -274,7 +309,9 @@ async fn serve(worker: Rc<Worker>, target: usize, turn: usize, mut job: Job) {
         job: RefCell::default(),
         waker: RefCell::new(poll_fn(|cx| Poll::Ready(cx.waker().clone())).await),
         dead: Cell::new(false),
+        until: now().saturating_add(plan.route.most_age_ns),
     });
+    let mut carried = 0;
     let mut text = String::new();
     let mut deadline = Deadline { timer: pin!(sleep_until(Instant::now())), at: 0, armed: false };
     loop {
@@ -303,13 +340,15 @@ async fn serve(worker: Rc<Worker>, target: usize, turn: usize, mut job: Job) {
         })
         .await;
         job.end(ended);
-        if !reusable {
+        carried += 1;
+        if !reusable || carried >= plan.route.most_requests || worker.has_passed(slot.until) {
             break;
         }
         let mut listed = false;
         let next = poll_fn(|cx| {
             // The connection first: one that is closed, or speaks unasked, takes no request.
-            if stream.poll_read(cx, &mut worker.scratch.borrow_mut()).is_ready() {
+            let heard = stream.poll_read(cx, &mut worker.scratch.borrow_mut()).is_ready();
+            if slot.dead.get() || heard {
                 return Poll::Ready(None);
             }
             if !listed {
@@ -350,8 +389,12 @@ impl<F: Future + 'static> hyper::rt::Executor<F> for Here {
 
 fn give_stream(worker: &Rc<Worker>, target: usize, job: Job) -> Option<Job> {
     let mut state = worker.pool.targets[target].borrow_mut();
-    if let Some(connection) = state.multiplexed.iter().find(|connection| connection.room()) {
+    for connection in &state.multiplexed {
+        connection.close_if_over(worker);
+    }
+    if let Some(connection) = state.multiplexed.iter().find(|connection| connection.room(worker)) {
         connection.active.set(connection.active.get() + 1);
+        connection.carried.set(connection.carried.get() + 1);
         if connection.sender.borrow().is_some() {
             spawn_local(stream(Rc::clone(worker), target, Rc::clone(connection), job));
         } else {
@@ -364,10 +407,8 @@ fn give_stream(worker: &Rc<Worker>, target: usize, job: Job) -> Option<Job> {
     }
     state.open += 1;
     state.turn += 1;
-    let connection = Rc::new(Multiplexed::default());
-    connection.active.set(1);
     let deadline = job.deadline;
-    connection.pending.borrow_mut().push(job);
+    let connection = Rc::new(Multiplexed::new(job));
     state.multiplexed.push(Rc::clone(&connection));
     spawn_local(multiplex(Rc::clone(worker), target, state.turn, connection, deadline));
     None
@@ -384,18 +425,20 @@ async fn multiplex(
     let opened = async {
         let (io, read) = Io::new(connect(&worker, target, turn, deadline).await?);
         let made = http2::Builder::new(Here).handshake::<_, Full<Bytes>>(io).await;
-        made.map(|made| (made, read)).map_err(|error| kind_of(&error))
+        made.map(|made| (made, read)).map_err(|error| Trouble::from(kind_of(&error)))
     };
     match opened.await {
-        Err(kind) => {
+        Err(trouble) => {
             connection.dead.set(true);
             forget(&worker, target, &connection);
             let pending = std::mem::take(&mut *connection.pending.borrow_mut());
             for job in pending {
-                job.end(ResponseResult::failed(kind, worker.run.now()));
+                job.end(ResponseResult::unconnected(&trouble, worker.run.now()));
             }
         }
         Ok(((sender, driver), read)) => {
+            let age = worker.run.plan.route.most_age_ns;
+            connection.until.set(worker.run.now().saturating_add(age));
             *connection.sender.borrow_mut() = Some(sender);
             *connection.read.borrow_mut() = read;
             let pending = std::mem::take(&mut *connection.pending.borrow_mut());
@@ -456,18 +499,18 @@ async fn stream(worker: Rc<Worker>, target: usize, connection: Rc<Multiplexed>, 
             connection.dead.set(true);
         }
         job.end(ended);
-        if connection.dead.get() {
+        if connection.is_over(&worker) {
             break;
         }
         match worker.pool.take(&worker) {
             Some(next) => job = next,
             None => break,
         }
+        connection.carried.set(connection.carried.get() + 1);
     }
     connection.active.set(connection.active.get() - 1);
+    connection.close_if_over(&worker);
     if connection.dead.get() && connection.active.get() == 0 {
-        // The last sender goes, and with it the connection.
-        connection.sender.borrow_mut().take();
         forget(&worker, target, &connection);
     }
     worker.pool.pump(&worker);

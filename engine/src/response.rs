@@ -3,6 +3,7 @@
 use crate::answer::Evidence;
 use crate::kind::Kind;
 use crate::stream::Streamed;
+use crate::net::Trouble;
 
 /// How a response came out.
 #[derive(Clone, Debug, Default)]
@@ -32,5 +33,14 @@ impl ResponseResult {
 
     pub fn failed(error: Kind, now: u64) -> Self {
         Self { error: Some(error), done: now, ..Self::default() }
+    }
+
+    /// There was no connection to send it on.
+    pub fn unconnected(trouble: &Trouble, now: u64) -> Self {
+        let evidence = trouble
+            .reason
+            .clone()
+            .map(|reason| Box::new(Evidence { reason: Some(reason), ..Evidence::default() }));
+        Self { evidence, ..Self::failed(trouble.kind, now) }
     }
 }

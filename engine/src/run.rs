@@ -216,6 +216,7 @@ impl Run {
             "head": evidence.map(|e| &e.head).filter(|head| !head.is_empty()),
             "location": evidence.and_then(|e| e.location.as_deref()),
             "retry_after_s": evidence.and_then(|e| e.retry_after),
+            "message": evidence.and_then(|e| e.reason.as_deref()),
         });
         examples.lines.push(line.to_string());
     }

@@ -192,6 +192,11 @@ impl Worker {
         self.offer(k, endpoint, now, now, Some(user))
     }
 
+    /// Whether an instant is over; one that never comes costs no look at the clock.
+    pub fn has_passed(&self, at: u64) -> bool {
+        at != u64::MAX && self.run.now() >= at
+    }
+
     /// Promises that nothing will be offered with an earlier due time.
     fn advance(&self, due: u64) {
         let mut recorder = crate::lock(&self.recorder);

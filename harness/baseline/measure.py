@@ -20,6 +20,7 @@ from harness.baseline.model import (
 )
 from harness.errors import BaselineError
 from harness.load.plan import LoadPlan
+from harness.platform.connection import describe
 from harness.record import RunRecord
 from harness.redact import redact
 from harness.stats.quantiles import sectioned_quantile
@@ -66,6 +67,7 @@ def conditions(plan: LoadPlan, environment: Mapping[str, Any]) -> Conditions:
         generator=_generator(plan),
         journeys=plan.traffic.journeys_digest if plan.traffic.journeys else "none",
         replay=_replayed(plan),
+        connection=redact(describe(plan.target)),
     )
 
 

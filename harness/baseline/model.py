@@ -50,6 +50,8 @@ class Conditions:
     generator: str | None = None
     journeys: str | None = None
     replay: str | None = None
+    connection: str = "HTTP/1.1"
+    """How connections are made; all were made so before the field was kept."""
 
     def unknown(self, other: Conditions) -> tuple[str, ...]:
         """The fields that only one side knows."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.cli.connection_options import connection_options
 from harness.cli.options import run_options
 from harness.cli.output import print_json
 from harness.units import counted
@@ -38,6 +39,7 @@ def group() -> None:
 @group.command(context_settings={"default_map": {"profile": "gate"}})
 @click.argument("service")
 @run_options
+@connection_options
 @STORE
 @click.option(
     "--runs",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.cli.connection_options import connection_options
 from harness.cli.options import (
     DURATION,
     RATE,
@@ -53,6 +54,7 @@ SEARCH_OPTIONS = (
 @click.command("capacity")
 @click.argument("service", required=False)
 @deployment_options
+@connection_options
 @with_options(*SEARCH_OPTIONS)
 def command(
     service: str | None,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from harness.cli.connection_options import connection_options
 from harness.cli.gate_programs import PROGRAM_OPTIONS, Programs
 from harness.cli.options import DURATION, RATIO, run_options, service_or_own, with_options
 from harness.cli.output import print_json
@@ -75,6 +76,7 @@ def _place(service: str, results: Path, output: Path | None) -> Path:
 @click.argument("service", required=False)
 @click.argument("runs", nargs=-1, metavar="[RUN]...")
 @run_options
+@connection_options
 @click.option(
     "--runs",
     "count",

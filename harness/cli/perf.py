@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from harness.cli.connection_options import connection_options
 from harness.cli.options import (
     DURATION,
     EARLY_END_OPTION,
@@ -56,6 +57,7 @@ class _Command(click.Command):
 @click.command("perf", cls=_Command)
 @click.argument("service", required=False, metavar="[SERVICE|URL]")
 @run_options
+@connection_options
 @with_options(EARLY_END_OPTION, PROMETHEUS_OPTION)
 @click.option("--p95", type=DURATION, help='Short for --objective "p95 < DURATION".')
 @click.option("--errors", type=RATIO, help='Short for --objective "errors < SHARE".')

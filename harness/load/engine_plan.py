@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from harness.load.plan import LoadPlan
+from harness.platform.connection import engine_connection
 from harness.traffic.build import to_engine
 
 
@@ -27,17 +28,9 @@ def to_engine_plan(
         "shards": shards,
         "threads": plan.threads,
         "start_unix_ns": start_unix_ns,
-        "targets": list(target.urls),
-        "host": target.host,
-        "http2": target.http2,
+        **engine_connection(target),
         "connections_per_target": max(1, plan.connections_per_target // shards),
         "connect_timeout_s": plan.connect_timeout_s,
-        "tls": {
-            "ca_file": target.ca_file,
-            "verify": target.verify,
-            "server_name": target.server_name,
-        },
         "max_in_flight": max(1, plan.max_in_flight // shards),
         "drain_s": plan.drain_s,
-        "bind": target.bind,
     }

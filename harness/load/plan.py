@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from harness.errors import PlatformError, RecordError
 from harness.load.connections import MOST_CONNECTIONS
+from harness.platform.connection import OPTIONS
 from harness.platform.model import Target
 from harness.traffic.model import LoadProfile, TrafficModel
 from harness.traffic.populations import populations
@@ -65,13 +66,20 @@ def new_salt() -> int:
     return round((time.time() - _SALT_EPOCH_S) * _SALTS_A_SECOND)
 
 
+_OF_THE_ENGINE = (
+    "http2", "cert_file", "resolve", "unix_socket", "proxy", "max_age_s", "max_requests",
+)  # fmt: skip
+"""Options of connections that only the engine carries out."""
+
+
 def check_target(target: Target, traffic: TrafficModel) -> None:
     """Raise PlatformError where Python's clients, which journeys use, cannot reach the target."""
     if not any(each.journeys or each.setups for each in (traffic, *traffic.others)):
         return
     server_name = target.server_name if traffic.locustfile else None
+    options = [(getattr(target, name), OPTIONS[name]) for name in _OF_THE_ENGINE]
     for wanted, what in (
-        (target.http2, "HTTP/2"),
+        *options,
         (target.bind, "an address to bind to"),
         (server_name, "TLS with another name than the URL's"),
     ):

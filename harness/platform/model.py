@@ -51,6 +51,9 @@ class Target:
     process starts where the target can be reached (the lab's network namespace). `description`
     stands in the report. `environment` describes the place (kernel, replicas, versions). `host` is
     the Host header, `server_name` whom a TLS server must be, where it is not the URL's host.
+    `cert_file` and `key_file` say who we are. `resolve` (HOST:PORT:ADDRESS), `unix_socket` or
+    `proxy` say where to connect instead of at the URL's address. A connection carries
+    `max_requests` at most, and takes no new ones `max_age_s` after it was made.
     """
 
     service: str
@@ -65,6 +68,13 @@ class Target:
     server_name: str | None = None
     bind: str | None = None
     environment: Mapping[str, Any] = field(default_factory=dict)
+    cert_file: str | None = None
+    key_file: str | None = None
+    resolve: tuple[str, ...] = ()
+    unix_socket: str | None = None
+    proxy: str | None = None
+    max_requests: int | None = None
+    max_age_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,13 +26,15 @@ def make_platform(
     name: str,
     *,
     url: str | None = None,
+    connect: Mapping[str, Any] | None = None,
     options: LabOptions | None = None,
     where: Mapping[str, Any] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Platform:
-    """The platform of this name: `lab` takes `options`, `url` takes `url`, `kubernetes` `where`.
+    """The platform of this name: `lab` takes `options`, `url` its URL, `kubernetes` `where`.
 
-    Raises PlatformError for an unknown name or a missing URL.
+    `connect` are the fields of a Target that say how a URL is reached. Raises PlatformError for an
+    unknown name or a missing URL.
     """
     if name == "lab":
         return Lab(options, progress)
@@ -43,7 +45,7 @@ def make_platform(
     if name == "url":
         if url is None:
             raise PlatformError("the platform `url` needs a URL", "give --target http://host:port")
-        return Url(url)
+        return Url(url, **(connect or {}))
     raise PlatformError(f"no platform {name!r}", f"give one of {', '.join(PLATFORMS)}")
 
 

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 from urllib.parse import urlsplit
 
-from harness.bounded import within
 from harness.catalog.model import Service
 from harness.errors import CapabilityMissing, NoAnswer, PlatformError
 from harness.faults.draw import ANY, Among
 from harness.faults.registry import kinds
+from harness.platform.connection import engine_connection
 from harness.platform.model import Fault, Platform, Proof, Target, Through
 from harness.platform.undo import UndoRecord
 
 TIMEOUT_S = 5.0
 NO_FAULTS = "a plain URL gives no hold on what is behind it; use the lab or a cluster"
-TRUST = "set SSL_CERT_FILE to a PEM file with its CA"
-"""Both the probe here and the engine take the CAs of the system from there."""
+TRUST = "give a PEM file with its CA (--cacert or SSL_CERT_FILE), or trust any (--insecure)"
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -28,50 +28,30 @@ class UrlHandle(TypedDict):
 
     platform: Literal["url"]
     url: str
-    host: str | None
-    ca_file: str | None
-    verify: bool
-    http2: bool
+    connect: dict[str, Any]
 
 
 class Url(Platform):
     """One URL; raises PlatformError at once when it cannot be one.
 
-    `ca_file`, `verify`, `http2` and `host` (the Host header) are handed on to the load.
+    `connect` are fields of a Target that say how it is reached (`harness.platform.connection`).
     """
 
     name = "url"
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        host: str | None = None,
-        ca_file: str | None = None,
-        verify: bool = True,
-        http2: bool = False,
-    ) -> None:
+    def __init__(self, url: str, **connect: Any) -> None:
         self.url = _checked(url)
-        self._host = host
-        self._ca_file = ca_file
-        self._verify = verify
-        self._http2 = http2
+        self._connect = connect
 
     @classmethod
     def from_handle(cls, handle: UrlHandle) -> Url:
         """The URL whose `handle()` this is."""
-        return cls(
-            handle["url"],
-            host=handle["host"],
-            ca_file=handle["ca_file"],
-            verify=handle["verify"],
-            http2=handle["http2"],
-        )
+        return cls(handle["url"], **handle["connect"])
 
     @contextmanager
     def provision(self, service: Service) -> Iterator[None]:
         """Ask the health path once: any HTTP answer will do."""
-        _reach(self.url + service.health_path, self._ca_file, verify=self._verify)
+        _reach(self.target(service), service.health_path)
         yield
 
     def target(
@@ -83,11 +63,8 @@ class Url(Platform):
             urls=(self.url,),
             through=through,
             description=f"{self.url} (as named; what is behind it is unknown)",
-            host=self._host,
-            http2=self._http2,
-            ca_file=self._ca_file,
-            verify=self._verify,
             environment={"platform": self.name, "url": self.url, "replicas": None},
+            **self._connect,
         )
 
     def capabilities(self) -> Mapping[str, str | None]:
@@ -113,14 +90,7 @@ class Url(Platform):
 
     def handle(self) -> UrlHandle:
         """All that was given."""
-        return {
-            "platform": "url",
-            "url": self.url,
-            "host": self._host,
-            "ca_file": self._ca_file,
-            "verify": self._verify,
-            "http2": self._http2,
-        }
+        return {"platform": "url", "url": self.url, "connect": self._connect}
 
 
 def _checked(url: str) -> str:
@@ -146,52 +116,49 @@ def _checked(url: str) -> str:
     return url.rstrip("/")
 
 
-def _reach(url: str, ca_file: str | None, *, verify: bool) -> None:
-    """GET once; raises PlatformError where no HTTP answer comes."""
-    import ssl  # noqa: PLC0415 - only a URL run pays for it
+def _reach(target: Target, path: str) -> None:
+    """GET once, by the engine itself; raises PlatformError where no HTTP answer comes."""
+    from harness._engine import Engine  # noqa: PLC0415 - only a URL run pays for it
 
-    import httpx  # noqa: PLC0415
-
+    request = {"name": "reach", "path": path.replace("{", "{{").replace("}", "}}")}
+    plan = {
+        **engine_connection(target),
+        "arrivals": {"kind": "replay", "due_ns": [0]},
+        "requests": [{**request, "timeout_s": TIMEOUT_S}],
+        "connect_timeout_s": TIMEOUT_S,
+        "max_body_bytes": 0,  # the body is left unread: it may be of any length
+    }
     try:
-        context = ssl.create_default_context(cafile=ca_file) if verify else False
-    except (OSError, ssl.SSLError) as problem:
-        raise PlatformError(f"CA file {ca_file}: {problem}", "give a PEM file") from None
-
-    def ask() -> None:
-        # The body is left unread: it may be of any length.
-        with httpx.stream("GET", url, timeout=TIMEOUT_S, verify=context, trust_env=False):
-            pass
-
-    failures: tuple[tuple[type[Exception], Callable[[str], bool], str, str], ...] = (
-        (httpx.ConnectError, _is_resolution, "the name does not resolve", "check its spelling"),
-        (httpx.ConnectError, _is_certificate, "the certificate does not verify", TRUST),
-        (httpx.ConnectError, _any, "nothing accepts connections there", "start the service"),
-        (httpx.TimeoutException, _any, f"no answer within {TIMEOUT_S:g} s", "check the address"),
-        (httpx.HTTPError, _any, "what answers there does not speak HTTP", "check the port"),
-    )
-    try:
-        within(TIMEOUT_S, ask)
-    except TimeoutError:
-        raise PlatformError(
-            f"target {url}: no answer within {TIMEOUT_S:g} s", "check the address"
-        ) from None
-    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as problem:
-        for kind, holds, what, remedy in failures:
-            if isinstance(problem, kind) and holds(str(problem)):
-                silent = kind is httpx.TimeoutException or holds is _any
-                error = NoAnswer if silent else PlatformError
-                raise error(f"target {url}: {what} ({problem})", remedy) from None
-        raise PlatformError(f"target {url!r}: {problem}", "check the URL") from None
+        engine = Engine(json.dumps(plan))
+    except (ValueError, OSError) as problem:
+        words = str(problem.args[-1]).removeprefix("plan field ")
+        raise PlatformError(f"target {target.urls[0]}: {words}", "correct the option") from None
+    engine.start()
+    engine.join(2 * TIMEOUT_S)
+    lines = [json.loads(line) for line in engine.poll()]
+    if any(line.get("statuses") for line in lines):
+        return
+    kind = next((kind for line in lines for kind in line["errors"]), "timeout")
+    reasons = [json.loads(text).get("message") for text in engine.take_examples()]
+    said = "".join(f" ({reason})" for reason in reasons if reason)
+    what, remedy = _FAILURES.get(kind, (f"no answer ({kind})", "check the address"))
+    if kind in {"timeout", "connect_timeout"}:
+        what = f"no answer within {TIMEOUT_S:g} s"
+    error = PlatformError if kind in _MISTAKES else NoAnswer
+    raise error(f"target {target.urls[0]}{path}: {what}{said}", remedy)
 
 
-def _any(text: str) -> bool:
-    return True
-
-
-def _is_resolution(text: str) -> bool:
-    words = ("Name or service not known", "nodename nor servname", "name resolution", "No address")
-    return any(word in text for word in words)
-
-
-def _is_certificate(text: str) -> bool:
-    return "CERTIFICATE_VERIFY_FAILED" in text
+_SILENT = ("nothing accepts connections there", "start the service")
+_NO_HTTP = ("what answers there does not speak HTTP", "check the port")
+_FAILURES = {
+    "resolve": ("the name does not resolve", "check its spelling"),
+    "refused": _SILENT,
+    "unreachable": _SILENT,
+    "eof": _NO_HTTP,
+    "reset": _NO_HTTP,
+    "protocol": _NO_HTTP,
+    "tls": ("the TLS handshake failed", TRUST),
+    "proxy": ("no tunnel", "check --proxy"),
+}
+_MISTAKES = ("resolve", "tls", "proxy")
+"""Kinds of failures that say nothing of the service: the address or an option is wrong."""

@@ -14,6 +14,7 @@ from harness.judge.model import (
     ValidityCheck,
     Verdict,
 )
+from harness.platform.connection import describe
 from harness.record.run import RunRecord
 from harness.report.summary import Table
 from harness.units import counted, format_duration, format_rate, format_ratio
@@ -260,6 +261,7 @@ def environment_rows(record: RunRecord) -> tuple[tuple[str, str], ...]:
         ("run", record.id),
         ("state", record.status),
         ("target", f"{record.plan.target.description} ({', '.join(record.plan.target.urls)})"),
+        ("connection", describe(record.plan.target)),
         ("scenario", f"{record.plan.traffic.scenario} ({record.plan.traffic.source})"),
         ("arrivals", _arrivals(record)),
         *(("dropped", each) for each in record.plan.profile.dropped),

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from harness.judge.model import Verdict
+from harness.platform.connection import USUAL, describe
 from harness.record.run import RunRecord
 from harness.report import answers, figures
 from harness.report.platform_events import events_in
@@ -21,6 +22,7 @@ def summary(record: RunRecord, verdict: Verdict) -> Summary:
     errors = ", ".join(f"{kind} {count:,}" for kind, count in figures.error_counts(record))
     server, streams = service_metrics(record), streams_table(record)
     commit = record.environment.get("commit") or "unknown"
+    how = describe(record.plan.target)
     return Summary(
         subject=f"{verdict.service} {record.plan.profile.name}",
         service=verdict.service,
@@ -45,6 +47,7 @@ def summary(record: RunRecord, verdict: Verdict) -> Summary:
         notes=tuple(f"{note}." for note in server.notes) if server is not None else (),
         lines=(
             *((("model", figures.CLOSED),) if record.plan.profile.model == "closed" else ()),
+            *((("connection", how),) if how != USUAL else ()),
             ("requests", figures.conservation(record)),
             *((("statuses", seen),) if (seen := answers.statuses(record)) else ()),
             ("errors", errors or "none"),
@@ -52,7 +55,10 @@ def summary(record: RunRecord, verdict: Verdict) -> Summary:
             *(("", f"{kind}: {text}") for kind, text in answers.failures(record)),
             ("validity", figures.validity_line(verdict)),
         ),
-        provenance=(f"run {record.id}, seed {record.plan.profile.seed}, commit {commit}",),
+        provenance=(
+            f"run {record.id}, seed {record.plan.profile.seed}, commit {commit}",
+            *((how,) if how != USUAL else ()),
+        ),
         began=_began(record),
         seconds=record.seconds,
     )
@@ -78,6 +84,7 @@ def beside(record: RunRecord) -> dict[str, Any]:
     """What `--json` shows beside a verdict: seen during the run, and no part of the verdict."""
     server = service_metrics(record)
     return {
+        "connection": describe(record.plan.target),
         "platform_events": list(events_in(record)),
         "happened": list(events_in(record)),  # the older name, for one release
         "prometheus": None if server is None else server.as_dict(),

@@ -109,6 +109,32 @@ def test_a_closed_model_multiplexes_on_one_connection(granian: dict[str, str]) -
     assert outcome.conserved()
 
 
+@pytest.mark.parametrize(
+    ("life", "connects"), [({"requests": 1}, 30), ({"requests": 10}, 3), ({"age_s": 3600}, 1)]
+)
+def test_the_life_of_an_http_2_connection_is_bounded(
+    granian: dict[str, str], life: dict[str, float], connects: int
+) -> None:
+    """By the requests it has carried, whatever it could carry at once."""
+    plan = make_plan(granian["http2"], http2=True, requests=saying("2"), connection_life=life)
+    outcome = run_plan(plan)
+    assert outcome.errors == {}
+    assert outcome.total("completed") == 30
+    assert outcome.total("connects") == connects
+    assert outcome.conserved()
+
+
+def test_an_old_http_2_connection_takes_no_more_requests(granian: dict[str, str]) -> None:
+    """Five requests, 200 ms apart, on connections of 100 ms."""
+    plan = make_plan(
+        granian["http2"], rate=5, duration=1.0, http2=True, requests=saying("2"),
+        connection_life={"age_s": 0.1},
+    )  # fmt: skip
+    outcome = run_plan(plan)
+    assert outcome.errors == {}
+    assert outcome.total("connects") == outcome.total("completed") == 5
+
+
 def test_more_users_than_streams_open_more_connections(granian: dict[str, str]) -> None:
     arrivals = {"kind": "closed", "users": 250, "duration_s": 0.3}
     plan = make_plan(granian["http2"], http2=True, requests=saying("2"), arrivals=arrivals)
@@ -131,11 +157,28 @@ def test_an_own_authority_is_trusted_as_the_refusal_says(
 ) -> None:
     """By the probe of a URL and by the engine alike."""
     url = Url(granian["https1"])
-    with pytest.raises(PlatformError, match="set SSL_CERT_FILE"), url.provision(service()):
+    with pytest.raises(PlatformError, match="--cacert or SSL_CERT_FILE"), url.provision(service()):
         pass
     monkeypatch.setenv("SSL_CERT_FILE", str(pki.ca))
     with url.provision(service()):
         assert run_plan(make_plan(granian["https1"], rate=30)).errors == {}
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_url_is_asked_the_way_it_will_be_loaded(
+    granian: dict[str, str], pki: Pki, scheme: str
+) -> None:
+    """A server of HTTP/2 alone answers to http2 only; --insecure needs no authority."""
+    with (
+        pytest.raises(PlatformError),
+        Url(granian[f"{scheme}2"], verify=False).provision(service()),
+    ):
+        pass
+    with Url(granian[f"{scheme}2"], http2=True, verify=False).provision(service()):
+        pass
+    if scheme == "https":
+        with Url(granian["https2"], http2=True, ca_file=str(pki.ca)).provision(service()):
+            pass
 
 
 def test_a_certificate_for_another_name_is_a_tls_failure(granian: dict[str, str], pki: Pki) -> None:

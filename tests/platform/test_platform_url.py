@@ -143,7 +143,7 @@ def test_a_body_without_end_is_left_unread(memorai: Service) -> None:
 
 def test_an_unreadable_ca_file_is_told(memorai: Service) -> None:
     with (
-        pytest.raises(PlatformError, match="CA file /nowhere"),
+        pytest.raises(PlatformError, match=r"tls\.ca_file: cannot read /nowhere"),
         Url("https://127.0.0.1:1", ca_file="/nowhere").provision(memorai),
     ):
         pass
