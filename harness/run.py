@@ -315,7 +315,7 @@ def session(options: RunOptions, say: Say = lambda text: None) -> Iterator[Sessi
     service = with_objectives(service, options.objectives)
     models = (traffic, *traffic.others)
     if not any(each.journeys for each in models):  # a journey names its endpoints as it goes
-        names = [request.name for each in models for request in each.requests]
+        names = [request.name for each in models for request in each.templates]
         check_endpoints(options.objectives, names)
     traffic = with_limits(traffic, service.objectives)
     server = Prometheus.at(options.prometheus)

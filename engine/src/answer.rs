@@ -86,10 +86,26 @@ pub struct Answer {
     /// Seconds; a date is not kept.
     retry_after: Option<u32>,
     location: Option<Box<str>>,
+    /// All of them, in order, where somebody wants to look at them.
+    headers: Option<Vec<(Box<str>, Box<str>)>>,
 }
 
 impl Answer {
+    /// Of a response whose headers are kept if `headers` says so.
+    pub fn keeping(headers: bool) -> Self {
+        Self { headers: headers.then(Vec::new), ..Self::default() }
+    }
+
+    /// The values of the headers of this name.
+    pub fn headers(&self, name: &str) -> impl Iterator<Item = &str> {
+        let kept = self.headers.as_deref().unwrap_or_default().iter();
+        kept.filter(move |(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| &**value)
+    }
+
     pub fn note(&mut self, name: &str, value: &[u8]) {
+        if let Some(headers) = &mut self.headers {
+            headers.push((name.into(), String::from_utf8_lossy(value).into()));
+        }
         let text = || String::from_utf8_lossy(value);
         if name.eq_ignore_ascii_case("content-encoding") {
             self.coding = Coding::parse(value);

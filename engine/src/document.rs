@@ -1,5 +1,6 @@
 //! The plan as JSON writes it, before it is checked; and what is said of a field that is wrong.
 
+use crate::capture::CaptureSpec;
 use crate::check::CheckSpec;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -65,6 +66,8 @@ pub struct Document {
     pub pacing: PacingSpec,
     #[serde(default)]
     pub requests: Vec<RequestSpec>,
+    #[serde(default)]
+    pub chains: Vec<ChainSpec>,
     #[serde(default)]
     pub journeys: Vec<JourneySpec>,
     #[serde(default)]
@@ -187,7 +190,7 @@ pub struct RequestSpec {
     #[serde(default)]
     pub headers: Vec<(String, String)>,
     #[serde(default)]
-    pub body: Option<String>,
+    pub body: Option<BodySpec>,
     #[serde(default = "default_timeout")]
     pub timeout_s: f64,
     #[serde(default)]
@@ -196,6 +199,12 @@ pub struct RequestSpec {
     pub first_byte: bool,
     #[serde(default)]
     pub checks: Vec<CheckSpec>,
+    /// Of a step of a chain: values for the steps after it.
+    #[serde(default)]
+    pub capture: BTreeMap<String, CaptureSpec>,
+    /// Of a step of a chain but its first: how long after the answer before it is due.
+    #[serde(default)]
+    pub think_s: f64,
     #[serde(default)]
     pub stream: Option<StreamSpec>,
 }
@@ -219,6 +228,37 @@ pub struct LimitsSpec {
     pub ttft_s: Option<f64>,
     pub itl_s: Option<f64>,
     pub response_s: Option<f64>,
+}
+
+/// A body: a text, or texts and bytes one after another.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum BodySpec {
+    Text(String),
+    Parts(Vec<PartSpec>),
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum PartSpec {
+    Text(String),
+    Bytes(BytesSpec),
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BytesSpec {
+    pub base64: String,
+}
+
+/// Requests one after another, each with what those before it were answered.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChainSpec {
+    pub name: String,
+    #[serde(default = "unit_weight")]
+    pub weight: f64,
+    pub steps: Vec<RequestSpec>,
 }
 
 /// How the pacer trades processor time for punctuality.

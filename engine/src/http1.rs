@@ -2,14 +2,16 @@
 //! A connection between two requests is its socket and nothing else.
 
 use crate::answer::{Answer, SHOWN};
-use crate::check::{Check, judge};
+use crate::body::Body;
+use crate::capture::Capture;
 use crate::kept::Kept;
 use crate::kind::Kind;
 use crate::net::Stream;
-use crate::plan::Request as Template;
+use crate::request::Request as Template;
 use crate::response::ResponseResult;
-use crate::stream::Reader;
 use crate::route::TargetUrl;
+use crate::stream::Reader;
+use crate::template::Sink as _;
 use http::Method;
 use http::header::HOST;
 use httparse::{ParserConfig, Response, Status};
@@ -26,7 +28,9 @@ const MAX_ASIDES: u32 = 16 << 10;
 /// One template as it goes to one target.
 pub struct Message {
     /// All of it, when nothing varies.
-    fixed: Option<String>,
+    fixed: Option<Vec<u8>>,
+    /// The length of the body then.
+    fixed_body: u64,
     /// The lines of the headers that do not vary.
     headers: String,
 }
@@ -43,12 +47,12 @@ impl Message {
             let value = String::from_utf8_lossy(value.as_bytes());
             let _ = write!(headers, "{name}: {value}\r\n");
         }
-        let mut message = Self { fixed: None, headers };
-        let bodies = template.body.as_ref().is_none_or(|body| body.fixed().is_some());
+        let mut message = Self { fixed: None, fixed_body: 0, headers };
+        let bodies = template.body.as_ref().is_none_or(Body::is_fixed);
         if template.dynamic.is_empty() && template.path.fixed().is_some() && bodies {
-            let mut text = String::new();
-            if message.write(template, target, &[], &mut text).is_some() {
-                message.fixed = Some(text);
+            let mut bytes = Vec::new();
+            if let Some(body) = message.write(template, target, &[], &mut bytes) {
+                (message.fixed, message.fixed_body) = (Some(bytes), body);
             }
         }
         message
@@ -61,16 +65,15 @@ impl Message {
         template: &Template,
         target: &TargetUrl,
         values: &[String],
-        out: &mut String,
+        out: &mut Vec<u8>,
     ) -> Option<u64> {
         out.clear();
         if let Some(fixed) = &self.fixed {
-            out.push_str(fixed);
-            let body = template.body.as_ref().and_then(|body| body.fixed());
-            return Some(body.map_or(0, str::len) as u64);
+            out.extend_from_slice(fixed);
+            return Some(self.fixed_body);
         }
         out.push_str(template.method.as_str());
-        out.push(' ');
+        out.push(b' ');
         let begin = out.len();
         out.push_str(&target.prefix);
         template.path.render(values, out);
@@ -85,7 +88,7 @@ impl Message {
             let begin = out.len();
             header.value.render(values, out);
             let allowed = |byte: &u8| *byte >= b' ' && *byte != 127 || *byte == b'\t';
-            if !out.as_bytes()[begin..].iter().all(allowed) {
+            if !out[begin..].iter().all(allowed) {
                 return None;
             }
             out.push_str("\r\n");
@@ -94,14 +97,16 @@ impl Message {
             out.push_str("\r\n");
             return Some(0);
         };
-        let mut text = String::new();
-        body.render(values, &mut text);
-        if !text.is_empty() {
-            let _ = write!(out, "content-length: {}\r\n", text.len());
+        let mut bytes = Vec::new();
+        body.render(values, &mut bytes);
+        if !bytes.is_empty() {
+            // Writing to a vector cannot fail.
+            let _ =
+                std::io::Write::write_fmt(out, format_args!("content-length: {}\r\n", bytes.len()));
         }
         out.push_str("\r\n");
-        out.push_str(&text);
-        Some(text.len() as u64)
+        out.extend_from_slice(&bytes);
+        Some(bytes.len() as u64)
     }
 }
 
@@ -119,18 +124,24 @@ pub struct Exchange<'a> {
 }
 
 impl<'a> Exchange<'a> {
-    pub fn new(template: &'a Template, values: &'a [String], message: &'a str, limit: u64) -> Self {
-        let keep = template.checks.iter().any(Check::needs_body);
+    pub fn new(
+        template: &'a Template,
+        values: &'a [String],
+        message: &'a [u8],
+        limit: u64,
+    ) -> Self {
+        let keep = template.needs_body();
+        let keep_headers = template.captures.iter().any(Capture::needs_headers);
         Self {
             template,
             values,
-            message: message.as_bytes(),
+            message,
             written: 0,
             flushed: false,
             broken: None,
             reply: Reply {
                 stream: template.stream.as_ref().map(Reader::new),
-                ..Reply::new(template.method == Method::HEAD, keep, limit)
+                ..Reply::new(template.method == Method::HEAD, (keep, keep_headers), limit)
             },
             first: None,
         }
@@ -231,11 +242,8 @@ impl<'a> Exchange<'a> {
         let answer = &reply.head.answer;
         if error.is_none() {
             // The clock has stopped: what the checks cost is not the server's.
-            let checks = &self.template.checks;
-            let body = (&reply.kept[..], answer.coding);
-            ended.error = judge(checks, ended.status, body, reply.limit, self.values);
-        }
-        if ended.error.is_some() && reply.has_head() {
+            ended.judge(self.template, answer, &reply.kept, reply.limit, self.values);
+        } else if reply.has_head() {
             ended.evidence = Some(answer.evidence(&reply.kept));
         }
         let ended = ended.broken(error, wrong.map(|wrong| answer.complaint(wrong)));
@@ -249,6 +257,7 @@ struct Reply<'a> {
     to_head: bool,
     /// Whether the body is kept for the checks.
     keep: bool,
+    keep_headers: bool,
     limit: u64,
     stage: Stage,
     /// The beginning of a head whose end has not come.
@@ -278,10 +287,11 @@ struct Head {
 }
 
 impl Reply<'_> {
-    fn new(to_head: bool, keep: bool, limit: u64) -> Self {
+    fn new(to_head: bool, (keep, keep_headers): (bool, bool), limit: u64) -> Self {
         Self {
             to_head,
             keep,
+            keep_headers,
             limit,
             stage: Stage::Head,
             held: Kept::default(),
@@ -371,10 +381,10 @@ impl Reply<'_> {
     fn take_head(&mut self, bytes: &[u8]) -> Result<Option<usize>, Kind> {
         let before = self.held.len();
         let parsed = if before == 0 {
-            parse(bytes, self.to_head)?
+            parse(bytes, self.to_head, self.keep_headers)?
         } else {
             self.held.extend(bytes)?;
-            parse(&self.held, self.to_head)?
+            parse(&self.held, self.to_head, self.keep_headers)?
         };
         match parsed {
             Some((used, head, stage)) => {
@@ -400,7 +410,11 @@ fn to_size(value: u64) -> usize {
 }
 
 /// Reads a head (RFC 9112): its length, and what it says of the body and of the connection.
-fn parse(bytes: &[u8], to_head: bool) -> Result<Option<(usize, Head, Stage)>, Kind> {
+fn parse(
+    bytes: &[u8],
+    to_head: bool,
+    keep_headers: bool,
+) -> Result<Option<(usize, Head, Stage)>, Kind> {
     let mut headers = [const { MaybeUninit::uninit() }; MAX_HEADERS];
     let mut response = Response::new(&mut []);
     let parsed = ParserConfig::default().parse_response_with_uninit_headers(
@@ -420,7 +434,7 @@ fn parse(bytes: &[u8], to_head: bool) -> Result<Option<(usize, Head, Stage)>, Ki
     let mut sound_length = true;
     let mut coded = false;
     let mut chunked = false;
-    let mut answer = Answer::default();
+    let mut answer = Answer::keeping(keep_headers);
     for header in response.headers {
         let mut items = header.value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
         if header.name.eq_ignore_ascii_case("content-length") {
@@ -572,7 +586,7 @@ mod tests {
 
     /// Reads `text` in pieces of `size`, then the end of the stream.
     fn read(text: &str, size: usize, to_head: bool) -> Result<Whole, Kind> {
-        let mut reply = Reply::new(to_head, true, 1_000);
+        let mut reply = Reply::new(to_head, (true, false), 1_000);
         for piece in text.as_bytes().chunks(size) {
             reply.take(piece)?;
         }

@@ -1,13 +1,13 @@
 //! One request and its response over an HTTP/2 connection that exists.
 
 use crate::answer::{Answer, SHOWN};
-use crate::check::{Check, judge};
+use crate::capture::Capture;
 use crate::kept::Kept;
 use crate::kind::Kind;
-use crate::plan::Request as Template;
+use crate::request::Request as Template;
 use crate::response::ResponseResult;
-use crate::stream::{Reader, Streamed};
 use crate::route::TargetUrl;
+use crate::stream::{Reader, Streamed};
 use bytes::Bytes;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Request, Response, Uri};
@@ -35,10 +35,11 @@ impl Prepared {
         let mut prepared = Self {
             uri: None,
             headers: template.headers.clone(),
-            body: template
-                .body
-                .as_ref()
-                .and_then(|body| body.fixed().map(|text| Bytes::copy_from_slice(text.as_bytes()))),
+            body: template.body.as_ref().filter(|body| body.is_fixed()).map(|body| {
+                let mut bytes = Vec::new();
+                body.render(&[], &mut bytes);
+                Bytes::from(bytes)
+            }),
             scheme: if target.tls { Scheme::HTTPS } else { Scheme::HTTP },
             authority: target.authority.parse().ok(),
         };
@@ -85,9 +86,9 @@ impl Prepared {
         let body = match (&self.body, &template.body) {
             (Some(fixed), _) => fixed.clone(),
             (None, Some(template)) => {
-                let mut text = String::new();
-                template.render(values, &mut text);
-                Bytes::from(text)
+                let mut bytes = Vec::new();
+                template.render(values, &mut bytes);
+                Bytes::from(bytes)
             }
             (None, None) => Bytes::new(),
         };
@@ -119,7 +120,7 @@ pub async fn complete(
     };
     let status = response.status().as_u16();
     let first = Some(now());
-    let mut answer = Answer::default();
+    let mut answer = Answer::keeping(template.captures.iter().any(Capture::needs_headers));
     for (name, value) in response.headers() {
         answer.note(name.as_str(), value.as_bytes());
     }
@@ -127,7 +128,7 @@ pub async fn complete(
         reader.hear(now());
         reader.begin(answer.format(), status);
     }
-    let keep = template.checks.iter().any(Check::needs_body);
+    let keep = template.needs_body();
     let mut kept = Kept::default();
     let mut bytes_in = 0;
     let mut body = response.into_body();
@@ -159,18 +160,18 @@ pub async fn complete(
     let done = now();
     let wrong = reader.as_mut().and_then(|reader| reader.fault(error, done));
     let stream = reader.map(|reader| Streamed { first_byte: first, ..reader.streamed() });
-    let judged = || judge(&template.checks, status, (&kept[..], answer.coding), limit, values);
     let mut ended = ResponseResult {
-        error: error.or_else(judged),
+        error,
         status,
         bytes_in,
         first,
         done,
-        evidence: None,
         stream,
+        ..ResponseResult::default()
     };
-    if ended.error.is_some() {
-        ended.evidence = Some(answer.evidence(&kept));
+    match error {
+        None => ended.judge(template, &answer, &kept, limit, values),
+        Some(_) => ended.evidence = Some(answer.evidence(&kept)),
     }
     ended.broken(error, wrong.map(|wrong| answer.complaint(wrong)))
 }

@@ -30,6 +30,7 @@ kinds! {
     Status5xx => "status_5xx",
     Throttled => "throttled",
     Check => "check",
+    Capture => "capture",
     Tls => "tls",
     Proxy => "proxy",
     Protocol => "protocol",

@@ -5,6 +5,9 @@
 
 mod alarm;
 mod answer;
+mod body;
+mod capture;
+mod chain;
 mod check;
 mod clock;
 mod document;
@@ -21,6 +24,7 @@ mod pool;
 #[cfg(not(test))]
 mod python;
 mod reference;
+mod request;
 mod response;
 mod rng;
 mod route;

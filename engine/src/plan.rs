@@ -1,45 +1,14 @@
 //! The plan: one JSON document, checked to the last field and compiled.
 
-use crate::check::Check;
-use crate::document::{Arrivals, Document, PlanError, RequestSpec, Segment, TlsSpec};
+use crate::document::{Arrivals, Document, PlanError, Segment, TlsSpec};
 use crate::feed::{Feed, cumulative, pick};
+use crate::request::{Request, Slot, compile_chain};
 use crate::rng::{Rng, purpose};
 use crate::route::{Route, TargetUrl};
 use crate::schedule::Share;
-use crate::stream::Streaming;
-use crate::template::{Encoding, Template};
-use http::header::{HeaderName, HeaderValue};
-use http::{HeaderMap, Method};
+use http::HeaderValue;
 use std::net::IpAddr;
 use std::time::Duration;
-
-/// A header whose value may hold feeds.
-#[derive(Debug)]
-pub struct DynamicHeader {
-    pub name: HeaderName,
-    pub value: Template,
-}
-
-/// A request template ready to render.
-#[derive(Debug)]
-pub struct Request {
-    pub name: String,
-    pub method: Method,
-    pub path: Template,
-    /// Headers without feeds; the Host header is not among them unless the plan gives it.
-    pub headers: HeaderMap,
-    pub dynamic: Vec<DynamicHeader>,
-    pub body: Option<Template>,
-    pub timeout_ns: u64,
-    pub log: bool,
-    /// Whether the time to the head of the response is recorded.
-    pub first_byte: bool,
-    pub checks: Vec<Check>,
-    /// Absent where the answer is taken as one.
-    pub stream: Option<Streaming>,
-    /// The feeds that this request draws from; a template's slots index this list.
-    pub feeds: Vec<usize>,
-}
 
 /// What an arrival is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +40,11 @@ pub struct Plan {
     pub spin_ns: u64,
     pub max_body_bytes: u64,
     pub bind: Option<IpAddr>,
+    /// Those of the mix, then the steps of the chains.
     pub requests: Vec<Request>,
+    mixed: usize,
+    /// The first step of each.
+    pub chains: Vec<usize>,
     pub journeys: Vec<String>,
     pub feeds: Vec<Feed>,
     mix: Vec<f64>,
@@ -104,7 +77,7 @@ impl Plan {
         check_shards(&d)?;
         d.arrivals.check()?;
         let (targets, route) = crate::route::compile(&d)?;
-        if d.requests.is_empty() && d.journeys.is_empty() {
+        if d.requests.is_empty() && d.chains.is_empty() && d.journeys.is_empty() {
             return Err(PlanError::at("requests", "empty; give at least one request or journey"));
         }
         let bind = match d.bind.as_deref().map(str::parse) {
@@ -118,7 +91,7 @@ impl Plan {
             }
         };
         // A closed model of journeys alone is walked by users that Python keeps.
-        let both = !d.journeys.is_empty() && !d.requests.is_empty();
+        let both = !d.journeys.is_empty() && !(d.requests.is_empty() && d.chains.is_empty());
         if matches!(d.arrivals, Arrivals::Closed { .. }) && both {
             return Err(PlanError::at(
                 "journeys",
@@ -134,13 +107,16 @@ impl Plan {
             .requests
             .iter()
             .map(|r| r.weight)
+            .chain(d.chains.iter().map(|c| c.weight))
             .chain(d.journeys.iter().map(|j| j.weight))
             .collect();
         for (i, weight) in weights.iter().enumerate() {
             if !(weight.is_finite() && *weight > 0.0) {
-                let field = match i.checked_sub(d.requests.len()) {
-                    None => format!("requests[{i}].weight"),
-                    Some(journey) => format!("journeys[{journey}].weight"),
+                let (requests, chains) = (d.requests.len(), d.chains.len());
+                let field = match i {
+                    _ if i < requests => format!("requests[{i}].weight"),
+                    _ if i < requests + chains => format!("chains[{}].weight", i - requests),
+                    _ => format!("journeys[{}].weight", i - requests - chains),
                 };
                 return Err(PlanError::at(
                     field,
@@ -149,11 +125,18 @@ impl Plan {
             }
         }
         let mix = cumulative(&weights).map_err(|problem| PlanError::at("requests", problem))?;
-        let requests = d
+        let mut requests = d
             .requests
             .iter()
             .enumerate()
-            .map(|(i, spec)| Request::compile(spec, &feeds, &format!("requests[{i}]")))
+            .map(|(i, spec)| {
+                let at = format!("requests[{i}]");
+                if spec.think_s != 0.0 || !spec.capture.is_empty() {
+                    let problem = "think_s and capture are for steps of a chain; leave them out";
+                    return Err(PlanError::at(at, problem));
+                }
+                Request::compile(spec, &feeds, &[], &at)
+            })
             .collect::<Result<Vec<_>, _>>()?;
         if let Arrivals::Replay { requests: chosen, .. } = &d.arrivals
             && let Some(bad) = chosen.iter().find(|place| **place as usize >= requests.len())
@@ -163,7 +146,19 @@ impl Plan {
                 format!("{bad} of {} requests does not exist; count from 0", requests.len()),
             ));
         }
-        let names = d.requests.iter().map(|r| &r.name).chain(d.journeys.iter().map(|j| &j.name));
+        let mixed = requests.len();
+        let mut chains = Vec::new();
+        for (i, chain) in d.chains.iter().enumerate() {
+            if chain.name.is_empty() || d.chains[..i].iter().any(|c| c.name == chain.name) {
+                return Err(PlanError::at(
+                    format!("chains[{i}].name"),
+                    format!("{:?} is empty or used twice; name each chain", chain.name),
+                ));
+            }
+            chains.push(requests.len());
+            compile_chain(chain, &feeds, &format!("chains[{i}]"), &mut requests)?;
+        }
+        let names = requests.iter().map(|r| &r.name).chain(d.journeys.iter().map(|j| &j.name));
         let mut seen = std::collections::HashSet::new();
         for name in names {
             if name.is_empty() || !seen.insert(name) {
@@ -199,6 +194,8 @@ impl Plan {
             max_body_bytes: d.max_body_bytes,
             bind,
             requests,
+            mixed,
+            chains,
             journeys: d.journeys.into_iter().map(|j| j.name).collect(),
             feeds,
             mix,
@@ -216,9 +213,12 @@ impl Plan {
             1 => 0,
             _ => pick(&self.mix, Rng::at(self.seed, MIX, k).unit()),
         };
-        match index.checked_sub(self.requests.len()) {
+        match index.checked_sub(self.mixed) {
             None => Errand::Request(index),
-            Some(journey) => Errand::Journey(journey),
+            Some(chain) => match self.chains.get(chain) {
+                Some(first) => Errand::Request(*first),
+                None => Errand::Journey(chain - self.chains.len()),
+            },
         }
     }
 
@@ -232,7 +232,7 @@ impl Plan {
             .ok_or_else(|| format!("there is no feed {name:?}"))?;
         let stands = |request: &Request| {
             let mut slots = request.dynamic.iter().flat_map(|header| header.value.slots());
-            slots.any(|slot| request.feeds[slot] == place)
+            slots.any(|slot| request.slots[slot] == Slot::Feed(place))
         };
         // The value itself is a secret: it is not shown.
         if values.iter().any(|value| HeaderValue::from_str(value).is_err())
@@ -399,132 +399,4 @@ pub fn nanos(field: &str, seconds: f64, zero: bool) -> Result<u64, PlanError> {
         field,
         format!("{seconds} s is out of range; give {least} to {MAX_SECONDS} s"),
     ))
-}
-
-impl Request {
-    /// How long nothing at all may come, from `ready` on.
-    pub fn patience_ns(&self) -> u64 {
-        self.stream.as_ref().map_or(self.timeout_ns, |s| s.silence_ns.min(self.timeout_ns))
-    }
-
-    fn compile(spec: &RequestSpec, feeds: &[Feed], at: &str) -> Result<Self, PlanError> {
-        let mut used: Vec<usize> = Vec::new();
-        let mut compile = |text: &str, encoding: Encoding| {
-            Template::compile(text, encoding, |name| slot(name, feeds, &mut used))
-        };
-        let err = |field: &str, problem: String| PlanError::at(format!("{at}.{field}"), problem);
-        let method: Method =
-            spec.method.parse().ok().filter(|method| method != Method::CONNECT).ok_or_else(
-                || err("method", format!("{:?} is not a method; use GET, POST, …", spec.method)),
-            )?;
-        let path = compile(&spec.path, Encoding::Url).map_err(|problem| err("path", problem))?;
-        if !spec.path.starts_with('/') {
-            return Err(err(
-                "path",
-                format!("{:?} does not begin with a slash; begin it with one", spec.path),
-            ));
-        }
-        if spec.path.contains('#') {
-            return Err(err("path", "holds '#', which is never sent; write %23".into()));
-        }
-        let json = spec.headers.iter().any(|(name, value)| {
-            name.eq_ignore_ascii_case("content-type") && value.to_ascii_lowercase().contains("json")
-        });
-        let encoding = if json { Encoding::Json } else { Encoding::Plain };
-        let body = match &spec.body {
-            None => None,
-            Some(text) => Some(compile(text, encoding).map_err(|problem| err("body", problem))?),
-        };
-        let mut headers = HeaderMap::new();
-        let mut dynamic = Vec::new();
-        for (i, (name, value)) in spec.headers.iter().enumerate() {
-            let field = format!("headers[{i}]");
-            let name = HeaderName::from_bytes(name.as_bytes())
-                .map_err(|_| err(&field, format!("{name:?} is not a header name")))?;
-            if matches!(name.as_str(), "content-length" | "transfer-encoding" | "connection") {
-                return Err(err(&field, format!("{name} is set by the engine; remove it")));
-            }
-            let value = compile(value, Encoding::Plain).map_err(|problem| err(&field, problem))?;
-            match value.fixed() {
-                Some(text) => {
-                    let value = HeaderValue::from_str(text).map_err(|_| {
-                        err(&field, format!("{text:?} holds characters a header cannot"))
-                    })?;
-                    headers.append(name, value);
-                }
-                None => dynamic.push(DynamicHeader { name, value }),
-            }
-        }
-        let checks = spec
-            .checks
-            .iter()
-            .enumerate()
-            .map(|(i, check)| {
-                Check::compile(check, &mut compile)
-                    .map_err(|problem| err(&format!("checks[{i}]"), problem))
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        for header in &dynamic {
-            for feed in header.value.slots().map(|slot| &feeds[used[slot]]) {
-                if let Some(bad) = feed.values().iter().find(|v| HeaderValue::from_str(v).is_err())
-                {
-                    return Err(err(
-                        "headers",
-                        format!(
-                            "feed {:?} holds {bad:?}, which a header cannot; remove that value",
-                            feed.name,
-                        ),
-                    ));
-                }
-            }
-        }
-        Ok(Self {
-            name: spec.name.clone(),
-            method,
-            path,
-            headers,
-            dynamic,
-            body,
-            timeout_ns: nanos(&format!("{at}.timeout_s"), spec.timeout_s, false)?,
-            log: spec.log,
-            first_byte: spec.first_byte,
-            checks,
-            stream: streaming(spec, at)?,
-            feeds: used,
-        })
-    }
-}
-
-fn streaming(spec: &RequestSpec, at: &str) -> Result<Option<Streaming>, PlanError> {
-    let Some(stream) = &spec.stream else { return Ok(None) };
-    let silence_ns = nanos(&format!("{at}.stream.silence_s"), stream.silence_s, false)?;
-    if stream.until.as_deref().is_some_and(|until| until.trim().is_empty()) {
-        return Err(PlanError::at(
-            format!("{at}.stream.until"),
-            "empty; give the data of the last event, or null",
-        ));
-    }
-    if let Some(limits) = &stream.limits {
-        for (field, limit) in
-            [("ttft_s", limits.ttft_s), ("itl_s", limits.itl_s), ("response_s", limits.response_s)]
-        {
-            nanos(&format!("{at}.stream.limits.{field}"), limit.unwrap_or(0.0), true)?;
-        }
-    }
-    Ok(Some(Streaming::new(stream, silence_ns)))
-}
-
-/// The slot of feed `name` in a request that already draws from `used`.
-fn slot(name: &str, feeds: &[Feed], used: &mut Vec<usize>) -> Result<usize, String> {
-    let feed = feeds.iter().position(|feed| feed.name == name).ok_or_else(|| {
-        let known: Vec<&str> = feeds.iter().map(|feed| feed.name.as_str()).collect();
-        format!(
-            "there is no feed {name:?} (feeds: {}); add it, or write {{{{ and }}}} for braces",
-            if known.is_empty() { "none".into() } else { known.join(", ") },
-        )
-    })?;
-    Ok(used.iter().position(|index| *index == feed).unwrap_or_else(|| {
-        used.push(feed);
-        used.len() - 1
-    }))
 }

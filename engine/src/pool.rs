@@ -312,11 +312,11 @@ async fn serve(worker: Rc<Worker>, target: usize, turn: usize, mut job: Job) {
         until: now().saturating_add(plan.route.most_age_ns),
     });
     let mut carried = 0;
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     let mut deadline = Deadline { timer: pin!(sleep_until(Instant::now())), at: 0, armed: false };
     loop {
         let message = &worker.messages[job.endpoint * plan.targets.len() + target];
-        let written = message.write(job.template(), &plan.targets[target], &job.values, &mut text);
+        let written = message.write(job.template(), &plan.targets[target], &job.values, &mut bytes);
         let Some(body) = written else {
             job.end(ResponseResult::failed(Kind::Local, now()));
             break;
@@ -324,7 +324,7 @@ async fn serve(worker: Rc<Worker>, target: usize, turn: usize, mut job: Job) {
         job.bytes_out = body;
         job.sent = Some(now());
         deadline.set(&worker, job.deadline);
-        let mut exchange = Exchange::new(job.template(), &job.values, &text, plan.max_body_bytes);
+        let mut exchange = Exchange::new(job.template(), &job.values, &bytes, plan.max_body_bytes);
         let (ended, reusable) = poll_fn(|cx| {
             let mut scratch = worker.scratch.borrow_mut();
             let gap = |time, count| job.gap(time, count);

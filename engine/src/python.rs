@@ -4,6 +4,7 @@ use crate::document::PlanError;
 use crate::kind::Kind;
 use crate::nullserver::{self, Behaviour};
 use crate::plan::Plan;
+use crate::request::Slot;
 use crate::run::{Order, Run, Scribe, Step};
 use crate::schedule::Schedule;
 use crate::slices::Outcome;
@@ -274,8 +275,10 @@ impl Engine {
             .map(|e| {
                 let request = &plan.requests[e.endpoint];
                 let values = PyDict::new(py);
-                for (feed, value) in request.feeds.iter().zip(&e.values) {
-                    values.set_item(&plan.feeds[*feed].name, value)?;
+                for (slot, value) in request.slots.iter().zip(&e.values) {
+                    if let Slot::Feed(feed) = slot {
+                        values.set_item(&plan.feeds[*feed].name, value)?;
+                    }
                 }
                 Ok((e.k, request.name.clone(), e.due, e.sent, e.done, e.status, e.error, values))
             })

@@ -1,9 +1,12 @@
 //! What a request came to.
 
-use crate::answer::Evidence;
+use crate::answer::{Answer, Evidence};
+use crate::capture::capture;
+use crate::check;
 use crate::kind::Kind;
-use crate::stream::Streamed;
 use crate::net::Trouble;
+use crate::request::Request as Template;
+use crate::stream::Streamed;
 
 /// How a response came out.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +22,8 @@ pub struct ResponseResult {
     pub evidence: Option<Box<Evidence>>,
     /// Of a stream.
     pub stream: Option<Streamed>,
+    /// What a good response gives to the next request of its chain: slots and values.
+    pub captured: Vec<(usize, String)>,
 }
 
 impl ResponseResult {
@@ -33,6 +38,34 @@ impl ResponseResult {
 
     pub fn failed(error: Kind, now: u64) -> Self {
         Self { error: Some(error), done: now, ..Self::default() }
+    }
+
+    /// Judges a response that is complete, and takes from it what its chain needs.
+    pub fn judge(
+        &mut self,
+        template: &Template,
+        answer: &Answer,
+        body: &[u8],
+        limit: u64,
+        values: &[String],
+    ) {
+        let coded = (body, answer.coding);
+        self.error = check::judge(&template.checks, self.status, coded, limit, values);
+        let mut reason = None;
+        if self.error.is_none() {
+            match capture(&template.captures, answer, body, limit) {
+                Ok(captured) => self.captured = captured,
+                Err(why) => {
+                    self.error = Some(Kind::Capture);
+                    reason = Some(why);
+                }
+            }
+        }
+        if self.error.is_some() {
+            let mut evidence = answer.evidence(body);
+            evidence.reason = reason;
+            self.evidence = Some(evidence);
+        }
     }
 
     /// There was no connection to send it on.

@@ -9,6 +9,34 @@ pub enum Encoding {
     Url,
     /// Escaped where it stands within a JSON string, as it is elsewhere.
     Json,
+    /// As it is, but values are percent-encoded, as a form has them.
+    Form,
+}
+
+/// What text is appended to.
+pub trait Sink {
+    fn push_str(&mut self, text: &str);
+    fn push_ascii(&mut self, byte: u8);
+}
+
+impl Sink for String {
+    fn push_str(&mut self, text: &str) {
+        self.push_str(text);
+    }
+
+    fn push_ascii(&mut self, byte: u8) {
+        self.push(byte as char);
+    }
+}
+
+impl Sink for Vec<u8> {
+    fn push_str(&mut self, text: &str) {
+        self.extend_from_slice(text.as_bytes());
+    }
+
+    fn push_ascii(&mut self, byte: u8) {
+        self.push(byte);
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -98,7 +126,7 @@ impl Template {
     }
 
     /// Appends the text with `values` in its slots.
-    pub fn render(&self, values: &[String], out: &mut String) {
+    pub fn render(&self, values: &[String], out: &mut impl Sink) {
         for piece in &self.pieces {
             match (piece, self.encoding) {
                 (Piece::Literal(text), _) => out.push_str(text),
@@ -106,7 +134,7 @@ impl Template {
                 (Piece::Slot(slot), Encoding::Plain | Encoding::Json) => {
                     out.push_str(&values[*slot]);
                 }
-                (Piece::Slot(slot), Encoding::Url) => {
+                (Piece::Slot(slot), Encoding::Url | Encoding::Form) => {
                     encode(
                         &values[*slot],
                         |byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte),
@@ -131,7 +159,7 @@ fn ends_quoted(text: &str, mut open: bool) -> bool {
     open
 }
 
-fn escape(text: &str, out: &mut String) {
+fn escape(text: &str, out: &mut impl Sink) {
     let plain = |c: char| c >= ' ' && c != '"' && c != '\\';
     if text.chars().all(plain) {
         out.push_str(text);
@@ -140,7 +168,7 @@ fn escape(text: &str, out: &mut String) {
     }
 }
 
-fn is_name(name: &str) -> bool {
+pub fn is_name(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || "_-.".contains(c))
 }
 
@@ -151,15 +179,15 @@ fn encode_literal(text: &str) -> String {
     out
 }
 
-fn encode(text: &str, keep: impl Fn(u8) -> bool, out: &mut String) {
+fn encode(text: &str, keep: impl Fn(u8) -> bool, out: &mut impl Sink) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     for byte in text.bytes() {
         if keep(byte) {
-            out.push(byte as char);
+            out.push_ascii(byte);
         } else {
-            out.push('%');
-            out.push(HEX[usize::from(byte >> 4)] as char);
-            out.push(HEX[usize::from(byte & 15)] as char);
+            out.push_ascii(b'%');
+            out.push_ascii(HEX[usize::from(byte >> 4)]);
+            out.push_ascii(HEX[usize::from(byte & 15)]);
         }
     }
 }

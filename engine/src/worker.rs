@@ -1,12 +1,14 @@
 //! One engine thread: it paces its share of the schedule and owns its connections.
 
 use crate::alarm::Alarm;
+use crate::chain::{Step, Waiting, walk};
 use crate::document::Arrivals;
 use crate::http1::Message;
 use crate::http2::Prepared;
 use crate::kind::Kind;
-use crate::plan::{Errand, Request};
+use crate::plan::Errand;
 use crate::pool::{Pool, submit};
+use crate::request::{Request, Slot};
 use crate::response::ResponseResult;
 use crate::run::{Entry, Order, Run};
 use crate::schedule::Schedule;
@@ -39,12 +41,16 @@ pub struct Worker {
     pub prepared: Vec<Prepared>,
     /// Where the bytes of every HTTP/1.1 connection are read to.
     pub scratch: RefCell<Box<[u8]>>,
+    /// Steps of chains that are not due yet.
+    pub waiting: Waiting,
     recorder: Arc<Mutex<Recorder>>,
     thread: usize,
     open: Cell<u64>,
     idle: Notify,
     /// When the arrival that the pacer sleeps for is due; `u64::MAX` while it is awake.
     next_due: Cell<u64>,
+    /// No arrival of the schedule will be offered with a due time before this.
+    paced: Cell<u64>,
     /// Wakes the pacer before its alarm.
     bell: Notify,
 }
@@ -62,6 +68,8 @@ pub struct Job {
     pub connects: u64,
     pub bytes_out: u64,
     pub values: Vec<String>,
+    /// What earlier steps of its chain have captured, by slot.
+    captured: Vec<String>,
     user: Option<u64>,
     ended: bool,
 }
@@ -82,12 +90,14 @@ impl Worker {
             messages: pairs().map(|(request, target)| Message::new(request, target)).collect(),
             prepared: pairs().map(|(request, target)| Prepared::new(request, target)).collect(),
             scratch: RefCell::new(vec![0; SCRATCH].into()),
+            waiting: Waiting::default(),
             recorder: Arc::clone(&run.recorders[thread]),
             run,
             thread,
             open: Cell::new(0),
             idle: Notify::new(),
             next_due: Cell::new(u64::MAX),
+            paced: Cell::new(0),
             bell: Notify::new(),
         }
     }
@@ -100,6 +110,7 @@ impl Worker {
         due: u64,
         ready: u64,
         user: Option<u64>,
+        captured: Vec<String>,
     ) -> Option<Job> {
         let run = &self.run;
         let admitted = self.admit(user.is_some());
@@ -113,12 +124,15 @@ impl Worker {
         self.open.set(self.open.get() + 1);
         let request = &run.plan.requests[endpoint];
         let values = request
-            .feeds
+            .slots
             .iter()
-            .map(|feed| {
-                let mut value = String::new();
-                run.plan.feeds[*feed].write(k, &mut value);
-                value
+            .map(|slot| match slot {
+                Slot::Feed(feed) => {
+                    let mut value = String::new();
+                    run.plan.feeds[*feed].write(k, &mut value);
+                    value
+                }
+                Slot::Captured(slot) => captured[*slot].clone(),
             })
             .collect();
         Some(Job {
@@ -132,6 +146,7 @@ impl Worker {
             connects: 0,
             bytes_out: 0,
             values,
+            captured,
             user,
             ended: false,
         })
@@ -157,7 +172,7 @@ impl Worker {
     fn dispatch(self: &Rc<Self>, k: u64, due: u64, ready: u64) {
         match self.run.plan.errand(k) {
             Errand::Request(endpoint) => {
-                if let Some(job) = self.offer(k, endpoint, due, ready, None) {
+                if let Some(job) = self.offer(k, endpoint, due, ready, None, Vec::new()) {
                     submit(self, job);
                 }
             }
@@ -189,7 +204,22 @@ impl Worker {
             return None;
         }
         let Errand::Request(endpoint) = self.run.plan.errand(k) else { return None };
-        self.offer(k, endpoint, now, now, Some(user))
+        self.offer(k, endpoint, now, now, Some(user), Vec::new())
+    }
+
+    /// Offers a step of a chain that is due; `None` where the run has ended or it is refused.
+    pub fn offer_step(self: &Rc<Self>, step: Step) -> Option<Job> {
+        let ready = self.run.now();
+        let job = if self.run.order() == Order::Abort {
+            None
+        } else {
+            let Step { due, k, endpoint, user, captured } = step;
+            self.offer(k, endpoint, due, ready, user, captured)
+        };
+        if job.is_none() && self.open.get() == 0 {
+            self.idle.notify_one();
+        }
+        job
     }
 
     /// Whether an instant is over; one that never comes costs no look at the clock.
@@ -197,8 +227,19 @@ impl Worker {
         at != u64::MAX && self.run.now() >= at
     }
 
-    /// Promises that nothing will be offered with an earlier due time.
+    /// Promises that nothing of the schedule will be offered with an earlier due time.
     fn advance(&self, due: u64) {
+        self.paced.set(self.paced.get().max(due));
+        self.settle();
+    }
+
+    /// Tells the recorder from when on something may be offered. A step that follows an answer is
+    /// due from now on.
+    fn settle(&self) {
+        let mut due = self.paced.get();
+        if !self.run.plan.chains.is_empty() {
+            due = due.min(self.waiting.earliest()).min(self.run.now());
+        }
         let mut recorder = crate::lock(&self.recorder);
         recorder.frontier = recorder.frontier.max(due);
     }
@@ -247,6 +288,11 @@ impl Job {
         if ended.done >= worker.next_due.get() {
             worker.bell.notify_one();
         }
+        if ended.error.is_none()
+            && let Some(next) = worker.run.plan.requests[self.endpoint].next
+        {
+            return self.follow(next, ended);
+        }
         let Some(user) = self.user else { return };
         let Arrivals::Closed { users, think_s, .. } = worker.run.plan.arrivals else { return };
         let k = self.k + users;
@@ -258,6 +304,26 @@ impl Job {
                 }
             });
         } else if let Some(job) = worker.next_of(user, k) {
+            worker.pool.wait(job);
+        }
+    }
+
+    /// The next step of its chain: at once, into the pool's queue as above, or when it is due.
+    fn follow(mut self, next: usize, ended: ResponseResult) {
+        let worker = Rc::clone(&self.worker);
+        let mut captured = std::mem::take(&mut self.captured);
+        for (slot, value) in ended.captured {
+            if captured.len() <= slot {
+                captured.resize(slot + 1, String::new());
+            }
+            captured[slot] = value;
+        }
+        let think = worker.run.plan.requests[next].think_ns;
+        let due = ended.done.saturating_add(think);
+        let step = Step { due, k: self.k, endpoint: next, user: self.user, captured };
+        if think > 0 {
+            worker.waiting.push(step);
+        } else if let Some(job) = worker.offer_step(step) {
             worker.pool.wait(job);
         }
     }
@@ -325,6 +391,14 @@ pub fn run(run: &Arc<Run>, thread: usize) -> io::Result<()> {
 async fn work(worker: Rc<Worker>) -> io::Result<()> {
     spawn_local(sweep(Rc::clone(&worker)));
     spawn_local(heed(Rc::clone(&worker)));
+    if !worker.run.plan.chains.is_empty() {
+        let mine = Rc::clone(&worker);
+        spawn_local(async move {
+            if let Err(error) = walk(Rc::clone(&mine)).await {
+                mine.run.fail(format!("steps of chains cannot be timed: {error}"));
+            }
+        });
+    }
     let run = Arc::clone(&worker.run);
     let mut orders = run.orders.subscribe();
     let pacer = spawn_local(pace(Rc::clone(&worker)));
@@ -335,7 +409,7 @@ async fn work(worker: Rc<Worker>) -> io::Result<()> {
         Err(panic) => return Err(io::Error::other(format!("the pacer panicked: {panic}"))),
     }
     let emptied = async {
-        while worker.open.get() > 0 {
+        while worker.open.get() > 0 || !worker.waiting.is_empty() {
             worker.idle.notified().await;
         }
     };
@@ -434,6 +508,8 @@ async fn sweep(worker: Rc<Worker>) {
         worker.pool.pump(&worker);
         if closed {
             worker.advance(now);
+        } else {
+            worker.settle();
         }
         worker.run.note_cpu(worker.thread);
     }

@@ -50,6 +50,10 @@ def conditions(plan: LoadPlan, environment: Mapping[str, Any]) -> Conditions:
         len(profile.replay_ns),
     ]
     traffic = [_request(request) for request in plan.traffic.requests]
+    traffic += [
+        {**dataclasses.asdict(chain), "steps": [_request(step) for step in chain.steps]}
+        for chain in plan.traffic.chains
+    ]
     traffic += [dataclasses.asdict(journey) for journey in plan.traffic.journeys]
     traffic += [dataclasses.asdict(other) for other in plan.traffic.others]
     return Conditions(
@@ -80,6 +84,18 @@ def _replayed(plan: LoadPlan) -> str:
         return _digest(profile.replay_ns)
     names, values = profile.replay_endpoints, profile.replay_values
     return _digest([profile.replay_ns, profile.replay_requests, names, values])
+
+
+_LATER = ("capture", "parts", "stream", "think_s")
+"""Fields that requests did not always have: left out where they say nothing, as in old digests."""
+
+
+def _request(request: Request) -> dict[str, Any]:
+    """What it sends, as baselines of old have it; limits are the objectives', not the traffic's."""
+    found = dataclasses.asdict(request)
+    if request.stream is not None:
+        found["stream"] |= {"limits": None}
+    return {name: value for name, value in found.items() if value or name not in _LATER}
 
 
 def measure(record: RunRecord) -> AcceptedRun:
@@ -178,13 +194,6 @@ def commit_of(record: RunRecord) -> str | None:
     """The project's commit that a run was made with, `-dirty` behind it where files differed."""
     found = record.labels.get("commit") or record.environment.get("commit")
     return str(found) if found else None
-
-
-def _request(request: Request) -> dict[str, Any]:
-    """What it sends, as baselines of old have it; limits are the objectives', not the traffic's."""
-    found = dataclasses.asdict(request)
-    stream = found.pop("stream")
-    return found if stream is None else {**found, "stream": {**stream, "limits": None}}
 
 
 def _digest(value: object) -> str:

@@ -117,10 +117,9 @@ def profile_of(experiment: Experiment, seed: int | None = None) -> LoadProfile:
 
 def logged(traffic: TrafficModel) -> TrafficModel:
     """The traffic with the writes of its audit logged."""
-    if traffic.audit is None:
+    audit = traffic.audit
+    if audit is None:
         return traffic
-    requests = tuple(
-        replace(each, log=True) if each.name == traffic.audit.write else each
-        for each in traffic.requests
+    return traffic.mapped(
+        lambda each: replace(each, log=True) if each.name == audit.write else each
     )
-    return replace(traffic, requests=requests)

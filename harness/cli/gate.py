@@ -358,10 +358,10 @@ def _policy(margin: float, alpha: float, false_alarms: float, gates_per_month: f
 
 def _slowed(service: Service, traffic: TrafficModel) -> tuple[str, Sequence[str]]:
     """(endpoint, paths) of the heaviest request; all routes where only journeys know them."""
-    if not traffic.requests:
+    if not traffic.templates:
         paths = dict.fromkeys(route.path.partition("/{")[0] for route in service.routes)
         return "every route", tuple(paths)
-    heaviest = max(traffic.requests, key=lambda each: each.weight)
+    heaviest = max(traffic.templates, key=lambda each: each.weight)
     return heaviest.name, (heaviest.path.partition("?")[0].partition("/{")[0],)
 
 

@@ -93,12 +93,12 @@ class _Limit:
 class EarlyEnd:
     """Decides for one run; `add` every message of the load child, then `decide`.
 
-    Endpoints' own objectives, several rates or populations, a closed loop, replays and Python
-    journeys are left to the verdict: there only the first rule holds.
+    Endpoints' own objectives, several rates or populations, a closed loop, replays, journeys and
+    chains are left to the verdict: there only the first rule holds.
     """
 
     def __init__(self, plan: LoadPlan, objectives: Sequence[Objective]) -> None:
-        self._timeout_s = max((r.timeout_s for r in plan.traffic.requests), default=SILENT_S)
+        self._timeout_s = max((r.timeout_s for r in plan.traffic.templates), default=SILENT_S)
         self._hold_begin = next((b for phase, b, _ in plan.profile.phases() if phase == "hold"), 0)
         self._rate, self._planned_s = _one_rate(plan)
         self._limits = limits_of(objectives) if self._rate else ()
@@ -218,7 +218,7 @@ def _one_rate(plan: LoadPlan) -> tuple[float, float]:
         not steady
         or profile.model == "closed"
         or profile.replay_ns
-        or plan.traffic.journeys
+        or not plan.traffic.one_each
         or plan.traffic.others
     ):
         return 0.0, 0.0

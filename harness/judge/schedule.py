@@ -14,11 +14,11 @@ from harness.units import NANOSECONDS
 def scheduled_requests(record: RunRecord, seconds: Counts) -> float | None:
     """How many requests the profile schedules in these seconds.
 
-    None where it does not say: N users in a closed loop, and Python journeys, each of which makes
-    as many requests as it likes.
+    None where it does not say: N users in a closed loop, and journeys and chains, each of which
+    makes several requests.
     """
     parts = populations(record.plan.traffic, record.plan.profile)
-    if any(profile.model == "closed" or traffic.journeys for traffic, profile in parts):
+    if any(profile.model == "closed" or not traffic.one_each for traffic, profile in parts):
         return None
     return sum(_scheduled(profile, seconds) for _, profile in parts)
 
@@ -51,6 +51,6 @@ def bound_is_too_low(record: RunRecord, rate: float) -> bool:
     ]
     if not limits or rate <= 0:
         return True
-    timeout = max((request.timeout_s for request in record.plan.traffic.requests), default=10.0)
+    timeout = max((request.timeout_s for request in record.plan.traffic.templates), default=10.0)
     mean = max(q * limit + (1 - q) * timeout for q, limit in limits)
     return record.plan.max_in_flight < rate * mean

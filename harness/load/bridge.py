@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
-from urllib.parse import quote
 
 import gevent
 from locust.env import Environment
@@ -23,7 +22,6 @@ from harness.load.telemetry import Probe, Telemetry
 from harness.load.users import Users
 from harness.messages import FailureExample, SliceRow, Totals, WorkerMessage, Write
 from harness.redact import register
-from harness.traffic.bodies import ENCODED
 from harness.units import NANOSECONDS
 
 if TYPE_CHECKING:
@@ -44,8 +42,6 @@ class _Population:
     def give(self, feeds: dict[str, list[str]]) -> None:
         for name, texts in feeds.items():
             self.engine.set_values(name, texts)
-            if (encoded := f"{name}{ENCODED}") in self.plan.traffic.feeds:
-                self.engine.set_values(encoded, [quote(text, safe="") for text in texts])
         self.journeys.give(feeds)
 
     def writes(self, worker: int) -> Iterator[Write]:
@@ -97,7 +93,7 @@ class Bridge:
         self._methods = {
             request.name: request.method
             for each in self._populations
-            for request in each.plan.traffic.requests
+            for request in each.plan.traffic.templates
         }
         self._telemetry = Telemetry()
         self._probe: Probe | None = None

@@ -48,7 +48,7 @@ def longest_mean(objectives: Sequence[Objective], timeout_s: float) -> float:
 
 def timeout_of(traffic: TrafficModel) -> float:
     """The longest timeout of the mix, seconds."""
-    return max((request.timeout_s for request in traffic.requests), default=DEFAULT_TIMEOUT_S)
+    return max((request.timeout_s for request in traffic.templates), default=DEFAULT_TIMEOUT_S)
 
 
 def needed_connections(rate: float, mean_s: float) -> int:

@@ -150,7 +150,7 @@ def _raised(error: BaseException) -> str:
 
 
 def _in_header(model: TrafficModel, feed: str) -> bool:
-    values = (value for request in model.requests for _, value in request.headers)
+    values = (value for request in model.templates for _, value in request.headers)
     return any(f"{{{feed}}}" in value for value in values)
 
 

@@ -12,6 +12,7 @@ from locust.env import Environment
 
 from harness._engine import Engine
 from harness.load import lateness
+from harness.load.endpoints import Endpoints
 from harness.load.failures import Failures, kind_of
 from harness.load.session import STEP, tls_context
 from harness.platform.model import Target
@@ -20,6 +21,10 @@ from harness.traffic.populations import population_of
 from harness.units import NANOSECONDS
 
 _MILLISECOND_NS = NANOSECONDS // 1000
+
+
+endpoints = Endpoints()
+"""Of this process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +82,8 @@ class Visit:
         ready = max(0, self._engine.now_ns() - (ago_ns or 0))
         late = lateness.begin() if ago_ns is None else 0
         due = ready if self._closed else max(0, ready - late)
-        step = self._engine.begin(self._arrival, self.named(endpoint), due, ready)
+        name = endpoints.of(self.named(endpoint))
+        step = self._engine.begin(self._arrival, name, due, ready)
         if step is None:
             raise gevent.GreenletExit
         self._ready[step] = ready
@@ -193,6 +199,7 @@ class Accounts:
             step = visit.begin(name, took_ns)
         status = getattr(response, "status_code", 0) or 0
         kind = kind_of(exception, status)
+        name = endpoints.of(name)
         self.endpoints.add(name)
         if exception is not None and kind is not None:
             self.failures.add(visit.named(name), kind, exception, response)

@@ -144,6 +144,10 @@ def _reach(target: Target, path: str) -> None:
     what, remedy = _FAILURES.get(kind, (f"no answer ({kind})", "check the address"))
     if kind in {"timeout", "connect_timeout"}:
         what = f"no answer within {TIMEOUT_S:g} s"
+    elif target.proxy and (what, remedy) == _SILENT:
+        what, remedy = "nothing accepts connections at the proxy", "check --proxy"
+    elif target.http2 and (what, remedy) == _NO_HTTP:
+        what, remedy = "what answers there does not speak HTTP/2", "leave out --http2"
     error = PlatformError if kind in _MISTAKES else NoAnswer
     raise error(f"target {target.urls[0]}{path}: {what}{said}", remedy)
 

@@ -47,7 +47,7 @@ def summary(record: RunRecord, verdict: Verdict) -> Summary:
         notes=tuple(f"{note}." for note in server.notes) if server is not None else (),
         lines=(
             *((("model", figures.CLOSED),) if record.plan.profile.model == "closed" else ()),
-            *((("connection", how),) if how != USUAL else ()),
+            *((("transport", how),) if how != USUAL else ()),
             ("requests", figures.conservation(record)),
             *((("statuses", seen),) if (seen := answers.statuses(record)) else ()),
             ("errors", errors or "none"),

@@ -2,6 +2,7 @@
 
 from harness.traffic.bodies import file, json_value
 from harness.traffic.build import model_of, to_engine
+from harness.traffic.chains import chain, cookie, header, json, regex
 from harness.traffic.declare import (
     body_contains,
     choice,
@@ -24,7 +25,7 @@ from harness.traffic.declare import (
     zipf,
 )
 from harness.traffic.files import csv_column, csv_rows, json_rows
-from harness.traffic.model import Audit, Journey, LoadProfile, Request, Segment, TrafficModel
+from harness.traffic.model import Audit, Chain, Journey, LoadProfile, Request, Segment, TrafficModel
 from harness.traffic.profiles import NAMED, resolve_profile
 from harness.traffic.replay import replay
 from harness.traffic.scenario import (
@@ -38,21 +39,26 @@ from harness.traffic.scenario import (
 __all__ = [
     "NAMED",
     "Audit",
+    "Chain",
     "Journey",
     "LoadProfile",
     "Request",
     "Segment",
     "TrafficModel",
     "body_contains",
+    "chain",
     "choice",
+    "cookie",
     "csv_column",
     "csv_rows",
     "delete",
     "file",
     "get",
     "head",
+    "header",
     "import_users",
     "journey",
+    "json",
     "json_pointer",
     "json_rows",
     "json_value",
@@ -62,6 +68,7 @@ __all__ = [
     "patch",
     "post",
     "put",
+    "regex",
     "replay",
     "request",
     "resolve_profile",

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from harness.errors import ScenarioError
-from harness.traffic.files import file_text, json_text
+from harness.traffic.files import file_content, json_text
 from harness.traffic.model import Request
 
 FORM = "application/x-www-form-urlencoded"
-ENCODED = ".form"
-"""What is put behind a feed's name for the feed of its values as a form writes them."""
-
 _PIECES = re.compile(r"(\{\{|\}\}|\{[^{}]*\})")
 _UNSEEN = ("sequence", "uniform", "zipf", "given")
 """Feeds whose values are numbers, or known only once the load begins."""
+
+
+Piece = str | dict[str, str]
+Body = str | tuple[Piece, ...]
+"""A template, or templates and bytes (`{"base64": …}`) one after another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ class FilePart:
     """A file of a multipart body, or a body."""
 
     path: Path
-    text: str
+    content: bytes
     content_type: str
 
 
@@ -46,11 +49,11 @@ def json_value(feed: str) -> Bare:
 
 
 def file(path: str | Path, content_type: str = "application/octet-stream") -> FilePart:
-    """A text file in UTF-8 to send as `body=` or within `multipart=`, beside the scenario.
+    """A file beside the scenario to send as `body=` or within `multipart=`, byte for byte.
 
-    Raises ScenarioError where it cannot be read, is no text or has more than 16 MiB.
+    Raises ScenarioError where it cannot be read or has more than 16 MiB.
     """
-    return FilePart(*file_text(path), content_type)
+    return FilePart(*file_content(path), content_type)
 
 
 def with_params(path: str, params: Mapping[str, object]) -> str:
@@ -63,24 +66,49 @@ def form_body(form: Mapping[str, object]) -> str:
     return _pairs(form)
 
 
-def multipart_body(parts: Mapping[str, object]) -> tuple[str, str]:
-    """(content type, body) of texts and files; a boundary that stands in none of them."""
+def multipart_body(parts: Mapping[str, object]) -> tuple[str, Body]:
+    """(content type, body) of texts, bytes and files; a boundary that stands in none of them."""
     digest = hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
     boundary = f"harness-{digest}"
-    lines: list[str] = []
+    pieces: list[Piece] = []
     for name, part in parts.items():
         head = f'--{boundary}\r\nContent-Disposition: form-data; name="{_quoted(name)}"'
         if isinstance(part, FilePart):
             head += f'; filename="{_quoted(part.path.name)}"\r\nContent-Type: {part.content_type}'
-        lines.append(f"{head}\r\n\r\n{body_text(part)}\r\n")
-    return f"multipart/form-data; boundary={boundary}", "".join(lines) + f"--{boundary}--\r\n"
+        pieces += [f"{head}\r\n\r\n", _piece(part), "\r\n"]
+    return f"multipart/form-data; boundary={boundary}", joined([*pieces, f"--{boundary}--\r\n"])
 
 
-def body_text(body: object) -> str:
-    """The template of a body: a file's own braces are no feeds."""
-    if isinstance(body, FilePart):
-        return body.text.replace("{", "{{").replace("}", "}}")
-    return json_text(body)
+def body_of(given: object) -> Body:
+    """What is sent for a text with feeds, bytes or a file, whose braces are no feeds."""
+    return joined([_piece(given)])
+
+
+def joined(pieces: Sequence[Piece]) -> Body:
+    """One template where all are texts; else the texts between the bytes joined."""
+    found: list[Piece] = []
+    for piece in pieces:
+        if found and isinstance(found[-1], str) and isinstance(piece, str):
+            found[-1] += piece
+        else:
+            found.append(piece)
+    match found:
+        case [str(text)]:
+            return text
+        case _:
+            return tuple(found)
+
+
+def _piece(given: object) -> Piece:
+    if isinstance(given, FilePart):
+        given = given.content
+    if isinstance(given, (bytes, bytearray, memoryview)):
+        raw = bytes(given)
+        try:
+            return raw.decode().replace("{", "{{").replace("}", "}}")
+        except UnicodeDecodeError:
+            return {"base64": base64.b64encode(raw).decode()}
+    return json_text(given)
 
 
 def json_template(value: object) -> str:
@@ -111,7 +139,7 @@ def _pairs(values: Mapping[str, object]) -> str:
 
 
 def _encoded(template: str) -> str:
-    """The template with its literals percent-encoded; slots stay, for the engine or `finished`."""
+    """The template with its literals percent-encoded; slots stay, for the engine."""
     braces = {"{{": "%7B", "}}": "%7D"}
     return "".join(
         braces.get(piece) or (piece if piece.startswith("{") else quote(piece, safe=""))
@@ -119,45 +147,18 @@ def _encoded(template: str) -> str:
     )
 
 
-def finished(
-    where: str, request: Request, feeds: dict[str, dict[str, Any]]
-) -> tuple[Request, dict[str, dict[str, Any]]]:
-    """The request, and the feeds that it needs besides, with its values as its body wants them.
+def check_json_values(
+    where: str, request: Request, feeds: Mapping[str, Any], captured: Collection[str] = ()
+) -> None:
+    """Raise ScenarioError for values that cannot stand where a JSON body has them.
 
-    Raises ScenarioError for values that cannot stand where the body has them.
+    What an answer has `captured` is known only then.
     """
-    body = request.body or ""
     kind = next((v for k, v in request.headers if k.lower() == "content-type"), "").lower()
     if "json" in kind:
-        for name in _bare_slots(body):
-            _check_bare(where, name, feeds.get(name) or {})
-    if kind != FORM:
-        return request, {}
-    more: dict[str, dict[str, Any]] = {}
-    for name in set(_slots(body)):
-        if (feeds.get(name) or {}).get("kind") == "given":
-            more[f"{name}{ENCODED}"] = feeds[name]
-            body = body.replace(f"{{{name}}}", f"{{{name}{ENCODED}}}")
-            continue
-        values = (feeds.get(name) or {}).get("values")
-        if not values or all(quote(str(value), safe="") == str(value) for value in values):
-            continue
-        if feeds[name]["kind"] != "cycle" and f"{{{name}}}" in request.path:
-            raise ScenarioError(
-                f"{where}: {name} stands in the path and in the form",
-                f"let the feed {name} be drawn in turn, or use a second feed",
-            )
-        encoded = [quote(str(value), safe="") for value in values]
-        more[f"{name}{ENCODED}"] = {**feeds[name], "values": encoded}
-        body = body.replace(f"{{{name}}}", f"{{{name}{ENCODED}}}")
-    return replace(request, body=body), more
-
-
-def _slots(template: str) -> Iterator[str]:
-    """The names of feeds in a template."""
-    for piece in _PIECES.split(template):
-        if piece.startswith("{") and piece != "{{":
-            yield piece[1:-1]
+        for name in _bare_slots(request.body or ""):
+            if name not in captured:
+                _check_bare(where, name, feeds.get(name) or {})
 
 
 def _bare_slots(template: str) -> Iterator[str]:

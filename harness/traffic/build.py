@@ -15,9 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import ProfileError, ScenarioError
-from harness.traffic.bodies import finished
+from harness.traffic.bodies import check_json_values
 from harness.traffic.declare import JOURNEY, SETUP
-from harness.traffic.model import Audit, Journey, LoadProfile, Request, Setup, TrafficModel
+from harness.traffic.model import (
+    Audit,
+    Chain,
+    Journey,
+    LoadProfile,
+    Request,
+    Setup,
+    TrafficModel,
+)
 from harness.traffic.replay import fitted
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -44,7 +52,9 @@ def model_of(
     if not isinstance(service, str) or not service:
         raise ScenarioError(f"{where}.service is {service!r}", "set it to the service's name")
     mix = getattr(user, "mix", ())
-    if not isinstance(mix, (list, tuple)) or not all(isinstance(item, Request) for item in mix):
+    if not isinstance(mix, (list, tuple)) or not all(
+        isinstance(item, (Request, Chain)) for item in mix
+    ):
         raise ScenarioError(f"{where}.mix is not a list of requests", "use get(…), post(…), …")
     feeds = getattr(user, "feeds", None) or {}
     if not isinstance(feeds, dict) or not all(isinstance(feed, dict) for feed in feeds.values()):
@@ -57,29 +67,27 @@ def model_of(
     if not mix and not journeys:
         raise ScenarioError(f"{where} has no mix", "declare mix = [get(…), …] or a @journey")
     _refuse_unused(where, user, journeys=bool(journeys))
-    for number, item in enumerate(mix):
-        _check_request(f"{where}.mix[{number}]", item)
-    for item in journeys:
-        _check_number(f"{where}.{item.method}", "weight", item.weight)
     setups = _setups(where, user, feeds)
     given = {name: {"kind": "given", "secret": True} for hook in setups for name in hook.feeds}
-    feeds, sent = {**feeds, **given}, []
+    feeds = {**feeds, **given}
     for number, item in enumerate(mix):
-        made, more = finished(f"{where}.mix[{number}]", item, feeds)
-        sent.append(made)
-        feeds |= more
+        _check_item(f"{where}.mix[{number}]", item, feeds)
+    for item in journeys:
+        _check_number(f"{where}.{item.method}", "weight", item.weight)
+    requests = tuple(item for item in mix if isinstance(item, Request))
     model = TrafficModel(
         service,
         scenario or Path(source).stem,
         source,
-        tuple(sent),
+        requests,
         journeys,
         feeds,
-        _audit(where, getattr(user, "audit", None), mix, feeds),
+        _audit(where, getattr(user, "audit", None), requests, feeds),
         code_digest(Path(inspect.getfile(user))) if journeys or setups else None,
         setups=setups,
+        chains=tuple(item for item in mix if isinstance(item, Chain)),
     )
-    _check_with_engine(where, model)
+    _check_with_engine(where, model, mix)
     return model
 
 
@@ -164,6 +172,19 @@ def _audit(
     return audit
 
 
+def _check_item(where: str, item: Request | Chain, feeds: Mapping[str, Any]) -> None:
+    if isinstance(item, Request):
+        _check_request(where, item)
+        check_json_values(where, item, feeds)
+        return
+    _check_number(where, "weight", item.weight)
+    captured: set[str] = set()
+    for number, step in enumerate(item.steps):
+        _check_request(f"{where}.steps[{number}]", step)
+        check_json_values(f"{where}.steps[{number}]", step, feeds, captured)
+        captured |= {each["as"] for each in step.capture}
+
+
 def _check_request(where: str, item: Request) -> None:
     """What the engine would let pass or could not name as well."""
     _check_number(where, "weight", item.weight)
@@ -186,7 +207,7 @@ def _check_number(where: str, field: str, value: Any) -> None:
         raise ScenarioError(f"{where}: {field} is {value!r}", "it must be a number above 0")
 
 
-def _check_with_engine(where: str, model: TrafficModel) -> None:
+def _check_with_engine(where: str, model: TrafficModel, mix: Sequence[Request | Chain]) -> None:
     """Let the engine compile the model: what it accepts is defined there and nowhere else."""
     from harness._engine import schedule  # noqa: PLC0415 - declaring needs no engine
 
@@ -196,15 +217,23 @@ def _check_with_engine(where: str, model: TrafficModel) -> None:
     except TypeError as error:
         raise ScenarioError(f"{where}: {error}", "use text, numbers, lists and dicts") from None
     except ValueError as error:
-        raise ScenarioError(f"{where}.{_in_scenario_words(str(error))}") from None
+        raise ScenarioError(f"{where}.{_in_scenario_words(str(error), mix)}") from None
 
 
-def _in_scenario_words(problem: str) -> str:
+def _in_scenario_words(problem: str, mix: Sequence[Request | Chain]) -> str:
     """The engine's `plan field requests[0].path: …` as the author of a scenario knows it."""
     if problem.startswith("Out of range float"):
         return "feeds or checks: a number is NaN or infinite; use a finite one"
     problem = re.sub(r" at line \d+ column \d+", "", problem.removeprefix("plan field "))
-    return re.sub(r"^requests\b", "mix", problem)
+    places = {
+        word: [number for number, item in enumerate(mix) if isinstance(item, kind)]
+        for word, kind in (("requests", Request), ("chains", Chain))
+    }
+    return re.sub(
+        r"^(requests|chains)(?:\[(\d+)\])?",
+        lambda found: f"mix[{places[found[1]][int(found[2])]}]" if found[2] else "mix",
+        problem,
+    )
 
 
 def to_engine(traffic: TrafficModel, profile: LoadProfile) -> dict[str, Any]:
@@ -235,20 +264,14 @@ def _engine_model(
     traffic: TrafficModel, replayed: Mapping[str, Sequence[str]] | None = None
 ) -> dict[str, object]:
     return {
-        "requests": [
+        "requests": [_engine_request(item) for item in traffic.requests],
+        "chains": [
             {
                 "name": item.name,
                 "weight": float(item.weight),
-                "method": item.method,
-                "path": item.path,
-                "headers": [list(header) for header in item.headers],
-                "body": item.body,
-                "timeout_s": float(item.timeout_s),
-                "log": item.log,
-                "checks": [dict(check) for check in item.checks],
-                "stream": dataclasses.asdict(item.stream) if item.stream else None,
+                "steps": [_engine_request(step) for step in item.steps],
             }
-            for item in traffic.requests
+            for item in traffic.chains
         ],
         "journeys": [
             {"name": item.name, "weight": float(item.weight)} for item in traffic.journeys
@@ -262,6 +285,26 @@ def _engine_model(
             for name, values in (replayed or {}).items()
             if name in traffic.feeds
         },
+    }
+
+
+def _engine_request(item: Request) -> dict[str, object]:
+    return {
+        "name": item.name,
+        "weight": float(item.weight),
+        "method": item.method,
+        "path": item.path,
+        "headers": [list(header) for header in item.headers],
+        "body": list(item.parts) or item.body,
+        "timeout_s": float(item.timeout_s),
+        "log": item.log,
+        "checks": [dict(check) for check in item.checks],
+        "capture": {
+            each["as"]: {key: value for key, value in each.items() if key != "as"}
+            for each in item.capture
+        },
+        "think_s": float(item.think_s),
+        "stream": dataclasses.asdict(item.stream) if item.stream else None,
     }
 
 

@@ -12,8 +12,9 @@ from typing import Any, TypedDict, TypeVar, Unpack
 from harness.errors import ScenarioError
 from harness.traffic.bodies import (
     FORM,
+    Body,
     FilePart,
-    body_text,
+    body_of,
     form_body,
     json_template,
     multipart_body,
@@ -45,12 +46,14 @@ class RequestOptions(TypedDict, total=False):
     json_body: object
     form: Mapping[str, object] | None
     multipart: Mapping[str, object] | None
-    body: str | FilePart | None
+    body: str | bytes | FilePart | None
     headers: Mapping[str, str] | None
     checks: Sequence[Check]
     expect: int | Sequence[int] | None
     timeout_s: float
     log: bool
+    capture: Mapping[str, Mapping[str, Any]] | None
+    think_s: float
 
 
 def request(
@@ -63,23 +66,25 @@ def request(
     json_body: object = None,
     form: Mapping[str, object] | None = None,
     multipart: Mapping[str, object] | None = None,
-    body: str | FilePart | None = None,
+    body: str | bytes | FilePart | None = None,
     headers: Mapping[str, str] | None = None,
     checks: Sequence[Check] = (),
     expect: int | Sequence[int] | None = None,
     timeout_s: float = 10.0,
     log: bool = False,
+    capture: Mapping[str, Mapping[str, Any]] | None = None,
+    think_s: float = 0.0,
 ) -> Request:
     """A request template; `{feed}` in path, headers, body and checks draws from that feed.
 
     `params` are put behind the path. Of a body there is one: `json_body` is any JSON value whose
     strings may hold `{feed}` (`json_value("feed")` stands for a number, true, false or null); in
     it, braces of JSON itself need no escaping. `form` are the fields of a form, `multipart` fields
-    and `file(…)`. `body` is a `file(…)` or raw text, in which `{{` and `}}` are literal braces.
+    and `file(…)`. `body` is a `file(…)`, bytes or text, in which `{{` and `}}` are literal braces.
     `name` is the endpoint in every report (default: method and path). `expect` is the status, or
     the statuses, that are wanted (default: 200 to 299; redirects are not followed). `timeout_s`
     counts from the instant at which the generator is ready to send. `log` keeps each request's
-    outcome one by one.
+    outcome one by one. `capture` and `think_s` are for the steps of a `chain`.
     """
     found = dict(headers or {})
     if expect is not None:
@@ -99,14 +104,17 @@ def request(
         path=with_params(path, params or {}),
         weight=weight,
         headers=tuple(found.items()),
-        body=text,
+        body=text if isinstance(text, str) else None,
+        parts=text if isinstance(text, tuple) else (),
         timeout_s=timeout_s,
         checks=tuple(checks),
         log=log,
+        capture=tuple({"as": name, **source} for name, source in (capture or {}).items()),
+        think_s=think_s,
     )
 
 
-def _body(where: str, **given: Any) -> tuple[str | None, str | None]:
+def _body(where: str, **given: Any) -> tuple[Body | None, str | None]:
     """The one body that was given, and its content type where it says one."""
     found = [(name, value) for name, value in given.items() if value is not None]
     if len(found) > 1:
@@ -121,9 +129,11 @@ def _body(where: str, **given: Any) -> tuple[str | None, str | None]:
             content_type, text = multipart_body(value)
             return text, content_type
         case [(_, FilePart() as part)]:
-            return body_text(part), part.content_type
+            return body_of(part), part.content_type
+        case [(_, (str() | bytes()) as value)]:
+            return (value if isinstance(value, str) else body_of(value)), None
         case [(_, value)]:
-            return value, None
+            raise ScenarioError(f"{where}: body is {value!r}", "give a text, bytes or a file(…)")
     return None, None
 
 

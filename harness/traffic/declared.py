@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from types import ModuleType
 from typing import ClassVar
 
-from harness.traffic.model import Audit, Request
+from harness.traffic.model import Audit, Chain, Request
 
 
 class Declared:
@@ -14,7 +15,7 @@ class Declared:
 
     abstract = True
     service: ClassVar[str] = ""
-    mix: ClassVar[list[Request]] = []
+    mix: ClassVar[Sequence[Request | Chain]] = ()
     feeds: ClassVar[dict[str, dict[str, object]]] = {}
     audit: ClassVar[Audit | None] = None
     load: ClassVar[str] = ""

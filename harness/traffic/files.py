@@ -82,10 +82,13 @@ def json_rows(
     return _feeds(found, header, rows, order, secret=secret)
 
 
-def file_text(path: str | Path, *, depth: int = 2) -> tuple[Path, str]:
-    """A file to send as (path, text). Raises ScenarioError for one that is no text in UTF-8."""
+def file_content(path: str | Path, *, depth: int = 2) -> tuple[Path, bytes]:
+    """A file to send as (path, content). Raises ScenarioError where it cannot be read."""
     found = _beside(path, depth + 1)
-    return found, read_text(found, MOST_BODY_BYTES, "the engine sends texts: name a file in UTF-8")
+    try:
+        return found, read_file(found, MOST_BODY_BYTES)
+    except OSError as error:
+        raise ScenarioError(f"{found}: {error.strerror}", "name a readable file") from None
 
 
 def json_text(value: object) -> str:

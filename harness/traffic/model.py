@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 Spacing = Literal["constant", "poisson"]
@@ -45,6 +46,24 @@ class Request:
     log: bool = False
     stream: Streaming | None = None
     """None: the answer counts when it is complete."""
+
+    capture: tuple[dict[str, Any], ...] = ()
+    """Of a step of a chain: the values that it takes from its answer, each `as` a name."""
+
+    think_s: float = 0.0
+    """Of a step of a chain: how long after the answer before it is due."""
+
+    parts: tuple[str | dict[str, str], ...] = ()
+    """Instead of `body`: templates and bytes (`{"base64": …}`) one after another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Requests that the engine sends one after another, weighted among the mix."""
+
+    name: str
+    steps: tuple[Request, ...]
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +146,22 @@ class TrafficModel:
 
     others: tuple[TrafficModel, ...] = ()
     """The populations beside the first."""
+    chains: tuple[Chain, ...] = ()
+
+    @property
+    def templates(self) -> tuple[Request, ...]:
+        """All that the engine sends: the mix and the steps of the chains."""
+        return (*self.requests, *(step for chain in self.chains for step in chain.steps))
+
+    def mapped(self, change: Callable[[Request], Request]) -> TrafficModel:
+        """The model with each of its templates changed."""
+        chains = (replace(each, steps=tuple(map(change, each.steps))) for each in self.chains)
+        return replace(self, requests=tuple(map(change, self.requests)), chains=tuple(chains))
+
+    @property
+    def one_each(self) -> bool:
+        """Whether each arrival is one request."""
+        return not self.journeys and not self.chains
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,10 +114,9 @@ def _segments(model: TrafficModel, seconds: float) -> tuple[Segment, ...]:
 def _named(model: TrafficModel, name: str, load: str) -> TrafficModel:
     """The model with its population's name before its endpoints."""
     return replace(
-        model,
+        model.mapped(lambda request: replace(request, name=f"{name}/{request.name}")),
         population=name,
         load=load,
-        requests=tuple(replace(r, name=f"{name}/{r.name}") for r in model.requests),
         journeys=tuple(replace(j, name=f"{name}/{j.name}") for j in model.journeys),
         audit=model.audit and replace(model.audit, write=f"{name}/{model.audit.write}"),
     )

@@ -149,10 +149,10 @@ def _without_secrets(model: TrafficModel, service: Service) -> TrafficModel:
 
 
 def _redacted(model: TrafficModel) -> TrafficModel:
-    requests = tuple(replace(each, name=redact(each.name)) for each in model.requests)
     audit = model.audit and replace(model.audit, write=redact(model.audit.write))
     others = tuple(map(_redacted, model.others))
-    return replace(model, requests=requests, audit=audit, others=others)
+    named = model.mapped(lambda request: replace(request, name=redact(request.name)))
+    return replace(named, audit=audit, others=others)
 
 
 def _last_json(text: str) -> dict[str, Any] | None:
@@ -271,7 +271,7 @@ def _refuse_unheard(path: Path, model: TrafficModel) -> None:
                 f"{path}: a listener of events.{name} would never be called",
                 f"use one of {', '.join(heard)}",
             )
-        if listeners and name == "request" and model.requests:
+        if listeners and name == "request" and model.templates:
             raise ScenarioError(
                 f"{path}: a listener of events.request would not hear the mix: the engine sends it",
                 "remove it, or make the requests in a @journey",

@@ -17,7 +17,7 @@ def stream_endpoints(traffic: TrafficModel, patterns: Sequence[str] = ()) -> tup
 def _streams(traffic: TrafficModel) -> list[Request]:
     """Of all populations."""
     models = (traffic, *traffic.others)
-    return [request for each in models for request in each.requests if request.stream]
+    return [request for each in models for request in each.templates if request.stream]
 
 
 def with_limits(traffic: TrafficModel, objectives: Sequence[Objective]) -> TrafficModel:
@@ -26,8 +26,7 @@ def with_limits(traffic: TrafficModel, objectives: Sequence[Objective]) -> Traff
     Only the engine sees all times of one request together, so goodput is counted there.
     """
     return replace(
-        traffic,
-        requests=tuple(_with_limits(each, objectives) for each in traffic.requests),
+        traffic.mapped(lambda request: _with_limits(request, objectives)),
         others=tuple(with_limits(each, objectives) for each in traffic.others),
     )
 

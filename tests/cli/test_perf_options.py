@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from harness import run
+from harness import api
 from harness.cli.perf import command
 from harness.run import RunOptions
 
@@ -23,7 +23,7 @@ def test_a_run_ends_early_unless_that_is_declined(
         asked.append(options)
         raise InterruptedError
 
-    monkeypatch.setattr(run, "session", session)
+    monkeypatch.setattr(api, "session", session)
     result = CliRunner().invoke(command, ["memorai", *words])
     assert isinstance(result.exception, InterruptedError)
     assert [options.early_end for options in asked] == [early]

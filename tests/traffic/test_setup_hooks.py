@@ -30,12 +30,12 @@ class User:
 
 
 def test_a_setup_hook_declares_given_feeds_that_are_secret() -> None:
-    """Their values are not there before the load, and a form gets them encoded."""
+    """Their values are not there before the load."""
     model = model_of(User)
     assert model.setups == (Setup("log_in", ("token", "id"), 600.0),)
     given = {"kind": "given", "secret": True}
-    assert model.feeds == {"token": given, "id": given, "token.form": given}
-    assert model.requests[1].body == "t={token.form}"
+    assert model.feeds == {"token": given, "id": given}
+    assert model.requests[1].body == "t={token}"
     assert model.journeys_digest is not None
     assert to_engine(model, PROFILE)["feeds"]["token"] == {"kind": "given"}
 

@@ -49,7 +49,7 @@ impl Case {
     }
 
     fn by_us(&self) -> Outcome {
-        let mut reply = Reply::new(self.to_head, true, LIMIT);
+        let mut reply = Reply::new(self.to_head, (true, false), LIMIT);
         for piece in self.text.chunks(self.piece) {
             reply.take(piece).map_err(|_| ())?;
             if reply.is_over() {

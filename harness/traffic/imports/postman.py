@@ -160,7 +160,8 @@ def _body(
         text = "&".join(f"{quote(k, safe='')}={quote(v, safe='')}" for k, v in fields.items())
         kind = FORM
     elif mode == "formdata":
-        kind, text = multipart_body(_fields(collection, body.get(mode)))
+        kind, made = multipart_body(_fields(collection, body.get(mode)))
+        text = made if isinstance(made, str) else None
     elif mode == "graphql":
         found = _mapping(body.get(mode))
         query, variables = collection.fill(found.get("query")), found.get("variables")

@@ -1,0 +1,96 @@
+//! The steps of chains that wait for their time, and the task that sends them.
+
+use crate::alarm::Alarm;
+use crate::pool::submit;
+use crate::worker::Worker;
+use std::cell::RefCell;
+use std::cmp::{Ordering, Reverse};
+use std::collections::BinaryHeap;
+use std::io;
+use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
+use tokio::sync::Notify;
+
+/// A request whose predecessor has been answered.
+#[derive(Debug)]
+pub struct Step {
+    pub due: u64,
+    pub k: u64,
+    pub endpoint: usize,
+    pub user: Option<u64>,
+    /// Values by slot.
+    pub captured: Vec<String>,
+}
+
+impl PartialEq for Step {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Step {}
+
+impl PartialOrd for Step {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Step {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.due, self.k).cmp(&(other.due, other.k))
+    }
+}
+
+/// Steps in the order in which they are due.
+#[derive(Default)]
+pub struct Waiting {
+    steps: RefCell<BinaryHeap<Reverse<Step>>>,
+    /// Rings when the first of them has changed.
+    bell: Notify,
+}
+
+impl Waiting {
+    pub fn push(&self, step: Step) {
+        let first = step.due < self.earliest();
+        self.steps.borrow_mut().push(Reverse(step));
+        if first {
+            self.bell.notify_one();
+        }
+    }
+
+    /// When the first is due; `u64::MAX` where none waits.
+    pub fn earliest(&self) -> u64 {
+        self.steps.borrow().peek().map_or(u64::MAX, |Reverse(step)| step.due)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.steps.borrow().is_empty()
+    }
+
+    fn pop(&self) -> Option<Step> {
+        self.steps.borrow_mut().pop().map(|Reverse(step)| step)
+    }
+}
+
+/// Sends every step when it is due, for as long as the thread runs.
+pub async fn walk(worker: Rc<Worker>) -> io::Result<()> {
+    let alarm = Alarm::new()?;
+    let start = worker.run.start.load(Relaxed);
+    let waiting = &worker.waiting;
+    loop {
+        let earliest = waiting.earliest();
+        if earliest == u64::MAX {
+            waiting.bell.notified().await;
+        } else if worker.run.now() < earliest {
+            tokio::select! {
+                rung = alarm.until(start + earliest) => rung?,
+                () = waiting.bell.notified() => {}
+            }
+        } else if let Some(step) = waiting.pop()
+            && let Some(job) = worker.offer_step(step)
+        {
+            submit(&worker, job);
+        }
+    }
+}
