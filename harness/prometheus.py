@@ -272,7 +272,7 @@ def asked(server: Prometheus, record: RunRecord, start: float) -> dict[str, Any]
     ask = partial(server.range, start=start, end=start + length, step_s=step)
     target = record.environment.get("target") or {}
     name, namespace = record.service.name, target.get("namespace")
-    series: dict[str, Any] = {}
+    series: dict[str, tuple[str, Points]] = {}
     notes: list[str] = []
     until = time.monotonic() + LIMIT_S
     window = max(WINDOWS_S)

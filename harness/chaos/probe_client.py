@@ -9,7 +9,6 @@ import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlsplit
 
 REGION_HEADER = "x-region"
@@ -72,12 +71,13 @@ class Answer:
     error: str | None
 
     @property
-    def document(self) -> Any:
+    def document(self) -> object:
         """The body as JSON, None where it is none."""
         try:
-            return json.loads(self.body)
+            found: object = json.loads(self.body)
         except ValueError:
             return None
+        return found
 
 
 def ask(

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from harness.errors import RecordError
 from harness.record.run import check_schema
@@ -117,10 +116,12 @@ def _summary(directory: Path) -> RunSummary:
     )
 
 
-def _instant(unix_ns: Any) -> datetime | None:
+def _instant(unix_ns: object) -> datetime | None:
+    if not isinstance(unix_ns, (int, float)):
+        return None
     try:
         return datetime.fromtimestamp(unix_ns / NANOSECONDS, UTC)
-    except (TypeError, ValueError, OverflowError, OSError):
+    except (ValueError, OverflowError, OSError):
         return None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from harness.errors import HarnessError
 from harness.gameday.model import Entry, GameDay, Word
@@ -104,7 +104,7 @@ def reasons(day: GameDay) -> list[str]:
     return found
 
 
-def runs_of(day: GameDay, runs: Path) -> dict[str, Any]:
+def runs_of(day: GameDay, runs: Path) -> dict[str, dict[str, object]]:
     """What was told during each run of the day, by the run's id; of those that can be read."""
     found = {}
     for run in (run for entry in day.entries for run in entry.runs):
