@@ -20,8 +20,9 @@ from harness.judge.evidence import Evidence
 from harness.judge.experiment import checks, judge_experiment, verdict
 from harness.judge.failover import Backlog, Stages, backlog_of
 from harness.judge.faulted import _typical, _worse, faulted_run
+from harness.judge.logs import printed_last
 from harness.judge.lost_writes import Read, Write, lost_writes, writes_of
-from harness.judge.objectives import _error_budget, second_is_bad
+from harness.judge.objectives import _error_budget, _queue_s, second_is_bad
 from harness.judge.stages import _names
 from harness.load.connections import STREAMS
 from harness.stats.autocorrelation import memory
@@ -250,6 +251,16 @@ def test_the_strictest_ratio_of_errors_is_the_budget() -> None:
     )
     asked.service.objectives = ()
     assert _error_budget(asked) == 0.001
+    assert _queue_s(asked) == 1.0
+
+
+def test_the_last_line_of_three_replicas_is_quoted() -> None:
+    logs = [{"where": f"replica {n}", "lines": ["started", "out of memory"]} for n in range(7)]
+    made: Any = SimpleNamespace(of=lambda kind: logs)
+    said = printed_last(made, "fail")
+    assert said[0] == "replica 0 printed last: out of memory"
+    assert len(said) == 3
+    assert printed_last(made, "pass") == ()
 
 
 def test_a_result_says_of_which_endpoints_it_is(tmp_path: Path) -> None:
