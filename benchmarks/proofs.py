@@ -38,6 +38,11 @@ PROOFS = {
         "streams of known truth, and what a token costs", 1, ("benchmarks.streams --write",)
     ),
     "capacity": Proof("the search on every kind of service", 20, ("benchmarks.capacity",)),
+    "corpus": Proof(
+        "2,000 generated options, names and files: crashes, and what is wrongly taken",
+        4,
+        ("benchmarks.corpus",),
+    ),
     "mutants": Proof(
         "edits of the judging code that no test notices", 60, ("benchmarks.mutants --write",)
     ),

@@ -338,6 +338,7 @@ def _resolve(options: RunOptions) -> tuple[RunOptions, Path, Service, str | None
         root = project_root()
         return options, root, load_catalog(root / "services").service(options.service), None
     url, project = options.service, find_project()
+    Url(url)  # raises PlatformError where it is none
     if project is not None and project.url == url:
         root, service = project.root, url_service(project.name, url, project.objectives)
         if options.scenario and (root / options.scenario).is_file():

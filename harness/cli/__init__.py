@@ -125,6 +125,8 @@ def run(argv: Sequence[str] | None = None) -> int:
         result = READER_LEFT
     except OSError as problem:
         result = _refused(problem)
+    except ValueError as error:
+        result = _with_a_nul(error)
     except Exception as error:  # noqa: BLE001 - a crash must not look like a verdict
         result = report_defect(error)
     return result if isinstance(result, int) else 0
@@ -147,6 +149,14 @@ def _refused(problem: OSError) -> int:
         return report_defect(problem)
     what = f"{problem.filename}: " if problem.filename else ""
     _say(f"{what}{problem.strerror}; check the path and its permissions")
+    return HarnessError.exit_code
+
+
+def _with_a_nul(problem: ValueError) -> int:
+    """The exit code where a path holds NUL, as those of a file may, wherever it was met."""
+    if "embedded null" not in str(problem):
+        return report_defect(problem)
+    _say("a path holds a NUL character; check those of harness.yaml and of the options")
     return HarnessError.exit_code
 
 

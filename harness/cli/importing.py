@@ -49,6 +49,7 @@ def command(
     """
     from harness.errors import UsageError
     from harness.project import slug
+    from harness.storage import writing
     from harness.traffic.imports.write import write_scenario
 
     if trace is not None and kind != "log":
@@ -62,7 +63,7 @@ def command(
     for made in write_scenario(seen, path, name):
         click.echo(f"wrote {made}")
     if log is not None and trace is not None:
-        with trace.open("w", encoding="utf-8") as stream:
+        with writing(trace.parent), trace.open("w", encoding="utf-8") as stream:
             log.write_trace(stream)
         click.echo(f"wrote {trace}")
     _tell(seen)

@@ -33,6 +33,9 @@ CONTRARY = {
 }
 """Options and those that cannot stand beside them."""
 
+ARRIVALS = ("rate", "duration_s", "spacing", "users", "spawn_rate", "stages")
+"""What a profile with its own instants says itself."""
+
 
 SHORT: Mapping[str, tuple[str, Indicator, float | None]] = {
     "p95": ("p95", "latency", 0.95),
@@ -173,7 +176,11 @@ def _use_usual(ctx: click.Context, words: dict[str, Any]) -> None:
 
 def _prefer_the_command_line(ctx: click.Context, words: dict[str, Any]) -> None:
     """What was written there takes the place of what harness.yaml says to the contrary."""
-    for word, others in CONTRARY.items():
+    from harness.traffic.profiles import OWN_ARRIVALS
+
+    own = words["profile"].startswith(OWN_ARRIVALS)
+    contrary = CONTRARY | ({"profile": ARRIVALS} if own else {})
+    for word, others in contrary.items():
         if ctx.get_parameter_source(word) is ParameterSource.COMMANDLINE:
             for other in others:
                 if ctx.get_parameter_source(other) is ParameterSource.DEFAULT_MAP:

@@ -5,8 +5,6 @@ Generated: parameters, URLs, kubeconfigs, experiment files, and records with one
 
 from __future__ import annotations
 
-import copy
-import json
 import random
 import shutil
 from contextlib import suppress
@@ -22,6 +20,7 @@ from harness.errors import PlatformError
 from harness.judge import judge
 from harness.judge.stored import keep_verdict
 from harness.platform.url import Url
+from tests.corpus.files import VALUES, Form, replace_value
 from tests.record.synthetic import Made, plan, record
 
 QUICK = settings(
@@ -31,20 +30,6 @@ QUICK = settings(
 )
 JUDGED = {0, 1, 3, 4}
 
-SCALARS = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(),
-    st.just(10**5000),
-    st.floats(),
-    st.text(max_size=20),
-    st.sampled_from(["", "a" * 300, "\x1b[31m", "\x00", "../../x", "<b>", "2020-02-31"]),
-)
-VALUES = st.one_of(
-    SCALARS,
-    st.lists(SCALARS, max_size=3),
-    st.dictionaries(st.text(max_size=5), SCALARS, max_size=3),
-)
 WORDS = st.one_of(
     st.text(max_size=40),
     st.sampled_from(
@@ -146,48 +131,8 @@ def test_a_record_with_one_value_replaced_is_read_or_refused(
     directory = tmp_path / "memorai" / sound.name
     shutil.rmtree(tmp_path / "memorai", ignore_errors=True)
     shutil.copytree(sound, directory)
-    _replace(directory / name, random.Random(seed), value)  # noqa: S311 - no secret
+    form: Form = "lines" if name.endswith("l") else "json"
+    replace_value(directory / name, form, random.Random(seed), value)  # noqa: S311 - no secret
     words = [command, "--results", str(tmp_path)]
     words += ["memorai"] if command == "runs" else [str(directory)]
     _ends_well(words, capsys, JUDGED if command == "judge" else {0})
-
-
-def _replace(file: Path, choose: random.Random, value: Any) -> None:
-    """Put the value in place of one that is somewhere in the file's JSON."""
-    lines = file.read_text().splitlines() if file.suffix == ".jsonl" else [file.read_text()]
-    at = choose.randrange(len(lines))
-    lines[at] = _long(_changed(json.loads(lines[at]), choose, value))
-    file.write_text("\n".join(lines) + "\n", encoding="utf-8", errors="replace")
-
-
-def _changed(tree: Any, choose: random.Random, value: Any) -> Any:
-    tree = copy.deepcopy(tree)
-    at, inner = tree, tree
-    key: Any = None
-    while isinstance(inner, (dict, list)) and inner and (key is None or choose.random() < 0.7):
-        at = inner
-        key = choose.choice(list(at)) if isinstance(at, dict) else choose.randrange(len(at))
-        inner = at[key]
-    at[key] = value
-    return tree
-
-
-def _long(tree: Any) -> str:
-    """As JSON, with integers of any length."""
-    marked = json.dumps(tree, default=str) if not _huge(tree) else None
-    if marked is not None:
-        return marked
-    text = json.dumps(_marked(tree))
-    return text.replace('"HUGE"', "9" * 5000)
-
-
-def _huge(tree: Any) -> bool:
-    return bool(_marked(tree) != tree)
-
-
-def _marked(tree: Any) -> Any:
-    if isinstance(tree, dict):
-        return {key: _marked(each) for key, each in tree.items()}
-    if isinstance(tree, list):
-        return [_marked(each) for each in tree]
-    return "HUGE" if isinstance(tree, int) and abs(tree) >= 10**4000 else tree

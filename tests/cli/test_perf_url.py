@@ -141,3 +141,39 @@ def test_a_url_gives_figures_and_a_project_a_verdict(
     wanted = {each["objective"]["name"]: each["objective"] for each in verdict["objectives"]}
     assert wanted["errors"]["threshold"] == 0.01
     assert wanted["p95"]["threshold"] == 0.1
+
+
+def test_a_profile_of_its_own_instants_takes_the_place_of_the_files_rate(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else the line would be refused for a rate that nobody wrote on it."""
+    (here / "harness.yaml").write_text("url: http://127.0.0.1:1/\nrate: 5\n")
+    (here / "instants.txt").write_text("0.1\n0.2\n")
+    code = run(["perf", "--profile", "replay:instants.txt", "--quiet"])
+    said = capsys.readouterr().err
+    assert "leave out the rate" not in said
+    assert code == 4, said
+
+
+def test_a_service_whose_url_has_no_port_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """Wherever it is named, not only as perf's own word."""
+    words = ["gameday", "--experiments", "kill-replica", "--service", "http://127.0.0.1:99999/"]
+    assert run(words) == 2
+    assert "99999" in capsys.readouterr().err
+
+
+def test_a_path_with_a_nul_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No command line can hold one, a file of options can."""
+    (here / "harness.yaml").write_text('url: http://127.0.0.1:1/\nresults: "a\\0b"\n')
+    assert run(["perf", "--quiet"]) == 2
+    assert "NUL" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("output", ["", "nowhere/x.py"])
+def test_an_import_into_no_place_is_refused(
+    here: Path, capsys: pytest.CaptureFixture[str], output: str
+) -> None:
+    """An empty name, and a directory that is not there."""
+    (here / "requests.sh").write_text("curl http://127.0.0.1:1/a\n")
+    assert run(["import", "curl", "requests.sh", f"--output={output}"]) == 2
+    assert capsys.readouterr().err.startswith("harness: ")

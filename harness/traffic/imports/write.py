@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError
+from harness.storage import writing
 from harness.traffic.imports.seen import Endpoint, Seen
 from harness.units import counted
 
@@ -20,16 +21,19 @@ _SUCCESS = range(200, 300)
 def write_scenario(seen: Seen, path: Path, service: str) -> tuple[Path, ...]:
     """Write the scenario and its files of values; all of them or, where one exists, none.
 
-    Raises UsageError for a file that is there already.
+    Raises UsageError for a file that is there already, and for a path that names none.
     """
+    if not path.name:
+        raise UsageError(f"{str(path)!r} names no file", "give one with --output")
     values = _values(seen, path)
     text = scenario_text(seen, path, service)
     files = {path: text, **values}
     for each in files:
         if each.exists():
             raise UsageError(f"{each} is there already", "remove it, or choose another --output")
-    for each, content in files.items():
-        each.write_text(content, encoding="utf-8")
+    with writing(path.parent):
+        for each, content in files.items():
+            each.write_text(content, encoding="utf-8")
     return tuple(files)
 
 
