@@ -91,7 +91,8 @@ impl Plan {
             }
         };
         // A closed model of journeys alone is walked by users that Python keeps.
-        let both = !d.journeys.is_empty() && !(d.requests.is_empty() && d.chains.is_empty());
+        let declared = !d.requests.is_empty() || !d.chains.is_empty();
+        let both = declared && !d.journeys.is_empty();
         if matches!(d.arrivals, Arrivals::Closed { .. }) && both {
             return Err(PlanError::at(
                 "journeys",
