@@ -122,7 +122,7 @@ def test_an_option_that_would_mean_nothing_is_refused(
         make_named_platform(options, synthetic.service(), print)
 
 
-@pytest.mark.parametrize("name", set(OPTIONS) - {"verify", "ca_file"})
+@pytest.mark.parametrize("name", sorted(set(OPTIONS) - {"verify", "ca_file"}))
 def test_python_clients_refuse_by_name_what_only_the_engine_does(name: str) -> None:
     """Journeys and locustfiles; a mix takes all of it."""
     asked: dict[str, Any] = {name: ("x",)}
