@@ -57,6 +57,8 @@ def parse_baselines(text: str, where: str, *, repair: bool = False) -> tuple[Bas
         raise BaselineError(f"{where}: not a baseline file (it is empty)", RESTORE)
     try:
         document = json.loads(text, parse_constant=_finite, parse_float=_finite)
+        if not isinstance(document, dict):
+            raise ValueError("it holds no JSON object")  # noqa: TRY301, TRY004 - worded once, below
         schema = document["schema"]
         groups = document["baselines"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:

@@ -7,7 +7,7 @@ import json
 import math
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -222,7 +222,9 @@ def command(
             rules=tuple(parse_rule(text) for text in rules),
             missing=missing,
         )
-        _refuse_both(runs, interleave=interleave is not None, settle=settle_s > 0)
+        _refuse_both(interleave=interleave is not None, settle=settle_s > 0)
+        if runs:
+            _refuse_ignored({"count", "settle_s", "interleave"})
     except UsageError as error:
         write_gate(unjudged(GateOptions(RunOptions(service)), "error", str(error)), target)
         raise
@@ -330,17 +332,27 @@ def _accept_command(asked: _Asked) -> str:
     return " ".join(words)
 
 
-def _refuse_both(runs: tuple[str, ...], *, interleave: bool, settle: bool) -> None:
+def _refuse_both(*, interleave: bool, settle: bool) -> None:
     from harness.errors import UsageError
 
     if interleave and settle:
         raise UsageError(
             "--interleave makes its pairs at once", "leave out --time-budget, use --runs"
         )
-    if runs and (interleave or settle):
-        raise UsageError(
-            "--interleave and --time-budget make runs, and RUNs are named", "leave one of them out"
-        )
+
+
+def _refuse_ignored(names: Collection[str]) -> None:
+    """Raise UsageError for an option of these that was given: no run is made."""
+    from harness.errors import UsageError
+
+    context = click.get_current_context()
+    for option in context.command.params:
+        given = context.get_parameter_source(option.name or "")
+        if option.name in names and given is click.core.ParameterSource.COMMANDLINE:
+            raise UsageError(
+                f"{option.opts[0]} is for runs that are made, and RUNs are named",
+                "leave one of them out",
+            )
 
 
 def _policy(margin: float, alpha: float, false_alarms: float, gates_per_month: float) -> Policy:

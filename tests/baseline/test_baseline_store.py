@@ -142,6 +142,7 @@ def test_conditions_are_the_same_before_a_run_and_in_its_record(made: list[RunRe
         (" \n", "it is empty"),
         ("[1, 2]", "not a baseline file"),
         ("{}", "not a baseline file"),
+        ("null", "it holds no JSON object"),
         ('{"schema": 99, "baselines": []}', "schema 99, this harness knows 1"),
         ('{"schema": "1", "baselines": []}', "schema '1', this harness knows 1"),
         ('{"schema": 1, "baselines": [{"service": "memorai"}]}', "0.scenario"),

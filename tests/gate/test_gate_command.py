@@ -173,6 +173,7 @@ def test_a_run_of_other_options_is_refused_and_told_what_differs_unless_ignored(
     [("no-such-run",), ("latest", "--row", "p95"), ("latest", "--time-budget", "5m"),
      ("latest", "--alpha", "0.9"), ("latest", "--bogus"), ("--bogus", "latest"),
      ("latest", "--margin", "much"), ("latest", "--margin"),
+     ("latest", "--runs", "7"), ("latest", "--time-budget", "1m"),
      ("--target", "http://127.0.0.1:9", "--interleave", "http://127.0.0.1:8",
       "--time-budget", "5m")],
 )  # fmt: skip
