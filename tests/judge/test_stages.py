@@ -39,6 +39,7 @@ def test_a_spike_shows_before_peak_and_after_and_when_the_objectives_held_again(
     assert [stage.name for stage in verdict.stages] == ["before", "peak", "after"]
     assert [stage.outcome for stage in verdict.stages][:2] == ["pass", "fail"]
     assert [stage.offered_rate for stage in verdict.stages] == [100, 300, 100]
+    assert list(verdict.stages[1].quantiles) == ["p50", "p95", "p99"]
     assert [(stage.begin, stage.end) for stage in verdict.stages] == [(0, 10), (10, 20), (20, 40)]
     assert "The objectives held 3.00 s after the stage before." in verdict.stages[2].statement
     assert verdict.outcome == "fail"
