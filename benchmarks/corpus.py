@@ -19,7 +19,7 @@ from benchmarks.run import machine, table, write
 from tests.corpus.cases import Case, cases, problem_of
 from tests.corpus.project import Project, project
 
-TITLE = "13. Generated input: crashes, and what is wrongly taken or refused"
+TITLE = "14. Generated input: crashes, and what is wrongly taken or refused"
 
 
 def count(made: Project, most: int) -> tuple[Counter[tuple[str, str]], Counter[str]]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.bounded import read_file
 from harness.capacity.model import CapacityResult
 from harness.errors import UsageError
 from harness.stats.compare import VerdictWord, classify, compare_metric
@@ -48,7 +49,7 @@ def read_capacity(path: Path, service: str) -> EarlierCapacity:
     Raises UsageError naming the file and what is wrong with it.
     """
     try:
-        found: object = json.loads(path.read_text(encoding="utf-8"))
+        found: object = json.loads(read_file(path, MOST_BYTES))
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}", "name a readable file") from None
     except ValueError as error:
@@ -64,6 +65,9 @@ def read_capacity(path: Path, service: str) -> EarlierCapacity:
         raise UsageError(f"{path}: its capacity is not certain", "name a search that answered")
     return EarlierCapacity(str(path), float(ends[0]), float(ends[1]))
 
+
+MOST_BYTES = 16 << 20
+"""Of an earlier result; one of some hundred steps has 100 kB."""
 
 _REMEDY = "name what `harness capacity --json` printed"
 

@@ -17,6 +17,9 @@ from typing import Any, NoReturn
 from harness.errors import DataError, HarnessError
 from harness.units import counted
 
+MOST_BYTES = 256 << 20
+"""Of a CSV file: some millions of rows."""
+
 Runs = dict[str, dict[str, list[float]]]
 """Values by metric and run, in order of appearance."""
 
@@ -213,7 +216,11 @@ def _with_point(cell: str) -> str:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        with path.open("rb") as file:  # a pipe is read, too: <(…) of a shell is one
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise DataError(f"{path} is larger than {MOST_BYTES >> 20} MiB", "give fewer rows")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 (byte {error.start})", "save it as UTF-8") from None
     except IsADirectoryError:
