@@ -30,6 +30,7 @@ import psutil
 
 from benchmarks.run import machine, write
 from benchmarks.servers import free_port
+from benchmarks.worker_cost import cpu_of
 from harness.load.driver import LoadProcess
 from harness.load.plan import LoadPlan
 from harness.platform.model import Target
@@ -113,11 +114,11 @@ def engine(url: str, rate: float, seconds: float) -> dict[str, Any]:
         while not child.ended:
             for message in child.poll(0.2):
                 if message["type"] == "start":
-                    before = _cpu(process)
+                    before = cpu_of(process)
                 elif message["type"] == "slice":
                     rows.append(dict(message["slice"]))
                 elif message["type"] == "tick":
-                    cpu = _cpu(process) - before
+                    cpu = cpu_of(process) - before
     table = SliceTable(rows)
     series = table.series("due", None)
     return {
@@ -129,11 +130,6 @@ def engine(url: str, rate: float, seconds: float) -> dict[str, Any]:
         "coalesced": int(series.coalesced.sum()),
         "requests": f"{series.completed.sum():,} of {series.offered.sum():,} completed",
     }
-
-
-def _cpu(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
 
 
 async def _python(url: str, rate: float, seconds: float) -> dict[str, Any]:

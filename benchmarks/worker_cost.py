@@ -64,7 +64,7 @@ def measure(of: LoadPlan) -> dict[str, float]:
         while not child.ended:
             for message in child.poll(0.2):
                 if message["type"] == "start":
-                    begin = _cpu(process)
+                    begin = cpu_of(process)
                 if message["type"] == "slice":
                     found["lines"] += 1
                     found["line_bytes"] += len(str(message))
@@ -72,7 +72,7 @@ def measure(of: LoadPlan) -> dict[str, float]:
                         piece = message["slice"]
                         found["bytes"] += piece["bytes_in"] + piece["bytes_out"]
                 if message["type"] == "tick":
-                    found["cpu_s"] = _cpu(process) - begin
+                    found["cpu_s"] = cpu_of(process) - begin
                     found["rss"] = max(found["rss"], process.memory_info().rss)
                     workers = process.children()
                     sizes = [each.memory_info().rss for each in workers]
@@ -84,7 +84,8 @@ def measure(of: LoadPlan) -> dict[str, float]:
     return found
 
 
-def _cpu(process: psutil.Process) -> float:
+def cpu_of(process: psutil.Process) -> float:
+    """Seconds of processor time that a process has used."""
     times = process.cpu_times()
     return float(times.user + times.system)
 

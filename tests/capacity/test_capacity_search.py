@@ -407,19 +407,6 @@ def test_the_legend_names_an_outcome_that_has_no_p95() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
-    [("nope", "no JSON"), ("[]", "no low and high"), ('{"low": 1, "high": 2}', "it is about"),
-     ('{"service": "memorai", "low": 1, "high": null}', "no two ends"),
-     ('{"service": "memorai", "low": 1, "high": 2, "answered": false}', "not certain")],
-)  # fmt: skip
-def test_an_earlier_capacity_that_is_none_is_named(tmp_path: Path, text: str, words: str) -> None:
-    path = tmp_path / "before.json"
-    path.write_text(text)
-    with pytest.raises(UsageError, match=words):
-        read_capacity(path, "memorai")
-
-
-@pytest.mark.parametrize(
     ("words", "problem"),
     [
         ("--rate 50", "--rate"),

@@ -6,16 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.capacity.compare import read_capacity
 from harness.cli import csv_files
-from harness.errors import DataError, UsageError
+from harness.errors import DataError
 
 ENDLESS = Path("/dev/zero")
-
-
-def test_an_earlier_capacity_is_a_regular_file() -> None:
-    with pytest.raises(UsageError, match="not a regular file"):
-        read_capacity(ENDLESS, "memorai")
 
 
 def test_a_csv_file_has_a_largest_size(monkeypatch: pytest.MonkeyPatch) -> None:

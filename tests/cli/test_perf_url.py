@@ -156,7 +156,7 @@ def test_a_profile_of_its_own_instants_takes_the_place_of_the_files_rate(
 
 
 def test_a_service_whose_url_has_no_port_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    """Wherever it is named, not only as perf's own word."""
+    """Wherever it is named, not only as the first argument of perf."""
     words = ["gameday", "--experiments", "kill-replica", "--service", "http://127.0.0.1:99999/"]
     assert run(words) == 2
     assert "99999" in capsys.readouterr().err
