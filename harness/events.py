@@ -46,12 +46,16 @@ class Chaos(_Event):
 
 
 class Proof(_Event):
-    """What the platform shows of a fault; None: it cannot know."""
+    """What the platform shows of a fault; None: it cannot know.
+
+    `replaced`: a target was replaced meanwhile, and the fault does not meet what came after it.
+    """
 
     type: Literal["proof"]
     fault_id: str
     in_effect: bool | None
     statement: str
+    replaced: NotRequired[bool]
 
 
 class Canary(_Event):

@@ -13,6 +13,7 @@ from harness.errors import HarnessError
 from harness.events import Health, HealthFirst, Proof, Served
 from harness.periodic import Periodic
 from harness.platform.model import Platform
+from harness.platform.model import Proof as ProofShown
 
 PERIOD_S = 0.2
 EVERY = 5
@@ -57,10 +58,16 @@ class Observer(Periodic):
             self._tell({"type": "served", "regions": dict(seen.served)})
 
     def _prove(self) -> None:
-        """Ask for the proof of each fault that should be in effect."""
+        """Ask for the proof of each fault that should be in effect, on all that it is for."""
         for entry in self._ledger.entries():
-            if entry.state == "injected":
+            if entry.state != "injected":
+                continue
+            unmet = self._platform.replaced(self._service, entry.heal)
+            if unmet is None:
                 self._tell(proof_event(entry.heal, self._platform.proof(entry.heal)))
+            else:
+                found = ProofShown(in_effect=False, statement=unmet)
+                self._tell({**proof_event(entry.heal, found), "replaced": True})
 
     def _tell(self, event: Health | HealthFirst | Proof | Served) -> None:
         event["wall_ns"], event["monotonic_ns"] = time.time_ns(), time.monotonic_ns()

@@ -69,6 +69,8 @@ class Effect:
     observers: tuple[Observer, ...]
     platform_began: bool | None
     platform_ended: bool | None
+    unmet: tuple[float, str] | None = None
+    """When a target was first seen replaced by one that the fault does not meet, and which."""
 
     @property
     def began(self) -> float | None:
@@ -123,14 +125,20 @@ def effect_of(
         else each
         for each in found
     ]
-    seen = [(t, e["in_effect"]) for e in proofs if (t := e.get("t")) is not None]
+    asked_platform = list(proofs)
+    seen = [(t, e["in_effect"]) for e in asked_platform if (t := e.get("t")) is not None]
     during = [shown for t, shown in seen if shown is not None and inject <= t <= heal]
     after = [shown for t, shown in seen if shown is not None and t >= heal - 1e-3]
     undone = not after[-1] if after else None
     if undone and seen_to_end:
         # Slow at the end, at one of them: another saw it end, and the load judges the tail.
         found = [each for each in found if each.ended is not None or each.how != "slow"]
-    return Effect(tuple(found), any(during) if during else None, undone)
+    unmet = [
+        (t, e["statement"])
+        for e in asked_platform
+        if e.get("replaced") and (t := e.get("t")) is not None and inject <= t <= heal
+    ]
+    return Effect(tuple(found), any(during) if during else None, undone, min(unmet, default=None))
 
 
 def _slower(

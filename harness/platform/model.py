@@ -216,6 +216,13 @@ class Platform(Protocol):
         """Whether the fault of this heal is in effect now, by the platform's own word."""
         ...
 
+    def replaced(self, service: Service, heal: UndoRecord) -> str | None:
+        """What of its targets a fault that holds does not meet, for it came after the injection.
+
+        None: it meets them all, or is about what it hit and not about what comes after it.
+        """
+        return None
+
     def observe(self, service: Service) -> Observation:
         """The platform's own health checks and counters; cheap enough for five times a second."""
         return Observation({})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -97,3 +98,24 @@ def test_how_often_a_recovery_that_loses_too_much_is_caught(
     """And one that loses exactly what is allowed is not."""
     for chance, (least, most) in zip(caught(rate, 1 / every), (fails, doubts), strict=True):
         assert least <= chance <= most
+
+
+def _replaced(t: float) -> Event:
+    return {"type": "proof", "t": t, "fault_id": "f1", "in_effect": False,
+            "statement": "database-0 at 10.0.0.8 is not met", "replaced": True}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "story", [Story(), Story(after_errors=0.5), Story(lost=3)], ids=["sound", "failing", "losing"]
+)
+@pytest.mark.parametrize(
+    ("t", "held"), [(INJECT - 1.0, True), (INJECT + 4.4, False), (HEAL + 0.2, True)]
+)
+def test_a_fault_that_was_not_in_effect_to_its_heal_neither_passes_nor_fails(
+    story: Story, t: float, tmp_path: Path, *, held: bool
+) -> None:
+    verdict = judge_experiment(experiment(tmp_path, replace(story, extra=(_replaced(t),))))
+    sound = story == Story()
+    assert verdict.outcome == ("inconclusive" if not held else "pass" if sound else "fail")
+    said = "was not in effect from second 24 of the load on: database-0 at 10.0.0.8 is not met."
+    assert (said in verdict.reasons[0]) is not held

@@ -153,10 +153,17 @@ def test_a_share_of_packets_between_regions_is_lost(platform: Kubernetes, servic
     undone(platform, heal)
 
 
-def test_a_service_without_its_database_says_so(platform: Kubernetes, service: Service) -> None:
+def test_a_service_without_its_database_says_so(
+    platform: Kubernetes, service: Service, cluster: Handle
+) -> None:
+    """And the platform, that the cut does not meet a database that was replaced meanwhile."""
     heal = broken(platform, service, "partition-dependency", region="us-east-1")
     hit = {target.partition("|")[0] for target in heal.targets}
     until(lambda: all(platform.observe(service).health[name] == "unready" for name in hit), 30)
+    assert platform.replaced(service, heal) is None
+    database = heal.targets[0].partition("|")[2]
+    cluster.kubectl("delete", "pod", database, f"--namespace={NAMESPACE}", "--wait=false")
+    until(lambda: f"{database} at " in str(platform.replaced(service, heal)), 30)
     undone(platform, heal)
 
 

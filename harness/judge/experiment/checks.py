@@ -70,6 +70,17 @@ def _guarded(name: str, check: Callable[[Facts], Made], facts: Facts) -> Check:
 
 
 def _proof(facts: Facts) -> Made:
+    unmet = facts.effect.unmet
+    if unmet is None:
+        return _seen(facts)
+    at, what = unmet
+    return (
+        "inconclusive", f"not in effect from second {at:.0f}", "in effect until the heal",
+        f"The fault was not in effect from second {at:.0f} of the load on: {what}.",
+    )  # fmt: skip
+
+
+def _seen(facts: Facts) -> Made:
     effect, stages = facts.effect, facts.stages
     if not injected(facts.record):
         return None, "-", "not asked", "The file breaks things by itself: nothing is proven of it."

@@ -149,7 +149,7 @@ def _outcome(
     unproven = [c for c in checks if c.name == "proof of effect" and c.outcome == "inconclusive"]
     effect = facts.effect if facts is not None else None
     begun = effect is not None and effect.began is not None and effect.platform_began is not False
-    if begun and effect is not None and effect.platform_ended:
+    if begun and effect is not None and effect.platform_ended and effect.unmet is None:
         unproven = []  # it was there and is undone: what does not come back is the service
     other = any(c.name == "activities" and c.outcome == "inconclusive" for c in checks)
     for check in checks:

@@ -31,6 +31,7 @@ from harness.platform.kubernetes.injectors import injector_of, works_of
 from harness.platform.kubernetes.lease import Leases
 from harness.platform.kubernetes.namespace_lock import evicting, exclusive
 from harness.platform.kubernetes.relay import PORT as RELAY_PORT
+from harness.platform.kubernetes.replaced import replaced
 from harness.platform.kubernetes.signing import Kept
 from harness.platform.kubernetes.view import View, check_room
 from harness.platform.model import (
@@ -396,6 +397,10 @@ class Kubernetes(Platform):
     def proof(self, heal: UndoRecord) -> Proof:
         """What the agents show, or the API server for a change of the desired state."""
         return self._injector(heal).verify(heal)
+
+    def replaced(self, service: Service, heal: UndoRecord) -> str | None:
+        """Pods that came while a fault of packets holds, and that its rules do not meet."""
+        return replaced(heal, View(self._cluster, service, self._nodes(), self._pods(service)))
 
     def _injector(self, heal: UndoRecord) -> Injector[UndoRecord]:
         return injector_of(heal, self._leases, self._cluster)
