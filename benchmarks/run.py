@@ -224,7 +224,8 @@ def _one_run(bench: Bench) -> tuple[float, int, tuple[int, int]]:
     """Seconds, bytes on disk, and memory of the load child with one worker and of one more."""
     import psutil  # noqa: PLC0415 - only here
 
-    from harness.run import RunOptions, session  # noqa: PLC0415
+    from harness.session.options import RunOptions  # noqa: PLC0415
+    from harness.session.run import session  # noqa: PLC0415
 
     peak = {1: 0, 2: 0}
     size, seconds = 0, 1.0

@@ -7,16 +7,21 @@ HarnessError, which has the problem and a remedy; docs/howto/python.md shows the
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.drive import Message
 from harness.errors import HarnessError, UsageError
 from harness.judge.experiment import ExperimentVerdict
 from harness.judge.model import Verdict
 from harness.judge.stored import RecordVerdict, judge_anew, stored_verdict
 from harness.record import RunRecord, find_run
-from harness.run import Outcome, RunOptions, Session, session
+from harness.report.run_files import write_reports
+from harness.session.drive import Message
+from harness.session.options import RunOptions
+from harness.session.run import Outcome, Session
+from harness.session.run import session as _session
 
 if TYPE_CHECKING:
     from harness.gate.model import GateVerdict, Policy
@@ -30,10 +35,26 @@ __all__ = [
     "compare",
     "judge",
     "read",
+    "reporting",
     "run",
     "session",
     "verdict_of",
 ]
+
+
+def reporting(options: RunOptions) -> RunOptions:
+    """The options with reports beside each record, unless they have a `report` of their own."""
+    return options if options.report else replace(options, report=write_reports)
+
+
+def session(
+    options: RunOptions, say: Callable[[str], None] = lambda text: None
+) -> AbstractContextManager[Session]:
+    """A deployment for several runs, each with its reports; `say` gets a line for each step.
+
+    Raises HarnessError for everything the caller can mend, before anything is started.
+    """
+    return _session(reporting(options), say)
 
 
 def run(

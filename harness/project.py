@@ -40,7 +40,7 @@ _PATHS = ("cacert", "cert", "key", "unix_socket")
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """What one harness.yaml says; `url` is empty where `lab` has a program (see `harness.own`)."""
+    """What one harness.yaml says; `url` is empty where `lab` has a program."""
 
     root: Path
     url: str

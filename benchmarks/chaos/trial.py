@@ -18,7 +18,8 @@ from harness.chaos.experiment import load_experiment, shortened
 from harness.chaos.plan import plan_experiment
 from harness.chaos.undo import reap
 from harness.platform import attach
-from harness.run import RunOptions, Session
+from harness.session.options import RunOptions
+from harness.session.run import Session
 from harness.traffic import load_model
 
 RATE = 60.0

@@ -22,14 +22,14 @@ from harness.capacity.evidence import (
 )
 from harness.capacity.steps import LEAD_PART
 from harness.catalog.model import Objective
-from harness.drive import Message
 from harness.judge import Verdict
 from harness.judge.early_end import EarlyDecision, EarlyEnd
 from harness.judge.evidence import gather
 from harness.load.plan import LoadPlan
 from harness.messages import LoadMessage
 from harness.record import RunRecord
-from harness.run import Session
+from harness.session.drive import Message
+from harness.session.run import Session
 from harness.traffic.model import LoadProfile, Segment
 
 RAMP_S = 2.0

@@ -10,7 +10,7 @@ from harness.chaos.model import Experiment
 from harness.errors import ExperimentError
 from harness.periodic import Periodic
 from harness.prometheus import Alertmanager, Prometheus, PrometheusError
-from harness.run import RunOptions
+from harness.session.options import RunOptions
 
 PERIOD_S = 1.0
 BLIND_S = 15.0

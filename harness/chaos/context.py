@@ -24,9 +24,9 @@ from harness.chaos.processes import VARIABLE
 from harness.chaos.running import Asked, registered
 from harness.chaos.undo import undo_all
 from harness.errors import ExperimentError
-from harness.own import find_own
 from harness.platform import attach
 from harness.platform.model import Platform
+from harness.session.own import find_own
 from harness.storage import read_object, write_atomic
 
 POLL_S = 0.2

@@ -13,6 +13,7 @@ from harness.chaos.ledger import all_ledgers
 from harness.chaos.running import Running, running
 from harness.chaos.undo import Reaped, reap
 from harness.platform.model import Platform
+from harness.platform.names import traits_of
 from harness.platform.undo import UndoRecord
 
 END_S = 90.0
@@ -47,7 +48,7 @@ def halt(platform: Platform, who: str) -> Halted:
     On the lab these are all runs of this user on this machine, wherever they break things; on
     another platform those of any machine that hold it.
     """
-    here = platform.name == "lab"
+    here = traits_of(platform.name).disposable
     before = _held(platform)
     stopped = _end(running(), who) if here else ()
     with platform.halt(who) as holder:
@@ -61,7 +62,7 @@ def halt(platform: Platform, who: str) -> Halted:
 
 def _held(platform: Platform) -> Mapping[str, UndoRecord]:
     """Every fault that may be in effect: by this user's ledgers, or by the platform itself."""
-    if platform.name != "lab":
+    if not traits_of(platform.name).disposable:
         return {heal.fault_id: heal for heal in platform.orphaned_heals()}
     entries = [entry for ledger in all_ledgers() for entry in ledger.read()[0]]
     return {entry.fault_id: entry.heal for entry in entries}

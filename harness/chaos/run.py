@@ -1,14 +1,14 @@
 """One experiment from a plan to a complete record.
 
 reap -> session (platform) -> plan -> load + canary + observer + Chaos Toolkit -> heal, whatever
-happened -> audit of the writes -> record. The verdict is `harness.judge`'s.
+happened -> audit of the writes -> record. `harness.session.drive` drives the load; the verdict is
+`harness.judge`'s.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -37,12 +37,12 @@ from harness.load.driver import LoadDriver
 from harness.messages import LoadMessage, Write
 from harness.platform.model import Target
 from harness.platform.watcher import Watcher
-from harness.record import RunRecord, RunWriter
+from harness.record import RunRecord
 from harness.redact import redact
-from harness.run import Session
 from harness.scratch import scratch
+from harness.session.drive import Drive
+from harness.session.run import Session
 from harness.storage import json_text, write_atomic, write_json
-from harness.traffic import scenario_environment
 from harness.units import NANOSECONDS
 
 POLL_S = 0.05
@@ -66,7 +66,6 @@ Listen = Callable[[LoadMessage | ExperimentEvent], None]
 class _State:
     """What the loop knows so far; times in seconds from the start of the load."""
 
-    start_ns: int | None = None
     injected: float | None = None
     healed: float | None = None
     ended: bool = False
@@ -74,14 +73,12 @@ class _State:
     audited: bool = False
     aborted: str | None = None
     halted: str | None = None
-    interrupts: int = 0
-    problem: str | None = None
     writes: dict[str, float] = field(default_factory=dict)
     open_entry_points: dict[str, bool] = field(default_factory=dict)
 
 
 class ExperimentRun:
-    """The run of one experiment in a session; `run` returns its record."""
+    """The run of one experiment in a session, beside its load; `run` returns its record."""
 
     def __init__(
         self, ready: Session, experiment: Experiment, listen: Listen | None = None
@@ -107,57 +104,44 @@ class ExperimentRun:
         check_alert(self.experiment, self.session.options)
         state = self._state
         with (
-            RunWriter.create(
-                self.session.results,
-                self.session.service,
-                self._plan,
-                self.session.environment(),
-                command=tuple(sys.argv),
-                labels={"experiment": self.experiment.name},
-                share=self.session.options.share,
-            ) as writer,
+            self.session.record(self._plan, {"experiment": self.experiment.name}) as writer,
             Ledger.open() as ledger,
             scratch("chaos") as own_files,
         ):
             self._writer, self._ledger, self._scratch = writer, ledger, own_files
+            self._drive = drive = Drive(writer, self, POLL_S)
             self._keep_plan(plan)
             try:
-                self._drive(plan)
+                self._follow(plan)
             finally:
                 with uninterrupted():
                     self._heal_rest()
-            if not state.interrupts and state.halted is None:
+            if not drive.interrupts and state.halted is None:
                 self._audit("after", tuple(state.writes), SETTLE_S)
             self._tell_stages()
-            self._finish()
-        if state.interrupts:
+            writer.event("chaos", what="end", detail=state.aborted)
+            drive.finish(halted=state.halted is not None)
+        if drive.interrupts:
             raise Interrupted(f"everything is healed; the partial record is in {writer.directory}")
-        record = RunRecord.load(writer.directory)
-        prometheus.keep(self.session.prometheus, record)
-        return record
+        return self.session.kept(writer.directory)
 
     # -- the loop ------------------------------------------------------------------------------
 
-    def _drive(self, plan: ExperimentPlan) -> None:
+    def _follow(self, plan: ExperimentPlan) -> None:
         """Load, canary, observer and Chaos Toolkit side by side until the load has ended."""
         target = self._plan.target
         context = self._context(plan)
         with ExitStack() as stack:
             platform, service = self.session.platform, self.session.service
             across = stack.enter_context(crossings(plan, platform, service))
-            environment = scenario_environment(service)
-            load = stack.enter_context(self.session.load(self._plan, environment))
+            load = stack.enter_context(self.session.start(self._plan))
             stack.enter_context(Observer(platform, service, self._ledger, self._inbox))
             self._alert = stack.enter_context(guard_of(self.experiment, self.session.options))
             stack.enter_context(Watcher(platform, service, self._inbox.put))
             stack.enter_context(self._canary(plan, target, across))
-            chaos = stack.enter_context(self._chaos(context))
-            while not load.ended:
-                try:
-                    self._turn(load, chaos)
-                except KeyboardInterrupt:
-                    self._interrupt(load, chaos)
-            self._end(chaos)
+            self._toolkit = stack.enter_context(self._chaos(context))
+            self._drive.run(load)
+            self._end(self._toolkit)
         self._drain()
 
     def _end(self, chaos: Child) -> None:
@@ -173,29 +157,28 @@ class ExperimentRun:
     def _overrun(self, detail: str) -> None:
         self._event({"type": "chaos", "what": "overrun", "detail": detail})
 
-    def _turn(self, load: LoadDriver, chaos: Child) -> None:
-        for message in load.poll(POLL_S):
-            self._hear_load(message)
+    def turn(self, load: LoadDriver, now_s: float | None) -> None:
+        """Begin the method, read writes back and stop, each when it is time."""
         self._drain()
-        state, now = self._state, self._now()
+        state = self._state
         if (stop := self._asked_to_stop()) is not None:
-            self._stop(load, chaos, *stop)
-        if now is None or state.aborted:
+            self._stop(load, *stop)
+        if now_s is None or state.aborted:
             return
-        if not state.told_to_go and now >= self._begin - STEADY_LEAD_S:
+        if not state.told_to_go and now_s >= self._begin - STEADY_LEAD_S:
             state.told_to_go = True
-            chaos.go()
+            self._toolkit.go()
         since = state.injected
         if since is None or state.healed is not None:
             return
         audit_at = since + self.experiment.timeline.during_s - AUDIT_S
-        if not state.audited and now >= audit_at:
+        if not state.audited and now_s >= audit_at:
             state.audited = True
             recent = [key for key, at in state.writes.items() if at >= since - TAIL_S]
             self._audit_survivors(tuple(recent))
         broken = self._watch.broken(since + 1)
         if broken is not None:
-            self._stop(load, chaos, "abort", broken)
+            self._stop(load, "abort", broken)
 
     def _asked_to_stop(self) -> Stop | None:
         state, who = self._state, self.session.halted()
@@ -205,7 +188,7 @@ class ExperimentRun:
             return None
         return self._alert.stop(injected=state.injected is not None)
 
-    def _stop(self, load: LoadDriver, chaos: Child, what: StopKind, reason: str) -> None:
+    def _stop(self, load: LoadDriver, what: StopKind, reason: str) -> None:
         """Heal now, by the child's rollbacks and, apart from them, by ourselves.
 
         After an abort the load goes on, to show the recovery; what is halted ends.
@@ -215,25 +198,20 @@ class ExperimentRun:
             self._state.halted = reason
             load.stop()
         self._tell({"type": "chaos", "what": what, "detail": reason})
-        chaos.close()
+        self._toolkit.close()
         undo_all(self.session.platform, self._ledger, self._tell, intents=False)
 
-    def _interrupt(self, load: LoadDriver, chaos: Child) -> None:
-        self._state.interrupts += 1
-        load.stop() if self._state.interrupts == 1 else load.kill()
+    def interrupted(self, load: LoadDriver) -> None:
+        """Heal at once."""
         if not self._state.aborted:
-            self._stop(load, chaos, "abort", "interrupted by the user")
+            self._stop(load, "abort", "interrupted by the user")
 
-    def _hear_load(self, message: LoadMessage) -> None:
-        if message["type"] == "child_died":
-            self._state.problem = f"the load child ended by itself: {message['stderr'] or 'mute'}"
-        elif message["type"] == "start":
-            self._state.start_ns = message["monotonic_ns"]
-        elif message["type"] == "slice":
+    def hear(self, message: LoadMessage) -> None:
+        """Take a message of the load: what the guards watch, and what was written."""
+        if message["type"] == "slice":
             self._watch.add(message["slice"])
         elif message["type"] == "write":
             self._hear_write(message)
-        self._writer.message(message)
         self._listen(message)
 
     def _hear_write(self, message: Write) -> None:
@@ -258,20 +236,20 @@ class ExperimentRun:
         if not self._state.ended and not self._state.aborted:
             self._state.aborted = "the chaos child died"
             last = keep_log(self._scratch / "chaos.log", self._writer.directory)
-            self._state.problem = f"Chaos Toolkit ended by itself (code {message['code']})"
-            self._state.problem += f": {last} (see chaos.log)" if last else ""
+            more = f": {last} (see chaos.log)" if last else ""
+            self._drive.fail(f"Chaos Toolkit ended by itself (code {message['code']}){more}")
             undo_all(self.session.platform, self._ledger, self._tell)
         self._state.ended = True
 
     def _event(self, message: ExperimentEvent) -> None:
-        start = self._state.start_ns
+        start = self._drive.start_ns
         if start is not None and "monotonic_ns" in message:
             message["t"] = _seconds(message["monotonic_ns"] - start)
         if start is not None and message["type"] == "read":
             message["begin_s"] = _seconds(message.pop("begin_ns") - start)
             message["end_s"] = _seconds(message.pop("end_ns") - start)
         at = message.get("t")
-        self._notice(message, self._now() if at is None else at)
+        self._notice(message, self._drive.now_s if at is None else at)
         fields = {k: v for k, v in message.items() if k not in {"type", "monotonic_ns"}}
         self._writer.event(message["type"], **fields)
         self._listen(message)
@@ -300,10 +278,6 @@ class ExperimentRun:
     def _tell(self, event: Chaos | Proof) -> None:
         event["monotonic_ns"] = time.monotonic_ns()
         self._event(event)
-
-    def _now(self) -> float | None:
-        start = self._state.start_ns
-        return None if start is None else (time.monotonic_ns() - start) / NANOSECONDS
 
     # -- children ------------------------------------------------------------------------------
 
@@ -426,8 +400,8 @@ class ExperimentRun:
     def _heal_rest(self) -> None:
         """Whatever the method and the rollbacks did not undo."""
         for done in undo_all(self.session.platform, self._ledger, self._tell):
-            if done.problem and self._state.problem is None:
-                self._state.problem = f"{done.heal.fault_id} was not healed: {done.problem}"
+            if done.problem:
+                self._drive.fail(f"{done.heal.fault_id} was not healed: {done.problem}")
 
     def _tell_stages(self) -> None:
         state, end = self._state, self._plan.profile.duration_s
@@ -440,16 +414,6 @@ class ExperimentRun:
             ("after", healed, end),
         ):
             self._writer.event("stage", stage=stage, begin=begin, end=until)
-
-    def _finish(self) -> None:
-        state = self._state
-        self._writer.event("chaos", what="end", detail=state.aborted)
-        if state.interrupts or state.halted is not None:
-            self._writer.finish("interrupted")
-        elif state.problem is not None:
-            self._writer.finish("failed", problem=state.problem)
-        else:
-            self._writer.finish("complete")
 
 
 def _seconds(nanoseconds: int) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 
@@ -14,11 +14,9 @@ from harness.chaos.running import registered
 from harness.chaos.undo import reap
 from harness.errors import ExperimentError
 from harness.load.plan import LoadPlan
-from harness.run import RunOptions, Say, Session, own_of, session
+from harness.session.options import RunOptions, Say
+from harness.session.run import Session, session
 from harness.traffic.model import LoadProfile, Segment, TrafficModel
-
-LAB_BEHAVIOUR: Mapping[str, float] = {"latency_median_s": 0.02, "latency_p99_s": 0.06}
-"""How the lab answers in a game day: like a service that talks to a database (see harness.run)."""
 
 MOST_HANGING_S = 10
 """Seconds of requests that may hang at one time: as long as a request's own timeout."""
@@ -30,15 +28,13 @@ def session_for(
     """A session on a deployment that has what the experiment needs; the lab is started so."""
     needs = experiment.needs
     lab: dict[str, object] = {}
-    if options.platform == "lab" and options.target is None and options.environment is None:
+    if options.disposable:
         lab = {
             "regions": needs.regions,
             "replicas": needs.replicas,
             "edges": needs.edges,
             "replication": needs.replication,
         }
-        if own_of(options) is None:
-            options = replace(options, behaviour={**LAB_BEHAVIOUR, **options.behaviour})
     options = replace(
         options, through=experiment.load.through, profile="gate", lab=lab | dict(options.lab)
     )

@@ -65,14 +65,15 @@ def make(
     It ends at the first run that does not meet the service's objectives. Exit code 4 when the
     machine cannot measure; what was accepted before stays accepted.
     """
+    from harness.api import reporting
     from harness.errors import BaselineError
     from harness.gate.run import Invalid, find_baseline, fresh_seeds, make_run
-    from harness.run import RunOptions
+    from harness.session.options import RunOptions
 
     def say(text: str) -> None:
         click.echo(text, err=True)
 
-    options = RunOptions(service, **words)
+    options = reporting(RunOptions(service, **words))
     store = _store(baselines)
     store.all(service)  # a damaged file is reported before any load is made
     try:

@@ -22,7 +22,7 @@ from harness.cli.output import print_json
 if TYPE_CHECKING:
     from harness.capacity import CapacityResult, Progress, Search, Step
     from harness.capacity.compare import EarlierCapacity
-    from harness.run import RunOptions
+    from harness.session.options import RunOptions
 
 LEAST_HOLD_S = 10.0
 """As long as the judgement asks of a hold; a shorter step could decide nothing."""
@@ -70,7 +70,7 @@ def command(
     Exit codes: 0 a capacity was found and confirmed, 3 it was not, and the reason is printed.
     """
     from harness.capacity.compare import read_capacity
-    from harness.run import RunOptions
+    from harness.session.options import RunOptions
 
     service = service_or_own(service)
     search = _search(words)
@@ -130,9 +130,9 @@ def _search(words: dict[str, Any]) -> Search:
 
 def _run(options: RunOptions, search: Search) -> tuple[CapacityResult, float | None]:
     """The result and the latency objective (s) that the picture shows."""
+    from harness.api import session
     from harness.capacity import find_capacity
     from harness.capacity.measure import SessionMeasure
-    from harness.run import session
 
     with session(options, say) as ready:
         measure = SessionMeasure(ready)
@@ -156,7 +156,7 @@ def _replicas(text: str, options: RunOptions) -> list[int]:
     """The numbers of replicas in `1,2,4`. Raises UsageError."""
     from harness.errors import UsageError
 
-    if options.platform != "lab" or options.target or options.environment:
+    if not options.disposable:
         raise UsageError("--per-replica is for the lab", "scale the service yourself, search each")
     if options.replicas is not None:
         raise UsageError("--per-replica and --replicas exclude each other", "give one of them")

@@ -21,13 +21,14 @@ from harness.cli.options import (
 from harness.cli.options import parameters as parameters_of
 from harness.cli.output import print_json
 from harness.errors import UsageError
+from harness.platform.names import traits_of
 
 if TYPE_CHECKING:
     from harness.chaos.model import Experiment, ExperimentPlan, Hit
     from harness.events import ExperimentEvent
     from harness.judge.experiment import ExperimentVerdict
     from harness.messages import LoadMessage
-    from harness.run import RunOptions
+    from harness.session.options import RunOptions
 
 
 @click.group("experiment")
@@ -107,11 +108,11 @@ def run_options_of(
 ) -> RunOptions:
     """The options of a run from the words of the command line."""
     from harness.cli.options import service_or_own
-    from harness.run import RunOptions
+    from harness.session.options import RunOptions
 
     service = service_or_own(service, "memorai")
 
-    if mutants and platform != "lab":
+    if mutants and not traits_of(platform).disposable:
         raise UsageError("--mutant is for the lab", "leave it out")
     return RunOptions(
         service, platform=platform, lab={"mutants": mutants} if mutants else {}, **words
@@ -333,7 +334,7 @@ def confirm(service: str, platform: str, purpose: str, *, yes: bool) -> None:
     """
     from harness import guard
 
-    if platform != "lab" and not yes:
+    if not (traits_of(platform).disposable or yes):
         unasked = UsageError(f"{platform} would be hit and nobody can be asked", "add --yes")
         guard.confirm(service, f"type {service} to {purpose} on {platform}", unasked)
 

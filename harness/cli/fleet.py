@@ -19,6 +19,7 @@ from harness.cli.options import (
     with_options,
 )
 from harness.cli.output import print_json
+from harness.platform.names import traits_of
 
 if TYPE_CHECKING:
     from harness.fleet import FleetOptions
@@ -106,7 +107,7 @@ def _options(seed: int, results: Path | None, words: dict[str, object]) -> Fleet
     if budget_s <= 0:
         raise UsageError("--budget is 0", "give what one service may take, e.g. 70s")
     source = click.get_current_context().get_parameter_source("profile")
-    if given["platform"] == "lab":
+    if traits_of(given["platform"]).disposable:
         if any(given[name] is not None for name in ("namespace", "context", "kubeconfig")):
             raise UsageError(
                 "--namespace, --context and --kubeconfig are of a cluster",

@@ -55,7 +55,7 @@ def _replace_reports(words: Mapping[str, Any], given: Sequence[str], reason: str
     from harness.catalog import project_root
     from harness.gate.run import GateOptions, unjudged
     from harness.report.gate import REPORTS, clear_gate, write_gate
-    from harness.run import RunOptions
+    from harness.session.options import RunOptions
 
     service = words.get("service") or next((w for w in given if not w.startswith("-")), "")
     if not service or Path(service).name != service:
@@ -186,15 +186,16 @@ def command(
     Exit codes: 0 no regression, 1 regression, 2 usage, 3 in doubt (with what would settle it),
     4 the measurement cannot be trusted, 5 no accepted run to compare with.
     """
+    from harness import api
     from harness.baseline import BaselineStore
     from harness.catalog import load_catalog, project_root
     from harness.errors import UsageError
     from harness.gate.rules import parse_rule
     from harness.gate.run import GateOptions, ignored_fields, unjudged
-    from harness.own import find_own
     from harness.record import check_writable
     from harness.report.gate import clear_gate, write_gate
-    from harness.run import RunOptions
+    from harness.session.options import RunOptions
+    from harness.session.own import find_own
 
     def say(text: str) -> None:
         click.echo(text, err=True)
@@ -229,7 +230,7 @@ def command(
         write_gate(unjudged(GateOptions(RunOptions(service)), "error", str(error)), target)
         raise
     options = GateOptions(
-        RunOptions(service, **words), count, settle_s / 60, interleave, policy,
+        api.reporting(RunOptions(service, **words)), count, settle_s / 60, interleave, policy,
         ignored_fields(ignore),
     )  # fmt: skip
     store = BaselineStore(baselines or root / "baselines")
@@ -386,11 +387,11 @@ def _self_test(
     from harness.gate.run import Invalid
     from harness.gate.selftest import self_test
     from harness.report.selftest import print_self_test, write_self_test
-    from harness.run import USUAL_BEHAVIOUR
+    from harness.session.place import USUAL_BEHAVIOUR
     from harness.traffic import load_model
 
     run = options.run
-    if run.platform != "lab" or run.target or run.environment:
+    if not run.disposable:
         raise UsageError("--self-test slows a service down on purpose", "it is for the lab")
     root = project_root()
     service = load_catalog(root / "services").service(run.service)

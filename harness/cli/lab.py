@@ -142,8 +142,8 @@ def chosen(
     Raises UsageError for options of a program without a command.
     """
     from harness.catalog import load_catalog
-    from harness.own import USUAL, parse_lab
     from harness.project import find_project, url_service
+    from harness.session.own import USUAL, parse_lab
 
     name = services[0] if services else None
     given = {word: value for word, value in words.items() if value not in (None, ())}

@@ -82,8 +82,8 @@ LOAD_OPTIONS = (
 
 def place_of(words: dict[str, Any], *, jobs: bool = True) -> Any:
     """Take the words of PLACE_OPTIONS out of `words`; the Place they describe."""
-    from harness.in_cluster import Place
     from harness.load.kubernetes.options import JobOptions
+    from harness.session.cluster import Place
 
     words.pop("platform")
     namespace = words.pop("namespace")
@@ -119,10 +119,11 @@ def command(service: str, *, as_json: bool, quiet: bool, **words: Any) -> int:
     the master's log and becomes a record like any other. A pod that is lost makes the run invalid,
     and the verdict says which part of the schedule is unknown.
     """
-    from harness.in_cluster import cluster_session
-    from harness.run import RunOptions
+    from harness.api import reporting
+    from harness.session.cluster import cluster_session
+    from harness.session.options import RunOptions
 
     place = place_of(words)
-    options = RunOptions(service, platform="kubernetes", **words)
+    options = reporting(RunOptions(service, platform="kubernetes", **words))
     with cluster_session(options, place, progress(quiet=quiet)) as (ready, _):
         return drive(ready, quiet=quiet, as_json=as_json)

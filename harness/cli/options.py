@@ -143,7 +143,7 @@ def service_or_own(service: str | None, usual: str | None = None) -> str:
     """
     if service:
         return service
-    from harness.own import find_own
+    from harness.session.own import find_own
 
     own = find_own()
     if own is None and usual is None:

@@ -22,7 +22,7 @@ from harness.cli.output import print_json
 
 if TYPE_CHECKING:
     from harness.catalog.model import Indicator
-    from harness.run import Outcome, Session
+    from harness.session.run import Outcome, Session
 
 INVALID = 4
 
@@ -87,7 +87,7 @@ def command(
     """
     from harness.api import RunOptions, session
     from harness.errors import NoAnswer
-    from harness.own import find_own
+    from harness.session.own import find_own
 
     own = None if service else find_own()
     service = service or (own.service.name if own else _project_url())

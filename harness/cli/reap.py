@@ -14,6 +14,7 @@ import click
 from harness.cli.options import CLUSTER_OPTIONS, with_options
 from harness.cli.output import print_json
 from harness.errors import UsageError
+from harness.platform.names import traits_of
 
 if TYPE_CHECKING:
     from harness.chaos.undo import Reaped
@@ -91,7 +92,8 @@ def refuse_cluster(
     named: Sequence[str], namespace: str | None, context: str | None, kubeconfig: Path | None
 ) -> None:
     """Raise UsageError where a cluster is described and not named."""
-    if "kubernetes" not in named and any((namespace, context, kubeconfig)):
+    cluster = any(traits_of(name).in_cluster for name in named)
+    if not cluster and any((namespace, context, kubeconfig)):
         raise UsageError(
             "--namespace, --context and --kubeconfig are for a cluster", "add --platform kubernetes"
         )
@@ -129,7 +131,7 @@ def platform_of(
     """The platform where faults are looked for; raises UsageError where too little is named."""
     from harness.platform import make_platform
 
-    if name != "kubernetes":
+    if not traits_of(name).in_cluster:
         return make_platform(name)
     if namespace is None:
         raise UsageError("no namespace was named", "add --namespace, e.g. codai-staging")

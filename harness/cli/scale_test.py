@@ -83,14 +83,15 @@ def command(service: str, *, as_json: bool, quiet: bool, **words: Any) -> int:
     pod-seconds too few and too many, flapping, and how it scales down. A limit that was not seen
     broken or kept is inconclusive, a run whose load cannot be trusted is invalid.
     """
-    from harness.autoscaling import ScaleOptions, scale_profile, scale_test
-    from harness.in_cluster import cluster_session
+    from harness.api import reporting
     from harness.judge.scaling import ScalingLimits
     from harness.load.kubernetes.autoscaler import await_metrics, find_autoscaler
     from harness.platform.kubernetes.access import SCALE_NEEDS, require
     from harness.report.live import LiveDisplay
     from harness.report.scaling import print_scaling, write_page
-    from harness.run import RunOptions
+    from harness.session.cluster import cluster_session
+    from harness.session.options import RunOptions
+    from harness.session.scale_test import ScaleOptions, scale_profile, scale_test
 
     def say(text: str) -> None:
         if not quiet:
@@ -103,7 +104,7 @@ def command(service: str, *, as_json: bool, quiet: bool, **words: Any) -> int:
     options = _take({**words, "seed": seed}, ScaleOptions)
     for name in ScaleOptions.__dataclass_fields__:
         words.pop(name, None)
-    chosen = RunOptions(service, platform="kubernetes", seed=seed, **words)
+    chosen = reporting(RunOptions(service, platform="kubernetes", seed=seed, **words))
     with cluster_session(chosen, place, say) as (ready, api):
         require(api, place.namespace, SCALE_NEEDS)
         scaler = find_autoscaler(api, place.namespace, service, hpa)

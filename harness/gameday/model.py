@@ -13,7 +13,7 @@ from harness.judge.model import CERTAINTY, EXIT_CODES, Outcome
 from harness.storage import read_object
 
 if TYPE_CHECKING:  # a scorecard that is read runs nothing
-    from harness.run import RunOptions
+    from harness.session.options import RunOptions
 
 SCHEMA = 1
 DIRECTORY = "gamedays"

@@ -28,8 +28,11 @@ from harness.gameday.steady import wait_steady
 from harness.judge.experiment import ExperimentVerdict, judge_experiment, write_experiment
 from harness.judge.faulted import FaultedStore, compare, faulted_run
 from harness.messages import LoadMessage
+from harness.platform.names import traits_of
 from harness.record import RunRecord
-from harness.run import RunOptions, Say, Session, own_of
+from harness.session.options import RunOptions, Say
+from harness.session.place import own_of
+from harness.session.run import Session
 from harness.units import NANOSECONDS, counted
 
 Message = LoadMessage | ExperimentEvent
@@ -169,7 +172,8 @@ def grouped(experiments: Sequence[Experiment], platform: str) -> Iterator[list[E
     Each group's first experiment carries the needs of all, so that the deployment has them. What is
     not the lab is as it is and serves all, held from the first to the last.
     """
-    modes = [("async",), ("sync",)] if platform == "lab" else [("async", "sync")]
+    apart = traits_of(platform).disposable
+    modes = [("async",), ("sync",)] if apart else [("async", "sync")]
     for shared in modes:
         group = [each for each in experiments if each.needs.replication in shared]
         if not group:

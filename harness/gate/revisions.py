@@ -20,8 +20,9 @@ from harness.gate.run import GateOptions, make_run, verdict_on_pairs
 from harness.git import ask_git, run_git, short_commit
 from harness.platform.program import Program, Running, run_to_end, running
 from harness.record import RunRecord
-from harness.run import RunOptions, Say, make_profile, session
 from harness.scratch import scratch
+from harness.session.options import RunOptions, Say, make_profile
+from harness.session.run import session
 from harness.stats.pairs import LEAST_PAIRS, abba_order
 from harness.traffic.model import LoadProfile
 
@@ -148,7 +149,7 @@ def refuse_place(options: GateOptions) -> None:
         "--replicas": run.replicas,
         "--region": run.region,
         "--service-commit": run.service_commit,
-        "--platform": None if run.platform == "lab" else run.platform,
+        "--platform": run.platform if run.platform != RunOptions("").platform else None,
     }
     for option, value in named.items():
         if value:
@@ -187,7 +188,9 @@ def _pilot(pairs: Pairs) -> Noise:
         _started(side, pairs.logs) as program,
     ):
         url = program.url
-        run = replace(_run(pairs.options.run, side, url), duration_s=PILOT_S, results=own_files)
+        run = replace(
+            _run(pairs.options.run, side, url), duration_s=PILOT_S, results=own_files, report=None
+        )
         pairs.say(f"measuring the machine's noise: {PILOT_RUNS} runs of {PILOT_S:g} s")
         records: list[RunRecord] = []
         for at in range(PILOT_RUNS):

@@ -26,7 +26,8 @@ from harness.gate.compare import compare_interleaved, compare_runs, priced
 from harness.gate.model import GateOutcome, GateVerdict, Policy, Provenance
 from harness.gate.rules import parse_rule
 from harness.record import RunRecord
-from harness.run import RunOptions, session
+from harness.session.options import RunOptions
+from harness.session.run import session
 from harness.stats.pairs import LEAST_PAIRS, abba_order
 
 Say = Callable[[str], None]

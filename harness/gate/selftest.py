@@ -15,7 +15,7 @@ from harness.errors import UsageError
 from harness.gate.compare import compare_runs
 from harness.gate.model import GateVerdict, Policy
 from harness.gate.run import Say, make_run
-from harness.run import RunOptions
+from harness.session.options import RunOptions
 from harness.stats.errors import binomial_bounds
 from harness.stats.interval import Interval
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
         Target,
         Through,
     )
-    from harness.platform.registry import PLATFORMS, attach, make_platform
+    from harness.platform.names import PLATFORMS
+    from harness.platform.registry import attach, make_platform
     from harness.platform.undo import UndoRecord
     from harness.platform.url import Url
 
@@ -40,7 +41,8 @@ _HOMES = {
         "Through",
     ),
     "harness.platform.undo": ("UndoRecord",),
-    "harness.platform.registry": ("PLATFORMS", "attach", "make_platform"),
+    "harness.platform.names": ("PLATFORMS",),
+    "harness.platform.registry": ("attach", "make_platform"),
     "harness.platform.url": ("Url",),
 }
 

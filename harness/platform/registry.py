@@ -10,9 +10,8 @@ from harness.errors import PlatformError
 from harness.platform.lab.options import LabOptions
 from harness.platform.lab.platform import Lab
 from harness.platform.model import Platform
+from harness.platform.names import PLATFORMS
 from harness.platform.url import Url
-
-PLATFORMS = ("lab", "kubernetes", "url")
 
 _ATTACH = {
     "lab": "harness.platform.lab.platform:Lab.from_handle",

@@ -15,6 +15,7 @@ from harness.judge.model import (
     Verdict,
 )
 from harness.platform.connection import describe
+from harness.platform.names import traits_of
 from harness.record.run import RunRecord
 from harness.report.summary import Table
 from harness.units import counted, format_duration, format_rate, format_ratio
@@ -232,7 +233,7 @@ def title(record: RunRecord) -> str:
         hold += f", ended after {format_duration(len(record.seconds_of('hold')))}"
     # A verdict on the lab is one on its reference service, not on the team's code.
     reference = "program" not in record.plan.target.environment
-    in_lab = record.environment.get("platform") == "lab"
+    in_lab = traits_of(record.environment.get("platform")).disposable
     stand_in = " (lab stand-in)" if in_lab and reference else " (lab)" if in_lab else ""
     return f"{record.service.name}{stand_in} · {profile.name} · {load} · hold {hold}"
 

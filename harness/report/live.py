@@ -12,12 +12,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from harness.drive import Message
 from harness.load.plan import LoadPlan
 from harness.messages import SliceRow, Tick
 from harness.record.distribution import Distribution
 from harness.report import figures
 from harness.report.terminal import make_console
+from harness.session.drive import Message
 from harness.units import NANOSECONDS, format_duration, format_rate, format_ratio
 
 LINE_EVERY_S = 5.0

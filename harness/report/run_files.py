@@ -12,11 +12,12 @@ from harness.report.run import summary
 from harness.storage import write_atomic, write_json
 
 
-def write_reports(record: RunRecord, verdict: Verdict, directory: Path) -> None:
-    """Write verdict.json, junit.xml, summary.md and report.html.
+def write_reports(record: RunRecord, verdict: Verdict, directory: Path | None = None) -> None:
+    """Write verdict.json, junit.xml, summary.md and report.html, by default beside the record.
 
     Raises RecordError when the disk does not take them.
     """
+    directory = record.directory if directory is None else directory
     write_json(directory / "verdict.json", verdict.as_dict())
     write_pages(record, verdict, directory)
 

@@ -18,7 +18,8 @@ import pytest
 from harness.capacity import CapacityResult, Search, find_capacity
 from harness.capacity.measure import SessionMeasure
 from harness.catalog.model import Objective
-from harness.run import RunOptions, Session, session
+from harness.session.options import RunOptions
+from harness.session.run import Session, session
 from tests.capacity import toys
 
 pytestmark = pytest.mark.slow

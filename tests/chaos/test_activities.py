@@ -25,7 +25,7 @@ from harness.chaos.session import check_prometheus
 from harness.chaos.subprocesses import Child
 from harness.chaos.undo import reap
 from harness.errors import ExperimentError
-from harness.run import RunOptions
+from harness.session.options import RunOptions
 
 ROOT = project_root()
 Document = dict[str, Any]

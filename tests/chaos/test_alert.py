@@ -20,7 +20,7 @@ from harness.cli import run
 from harness.errors import ExperimentError
 from harness.events import ExperimentEvent
 from harness.prometheus import PrometheusError
-from harness.run import RunOptions
+from harness.session.options import RunOptions
 from tests.chaos.test_activities import ROOT, activity, document, process, wait_for
 from tests.prometheus.fake import FakePrometheus, serving
 

@@ -19,7 +19,8 @@ from harness.load.plan import LoadPlan, check_target
 from harness.platform.connection import OPTIONS, USUAL, describe
 from harness.platform.model import Target
 from harness.project import find_project, usual_options
-from harness.run import RunOptions, make_named_platform
+from harness.session.options import RunOptions
+from harness.session.place import make_named_platform
 from harness.traffic.model import Journey, LoadProfile, Segment, TrafficModel
 from tests.record import synthetic
 

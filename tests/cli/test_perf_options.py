@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from harness import api
 from harness.cli.perf import command
-from harness.run import RunOptions
+from harness.session.options import RunOptions
 
 
 @pytest.mark.parametrize(("words", "early"), [([], True), (["--no-early-end"], False)])

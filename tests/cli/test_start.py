@@ -29,7 +29,7 @@ def imported(code: str) -> set[str]:
         ("import harness.catalog, harness.platform.model", set[str]()),
         ("from harness.cli import run; run(['services'])", {"pydantic", "yaml"}),
         (
-            "import harness.run, harness.report.run_html",
+            "import harness.session.run, harness.report.run_html",
             {"numpy", "pydantic", "rich", "scipy"},
         ),
         (

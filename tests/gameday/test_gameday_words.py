@@ -14,7 +14,7 @@ from harness.cli.gameday import Progress, command
 from harness.errors import UsageError
 from harness.gameday.model import GameDayOptions
 from harness.gameday.run import chosen, grouped
-from harness.run import RunOptions
+from harness.session.options import RunOptions
 from tests.gameday.scorecards import entry
 
 ROOT = project_root()

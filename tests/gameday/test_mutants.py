@@ -11,7 +11,7 @@ import pytest
 from harness.gameday.model import GameDay, GameDayOptions
 from harness.gameday.run import run_gameday
 from harness.platform.lab.mutants import MUTANTS
-from harness.run import RunOptions
+from harness.session.options import RunOptions
 from tests.gameday.mutants import CASES, Case
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "gameday.md"

@@ -34,7 +34,7 @@ from harness.gate.run import (
     unjudged,
 )
 from harness.gate.spread import independent_endpoints, shared_spread
-from harness.run import RunOptions
+from harness.session.options import RunOptions
 from tests.gate.made_runs import runs
 
 ERRORS = Subject("a", "error_ratio", primary=False, terms=terms("a", "error_ratio", (), 1e-4, 9, 9))

@@ -25,7 +25,7 @@ from harness.report.gate import (
 )
 from harness.report.junit import render_junit
 from harness.report.markdown import render_markdown
-from harness.run import RunOptions
+from harness.session.options import RunOptions
 from tests.gate.made_runs import runs
 
 NASTY = (

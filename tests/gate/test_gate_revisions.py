@@ -35,7 +35,7 @@ from harness.gate.revisions import (
 )
 from harness.gate.run import GateOptions
 from harness.record import RunRecord
-from harness.run import RunOptions
+from harness.session.options import RunOptions
 from tests.gate.made_runs import runs
 from tests.gate.toy_revisions import project, repository
 from tests.record.synthetic import Made, plan, record

@@ -21,7 +21,7 @@ from harness.gate.selftest import CANDIDATES, SelfTest, _rate, false_alarms, pow
 from harness.report.gate import write_gate
 from harness.report.gate_plot import render_plot
 from harness.report.selftest import print_self_test, write_self_test
-from harness.run import RunOptions
+from harness.session.options import RunOptions
 from harness.traffic.model import Journey, Request, TrafficModel
 from tests.gate.made_runs import runs
 

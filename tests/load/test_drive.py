@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Self
 
 import pytest
 
-from harness import drive
-from harness.drive import Drive
 from harness.judge.early_end import EarlyEnd
 from harness.record import RunRecord, RunWriter
+from harness.session import drive
+from harness.session.drive import Drive, Watched
 from tests.record.synthetic import OBJECTIVES, Made, messages, plan, service
 
 
@@ -53,8 +52,11 @@ def _driven(root: Path, made: Made, *, early: bool) -> tuple[RunRecord, _Load, l
     heard: list[str] = []
     watch = EarlyEnd(made.plan, OBJECTIVES) if early else None
     with RunWriter.create(root, service(), made.plan, {}) as writer:
-        driven = Drive(writer, lambda message: heard.append(message["type"]), watch)
-        assert driven.run(nullcontext(), load) is False
+        beside = Watched(writer, lambda message: heard.append(message["type"]), watch)
+        driven = Drive(writer, beside)
+        driven.run(load)
+        driven.finish()
+        assert driven.interrupts == 0
     return RunRecord.load(writer.directory), load, heard
 
 
@@ -79,7 +81,7 @@ def test_a_run_that_fails_for_certain_is_stopped_and_says_so(tmp_path: Path) -> 
 def test_a_target_that_never_answered_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(drive, "ABORT_NS", 0)
+    monkeypatch.setattr(drive, "ABORT_S", 0.0)
     made = Made(plan=plan(hold_s=120.0), failures=_all_refused)
     found, load, _ = _driven(tmp_path, made, early=True)
     assert load.stops == 2

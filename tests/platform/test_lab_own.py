@@ -11,12 +11,12 @@ import pytest
 
 from harness.catalog.model import Service
 from harness.errors import PlatformError
-from harness.own import parse_lab
 from harness.platform.lab import namespace
 from harness.platform.lab.options import LabOptions
 from harness.platform.lab.platform import Lab
 from harness.platform.model import Fault
 from harness.project import url_service
+from harness.session.own import parse_lab
 from tests.platform.conftest import Inside
 
 pytestmark = pytest.mark.lab

@@ -11,11 +11,11 @@ from harness.cli import run
 from harness.cli.lab import chosen
 from harness.errors import HarnessError
 from harness.judge.logs import printed_last
-from harness.own import find_own, parse_lab
 from harness.platform.lab.options import LabOptions
 from harness.platform.lab.units import KEPT_LOG, MOST_LOG, cut_log
 from harness.platform.program import last_lines
 from harness.record.run import RunRecord
+from harness.session.own import find_own, parse_lab
 
 
 def test_a_lab_of_harness_yaml_is_a_program_with_its_shape(tmp_path: Path) -> None:

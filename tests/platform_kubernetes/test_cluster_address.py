@@ -8,9 +8,9 @@ import pytest
 
 from harness.catalog import load_catalog
 from harness.errors import PlatformError
-from harness.in_cluster import Place, service_target
 from harness.platform.kubernetes.cluster import Cluster
 from harness.platform.kubernetes.platform import Kubernetes, Where
+from harness.session.cluster import Place, service_target
 from tests.platform_kubernetes.fake import NAMESPACE, SERVICE, kubeconfig, serving
 
 

@@ -19,7 +19,7 @@ from harness.errors import PlatformError
 from harness.platform import attach
 from harness.platform.kubernetes import namespace_lock
 from harness.platform.kubernetes.platform import Kubernetes
-from harness.run import RunOptions
+from harness.session.options import RunOptions
 from tests.platform_kubernetes.fake import LEASE, NAMESPACE, FakeApi
 
 DYING = """

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.autoscaling import ScaleOptions, scale_profile
 from harness.errors import ProfileError
 from harness.judge import scaling
 from harness.judge.scaling import ScalingLimits, ScalingTrace, ScalingVerdict, judge_scaling
 from harness.load.kubernetes.autoscaler import Autoscaler
 from harness.record.run import RunRecord
 from harness.report.scaling import print_scaling, render_html
+from harness.session.scale_test import ScaleOptions, scale_profile
 from harness.storage import json_text
 from tests.record import synthetic
 

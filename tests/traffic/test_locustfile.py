@@ -12,7 +12,7 @@ from harness.catalog.model import Service
 from harness.errors import PlatformError, ProfileError, ScenarioError
 from harness.load.plan import check_target
 from harness.platform.model import Target
-from harness.run import RunOptions, _for_users, make_profile
+from harness.session.options import RunOptions, for_users, make_profile
 from harness.traffic import load_model, to_engine
 from harness.traffic.locustfile import locustfile_model
 from harness.traffic.model import Journey, Shape, TrafficModel
@@ -129,13 +129,13 @@ def test_options_of_an_arrival_rate_are_refused_for_users_that_loop() -> None:
     """And a spawn rate where no users loop; without --users there is one, as in Locust."""
     for words in ({"rate": 3.0}, {"spacing": "poisson"}, {"stages": "1s:3"}):
         with pytest.raises(ProfileError, match=f"not --{next(iter(words))}; give --users"):
-            _for_users(RunOptions("shop", **words), MODEL)
+            for_users(RunOptions("shop", **words), MODEL)
     mix = TrafficModel("shop", "x", "x.py", ())
     with pytest.raises(ProfileError, match="--spawn-rate is for a locustfile's users"):
-        _for_users(RunOptions("shop", spawn_rate=3.0), mix)
+        for_users(RunOptions("shop", spawn_rate=3.0), mix)
     usual = RunOptions("shop", usual=(10.0, 7.0))
-    assert make_profile(_for_users(usual, mix)).segments[-1].to_rate == 10
-    profile = make_profile(_for_users(usual, MODEL))
+    assert make_profile(for_users(usual, mix)).segments[-1].to_rate == 10
+    profile = make_profile(for_users(usual, MODEL))
     assert (profile.users, profile.segments[-1].duration_s) == (1, 7.0)
 
 

@@ -19,10 +19,10 @@ from harness.platform.kubernetes.access import check_context, context_names
 from harness.platform.kubernetes.cluster import Cluster, check_namespace
 from harness.platform.model import Target
 from harness.platform.url import Url
-from harness.record import check_writable
-from harness.run import RunOptions, Session, guard, make_profile
-from harness.traffic import load_model, to_engine
-from harness.traffic.populations import populations
+from harness.session.options import RunOptions
+from harness.session.place import guard
+from harness.session.run import Session, prepared, results_of
+from harness.traffic import load_model
 
 if TYPE_CHECKING:
     from kubernetes import client
@@ -68,10 +68,8 @@ def cluster_session(
     check_namespace(place.namespace)
     guard(options, service, options.target, place.names)
     traffic = load_model(service, options.scenario, root)
-    for each in populations(traffic, make_profile(options)):
-        to_engine(*each)
-    results = options.results or root / "results"
-    check_writable(results)
+    options, service, traffic = prepared(options, service, traffic)
+    results = results_of(options, root)
     cluster = Cluster(
         place.namespace, place.context, str(place.kubeconfig) if place.kubeconfig else None
     )

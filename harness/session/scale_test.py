@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 from kubernetes import client
 
-from harness.drive import Message
 from harness.errors import ProfileError
 from harness.judge.scaling import ScalingLimits, ScalingVerdict, judge_scaling
 from harness.load.driver import LoadDriver
 from harness.load.kubernetes.autoscaler import Autoscaler, Observed
 from harness.load.plan import LoadPlan
 from harness.record import RunRecord
-from harness.run import Session
+from harness.session.drive import Message
+from harness.session.run import Session
 from harness.storage import write_json
 from harness.traffic.model import LoadProfile, Segment
 
