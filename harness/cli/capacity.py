@@ -77,7 +77,7 @@ def command(
     earlier = [read_capacity(path, service) for path in compare]
     options = RunOptions(service, **words)
     if plot is not None:
-        from harness.capacity.plot import check_plot, write_plot
+        from harness.report.capacity_plot import check_plot, write_plot
 
         check_plot(plot)
     if per_replica is not None:

@@ -100,7 +100,7 @@ def _watch_stdin() -> None:
 def _users(source: str) -> tuple[list[type[User]], LoadTestShape | None]:
     """The scenario's user classes, and the shape of a locustfile that has one."""
     if "://" in source:  # a URL has no scenario of its own
-        from harness.traffic.user import TrafficUser  # noqa: PLC0415 - as import_users does
+        from harness.load.user import TrafficUser  # noqa: PLC0415 - as import_users does
 
         return [TrafficUser], None
     users, shape = import_users(Path(source))

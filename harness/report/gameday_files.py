@@ -7,9 +7,8 @@ from pathlib import Path
 from harness.gameday.model import FILE, GameDay, entry_of
 from harness.judge.experiment import ExperimentVerdict
 from harness.record.run import RunRecord
+from harness.report.formats import write_formats
 from harness.report.gameday import summary
-from harness.report.junit import render_junit
-from harness.report.markdown import render_markdown
 from harness.storage import make_directory, read_object, write_atomic, write_json
 
 
@@ -49,7 +48,5 @@ def write_gameday(day: GameDay, runs: Path, directory: Path) -> None:
 def _write_pages(day: GameDay, runs: Path, directory: Path) -> None:
     from harness.report.gameday_html import render_html  # noqa: PLC0415 - Jinja is for pages only
 
-    found = summary(day)
-    write_atomic(directory / "junit.xml", render_junit(found))
-    write_atomic(directory / "summary.md", render_markdown(found))
+    write_formats(summary(day), directory)
     write_atomic(directory / "report.html", render_html(day, runs))

@@ -10,9 +10,8 @@ from harness.baseline.model import TOTAL
 from harness.gate.model import GateVerdict, Row, RowOutcome, commits
 from harness.gate.rules import PRESENCE
 from harness.judge.model import Judged, ResultWord
+from harness.report.formats import FORMATS, write_formats
 from harness.report.gate_plot import render_plot
-from harness.report.junit import render_junit
-from harness.report.markdown import render_markdown
 from harness.report.summary import FILES_ONLY, Summary, Table
 from harness.report.terminal import print_summary
 from harness.storage import make_directory, write_atomic, write_json, writing
@@ -26,7 +25,10 @@ HEADER = (
     "endpoint", "metric", "baseline", "now", "shift", "interval", "smallest detectable change",
     TOLERANCE, "verdict", "role",
 )  # fmt: skip
-REPORTS = ("gate.json", "gate.xml", "gate.md", "gate.svg", "exit-code")
+STEM = "gate"
+"""The name of every file of a gate."""
+
+REPORTS = ("gate.json", *(each.file(STEM) for each in FORMATS), "gate.svg", "exit-code")
 
 _OUTCOMES: dict[RowOutcome, ResultWord] = {
     "regression": "fail", "gone": "fail",
@@ -178,10 +180,8 @@ def write_gate(verdict: GateVerdict, directory: Path) -> None:
     `exit-code` holds the gate's exit code where it is not 0, for those who run it through make.
     """
     make_directory(directory)
-    found = summary(verdict)
     write_json(directory / "gate.json", verdict.as_dict())
-    write_atomic(directory / "gate.xml", render_junit(found))
-    write_atomic(directory / "gate.md", render_markdown(found))
+    write_formats(summary(verdict), directory, STEM)
     if verdict.exit_code:
         write_atomic(directory / "exit-code", f"{verdict.exit_code}\n")
     plot = render_plot(verdict)

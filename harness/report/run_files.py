@@ -6,8 +6,7 @@ from pathlib import Path
 
 from harness.judge.model import Verdict
 from harness.record.run import RunRecord
-from harness.report.junit import render_junit
-from harness.report.markdown import render_markdown
+from harness.report.formats import write_formats
 from harness.report.run import summary
 from harness.storage import write_atomic, write_json
 
@@ -29,7 +28,5 @@ def write_pages(record: RunRecord, verdict: Verdict, directory: Path) -> None:
     """
     from harness.report.run_html import render_html  # noqa: PLC0415 - Jinja is for pages only
 
-    found = summary(record, verdict)
-    write_atomic(directory / "junit.xml", render_junit(found))
-    write_atomic(directory / "summary.md", render_markdown(found))
+    write_formats(summary(record, verdict), directory)
     write_atomic(directory / "report.html", render_html(record, verdict))

@@ -15,11 +15,11 @@ import pytest
 from harness.capacity import CapacityResult, Progress, Search, find_capacity
 from harness.capacity.compare import EarlierCapacity, compare_capacity, read_capacity
 from harness.capacity.evidence import Limit, Observation, least_hold, limits_of
-from harness.capacity.plot import capacity_chart, write_plot
 from harness.catalog.model import Objective
 from harness.cli import run
 from harness.cli.capacity import _line, _summary
 from harness.errors import UsageError
+from harness.report.capacity_plot import capacity_chart, write_plot
 
 LIMITS = (Limit("p95", 0.05, 0.1), Limit("errors", 0.001, None))
 Share = Callable[[float, float], float | None]
