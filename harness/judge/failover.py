@@ -325,7 +325,7 @@ def _alerted(record: RunRecord, stages: Stages) -> float | None:
 def _first_alert(
     bad: Counts, offered: Counts, objective: float, rate: float, stages: Stages
 ) -> float | None:
-    rule = (BurnAlert(BURN_WINDOW_S, 1.0, rate, 0.0, "page"),)
+    rule = (BurnAlert(BURN_WINDOW_S, 1.0, rate, 0.0),)
     for second in range(int(stages.inject), min(int(stages.end), len(offered))):
         window = slice(max(0, second + 1 - int(BURN_WINDOW_S)), second + 1)
         if firing(bad[window], offered[window], objective, rule):

@@ -26,27 +26,22 @@ class BurnAlert:
     short_s: float
     rate: float
     budget: float
-    severity: str
 
 
 ALERTS = (
-    BurnAlert(HOUR, 300.0, 14.4, 0.02, "page"),
-    BurnAlert(6 * HOUR, 1800.0, 6.0, 0.05, "page"),
-    BurnAlert(3 * DAY, 6 * HOUR, 1.0, 0.10, "ticket"),
+    BurnAlert(HOUR, 300.0, 14.4, 0.02),
+    BurnAlert(6 * HOUR, 1800.0, 6.0, 0.05),
+    BurnAlert(3 * DAY, 6 * HOUR, 1.0, 0.10),
 )
 """The workbook's recommended parameters for a 30-day period (table 5-8)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What a stretch of traffic cost: shares of the period's whole error budget, time left.
-
-    `exhausted_s` is the time until the budget is gone at this rate, None when nothing burns.
-    """
+    """What a stretch of traffic cost: shares of the period's whole error budget."""
 
     burn_rate: float
     spent: float
-    exhausted_s: float | None
 
 
 def burn_rate(failed: float, total: float, objective: float) -> float | None:
@@ -74,7 +69,7 @@ def budget(
     rate = burn_rate(failed, total, objective)
     if rate is None:
         return None
-    return Budget(rate, rate * duration_s / period_s, period_s / rate if rate else None)
+    return Budget(rate, rate * duration_s / period_s)
 
 
 def firing(

@@ -13,7 +13,7 @@ from harness.stats.interval import Interval, share
 
 @dataclass(frozen=True, slots=True)
 class RatioComparison:
-    """Two error ratios; `odds_ratio` None when neither side failed.
+    """Two error ratios.
 
     `difference` is candidate less baseline. `p_worse` is Fisher's exact one-sided p-value. The
     interval of the difference is Newcombe's.
@@ -24,7 +24,6 @@ class RatioComparison:
     difference: float
     low: float
     high: float
-    odds_ratio: float | None
     p_worse: float
     confidence: float
 
@@ -82,7 +81,6 @@ def compare_ratios(
         difference=gap,
         low=gap - math.hypot(r - low_b, high_a - p),
         high=gap + math.hypot(high_b - r, p - low_a),
-        odds_ratio=_odds(baseline_failed, baseline_total, candidate_failed, candidate_total),
         p_worse=_fisher(baseline_failed, baseline_total, candidate_failed, candidate_total),
         confidence=confidence,
     )
@@ -99,13 +97,6 @@ def wilson(x: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
     centre = (x + z * z / 2) / (n + z * z)
     half = z / (n + z * z) * math.sqrt(x * (n - x) / n + z * z / 4)
     return max(0.0, centre - half), min(1.0, centre + half)
-
-
-def _odds(x: int, n: int, y: int, m: int) -> float | None:
-    if x == 0 and y == 0:
-        return None
-    down = x * (m - y)
-    return math.inf if down == 0 else y * (n - x) / down
 
 
 def _fisher(x: int, n: int, y: int, m: int) -> float:

@@ -28,15 +28,13 @@ class Order:
     """What the order of runs shows.
 
     `trend` is the slope of a straight line per run, in the unit of the values, with its two-sided
-    p-value; `correlation` is the lag-1 correlation of neighbours, with the one-sided p-value of
-    von Neumann's ratio. `warning` is one sentence, None where the order shows nothing; all
-    numbers are None below LEAST_RUNS.
+    p-value; `correlation` is the lag-1 correlation of neighbours. `warning` is one sentence, None
+    where the order shows nothing; all numbers are None below LEAST_RUNS.
     """
 
     trend: float | None
     trend_p: float | None
     correlation: float | None
-    correlation_p: float | None
     warning: str | None
 
 
@@ -49,7 +47,7 @@ def order_of_runs(values: ArrayLike, name: str = "runs") -> Order:
     x = finite(values, "values")
     n = len(x)
     if n < LEAST_RUNS or np.ptp(x) == 0:
-        return Order(None, None, None, None, None)
+        return Order(None, None, None, None)
     time = np.arange(n) - (n - 1) / 2
     centred = x - x.mean()
     squares = float(centred @ centred)
@@ -60,9 +58,7 @@ def order_of_runs(values: ArrayLike, name: str = "runs") -> Order:
     ratio = float((np.diff(x) ** 2).sum()) / squares
     ratio_p = _ratio_p(ratio, n)
     correlation = float(centred[1:] @ centred[:-1]) / squares
-    return Order(
-        slope, trend_p, correlation, ratio_p, _warning(name, trend_p, correlation, ratio_p)
-    )
+    return Order(slope, trend_p, correlation, _warning(name, trend_p, correlation, ratio_p))
 
 
 def _warning(name: str, trend_p: float, correlation: float, ratio_p: float) -> str | None:

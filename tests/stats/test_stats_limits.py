@@ -14,7 +14,6 @@ from harness.stats.autocorrelation import Memory
 from harness.stats.capacity import fit_scalability
 from harness.stats.compare import compare_metric
 from harness.stats.drift import _interval, drift
-from harness.stats.errors import compare_ratios
 from harness.stats.interval import Floats
 from harness.stats.order import order_of_runs
 from harness.stats.outliers import outliers
@@ -100,11 +99,6 @@ def test_an_interval_leaves_the_level_on_either_side() -> None:
 def test_a_margin_that_cannot_be_is_refused(margin: float) -> None:
     with pytest.raises(DataError, match="the margin is"):
         compare_metric([1.0], [1.0], margin)
-
-
-def test_the_odds_ratio_is_that_of_failed_to_completed_requests() -> None:
-    found = compare_ratios(1, 1000, 15, 1000).odds_ratio
-    assert found == pytest.approx((15 / 985) / (1 / 999))
 
 
 def test_two_pairs_are_enough_to_compare() -> None:
