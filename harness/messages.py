@@ -14,10 +14,13 @@ from harness.typed import problem_of, tag_of
 
 
 class SliceRow(TypedDict):
-    """What one second of one endpoint holds; `hist` by kind, HdrHistogram V2 in base64."""
+    """What one second of one endpoint holds; `hist` by kind, HdrHistogram V2 in base64.
+
+    On the axis `chain` the endpoint is a chain, which counts as a unit.
+    """
 
     schema: NotRequired[int]
-    axis: Literal["due", "done"]
+    axis: Literal["due", "done", "chain"]
     second: int
     endpoint: str
     offered: int

@@ -21,7 +21,8 @@ USUAL_PROFILE, USUAL_RATE, USUAL_DURATION_S = "constant", 10.0, 10.0
 """Of a URL, where nothing else is said: enough for a first number, too little to hurt."""
 
 OPTIONS = (
-    "profile", "stages", "rate", "duration", "seed", "spacing", "users", "spawn_rate", "scenario",
+    "profile", "stages", "rate", "duration", "seed", "spacing", "users", "think_time",
+    "spawn_rate", "populations", "scenario",
     "workers", "connections", "max_in_flight", "results", "prometheus", "http2", "insecure",
     "cacert", "cert", "key", "resolve", "unix_socket", "proxy", "new_connections",
     "connection_max_age", "connection_max_requests",
@@ -30,10 +31,13 @@ OPTIONS = (
 
 _FIELDS = ("url", "lab", "name", "objectives", *OPTIONS)
 _PARAMETERS = {
-    "duration": "duration_s", "connection_max_age": "max_age_s",
+    "duration": "duration_s", "think_time": "think_s", "connection_max_age": "max_age_s",
     "connection_max_requests": "max_requests",
 }  # fmt: skip
 _LISTS = ("resolve",)
+_MAPPINGS = ("populations",)
+"""By name; in the environment NAME=LOAD, separated by semicolons."""
+
 _PATHS = ("cacert", "cert", "key", "unix_socket")
 """Beside the file, where it names them."""
 
@@ -74,7 +78,14 @@ def read_project(path: Path) -> Project:
     problems += [
         f"{name}: not one value"
         for name in OPTIONS
-        if isinstance(found.get(name), dict if name in _LISTS else (dict, list))
+        if name not in _MAPPINGS
+        and isinstance(found.get(name), dict if name in _LISTS else (dict, list))
+    ]
+    problems += [
+        f"{name}: not a mapping of names to values"
+        for name in _MAPPINGS
+        if not isinstance(each := found.get(name) or {}, dict)
+        or any(isinstance(value, dict | list | NoneType) for value in each.values())
     ]
     url, lab = found.get("url", ""), found.get("lab")
     if not isinstance(lab, dict | NoneType) or lab == {}:
@@ -119,10 +130,16 @@ def usual_options(project: Project | None) -> dict[str, object]:
     for name in OPTIONS:
         if value := os.environ.get(f"HARNESS_{name.upper()}"):
             options[name] = value
-    return {
-        _PARAMETERS.get(name, name): _several(value) if name in _LISTS else str(value)
-        for name, value in options.items()
-    }
+    return {_PARAMETERS.get(name, name): _value(name, value) for name, value in options.items()}
+
+
+def _value(name: str, value: object) -> str | list[str]:
+    """What the command line would have in place of this."""
+    if name in _MAPPINGS:
+        parts = value.items() if isinstance(value, dict) else ()
+        named = [f"{key}={load}" for key, load in parts]
+        return named or [part for part in str(value).split(";") if part.strip()]
+    return _several(value) if name in _LISTS else str(value)
 
 
 def _several(value: object) -> list[str]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.capacity.model import Held, Share
-from harness.catalog.model import Objective
+from harness.catalog.model import Indicator, Objective
 from harness.errors import UsageError
+from harness.record.series import Kind
 from harness.stats.shares import (
     SUSTAINED_S,
     SUSTAINED_SHARE,
@@ -22,6 +23,11 @@ from harness.stats.shares import (
 from harness.units import format_duration, format_ratio
 
 Counts = NDArray[np.int64]
+
+STREAM_TIMES: Mapping[Indicator, Kind] = {
+    "time_to_first_token": "ttft", "inter_token_latency": "itl"
+}  # fmt: skip
+"""The histogram of each time that streams are judged by."""
 
 ROOM = 1.1
 """Requests of a hold over those that just suffice: chance sends some fewer."""
@@ -72,12 +78,14 @@ class Limit:
     """An objective as a share: at most `allowed` of the offered requests may be bad.
 
     `latency_s` None: lost requests are bad; else those that were not answered within it as well.
+    `streams` is an objective for streams, which says itself what is bad.
     """
 
     name: str
     allowed: float
     latency_s: float | None
     endpoints: tuple[str, ...] = ()
+    streams: Objective | None = None
 
     @property
     def least_requests(self) -> int:
@@ -131,17 +139,21 @@ class Judgement:
 
 
 def limits_of(objectives: Sequence[Objective]) -> tuple[Limit, ...]:
-    """The latency and error objectives as shares.
+    """The objectives about latency, errors and streams as shares.
 
     Raises UsageError when there is none: without one any rate is as good as another.
     """
     found = []
     for objective in objectives:
+        q = 0.95 if objective.quantile is None else objective.quantile
         if objective.indicator == "latency":
-            q = 0.95 if objective.quantile is None else objective.quantile
             found.append(Limit(objective.name, 1 - q, objective.threshold))
         elif objective.indicator == "error_ratio":
             found.append(Limit(objective.name, objective.threshold, None))
+        elif objective.indicator == "goodput":
+            found.append(Limit(objective.name, 1 - objective.threshold, None, streams=objective))
+        elif objective.indicator in STREAM_TIMES:
+            found.append(Limit(objective.name, 1 - q, None, streams=objective))
     if not found:
         raise UsageError(
             "the service has no latency or error objective",

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from harness.capacity.evidence import (
     LOST_SHARE,
+    STREAM_TIMES,
+    Counts,
     Limit,
     Observation,
     least_patience,
@@ -22,15 +24,16 @@ from harness.capacity.evidence import (
 )
 from harness.capacity.steps import LEAD_PART
 from harness.catalog.model import Objective
+from harness.errors import UsageError
 from harness.judge import Verdict
 from harness.judge.early_end import EarlyDecision, EarlyEnd
-from harness.judge.evidence import gather
+from harness.judge.evidence import Evidence, gather
 from harness.load.plan import LoadPlan
 from harness.messages import LoadMessage
 from harness.record import RunRecord
 from harness.session.drive import Message
 from harness.session.run import Session
-from harness.traffic.model import LoadProfile, Segment
+from harness.traffic.model import LoadProfile, Segment, TrafficModel
 
 RAMP_S = 2.0
 """From a quarter of the rate to all of it, before what is judged."""
@@ -104,14 +107,17 @@ class StepEnd(EarlyEnd):
 class SessionMeasure:
     """A `Measure` over the runs of a session.
 
-    Raises UsageError when the service has no objective to search for.
+    Raises UsageError when the service has no objective to search for, and where the objectives and
+    the traffic do not make one question.
     """
 
     session: Session
     limits: tuple[Limit, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "limits", limits_of(self.session.service.objectives))
+        limits = limits_of(self.session.service.objectives)
+        _refuse(self.session.traffic, limits)
+        object.__setattr__(self, "limits", limits)
         object.__setattr__(self, "session", replace(self.session, early=StepEnd))
 
     @property
@@ -162,7 +168,7 @@ def observation_of(
     bad, allowed = [], []
     for limit in limits:
         scope = gather(record, seconds, limit.endpoints) if limit.endpoints else whole
-        bad.append(scope.lost if limit.latency_s is None else scope.beyond(limit.latency_s))
+        bad.append(_bad(record, scope, limit))
         allowed.append(limit.allowed)
     completed = float(whole.done.sum()) / max(len(seconds), 1)
     response = record.distribution("response", "hold")
@@ -187,6 +193,36 @@ def observation_of(
     )
 
 
+def _refuse(traffic: TrafficModel, limits: Sequence[Limit]) -> None:
+    """Raise UsageError where the rate that is searched for would not be that of the objectives."""
+    if traffic.others:
+        names = ", ".join(each.population for each in (traffic, *traffic.others))
+        raise UsageError(
+            f"{traffic.source}: a capacity is of one population, and it has {names}",
+            "search with a scenario of one of them",
+        )
+    plain = [each.name for each in traffic.templates if each.stream is None]
+    streamed = [limit.name for limit in limits if limit.streams]
+    if streamed and (plain or traffic.journeys):
+        raise UsageError(
+            f"{', '.join(streamed)}: an objective for streams, and not all that {traffic.source}"
+            f" sends is one{f' ({plain[0]})' if plain else ''}",
+            "search with a scenario of streams only",
+        )
+
+
+def _bad(record: RunRecord, scope: Evidence, limit: Limit) -> Counts:
+    """The requests of each second that broke a limit, i64[seconds]."""
+    asked = limit.streams
+    if asked is None:
+        return scope.lost if limit.latency_s is None else scope.beyond(limit.latency_s)
+    if asked.indicator == "goodput":
+        missed: Counts = scope.offered - record.series("due").good[scope.seconds]
+        return missed
+    kind = STREAM_TIMES[asked.indicator]
+    return gather(record, scope.seconds, (), kind).beyond(asked.threshold)
+
+
 def _pending(record: RunRecord) -> NDArray[np.int64]:
     """Requests under way at the end of each second, i64[seconds]."""
     due, done = record.series("due"), record.series("done")
@@ -204,7 +240,8 @@ def _refused(record: RunRecord) -> NDArray[np.int64]:
 
 def _trouble(verdict: Verdict) -> str | None:
     """What the generator or its machine spoilt, None when the figures are the service's."""
-    asked = [r for r in verdict.objectives if r.objective.indicator in {"latency", "error_ratio"}]
+    judged = {"latency", "error_ratio", "goodput", *STREAM_TIMES}
+    asked = [r for r in verdict.objectives if r.objective.indicator in judged]
     spoilt = [r.statement for r in asked if r.outcome == "invalid"]
     if verdict.outcome != "invalid" and not spoilt:
         return None

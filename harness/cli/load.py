@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from harness.cli.connection_options import connection_options
 from harness.cli.options import (
     ALLOW_TARGET,
     DURATION,
@@ -21,6 +22,7 @@ from harness.cli.options import (
     SHARE,
     SPACING,
     STAGES,
+    USER_OPTIONS,
     with_options,
 )
 from harness.cli.perf import drive, progress
@@ -106,10 +108,12 @@ def place_of(words: dict[str, Any], *, jobs: bool = True) -> Any:
     RATE_OPTION,
     DURATION_OPTION,
     SPACING,
+    *USER_OPTIONS,
     *PLACE_OPTIONS,
     *LOAD_OPTIONS,
     EARLY_END_OPTION,
 )
+@connection_options
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON on stdout.")
 @click.option("--quiet", is_flag=True, help="No live display.")
 def command(service: str, *, as_json: bool, quiet: bool, **words: Any) -> int:

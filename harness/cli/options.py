@@ -125,6 +125,17 @@ def _parameter(
     return name, value
 
 
+def _loads(ctx: click.Context, param: click.Parameter, words: tuple[str, ...]) -> dict[str, str]:
+    """`--population NAME=LOAD`, as a mapping."""
+    found = {}
+    for word in words:
+        name, equals, load = word.partition("=")
+        if not name.strip() or not equals or not load.strip():
+            raise click.BadParameter(f"{one_line(word, 80)!r} is not NAME=LOAD", ctx, param)
+        found[name.strip()] = load.strip()
+    return found
+
+
 def with_options(*options: Callable[[F], F]) -> Callable[[F], F]:
     """Give a command these options, in this order in its help."""
 
@@ -253,6 +264,33 @@ ALLOW_TARGET = click.option(
     help="Load this host although the catalogue does not know it; may be given again.",
 )
 
+USER_OPTIONS = (
+    click.option(
+        "--users", type=click.IntRange(min=1), help="Closed model instead: N users in a loop."
+    ),
+    click.option(
+        "--think-time",
+        "think_s",
+        type=DURATION,
+        help="Of --users: from an answer to the user's next request.",
+    ),
+    click.option(
+        "--spawn-rate",
+        type=RATE,
+        help="Users of a locustfile that begin in a second (default: all within 5 s).",
+    ),
+    click.option(
+        "--population",
+        "populations",
+        multiple=True,
+        callback=_loads,
+        metavar="NAME=LOAD",
+        help="The load of a population of the scenario instead of its own: 5/s, 1m:0,5m:200, or"
+        ' "20 users think 2s"; repeat for several.',
+    ),
+)
+"""Who makes the requests, where the profile alone does not say it."""
+
 ARRIVAL_OPTIONS = (
     PROFILE,
     STAGES,
@@ -261,14 +299,7 @@ ARRIVAL_OPTIONS = (
     SEED,
     SALT,
     SPACING,
-    click.option(
-        "--users", type=click.IntRange(min=1), help="Closed model instead: N users in a loop."
-    ),
-    click.option(
-        "--spawn-rate",
-        type=RATE,
-        help="Users of a locustfile that begin in a second (default: all within 5 s).",
-    ),
+    *USER_OPTIONS,
 )
 """When requests are due, for every command that does not choose that itself."""
 

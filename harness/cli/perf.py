@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 INVALID = 4
 
 CONTRARY = {
-    "rate": ("users", "spawn_rate", "stages"),
+    "rate": ("users", "think_s", "spawn_rate", "stages"),
     "users": ("rate", "spacing", "stages"),
-    "stages": ("rate", "duration_s", "users", "spawn_rate"),
+    "stages": ("rate", "duration_s", "users", "think_s", "spawn_rate"),
 }
 """Options and those that cannot stand beside them."""
 
-ARRIVALS = ("rate", "duration_s", "spacing", "users", "spawn_rate", "stages")
+ARRIVALS = ("rate", "duration_s", "spacing", "users", "think_s", "spawn_rate", "stages")
 """What a profile with its own instants says itself."""
 
 

@@ -21,10 +21,12 @@ from harness.baseline import (
 )
 from harness.baseline.levels import level_warnings
 from harness.baseline.model import MACHINE
+from harness.catalog.model import Service
 from harness.errors import BaselineError, NoBaseline, UsageError
 from harness.gate.compare import compare_interleaved, compare_runs, priced
 from harness.gate.model import GateOutcome, GateVerdict, Policy, Provenance
 from harness.gate.rules import parse_rule
+from harness.judge.objectives import STREAMED
 from harness.record import RunRecord
 from harness.session.options import RunOptions
 from harness.session.run import session
@@ -99,7 +101,8 @@ def gate_runs(
             )
     scenario = records[0].plan.traffic.scenario
     known = _known(store, service, scenario, wanted, ignore, records[0].id)
-    known = replace(known, primary=records[0].service.primary)
+    tested = records[0].service
+    known = replace(known, primary=tested.primary, aside=_of_streams(tested))
     ordered = sorted((measure(r) for r in records), key=lambda run: (run.created, run.id))
     return _compare(known, ordered, _with_rules(records[0].service.gate, policy))
 
@@ -111,6 +114,8 @@ class _Known:
     baseline: Baseline
     primary: str
     provenance: Provenance
+    aside: tuple[str, ...] = ()
+    """Objectives that no row is about."""
 
 
 def gate_live(options: GateOptions, store: BaselineStore, say: Say) -> GateVerdict:
@@ -201,7 +206,8 @@ def verdict_on_pairs(
         first.service.primary,
         _with_rules(first.service.gate, policy),
     )
-    return replace(verdict, provenance=_provenance(conditions_of(after[0])))
+    warnings = (*aside(_of_streams(first.service)), *verdict.warnings)
+    return replace(verdict, warnings=warnings, provenance=_provenance(conditions_of(after[0])))
 
 
 def find_baseline(options: RunOptions, store: BaselineStore) -> tuple[Baseline, str]:
@@ -219,7 +225,8 @@ def _asked(options: GateOptions, store: BaselineStore) -> tuple[_Known, tuple[st
         wanted = conditions(ready.plan(ready.profile()), ready.environment())
         service, scenario = ready.service, ready.traffic.scenario
         known = _known(store, service.name, scenario, wanted, options.ignore, "a run")
-        return replace(known, primary=service.primary), service.gate
+        known = replace(known, primary=service.primary, aside=_of_streams(service))
+        return known, service.gate
 
 
 def _known(
@@ -240,6 +247,17 @@ def _known(
     differing = dict.fromkeys(text for each in used for text in wanted.differences(each))
     provenance = _provenance(wanted, tuple(unknown), tuple(differing))
     return _Known(found, "p95", provenance)
+
+
+def _of_streams(service: Service) -> tuple[str, ...]:
+    """The objectives for streams: a baseline keeps no such figures."""
+    return tuple(each.name for each in service.objectives if each.indicator in STREAMED)
+
+
+def aside(names: Sequence[str]) -> list[str]:
+    """That the gate compares nothing for these objectives."""
+    said = "objectives for streams are not compared; harness perf judges them"
+    return [f"{', '.join(names)}: {said}"] if names else []
 
 
 def _provenance(
@@ -297,6 +315,7 @@ def _compare(known: _Known, candidates: Sequence[AcceptedRun], policy: Policy) -
         warnings.append(
             f"the baseline does not say its {', '.join(provenance.unknown)}: taken for the same"
         )
+    warnings += aside(known.aside)
     warnings += level_warnings(baseline, candidates, known.primary, policy.margin)
     return replace(found, warnings=(*warnings, *found.warnings), provenance=provenance)
 

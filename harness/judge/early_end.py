@@ -20,17 +20,18 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.catalog.model import Objective
+from harness.catalog.model import Indicator, Objective
 from harness.load.plan import LoadPlan
 from harness.messages import LoadMessage, SliceRow, Tick
 from harness.record.distribution import Distribution, Floats
+from harness.record.series import Kind
 from harness.traffic.model import LoadProfile
 from harness.units import format_duration
 
@@ -64,6 +65,11 @@ SURE = 1.5
 """Times the bad requests that the objective allows in the whole planned hold: enough for the
 verdict's own interval, if all the rest were perfect."""
 
+TIMES: Mapping[Indicator, Kind] = {
+    "latency": "response", "time_to_first_token": "ttft", "inter_token_latency": "itl"
+}  # fmt: skip
+"""The histogram of each time that a request is judged by."""
+
 LATE_SHARE = 0.1
 """Of a latency objective: a request that the generator itself sent that late says nothing."""
 
@@ -94,14 +100,16 @@ class EarlyEnd:
     """Decides for one run; `add` every message of the load child, then `decide`.
 
     Endpoints' own objectives, several rates or populations, a closed loop, replays, journeys and
-    chains are left to the verdict: there only the first rule holds.
+    chains are left to the verdict: there only the first rule holds. So are objectives for streams
+    where not every request is one.
     """
 
     def __init__(self, plan: LoadPlan, objectives: Sequence[Objective]) -> None:
         self._timeout_s = max((r.timeout_s for r in plan.traffic.templates), default=SILENT_S)
         self._hold_begin = next((b for phase, b, _ in plan.profile.phases() if phase == "hold"), 0)
         self._rate, self._planned_s = _one_rate(plan)
-        self._limits = limits_of(objectives) if self._rate else ()
+        streams = all(request.stream for request in plan.traffic.templates)
+        self._limits = limits_of(objectives, streams=streams) if self._rate else ()
         self._offered: dict[int, int] = defaultdict(int)
         self._bad: dict[tuple[str, int], int] = defaultdict(int)
         self._tick: Tick | None = None
@@ -169,16 +177,23 @@ class EarlyEnd:
         return None
 
 
-def limits_of(objectives: Sequence[Objective]) -> tuple[_Limit, ...]:
-    """What can be decided request by request, of all endpoints: latency and errors."""
+def limits_of(objectives: Sequence[Objective], *, streams: bool = False) -> tuple[_Limit, ...]:
+    """What can be decided request by request, of all endpoints: latency and errors.
+
+    With `streams` every request is one, so that their times and their goodput can be, too.
+    """
     found = []
     for each in objectives:
         if each.endpoints:
             continue
         if each.indicator == "error_ratio":
             found.append(_Limit(each.name, each.threshold, _failures))
-        elif each.indicator == "latency" and each.quantile is not None:
-            found.append(_Limit(each.name, 1 - each.quantile, _slower_than(each.threshold)))
+        elif each.indicator == "goodput" and streams:
+            found.append(_Limit(each.name, 1 - each.threshold, _not_good))
+        elif each.indicator in TIMES and each.quantile is not None:
+            kind = TIMES[each.indicator]
+            if kind == "response" or streams:
+                found.append(_Limit(each.name, 1 - each.quantile, _slower(kind, each.threshold)))
     return tuple(limit for limit in found if 0 < limit.allowed < 1)
 
 
@@ -230,12 +245,17 @@ def _failures(row: SliceRow) -> int:
     return row["failed"] + row["unfinished"] - row["errors"].get("in_flight_limit", 0)
 
 
-def _slower_than(limit_s: float) -> Callable[[SliceRow], int]:
+def _not_good(row: SliceRow) -> int:
+    """Streams that did not keep every limit, but for those that the generator's bound refused."""
+    return row["offered"] - row.get("good", 0) - row["errors"].get("in_flight_limit", 0)
+
+
+def _slower(kind: Kind, limit_s: float) -> Callable[[SliceRow], int]:
     """Counts what was not answered within the limit, but for what the generator sent late."""
 
     def count(row: SliceRow) -> int:
         stored = row["hist"]
-        slow = Distribution.decode(stored["response"]).above(limit_s) if "response" in stored else 0
+        slow = Distribution.decode(stored[kind]).above(limit_s) if kind in stored else 0
         if slow and "lag" in stored:
             slow = max(0, slow - Distribution.decode(stored["lag"]).above(LATE_SHARE * limit_s))
         return slow + _failures(row)

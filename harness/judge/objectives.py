@@ -23,6 +23,7 @@ from harness.record.run import RunRecord
 from harness.record.series import Kind
 from harness.stats.errors import binomial_bounds
 from harness.stats.shares import ShareFinding, clean_requests, judge_share
+from harness.traffic.populations import closed_models
 from harness.traffic.streams import stream_endpoints
 from harness.units import format_duration, format_rate, format_ratio
 
@@ -92,8 +93,11 @@ def judge_objective(stretch: Stretch, objective: Objective) -> ObjectiveResult:
             result = _throughput(stretch, evidence, objective)
         case "availability":
             result = _availability(stretch, objective)
-    if objective.indicator in TIMES and stretch.record.plan.profile.model == "closed":
-        result = replace(result, statement=f"{result.statement} {wording.CLOSED}")
+    plan = stretch.record.plan
+    closed = closed_models(plan.traffic, plan.profile)
+    if objective.indicator in TIMES and closed:
+        said = wording.closed(closed if plan.traffic.others else ())
+        result = replace(result, statement=f"{result.statement} {said}")
     return replace(result, scope=scope)
 
 

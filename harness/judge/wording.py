@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from harness.catalog.model import Indicator, Objective
 from harness.judge.evidence import Evidence
@@ -15,7 +15,12 @@ from harness.units import counted, format_duration, format_rate, format_ratio
 Bounds = tuple[float | None, float | None, float | None]
 """Low, estimate and high of a quantile in seconds."""
 
-CLOSED = "Closed model: from the actual start; no arrival rate is offered."
+
+def closed(names: Sequence[str] = ()) -> str:
+    """What is to be known of times in a closed model, of these populations or of all."""
+    of = f" ({', '.join(names)})" if names else ""
+    return f"Closed model{of}: from the actual start; no arrival rate is offered."
+
 
 MOST_STALLS = 3
 """Stalls that a sentence lists one by one."""

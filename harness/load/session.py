@@ -13,8 +13,9 @@ from typing import Any
 
 import brotli
 import gevent
+from geventhttpclient import client as http_client
 from geventhttpclient.client import HTTPClientPool
-from geventhttpclient.response import HTTPParseError
+from geventhttpclient.response import HTTPParseError, HTTPSocketPoolResponse
 from locust.contrib.fasthttp import FastHttpSession, FastResponse, LocustBadStatusCode
 
 from harness.redact import redact
@@ -22,16 +23,41 @@ from harness.redact import redact
 MOST_BYTES = 16 << 20
 """Of a body, as it comes and once it is decoded; the same as the engine's."""
 
+MOST_HEAD = 400 << 10
+"""Bytes of a response before its body, interim responses included; the same as the engine's."""
+
 STEP = "harness_step"
 """Where the context of Locust's request event holds the visit and the number of its request."""
 
 _PIECE = 1 << 16
+_FINAL = 200
 _BOM = b"\xef\xbb\xbf"
 _SUCCESS = range(200, 300)
 
 
 class BodyTooLarge(HTTPParseError):  # type: ignore[misc]  # noqa: N818 - one of its family
     """A body beyond MOST_BYTES."""
+
+
+class _Bounded(HTTPSocketPoolResponse):  # type: ignore[misc]
+    """A response that ends with an error once too much has come, whatever it is.
+
+    A server that sends without a pause keeps the reader from every timeout: gevent looks at the
+    clock only when there is nothing to read.
+    """
+
+    taken = 0
+
+    def feed(self, data: bytes) -> None:
+        self.taken += len(data)
+        if self.taken > MOST_HEAD and (not self.headers_complete or self.get_code() < _FINAL):
+            raise HTTPParseError(f"the head has more than {MOST_HEAD} bytes")
+        if self.taken > 2 * MOST_BYTES:  # chunks of few bytes are mostly their frames
+            raise BodyTooLarge(f"the response has more than {2 * MOST_BYTES} bytes")
+        super().feed(data)
+
+
+http_client.HTTPSocketPoolResponse = _Bounded
 
 
 class _Once(HTTPClientPool):  # type: ignore[misc]

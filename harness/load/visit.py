@@ -22,6 +22,9 @@ from harness.units import NANOSECONDS
 
 _MILLISECOND_NS = NANOSECONDS // 1000
 
+LATE_SHARE = 0.1
+"""Of a timeout: so much of it waiting for the interpreter, and it is not the service's for sure."""
+
 
 endpoints = Endpoints()
 """Of this process."""
@@ -104,7 +107,10 @@ class Visit:
         done = max(ready, self._engine.now_ns() if took is None else ready + took)
         # As if it had been sent so much later: what waits for its turn here is no service time.
         turns = self._turns.pop(step, None)
-        sent = min(done, ready + (lateness.turns_ns() if turns is None else turns))
+        turns = lateness.turns_ns() if turns is None else turns
+        sent = min(done, ready + turns)
+        if kind == "timeout" and turns > LATE_SHARE * (done - ready):
+            kind = "local"  # its answer may have been here, with nobody to read it
         head = None if first is None else max(sent, min(ready + first, done))
         self._engine.end(step, sent, head, done, kind, **found)
 

@@ -146,10 +146,23 @@ def _reach(target: Target, path: str) -> None:
         what = f"no answer within {TIMEOUT_S:g} s"
     elif target.proxy and (what, remedy) == _SILENT:
         what, remedy = "nothing accepts connections at the proxy", "check --proxy"
+    elif _may_want_a_certificate(target, kind, said):
+        what = "it closes connections after the TLS handshake"
+        remedy = "check the port; name your --cert where it asks for one"
     elif target.http2 and (what, remedy) == _NO_HTTP:
         what, remedy = "what answers there does not speak HTTP/2", "leave out --http2"
     error = PlatformError if kind in _MISTAKES else NoAnswer
     raise error(f"target {target.urls[0]}{path}: {what}{said}", remedy)
+
+
+def _may_want_a_certificate(target: Target, kind: str, said: str) -> bool:
+    """Whether a server of TLS ended the connection as one does that knows no client of ours.
+
+    Under TLS 1.3 the client's handshake is over before the server looks at its certificate.
+    """
+    if target.cert_file or not target.urls[0].startswith("https:"):
+        return False
+    return kind in {"eof", "reset"} or (kind == "tls" and (not said or "CertificateReq" in said))
 
 
 _SILENT = ("nothing accepts connections there", "start the service")

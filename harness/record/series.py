@@ -12,7 +12,9 @@ from harness._engine import Histogram
 from harness.errors import RecordError
 from harness.record.distribution import Counts, Distribution, Floats, merge
 
-Axis = Literal["due", "done"]
+Axis = Literal["due", "done", "chain"]
+"""The last is of chains, by the second in which they ended; the others are of requests."""
+
 Kind = Literal[
     "response", "service", "lag", "wait", "failed", "ttfb", "ttft", "itl", "gap", "length"
 ]  # fmt: skip
@@ -92,8 +94,8 @@ class SliceTable:
 
     @property
     def endpoints(self) -> tuple[str, ...]:
-        """Every endpoint that occurs, in alphabetical order."""
-        return tuple(sorted({endpoint for _, endpoint in self._rows}))
+        """Every endpoint that occurs, in alphabetical order; chains are none."""
+        return tuple(sorted({endpoint for axis, endpoint in self._rows if axis != "chain"}))
 
     def series(self, axis: Axis, endpoint: str | None) -> Series:
         """The counts of one endpoint, of a population (`crawler/*`), or of all of them."""

@@ -65,6 +65,8 @@ def _text(example: FailureExample) -> str:
     if example.get("exception"):
         message = f": {example['message']}" if example.get("message") else ""
         parts.append(f"{example['exception']}{one_line(message, _SHOWN)}")
+    elif example.get("message"):
+        parts.append(one_line(str(example["message"]), _SHOWN))
     if example.get("place"):
         parts.append(f"({str(example['place']).rpartition('/')[2]})")
     if example.get("head"):

@@ -14,10 +14,12 @@ from harness.judge.model import (
     ValidityCheck,
     Verdict,
 )
+from harness.load.endpoints import MOST_ENDPOINTS
 from harness.platform.connection import describe
 from harness.platform.names import traits_of
 from harness.record.run import RunRecord
 from harness.report.summary import Table
+from harness.traffic.populations import closed_models
 from harness.units import counted, format_duration, format_rate, format_ratio
 
 QUANTILES = (0.50, 0.95, 0.99, 0.999)
@@ -166,6 +168,46 @@ def endpoints_table(record: RunRecord) -> Table:
     return Table(header, rows, header[1:], needs, folded="Endpoints in the hold")
 
 
+def chains_table(record: RunRecord) -> Table | None:
+    """Every chain as a unit in the hold; None where there is none.
+
+    Its time is that of all its requests together, each from the instant due: no think time.
+    """
+    models = (record.plan.traffic, *record.plan.traffic.others)
+    names = [each.name for model in models for each in model.chains]
+    if not names:
+        return None
+    quantiles = tuple(f"p{q * 100:g}" for q in QUANTILES)
+    seconds = record.seconds_of("hold")
+    rows = []
+    for name in names:
+        series = record.series("chain", name)
+        counts = (series.offered, series.completed, series.failed)
+        took = record.distribution("response", endpoint=name, axis="chain")
+        rows.append(
+            (
+                name,
+                *(f"{int(each[seconds].sum()):,}" for each in counts),
+                *(duration(took.quantile(q)) for q in QUANTILES),
+            )
+        )
+    header = ("chain (hold)", "begun", "completed", "failed", *quantiles)
+    return Table(header, tuple(rows), header[1:], {"p99.9": 100}, folded="Chains in the hold")
+
+
+def many_names(record: RunRecord) -> str | None:
+    """That clients gave more names than are told apart; None where they did not."""
+    models = (record.plan.traffic, *record.plan.traffic.others)
+    declared = {each.name for model in models for each in model.templates}
+    count = len({*record.endpoints} - declared)
+    if count <= MOST_ENDPOINTS:
+        return None
+    return (
+        f"{count:,} names; each process groups those after its first {MOST_ENDPOINTS} by template:"
+        " give the requests a name="
+    )
+
+
 def limit(objective: Objective) -> str:
     """The threshold with the digits it was written with."""
     if objective.indicator in {*TIMES, "throughput"}:
@@ -238,9 +280,16 @@ def title(record: RunRecord) -> str:
     return f"{record.service.name}{stand_in} · {profile.name} · {load} · hold {hold}"
 
 
+def closed(record: RunRecord) -> str | None:
+    """That the load is a closed model, or which of its populations are; None where none is."""
+    plan = record.plan
+    found = closed_models(plan.traffic, plan.profile)
+    names = f"{', '.join(found)}: " if found and plan.traffic.others else ""
+    return f"{names}{CLOSED}" if found else None
+
+
 def _arrivals(record: RunRecord) -> str:
-    profile = record.plan.profile
-    return CLOSED if profile.model == "closed" else f"open model, {profile.spacing} spacing"
+    return closed(record) or f"open model, {record.plan.profile.spacing} spacing"
 
 
 def validity_line(verdict: Verdict) -> str:

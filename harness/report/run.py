@@ -20,7 +20,8 @@ from harness.units import NANOSECONDS
 def summary(record: RunRecord, verdict: Verdict) -> Summary:
     """A run's verdict in text."""
     errors = ", ".join(f"{kind} {count:,}" for kind, count in figures.error_counts(record))
-    server, streams = service_metrics(record), streams_table(record)
+    server = service_metrics(record)
+    parts = (figures.chains_table(record), streams_table(record))
     commit = record.environment.get("commit") or "unknown"
     how = describe(record.plan.target)
     return Summary(
@@ -41,15 +42,16 @@ def summary(record: RunRecord, verdict: Verdict) -> Summary:
             *([figures.objectives_table(verdict)] if verdict.objectives else ()),
             *([figures.stages_table(verdict)] if verdict.stages else ()),
             *([figures.endpoints_table(record)] if record.endpoints else ()),
-            *([streams] if streams is not None else ()),
+            *(table for table in parts if table is not None),
             *([server.table] if server is not None and server.rows else ()),
         ),
         notes=tuple(f"{note}." for note in server.notes) if server is not None else (),
         lines=(
-            *((("model", figures.CLOSED),) if record.plan.profile.model == "closed" else ()),
+            *((("model", model),) if (model := figures.closed(record)) else ()),
             *((("transport", how),) if how != USUAL else ()),
             ("requests", figures.conservation(record)),
             *((("statuses", seen),) if (seen := answers.statuses(record)) else ()),
+            *((("endpoints", many),) if (many := figures.many_names(record)) else ()),
             ("errors", errors or "none"),
             *((("throttled", limited),) if (limited := answers.throttled(record)) else ()),
             *(("", f"{kind}: {text}") for kind, text in answers.failures(record)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,13 +13,15 @@ from harness.catalog import load_catalog, project_root
 from harness.catalog.model import Service
 from harness.load.driver import LoadDriver, LoadProcess
 from harness.load.kubernetes.driver import LoadJobs
+from harness.load.kubernetes.manifests import check_files
 from harness.load.kubernetes.options import JobOptions
-from harness.load.plan import LoadPlan
+from harness.load.plan import LoadPlan, check_target
+from harness.platform.connection import refuse_beside
 from harness.platform.kubernetes.access import check_context, context_names
 from harness.platform.kubernetes.cluster import Cluster, check_namespace
 from harness.platform.model import Target
 from harness.platform.url import Url
-from harness.session.options import RunOptions
+from harness.session.options import RunOptions, make_profile
 from harness.session.place import guard
 from harness.session.run import Session, prepared, results_of
 from harness.traffic import load_model
@@ -67,6 +69,10 @@ def cluster_session(
     service = load_catalog(root / "services").service(options.service)
     check_namespace(place.namespace)
     guard(options, service, options.target, place.names)
+    refuse_beside(options.connect, options.target)
+    if place.jobs is not None:
+        check_files(options.connect)
+    make_profile(options)
     traffic = load_model(service, options.scenario, root)
     options, service, traffic = prepared(options, service, traffic)
     results = results_of(options, root)
@@ -77,6 +83,8 @@ def cluster_session(
     try:
         check_context(api, place.namespace)
         target = service_target(cluster, service, place, options.target)
+        target = replace(target, **options.connect)
+        check_target(target, traffic)
         platform = _Named(target.urls[0])
         load: Callable[[LoadPlan, Mapping[str, str]], LoadDriver] = LoadProcess
         if place.jobs is not None:

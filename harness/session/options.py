@@ -37,6 +37,12 @@ class RunOptions:
 
     spacing: Spacing | None = None
     users: int | None = None
+    think_s: float | None = None
+    """Of a user of the closed model, from an answer to the next request; None: none."""
+
+    populations: Mapping[str, str] = field(default_factory=dict)
+    """Loads of populations in place of those that the scenario says."""
+
     spawn_rate: float | None = None
     """Users of a locustfile that begin in a second; None: all of them within the warm-up."""
 
@@ -121,6 +127,7 @@ def make_profile(
         seed=options.seed,
         spacing=options.spacing,
         users=options.users,
+        think_s=options.think_s,
         spawn_rate=options.spawn_rate,
         shape=options.shape,
     )
@@ -135,7 +142,10 @@ def for_users(options: RunOptions, traffic: TrafficModel) -> RunOptions:
         if options.spawn_rate is not None:
             raise ProfileError("--spawn-rate is for a locustfile's users", "leave it out")
         return options
-    asked = {"--rate": options.rate, "--spacing": options.spacing, "--stages": options.stages}
+    asked = {
+        "--rate": options.rate, "--spacing": options.spacing, "--stages": options.stages,
+        "--think-time": options.think_s,
+    }  # fmt: skip
     for name, value in asked.items():
         if value is not None:
             raise ProfileError(

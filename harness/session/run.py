@@ -34,7 +34,7 @@ from harness.session.options import RunOptions, Say, for_users, make_profile
 from harness.session.place import make_named_platform, own_of
 from harness.traffic import load_model, scenario_environment, to_engine
 from harness.traffic.model import LoadProfile, TrafficModel
-from harness.traffic.populations import populations
+from harness.traffic.populations import populations, with_loads
 from harness.traffic.replay import fitted
 from harness.traffic.streams import drain_s, with_limits
 
@@ -198,6 +198,7 @@ def prepared(
 
     Raises HarnessError for what the user can mend.
     """
+    traffic = with_loads(traffic, options.populations)
     options = for_users(options, traffic)
     profile = make_profile(options)
     service = with_objectives(service, options.objectives)

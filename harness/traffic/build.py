@@ -17,6 +17,7 @@ from typing import Any
 from harness.errors import ProfileError, ScenarioError
 from harness.traffic.bodies import check_json_values
 from harness.traffic.declare import JOURNEY, SETUP
+from harness.traffic.files import paired
 from harness.traffic.model import (
     Audit,
     Chain,
@@ -69,7 +70,7 @@ def model_of(
     _refuse_unused(where, user, journeys=bool(journeys))
     setups = _setups(where, user, feeds)
     given = {name: {"kind": "given", "secret": True} for hook in setups for name in hook.feeds}
-    feeds = {**feeds, **given}
+    feeds = {**paired(feeds), **given}
     for number, item in enumerate(mix):
         _check_item(f"{where}.mix[{number}]", item, feeds)
     for item in journeys:

@@ -7,6 +7,7 @@ import io
 import json
 import random
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -28,12 +29,41 @@ MOST_BODY_BYTES = 16 << 20
 """Of a file that is sent; as much as the engine reads of an answer."""
 
 
+class Column(dict[str, object]):
+    """A feed of one column, which knows its file."""
+
+    path: Path | None = None
+
+
+def paired(feeds: Mapping[str, Feed]) -> dict[str, Feed]:
+    """The feeds with the random columns of one file drawn together: one row in one request."""
+    random_ones = {
+        name: feed.path
+        for name, feed in feeds.items()
+        if isinstance(feed, Column) and feed["kind"] == "choice"
+    }
+    shared = {path for path, count in Counter(random_ones.values()).items() if count > 1}
+    return {
+        name: _shuffled(feed) if random_ones.get(name) in shared else feed
+        for name, feed in feeds.items()
+    }
+
+
+def _shuffled(feed: Feed) -> Feed:
+    values = feed["values"]
+    if not isinstance(values, list):
+        raise TypeError(values)
+    order = list(range(len(values)))
+    random.Random(0).shuffle(order)  # noqa: S311 - an order, no secret
+    return {**feed, "kind": "cycle", "values": [values[k] for k in order]}
+
+
 def csv_column(
     path: str | Path, column: str, order: Order = "random", *, secret: bool | None = None
 ) -> Feed:
     """The values of one column of a CSV file with a header line, at random or in turn.
 
-    Two columns are drawn apart: use `csv_rows` for a user and its password. A relative `path` is
+    Two columns of one file are of one row in one request, as with `csv_rows`. A relative `path` is
     looked for beside the calling scenario. Values of a `secret` column (by default one whose name
     speaks of a secret) stand in no record. Raises ScenarioError when the file, the column or the
     values are missing, and for a row of another length than the header's.
@@ -43,10 +73,10 @@ def csv_column(
     values = [row[0] for _, row in rows]
     if not values:
         raise ScenarioError(f"{found}: column {column!r} is empty", "add a row")
-    feed: Feed = {"kind": "choice", "values": values}
-    if _checked(found, order) == "sequence":
-        feed = {"kind": "cycle", "values": values}
-    return _marked(feed, header[0], secret=secret)
+    kind = "cycle" if _checked(found, order) == "sequence" else "choice"
+    feed = Column(_marked({"kind": kind, "values": values}, header[0], secret=secret))
+    feed.path = found.resolve()
+    return feed
 
 
 def csv_rows(

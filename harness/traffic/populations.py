@@ -1,26 +1,28 @@
 """Several populations in one run, each with its own traffic and its own arrivals.
 
 Each is a TrafficUser class of the scenario. One follows the load profile of the run; the others say
-their `load` themselves: a rate, or stages, counted from the start of the run. Their endpoints are
-rows of one record, called population/endpoint.
+their `load` themselves: a rate, stages, or users of a closed model, counted from the start of the
+run. Their endpoints are rows of one record, called population/endpoint.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from harness.errors import ProfileError, ScenarioError
+from harness.errors import ProfileError, ScenarioError, UsageError
 from harness.traffic.build import model_of
 from harness.traffic.model import LoadProfile, Segment, TrafficModel
-from harness.traffic.profiles import MAX_RATE, MAX_SEED, STAGES, staged
-from harness.units import parse_rate
+from harness.traffic.profiles import MAX_RATE, MAX_SEED, MAX_USERS, STAGES, staged
+from harness.units import parse_duration, parse_rate
 
 MOST = 8
 """Each has an engine of its own in every load process."""
 
-LOAD_REMEDY = 'write load = "20/s", or stages as "5m:0,10s:200,2m:200"'
+LOAD_REMEDY = 'write "20/s", stages as "5m:0,10s:200,2m:200", or "20 users think 2s"'
+
+_USERS = re.compile(r"(\d{1,9})\s*users?(?:\s+think\s+(\S+))?")
 
 
 def models_of(
@@ -57,7 +59,7 @@ def models_of(
     first = loads.index("")
     for model in named:
         if model.load:
-            _segments(model, 1.0)
+            _arrivals(model, 1.0)
     return replace(named[first], others=tuple(named[:first] + named[first + 1 :]))
 
 
@@ -79,44 +81,74 @@ def populations(
 
 
 def _profile(model: TrafficModel, run: LoadProfile, number: int) -> LoadProfile:
-    segments = _segments(model, run.duration_s)
-    seconds = sum(segment.duration_s for segment in segments)
-    if seconds > run.duration_s + 1e-6:
+    found = _arrivals(model, run.duration_s)
+    if found.duration_s > run.duration_s + 1e-6:
         raise ProfileError(
-            f"{model.source}: the stages of {model.population} take {seconds:g} s, and the run"
-            f" {run.duration_s:g} s",
+            f"{model.source}: the stages of {model.population} take {found.duration_s:g} s, and"
+            f" the run {run.duration_s:g} s",
             "shorten them, or raise --duration",
         )
-    return LoadProfile(
-        f"{model.population} {model.load}",
-        segments,
-        spacing=run.spacing,
-        seed=(run.seed + number) % MAX_SEED,
-    )
+    return replace(found, spacing=run.spacing, seed=(run.seed + number) % MAX_SEED)
 
 
-def _segments(model: TrafficModel, seconds: float) -> tuple[Segment, ...]:
+def _arrivals(model: TrafficModel, seconds: float) -> LoadProfile:
+    """The load of a population; a rate and users last for so many seconds."""
     where = f"{model.source}: the load of {model.population}"
-    if ":" in model.load:
-        try:
-            return staged(model.load.removeprefix(STAGES)).segments
-        except ProfileError as error:
-            raise ScenarioError(f"{where}: {error.problem}", error.remedy or LOAD_REMEDY) from None
+    name = f"{model.population} {model.load}"
     try:
+        if found := _USERS.fullmatch(model.load.strip()):
+            users, think_s = int(found[1]), parse_duration(found[2]) if found[2] else 0.0
+            if not 0 < users <= MAX_USERS:
+                raise ScenarioError(f"{where}: {users} users", f"take 1 to {MAX_USERS:,}")
+            hold = (Segment("hold", seconds, 0.0, 0.0),)
+            return LoadProfile(name, hold, users=users, think_s=think_s)
+        if ":" in model.load:
+            return replace(staged(model.load.removeprefix(STAGES)), name=name)
         rate = parse_rate(model.load)
+    except ProfileError as error:
+        raise ScenarioError(f"{where}: {error.problem}", error.remedy or LOAD_REMEDY) from None
     except ValueError as error:
         raise ScenarioError(f"{where}: {error}", LOAD_REMEDY) from None
     if not 0 < rate <= MAX_RATE:
         raise ScenarioError(f"{where} is {model.load!r}", LOAD_REMEDY)
-    return (Segment("hold", seconds, rate, rate),)
+    return LoadProfile(name, (Segment("hold", seconds, rate, rate),))
+
+
+def with_loads(traffic: TrafficModel, loads: Mapping[str, str]) -> TrafficModel:
+    """The model whose populations have these loads in place of their own.
+
+    Raises UsageError for a population that is not there, or that follows the run's profile.
+    """
+    names = [each.population for each in traffic.others]
+    for name in loads:
+        if name not in names:
+            known = ", ".join(names) or "none"
+            first = f"; {name} follows the profile of the run" if name == traffic.population else ""
+            raise UsageError(
+                f"no population {name!r} with a load of its own{first}",
+                f"{traffic.source} has {known}",
+            )
+    found = (replace(each, load=loads.get(each.population, each.load)) for each in traffic.others)
+    changed = replace(traffic, others=tuple(found))
+    for each in changed.others:
+        _arrivals(each, 1.0)
+    return changed
+
+
+def closed_models(traffic: TrafficModel, profile: LoadProfile) -> tuple[str, ...]:
+    """The populations in the closed model; of a run with one, its scenario."""
+    parts = populations(traffic, profile)
+    return tuple(t.population or t.scenario for t, p in parts if p.model == "closed")
 
 
 def _named(model: TrafficModel, name: str, load: str) -> TrafficModel:
     """The model with its population's name before its endpoints."""
+    named = model.mapped(lambda request: replace(request, name=f"{name}/{request.name}"))
     return replace(
-        model.mapped(lambda request: replace(request, name=f"{name}/{request.name}")),
+        named,
         population=name,
         load=load,
+        chains=tuple(replace(c, name=f"{name}/{c.name}") for c in named.chains),
         journeys=tuple(replace(j, name=f"{name}/{j.name}") for j in model.journeys),
         audit=model.audit and replace(model.audit, write=f"{name}/{model.audit.write}"),
     )

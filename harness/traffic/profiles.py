@@ -123,19 +123,21 @@ def resolve_profile(
     seed: int | None = None,
     spacing: Spacing | None = None,
     users: int | None = None,
+    think_s: float | None = None,
     spawn_rate: float | None = None,
     shape: Shape | None = None,
 ) -> LoadProfile:
     """The profile of that name with the user's own rate (requests/s) and hold length (s).
 
     `replay:FILE` or `replay:FILE:COLUMN` repeats the instants in a file (see `replay`),
-    `stages:1m:100,1m:0` goes through stages of one's own (see `staged`). `users`
-    makes it the closed model, in which `spawn_rate` users a second begin; a locustfile's `shape`
-    says both itself. Raises ProfileError for a name, rate, duration or combination that cannot be.
+    `stages:1m:100,1m:0` goes through stages of one's own (see `staged`). `users` makes it the
+    closed model, whose users wait `think_s` between an answer and their next request, and of whom
+    `spawn_rate` a second begin; a locustfile's `shape` says all of it itself. Raises ProfileError
+    for a name, rate, duration or combination that cannot be.
     """
     if seed is not None and not 0 <= seed < MAX_SEED:
         raise ProfileError(f"the seed is {seed}", "take a whole number from 0 to 2^63 - 1")
-    of_users = {"users": users, "spawn rate": spawn_rate}
+    of_users = {"users": users, "think time": think_s, "spawn rate": spawn_rate}
     if shape is not None:
         _refuse(shape.name, {"rate": rate, "spacing": spacing, **of_users})
         return shaped(shape, duration)
@@ -152,13 +154,18 @@ def resolve_profile(
         raise ProfileError(f"no load profile {name!r}", f"{hint}known are {known}")
     hold = NAMED[name][2] if duration is None else duration
     _check("the duration", hold, MIN_DURATION_S, MAX_DURATION_S, "seconds")
+    if users is None and think_s is not None:
+        raise ProfileError("--think-time is for --users", "leave it out, or say how many users")
     if users is None:
         return _named(name, rate, hold, seed, spacing)
     if (rate, spacing) != (None, None):
         raise ProfileError(
             "users and a rate exclude each other", "a closed model's rate is what the users do"
         )
-    return replace(closed(users, hold, name, spawn_rate), seed=1 if seed is None else seed)
+    if think_s is not None and not 0 <= think_s <= MAX_DURATION_S:
+        raise ProfileError(f"the think time is {think_s:g} s", "give 0 s to 7 days")
+    found = closed(users, hold, name, spawn_rate)
+    return replace(found, seed=1 if seed is None else seed, think_s=think_s or 0.0)
 
 
 def _refuse(name: str, asked: Mapping[str, object]) -> None:

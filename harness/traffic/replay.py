@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from decimal import Decimal, InvalidOperation
@@ -40,18 +40,36 @@ _ISO = re.compile(
     re.ASCII,
 )
 _DAY_S, _HOUR_S, _MINUTE_S = 86_400, 3_600, 60
+_USUAL, _NANO = 11, 9
+"""Digits of seconds, before they are taken for another unit, and of their nanoseconds."""
 
 
 @dataclass(slots=True)
 class _Trace:
-    """The rows of a file: (seconds, endpoint, values), and the lines without an instant."""
+    """What a file says, column by column, and the lines without an instant.
+
+    `instants` are nanoseconds; `numbers` are the endpoints' places in `names`, `values` those of
+    each feed.
+    """
 
     path: Path
     columns: list[str] = field(default_factory=list)
-    rows: list[tuple[Decimal, str, list[str]]] = field(default_factory=list)
+    instants: list[int] = field(default_factory=list)
+    names: dict[str, int] = field(default_factory=dict)
+    numbers: list[int] = field(default_factory=list)
+    values: list[list[str]] = field(default_factory=list)
     lines: int = 0
     dropped: int = 0
     first: tuple[int, str] | None = None
+
+    def keep(self, instant: int, cells: list[str], places: Sequence[int]) -> None:
+        """An arrival; `places` of its endpoint and its values, empty without an endpoint."""
+        self.instants.append(instant)
+        if places:
+            names = self.names
+            self.numbers.append(names.setdefault(cells[places[0]], len(names)))
+            for values, place in zip(self.values, places[1:], strict=True):
+                values.append(cells[place])
 
     def drop(self, number: int, why: str) -> None:
         self.dropped += 1
@@ -76,15 +94,15 @@ def replay(source: str | Path, *, seed: int | None = None) -> LoadProfile:
     """
     path, column = _split(str(source))
     trace = _read(path, column)
-    if trace.first and (not trace.rows or trace.dropped > MOST_DROPPED * trace.lines):
+    if trace.first and (not trace.instants or trace.dropped > MOST_DROPPED * trace.lines):
         number, why = trace.first
         raise ProfileError(f"{path}:{number}: {why}", REMEDY)
-    if not trace.rows:
+    if not trace.instants:
         raise ProfileError(f"{path}: no timestamps", REMEDY)
-    rows = sorted(trace.rows, key=lambda row: row[0])
-    start = rows[0][0]
-    due = tuple(int((row[0] - start) * NANOSECONDS) for row in rows)
-    span = float(max(math.floor(due[-1] / NANOSECONDS) + 1, 1))
+    order = sorted(range(len(trace.instants)), key=trace.instants.__getitem__)
+    start = trace.instants[order[0]]
+    due = tuple(trace.instants[k] - start for k in order)
+    span = float(max(due[-1] // NANOSECONDS + 1, 1))
     if span > MAX_SPAN_S:
         raise ProfileError(
             f"{path}: its instants span {span:g} s", "a replay takes 7 days at most, in seconds"
@@ -98,14 +116,14 @@ def replay(source: str | Path, *, seed: int | None = None) -> LoadProfile:
     )
     if ENDPOINT not in trace.columns:
         return profile
-    places = {name: place for place, name in enumerate(dict.fromkeys(row[1] for row in rows))}
     feeds = [name for name in trace.columns if name not in {TIME, ENDPOINT}]
     return replace(
         profile,
-        replay_endpoints=tuple(places),
-        replay_requests=tuple(places[row[1]] for row in rows),
+        replay_endpoints=tuple(trace.names),
+        replay_requests=tuple(trace.numbers[k] for k in order),
         replay_values={
-            name: tuple(row[2][place] for row in rows) for place, name in enumerate(feeds)
+            name: tuple(map(values.__getitem__, order))
+            for name, values in zip(feeds, trace.values, strict=True)
         },
     )
 
@@ -151,7 +169,8 @@ def _split(source: str) -> tuple[Path, str | None]:
 
 
 def _read(path: Path, column: str | None) -> _Trace:
-    trace, index, endpoint = _Trace(path), 0, None
+    trace, index = _Trace(path), 0
+    places: list[int] = []
     header = True
     for number, cells in _rows(path):
         if header:
@@ -165,20 +184,21 @@ def _read(path: Path, column: str | None) -> _Trace:
                 continue
             if {TIME, ENDPOINT} <= {*cells}:
                 trace.columns, index, endpoint = cells, cells.index(TIME), cells.index(ENDPOINT)
+                feeds = [place for place in range(len(cells)) if place not in {index, endpoint}]
+                places, trace.values = [endpoint, *feeds], [[] for _ in feeds]
                 continue
         trace.lines += 1
-        text = cells[index].partition("#")[0].strip() if index < len(cells) else ""
+        text = cells[index] if index < len(cells) else ""
+        if "#" in text:
+            text = text.partition("#")[0].strip()
         instant = _instant(text)
         if instant is None:
             trace.drop(number, f"{text!r} is no instant")
-        elif endpoint is not None and len(cells) != len(trace.columns):
+        elif places and len(cells) != len(trace.columns):
             trace.drop(number, f"{len(cells)} values, the header has {len(trace.columns)}")
-        elif endpoint is None:
-            trace.rows.append((instant, "", []))
         else:
-            values = [cell for at, cell in enumerate(cells) if at not in {index, endpoint}]
-            trace.rows.append((instant, cells[endpoint], values))
-        if len(trace.rows) > MOST_ARRIVALS:
+            trace.keep(instant, cells, places)
+        if len(trace.instants) > MOST_ARRIVALS:
             raise ProfileError(f"{path}: more than {MOST_ARRIVALS:,} arrivals", "cut the file")
     return trace
 
@@ -191,24 +211,30 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             for number, line in enumerate(stream, 1):
                 text = line.strip()
-                if text.strip(",") and not text.startswith("#"):
-                    yield number, [cell.strip() for cell in next(csv.reader([text]))]
+                if not text or text[0] == "#" or not text.strip(","):
+                    continue
+                cells = next(csv.reader([text])) if '"' in text else text.split(",")
+                yield number, [cell.strip() for cell in cells]
     except OSError as error:
         raise ProfileError(f"{path}: {error.strerror}", "name a file of timestamps") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise ProfileError(f"{path}: {error}", "name a text file of timestamps") from None
 
 
-def _instant(text: str) -> Decimal | None:
-    """Seconds, exact; None if it is neither a finite number nor an ISO 8601 instant."""
+def _instant(text: str) -> int | None:
+    """Nanoseconds; None if it is neither a finite number nor an ISO 8601 instant."""
+    whole, point, part = text.partition(".")
+    if point and len(whole) <= _USUAL and len(part) <= _NANO and whole.isdigit() and part.isdigit():
+        return int(whole) * NANOSECONDS + int(part.ljust(_NANO, "0"))
     try:
         value = Decimal(text)
     except InvalidOperation:
-        return _moment(text)
+        moment = _moment(text)
+        return None if moment is None else math.floor(moment * NANOSECONDS)
     if not value.is_finite() or abs(value) >= 10**20:
         return None
     digits = next((digits for least, digits in _SCALES if abs(value) >= least), 0)
-    return value.scaleb(-digits)
+    return math.floor(value.scaleb(-digits) * NANOSECONDS)
 
 
 def _moment(text: str) -> Decimal | None:

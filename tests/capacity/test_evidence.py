@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,12 +23,17 @@ from harness.capacity.evidence import (
     warm_after,
 )
 from harness.capacity.law import fit_law
-from harness.capacity.measure import StepEnd, step_profile
+from harness.capacity.measure import SessionMeasure, StepEnd, observation_of, step_profile
 from harness.capacity.model import Finding, Share, Step
 from harness.capacity.naming import may_drift, may_wander, name_patterns, refuses, wander
 from harness.catalog.model import Objective
+from harness.errors import UsageError
 from harness.load.plan import LoadPlan
-from tests.record.synthetic import plan
+from harness.session.options import RunOptions
+from harness.session.run import Session
+from harness.traffic.model import Request, Streaming, TrafficModel
+from tests.judge.test_streams import Streams, made
+from tests.record.synthetic import plan, service
 
 LIMITS = (Limit("p95", 0.05, 0.1), Limit("errors", 0.001, None))
 OFFERED = 500
@@ -309,3 +315,54 @@ def test_a_real_step_ends_when_its_requests_under_way_have_lost_it(
     tick: Any = {"type": "tick", "in_flight": under_way, "completed": 10, "offered": 5_000}
     end.add(tick)
     assert (end.decide(now) is not None) is ends
+
+
+STREAMS = (
+    Objective("ttft p95", "time_to_first_token", 0.3, 0.95),
+    Objective("itl p95", "inter_token_latency", 0.05, 0.95),
+    Objective("goodput", "goodput", 0.9),
+)
+
+
+def _session(traffic: TrafficModel) -> Session:
+    nothing: Any = None
+    here = Path()
+    return Session(RunOptions("chat"), service(STREAMS), traffic, nothing, nothing, here, here)
+
+
+def _streaming(*more: Request) -> TrafficModel:
+    stream = Request("chat", "POST", "/", stream=Streaming())
+    return replace(plan().traffic, requests=(stream, *more))
+
+
+def test_objectives_for_streams_are_limits_of_a_search() -> None:
+    """Each by what it says itself; none of them a latency that bounds what is under way."""
+    limits = SessionMeasure(_session(_streaming())).limits
+    assert [(x.name, round(x.allowed, 3), x.latency_s) for x in limits] == [
+        ("ttft p95", 0.05, None), ("itl p95", 0.05, None), ("goodput", 0.1, None),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("slow", "broken"), [(0.0, 0.0), (0.25, 0.0), (0.0, 0.5)])
+def test_a_step_counts_the_streams_that_broke_each_objective(
+    tmp_path: Path, slow: float, broken: float
+) -> None:
+    record, verdict = made(tmp_path, Streams(itl_s=0.03, slow=slow, broken=broken), *STREAMS)
+    only = replace(record.plan.traffic, requests=record.plan.traffic.requests[:1])
+    limits = SessionMeasure(_session(only)).limits
+    found = observation_of(record, verdict, limits, 200.0, 20.0, None)
+    streams = record.series("due", "chat").offered[record.seconds_of("hold")]
+    bad = round(float(streams.sum()) * (slow + broken))
+    for row in found.bad[:2]:
+        assert int(row.sum()) == pytest.approx(bad, rel=0.02, abs=1)
+    plain = int(record.series("due", "models").offered[record.seconds_of("hold")].sum())
+    assert int(found.bad[2].sum()) == pytest.approx(bad + plain, rel=0.02, abs=1)
+
+
+def test_a_search_whose_rate_is_not_that_of_its_objectives_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"ttft p95, itl p95, goodput: .*GET plain"):
+        SessionMeasure(_session(_streaming(Request("GET plain", "GET", "/"))))
+    crawler = replace(_streaming(), population="crawler", load="5/s")
+    several = replace(_streaming(), population="shopper", others=(crawler,))
+    with pytest.raises(UsageError, match="of one population, and it has shopper, crawler"):
+        SessionMeasure(_session(several))

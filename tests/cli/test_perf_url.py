@@ -57,6 +57,21 @@ def test_only_the_url_is_needed_and_the_environment_overrides_the_file(
     assert usual_options(find_project()) == {"rate": "7", "duration_s": "3s"}
 
 
+def test_loads_of_populations_stand_by_name(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the file a mapping, in the environment NAME=LOAD; what is neither is refused."""
+    file = here / "harness.yaml"
+    file.write_text("url: http://localhost:1/\npopulations: {crawler: 5/s, batch: 20 users}\n")
+    words = usual_options(find_project())["populations"]
+    assert words == ["crawler=5/s", "batch=20 users"]
+    monkeypatch.setenv("HARNESS_POPULATIONS", "crawler=1/s;batch=2 users think 1s")
+    words = usual_options(find_project())["populations"]
+    assert words == ["crawler=1/s", "batch=2 users think 1s"]
+    for wrong in ("[crawler]", "{crawler: }", "{crawler: [1]}", "5/s"):
+        file.write_text(f"url: http://localhost:1/\npopulations: {wrong}\n")
+        with pytest.raises(UsageError, match="populations: not a mapping"):
+            find_project()
+
+
 def test_a_directory_that_is_called_services_is_no_catalogue_by_its_name(here: Path) -> None:
     """Any monorepo has one; ours says apiVersion: harness… in a document."""
     inner = here / "project" / "deep"

@@ -13,6 +13,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from harness.baseline import BaselineStore
+from harness.catalog.model import Objective
 from harness.cli import run
 from harness.errors import NoBaseline
 from harness.gate import Policy
@@ -199,6 +200,17 @@ def test_rules_of_the_command_line_win_over_the_catalogues(
     verdict = gate_runs("memorai", made, store, Policy(rules=(parse_rule("total:p99=gates"),)))
     roles = {row.metric: row.role for row in verdict.rows if row.endpoint == "*"}
     assert (roles["p50"], roles["p99"]) == ("shown", "gates")
+
+
+def test_objectives_for_streams_are_named_as_not_compared(
+    results: Path, store: BaselineStore, names: dict[str, str]
+) -> None:
+    goodput = Objective("goodput", "goodput", 0.95)
+    records = [RunRecord.load(find_run(results, names[f"ok{n}"])) for n in (6, 7, 8)]
+    said = "goodput: objectives for streams are not compared; harness perf judges them"
+    assert said not in gate_runs("memorai", records, store, Policy()).warnings
+    asked = [replace(each, service=service((goodput,))) for each in records]
+    assert said in gate_runs("memorai", asked, store, Policy()).warnings
 
 
 def test_a_wrong_word_makes_no_report_where_none_was(gate: Gate) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks.early_end import CELLS, cell, ended
+from harness.catalog.model import Objective
 from harness.judge import judge
 from harness.judge.early_end import (
     BLOCK_S,
@@ -22,7 +23,7 @@ from harness.judge.early_end import (
 )
 from harness.load.plan import LoadPlan
 from harness.record import RunRecord, RunWriter
-from harness.traffic.model import LoadProfile, Request, Segment
+from harness.traffic.model import LoadProfile, Request, Segment, Streaming
 from tests.record.synthetic import OBJECTIVES, Made, histogram, messages, plan, record, service
 
 HOLD = 7
@@ -292,3 +293,44 @@ def _until(made: Made, early: EarlyEnd) -> Iterator[Any]:
                        "reason": decision.reason}  # fmt: skip
                 break
     yield {"type": "end", "conserved": True, "totals": totals | {"clipped": 0}}
+
+
+TTFT = Objective("ttft p95", "time_to_first_token", 0.3, 0.95)
+ITL = Objective("itl p95", "inter_token_latency", 0.05, 0.95)
+GOODPUT = Objective("goodput", "goodput", 0.95)
+
+
+def _row(second: int, ttft_s: float, itl_s: float, good: int) -> Any:
+    times = {"response": histogram(np.full(200, 0.01)), "ttft": histogram(np.full(200, ttft_s)),
+             "itl": histogram(np.full(200, itl_s))}  # fmt: skip
+    return {"axis": "due", "second": second, "offered": 200, "completed": 200, "failed": 0,
+            "unfinished": 0, "errors": {}, "good": good, "hist": times}  # fmt: skip
+
+
+def _decided_streams(made: LoadPlan, objective: Objective, *row: Any) -> EarlyDecision | None:
+    early = EarlyEnd(made, [objective])
+    for second in range(HOLD, HOLD + 40):
+        early.add({"type": "slice", "worker": 0, "seq": second, "slice": _row(second, *row)})
+    early.add(_tick(8_000, 8_000, 0))
+    return early.decide(HOLD + 40.0)
+
+
+@pytest.mark.parametrize(
+    ("objective", "bad"),
+    [(TTFT, (0.4, 0.01, 200)), (ITL, (0.1, 0.06, 200)), (GOODPUT, (0.1, 0.01, 20))],
+    ids=["ttft", "itl", "goodput"],
+)
+def test_streams_that_miss_their_objectives_for_certain_end_a_run(
+    objective: Objective, bad: tuple[float, float, int]
+) -> None:
+    """Where all that is sent are streams; beside other requests the share would be another."""
+    made = _long()
+    stream = Request("chat", "POST", "/", stream=Streaming())
+    streams = replace(made, traffic=replace(made.traffic, requests=(stream,)))
+    found = _decided_streams(streams, objective, *bad)
+    assert found is not None
+    assert f"missed {objective.name}" in found.reason
+    assert _decided_streams(streams, objective, 0.1, 0.01, 200) is None
+    mixed = (stream, Request("GET", "GET", "/"))
+    beside = replace(made, traffic=replace(made.traffic, requests=mixed))
+    assert _decided_streams(beside, objective, *bad) is None

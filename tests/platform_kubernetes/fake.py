@@ -35,6 +35,7 @@ KINDS = {
     "configmaps",
     "secrets",
     "deployments",
+    "jobs",
     "statefulsets",
     "daemonsets",
     "leases",
@@ -150,6 +151,8 @@ class FakeApi:
             return 201, body
         if path.endswith("/pods"):
             body["status"] = {"phase": "Running"}
+        elif path.endswith("/jobs"):
+            body["metadata"].setdefault("uid", f"uid-{body['metadata']['name']}")
         made = self.put(target, body)
         if path.endswith("/pods"):
             threading.Thread(target=self.kubelet, args=(copy.deepcopy(made),), daemon=True).start()

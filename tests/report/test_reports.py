@@ -9,20 +9,24 @@ import warnings
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
+import numpy as np
 import pytest
 
 from harness.catalog.model import Objective
 from harness.errors import RecordError
 from harness.judge import Verdict, judge
-from harness.record import RunRecord
+from harness.record import RunRecord, RunWriter
+from harness.report import figures
 from harness.report.junit import render_junit
 from harness.report.markdown import render_markdown
 from harness.report.run import print_report, summary
 from harness.report.run_files import write_reports
 from harness.report.run_html import render_html
-from tests.record.synthetic import Made, plan, record, service
+from harness.traffic.model import Chain, Request
+from tests.record.synthetic import Made, histogram, plan, record, service
 
 
 @pytest.fixture(scope="module")
@@ -247,3 +251,45 @@ def test_a_dollar_sign_in_a_name_is_no_formula(tmp_path: Path) -> None:
     found = record(tmp_path, of=odd)
     write_reports(found, judge(found), found.directory)
     assert "$x_$" in (found.directory / "report.html").read_text()
+
+
+def _row(axis: str, endpoint: str, **counts: Any) -> Any:
+    usual = {"offered": 0, "completed": 0, "failed": 0, "unfinished": 0, "errors": {},
+             "bytes_in": 0, "bytes_out": 0, "connects": 0, "hist": {}}  # fmt: skip
+    row = {"schema": 1, "axis": axis, "second": 10, "endpoint": endpoint, **usual, **counts}
+    return {"type": "slice", "worker": 0, "seq": 0, "slice": row}
+
+
+def test_a_chain_is_a_row_of_its_own_and_no_request(tmp_path: Path) -> None:
+    """Its endpoints stay what they are, and so do the totals."""
+    chain = Chain("buy", (Request("buy: GET /", "GET", "/"),))
+    usual = plan()
+    usual = replace(usual, traffic=replace(usual.traffic, chains=(chain,)))
+    writer = RunWriter.create(tmp_path, service(), usual, {})
+    writer.message(_row("due", "buy: GET /", offered=5, completed=5))
+    took = histogram(np.full(3, 0.2))
+    writer.message(_row("chain", "buy", offered=5, completed=3, failed=1, hist={"response": took}))
+    made = writer.finish("complete")
+    assert made.endpoints == ("buy: GET /",)
+    assert figures.conservation(made).startswith("5 offered = 5 completed")
+    table = figures.chains_table(made)
+    assert table is not None
+    assert table.rows == (("buy", "5", "3", "1", *["200 ms"] * 4),)
+    assert table in summary(made, judge(made)).tables
+    assert figures.chains_table(record(tmp_path / "none")) is None
+
+
+@pytest.mark.parametrize(("names", "said"), [(200, False), (201, True)])
+def test_names_that_clients_gave_are_told_where_they_are_many(
+    tmp_path: Path, names: int, *, said: bool
+) -> None:
+    """Those that the scenario declares are no clients' names."""
+    writer = RunWriter.create(tmp_path, service(), plan(), {})
+    for number in range(names):
+        writer.message(_row("due", f"/orders/{number}", offered=1, completed=1))
+    writer.message(_row("due", "GET recall", offered=1, completed=1))
+    made = writer.finish("complete")
+    lines = dict(summary(made, judge(made)).lines)
+    assert ("endpoints" in lines) is said
+    if said:
+        assert lines["endpoints"].startswith("201 names")

@@ -140,3 +140,52 @@ def test_the_shipped_roles_are_what_is_checked_before_acting() -> None:
         for role in yaml.safe_load_all(ROLES.read_text())
     ]
     assert granted == [set(LOAD_NEEDS), set(SCALE_NEEDS)]
+
+
+def test_files_of_tls_go_as_a_secret_that_every_pod_mounts(plan: LoadPlan, tmp_path: Path) -> None:
+    """The plan in the pods names them where they are mounted; other options go as they are."""
+    for name in ("ca", "me", "key"):
+        (tmp_path / f"{name}.pem").write_text(f"{name} hunter2")
+    target = replace(
+        plan.target, ca_file=str(tmp_path / "ca.pem"), cert_file=str(tmp_path / "me.pem"),
+        key_file=str(tmp_path / "key.pem"), http2=True, resolve=("a:1:198.18.0.9",),
+        proxy="http://u:p@proxy:1", max_requests=1,
+    )  # fmt: skip
+    secured = replace(plan, target=target)
+    assert manifests.tls_secret(plan, "r1") is None
+    secret: Any = manifests.tls_secret(secured, "r1")
+    assert base64.b64decode(secret["data"]["key.pem"]) == b"key hunter2"
+    plan_document: Any = manifests.plan_secret(secured, "r1")
+    shipped = json.loads(base64.b64decode(plan_document["data"]["plan.json"]))["target"]
+    assert shipped["resolve"] == ["a:1:198.18.0.9"]
+    assert (shipped["http2"], shipped["proxy"]) == (True, "http://u:p@proxy:1")
+    assert shipped["max_requests"] == 1
+    for job in (
+        manifests.master_job(secured, OPTIONS, "r1", {}),
+        manifests.worker_job(secured, OPTIONS, "r1", {}, "198.18.0.9"),
+    ):
+        spec = pod(job)
+        (volume,) = [v for v in spec["volumes"] if v["name"] == "tls"]
+        assert volume["secret"]["secretName"] == secret["metadata"]["name"]
+        (mount,) = [m for m in spec["containers"][0]["volumeMounts"] if m["name"] == "tls"]
+        assert mount["readOnly"]
+        for name in ("ca_file", "cert_file", "key_file"):
+            path = Path(shipped[name])
+            assert str(path.parent) == mount["mountPath"]
+            assert path.name in secret["data"]
+    assert not [v for v in pod(manifests.master_job(plan, OPTIONS, "r1", {}))["volumes"]
+                if v["name"] == "tls"]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("connect", "says"),
+    [
+        ({"unix_socket": "/run/x"}, "--unix-socket names a file of this machine"),
+        ({"ca_file": "/nowhere/ca.pem"}, "/nowhere/ca.pem: No such file"),
+    ],
+)
+def test_what_pods_cannot_carry_out_is_refused_before_anything_is_made(
+    connect: dict[str, object], says: str
+) -> None:
+    with pytest.raises(HarnessError, match=says):
+        manifests.check_files(connect)

@@ -20,6 +20,7 @@ from harness.traffic import (
     delete,
     get,
     json_pointer,
+    model_of,
     post,
     put,
     request,
@@ -125,6 +126,19 @@ def test_a_csv_column_is_drawn_at_random_or_in_turn(table: Path) -> None:
     """Quotes, commas, byte order mark and all."""
     assert csv_column(table, "name") == {"kind": "choice", "values": ["Ada, Countess", "Béla"]}
     assert csv_column(table, "id", order="sequence") == {"kind": "cycle", "values": ["1", "2"]}
+
+
+def test_two_columns_of_one_file_are_of_one_row_in_one_request(table: Path) -> None:
+    """Else a user would get the password of another one; a column alone is drawn as before."""
+    other = table.with_name("other.csv")
+    other.write_text("id\n3\n4\n")
+    feeds = {"id": csv_column(table, "id"), "name": csv_column(table, "name")}
+    feeds["other"] = csv_column(other, "id")
+    mix = [get("/{id}?n={name}&o={other}")]
+    found = model_of(type("User", (), {"service": "shop", "mix": mix, "feeds": feeds})).feeds
+    pairs = set(zip(found["id"]["values"], found["name"]["values"], strict=True))
+    assert pairs == {("1", "Ada, Countess"), ("2", "Béla")}
+    assert [found[name]["kind"] for name in feeds] == ["cycle", "cycle", "choice"]
 
 
 def test_a_relative_csv_is_looked_for_beside_the_scenario(table: Path) -> None:

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from harness.errors import ProfileError, ScenarioError
+from harness.errors import HarnessError, ProfileError, ScenarioError
 from harness.traffic import get, journey
 from harness.traffic.model import LoadProfile, Segment
-from harness.traffic.populations import models_of, population_of, populations
+from harness.traffic.populations import (
+    closed_models,
+    models_of,
+    population_of,
+    populations,
+    with_loads,
+)
 
 RUN = LoadProfile("run", (Segment("hold", 60.0, 100.0, 100.0),), seed=5)
 
@@ -101,3 +107,36 @@ def test_stages_that_go_on_beyond_the_run_are_refused() -> None:
     short = LoadProfile("run", (Segment("hold", 20.0, 1.0, 1.0),))
     with pytest.raises(ProfileError, match="nightly-batch take 50 s, and the run 20 s"):
         populations(model, short)
+
+
+class _Browsing(Shopper):
+    load = "20 users think 2s"
+
+
+class _Busy(Shopper):
+    load = "1 user"
+
+
+def test_a_population_may_be_users_of_a_closed_model() -> None:
+    """From the start to the end of the run, with or without think time."""
+    model = models_of([Shopper, _Browsing, _Busy])
+    _, (_, browsing), (_, busy) = populations(model, RUN)
+    assert (browsing.users, browsing.think_s, browsing.duration_s) == (20, 2.0, 60.0)
+    assert (busy.users, busy.think_s, busy.model) == (1, 0.0, "closed")
+    assert closed_models(model, RUN) == ("_browsing", "_busy")
+    assert closed_models(models_of([Shopper, Crawler]), RUN) == ()
+
+
+def test_a_run_says_other_loads_than_the_scenario() -> None:
+    """By the names of populations; the first follows the profile of the run."""
+    model = models_of([Shopper, Crawler, NightlyBatch])
+    changed = with_loads(model, {"crawler": "3 users"})
+    assert [each.load for each in changed.others] == ["3 users", NightlyBatch.load]
+    for loads, says in (
+        ({"shopper": "1/s"}, "shopper follows the profile of the run"),
+        ({"nobody": "1/s"}, "no population 'nobody'"),
+        ({"crawler": "0 users"}, "0 users"),
+        ({"crawler": "2 users think soon"}, "the load of crawler"),
+    ):
+        with pytest.raises(HarnessError, match=says):
+            with_loads(model, loads)

@@ -239,3 +239,13 @@ def test_whatever_is_asked_for_is_refused_in_a_line_or_accepted_by_the_engine(
         assert to_engine(model_of(Anyone), profile)["arrivals"]["users"] == users
     else:
         due(profile, limit=10)
+
+
+def test_users_may_think_between_their_requests() -> None:
+    """Only users can; the engine gets it."""
+    profile = resolve_profile("constant", users=3, think_s=2.0)
+    assert profile.think_s == 2.0
+    with pytest.raises(ProfileError, match="--think-time is for --users"):
+        resolve_profile("constant", think_s=2.0)
+    with pytest.raises(ProfileError, match="the think time is -1 s"):
+        resolve_profile("constant", users=3, think_s=-1.0)

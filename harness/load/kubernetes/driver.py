@@ -91,7 +91,9 @@ class LoadJobs:
     def _create(self) -> None:
         plan, options = self._plan, self._options
         self._say(f"load Jobs harness-load-{self.run}-* in namespace {options.namespace}")
-        documents = (manifests.plan_secret(plan, self.run), manifests.scenario_map(plan, self.run))
+        documents = [manifests.plan_secret(plan, self.run), manifests.scenario_map(plan, self.run)]
+        if (tls := manifests.tls_secret(plan, self.run)) is not None:
+            documents.append(tls)
         with telling("load Jobs"):
             job = self._batch.create_namespaced_job(
                 options.namespace,

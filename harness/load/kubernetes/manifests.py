@@ -29,7 +29,12 @@ REGION, ZONE, HOST = (
 PORT = 5557
 """Locust's own port for workers."""
 
-PLAN_PATH, SCENARIO_PATH = "/run/load/plan", "/run/load/scenario"
+PLAN_PATH, SCENARIO_PATH, TLS_PATH = "/run/load/plan", "/run/load/scenario", "/run/load/tls"
+TLS_FILES: Mapping[str, str] = {
+    "ca_file": "ca.pem", "cert_file": "cert.pem", "key_file": "key.pem"
+}  # fmt: skip
+"""Fields of a Target that name files, and what each is called in the pods."""
+
 HEARTBEAT, HEARTBEAT_PATH, HEARTBEAT_FILE = "codai-harness/heartbeat", "/run/load/owner", "beat"
 """An annotation of the master's pod that its owner renews, and where the pod sees it."""
 
@@ -96,7 +101,15 @@ def worker_job(
 def plan_secret(plan: LoadPlan, run: str) -> Manifest:
     """The plan: a Secret, because a header of the scenario may hold a key."""
     source = f"{SCENARIO_PATH}/{Path(plan.traffic.source).name}"
-    target = dataclasses.replace(plan.target, exec_prefix=(), bind=None)
+    mounted = {name: f"{TLS_PATH}/{TLS_FILES[name]}" for name in _tls_files(plan)}
+    target = dataclasses.replace(
+        plan.target,
+        exec_prefix=(),
+        bind=None,
+        ca_file=mounted.get("ca_file"),
+        cert_file=mounted.get("cert_file"),
+        key_file=mounted.get("key_file"),
+    )
     others = tuple(dataclasses.replace(each, source=source) for each in plan.traffic.others)
     traffic = dataclasses.replace(plan.traffic, source=source, others=others)
     shipped = dataclasses.replace(plan, target=target, traffic=traffic)
@@ -108,6 +121,46 @@ def plan_secret(plan: LoadPlan, run: str) -> Manifest:
         "metadata": {"name": _name(run, "plan"), "labels": labels(run)},
         "immutable": True,
         "data": {"plan.json": base64.b64encode(content).decode()},
+    }
+
+
+def _tls_files(plan: LoadPlan) -> dict[str, Path]:
+    """The fields of the target that name a file."""
+    named = {name: getattr(plan.target, name) for name in TLS_FILES}
+    return {name: Path(path) for name, path in named.items() if path is not None}
+
+
+def check_files(connect: Mapping[str, object]) -> None:
+    """Raise UsageError for options that pods cannot carry out, and for files that are not there."""
+    if connect.get("unix_socket"):
+        raise UsageError(
+            "--unix-socket names a file of this machine, and the load comes from pods",
+            "give --target URL",
+        )
+    for name in TLS_FILES:
+        if (path := connect.get(name)) is not None:
+            _content(Path(str(path)))
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}", "name a readable PEM file") from None
+
+
+def tls_secret(plan: LoadPlan, run: str) -> Manifest | None:
+    """The files that TLS connections are made with; None where there are none."""
+    files = {TLS_FILES[name]: _content(path) for name, path in _tls_files(plan).items()}
+    if not files:
+        return None
+    _check_size("what TLS needs", sum(map(len, files.values())), "name smaller PEM files")
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": _name(run, "tls"), "labels": labels(run)},
+        "immutable": True,
+        "data": {name: base64.b64encode(text).decode() for name, text in files.items()},
     }
 
 
@@ -209,6 +262,10 @@ def _pod(
     mounted: Sequence[tuple[Manifest, Manifest]] = (),
 ) -> Manifest:
     """The one container; `mounted` are volumes besides the usual ones, with their mounts."""
+    if _tls_files(plan):
+        volume: Manifest = {"name": "tls", "secret": {"secretName": _name(run, "tls")}}
+        mount: Manifest = {"name": "tls", "mountPath": TLS_PATH, "readOnly": True}
+        mounted = [*mounted, (volume, mount)]
     return {
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": drain_s(plan),

@@ -11,18 +11,17 @@ import json
 import re
 import zlib
 from array import array
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 
 from harness.errors import ScenarioError
-from harness.traffic.imports.seen import Exchange, Seen, checked, is_static, is_url
+from harness.traffic.imports.seen import Endpoint, Seen, checked, is_static, is_url
 
 MOST_LINES = 5_000_000
 LONGEST_LINE = 64 << 10
@@ -68,7 +67,8 @@ class LogTraffic:
         """Keep what a trace says of a request."""
         self.instants.append(instant_s)
         self.numbers.append(number)
-        self.values += "\0".join(values).encode()
+        if values:
+            self.values += "\0".join(values).encode()
         self.ends.append(len(self.values))
 
     def write_trace(self, stream: IO[str]) -> None:
@@ -80,27 +80,37 @@ class LogTraffic:
         endpoints = list(self.seen.endpoints.values())
         columns = list(dict.fromkeys(slot for each in endpoints for slot in each.slots))
         lines.writerow(["time", "endpoint", *columns])
-        order: list[int] = list(np.argsort(np.asarray(self.instants), kind="stable"))
-        for k, second in zip(order, self.spread(), strict=True):
-            endpoint = endpoints[self.numbers[k]]
-            text = self.values[self.ends[k - 1] if k else 0 : self.ends[k]].decode()
-            cells = dict(zip(endpoint.slots, text.split("\0"), strict=False))
-            name = f"{endpoint.method} {endpoint.template}"
-            lines.writerow([f"{second:.6f}", name, *(cells.get(c, "") for c in columns)])
+        lines.writerows(self._rows(endpoints, columns))
 
-    def spread(self) -> Iterator[float]:
+    def _rows(self, endpoints: Sequence[Endpoint], columns: Sequence[str]) -> Iterator[list[str]]:
+        names = [f"{each.method} {each.template}" for each in endpoints]
+        places = [[2 + columns.index(slot) for slot in each.slots] for each in endpoints]
+        blank = [""] * len(columns)
+        order = cast("list[int]", np.argsort(np.asarray(self.instants), kind="stable").tolist())
+        for k, second in zip(order, self.spread(), strict=True):
+            number = self.numbers[k]
+            row = [f"{second:.6f}", names[number], *blank]
+            if places[number]:
+                text = self.values[self.ends[k - 1] if k else 0 : self.ends[k]].decode()
+                for place, value in zip(places[number], text.split("\0"), strict=False):
+                    row[place] = value
+            yield row
+
+    def spread(self) -> list[float]:
         """The instants in order, seconds from the first; those of one logged second spread evenly.
 
         A log whose clock has whole seconds would else be replayed in bursts.
         """
-        times = sorted(self.instants)
-        first = times[0] if times else 0.0
-        whole = all(time.is_integer() for time in times)
-        same = Counter(times) if whole else Counter()
-        place: Counter[float] = Counter()
-        for time in times:
-            yield time - first + (place[time] / same[time] if whole else 0.0)
-            place[time] += 1
+        times = np.sort(np.asarray(self.instants, np.float64))
+        if not len(times):
+            return []
+        found = times - times[0]
+        if np.array_equal(times, np.floor(times)):
+            _, first, count = np.unique(times, return_index=True, return_counts=True)
+            place = np.arange(len(times)) - np.repeat(first, count)
+            found = found + place / np.repeat(count, count)
+        spread: list[float] = found.tolist()
+        return spread
 
 
 def read_log(path: Path, *, everything: bool = False) -> LogTraffic:
@@ -135,33 +145,41 @@ def _opened(path: Path) -> IO[str]:
 
 
 def _add(traffic: LogTraffic, line: str, *, everything: bool) -> None:
-    if not line.strip():
+    found = _from_json(line) if line.startswith("{") else _from_combined(line)
+    if found is None:
+        if line.strip():
+            traffic.seen.left_out[SKIPPED] += 1
         return
-    exchange = _from_json(line) if line.startswith("{") else _from_combined(line)
-    if exchange is None or not (exchange.url.startswith("/") or is_url(exchange.url)):
+    method, url, status, instant_s = found
+    if not url.startswith("/") and not is_url(url):
         traffic.seen.left_out[SKIPPED] += 1
-    elif not everything and is_static(exchange.url.partition("?")[0]):
+    elif not everything and is_static(url.partition("?")[0]):
         traffic.seen.left_out["static files"] += 1
     else:
-        number, values = traffic.seen.add(exchange)
-        if exchange.instant_s is not None:
-            traffic.keep(exchange.instant_s, number, values)
+        number, values = traffic.seen.add_line(method, url, status, instant_s)
+        if instant_s is not None:
+            traffic.keep(instant_s, number, values)
 
 
-def _from_combined(line: str) -> Exchange | None:
-    match = _COMBINED.match(line) or _BALANCER.match(line)
-    if match is None or not match["target"].startswith(("/", "http")):
+_Line = tuple[str, str, int | None, float | None]
+"""Method, URL, status (None: not known) and instant (Unix seconds)."""
+
+
+def _from_combined(line: str) -> _Line | None:
+    match = _COMBINED.match(line)
+    if match is not None:
+        when, method, target, status = match.groups()
+    elif (match := _BALANCER.match(line)) is not None:
+        when, status, method, target, made = match.groups()
+        when = made or when
+    else:
         return None
-    found = match.groupdict()
-    return Exchange(
-        found["method"],
-        found["target"],
-        status=int(found["status"]) if found["status"] != "-" else None,
-        instant_s=_when(found.get("made") or found["when"]),
-    )
+    if not target.startswith(("/", "http")):
+        return None
+    return method, target, int(status) if status != "-" else None, _when(when)
 
 
-def _from_json(line: str) -> Exchange | None:
+def _from_json(line: str) -> _Line | None:
     try:
         found = json.loads(line)
     except (ValueError, RecursionError):
@@ -173,12 +191,13 @@ def _from_json(line: str) -> Exchange | None:
         request = request.partition(" ")[0]
     if not isinstance(request, str) or not request.startswith(("/", "http")):
         return None
-    status = _first(found, "status")
-    return Exchange(
+    status = str(_first(found, "status"))
+    known = len(status) == 3 and status.isascii() and status.isdecimal() and status[0] != "0"  # noqa: PLR2004
+    return (
         str(method or "GET").upper(),
         request,
-        status=int(status) if re.fullmatch(r"[1-9][0-9]{2}", str(status)) else None,
-        instant_s=_when(str(_first(found, "when"))),
+        int(status) if known else None,
+        _when(str(_first(found, "when"))),
     )
 
 
