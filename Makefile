@@ -11,7 +11,7 @@ PY := .venv/bin/python
 READY := .venv/.ready
 TOOLS := .venv/.tools
 # Everything that changes what is installed or built.
-SOURCES := pyproject.toml $(wildcard engine/Cargo.toml engine/src/*.rs engine/src/*/*.rs)
+SOURCES := pyproject.toml requirements/run.txt requirements/setup.txt $(wildcard engine/Cargo.toml engine/crates.txt engine/src/*.rs engine/src/*/*.rs)
 
 FAST := not lab and not docker and not kubernetes and not browser and not slow and not proof
 
@@ -22,7 +22,7 @@ RUN_OPTIONS = $(call opt,RATE,rate) $(call opt,DURATION,duration) $(call opt,PRO
 	$(call opt,WORKERS,workers) $(call opt,SEED,seed) $(call opt,PLATFORM,platform) \
 	$(call opt,NAMESPACE,namespace) $(call opt,CONTEXT,context)
 
-.PHONY: help setup tools perf gate gate-self-test gameday fleet test test-marked coverage check audit bench proofs wheel clean
+.PHONY: help setup tools perf gate gate-self-test gameday fleet test test-marked coverage check audit lock bench proofs wheel clean
 
 help: ## Show the targets (times: two cores)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,12 +31,12 @@ help: ## Show the targets (times: two cores)
 
 setup: $(READY) ## Make the virtual environment, build the engine (first time 2 min, then 0 s)
 
-$(READY): $(SOURCES) scripts/setup scripts/packages
+$(READY): $(SOURCES) scripts/setup scripts/packages scripts/crates
 	@scripts/setup
 
 tools: $(TOOLS) ## Install what tests and checks need besides (20 s, then 0 s)
 
-$(TOOLS): pyproject.toml scripts/setup scripts/packages | $(READY)
+$(TOOLS): requirements/dev.txt scripts/setup scripts/packages | $(READY)
 	@scripts/setup tools
 
 perf: $(READY) ## Drive a service and judge it: make perf SERVICE=memorai (1 min)
@@ -72,8 +72,11 @@ coverage: $(TOOLS) ## Run every test with branch coverage of harness/ (50 min)
 check: $(TOOLS) ## Lint, types, import layers, formatting of Python and Rust (2 min)
 	@scripts/check
 
-audit: $(TOOLS) ## Licences of all packages and crates, and an SBOM in dist/ (5 s)
-	@$(PY) scripts/audit
+audit: $(TOOLS) ## Licences, known vulnerabilities (OSV=PLACE), SBOMs of wheel and image in dist/ (20 s)
+	@$(PY) -m deploy.audit $(call opt,OSV,osv) $(ARGS)
+
+lock: $(TOOLS) ## Lock what set-up installs by checksums, after a change of a pin (1 min)
+	@scripts/lock $(ARGS)
 
 bench: $(TOOLS) ## Measure beside peers and write benchmarks/RESULTS.md (20 min)
 	@$(PY) -m benchmarks.run $(ARGS)

@@ -25,7 +25,10 @@ from benchmarks.servers import nginx, truth_server
 
 SERVER_CORE, GENERATOR_CORE = 0, 1
 CONNECTIONS = 32
-PEERS = ("wrk", "hey", "oha", "vegeta", "k6")
+PEERS = ("wrk", "hey", "oha", "vegeta")
+AGPL_PEERS = ("k6",)
+"""Under the AGPL: installed and run only where they are asked for (`--agpl-peers`)."""
+
 LAGS = ("p50", "p99", "p999")
 TARGET = Path(__file__).with_name("RESULTS.md")
 MINE = "this engine"
@@ -37,6 +40,7 @@ class Bench:
 
     seconds: int
     rounds: int
+    peers: tuple[str, ...] = PEERS
 
 
 def drive(words: Sequence[str], core: int = GENERATOR_CORE) -> tuple[dict[str, Any], float]:
@@ -71,11 +75,11 @@ def micro(value: float | None) -> str:
 
 def closed_loop(bench: Bench) -> str:
     """Figure 1."""
-    rates: dict[str, list[float | None]] = {name: [] for name in (*PEERS, "Locust", MINE)}
+    rates: dict[str, list[float | None]] = {name: [] for name in (*bench.peers, "Locust", MINE)}
     cpus: dict[str, list[float | None]] = {name: [] for name in rates}
     with nginx(SERVER_CORE) as url:
         for _ in range(bench.rounds):
-            for name in PEERS:
+            for name in bench.peers:
                 found = peers.closed(name, url, CONNECTIONS, bench.seconds, GENERATOR_CORE)
                 rates[name].append(found.rate if found else None)
                 cpus[name].append(found.cpu_per_request if found else None)
@@ -114,7 +118,7 @@ def open_loop(bench: Bench) -> str:
                 micro(median([run[f"lag_{q}"] for run in runs])) for q in ("p50", "p99", "p999")
             ]
             rows.append([label, show(median([r["rate"] for r in runs])), micro(cpu), *lags])
-        for name in PEERS[1:]:
+        for name in bench.peers[1:]:
             found = [
                 peers.opened(name, url, 10_000, bench.seconds, GENERATOR_CORE)
                 for _ in range(bench.rounds)
@@ -149,7 +153,7 @@ def truth(bench: Bench) -> str:
         ]
         runs += [
             (name, lambda url, name=name, rate=rate: _peer(name, url, rate, seconds))  # type: ignore[misc]
-            for name in PEERS[1:]
+            for name in bench.peers[1:]
         ]
         for name, run in runs:
             with truth_server(SERVER_CORE) as (url, told):
@@ -284,7 +288,7 @@ def cost_by_part(bench: Bench) -> str:
 
 
 FIGURES: dict[str, tuple[str, Callable[[Bench], str]]] = {
-    "closed": ("1. Closed loop beside wrk, hey, oha, vegeta, k6 and Locust", closed_loop),
+    "closed": ("1. Closed loop beside other generators", closed_loop),
     "open": ("2. Open loop at 10,000/s", open_loop),
     "pacing": ("2a. Pacing: processor time against punctuality", pacing),
     "truth": ("3. Truth: a server of known latency", truth),
@@ -299,8 +303,10 @@ def main() -> None:
     parser.add_argument("figures", nargs="*", choices=[*FIGURES, []], help="default: all")
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--agpl-peers", action="store_true", help="k6 as well (AGPL-3.0)")
     options = parser.parse_args()
-    bench = Bench(options.seconds, options.rounds)
+    every = (*PEERS, *AGPL_PEERS) if options.agpl_peers else PEERS
+    bench = Bench(options.seconds, options.rounds, every)
     for name in options.figures or FIGURES:
         title, figure = FIGURES[name]
         print(f"== {title}", flush=True)

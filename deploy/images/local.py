@@ -105,7 +105,7 @@ def _roots() -> list[str]:
     return [line for line in lines if line and not line.startswith("#")]
 
 
-def _distributions() -> list[metadata.Distribution]:
+def distributions() -> list[metadata.Distribution]:
     """The packages of `packages.txt` and what they require, as installed here."""
     found: dict[str, metadata.Distribution] = {}
     waiting = [Requirement(line) for line in _roots()]
@@ -130,7 +130,7 @@ def _tools() -> dict[str, Path]:
 
 def _base_key() -> str:
     parts = [sys.version, Path(__file__).read_text()]
-    parts += [f"{each.name} {each.version}" for each in _distributions()]
+    parts += [f"{each.name} {each.version}" for each in distributions()]
     for name, path in _tools().items():
         about = path.stat()
         parts.append(f"{name} {about.st_size} {about.st_mtime_ns}")
@@ -171,7 +171,7 @@ def _extensions() -> list[Path]:
 
 
 def _copy_packages(target: Path) -> None:
-    for each in _distributions():
+    for each in distributions():
         for file in each.files or ():
             if ".." in file.parts or "__pycache__" in file.parts:
                 continue

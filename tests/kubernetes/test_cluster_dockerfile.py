@@ -31,8 +31,8 @@ BASE_COMMAND = [
     "bookworm",
 ]
 BASE_VARIABLES = ["PIP_BREAK_SYSTEM_PACKAGES=1", "PIP_CERT=/etc/ssl/certs/host.crt"]
-CONTEXT = ("pyproject.toml", "README.md", "deploy", "harness", "scenarios", "services")
-CONTEXT_ENGINE = ("engine/Cargo.toml", "engine/src", "experiments")
+CONTEXT = ("pyproject.toml", "README.md", "deploy", "requirements", "harness", "scenarios")
+CONTEXT_ENGINE = ("engine/Cargo.toml", "engine/src", "experiments", "services")
 BUILD_LIMIT_S = 600
 TRIED = (
     "set -e; harness services >/dev/null; locust --version; nft --version; nsenter --version; "
