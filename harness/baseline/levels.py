@@ -77,7 +77,8 @@ def accepted_series(baseline: Baseline, metric: str) -> tuple[tuple[str, float],
     """
     found = {run.id: (run.created, run.values(metric, TOTAL)) for run in baseline.runs}
     for note in baseline.notes:
-        for kept in note.get("figures", ()):
+        figures = note.get("figures")
+        for kept in figures if isinstance(figures, list | tuple) else ():
             value = kept.get(metric) if isinstance(kept, Mapping) else None
             if isinstance(value, int | float):
                 found.setdefault(str(kept.get("run")), (str(kept.get("created")), value))

@@ -7,7 +7,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
 
@@ -33,7 +32,7 @@ def conditions_of(record: RunRecord) -> Conditions:
     return conditions(record.plan, record.environment)
 
 
-def conditions(plan: LoadPlan, environment: Mapping[str, Any]) -> Conditions:
+def conditions(plan: LoadPlan, environment: Mapping[str, object]) -> Conditions:
     """The conditions under which a run with this plan is made in this environment.
 
     Two runs of one machine kind, one deployment, one profile and one mix get equal ones. The
@@ -90,7 +89,7 @@ _LATER = ("capture", "parts", "stream", "think_s")
 """Fields that requests did not always have: left out where they say nothing, as in old digests."""
 
 
-def _request(request: Request) -> dict[str, Any]:
+def _request(request: Request) -> dict[str, object]:
     """What it sends, as baselines of old have it; limits are the objectives', not the traffic's."""
     found = dataclasses.asdict(request)
     if request.stream is not None:
@@ -159,11 +158,13 @@ def _known(value: float | None) -> float | None:
     return None if value is None or not np.isfinite(value) else float(value)
 
 
-def _machine(host: Mapping[str, Any]) -> str:
+def _machine(host: Mapping[str, object]) -> str:
     """A kind of machine, not one machine: model, cores and memory to the nearest power of two."""
-    memory = host.get("memory_bytes") or 0
-    size = f"{2 ** round(np.log2(memory / 2**30)):.0f} GiB" if memory > 0 else "? GiB"
-    return f"{host.get('cores') or '?'} x {host.get('cpu_model') or '?'}, {size}"
+    memory = host.get("memory_bytes")
+    size = "?"
+    if isinstance(memory, int | float) and memory > 0:
+        size = f"{2 ** round(np.log2(memory / 2**30)):.0f}"
+    return f"{host.get('cores') or '?'} x {host.get('cpu_model') or '?'}, {size} GiB"
 
 
 def _text(value: object) -> str | None:

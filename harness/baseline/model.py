@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
 
 SCHEMA = 1
 """Version of `baselines/<service>/<scenario>.json`; an unknown one is an error."""
@@ -152,5 +151,5 @@ class Baseline:
     scenario: str
     conditions: Conditions
     runs: tuple[AcceptedRun, ...] = ()
-    notes: tuple[Mapping[str, Any], ...] = field(default=())
+    notes: tuple[Mapping[str, object], ...] = field(default=())
     """What was done to it: runs dropped, cuts at a change point, each with its reason."""

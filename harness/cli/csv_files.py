@@ -12,10 +12,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from harness.errors import DataError, HarnessError
 from harness.units import counted
+
+if TYPE_CHECKING:
+    from _csv import Reader
 
 MOST_BYTES = 256 << 20
 """Of a CSV file: some millions of rows."""
@@ -194,7 +197,7 @@ def _delimiter(text: str) -> str:
 
 
 def _rows(
-    path: Path, reader: Any, width: int, *, decimal_comma: bool
+    path: Path, reader: Reader, width: int, *, decimal_comma: bool
 ) -> Iterator[tuple[int, list[str]]]:
     try:
         for row in reader:

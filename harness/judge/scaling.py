@@ -192,7 +192,7 @@ def _broken(record: RunRecord) -> Bools:
 def judge_scaling(
     record: RunRecord,
     limits: ScalingLimits,
-    autoscaler: dict[str, Any],
+    autoscaler: dict[str, object],
     per_replica: float | None = None,
 ) -> ScalingVerdict:
     """Judge a recorded scaling test. A crash of a check is inconclusive, with its reason."""
@@ -218,7 +218,7 @@ def judge_scaling(
 
 
 def _checks(
-    seen: ScalingTrace, limits: ScalingLimits, autoscaler: dict[str, Any]
+    seen: ScalingTrace, limits: ScalingLimits, autoscaler: dict[str, object]
 ) -> Iterator[ScalingCheck]:
     first = scaling.first_rise(seen.ready, seen.rise)
     waited = float(seen.fall - seen.rise)
@@ -243,9 +243,9 @@ def _checks(
     yield _scaled_down(seen, limits.scaled_down_s)
 
 
-def _scaled(seen: ScalingTrace, autoscaler: dict[str, Any], first: int | None) -> ScalingCheck:
+def _scaled(seen: ScalingTrace, autoscaler: dict[str, object], first: int | None) -> ScalingCheck:
     """Whether there was anything to judge: the load provoked the autoscaler, and was it seen."""
-    window = slice(seen.rise, seen.fall)
+    window, most = slice(seen.rise, seen.fall), autoscaler.get("most")
     pressure, desired = seen.pressure[window], seen.desired[window]
     known = pressure[np.isfinite(pressure)]
     peak = float(known.max()) if len(known) else None
@@ -261,7 +261,7 @@ def _scaled(seen: ScalingTrace, autoscaler: dict[str, Any], first: int | None) -
             f"The load did not provoke the autoscaler: its metric reached {peak:.0%} of the"
             f" target, it acts above {PROVOKED:.0%}. Raise --rate or hold longer."
         )
-    elif np.nanmax(desired, initial=0) >= autoscaler.get("most", math.inf):
+    elif isinstance(most, int) and np.nanmax(desired, initial=0) >= most:
         text = "The autoscaler was at its maximum before the load rose; start from fewer replicas."
     elif above >= PATIENCE_S:
         word = "fail"

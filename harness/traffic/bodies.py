@@ -9,7 +9,6 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from harness.errors import ScenarioError
@@ -148,7 +147,10 @@ def _encoded(template: str) -> str:
 
 
 def check_json_values(
-    where: str, request: Request, feeds: Mapping[str, Any], captured: Collection[str] = ()
+    where: str,
+    request: Request,
+    feeds: Mapping[str, Mapping[str, object]],
+    captured: Collection[str] = (),
 ) -> None:
     """Raise ScenarioError for values that cannot stand where a JSON body has them.
 
@@ -174,10 +176,11 @@ def _bare_slots(template: str) -> Iterator[str]:
             within = not within
 
 
-def _check_bare(where: str, name: str, feed: Mapping[str, Any]) -> None:
+def _check_bare(where: str, name: str, feed: Mapping[str, object]) -> None:
     if not feed or feed.get("kind") in _UNSEEN:
         return
-    for value in feed.get("values") or ["a UUID"]:
+    values = feed.get("values")
+    for value in values if values and isinstance(values, list | tuple) else ["a UUID"]:
         try:
             json.loads(str(value))
         except ValueError:

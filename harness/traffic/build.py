@@ -173,7 +173,9 @@ def _audit(
     return audit
 
 
-def _check_item(where: str, item: Request | Chain, feeds: Mapping[str, Any]) -> None:
+def _check_item(
+    where: str, item: Request | Chain, feeds: Mapping[str, Mapping[str, object]]
+) -> None:
     if isinstance(item, Request):
         _check_request(where, item)
         check_json_values(where, item, feeds)
@@ -183,7 +185,7 @@ def _check_item(where: str, item: Request | Chain, feeds: Mapping[str, Any]) -> 
     for number, step in enumerate(item.steps):
         _check_request(f"{where}.steps[{number}]", step)
         check_json_values(f"{where}.steps[{number}]", step, feeds, captured)
-        captured |= {each["as"] for each in step.capture}
+        captured |= {str(each["as"]) for each in step.capture}
 
 
 def _check_request(where: str, item: Request) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from harness.errors import ScenarioError
 from harness.traffic.model import Chain, Request
 
-Capture = dict[str, Any]
+Capture = dict[str, object]
 
 
 def json(pointer: str) -> Capture:

@@ -52,14 +52,14 @@ def api(
     create: Part = None,
     change: Part = None,
     remove: Part = None,
-    body: Mapping[str, Any] | None = None,
+    body: Mapping[str, object] | None = None,
 ) -> list[Request]:
     """The requests that users send to the collection at `path`; `body` is what they write."""
     written = dict(body or {"note": "made by a load test"})
     item = f"{path}/{{item}}"
     same = [status(200), json_pointer("/id", equals="{item}")]
     made = [status(201), json_pointer("/id", equals="{new}")]
-    asked: list[tuple[Part, Any, str, dict[str, Any]]] = [
+    asked: list[tuple[Part, Any, str, dict[str, object]]] = [
         (find, get, path, {"checks": [status(200), json_pointer("/items")]}),
         (read, get, item, {"checks": same}),
         (create, post, path, {"checks": made, "json_body": {"id": "{new}", **written}}),

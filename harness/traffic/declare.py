@@ -24,8 +24,8 @@ from harness.traffic.files import json_text
 from harness.traffic.model import Request, Streaming
 from harness.units import parse_duration
 
-Check = dict[str, Any]
-Feed = dict[str, Any]
+Check = dict[str, object]
+Feed = dict[str, object]
 F = TypeVar("F", bound=Callable[..., Any])
 
 JOURNEY = "_harness_journey"
@@ -52,7 +52,7 @@ class RequestOptions(TypedDict, total=False):
     expect: int | Sequence[int] | None
     timeout_s: float
     log: bool
-    capture: Mapping[str, Mapping[str, Any]] | None
+    capture: Mapping[str, Mapping[str, object]] | None
     think_s: float
 
 
@@ -72,7 +72,7 @@ def request(
     expect: int | Sequence[int] | None = None,
     timeout_s: float = 10.0,
     log: bool = False,
-    capture: Mapping[str, Mapping[str, Any]] | None = None,
+    capture: Mapping[str, Mapping[str, object]] | None = None,
     think_s: float = 0.0,
 ) -> Request:
     """A request template; `{feed}` in path, headers, body and checks draws from that feed.

@@ -42,12 +42,12 @@ class Request:
     headers: tuple[tuple[str, str], ...] = ()
     body: str | None = None
     timeout_s: float = 10.0
-    checks: tuple[dict[str, Any], ...] = ()
+    checks: tuple[dict[str, object], ...] = ()
     log: bool = False
     stream: Streaming | None = None
     """None: the answer counts when it is complete."""
 
-    capture: tuple[dict[str, Any], ...] = ()
+    capture: tuple[dict[str, object], ...] = ()
     """Of a step of a chain: the values that it takes from its answer, each `as` a name."""
 
     think_s: float = 0.0
