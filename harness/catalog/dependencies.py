@@ -42,6 +42,19 @@ def felt_by(services: Sequence[Service], name: str) -> tuple[tuple[str, ...], tu
     return tuple(sorted(callers)), tuple(sorted(found - callers))
 
 
+def suffers(services: Sequence[Service], name: str) -> tuple[str, ...]:
+    """The services that cannot answer without this one, directly or through others, by name."""
+    found, new = set[str](), {name}
+    while new:
+        new = {
+            each.name
+            for each in services
+            if new & (set(each.depends_on) - set(each.degrades_without))
+        } - found
+        found |= new
+    return tuple(sorted(found))
+
+
 def felt_sentence(services: Sequence[Service], name: str) -> str | None:
     """Who feels a fault of this service, for a plan; None where nobody calls it."""
     direct, further = felt_by(services, name)

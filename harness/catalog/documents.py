@@ -222,6 +222,14 @@ class Resources(_Strict):
     memory: Annotated[str, Field(pattern=r"^[1-9]\d*(Ki|Mi|Gi)$")]
 
 
+class RateLimitSpec(_Strict):
+    """What the gateway lets each client do."""
+
+    requests: Annotated[int, Field(ge=1)]
+    window: Annotated[str, Field(pattern=r"^[1-9]\d{0,5}[smh]$")]
+    header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$", max_length=100)] = "x-api-key"
+
+
 class TargetSpec(_Strict):
     """What the harness needs to find, deploy and drive a service.
 
@@ -239,6 +247,8 @@ class TargetSpec(_Strict):
     gate: list[GateRule] = Field(default_factory=list)
     profiles: list[Name] = Field(default_factory=list)
     dependsOn: list[Name] = Field(default_factory=list)  # noqa: N815
+    degradesWithout: list[Name] = Field(default_factory=list)  # noqa: N815
+    rateLimit: RateLimitSpec | None = None  # noqa: N815
     regions: Annotated[dict[Name, RegionRole], Field(min_length=1)]
     environments: list[EnvironmentSpec]
     routes: Annotated[list[RouteSpec], Field(min_length=1)]
@@ -250,6 +260,9 @@ class TargetSpec(_Strict):
         _refuse_twins("environments", [item.name for item in self.environments])
         _refuse_twins("profiles", self.profiles)
         _refuse_twins("dependsOn", self.dependsOn)
+        _refuse_twins("degradesWithout", self.degradesWithout)
+        if stray := set(self.degradesWithout) - set(self.dependsOn):
+            raise ValueError(f"degradesWithout names {min(stray)!r}, which dependsOn does not")
         _refuse_twins("routes", [item.name for item in self.routes])
         _refuse_twins("routes", [item.path for item in self.routes])
         for number, route in enumerate(self.routes):

@@ -10,13 +10,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.catalog.model import Environment, Objective, Route, Service
+from harness.catalog.model import Environment, Objective, RateLimit, Route, Service
 from harness.catalog.production import is_production_name
 from harness.errors import CatalogError
+from harness.units import parse_duration
 
 if TYPE_CHECKING:
-    from harness.catalog.documents import Document, ServiceDocument, SloDocument, TargetDocument
+    from harness.catalog.documents import (
+        Document,
+        RateLimitSpec,
+        ServiceDocument,
+        SloDocument,
+        TargetDocument,
+    )
 
+
+COMMON = "_common.yaml"
+"""Beside the files of the services: what each of them need not say."""
 
 _OURS = re.compile(r"""^apiVersion:\s*["']?harness\b""", re.MULTILINE)
 
@@ -59,7 +69,8 @@ class Catalog:
 
     def names(self) -> tuple[str, ...]:
         """Every service's name, sorted."""
-        return tuple(sorted(path.stem for path in self.directory.glob("*.yaml")))
+        found = (path.stem for path in self.directory.glob("*.yaml") if path.name != COMMON)
+        return tuple(sorted(found))
 
     def service(self, name: str) -> Service:
         """One service.
@@ -84,7 +95,7 @@ def load_catalog(directory: Path | None = None) -> Catalog:
     Raises CatalogError when it is no directory or holds no service.
     """
     directory = directory or project_root() / "services"
-    if not directory.is_dir() or not any(directory.glob("*.yaml")):
+    if not directory.is_dir() or not Catalog(directory).names():
         raise CatalogError(
             f"{directory}: no services in it", "run inside the project, or set HARNESS_HOME"
         )
@@ -104,7 +115,7 @@ def read_service(path: Path) -> Service:
     )
     from harness.catalog.yaml_documents import read_documents  # noqa: PLC0415 - see above
 
-    documents = list(read_documents(path))
+    documents = list(read_documents(path, path.with_name(COMMON)))
     services = [item for item in documents if isinstance(item, ServiceDocument)]
     targets = [item for item in documents if isinstance(item, TargetDocument)]
     slos = [item for item in documents if isinstance(item, SloDocument)]
@@ -161,7 +172,15 @@ def _service(
         gate=tuple(spec.gate),
         profiles=tuple(spec.profiles),
         depends_on=tuple(spec.dependsOn),
+        degrades_without=tuple(spec.degradesWithout),
+        rate_limit=_rate_limit(spec.rateLimit),
     )
+
+
+def _rate_limit(spec: RateLimitSpec | None) -> RateLimit | None:
+    if spec is None:
+        return None
+    return RateLimit(spec.requests, parse_duration(spec.window), spec.header)
 
 
 def _objectives(path: Path, slos: Sequence[SloDocument]) -> tuple[Objective, ...]:

@@ -69,6 +69,15 @@ class Environment:
 
 
 @dataclass(frozen=True, slots=True)
+class RateLimit:
+    """How many requests each client may send in a window; `header` says which client asks."""
+
+    requests: int
+    window_s: float = 60.0
+    header: str = "x-api-key"
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """One service of the platform as its catalogue entry describes it."""
 
@@ -98,3 +107,9 @@ class Service:
 
     depends_on: tuple[str, ...] = ()
     """The services that it calls while it answers."""
+
+    degrades_without: tuple[str, ...] = ()
+    """Those of `depends_on` without which it still answers."""
+
+    rate_limit: RateLimit | None = None
+    """Of the gateway in front of it; None: none is declared."""

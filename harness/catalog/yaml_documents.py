@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -28,16 +28,55 @@ _DEEP_BYTES = 1 << 13
 _LOADER: type[yaml.SafeLoader | yaml.CSafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-def read_documents(path: Path) -> Iterator[Document]:
-    """Every document of a file, in its order.
+def read_documents(path: Path, common: Path | None = None) -> Iterator[Document]:
+    """Every document of a file, in its order; without an SLO of its own those of `common` as well.
 
-    Raises CatalogError naming file, line and field.
+    A Target takes the fields that it does not state from the one of `common`. There `{service}`
+    and `{port}` stand for its own. Raises CatalogError naming file, line and field.
     """
     found = _values(path)
     if not found:
         raise CatalogError(f"{path}: the file is empty", "describe the service in it")
+    shared = _values(common) if common is not None and common.is_file() else []
+    own = [value for _, value in found if isinstance(value, dict)]
+    words = _words(path.stem, own)
+    filled = [(node, _filled(value, words)) for node, value in shared]
+    usual = next((spec for _, value in filled if (spec := _target(value)) is not None), {})
     for node, value in found:
-        yield _document(path, node, value)
+        spec = _target(value)
+        if isinstance(value, dict) and spec is not None:
+            yield _document(path, node, {**value, "spec": {**usual, **spec}})
+        else:
+            yield _document(path, node, value)
+    promises = any(value.get("kind") == "SLO" for value in own)
+    for node, value in filled:
+        if common is not None and _target(value) is None and not promises:
+            yield _document(common, node, value)
+
+
+def _target(value: object) -> dict[str, object] | None:
+    """The `spec` of a Target; None for anything else."""
+    found = value if isinstance(value, dict) and value.get("kind") == "Target" else {}
+    spec = found.get("spec")
+    return spec if isinstance(spec, dict) else None
+
+
+def _words(name: str, documents: Sequence[Mapping[str, object]]) -> dict[str, str]:
+    """What the placeholders of common documents stand for in the file of this name."""
+    ports = (spec.get("port") for each in documents if (spec := _target(each)) is not None)
+    return {"{service}": name, "{port}": str(next(ports, ""))}
+
+
+def _filled(value: object, words: Mapping[str, str]) -> object:
+    if isinstance(value, str):
+        for word, text in words.items():
+            value = value.replace(word, text)
+        return value
+    if isinstance(value, list):
+        return [_filled(each, words) for each in value]
+    if isinstance(value, dict):
+        return {key: _filled(each, words) for key, each in value.items()}
+    return value
 
 
 def read_mapping(path: Path) -> dict[str, object]:

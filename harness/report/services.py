@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from harness.catalog.dependencies import felt_by
-from harness.catalog.model import Objective, Service
+from harness.catalog.model import Objective, RateLimit, Service
 from harness.traffic.model import Request, TrafficModel
 from harness.units import format_duration, format_rate, format_ratio
 
@@ -50,7 +50,9 @@ def _section(service: Service, model: TrafficModel, services: Sequence[Service])
         "writes read back": model.audit.write if model.audit else "",
         "profiles": ", ".join(service.profiles),
         "objectives": "; ".join(f"{each.name} {promise(each)}" for each in service.objectives),
+        "rate limit": _limit(service.rate_limit),
         "depends on": ", ".join(service.depends_on),
+        "answers without": ", ".join(service.degrades_without),
         "felt by": ", ".join(direct),
         "and through them by": ", ".join(further),
     }
@@ -59,5 +61,13 @@ def _section(service: Service, model: TrafficModel, services: Sequence[Service])
     return "\n".join([head, "| what | |", "|---|---|", *rows, ""])
 
 
+def _limit(limit: RateLimit | None) -> str:
+    if limit is None:
+        return ""
+    window = format_duration(limit.window_s)
+    return f"{limit.requests:,} requests in {window} for each `{limit.header}`"
+
+
 def _words(request: Request) -> str:
-    return f"{request.name} (`{request.method} {request.path.partition('?')[0]}`)"
+    streamed = ", streamed" if request.stream else ""
+    return f"{request.name} (`{request.method} {request.path.partition('?')[0]}`{streamed})"

@@ -5,11 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import yaml
 
 from harness.catalog import Catalog, Objective, load_catalog, read_service
+from harness.catalog.documents import SloDocument
+from harness.catalog.load import COMMON
+from harness.catalog.yaml_documents import read_documents
+from harness.errors import CatalogError
 
 ROOT = Path(__file__).resolve().parents[2]
+COMPLETE = Path(__file__).parent / "complete" / "memorai.yaml"
+"""A file that says everything itself."""
 
 FACTS = """
 codai      foundation     3000  3  2    4Gi  app
@@ -105,11 +110,11 @@ def test_every_service_promises_the_same_four_things(catalog: Catalog, name: str
 @pytest.mark.parametrize("name", NAMES)
 def test_availability_is_by_time_slice_and_errors_by_request(name: str) -> None:
     """Both as ratios of requests would contradict each other (0.1 % errors is 99.9 %)."""
-    text = (ROOT / "services" / f"{name}.yaml").read_text()
+    directory = ROOT / "services"
     methods = {
-        document["spec"]["indicator"]["metadata"]["name"]: document["spec"]["budgetingMethod"]
-        for document in yaml.safe_load_all(text)
-        if document["kind"] == "SLO"
+        each.spec.indicator.metadata.name: each.spec.budgetingMethod
+        for each in read_documents(directory / f"{name}.yaml", directory / COMMON)
+        if isinstance(each, SloDocument)
     }
     assert methods["availability"] == "Timeslices"
     assert methods["error_ratio"] == "Occurrences"
@@ -175,7 +180,7 @@ def test_latency_and_errors_have_ceilings_and_the_others_floors() -> None:
 
 
 def test_an_environment_called_production_is_production_unsaid(tmp_path: Path) -> None:
-    text = (ROOT / "services" / "memorai.yaml").read_text()
+    text = COMPLETE.read_text()
     path = tmp_path / "memorai.yaml"
     path.write_text(text.replace("production: true", "production: false"))
     marked = {each.name for each in read_service(path).environments if each.production}
@@ -186,7 +191,7 @@ def test_objectives_for_streams_are_written_as_latency_and_availability_are(
     tmp_path: Path,
 ) -> None:
     """A time with its quantile and limit, goodput with its target."""
-    text = (ROOT / "services" / "memorai.yaml").read_text(encoding="utf-8")
+    text = COMPLETE.read_text(encoding="utf-8")
     path = tmp_path / "memorai.yaml"
     for name in ("time_to_first_token", "inter_token_latency"):
         path.write_text(text.replace("name: latency", f"name: {name}"), encoding="utf-8")
@@ -195,3 +200,65 @@ def test_objectives_for_streams_are_written_as_latency_and_availability_are(
     path.write_text(text.replace("name: availability", "name: goodput"), encoding="utf-8")
     (found,) = [o for o in read_service(path).objectives if o.indicator == "goodput"]
     assert (found.threshold, found.quantile, found.upper) == (0.9999, None, False)
+
+
+def test_a_file_says_only_what_differs_from_the_common_one(tmp_path: Path) -> None:
+    (tmp_path / COMMON).write_text((ROOT / "services" / COMMON).read_text())
+    path = tmp_path / "shop.yaml"
+    text = (ROOT / "services" / "hub.yaml").read_text().replace("hub", "shop")
+    path.write_text(text.replace("  port: ", "  replicas: 7\n  port: "))
+    shop = read_service(path)
+    assert (shop.replicas, shop.memory, shop.regions[0]) == (7, "1Gi", "us-east-1")
+    assert shop.environments[1].base_url == (
+        f"http://shop.codai-staging.svc.cluster.local:{shop.port}"
+    )
+    assert [each.name for each in shop.objectives][:2] == ["P95 response time", "throughput"]
+
+
+def test_a_file_with_an_objective_of_its_own_has_no_common_one(tmp_path: Path) -> None:
+    common = (ROOT / "services" / COMMON).read_text()
+    (tmp_path / COMMON).write_text(common)
+    own = next(part for part in common.split("---\n") if "latency-p95" in part)
+    own = own.replace("{service}", "hub").replace("value: 0.1,", "value: 0.2,")
+    path = tmp_path / "hub.yaml"
+    path.write_text((ROOT / "services" / "hub.yaml").read_text() + "---\n" + own)
+    assert [o.threshold for o in read_service(path).objectives] == [0.2]
+
+
+def test_what_is_wrong_with_the_common_file_is_said_of_it(tmp_path: Path) -> None:
+    common = (ROOT / "services" / COMMON).read_text()
+    (tmp_path / COMMON).write_text(common.replace("op: lt,", "op: gt,"))
+    path = tmp_path / "hub.yaml"
+    path.write_text((ROOT / "services" / "hub.yaml").read_text())
+    with pytest.raises(CatalogError, match=f"{COMMON}:.*latency needs op lt"):
+        read_service(path)
+
+
+def test_files_of_the_catalogue_repeat_less_than_a_tenth_of_their_lines() -> None:
+    """Six lines in a row that stand in another file as well are a repetition."""
+    files = {p: p.read_text().splitlines() for p in (ROOT / "services").glob("*.yaml")}
+    runs: dict[tuple[str, ...], set[Path]] = {}
+    for path, lines in files.items():
+        for at in range(len(lines) - 5):
+            runs.setdefault(tuple(lines[at : at + 6]), set()).add(path)
+    again = sum(
+        any(
+            len(runs.get(tuple(lines[begin : begin + 6]), ())) > 1
+            for begin in range(max(0, at - 5), at + 1)
+        )
+        for lines in files.values()
+        for at in range(len(lines))
+    )
+    assert again < 0.1 * sum(map(len, files.values()))
+
+
+def test_a_service_degrades_only_without_what_it_depends_on(tmp_path: Path) -> None:
+    path = tmp_path / "memorai.yaml"
+    text = COMPLETE.read_text()
+    path.write_text(text.replace("  dependsOn: [id]\n", "  degradesWithout: [id]\n"))
+    with pytest.raises(CatalogError, match="degradesWithout names 'id', which dependsOn does not"):
+        read_service(path)
+    path.write_text(
+        text.replace("  dependsOn: [id]\n", "  dependsOn: [id]\n  degradesWithout: [id]\n")
+    )
+    assert read_service(path).degrades_without == ("id",)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from harness.catalog import load_catalog, project_root, read_service
 from harness.errors import CatalogError
 
-GOOD = (Path(__file__).resolve().parents[2] / "services" / "memorai.yaml").read_text()
+GOOD = (Path(__file__).parent / "complete" / "memorai.yaml").read_text()
 DOCUMENTS = list(yaml.load_all(GOOD, yaml.CSafeLoader))
 
 Refusal = Callable[[str | bytes], str]

@@ -103,7 +103,9 @@ class Project:
 def project(root: Path) -> Iterator[Project]:
     """Make the project, and be in it."""
     source = project_root()
-    for name in ("services/memorai.yaml", "experiments/kill-replica.yaml", "scenarios/memorai.py"):
+    (root / "services").mkdir(parents=True)
+    shutil.copy(source / "tests/catalog/complete/memorai.yaml", root / "services")
+    for name in ("experiments/kill-replica.yaml", "scenarios/memorai.py"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source / name, root / name)
     for name, text in TEXTS.items():

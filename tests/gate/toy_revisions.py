@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+from harness.catalog.load import COMMON
+
 SERVER = '''"""Answers each GET after its usual time; keeps connections open."""
 import asyncio, os, random
 
@@ -53,6 +55,7 @@ def repository(directory: Path, factors: dict[str, float]) -> Path:
 def project(directory: Path, catalogue: Path) -> Path:
     """A project with the one service `toy`, described as memorai is."""
     (directory / "services").mkdir(parents=True)
+    (directory / "services" / COMMON).write_text((catalogue / COMMON).read_text())
     text = (catalogue / "memorai.yaml").read_text().replace("memorai", "toy")
     (directory / "services" / "toy.yaml").write_text(text)
     (directory / "scenarios").mkdir()
