@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from harness.catalog import load_catalog, project_root
 from harness.catalog.model import Environment, Service
 from harness.errors import UsageError
 from harness.guard import check_place
-from harness.platform import Behaviour, LabOptions, make_platform
+from harness.platform import Behaviour, Lab, LabOptions, make_platform
 from harness.platform.connection import refuse_beside
 from harness.platform.lab.options import REGIONS
 from harness.platform.model import Platform
@@ -17,6 +18,7 @@ from harness.platform.names import traits_of
 from harness.platform.url import Url
 from harness.session.options import RunOptions, Say
 from harness.session.own import Own, find_own, own_lab
+from harness.traffic.model import TrafficModel
 
 USUAL_BEHAVIOUR: Mapping[str, Mapping[str, Any]] = {
     "gate": {"latency_median_s": 0.02, "latency_p99_s": 0.06}
@@ -77,6 +79,34 @@ def make_named_platform(options: RunOptions, service: Service, say: Say) -> Plat
     }
     lab = LabOptions(**(usual | dict(options.lab)))
     return make_platform(options.platform, options=lab, progress=say)
+
+
+def beside(
+    options: RunOptions, platform: Platform, traffic: TrafficModel, root: Path
+) -> tuple[Service, ...]:
+    """The other services that the journeys ask; the lab starts them with the service.
+
+    Raises UsageError for a place where they are not known, CatalogError for one that is none.
+    """
+    if not traffic.across:
+        return ()
+    catalog = load_catalog(root / "services")
+    others = tuple(catalog.service(name) for name in traffic.across)
+    if isinstance(platform, Lab):
+        platform.beside = others
+    elif options.environment is None:
+        raise UsageError(
+            f"{traffic.source} asks {', '.join(traffic.across)} as well",
+            "name an --environment of the catalogue, or take the lab",
+        )
+    return others
+
+
+def url_of(options: RunOptions, platform: Platform, service: Service) -> str:
+    """Where another service is that the journeys ask."""
+    if options.environment is not None:
+        return _environment(options.environment, service).base_url
+    return platform.target(service, options.through, options.region).urls[0]
 
 
 def _cluster(options: RunOptions, service: Service, say: Say) -> Platform:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness import prometheus
@@ -31,7 +31,8 @@ from harness.prometheus import Prometheus
 from harness.record import RunRecord, RunWriter, capture_environment, check_writable
 from harness.session.drive import Drive, Message, Watched
 from harness.session.options import RunOptions, Say, for_users, make_profile
-from harness.session.place import make_named_platform, own_of
+from harness.session.own import find_own
+from harness.session.place import beside, make_named_platform, own_of, url_of
 from harness.traffic import load_model, scenario_environment, to_engine
 from harness.traffic.model import LoadProfile, TrafficModel
 from harness.traffic.populations import populations, with_loads
@@ -64,6 +65,9 @@ class Session:
     prometheus: Prometheus | None = None
     early: Callable[[LoadPlan, Sequence[Objective]], EarlyEnd] = EarlyEnd
     """What decides that a run ends before its plan."""
+
+    urls: Mapping[str, str] = field(default_factory=dict)
+    """Of the other services that journeys ask, by name."""
 
     halted: Callable[[], str | None] = lambda: None
     """Who has asked that an experiment end (`harness halt`); None: nobody."""
@@ -104,7 +108,7 @@ class Session:
 
     def start(self, plan: LoadPlan) -> LoadDriver:
         """The load of this plan, which starts when it is entered."""
-        return self.load(plan, scenario_environment(self.service))
+        return self.load(plan, scenario_environment(self.service, self.urls))
 
     def record(
         self, plan: LoadPlan, labels: Mapping[str, str]
@@ -184,11 +188,15 @@ def session(options: RunOptions, say: Say = lambda text: None) -> Iterator[Sessi
     options, service, traffic = prepared(options, service, traffic)
     server = Prometheus.at(options.prometheus)
     results = results_of(options, root)
+    others = beside(options, platform, traffic, root)
     with platform.provision(service):
         target = platform.target(service, options.through, options.region)
         target = replace(target, **options.connect)
         check_target(target, traffic)
-        yield Session(options, service, traffic, platform, target, root, results, prometheus=server)
+        urls = {each.name: url_of(options, platform, each) for each in others}
+        yield Session(
+            options, service, traffic, platform, target, root, results, prometheus=server, urls=urls
+        )
 
 
 def prepared(
@@ -224,6 +232,9 @@ def _resolve(options: RunOptions) -> tuple[RunOptions, Path, Service, str | None
     if (own := own_of(options)) is not None:
         return options, own.root, own.service, own.url
     if "://" not in options.service:
+        own = find_own(options.service) if options.target else None
+        if own is not None and own.url is not None:  # no catalogue knows it
+            return options, own.root, own.service, own.url
         root = project_root()
         return options, root, load_catalog(root / "services").service(options.service), None
     url, project = options.service, find_project()

@@ -34,6 +34,7 @@ from harness.traffic.scenario import (
     scenario_environment,
     scenario_names,
     service_asked,
+    url_of,
 )
 
 __all__ = [
@@ -81,6 +82,7 @@ __all__ = [
     "stream",
     "to_engine",
     "uniform",
+    "url_of",
     "uuid",
     "zipf",
 ]

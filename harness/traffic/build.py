@@ -87,6 +87,7 @@ def model_of(
         code_digest(Path(inspect.getfile(user))) if journeys or setups else None,
         setups=setups,
         chains=tuple(item for item in mix if isinstance(item, Chain)),
+        across=_across(where, user, journeys),
     )
     _check_with_engine(where, model, mix)
     return model
@@ -109,6 +110,17 @@ def _setups(where: str, user: type[object], feeds: Mapping[str, object]) -> tupl
                 )
             known.add(name)
     return tuple(Setup(method, names, seconds) for method, (names, seconds) in marked.items())
+
+
+def _across(where: str, user: type[object], journeys: Sequence[Journey]) -> tuple[str, ...]:
+    names = getattr(user, "across", ())
+    if not isinstance(names, list | tuple) or not all(isinstance(each, str) for each in names):
+        raise ScenarioError(f"{where}.across is {names!r}", 'name services: ("memorai", "wallet")')
+    if names and not journeys:
+        raise ScenarioError(
+            f"{where}.across without a @journey", "only journeys ask other services"
+        )
+    return tuple(names)
 
 
 def _refuse_unused(where: str, user: type[object], *, journeys: bool) -> None:

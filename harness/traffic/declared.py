@@ -18,6 +18,9 @@ class Declared:
     mix: ClassVar[Sequence[Request | Chain]] = ()
     feeds: ClassVar[dict[str, dict[str, object]]] = {}
     audit: ClassVar[Audit | None] = None
+    across: ClassVar[Sequence[str]] = ()
+    """Other services that its journeys ask, at `url_of(NAME)`."""
+
     load: ClassVar[str] = ""
     """Of a population beside the first of a scenario: a rate, or stages."""
 

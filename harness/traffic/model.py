@@ -148,6 +148,9 @@ class TrafficModel:
     """The populations beside the first."""
     chains: tuple[Chain, ...] = ()
 
+    across: tuple[str, ...] = ()
+    """Other services that the journeys ask."""
+
     @property
     def templates(self) -> tuple[Request, ...]:
         """All that the engine sends: the mix and the steps of the chains."""

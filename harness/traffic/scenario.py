@@ -14,7 +14,7 @@ import os
 import subprocess
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -36,6 +36,9 @@ GENERIC = "crud"
 
 SERVICE_VARIABLE = "HARNESS_SERVICE"
 """How the generic scenario learns which service it stands for: its name, or its entry as JSON."""
+
+URLS_VARIABLE = "HARNESS_SERVICE_URLS"
+"""How journeys learn where the other services are that they ask: JSON, URLs by name."""
 
 TIMEOUT_S = 60.0
 
@@ -71,9 +74,21 @@ def scenario_names(root: Path) -> tuple[str, ...]:
     )
 
 
-def scenario_environment(service: Service) -> dict[str, str]:
-    """The environment in which a scenario is imported."""
-    return {**os.environ, SERVICE_VARIABLE: json.dumps(asdict(service))}
+def scenario_environment(service: Service, urls: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment in which a scenario is imported; `urls` of the other services, by name."""
+    found = {**os.environ, SERVICE_VARIABLE: json.dumps(asdict(service))}
+    return found | ({URLS_VARIABLE: json.dumps(urls)} if urls else {})
+
+
+def url_of(service: str) -> str:
+    """Where another service is that a journey asks; its class names it in `across`.
+
+    Raises ScenarioError where it does not.
+    """
+    known: dict[str, str] = json.loads(os.environ.get(URLS_VARIABLE, "{}"))
+    if service not in known:
+        raise ScenarioError(f"url_of({service!r}): not known", f'add it: across = ("{service}",)')
+    return known[service]
 
 
 def service_asked() -> Service:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
+import subprocess
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from harness.errors import PlatformError
+from harness.platform.program import MARK
 
 HOST = "127.0.0.1"
 """Where every replica is asked: many programs listen on this address of the loopback only."""
@@ -18,6 +22,8 @@ FIRST_PORT = 20_001
 """In a network namespace of its own, below the ports that the kernel gives to clients."""
 
 LONGEST_S = 3600.0
+ENGINE_S = 5.0
+"""How long a Docker engine may take to answer."""
 
 Restart = Literal["always", "never"]
 
@@ -35,6 +41,7 @@ class OwnProgram:
     shell, run in `directory`. Each replica listens on the port in its variable `port_env` and
     answers `ready` with a status of 200 to 399 within `ready_within_s`; after SIGTERM it has
     `stop_within_s`. `path` is what a load without a scenario asks for (default: `ready`).
+    With `image`, `command` is the one that runs it (see `image_command`).
     `dependencies` are addresses, host:port, that `partition-dependency` cuts off. Raises
     PlatformError naming the field.
     """
@@ -50,6 +57,7 @@ class OwnProgram:
     bad_release: str | None = None
     restart: Restart = "always"
     dependencies: tuple[str, ...] = ()
+    image: str | None = None
 
     def __post_init__(self) -> None:
         _check("command", _is_command(self.command), self.command, "give a command of the shell")
@@ -109,6 +117,33 @@ class Start:
     restart: Restart
     stop_within_s: float
     mark: str
+
+
+def image_command(image: str, port_env: str) -> str:
+    """The command that runs an image by the local Docker engine, on the host's own network.
+
+    By its variables the lab knows the container's processes, as it knows those of any program.
+    """
+    passed = (port_env, "HOST", "HARNESS_REPLICA", "HARNESS_REGION", MARK)
+    words = ["exec docker run --rm --network host", *(f"-e {name}" for name in passed)]
+    return " ".join([*words, shlex.quote(image)])
+
+
+def check_engine(image: str) -> None:
+    """Raise PlatformError where no Docker engine can run the image and be seen to do so."""
+    remedy = "start Docker, or give a --command"
+    if os.geteuid() != 0:
+        raise PlatformError(
+            f"--image {image}: its processes can be seen as root only", "become root"
+        )
+    try:
+        asked = ["docker", "version", "--format", "{{.Server.Version}}"]
+        done = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=ENGINE_S)
+    except (OSError, subprocess.TimeoutExpired):
+        raise PlatformError(f"--image {image}: no Docker engine answers", remedy) from None
+    if done.returncode:
+        said = (done.stderr.strip().splitlines() or ["no word"])[-1]
+        raise PlatformError(f"--image {image}: no Docker engine answers ({said})", remedy)
 
 
 def missing_kinds(program: OwnProgram) -> dict[str, str]:

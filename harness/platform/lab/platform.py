@@ -21,7 +21,7 @@ from harness.platform.lab.control import request
 from harness.platform.lab.messages import Behave, LabPlan, Observe, Status, UnitState
 from harness.platform.lab.namespace import Isolation, host_pids, isolation
 from harness.platform.lab.options import LabOptions
-from harness.platform.lab.own import OwnProgram
+from harness.platform.lab.own import OwnProgram, check_engine
 from harness.platform.lab.plan import units
 from harness.platform.lab.topology import GLOBAL, Place, places, subnet
 from harness.platform.model import (
@@ -65,6 +65,8 @@ class Lab(Platform):
         self.options = options or LabOptions()
         self._progress = progress or (lambda _: None)
         self._running: runtime.Running | None = None
+        self.beside: tuple[Service, ...] = ()
+        """Started with the service that is provisioned."""
         self._places: tuple[Place, ...] = ()
         self._isolation = self._choose_isolation()
 
@@ -101,7 +103,7 @@ class Lab(Platform):
         if self._running is not None:
             yield
             return
-        self.start((service,))
+        self.start((service, *self.beside))
         try:
             self.wait_ready()
             yield
@@ -112,6 +114,8 @@ class Lab(Platform):
         """Start a lab; without `ttl_s` it ends with this process."""
         if self._running is not None:
             raise PlatformError("this lab runs already", "end it first")
+        if self.options.program is not None and self.options.program.image is not None:
+            check_engine(self.options.program.image)
         self._places = places(
             services,
             self.options.region_names,
