@@ -85,7 +85,7 @@ def _directory(root: Path) -> Path:
     """Where they are: a project without any, and without a catalogue, has those of the harness."""
     own = root / "experiments"
     has_own = own.is_dir() or (root / "services").is_dir()
-    return own if has_own else Path(__file__).resolve().parents[2] / "experiments"
+    return own if has_own else Path(__file__).resolve().parents[1] / "experiments"
 
 
 def load_experiment(

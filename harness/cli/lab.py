@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 TTL_S = 7200.0
 OWN_OPTIONS = (
     click.option("--command", metavar="CMD", help="Starts your own program as the replicas."),
+    click.option("--image", metavar="NAME", help="Or: an image that the local Docker engine runs."),
     click.option("--port-env", metavar="NAME", help="Variable with its port (default: PORT)."),
     click.option("--ready", metavar="PATH", help="Answers when it is ready (default: /health)."),
     click.option("--ready-within", type=DURATION, help="It has so long to start (default: 60s)."),
@@ -148,17 +149,20 @@ def chosen(
     name = services[0] if services else None
     given = {word: value for word, value in words.items() if value not in (None, ())}
     project = find_project()
-    if "command" not in given and not (project and project.lab and not services):
+    if not {"command", "image"} & set(given) and not (project and project.lab and not services):
         if given:
             raise UsageError(
-                f"--{min(given).replace('_', '-')} is for a program of your own", "add --command"
+                f"--{min(given).replace('_', '-')} is for a program of your own",
+                "add --command or --image",
             )
         catalog = load_catalog()
         return [catalog.service(each) for each in dict.fromkeys(services or ("memorai",))], None, {}
     if len(services) > 1:
         raise UsageError("one program cannot be several services", "name one of them, or none")
     if project and project.lab:
-        given, usual = {**project.lab, **given}, project.name
+        start = () if not {"command", "image"} & set(given) else ("command", "image")
+        filed = {name: value for name, value in project.lab.items() if name not in start}
+        given, usual = {**filed, **given}, project.name
         where = project.root
     else:
         where, usual = Path.cwd(), Path.cwd().name

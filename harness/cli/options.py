@@ -248,6 +248,16 @@ SCENARIO = click.option("--scenario", help="A file in scenarios/ instead of the 
 MAX_IN_FLIGHT = click.option(
     "--max-in-flight", type=click.IntRange(min=1), help="Bound of requests under way, of all."
 )
+BEHAVIOUR = click.option(
+    "--behaviour",
+    type=_Object(),
+    default={},
+    show_default=False,
+    help='How the lab\'s service answers, e.g. {"latency_median_s": 0.02}.',
+)
+REPLICAS = click.option(
+    "--replicas", type=click.IntRange(min=1), help="Replicas per region in the lab."
+)
 RESULTS = click.option(
     "--results",
     type=click.Path(path_type=Path, file_okay=False),
@@ -319,13 +329,7 @@ DEPLOYMENT_OPTIONS = (
         help="The service itself, its region's edge, or the front door (a cluster's Ingress).",
     ),
     click.option("--region", help="Region to drive (default: the first)."),
-    click.option(
-        "--behaviour",
-        type=_Object(),
-        default={},
-        show_default=False,
-        help='How the lab\'s service answers, e.g. {"latency_median_s": 0.02}.',
-    ),
+    BEHAVIOUR,
     click.option(
         "--objective",
         "objectives",
@@ -334,7 +338,7 @@ DEPLOYMENT_OPTIONS = (
         help='Judge this as well, or instead of the same one of the catalogue: "p95 < 80ms",'
         ' "errors < 0.5%", "recall: p99 < 50ms". Several are allowed.',
     ),
-    click.option("--replicas", type=click.IntRange(min=1), help="Replicas per region in the lab."),
+    REPLICAS,
     click.option(
         "--workers",
         type=click.IntRange(1, 64),

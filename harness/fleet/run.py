@@ -30,6 +30,9 @@ GRACE_S = 15.0
 
 INTERRUPTED = 130
 
+REASONS = 3
+"""Of a run that did not pass, on the scorecard: the cause, and what was missed."""
+
 Say = Callable[[str], None]
 
 
@@ -139,11 +142,11 @@ def _read(entry: Entry, code: int | None, told: Mapping[str, Any], said: str) ->
         return replace(entry, outcome="inconclusive", reason=f"it could not be run: {reason}")
     rows = {row["objective"]["name"]: row for row in told.get("objectives", ())}
     figures = {row["objective"]["indicator"]: row.get("estimate") for row in rows.values()}
-    reasons = told.get("reasons") or [said]
+    reasons = [str(reason) for reason in told.get("reasons") or [said]]
     return replace(
         entry,
         outcome=outcomes[code],
-        reason=str(reasons[0]),
+        reason=" ".join(reasons[:REASONS] if code else reasons[:1]),
         p95_s=figures.get("latency"),
         error_ratio=figures.get("error_ratio"),
         record=told.get("record") or told.get("run"),

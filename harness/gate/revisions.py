@@ -18,6 +18,7 @@ from harness.gate.model import GateVerdict
 from harness.gate.noise import PILOT_RUNS, PILOT_S, Noise, noise_of
 from harness.gate.run import GateOptions, make_run, verdict_on_pairs
 from harness.git import ask_git, run_git, short_commit
+from harness.own import find_own
 from harness.platform.program import Program, Running, run_to_end, running
 from harness.record import RunRecord
 from harness.scratch import scratch
@@ -233,14 +234,20 @@ def _hold_s(options: RunOptions) -> float:
 
 
 def _program(command: str, directory: Path, service: str, how: Start) -> Program:
-    known = load_catalog(project_root() / "services").service(service)
     return Program(
         command,
         directory,
         port_variable=how.port_variable,
-        ready_path=how.ready_path or known.health_path,
+        ready_path=how.ready_path or _health_of(service),
         ready_s=how.ready_s,
     )
+
+
+def _health_of(service: str) -> str:
+    """Where a program of the user's, or else a service of the catalogue, says that it is ready."""
+    if (own := find_own(service)) is not None:
+        return own.program.ready
+    return load_catalog(project_root() / "services").service(service).health_path
 
 
 def _commit(repository: Path, name: str) -> str:

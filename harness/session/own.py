@@ -12,7 +12,7 @@ from harness.catalog.model import Service
 from harness.errors import UsageError
 from harness.platform.lab import runtime
 from harness.platform.lab.options import LabOptions
-from harness.platform.lab.own import HOST, OwnProgram
+from harness.platform.lab.own import HOST, OwnProgram, image_command
 from harness.platform.lab.platform import Lab
 from harness.project import FILE, Project, find_project, read_project, slug, url_service
 from harness.units import parse_duration
@@ -22,7 +22,7 @@ USUAL: Mapping[str, int] = {"regions": 2, "replicas": 2}
 
 _SHAPE = ("regions", "replicas")
 _DURATIONS = {"ready_within": "ready_within_s", "stop_within": "stop_within_s"}
-_WORDS = ("command", "port_env", "ready", "path", "bad_release", "restart", "dependencies")
+_WORDS = ("command", "image", "port_env", "ready", "path", "bad_release", "restart", "dependencies")
 FIELDS = (*_WORDS, *_DURATIONS, *_SHAPE)
 """What may stand under `lab:` in harness.yaml."""
 
@@ -103,15 +103,23 @@ def parse_lab(
     for word, to in _DURATIONS.items():
         if (value := words.get(word)) is not None:
             given[to] = value if isinstance(value, float) else _duration(word, value)
+    shape = {word: words[word] for word in _SHAPE if words.get(word) is not None}
+    if (image := given.get("image")) is not None:
+        if "command" in given:
+            raise UsageError("lab: command and image exclude each other", "give one of them")
+        if not isinstance(image, str) or not image.strip() or image.startswith("-"):
+            raise UsageError(f"lab: image is {image!r}", "give a name, such as shop:1.2")
+        given["command"] = image_command(image, str(given.get("port_env", "PORT")))
+        shape["isolated"] = False  # the engine runs it on the host's network
     if "command" not in given:
-        raise UsageError("lab: no command", "give the command that starts your program")
+        raise UsageError("lab: no command", "give the command that starts your program, or image")
     addresses = given.pop("dependencies", ())
     if not isinstance(addresses, list | tuple):
         raise UsageError(f"lab: dependencies is {addresses!r}", "give a list of host:port")
     program = OwnProgram(
         slug(name), directory=str(directory.resolve()), dependencies=tuple(addresses), **given
     )
-    return program, {word: words[word] for word in _SHAPE if words.get(word) is not None}
+    return program, shape
 
 
 def _duration(word: str, value: object) -> float:
