@@ -18,11 +18,11 @@ from harness.gate.model import GateVerdict
 from harness.gate.noise import PILOT_RUNS, PILOT_S, Noise, noise_of
 from harness.gate.run import GateOptions, make_run, verdict_on_pairs
 from harness.git import ask_git, run_git, short_commit
-from harness.own import find_own
 from harness.platform.program import Program, Running, run_to_end, running
 from harness.record import RunRecord
 from harness.scratch import scratch
 from harness.session.options import RunOptions, Say, make_profile
+from harness.session.own import find_own
 from harness.session.run import session
 from harness.stats.pairs import LEAST_PAIRS, abba_order
 from harness.traffic.model import LoadProfile

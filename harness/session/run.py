@@ -136,12 +136,12 @@ class Session:
     ) -> bool:
         """Load to the end, or to an early one; whether the user interrupted it."""
         early = self.early(plan, self.service.objectives) if self.options.early_end else None
-        beside = Watched(writer, listen, early)
-        drive = Drive(writer, beside)
-        watcher = Watcher(self.platform, self.service, beside.reports.put)
+        watched = Watched(writer, listen, early)
+        drive = Drive(writer, watched)
+        watcher = Watcher(self.platform, self.service, watched.reports.put)
         with watcher, self.start(plan) as load:
             drive.run(load)
-        beside.keep_reports()
+        watched.keep_reports()
         drive.finish()
         return drive.interrupts > 0
 
