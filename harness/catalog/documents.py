@@ -13,6 +13,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, model_validator
 
 from harness.catalog.model import TIMES, Indicator, Objective, RegionRole, Tier
+from harness.catalog.pods import NONE, PodSettings
 
 QUANTILE = "harness.codai/quantile"
 """Annotation of an indicator that is a time: which quantile it promises."""
@@ -213,6 +214,7 @@ class EnvironmentSpec(_Strict):
     namespace: Name
     baseUrl: Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")]  # noqa: N815
     production: bool = False
+    pods: PodSettings = NONE
 
 
 class Resources(_Strict):

@@ -163,7 +163,9 @@ def _service(
         regions=tuple(spec.regions),
         environments=tuple(
             # A forgotten word must not open production: its name says enough.
-            Environment(e.name, e.baseUrl, e.namespace, e.production or is_production_name(e.name))
+            Environment(
+                e.name, e.baseUrl, e.namespace, e.production or is_production_name(e.name), e.pods
+            )
             for e in spec.environments
         ),
         objectives=objectives,

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
 
+from harness.catalog.pods import NONE, PodSettings
+
 Tier = Literal["foundation", "business", "user", "specialized", "infrastructure", "development"]
 RegionRole = Literal["active", "standby", "cold"]
 Indicator = Literal[
@@ -66,6 +68,8 @@ class Environment:
     base_url: str
     namespace: str
     production: bool = False
+    pods: PodSettings = NONE
+    """Of the pods that the harness makes there."""
 
 
 @dataclass(frozen=True, slots=True)

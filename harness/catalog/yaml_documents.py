@@ -190,13 +190,13 @@ def _document(path: Path, node: yaml.Node, value: object) -> Document:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
     field = ".".join(str(part) for part in first["loc"])
-    problem, remedy = _explain(first["type"], first["msg"])
+    problem, remedy = explain(first["type"], first["msg"])
     raise CatalogError(f"{path}:{_line(node, first['loc'])}: {key[1]}: {field}: {problem}", remedy)
 
 
-def _explain(kind: str, message: str) -> tuple[str, str | None]:
+def explain(kind: str, message: str) -> tuple[str, str | None]:
     """The library's words in ours: (problem, remedy)."""
-    if kind == "extra_forbidden":
+    if kind in {"extra_forbidden", "unexpected_keyword_argument"}:
         return "unknown field", "remove it or correct its name"
     if kind == "missing":
         return "missing", "add it"

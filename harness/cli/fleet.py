@@ -110,9 +110,9 @@ def _options(seed: int, results: Path | None, words: dict[str, object]) -> Fleet
         raise UsageError("--budget is 0", "give what one service may take, e.g. 70s")
     source = click.get_current_context().get_parameter_source("profile")
     if traits_of(given["platform"]).disposable:
-        if any(given[name] is not None for name in ("namespace", "context", "kubeconfig")):
+        if any(given[name] is not None for name in ("namespace", "context", "kubeconfig", "pods")):
             raise UsageError(
-                "--namespace, --context and --kubeconfig are of a cluster",
+                "--namespace, --context, --kubeconfig and --pods are of a cluster",
                 "add --platform kubernetes",
             )
         if source is ParameterSource.DEFAULT:

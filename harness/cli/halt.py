@@ -26,6 +26,7 @@ def command(
     namespace: str | None,
     context: str | None,
     kubeconfig: Path | None,
+    pods: Path | None,
     *,
     as_json: bool,
 ) -> int:
@@ -38,8 +39,9 @@ def command(
     from harness.chaos.halt import halt
     from harness.chaos.running import this_user
 
-    refuse_cluster((platform,), namespace, context, kubeconfig)
-    found = halt(platform_of(platform, namespace, context, kubeconfig), this_user())
+    where = (namespace, context, kubeconfig, pods)
+    refuse_cluster((platform,), *where)
+    found = halt(platform_of(platform, *where), this_user())
     clean = found.reaped.clean
     if as_json:
         body = as_document(found.reaped)

@@ -14,6 +14,7 @@ from harness.cli.options import (
     DURATION_OPTION,
     EARLY_END_OPTION,
     MAX_IN_FLIGHT,
+    PODS,
     PROFILE,
     RATE_OPTION,
     RESULTS,
@@ -47,6 +48,7 @@ PLACE_OPTIONS = (
     click.option("--production", is_flag=True, help="Confirm that production is meant."),
     ALLOW_TARGET,
     click.option("--image", default="codai-harness:dev", show_default=True, help="Of the pods."),
+    PODS,
     click.option(
         "--workers",
         type=click.IntRange(1, 500),
@@ -97,7 +99,8 @@ def place_of(words: dict[str, Any], *, jobs: bool = True) -> Any:
         away_from=words.pop("away_from"),
         ttl_s=round(words.pop("ttl_s")),
     )
-    return Place(namespace, chosen if jobs else None, words.pop("context"), words.pop("kubeconfig"))
+    where = (words.pop("context"), words.pop("kubeconfig"), words.pop("pods"))
+    return Place(namespace, chosen if jobs else None, *where)
 
 
 @click.command("load")

@@ -169,6 +169,14 @@ DURATION = _Parsed("duration", parse_duration)
 RATE = _Parsed("rate", parse_rate)
 RATIO = _Parsed("share", parse_ratio)
 
+PODS = click.option(
+    "--pods",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="YAML: tolerations, nodeSelector, requests, limits, priorityClassName and labels of the"
+    " pods that are made on a cluster, instead of the catalogue's.",
+)
+
 CLUSTER_OPTIONS = (
     click.option("--namespace", help="Of the service on a cluster, e.g. codai-staging."),
     click.option("--context", help="Of the kubeconfig (default: the current one)."),
@@ -177,6 +185,7 @@ CLUSTER_OPTIONS = (
         type=click.Path(path_type=Path, dir_okay=False),
         help="Default: KUBECONFIG, then ~/.kube/config.",
     ),
+    PODS,
 )
 """Which cluster is meant, and where in it."""
 

@@ -45,6 +45,7 @@ def command(
     namespace: str | None,
     context: str | None,
     kubeconfig: Path | None,
+    pods: Path | None,
     forced: tuple[str, ...],
     *,
     yes: bool,
@@ -61,8 +62,8 @@ def command(
     from harness.chaos.undo import reap
 
     named = tuple(dict.fromkeys(platforms or ("lab",)))
-    refuse_cluster(named, namespace, context, kubeconfig)
-    found_at = [platform_of(name, namespace, context, kubeconfig) for name in named]
+    refuse_cluster(named, namespace, context, kubeconfig, pods)
+    found_at = [platform_of(name, namespace, context, kubeconfig, pods) for name in named]
     with ExitStack() as held:
         for platform in found_at:
             held.enter_context(platform.exclusive())
@@ -88,14 +89,13 @@ def confirm(platforms: Sequence[Platform], forced: Sequence[str], *, yes: bool) 
             raise UsageError(f"{name} was not confirmed", "leave --force away, or answer y")
 
 
-def refuse_cluster(
-    named: Sequence[str], namespace: str | None, context: str | None, kubeconfig: Path | None
-) -> None:
+def refuse_cluster(named: Sequence[str], *described: str | Path | None) -> None:
     """Raise UsageError where a cluster is described and not named."""
     cluster = any(traits_of(name).in_cluster for name in named)
-    if not cluster and any((namespace, context, kubeconfig)):
+    if not cluster and any(described):
         raise UsageError(
-            "--namespace, --context and --kubeconfig are for a cluster", "add --platform kubernetes"
+            "--namespace, --context, --kubeconfig and --pods are for a cluster",
+            "add --platform kubernetes",
         )
 
 
@@ -126,18 +126,33 @@ def print_reaped(found: Reaped) -> None:
 
 
 def platform_of(
-    name: str, namespace: str | None, context: str | None, kubeconfig: Path | None
+    name: str,
+    namespace: str | None,
+    context: str | None,
+    kubeconfig: Path | None,
+    pods: Path | None = None,
 ) -> Platform:
     """The platform where faults are looked for; raises UsageError where too little is named."""
+    from harness.catalog import load_catalog
+    from harness.catalog.pod_settings import pod_settings
+    from harness.catalog.pods import NONE
+    from harness.errors import CatalogError
     from harness.platform import make_platform
 
     if not traits_of(name).in_cluster:
         return make_platform(name)
     if namespace is None:
         raise UsageError("no namespace was named", "add --namespace, e.g. codai-staging")
+    try:
+        settings = pod_settings(pods, () if pods else load_catalog().services(), namespace)
+    except CatalogError:
+        if pods is not None:
+            raise
+        settings = NONE  # what is to be undone does not wait for a catalogue to be mended
     where = {
         "namespace": namespace,
         "context": context,
         "kubeconfig": str(kubeconfig) if kubeconfig else None,
+        "pods": settings,
     }
     return make_platform(name, where=where, progress=lambda text: click.echo(text, err=True))

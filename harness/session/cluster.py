@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from harness.catalog import load_catalog, project_root
 from harness.catalog.model import Service
+from harness.catalog.pod_settings import pod_settings
 from harness.load.driver import LoadDriver, LoadProcess
 from harness.load.kubernetes.driver import LoadJobs
 from harness.load.kubernetes.manifests import check_files
@@ -41,6 +42,8 @@ class Place:
     jobs: JobOptions | None
     context: str | None = None
     kubeconfig: Path | None = None
+    pods: Path | None = None
+    """What is set of the load pods, instead of what the catalogue says."""
 
     @property
     def names(self) -> tuple[str | None, ...]:
@@ -88,7 +91,9 @@ def cluster_session(
         platform = _Named(target.urls[0])
         load: Callable[[LoadPlan, Mapping[str, str]], LoadDriver] = LoadProcess
         if place.jobs is not None:
-            load = functools.partial(LoadJobs, api=api, options=place.jobs, say=say)
+            pods = pod_settings(place.pods, (service,), place.namespace)
+            jobs = replace(place.jobs, pods=pods)
+            load = functools.partial(LoadJobs, api=api, options=jobs, say=say)
         yield Session(options, service, traffic, platform, target, root, results, load), api
     finally:
         api.close()

@@ -62,6 +62,9 @@ class RunOptions:
     namespace: str | None = None
     context: str | None = None
     kubeconfig: Path | None = None
+    pods: Path | None = None
+    """What is set of the pods that are made on a cluster, instead of what the catalogue says."""
+
     through: Through = "service"
     region: str | None = None
     replicas: int | None = None

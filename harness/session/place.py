@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.catalog import load_catalog, project_root
 from harness.catalog.model import Environment, Service
+from harness.catalog.pod_settings import pod_settings
 from harness.errors import UsageError
 from harness.guard import check_place
 from harness.platform import Behaviour, Lab, LabOptions, make_platform
@@ -38,6 +39,7 @@ TAKEN_BY: Mapping[str, tuple[str, ...]] = {
     "namespace": ("a cluster",),
     "context": ("a cluster",),
     "kubeconfig": ("a cluster",),
+    "pods": ("a cluster",),
 }
 """Options that do not mean something everywhere: where they do."""
 
@@ -129,6 +131,7 @@ def _cluster(options: RunOptions, service: Service, say: Say) -> Platform:
         "context": options.context,
         "kubeconfig": str(options.kubeconfig) if options.kubeconfig else None,
         "url": options.target,
+        "pods": pod_settings(options.pods, (service,), namespace),
     }
     return make_platform(options.platform, where=where, progress=say)
 

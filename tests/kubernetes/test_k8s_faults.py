@@ -19,6 +19,7 @@ import pytest
 
 from harness.catalog import load_catalog
 from harness.catalog.model import Service
+from harness.catalog.pods import PodSettings
 from harness.chaos.running import this_user
 from harness.cli import run
 from harness.errors import CapabilityMissing, PlatformError, UsageError
@@ -442,3 +443,28 @@ def test_a_namespace_that_keeps_agents_out_is_named_with_what_lets_them_in(
             platform.plan_heal(service, Fault("pause-replicas", {"count": 1}), "x")
     finally:
         cluster.kubectl("label", "namespace", NAMESPACE, f"{label}-")
+
+
+def test_agents_fit_into_a_namespace_with_a_quota_where_limits_are_set(
+    platform: Kubernetes, service: Service, cluster: Handle
+) -> None:
+    """What the API server would refuse is told by the plan; with limits the fault is held."""
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "spec": {"hard": {"limits.cpu": "1"}}}
+    cluster.apply([{**quota, "metadata": {"name": "compute", "namespace": NAMESPACE}}])
+    fault = Fault("pause-replicas", {"region": "us-east-1", "count": 1})
+    try:
+        until(lambda: "status" in cluster.get("quota", "compute", f"--namespace={NAMESPACE}"))
+        with pytest.raises(PlatformError, match=r"must specify limits\.cpu.*--pods FILE"):
+            platform.plan_heal(service, fault, "x")
+        where = Where(NAMESPACE, kubeconfig=str(cluster.kubeconfig))
+        much, little = (PodSettings(limits={"cpu": each}) for each in ("2", "500m"))
+        with pytest.raises(PlatformError, match="exceeded quota"):
+            Kubernetes(replace(where, pods=much)).plan_heal(service, fault, "x")
+        known = Kubernetes(replace(where, pods=little))
+        with pytest.raises(PlatformError, match=r"leaves 1 of limits\.cpu; 2 are needed"):
+            Kubernetes(replace(where, pods=PodSettings(limits={"cpu": "1"}))).plan_heal(
+                service, Fault("fail-region", {"region": "us-east-1"}), "x"
+            )
+        undone(known, broken(known, service, fault.kind, **fault.arguments))
+    finally:
+        cluster.kubectl("delete", "resourcequota", "compute", f"--namespace={NAMESPACE}")

@@ -42,6 +42,9 @@ KINDS = {
     "poddisruptionbudgets",
     "eviction",
     "events",
+    "resourcequotas",
+    "horizontalpodautoscalers",
+    "verticalpodautoscalers",
 }
 LABELS = {
     "app": "memorai",

@@ -13,7 +13,7 @@ from harness.chaos import undo
 from harness.chaos.undo import reap
 from harness.faults.model import REBALANCE, WORKLOADS
 from harness.platform.kubernetes import rbac
-from harness.platform.kubernetes.access import BASE, SECRET, Need
+from harness.platform.kubernetes.access import BASE, LOOK, SECRET, Need
 from harness.platform.kubernetes.faults import on_cluster
 from harness.platform.kubernetes.platform import Kubernetes
 from harness.platform.model import Fault
@@ -77,7 +77,7 @@ def test_a_fault_by_the_api_asks_for_no_more_than_it_declares(
         platform.proof(heal)
         reap((platform,))
     own = {(verb, kind) for verb, kind in api.asked["none"] if kind != "namespaces"}
-    assert own <= names((*BASE, *on_cluster()[fault.kind].all_permissions))
+    assert own <= names((*BASE, *LOOK, *on_cluster()[fault.kind].all_permissions))
     seldom = {
         ("get", "pods"),
         *names(REBALANCE),

@@ -240,15 +240,16 @@ def _job(
     pods: Manifest,
 ) -> Manifest:
     """A Job of such a pod; `pods` say how many there are, and what becomes of one that fails."""
+    known = {**options.pods.labels, **labels(run, role)}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {"name": _name(run, role), "labels": labels(run, role)},
+        "metadata": {"name": _name(run, role), "labels": known},
         "spec": {
             **pods,
             "activeDeadlineSeconds": limit_s(plan),
             "ttlSecondsAfterFinished": options.ttl_s,
-            "template": {"metadata": {"labels": labels(run, role)}, "spec": pod},
+            "template": {"metadata": {"labels": known}, "spec": pod},
         },
     }
 
@@ -277,6 +278,7 @@ def _pod(
             "runAsGroup": NOBODY,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
+        **options.pods.placement,
         "affinity": _affinity(plan, options, run),
         "topologySpreadConstraints": [
             {
@@ -303,10 +305,9 @@ def _pod(
                     {"name": "HOME", "value": "/tmp"},  # noqa: S108 - the container's own
                     *({"name": name, "value": value} for name, value in env.items()),
                 ],
-                "resources": {
-                    "requests": {"cpu": options.cpu, "memory": options.memory},
-                    "limits": {"memory": options.memory},
-                },
+                "resources": options.pods.resources(
+                    {"cpu": options.cpu, "memory": options.memory}, {"memory": options.memory}
+                ),
                 "securityContext": {
                     "allowPrivilegeEscalation": False,
                     "readOnlyRootFilesystem": True,

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import urllib3
 from kubernetes import client, config
@@ -34,7 +35,8 @@ RETRIES = urllib3.Retry(
 broke is asked once more; a server that hangs is not waited for, nor one that names a longer wait.
 Nothing is created twice, and an eviction that a budget refuses (429) is asked again elsewhere."""
 
-UNAUTHORIZED = 401
+UNAUTHORIZED, FORBIDDEN = 401, 403
+T = TypeVar("T")
 
 Need = tuple[str, str, str]
 """API group, resource with its subresource, verb."""
@@ -56,6 +58,13 @@ READ: tuple[Need, ...] = (
 
 SECRET = "codai-harness-undo"  # noqa: S105 - its name
 """The key that signs undo records (`signing`)."""
+
+LOOK: tuple[Need, ...] = (
+    ("", "resourcequotas", "list"),
+    ("autoscaling", "horizontalpodautoscalers", "list"),
+    ("autoscaling.k8s.io", "verticalpodautoscalers", "list"),
+)
+"""What a plan reads where it may: without it the plan says less."""
 
 LEASE: tuple[Need, ...] = (
     ("", "secrets", "create"),
@@ -228,6 +237,12 @@ def require(
 ADMISSION = {
     "PodSecurity": "label the namespace pod-security.kubernetes.io/enforce=privileged: agents need "
     "the node's processes and network",
+    "exceeded quota": "raise the namespace's quota, or free some of it",
+    "must specify": "set what it names as requests or limits: --pods FILE, or `pods` of the"
+    " catalogue's environment",
+    "per Container": "keep to the LimitRange: --pods FILE, or `pods` of the catalogue's"
+    " environment",
+    "PriorityClass": "name one of kubectl get priorityclasses",
     "security context constraint": "let the agents' accounts use the constraints `privileged` and, "
     "for those without rights on nodes, `nonroot-v2`",
 }
@@ -258,6 +273,17 @@ def telling(what: str) -> Iterator[None]:
         raise PlatformError(
             f"{what}: the API server does not answer: {reason}", "check the cluster and the VPN"
         ) from None
+
+
+def allowed(what: str, call: Callable[[], T]) -> T | None:
+    """The answer; None where this account may not ask, or the cluster knows no such kind."""
+    with telling(what):
+        try:
+            return call()
+        except ApiException as problem:
+            if problem.status == FORBIDDEN or is_gone(problem):
+                return None
+            raise
 
 
 def is_gone(problem: ApiException) -> bool:

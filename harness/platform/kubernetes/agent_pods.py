@@ -8,10 +8,12 @@ import zlib
 from dataclasses import asdict, dataclass
 
 from kubernetes import client
+from kubernetes.utils.quantity import parse_quantity
 
+from harness.catalog.pods import NONE, PodSettings
 from harness.platform.kubernetes.cluster import MANAGED, OURS
 from harness.platform.kubernetes.packets import AGENT_UID
-from harness.platform.undo import API, PLAN_SCHEMA, PutBack, RelayTo, Task
+from harness.platform.undo import API, PLAN_SCHEMA, Burn, FillDisk, PutBack, RelayTo, Task
 
 KIND = "harness.codai/kind"
 OF_LEASE = "harness.codai/lease"
@@ -43,9 +45,15 @@ def undo_account(kind: str) -> str:
 
 
 def agent_pod(
-    namespace: str, lease: str, work: Work, image: str, *, undo: bool = False
+    namespace: str,
+    lease: str,
+    work: Work,
+    image: str,
+    pods: PodSettings = NONE,
+    *,
+    undo: bool = False,
 ) -> client.V1Pod:
-    """The pod of one agent, with no more rights than its work takes.
+    """The pod of one agent, with no more rights than its work takes, and what `pods` sets.
 
     With `undo` it is the second there: it undoes what the first, which is dead, has done.
     """
@@ -60,14 +68,15 @@ def agent_pod(
     }
     text = json.dumps(plan).replace("$", "$$")  # a kubelet would put variables in their place
     uid = client.V1ObjectFieldSelector(field_path="metadata.uid")
-    pod, container = _place(work)
+    pod, container = _place(work, pods)
     return client.V1Pod(
         metadata=client.V1ObjectMeta(
             name=agent_name(lease, work.node) + (f"-{secrets.token_hex(3)}" if undo else ""),
-            labels={MANAGED: OURS, KIND: "agent", OF_LEASE: lease},
+            labels={**pods.labels, MANAGED: OURS, KIND: "agent", OF_LEASE: lease},
         ),
         spec=client.V1PodSpec(
             service_account_name=work.account,
+            priority_class_name=pods.priorityClassName,
             enable_service_links=False,
             active_deadline_seconds=int(DEADLINE_S) + 60,
             termination_grace_period_seconds=5,
@@ -82,9 +91,7 @@ def agent_pod(
                         ),
                         client.V1EnvVar(name="AGENT_PLAN", value=text),
                     ],
-                    resources=client.V1ResourceRequirements(
-                        requests={"cpu": "10m", "memory": "32Mi"}
-                    ),
+                    resources=_resources(work.task, pods),
                     **container,
                 )
             ],
@@ -93,12 +100,36 @@ def agent_pod(
     )
 
 
-def _place(work: Work) -> tuple[dict[str, object], dict[str, object]]:
+def _resources(task: Task, pods: PodSettings) -> dict[str, dict[str, str]]:
+    """What an agent asks for and may take; a limit does not keep it from what its task takes."""
+    found = pods.resources({"cpu": "10m", "memory": "32Mi"})
+    limits = found.get("limits", {})
+    match task:
+        case Burn(workers=workers, megabytes=megabytes):
+            if "cpu" in limits and parse_quantity(limits["cpu"]) < workers:
+                limits["cpu"] = str(workers)
+            _raise(limits, "memory", megabytes)
+        case FillDisk(megabytes=megabytes):
+            _raise(limits, "ephemeral-storage", megabytes)
+    return found
+
+
+def _raise(limits: dict[str, str], name: str, megabytes: int) -> None:
+    if megabytes and name in limits:
+        limits[name] = str(int(parse_quantity(limits[name])) + (megabytes << 20))
+
+
+def _place(work: Work, pods: PodSettings) -> tuple[dict[str, object], dict[str, object]]:
     """(pod, container) as the work needs them."""
     if work.node == API:
-        return _unprivileged(restart_policy="OnFailure")
+        selector = dict(pods.nodeSelector) or None
+        return _unprivileged(
+            restart_policy="OnFailure", node_selector=selector, tolerations=pods.tolerated
+        )
     if isinstance(work.task, RelayTo):
-        return _unprivileged(node_name=work.node, restart_policy="Never")
+        return _unprivileged(
+            node_name=work.node, restart_policy="Never", tolerations=pods.tolerated
+        )
     return _on_the_node(work.node)
 
 

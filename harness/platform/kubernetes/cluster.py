@@ -9,7 +9,7 @@ import json
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeAlias
 
@@ -19,7 +19,14 @@ from kubernetes.client.exceptions import ApiException
 from harness.catalog.model import Service
 from harness.errors import PlatformError, UsageError
 from harness.platform.kubernetes import selection
-from harness.platform.kubernetes.access import TIMEOUT_S, connect, is_gone, telling
+from harness.platform.kubernetes.access import (
+    FORBIDDEN,
+    TIMEOUT_S,
+    allowed,
+    connect,
+    is_gone,
+    telling,
+)
 from harness.platform.kubernetes.api_types import EventItem
 from harness.platform.kubernetes.signing import Seal
 from harness.platform.undo import Changed, WorkloadKind
@@ -41,7 +48,6 @@ UNKNOWN = "unknown"
 KINDS: tuple[WorkloadKind, ...] = ("deployment", "statefulset", "daemonset")
 """What makes a service's pods."""
 
-FORBIDDEN = 403
 
 Budget: TypeAlias = client.V1PodDisruptionBudget
 
@@ -63,7 +69,9 @@ class Node:
     ready: str
     unschedulable: bool
     taints: tuple[str, ...] = ()
-    """Taints that keep a pod without tolerations away."""
+    """Taints that keep a pod without tolerations away, `key=value:effect` or `key:effect`."""
+
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +175,11 @@ class Cluster:
         return client.NetworkingV1Api(self.api)
 
     @cached_property
+    def custom(self) -> client.CustomObjectsApi:
+        """Objects of kinds that Kubernetes itself does not have."""
+        return client.CustomObjectsApi(self.api)
+
+    @cached_property
     def seal(self) -> Seal:
         """Signs what undoes the faults of this namespace, and checks it."""
         return Seal(self)
@@ -189,16 +202,13 @@ class Cluster:
 
     def pods_on(self, node: str) -> list[tuple[str, Pod]] | None:
         """(namespace, pod) of every namespace on a node; None where this account may not ask."""
-        with telling(f"pods on {node}"):
-            try:
-                found = self.core.list_pod_for_all_namespaces(
-                    field_selector=f"spec.nodeName={node}", _request_timeout=TIMEOUT_S
-                )
-            except ApiException as problem:
-                if problem.status == FORBIDDEN:
-                    return None
-                raise
-        return [(item.metadata.namespace, _pod(item)) for item in found.items]
+        found = allowed(
+            f"pods on {node}",
+            lambda: self.core.list_pod_for_all_namespaces(
+                field_selector=f"spec.nodeName={node}", _request_timeout=TIMEOUT_S
+            ),
+        )
+        return [(item.metadata.namespace, _pod(item)) for item in found.items] if found else None
 
     def selector(self, service: Service) -> dict[str, str]:
         """The labels by which the Service finds its pods; those of its name where it has none."""
@@ -394,8 +404,9 @@ def _node(item: client.V1Node) -> Node:
         subnets=tuple(item.spec.pod_cidrs or filter(None, [item.spec.pod_cidr])),
         ready=ready[0] if ready else "Unknown",
         unschedulable=bool(item.spec.unschedulable),
+        labels=labels,
         taints=tuple(
-            f"{each.key}:{each.effect}"
+            f"{each.key}={each.value}:{each.effect}" if each.value else f"{each.key}:{each.effect}"
             for each in item.spec.taints or ()
             if each.effect != "PreferNoSchedule"
         ),

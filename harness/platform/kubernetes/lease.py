@@ -16,10 +16,12 @@ from collections.abc import Mapping, Sequence
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
+from harness.catalog.pods import NONE, PodSettings
 from harness.errors import PlatformError
 from harness.platform.kubernetes.access import TIMEOUT_S, is_gone, quietly, telling
 from harness.platform.kubernetes.agent_pods import KIND, OF_LEASE, Work, agent_name, agent_pod
 from harness.platform.kubernetes.cluster import MANAGED, OURS, Cluster
+from harness.platform.kubernetes.preflight import Demand, demand
 from harness.platform.undo import (
     API,
     RelayTo,
@@ -27,6 +29,7 @@ from harness.platform.undo import (
     UndoRecord,
 )
 from harness.typed import adapter
+from harness.units import counted
 
 READY_S = 40.0
 EFFECT_S = 15.0
@@ -38,9 +41,10 @@ POLL_S = 0.25
 class Leases:
     """The leases and agents of one namespace."""
 
-    def __init__(self, cluster: Cluster, image: str) -> None:
+    def __init__(self, cluster: Cluster, image: str, pods: PodSettings = NONE) -> None:
         self._cluster = cluster
         self._image = image
+        self._pods = pods
 
     # -- holding ---------------------------------------------------------------------------------
 
@@ -145,16 +149,24 @@ class Leases:
             )
         }
 
-    def rehearse(self, works: Sequence[Work]) -> None:
-        """Ask the API server whether it would take the agents' pods; raises PlatformError."""
-        for work in {work.task.action: work for work in works}.values():
+    def rehearse(self, works: Sequence[Work]) -> Demand:
+        """Ask the API server whether it would take the agents' pods; raises PlatformError.
+
+        It is asked for one of a kind; what all of them take is returned.
+        """
+        named = [(work, self._pod("harness-rehearsal", work)) for work in works]
+        for work, pod in {work.task.action: (work, pod) for work, pod in named}.values():
             with telling(f"agent on {work.node}"):
                 self._cluster.core.create_namespaced_pod(
-                    self._cluster.namespace,
-                    agent_pod(self._cluster.namespace, "harness-rehearsal", work, self._image),
-                    dry_run="All",
-                    _request_timeout=TIMEOUT_S,
+                    self._cluster.namespace, pod, dry_run="All", _request_timeout=TIMEOUT_S
                 )
+        specs = [self._cluster.api.sanitize_for_serialization(pod.spec) for _, pod in named]
+        taken = [[each["resources"] for each in spec["containers"]] for spec in specs]
+        return demand(counted(len(works), "agent"), taken)
+
+    def _pod(self, lease: str, work: Work, *, undo: bool = False) -> client.V1Pod:
+        namespace = self._cluster.namespace
+        return agent_pod(namespace, lease, work, self._image, self._pods, undo=undo)
 
     # -- looking ---------------------------------------------------------------------------------
 
@@ -258,7 +270,7 @@ class Leases:
         with telling(f"agent on {work.node}"):
             self._cluster.core.create_namespaced_pod(
                 self._cluster.namespace,
-                agent_pod(self._cluster.namespace, lease, work, self._image, undo=undo),
+                self._pod(lease, work, undo=undo),
                 _request_timeout=TIMEOUT_S,
             )
 

@@ -5,21 +5,20 @@ from __future__ import annotations
 import _thread
 import os
 import time
-from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from harness.catalog.model import Service
+from harness.catalog.pods import NONE, PodSettings
 from harness.errors import CapabilityMissing, PlatformError
 from harness.faults.draw import ANY, Among
-from harness.faults.registry import ignored, kind_of, kinds
-from harness.platform.kubernetes import changes, events, faults
+from harness.faults.registry import ignored, kinds
+from harness.platform.kubernetes import changes, events, faults, preflight
 from harness.platform.kubernetes.access import BASE, check_context, require
 from harness.platform.kubernetes.agent_pods import Work
 from harness.platform.kubernetes.cluster import (
     IMAGE,
-    Budget,
     Cluster,
     Node,
     Pod,
@@ -81,6 +80,9 @@ class Where:
     url: str | None = None
     """Where the service is reached; None: at its Service's cluster address."""
 
+    pods: PodSettings = NONE
+    """What is set of the agents' pods."""
+
 
 class Kubernetes(Platform):
     """One namespace of one cluster."""
@@ -93,7 +95,7 @@ class Kubernetes(Platform):
         self._progress = progress or (lambda _: None)
         self._cluster = Cluster(where.namespace, where.context, where.kubeconfig)
         image = os.environ.get(IMAGE_VARIABLE) or IMAGE
-        self._leases = Leases(self._cluster, image)
+        self._leases = Leases(self._cluster, image, where.pods)
         self._halted_by: list[str] = []
         self._seen: tuple[float, Observation] | None = None
         self._kept_nodes: tuple[float, Mapping[str, Node]] | None = None
@@ -252,7 +254,8 @@ class Kubernetes(Platform):
         next experiment on that region would hit nobody. A rolling restart is what an operator does.
         """
         self._kept_nodes = None
-        empty = self._sound_regions() - {self._in(pod) for pod in self._pods(service)} - {"unknown"}
+        view = self._view(service)
+        empty = view.sound_regions - {view.region(pod) for pod in view.pods} - {"unknown"}
         if not empty:
             return None
         workload = self._cluster.made_by(service.name)
@@ -270,43 +273,14 @@ class Kubernetes(Platform):
 
     def weaknesses(self, service: Service, fault: Fault) -> tuple[str, ...]:
         """Regions it should run in and does not; budgets that allow no drain of sound pods."""
-        if kind_of(fault.kind).needs_regions:
-            pods = {self._in(pod) for pod in self._pods(service) if pod.ready}
-            empty = [r for r in service.regions if r in self._sound_regions() and r not in pods]
-            return (f"no ready pod in {', '.join(empty)}, where it should run",) if empty else ()
-        if fault.kind != "drain-node":
-            return ()
-        return tuple(
-            f"disruption budget {each.metadata.name} allows no eviction, though all pods are ready"
-            for each in self._budgets(service)
-            if each.status
-            and not each.status.disruptions_allowed
-            and each.status.current_healthy >= max(each.status.expected_pods, 1)
-        )
-
-    def _sound_regions(self) -> set[str]:
-        nodes = self._nodes().values()
-        return {n.region for n in nodes if n.ready == "True" and not n.unschedulable}
-
-    def _budgets(self, service: Service) -> list[Budget]:
-        pods = self._pods(service)
-        return self._cluster.budgets(pods[0].labels if pods else {})
+        return preflight.weaknesses(self._view(service), fault)
 
     def notes(self, service: Service) -> tuple[str, ...]:
         """What a plan should show besides: disruption budgets and the spread of the pods."""
-        pods = self._pods(service)
-        spread = Counter(self._in(pod) for pod in pods)
-        where = ", ".join(f"{count} in {region}" for region, count in sorted(spread.items()))
-        found = [f"pods: {where or 'none'}"]
-        for budget in self._budgets(service):
-            allowed = budget.status.disruptions_allowed if budget.status else 0
-            found.append(f"disruption budget {budget.metadata.name}: {allowed} allowed now")
-        strangers = self._cluster.strangers(service)
-        if strangers:
-            named = ", ".join(f"{pod.name} ({pod.unfit})" for pod in strangers[:3])
-            carry = f"{counted(len(strangers), 'pod')} with the Service's labels"
-            found.append(f"{carry}, not counted as replicas: {named}")
-        return tuple(found)
+        return preflight.notes(self._view(service))
+
+    def _view(self, service: Service) -> View:
+        return View(self._cluster, service, self._nodes(), self._pods(service))
 
     @contextmanager
     def crossing(self, service: Service, near: str, far: str) -> Iterator[Crossing | None]:
@@ -375,13 +349,15 @@ class Kubernetes(Platform):
         undo = ClusterUndo(service.name, lease_name(fault_id), found.agents, found.change)
         back = changes.inverse(undo)
         if back is not None:
-            check_room(view, but=back.name if back.kind == "node" else None)
+            closed = back.name if back.kind == "node" else None
+            check_room(view, self._where.pods, but=closed)
         notes = (*ignored(fault.kind, fault.arguments, self.name), *found.notes)
         record = UndoRecord(fault_id, fault.kind, fault.arguments, found.targets, undo, notes)
         needs = (*BASE, *faults.on_cluster()[fault.kind].all_permissions)
         require(self._cluster.api, self._where.namespace, needs, ROLES)
-        self._leases.rehearse(works_of(record))
-        return record
+        agents = self._leases.rehearse(works_of(record))
+        more = preflight.check(self._cluster, service.name, found.change, agents)
+        return replace(record, notes=(*notes, *more))
 
     def inject(self, service: Service, fault: Fault, heal: UndoRecord) -> None:
         """Carry out on exactly what the heal names."""
@@ -400,7 +376,7 @@ class Kubernetes(Platform):
 
     def replaced(self, service: Service, heal: UndoRecord) -> str | None:
         """Pods that came while a fault of packets holds, and that its rules do not meet."""
-        return replaced(heal, View(self._cluster, service, self._nodes(), self._pods(service)))
+        return replaced(heal, self._view(service))
 
     def _injector(self, heal: UndoRecord) -> Injector[UndoRecord]:
         return injector_of(heal, self._leases, self._cluster)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from harness.platform.kubernetes.access import BASE, NAMED, Need
+from harness.platform.kubernetes.access import BASE, LOOK, NAMED, Need
 from harness.platform.kubernetes.agent_pods import AGENT_ACCOUNT, undo_account
 from harness.platform.kubernetes.api_types import Manifest
 from harness.platform.kubernetes.cluster import MANAGED, OURS
@@ -52,7 +52,7 @@ def roles(name: str, needs: Sequence[Need]) -> list[Manifest]:
 
 def base_roles() -> list[Manifest]:
     """What every run takes, whatever it breaks, and what `harness reap` looks with."""
-    return roles("codai-harness-base", BASE)
+    return roles("codai-harness-base", (*BASE, *LOOK))
 
 
 def node_event_roles() -> list[Manifest]:

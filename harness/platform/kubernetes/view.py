@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.catalog.model import Service
+from harness.catalog.pods import PodSettings
 from harness.errors import CapabilityMissing, PlatformError
 from harness.faults.draw import ANY, Among
 from harness.faults.registry import nearest
@@ -48,6 +49,12 @@ class View:
         node = self.nodes.get(pod.node)
         return node.region if node else "unknown"
 
+    @property
+    def sound_regions(self) -> set[str]:
+        """The regions with a node that takes pods."""
+        nodes = self.nodes.values()
+        return {n.region for n in nodes if n.ready == "True" and not n.unschedulable}
+
     def nodes_of(self, region: str, by: str = "region") -> list[Node]:
         """The nodes of a region or zone; raises PlatformError where there is none."""
         labelled = [node for node in self.nodes.values() if getattr(node, by) != UNKNOWN]
@@ -67,19 +74,24 @@ class View:
         return self.nodes[name]
 
 
-def check_room(view: View, but: str | None = None) -> None:
-    """Raise PlatformError where no node takes a pod without tolerations: the agent of an undo.
+def check_room(view: View, pods: PodSettings, but: str | None = None) -> None:
+    """Raise PlatformError where no node takes the agent of an undo, a pod with these settings.
 
     `but` names a node that the fault closes.
     """
+    wanted = pods.nodeSelector.items()
     nodes = [node for node in view.nodes.values() if node.name != but]
-    if any(node.ready == "True" and not (node.unschedulable or node.taints) for node in nodes):
+    selected = [node for node in nodes if wanted <= node.labels.items()]
+    sound = [node for node in selected if node.ready == "True" and not node.unschedulable]
+    if any(not pods.keeping_away(node.taints) for node in sound):
         return
-    taints = sorted({taint for node in nodes for taint in node.taints})
-    why = f": taints {', '.join(taints)}" if taints else ": not ready or cordoned"
+    taints = sorted({taint for node in selected for taint in pods.keeping_away(node.taints)})
+    labels = ", ".join(f"{key}={value}" for key, value in wanted)
+    why = f"taints {', '.join(taints)}" if taints else "not ready or cordoned"
     raise PlatformError(
-        f"no node would take the agent that undoes the fault{why}",
-        "uncordon or untaint one",
+        "no node would take the agent that undoes the fault: "
+        + (why if selected else f"none has the labels {labels}"),
+        "uncordon or untaint one, or give tolerations: --pods FILE",
     )
 
 

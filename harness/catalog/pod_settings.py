@@ -1,0 +1,37 @@
+"""Where the settings of the harness's pods come from: a file, or the catalogue's environment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from harness.catalog.model import Service
+from harness.catalog.pods import NONE, PodSettings
+from harness.errors import UsageError
+from harness.typed import adapter
+
+
+def pod_settings(file: Path | None, services: Iterable[Service], namespace: str) -> PodSettings:
+    """What the file says, else the catalogue's environment of that namespace, else nothing.
+
+    Raises CatalogError for a file that is no mapping, UsageError naming the field that is wrong.
+    """
+    if file is not None:
+        return _read(file)
+    known = (place for each in services for place in each.environments)
+    here = (place.pods for place in known if place.namespace == namespace)
+    return next((pods for pods in here if pods != NONE), NONE)
+
+
+def _read(path: Path) -> PodSettings:
+    from pydantic import ValidationError  # noqa: PLC0415 - heavy, as is YAML
+
+    from harness.catalog.yaml_documents import explain, read_mapping  # noqa: PLC0415
+
+    try:
+        return adapter(PodSettings).validate_python(read_mapping(path))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    problem, remedy = explain(first["type"], first["msg"])
+    raise UsageError(f"{path}: {where}: {problem}" if where else f"{path}: {problem}", remedy)
