@@ -16,7 +16,6 @@ from harness.faults.draw import ANY, Among
 from harness.faults.registry import ignored, kinds
 from harness.platform.kubernetes import changes, events, faults, preflight
 from harness.platform.kubernetes.access import BASE, check_context, require
-from harness.platform.kubernetes.agent_pods import Work
 from harness.platform.kubernetes.cluster import (
     IMAGE,
     Cluster,
@@ -25,11 +24,11 @@ from harness.platform.kubernetes.cluster import (
     base_url,
     check_namespace,
 )
+from harness.platform.kubernetes.crossing import relay
 from harness.platform.kubernetes.ingress import Entrance, entrance
 from harness.platform.kubernetes.injectors import injector_of, works_of
 from harness.platform.kubernetes.lease import Leases
 from harness.platform.kubernetes.namespace_lock import evicting, exclusive
-from harness.platform.kubernetes.relay import PORT as RELAY_PORT
 from harness.platform.kubernetes.replaced import replaced
 from harness.platform.kubernetes.signing import Kept
 from harness.platform.kubernetes.view import View, check_room
@@ -48,7 +47,6 @@ from harness.platform.model import (
     Through,
 )
 from harness.platform.undo import (
-    CROSSING,
     ClusterUndo,
     RelayTo,
     Restart,
@@ -284,49 +282,18 @@ class Kubernetes(Platform):
 
     @contextmanager
     def crossing(self, service: Service, near: str, far: str) -> Iterator[Crossing | None]:
-        """Through a pod of the near region to a ready one of the far; None: there is no such.
-
-        It has a lease, as a fault has: it ends with this process, and is reaped as one.
-        """
+        """Through a node of the near region to a ready pod of the far; None: there is no such."""
         nodes = [n for n in self._nodes().values() if n.region == near and n.ready == "True"]
         pods = [p for p in self._pods(service) if p.ready and self._in(p) == far]
         address, port = next(((p.address, p.port) for p in pods if p.address), (None, 0))
         if not nodes or address is None:
             yield None
             return
-        node = min(each.name for each in nodes)
-        name = f"{CROSSING}-{time.time_ns():x}"
-        task = RelayTo(address, port)
-        undo = ClusterUndo(service.name, lease_name(name), {node: task})
-        record = UndoRecord(name, CROSSING, targets=(f"{near}|{far}",), undo=undo)
-        lease, work = undo.lease, Work(node, task)
-        try:
-            url = self._open(record, lease, work)
-        except PlatformError as problem:
-            self._progress(f"no entry point of the canary across {near}|{far}: {problem}")
-            yield None
-            return
-        try:
-            where = f"kubernetes {self._where.namespace}: {near} to {far}"
-            yield Crossing(Target(service.name, (url,), "service", where))
-        finally:
-            self._close(lease, work)
-
-    def _open(self, record: UndoRecord, lease: str, work: Work) -> str:
-        """Start a relay; the URL at which it is asked."""
-        self._leases.prepare(lease, [work], record)
-        try:
-            self._leases.hold(lease, [work.node])
-            return base_url(self._leases.address(lease, work.node), RELAY_PORT)
-        except BaseException:
-            self._close(lease, work)
-            raise
-
-    def _close(self, lease: str, work: Work) -> None:
-        try:
-            self._leases.release(lease, [work])
-        except PlatformError as problem:
-            self._progress(f"{problem}; it ends by itself")
+        node, to = min(each.name for each in nodes), RelayTo(address, port)
+        where = f"kubernetes {self._where.namespace}: {near} to {far}"
+        across = relay(self._leases, self._progress, service.name, f"{near}|{far}", node, to)
+        with across as url:
+            yield None if url is None else Crossing(Target(service.name, (url,), "service", where))
 
     # -- faults --------------------------------------------------------------------------------
 
