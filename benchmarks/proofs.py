@@ -13,8 +13,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-GAME_DAYS = "results/proof-gamedays"
-
 
 @dataclass(frozen=True)
 class Proof:
@@ -53,12 +51,14 @@ PROOFS = {
         ("harness gate memorai --self-test --runs 12",),
     ),
     "gamedays": Proof(
-        "twenty game days on the lab: each of its experiments twenty times",
-        600,
-        (
-            f"harness gameday --repeat 20 --results {GAME_DAYS}",
-            f"benchmarks.chaos.figures {GAME_DAYS}/memorai",
-        ),
+        "twenty game days on a sound lab, of which nineteen pass; goes on where it was stopped",
+        270,
+        ("benchmarks.chaos.gamedays --days 20",),
+    ),
+    "silent-mutants": Proof(
+        "a silent action, a lossy recovery, a fault that returns: each is caught on the lab",
+        4,
+        ("pytest -m proof tests/gameday",),
     ),
     "crashes": Proof(
         "what remains on the lab after 200 kills of the harness",

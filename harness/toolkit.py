@@ -45,6 +45,7 @@ class Activity(TypedDict, total=False):
     controls: list[Control] | None
     timeout: object
     dry: object
+    ref: str | None
 
 
 class Rollbacks(TypedDict, total=False):
@@ -53,10 +54,17 @@ class Rollbacks(TypedDict, total=False):
     strategy: str | None
 
 
+class WhenChecked(TypedDict, total=False):
+    """When the steady state is checked."""
+
+    strategy: str | None
+
+
 class Runtime(TypedDict, total=False):
     """How Chaos Toolkit runs an experiment."""
 
     rollbacks: Rollbacks | None
+    hypothesis: WhenChecked | None
 
 
 class Hypothesis(TypedDict, total=False):
@@ -85,6 +93,12 @@ Document = TypedDict(
     total=False,
 )
 """An experiment."""
+
+
+def steady_strategy(document: Document) -> str | None:
+    """When the file asks for its steady state to be checked; None: it does not say."""
+    asked = ((document.get("runtime") or {}).get("hypothesis") or {}).get("strategy")
+    return "continuously" if asked == "continously" else asked  # an older spelling is accepted
 
 
 class Run(TypedDict, total=False):

@@ -123,36 +123,52 @@ def cost(found: list[Measured]) -> str:
     )
 
 
-def days(directory: Path) -> str:
-    """How long whole game days took."""
-    rows = []
+def whole_days(directory: Path) -> Iterator[Mapping[str, Any]]:
+    """Every game day of a sound lab that nobody ended, as its scorecard."""
     for path in sorted((directory / DIRECTORY).glob(f"*/{FILE}")):
-        day: Mapping[str, Any] = read_object(path)
-        if day["mutants"] or day["stopped"]:
-            continue
+        day = read_object(path)
+        if not day["mutants"] and not day.get("interrupted"):
+            yield day
+
+
+def days(directory: Path) -> str:
+    """How whole game days ended, what kept each from passing, and how long they took."""
+    rows, notes = [], []
+    for day in whole_days(directory):
         words = [entry["outcome"] for entry in day["entries"]]
         counts = ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words))
-        each = day["duration_s"] / max(len(words), 1)
+        took, each = day["duration_s"], day["duration_s"] / max(len(words), 1)
         rows.append(
-            [str(len(words)), format_duration(day["duration_s"]), format_duration(each), counts]
+            [str(len(words)), day["outcome"], format_duration(took), format_duration(each), counts]
         )
-    return table(["experiments", "took", "each", "verdicts"], rows)
+        notes += [
+            f"\n- {entry['experiment']}: {entry['outcome']}: {entry['reasons'][0]}"
+            for entry in day["entries"]
+            if entry["outcome"] not in {"pass", "not applicable"} and entry["reasons"]
+        ]
+    passed = sum(row[1] == "pass" for row in rows)
+    shown = table(["experiments", "outcome", "took", "each", "verdicts"], rows)
+    return f"{passed} of {len(rows)} game days passed.\n\n{shown}\n{''.join(notes)}".rstrip()
 
 
 def main() -> int:
     """Write the sections for what the directory holds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("directory", type=Path)
-    options = parser.parse_args()
-    found = list(experiments(options.directory))
+    write_sections(parser.parse_args().directory)
+    return 0
+
+
+def write_sections(directory: Path) -> None:
+    """Sections 6, 8 and 9 of RESULTS.md."""
+    found = list(experiments(directory))
     for title, text in (
         ("8. The timeline of an experiment against the lab's own truth", accuracy(found)),
         ("9. What an experiment costs the base load", cost(found)),
-        ("6. Game days on the lab", days(options.directory)),
+        ("6. Game days on the lab", days(directory)),
     ):
         print(f"== {title}\n{text}\n")
         write(title, f"{machine()}\n\n{text}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import difflib
-import importlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
@@ -16,7 +15,7 @@ from pydantic.dataclasses import dataclass
 
 from harness.catalog.expectations import Expectations
 from harness.catalog.yaml_documents import read_mapping
-from harness.chaos.method import ACTIONS, Method, all_activities, has_signature, method_of
+from harness.chaos.method import Method, Settings, all_activities, injects, method_of
 from harness.chaos.model import (
     LEAST_BEFORE_S,
     BaseLoad,
@@ -26,8 +25,9 @@ from harness.chaos.model import (
     Needs,
     Timeline,
 )
+from harness.chaos.validation import validate
 from harness.errors import CatalogError, ExperimentError
-from harness.redact import learn, learn_environment
+from harness.redact import learn, learn_environment, redact
 from harness.toolkit import Document
 
 EXTENSION = "harness"
@@ -104,16 +104,17 @@ def load_experiment(
     document = _read(path)
     _adapt(path, document, platform)
     _configure(path, document, parameters or {})
-    _validate(path, document)
+    validate(path, document)
     _complete(document)
     extension = _extension(path, document)
     learn_document(document)
-    method = method_of(path, document, _resolved(path, document))
+    configuration = _resolved(path, document)
+    method = method_of(path, document, configuration)
     timeline = _timeline(path, document, extension.timeline, method)
     return Experiment(
         name=path.stem,
         path=path,
-        title=document["title"],
+        title=_title(document, configuration),
         teaches=" ".join(extension.teaches.split()),
         incident=" ".join(extension.incident.split()),
         document=document,
@@ -126,8 +127,20 @@ def load_experiment(
         expect=extension.expect,
         platforms=extension.platforms,
         method=method,
-        ordinary=not method.faults and not _own(document),
+        ordinary=is_ordinary(document),
     )
+
+
+def is_ordinary(document: Document) -> bool:
+    """Whether a document knows nothing of the harness: neither its extension nor its faults."""
+    return not _own(document) and not any(map(injects, document["method"]))
+
+
+def _title(document: Document, configuration: Settings) -> str:
+    """The title with its parameters filled in, as Chaos Toolkit shows it; no secret is in it."""
+    from chaoslib import substitute  # noqa: PLC0415 - slow to import
+
+    return str(redact(str(substitute(document["title"], configuration, {}))))
 
 
 def learn_document(document: Document) -> None:
@@ -230,53 +243,12 @@ def _configure(path: Path, document: Document, parameters: Mapping[str, object])
         document["configuration"] = configuration
 
 
-def _validate(path: Path, document: Document) -> None:
-    """Chaos Toolkit's own rules, the existence of each provider's function included."""
-    from chaoslib.exceptions import ChaosException  # noqa: PLC0415 - slow to import
-    from chaoslib.experiment import ensure_experiment_is_valid  # noqa: PLC0415
-
-    checked = copy.deepcopy(document)
-    try:
-        for activity in all_activities(checked):
-            provider = activity.get("provider") or {}
-            if provider.get("type") == "python" and not has_signature(provider):
-                provider.update(
-                    {"module": ACTIONS, "func": "heal", "arguments": {}}
-                )  # nothing to bind
-        ensure_experiment_is_valid(checked)
-        _validate_controls(path, document)
-    except ChaosException as problem:
-        raise ExperimentError(
-            f"{path}: {' '.join(str(problem).split())}", "see: chaos validate"
-        ) from None
-    except (TypeError, AttributeError, KeyError) as problem:
-        raise ExperimentError(
-            f"{path}: not a Chaos Toolkit experiment ({problem})", "see: chaos validate"
-        ) from None
-
-
 def _complete(document: Document) -> None:
     """A probe as a tolerance may have no arguments but the value; Chaos Toolkit wants some."""
     for activity in all_activities(document):
         tolerance = activity.get("tolerance")
         if isinstance(tolerance, dict) and tolerance.get("type") == "probe":
             tolerance["provider"].setdefault("arguments", {})
-
-
-def _validate_controls(path: Path, document: Document) -> None:
-    """Chaos Toolkit goes on without a control that it cannot load; what it guards is unguarded."""
-    hypothesis = document.get("steady-state-hypothesis") or {}
-    for part in (document, hypothesis, *all_activities(document)):
-        for control in part.get("controls") or ():
-            module = (control.get("provider") or {}).get("module")
-            try:
-                if module is not None:
-                    importlib.import_module(module)
-            except Exception as problem:  # noqa: BLE001 - whatever its import raises
-                raise ExperimentError(
-                    f"{path}: control {control.get('name')!r} cannot be loaded: {problem}",
-                    f"install {module}, or leave the control out",
-                ) from None
 
 
 def _own(document: Document) -> list[dict[str, object]]:

@@ -19,12 +19,9 @@ from chaoslib.exceptions import ActivityFailed
 from harness.chaos.method import ACTIONS, Settings, has_signature
 from harness.toolkit import Activity, Provider
 
-PROBE_S = 5.0
-"""A probe may take no longer: a steady state is asked every second, and before a load ends."""
 
-
-def limit_activities(default_s: float) -> None:
-    """Give every activity of this process its own `timeout`, or `default_s` seconds at most.
+def limit_activities(actions_s: float, probes_s: float) -> None:
+    """Give every activity of this process its own `timeout`, or so many seconds at most.
 
     Injections and heals have limits of their own in the platform.
     """
@@ -37,7 +34,8 @@ def limit_activities(default_s: float) -> None:
         call = partial(run, activity, configuration, secrets)
         if provider["type"] == "python" and not has_signature(provider):
             call = partial(_call_by_position, provider, configuration, secrets)
-        return within(_limit_of(activity, default_s, configuration, secrets), call)
+        usual = probes_s if activity.get("type") == "probe" else actions_s
+        return within(_limit_of(activity, usual, configuration, secrets), call)
 
     activities.run_activity = hypothesis.run_activity = limited
 
@@ -53,12 +51,12 @@ def _call_by_position(provider: Provider, configuration: Settings, secrets: Sett
 
 
 def _limit_of(
-    activity: Activity, default_s: float, configuration: Settings, secrets: Settings
+    activity: Activity, usual_s: float, configuration: Settings, secrets: Settings
 ) -> float:
     for given in (activity.get("timeout"), activity["provider"].get("timeout")):
         with contextlib.suppress(TypeError, ValueError):
             return float(substitute(given, configuration, secrets))
-    return min(default_s, PROBE_S) if activity.get("type") == "probe" else default_s
+    return usual_s
 
 
 def within(limit_s: float, call: Callable[[], object]) -> object:

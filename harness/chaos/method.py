@@ -80,7 +80,7 @@ def method_of(path: object, document: Document, configuration: Settings) -> Meth
         now = now if step.get("background") else done
     acts.sort(key=lambda act: act.at_s)
     rollbacks = document.get("rollbacks") or ()
-    if any(_is(step, "inject") for step in rollbacks):
+    if any(map(injects, rollbacks)):
         raise ExperimentError(f"{path}: its rollbacks inject a fault", "let them heal only")
     last = acts[-1] if acts else None
     if last is not None and last.fault is not None and not any(_is(s, "heal") for s in rollbacks):
@@ -97,6 +97,11 @@ def all_activities(document: Document) -> Iterator[Activity]:
     yield from hypothesis.get("probes") or ()
     yield from document.get("method") or ()
     yield from document.get("rollbacks") or ()
+
+
+def injects(step: Activity) -> bool:
+    """Whether a step injects a fault of the harness."""
+    return _is(step, "inject")
 
 
 def has_signature(provider: Provider) -> bool:
@@ -125,7 +130,7 @@ def _is(step: Activity, function: str) -> bool:
 def _fault_of(path: object, step: Activity, configuration: Settings) -> Fault | None:
     from chaoslib import substitute  # noqa: PLC0415 - slow to import
 
-    if not _is(step, "inject"):
+    if not injects(step):
         return None
     arguments = dict(substitute(step["provider"].get("arguments") or {}, configuration, {}))
     kind = arguments.pop("fault", None)

@@ -1,4 +1,7 @@
-"""The platform's own view while an experiment runs: health changes, requests served, proofs."""
+"""The platform's own view while an experiment runs: health changes, requests served, proofs.
+
+A fault that was undone is looked for until the end: an undo may report success too early.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from harness.events import Health, HealthFirst, Proof, Served
 from harness.periodic import Periodic
 from harness.platform.model import Platform
 from harness.platform.model import Proof as ProofShown
+from harness.platform.undo import UndoRecord
 
 PERIOD_S = 0.2
 EVERY = 5
@@ -31,6 +35,12 @@ class Observer(Periodic):
         self._inbox = inbox
         self._turn = 0
         self._health: Mapping[str, str] | None = None
+        self._seen: dict[str, UndoRecord] = {}
+
+    @property
+    def seen(self) -> tuple[UndoRecord, ...]:
+        """Every fault that was in effect at one of its looks, the newest last."""
+        return tuple(self._seen.values())
 
     def _observe(self) -> None:
         try:
@@ -58,17 +68,28 @@ class Observer(Periodic):
             self._tell({"type": "served", "regions": dict(seen.served)})
 
     def _prove(self) -> None:
-        """Ask for the proof of each fault that should be in effect, on all that it is for."""
-        for entry in self._ledger.entries():
-            if entry.state != "injected":
-                continue
-            unmet = self._platform.replaced(self._service, entry.heal)
-            if unmet is None:
-                self._tell(proof_event(entry.heal, self._platform.proof(entry.heal)))
-            else:
-                found = ProofShown(in_effect=False, statement=unmet)
-                self._tell({**proof_event(entry.heal, found), "replaced": True})
+        """Ask for the proof of each fault that should be in effect, on all that it is for.
 
-    def _tell(self, event: Health | HealthFirst | Proof | Served) -> None:
+        While none is, ask for those that were undone: one that holds may look like them.
+        """
+        holding = [e.heal for e in self._ledger.entries() if e.state == "injected"]
+        self._seen |= {heal.fault_id: heal for heal in holding}
+        for heal in holding or self.seen:
+            wall_ns, monotonic_ns = time.time_ns(), time.monotonic_ns()
+            event = self._met(heal) if holding else proof_event(heal, self._platform.proof(heal))
+            if not holding and self._ledger.entries():
+                return
+            event["wall_ns"], event["monotonic_ns"] = wall_ns, monotonic_ns
+            self._inbox.put(event)
+
+    def _met(self, heal: UndoRecord) -> Proof:
+        """The proof of a fault that holds; what came in place of a target may not meet it."""
+        unmet = self._platform.replaced(self._service, heal)
+        if unmet is None:
+            return proof_event(heal, self._platform.proof(heal))
+        found = ProofShown(in_effect=False, statement=unmet)
+        return {**proof_event(heal, found), "replaced": True}
+
+    def _tell(self, event: Health | HealthFirst | Served) -> None:
         event["wall_ns"], event["monotonic_ns"] = time.time_ns(), time.monotonic_ns()
         self._inbox.put(event)

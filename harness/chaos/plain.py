@@ -7,7 +7,7 @@ import os
 import queue
 import secrets
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +25,9 @@ from harness.storage import make_directory, write_atomic
 from harness.toolkit import Journal, journal_at
 
 DIRECTORY = "experiments"
+ACTIVITY_S = 600.0
+"""What an activity without a `timeout` may take: no load waits for it, but a job of CI does."""
+
 POLL_S = 0.1
 
 
@@ -52,16 +55,18 @@ def run_plain(
     results: Path,
     hear: Callable[[ExperimentEvent], None],
     guard: AlertGuard | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> tuple[PlainVerdict, Path]:
     """Run the file under Chaos Toolkit without load; returns the verdict and its directory.
 
-    Raises Interrupted after Ctrl-C, when its rollbacks have run. What was halted is inconclusive,
-    what the guard's alert ended has failed.
+    `environment` is what its process has besides that of this one. Raises Interrupted after Ctrl-C,
+    when its rollbacks have run. What was halted is inconclusive, what the guard's alert ended has
+    failed.
     """
     stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
     directory = results / DIRECTORY / f"{stamp}-{experiment.name}"
     make_directory(directory)
-    done = _carried_out(experiment, directory, hear, guard or AlertGuard(None))
+    done = _carried_out(experiment, directory, hear, guard or AlertGuard(None), environment or {})
     path = directory / "journal.json"
     journal = journal_at(path)
     verdict = judge_journal(experiment.name, journal, done.events, done.last)
@@ -93,7 +98,7 @@ def judge_journal(
             ("inconclusive", f"Chaos Toolkit left no journal: {last or 'it wrote nothing'}.")
         )
     elif word is None:
-        told.append(("inconclusive", "There is no steady state: nothing says whether it held."))
+        told.append(("inconclusive", f"{statement} Nothing says whether it held."))
     other = found.outcome == "inconclusive"
     told += [
         ("inconclusive" if other else check.outcome, check.statement)
@@ -121,6 +126,7 @@ def _carried_out(
     directory: Path,
     hear: Callable[[ExperimentEvent], None],
     guard: AlertGuard,
+    environment: Mapping[str, str],
 ) -> _Done:
     inbox: Inbox = Inbox()
     events: list[ExperimentEvent] = []
@@ -130,9 +136,9 @@ def _carried_out(
         journal = directory / "journal.json"
         child = Child(
             "harness.chaos.toolkit_runner",
-            [str(document), str(journal), f"{experiment.timeline.limit_s:g}"],
+            [str(document), str(journal), *(2 * [f"{ACTIVITY_S:g}"])],
             inbox,
-            environment=os.environ,
+            environment={**os.environ, **environment},
             log=log,
             grace_s=END_S,
         )

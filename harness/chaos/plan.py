@@ -15,7 +15,8 @@ from harness.chaos.model import Experiment, ExperimentPlan, Hit, Step
 from harness.errors import CapabilityMissing, ExperimentError, PlatformError
 from harness.faults.draw import Among
 from harness.faults.registry import kind_of
-from harness.judge.experiment.execution import acts_alone
+from harness.judge.experiment.execution import acts_alone, who_undoes
+from harness.judge.experiment.loss import what_it_shows
 from harness.platform.model import Fault, Platform, Replica
 from harness.stats.burn import budget
 
@@ -60,6 +61,7 @@ def plan_experiment(experiment: Experiment, service: Service, platform: Platform
             *platform.notes(service),
             *_notes(hits, ready),
             *_felt(service),
+            what_it_shows(experiment.load.rate, experiment.timeline.after_s, service),
             *_not_ours(experiment),
         ),
         handle=platform.handle(),
@@ -139,8 +141,13 @@ def _felt(service: Service) -> tuple[str, ...]:
 
 def _not_ours(experiment: Experiment) -> list[str]:
     """Which steps break things that no ledger knows of."""
+    who = who_undoes(experiment.document)
+    return [f"{who} what is done by {each}" for each in _alone(experiment)]
+
+
+def _alone(experiment: Experiment) -> list[str]:
     found = [acts_alone(step) for step in experiment.document["method"]]
-    return [f"only the file's own rollbacks undo what is done by {each}" for each in found if each]
+    return [each for each in found if each]
 
 
 def timeline(experiment: Experiment) -> tuple[Step, ...]:
@@ -203,6 +210,12 @@ def _needs(
     regions = len(platform.regions(service))
     if platform.name not in experiment.platforms:
         missing.append(f"it is written for {', '.join(experiment.platforms)}")
+    if platform.name == "lab":
+        missing += [
+            f"{each} acts on a cluster, which the lab is not"
+            for each in _alone(experiment)
+            if "(chaosk8s." in each
+        ]
     if (reason := platform.lacks(experiment.needs.replication)) is not None:
         missing.append(reason)
     if regions < experiment.needs.regions and not weak:

@@ -30,7 +30,7 @@ from harness.chaos.probe_targets import crossings, endpoints_of, readers_of, vic
 from harness.chaos.processes import VARIABLE
 from harness.chaos.session import check_prometheus, load_plan
 from harness.chaos.subprocesses import END_S, Child, Inbox, keep_log
-from harness.chaos.undo import undo_all, uninterrupted
+from harness.chaos.undo import came_back, undo_all, uninterrupted
 from harness.errors import Interrupted
 from harness.events import Chaos, ChildEnded, ExperimentEvent, Proof, ReadStage
 from harness.load.driver import LoadDriver
@@ -47,6 +47,9 @@ from harness.units import NANOSECONDS
 
 POLL_S = 0.05
 RUNNER = "harness.chaos.toolkit_runner"
+PROBE_S = 5.0
+"""A probe may take no longer: a steady state is asked every second, and before a load ends."""
+
 STEADY_LEAD_S = 0.5
 """Chaos Toolkit asks the steady state before its method: its start is that much early."""
 
@@ -91,6 +94,7 @@ class ExperimentRun:
         self._watch = Watch(experiment.guards, ready.service)
         self._begin = WARMUP_S + experiment.timeline.before_s
         self._plan = load_plan(ready, experiment)
+        self._observer: Observer | None = None
 
     def run(self, plan: ExperimentPlan | None = None) -> RunRecord:
         """Carry the experiment out.
@@ -135,7 +139,8 @@ class ExperimentRun:
             platform, service = self.session.platform, self.session.service
             across = stack.enter_context(crossings(plan, platform, service))
             load = stack.enter_context(self.session.start(self._plan))
-            stack.enter_context(Observer(platform, service, self._ledger, self._inbox))
+            self._observer = Observer(platform, service, self._ledger, self._inbox)
+            stack.enter_context(self._observer)
             self._alert = stack.enter_context(guard_of(self.experiment, self.session.options))
             stack.enter_context(Watcher(platform, service, self._inbox.put))
             stack.enter_context(self._canary(plan, target, across))
@@ -291,10 +296,12 @@ class ExperimentRun:
                 str(document),
                 str(self._writer.directory / "journal.json"),
                 f"{self.experiment.timeline.limit_s:g}",
+                f"{min(self.experiment.timeline.limit_s, PROBE_S):g}",
             ],
             self._inbox,
             environment={
                 **os.environ,
+                **self.session.platform.tool_environment(),
                 VARIABLE: str(file),
                 prometheus.URL_VARIABLE: self.session.options.prometheus or "",
             },
@@ -398,10 +405,14 @@ class ExperimentRun:
         self._writer.event("chaos", what="plan", detail=[list(hit.targets) for hit in plan.hits])
 
     def _heal_rest(self) -> None:
-        """Whatever the method and the rollbacks did not undo."""
-        for done in undo_all(self.session.platform, self._ledger, self._tell):
+        """Whatever the method and the rollbacks did not undo, and what came back since."""
+        platform, seen = self.session.platform, self._observer.seen if self._observer else ()
+        back = came_back(platform, self._ledger, seen, self._tell)
+        healed = self._state.healed if back else None
+        for done in undo_all(platform, self._ledger, self._tell):
             if done.problem:
                 self._drive.fail(f"{done.heal.fault_id} was not healed: {done.problem}")
+        self._state.healed = self._state.healed if healed is None else healed
 
     def _tell_stages(self) -> None:
         state, end = self._state, self._plan.profile.duration_s

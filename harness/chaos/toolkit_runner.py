@@ -1,8 +1,8 @@
-"""Chaos Toolkit in a process of its own: `toolkit_runner EXPERIMENT JOURNAL LIMIT`.
+"""Chaos Toolkit in a process of its own: `toolkit_runner EXPERIMENT JOURNAL LIMIT PROBES`.
 
 It gets ready, says `ready`, waits for a line on standard input, runs the experiment and writes
 the journal. When standard input ends, or on SIGTERM, it ends through its rollbacks, which heal.
-An activity may take LIMIT seconds; whatever it started ends with this process.
+An action may take LIMIT seconds, a probe PROBES; whatever they started ends with this process.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ import threading
 from pathlib import Path
 from typing import cast
 
-from chaoslib import substitute
+from chaoslib import hypothesis, substitute
 from chaoslib.experiment import run_experiment
 from chaoslib.hypothesis import within_tolerance
 from chaoslib.run import RunEventHandler
 from chaoslib.types import Dry, Schedule, Strategy
 
 from harness.chaos.events import send, take_over_stdout
-from harness.chaos.experiment import learn_document
+from harness.chaos.experiment import is_ordinary, learn_document
 from harness.chaos.limits import limit_activities
 from harness.chaos.processes import end_session
 from harness.redact import redact
 from harness.storage import json_text, write_json
-from harness.toolkit import Activity, Document, Journal, Run
+from harness.toolkit import Activity, Document, Journal, Run, steady_strategy
 
 ROLLBACKS = "always"
 """Where the file names no strategy: by default a signal would leave the faults where they are."""
@@ -42,8 +42,8 @@ class _Events(RunEventHandler):  # type: ignore[misc]
     """Tells what Chaos Toolkit is doing."""
 
     def __init__(self, document: Document) -> None:
-        hypothesis = document.get("steady-state-hypothesis") or {}
-        self._hypothesis = {id(probe) for probe in hypothesis.get("probes") or ()}
+        steady = document.get("steady-state-hypothesis") or {}
+        self._hypothesis = {id(probe) for probe in steady.get("probes") or ()}
         self._variables: dict[str, object] = {}
 
     def running(
@@ -89,7 +89,7 @@ class _Events(RunEventHandler):  # type: ignore[misc]
         try:
             if isinstance(tolerance, str):
                 tolerance = substitute(tolerance, *self._variables.values())
-            met = within_tolerance(tolerance, run["output"], **self._variables)
+            met = tolerates(tolerance, run["output"], **self._variables)
         except Exception as problem:  # noqa: BLE001 - it names itself in the verdict
             run["status"] = "failed"
             run["exception"] = [f"its tolerance cannot be applied: {problem}"]
@@ -128,7 +128,20 @@ class _Controls(logging.Handler):
         send({"type": "chaos_child", "what": "control", "name": name, "detail": detail})
 
 
-def main(experiment: Path, journal_path: Path, limit_s: float) -> int:
+def tolerates(tolerance: object, value: object, **variables: object) -> bool:
+    """Whether a value is within a tolerance; a pattern may be that of a number, as of a status.
+
+    Chaos Toolkit itself raises TypeError there.
+    """
+    if isinstance(tolerance, dict) and tolerance.get("type") == "regex":
+        target = tolerance.get("target")
+        found = value.get(target, value) if target and isinstance(value, dict) else value
+        if isinstance(found, (int, float)):
+            tolerance, value = {**tolerance, "target": None}, str(found)
+    return bool(within_tolerance(tolerance, value, **variables))
+
+
+def main(experiment: Path, journal_path: Path, limit_s: float, probes_s: float) -> int:
     """Run one experiment; 0 when Chaos Toolkit came to its end, whatever it found."""
     take_over_stdout()
     document = json.loads(experiment.read_text(encoding="utf-8"))
@@ -137,7 +150,7 @@ def main(experiment: Path, journal_path: Path, limit_s: float) -> int:
     if not sys.stdin.readline():
         return 1
     threading.Thread(target=_end_with_owner, daemon=True).start()
-    limit_activities(limit_s)
+    limit_activities(limit_s, probes_s)
     _listen_to_log()
     try:
         plain = carry_out(document)
@@ -161,14 +174,24 @@ def main(experiment: Path, journal_path: Path, limit_s: float) -> int:
 def carry_out(document: Document) -> Journal:
     """Chaos Toolkit's journal of an experiment, as JSON has it."""
     _read_dry(document)
+    hypothesis.within_tolerance = tolerates
     journal = run_experiment(
         document,
         settings={"runtime": {"rollbacks": {"strategy": _rollbacks(document)}}},
-        strategy=Strategy.CONTINUOUS,
+        strategy=_strategy(document),
         schedule=Schedule(continuous_hypothesis_frequency=FREQUENCY_S),
         event_handlers=[_Events(document)],
     )
     return cast("Journal", json.loads(json_text(journal, finite=False)))
+
+
+def _strategy(document: Document) -> Strategy:
+    """When the steady state is checked: as the file asks, else as Chaos Toolkit does by default.
+
+    During a fault of the harness it is checked all the time.
+    """
+    usual = "default" if is_ordinary(document) else "continuously"
+    return Strategy.from_string(steady_strategy(document) or usual)
 
 
 def _rollbacks(document: Document) -> str:
@@ -202,4 +225,4 @@ def _end_with_owner() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])))
+    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4])))

@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from harness.chaos.ledger import Entry, Ledger, orphans
@@ -98,6 +98,24 @@ def undo_all(
     if problems:
         raise problems[0]
     return undone
+
+
+def came_back(
+    platform: Platform, ledger: Ledger, undone: Sequence[UndoRecord], tell: Tell = _silent
+) -> bool:
+    """Put what was undone and is in effect again on the ledger once more; whether anything was.
+
+    Nothing is looked for while the ledger holds a fault: it may look like one before it.
+    """
+    if ledger.read()[0]:
+        return False
+    for heal in undone:
+        with suppress(Exception):  # what cannot be asked must not keep the rest
+            proof = platform.proof(heal)
+            if proof.in_effect:
+                tell(proof_event(heal, proof))
+                ledger.injected(ledger.intend(heal, platform.handle()))
+    return bool(ledger.read()[0])
 
 
 def _forgotten(ledger: Ledger, done: Undone) -> Undone:

@@ -315,7 +315,9 @@ def _run_plain(experiment: Experiment, options: RunOptions, *, as_json: bool) ->
         if message["type"] == "activity" and message.get("what") == "end":
             click.echo(f"{message.get('status')}: {message.get('name')}", err=True)
 
-    verdict, directory = run_plain(experiment, results, hear, guard_of(experiment, options))
+    verdict, directory = run_plain(
+        experiment, results, hear, guard_of(experiment, options), _cluster_of(options)
+    )
     if as_json:
         shown = verdict.as_dict() | {"record": str(directory)}
         print_json(shown)
@@ -325,6 +327,15 @@ def _run_plain(experiment: Experiment, options: RunOptions, *, as_json: bool) ->
         click.echo(f" - {reason}")
     click.echo(f"record  {directory}")
     return verdict.exit_code
+
+
+def _cluster_of(options: RunOptions) -> Mapping[str, str]:
+    """The way to the cluster that was named, for actions of chaostoolkit-kubernetes."""
+    if options.platform != "kubernetes":
+        return {}
+    from harness.platform.kubernetes.access import tool_environment
+
+    return tool_environment(options.context, options.kubeconfig)
 
 
 def confirm(service: str, platform: str, purpose: str, *, yes: bool) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from harness.errors import RecordError
 from harness.judge.experiment import Check, ExperimentVerdict
+from harness.judge.experiment.loss import AfterRecovery, together
 from harness.judge.model import CERTAINTY, EXIT_CODES, Outcome
 from harness.storage import read_object
 
@@ -59,7 +60,7 @@ class Entry:
 
     `recovery_s` 0 is "no impact"; `censored` says that it had not recovered after `recovery_low`.
     `runs` are the ids of the records, one for each repetition. `against` are the comparisons with
-    the stored runs.
+    the stored runs, `after` is what was asked after the recoveries of all repetitions.
     """
 
     experiment: str
@@ -83,6 +84,7 @@ class Entry:
     duration_s: float = 0.0
     against: tuple[Check, ...] = ()
     previous: Previous | None = None
+    after: AfterRecovery | None = None
 
     @property
     def judged(self) -> bool:
@@ -109,9 +111,16 @@ class GameDay:
     interrupted: bool = False
 
     @property
+    def recoveries(self) -> AfterRecovery | None:
+        """What was asked after all recoveries of the day as one sample, which shows less loss."""
+        return together(entry.after for entry in self.entries)
+
+    @property
     def outcome(self) -> Outcome:
         """The worst word of all entries; what ended early is no pass, and no fail by itself."""
-        words = {entry.outcome for entry in self.entries if entry.judged}
+        words: set[Word] = {entry.outcome for entry in self.entries if entry.judged}
+        if self.recoveries is not None:
+            words.add(self.recoveries.outcome)
         if self.stopped is not None:
             words.add("inconclusive" if self.interrupted else "fail")
         return next((word for word in CERTAINTY if word in words), "inconclusive")
@@ -131,6 +140,7 @@ class GameDay:
             "schema": SCHEMA,
             "outcome": self.outcome,
             "exit_code": self.exit_code,
+            "recoveries": self.recoveries and asdict(self.recoveries),
             **asdict(self),
         }
 
@@ -168,6 +178,7 @@ def entry_of(title: str, verdicts: tuple[ExperimentVerdict, ...], duration_s: fl
         rpo_s=max(rpos, default=None),
         healed=all(each.healed for each in verdicts),
         duration_s=duration_s,
+        after=together(each.after for each in verdicts),
     )
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from harness.catalog.model import Service
 from harness.events import Canary, Chaos, Health, Served, Stage
 from harness.record.distribution import Counts, Floats
 from harness.record.run import RunRecord
@@ -165,14 +166,14 @@ def recovery_of(
         stages.heal,
         latency_tolerance=LATENCY_TOLERANCE,
         offered=due.offered[rows],
-        errors_allowed=errors_allowed(record),
+        errors_allowed=errors_allowed(record.service),
         caution=caution,
     )
 
 
-def errors_allowed(record: RunRecord) -> float:
+def errors_allowed(service: Service) -> float:
     """The error ratio that the service's objective allows; 0 where it promises none."""
-    ratios = [o.threshold for o in record.service.objectives if o.indicator == "error_ratio"]
+    ratios = [o.threshold for o in service.objectives if o.indicator == "error_ratio"]
     return min(ratios, default=0.0)
 
 

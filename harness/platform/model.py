@@ -238,6 +238,10 @@ class Platform(Protocol):
         """
         ...
 
+    def tool_environment(self) -> Mapping[str, str]:
+        """The variables by which extensions of Chaos Toolkit act on this place and no other."""
+        return {}
+
     def crossing(
         self, service: Service, near: str, far: str
     ) -> AbstractContextManager[Crossing | None]:

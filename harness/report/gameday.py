@@ -9,6 +9,7 @@ from typing import TextIO
 
 from harness.errors import HarnessError
 from harness.gameday.model import Entry, GameDay, Word
+from harness.judge.experiment.loss import AfterRecovery
 from harness.judge.model import Judged
 from harness.record.run import RunRecord
 from harness.report.experiment import after
@@ -93,6 +94,8 @@ def title(day: GameDay) -> str:
 def reasons(day: GameDay) -> list[str]:
     """Why it is no pass, the weightiest first, each with its experiment."""
     found = [f"Stopped: {day.stopped}."] if day.stopped else []
+    if (lost := day.recoveries) is not None and lost.outcome != "pass":
+        found.append(recoveries(lost))
     found += [
         f"{entry.experiment}: {entry.reasons[0]}"
         for word in ("invalid", "fail", "inconclusive", "not applicable")
@@ -102,6 +105,22 @@ def reasons(day: GameDay) -> list[str]:
     if day.skipped:
         found.append(f"Not run: {', '.join(day.skipped)}.")
     return found
+
+
+def recoveries(found: AfterRecovery) -> str:
+    """What was lost after the recoveries of a day, and the least that would have shown."""
+    told = f"After the recoveries {found.lost:,} of {found.offered:,} requests failed"
+    if found.outcome != "pass":
+        return f"{told} ({format_ratio(found.ratio)}): {format_ratio(found.allowed)} is allowed."
+    least = found.detectable
+    return told + (f"; {format_ratio(least)} would have shown." if least is not None else ".")
+
+
+def _together(lost: AfterRecovery | None) -> tuple[Judged, ...]:
+    """A case of its own for what only all experiments together have shown."""
+    if lost is None or lost.outcome == "pass":
+        return ()
+    return (Judged("after the recoveries", lost.outcome, recoveries(lost), group="gameday"),)
 
 
 def runs_of(day: GameDay, runs: Path) -> dict[str, dict[str, object]]:
@@ -130,15 +149,19 @@ def summary(day: GameDay) -> Summary:
     stopped = f"The game day stopped before it: {day.stopped}"
     skipped = (Judged(name, None, stopped, group="gameday") for name in day.skipped)
     count = counted(len(day.entries), "experiment")
+    lost = day.recoveries
     return Summary(
         subject=f"{day.service} game day",
         service=day.service,
         title=title(day),
         outcome=day.outcome,
         reasons=tuple(reasons(day)),
-        judged=(*map(judged, day.entries), *skipped),
+        judged=(*map(judged, day.entries), *_together(lost), *skipped),
         tables=(Table(HEADER, tuple(map(cells, day.entries))),),
-        notes=(f"{count} in {format_duration(day.duration_s)}",),
+        notes=(
+            f"{count} in {format_duration(day.duration_s)}",
+            *((recoveries(lost),) if lost is not None and lost.outcome == "pass" else ()),
+        ),
         seconds=day.duration_s,
     )
 

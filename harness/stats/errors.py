@@ -56,6 +56,25 @@ def excess_p(failed: int, total: int, allowed: float) -> float:
     return float(special.betainc(failed, total - failed + 1, allowed)) if failed > 0 else 1.0
 
 
+def detectable_share(total: int, allowed: float, level: float, power: float) -> float | None:
+    """The least share of failures that `excess_p` puts below `level` in `power` of all samples.
+
+    Of `total` requests each, exact by the binomial; None where no number of failures would do.
+    """
+    if total == 0:
+        return None
+    least, most = math.floor(allowed * total) + 1, total
+    if least > most or excess_p(most, total, allowed) >= level:
+        return None
+    while least < most:  # the p-value falls with every failure more
+        middle = (least + most) // 2
+        if excess_p(middle, total, allowed) < level:
+            most = middle
+        else:
+            least = middle + 1
+    return float(special.betaincinv(least, total - least + 1, share(power, "power")))
+
+
 def compare_ratios(
     baseline_failed: int,
     baseline_total: int,

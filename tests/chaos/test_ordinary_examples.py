@@ -48,6 +48,18 @@ CASES: tuple[tuple[str, str, str], ...] = (
     ("no-such-control.yaml", REFUSED, "control 'guard' cannot be loaded"),
     ("no-such-extension.yaml", REFUSED, "chaosnowhere"),
     ("malformed.yaml", REFUSED, "description"),
+    ("only-afterwards.yaml", "pass", "held after the fault"),
+    ("all-the-time.yaml", "pass", "times during; the file asks for no other"),
+    ("unasked.yaml", "inconclusive", "The file skips its steady state"),
+    ("pattern-of-a-status.yaml", "pass", ""),
+    ("no-shell.yaml", "inconclusive", "Action `kill it` ended with exit code 1"),
+    ("rollback-by-name.yaml", "pass", ""),
+    ("rollback-fails.yaml", "inconclusive", "Action `put back` ended with exit code 1"),
+    ("no-probes.yaml", "inconclusive", "There is no steady state"),
+    ("rollback-of-nothing.yaml", REFUSED, "rollbacks refer to 'put back', which is no activity"),
+    ("misspelt-strategy.yaml", REFUSED, "is 'allways'; did you mean always?"),
+    ("vault-secret.yaml", REFUSED, "secrets.api.token: type 'vault' needs the package hvac"),
+    ("dry-without-a-word.yaml", REFUSED, "dry is True; give one of activities, actions"),
 )
 
 
@@ -77,7 +89,8 @@ def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
     """What the files' variables name: a file, a service, a token; and no cluster."""
     for module in (activity, hypothesis):
         monkeypatch.setattr(module, "run_activity", module.run_activity)
-    limit_activities(5.0)
+    limit_activities(5.0, 5.0)
+    monkeypatch.setattr(hypothesis, "within_tolerance", hypothesis.within_tolerance)
     (tmp_path / "file").touch()
     monkeypatch.setenv("ORDINARY_FILE", str(tmp_path / "file"))
     monkeypatch.setenv("ORDINARY_TOKEN", "t0ken-of-nobody")
@@ -117,5 +130,6 @@ def test_what_an_extension_breaks_is_listed() -> None:
     """No ledger knows of it: the verdict says what is the business of the file's rollbacks."""
     found = load_experiment(str(FILES / "scale-deployment.yaml"), project_root())
     verdict = judge_journal("x", carry_out(json.loads(json.dumps(found.document))), [])
+    assert found.title == "A deployment without replicas"
     named = "`scale to none` (chaosk8s.deployment.actions.scale_deployment)"
     assert f"Only the file's own rollbacks undo what was done by {named}." in verdict.reasons[0]

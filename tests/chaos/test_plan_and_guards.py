@@ -117,6 +117,19 @@ def test_a_plan_says_what_is_not_as_the_file_asks_and_what_the_canary_cannot_see
     assert not any("canary" in note for note in notes)
 
 
+def test_an_action_on_a_cluster_is_not_applicable_on_the_lab(
+    experiment: Experiment, service: Service, platform: Remembering
+) -> None:
+    """It would act on whatever cluster the user's kubeconfig names."""
+    module = "chaosk8s.pod.actions"
+    provider: Any = {"type": "python", "module": module, "func": "terminate_pods"}
+    document = dict(experiment.document)
+    document["method"] = [{"type": "action", "name": "lose pods", "provider": provider}]
+    found = replace(experiment, document=document)  # type: ignore[arg-type]
+    with pytest.raises(ExperimentError, match=r"`lose pods` .* acts on a cluster, which the lab"):
+        check(plan_experiment(found, service, platform))
+
+
 def test_a_plan_names_who_will_feel_it(experiment: Experiment, platform: Remembering) -> None:
     """By the dependencies of the catalogue, at one remove and further."""
     wallet = load_catalog(project_root() / "services").service("wallet")

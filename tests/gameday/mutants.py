@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from harness.judge.model import Outcome
 
 
 @dataclass(frozen=True)
 class Case:
-    """`mutant` None is the sound lab. `check` is the one that must say it, with `says` in it."""
+    """`mutant` None is the sound lab. `check` is the one that must say it, with `says` in it.
+
+    `silent`: the method has an action that fails without a word. `rate` in requests/s.
+    """
 
     mutant: str | None
     experiment: str
     outcome: Outcome
     check: str
     says: str
-    parameters: dict[str, object] = field(default_factory=dict)
+    silent: bool = False
+    rate: float | None = None
+
+    @property
+    def name(self) -> str:
+        """What the document calls it."""
+        return self.mutant or ("a silent action" if self.silent else "none (sound)")
 
     @property
     def id(self) -> str:
         """Its name among the tests."""
-        return f"{self.mutant or 'sound'}-{self.experiment}"
+        return f"{'silent' if self.silent else self.mutant or 'sound'}-{self.experiment}"
 
 
 CASES = (
@@ -36,3 +45,10 @@ CASES = (
     Case("median-only", "fail-region", "fail", "tail after", "p99 was"),
     Case("retry-storm", "kill-replica", "fail", "tail after", "of the requests failed"),
 )
+
+PROVEN = (
+    Case(None, "kill-replica", "inconclusive", "activities", "exit code 1", silent=True),
+    Case("lossy", "kill-replica", "fail", "tail after", "of the requests failed", rate=4000),
+    Case("relapse", "pause-replica", "fail", "undone", "was in effect again"),
+)
+"""The same for `make proofs`: CI judges made-up records of these kinds (test_verdict_mutants)."""

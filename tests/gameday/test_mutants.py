@@ -7,22 +7,26 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
+from harness.catalog import project_root
 from harness.gameday.model import GameDay, GameDayOptions
 from harness.gameday.run import run_gameday
 from harness.platform.lab.mutants import MUTANTS
 from harness.session.options import RunOptions
-from tests.gameday.mutants import CASES, Case
+from tests.gameday.mutants import CASES, PROVEN, Case
 
+EXPERIMENTS = project_root() / "experiments"
 DOCUMENT = Path(__file__).parents[2] / "docs" / "gameday.md"
 
 
 def hold(case: Case, root: Path) -> tuple[GameDay, dict[str, object]]:
     """A game day of one experiment, and the verdict in its record."""
     mutants = (case.mutant,) if case.mutant else ()
+    experiment = with_a_silent_action(case.experiment, root) if case.silent else case.experiment
     options = GameDayOptions(
-        RunOptions("memorai", results=root),
-        experiments=(case.experiment,),
+        RunOptions("memorai", results=root, rate=case.rate),
+        experiments=(experiment,),
         mutants=mutants,
         baselines=root / "baselines",
         retries=2,  # a busy machine must not decide what a mutant is taken for
@@ -32,10 +36,26 @@ def hold(case: Case, root: Path) -> tuple[GameDay, dict[str, object]]:
     return day, json.loads((root / "memorai" / run / "experiment.json").read_text())
 
 
+def with_a_silent_action(name: str, root: Path) -> str:
+    """A copy of an experiment that also runs a program which fails."""
+    document = yaml.safe_load((EXPERIMENTS / f"{name}.yaml").read_text(encoding="utf-8"))
+    provider = {"type": "process", "path": "false"}
+    document["method"].insert(1, {"type": "action", "name": "fill", "provider": provider})
+    path = root / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    return str(path)
+
+
 @pytest.mark.lab
 @pytest.mark.slow
 @pytest.mark.alone
-@pytest.mark.parametrize("case", CASES, ids=[case.id for case in CASES])
+@pytest.mark.parametrize(
+    "case",
+    [
+        *(pytest.param(case, id=case.id) for case in CASES),
+        *(pytest.param(case, id=case.id, marks=pytest.mark.proof) for case in PROVEN),
+    ],
+)
 def test_a_lab_is_flagged_for_what_is_wrong_with_it(case: Case, tmp_path: Path) -> None:
     day, verdict = hold(case, tmp_path)
     told = f"{day.outcome}: {day.entries[0].reasons}"
@@ -46,12 +66,12 @@ def test_a_lab_is_flagged_for_what_is_wrong_with_it(case: Case, tmp_path: Path) 
 
 
 def test_every_mutant_of_the_lab_has_a_case() -> None:
-    assert {case.mutant for case in CASES} == {None, *MUTANTS}
+    assert {case.mutant for case in (*CASES, *PROVEN)} == {None, *MUTANTS}
 
 
 def test_the_document_shows_every_case() -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
-    for case in CASES:
-        row = f"| {case.mutant or 'none (sound)'} | {case.experiment} | {case.outcome} |"
+    for case in (*CASES, *PROVEN):
+        row = f"| {case.name} | {case.experiment} | {case.outcome} |"
         assert row in text, row
         assert replace(case).check in text

@@ -117,6 +117,64 @@ def test_the_steady_state_is_judged_by_its_probes(
     assert said in made[3]
 
 
+@pytest.mark.parametrize(
+    ("strategy", "states", "word", "said"),
+    [
+        ("after-method-only", {"after": MET}, "pass", "held after the fault"),
+        ("after-method-only", {"after": None}, "inconclusive", "was never checked"),
+        ("before-method-only", {"before": MET}, "inconclusive", "not checked after the fault"),
+        ("during-method-only", {"during": [MET, MET]}, "pass", "held 2 of 2 times during"),
+        ("during-method-only", {"during": [MET, BROKEN]}, "fail", "held 1 of 2 times during"),
+        ("skip", {}, None, "The file skips its steady state"),
+        ("continously", {"before": MET, "after": MET, "during": [MET]}, "pass", "(1 of 1 times"),
+    ],
+)
+def test_a_steady_state_is_judged_by_what_the_strategy_of_the_file_checks(
+    strategy: str, states: Any, word: str | None, said: str
+) -> None:
+    asked: Any = {"steady-state-hypothesis": {"probes": [{}]}}
+    asked["runtime"] = {"hypothesis": {"strategy": strategy}}
+    made = judge_steady_state({"steady_states": states, "experiment": asked})
+    assert made[0] == word
+    assert said in made[3]
+
+
+def lost_pods(*pods: str, **experiment: Any) -> Any:
+    """The journal of an action of chaostoolkit-kubernetes that says which pods it has hit."""
+    provider = {"type": "python", "module": "chaosk8s.pod.actions", "func": "terminate_pods"}
+    activity = {"type": "action", "name": "lose pods", "provider": provider}
+    run = {"activity": activity, "status": "succeeded", "output": list(pods)}
+    return {"run": [run], "experiment": experiment}
+
+
+HEAL_ONLY = [{"provider": {"module": "harness.chaos.actions", "func": "heal"}}]
+OWN = [{"provider": {"type": "process", "path": "kubectl"}}]
+
+
+@pytest.mark.parametrize(
+    ("experiment", "who"),
+    [
+        ({"rollbacks": OWN}, "Only the file's own rollbacks undo"),
+        ({"rollbacks": HEAL_ONLY}, "Nothing undoes"),
+        ({}, "Nothing undoes"),
+        ({"rollbacks": OWN, "runtime": {"rollbacks": {"strategy": "never"}}}, "Nothing undoes"),
+    ],
+)
+def test_what_an_extension_has_hit_is_named_with_who_undoes_it(
+    experiment: dict[str, Any], who: str
+) -> None:
+    found = activities(lost_pods("memorai-1", "memorai-2", **experiment), [], [])
+    named = "`lose pods` (chaosk8s.pod.actions.terminate_pods) on memorai-1, memorai-2"
+    assert found.outcome == "pass"
+    assert f"{who} what was done by {named}." in found.statement
+
+
+def test_an_action_of_an_extension_that_matches_nothing_has_done_nothing() -> None:
+    found = activities(lost_pods(), [], [])
+    assert found.outcome == "inconclusive"
+    assert "Action `lose pods` matched nothing." in found.statement
+
+
 def test_a_probe_that_could_not_be_asked_during_the_fault_is_named() -> None:
     states: Any = {"before": MET, "after": None, "during": [MET, BROKEN]}
     made = judge_steady_state({"steady_states": states})

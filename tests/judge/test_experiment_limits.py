@@ -11,7 +11,7 @@ import pytest
 from harness.catalog.expectations import Expectations
 from harness.catalog.model import Objective
 from harness.judge.experiment import checks, verdict
-from harness.judge.experiment.checks import SETTLED_S
+from harness.judge.experiment.loss import SETTLED_S
 from harness.judge.failover import Stages
 from harness.record.distribution import Distribution
 

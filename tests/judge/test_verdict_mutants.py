@@ -52,6 +52,10 @@ def _still_there() -> tuple[Event, ...]:
     )
 
 
+def _gone(t: float) -> Event:
+    return {"type": "proof", "t": float(t), "fault_id": "f1", "in_effect": False, "statement": "-"}
+
+
 UNDO = Story(extra=_still_there(), canary_ends=False)
 
 
@@ -73,6 +77,24 @@ UNDO = Story(extra=_still_there(), canary_ends=False)
             "",
         ),
         ("an undo that does nothing", UNDO, {"fail"}, "but not end at"),
+        (
+            "a fault that returns after its undo, which no user feels",
+            Story(extra=_still_there()),
+            {"fail"},
+            "was in effect again 500 ms after its undo had reported success (there); it is left",
+        ),
+        (
+            "a fault that returns for two seconds",
+            Story(extra=(*_still_there()[3:5], _gone(HEAL + 6))),
+            {"fail"},
+            "it was undone once more",
+        ),
+        (
+            "one look that is mistaken",
+            Story(extra=(_still_there()[3], _gone(HEAL + 4))),
+            {"pass"},
+            "",
+        ),
     ],
 )
 def test_a_verdict_sees_what_nobody_says(
@@ -119,3 +141,16 @@ def test_a_fault_that_was_not_in_effect_to_its_heal_neither_passes_nor_fails(
     assert verdict.outcome == ("inconclusive" if not held else "pass" if sound else "fail")
     said = "was not in effect from second 24 of the load on: database-0 at 10.0.0.8 is not met."
     assert (said in verdict.reasons[0]) is not held
+
+
+@pytest.mark.parametrize(
+    ("every", "fails", "doubts"),
+    [(500, (0.97, 1), (0.998, 1)), (1000, (0, 0.0006), (0, 0.025)), (2000, (0, 1e-6), (0, 1e-4))],
+)
+def test_a_game_day_of_fifteen_sees_what_none_of_its_experiments_can(
+    every: int, fails: tuple[float, float], doubts: tuple[float, float]
+) -> None:
+    """At the rate of the lab's experiments; a service within its objective still passes."""
+    found = caught(200, 1 / every, experiments=15)
+    for chance, (least, most) in zip(found, (fails, doubts), strict=True):
+        assert least <= chance <= most

@@ -9,8 +9,9 @@ from typing import Literal
 
 from harness.judge.experiment.execution import steady_state
 from harness.judge.experiment.facts import Facts, budget_spent, injected, lost_ratio
+from harness.judge.experiment.loss import ERRORS_AFTER, SETTLED_S, after_recovery
 from harness.judge.experiment.model import Check, Made, Word
-from harness.judge.failover import errors_allowed, own_delay_of, unfelt_s
+from harness.judge.failover import own_delay_of, unfelt_s
 from harness.judge.validity import LAG_SHARE
 from harness.record.run import RunRecord
 from harness.stats.errors import excess_p
@@ -29,20 +30,6 @@ RESPONSE_S = 300.0
 TAIL_TIMES = 1.5
 """The p99 after the recovery over the p99 before the fault: beyond it the service has come back
 in the median only. Per-second p99s scatter by a quarter; those of ten seconds by a tenth."""
-
-ERRORS_AFTER = 0.0005
-"""The chance that a service within its objective fails as many requests after the recovery: at
-0.05 % background errors fewer than 0.07 % of experiments fail by it (benchmarks/stats)."""
-
-ERRORS_DOUBT = 0.025
-"""The same from which on it is in doubt: two thirds of recoveries that lose twice the allowed 0.1 %
-of 7,600 requests, 0.1 % of those that lose half of it."""
-
-ERRORS_UNPROMISED = 0.01
-"""The error ratio that is allowed after the recovery where the service promises none."""
-
-SETTLED_S = 3.0
-"""Left out after the recovery before the tail is looked at."""
 
 
 def run_checks(facts: Facts) -> tuple[Check, ...]:
@@ -202,30 +189,31 @@ def _recovery_words(found: Recovery) -> str:
 def _tail(facts: Facts) -> Made:
     """Whether it came back at p99 and without errors, not in the median only."""
     stages, record = facts.stages, facts.record
-    since = _settled(facts, facts.recovery)
-    allowed = errors_allowed(record) or ERRORS_UNPROMISED
-    limit = f"{TAIL_TIMES:g} times before, errors <= {format_ratio(allowed)}"
+    since = settled(facts, facts.recovery)
+    lost = after_recovery(record, since, stages.end)
+    limit = f"{TAIL_TIMES:g} times before, errors <= {format_ratio(lost.allowed)}"
     if stages.end - since < SETTLED_S:
-        enough = stages.end - _settled(facts, facts.at_best) >= SETTLED_S
+        enough = stages.end - settled(facts, facts.at_best) >= SETTLED_S
         outcome: Literal["pass", "fail", "noisy", "inconclusive"]
         outcome = "noisy" if enough else "inconclusive"
         return outcome, "too short", limit, "Too little was left after it to see the tail."
     before = _p99(record, _whole(stages.before, stages.inject))
     late = _whole(since, min(stages.end, record.seconds))
     after = _p99(record, late)
-    errors = lost_ratio(record, since, stages.end) or 0.0
     if before is None or after is None:
         return "inconclusive", "unknown", limit, "No request tells of the tail."
-    words = f"p99 {format_duration(after)}, errors {format_ratio(errors)}"
+    words = f"p99 {format_duration(after)}, errors {format_ratio(lost.ratio)}"
     told = f"After it the p99 was {format_duration(after)}, before it {format_duration(before)}; "
-    told += f"{format_ratio(errors)} of the requests failed."
-    if _beyond(record, since, stages.end, allowed, ERRORS_AFTER):
+    told += f"{format_ratio(lost.ratio)} of the requests failed."
+    if lost.outcome == "fail":
         return "fail", words, limit, told
     most = TAIL_TIMES * max(before, unfelt_s(record))
     if after > most:
         outcome, doubt = _late_tail(facts, late, most, before, after)
-    elif _beyond(record, since, stages.end, allowed, ERRORS_DOUBT):
+    elif lost.outcome == "inconclusive":
         outcome, doubt = "inconclusive", ": more than allowed, which is hardly chance."
+    elif (least := lost.detectable) is not None:
+        outcome, doubt = "pass", f"; {format_ratio(least)} would have shown in 9 of 10 runs."
     else:
         outcome, doubt = "pass", "."
     return outcome, words, limit, told.removesuffix(".") + doubt
@@ -245,15 +233,7 @@ def _late_tail(
     return ("noisy" if explained and (quiet is None or quiet <= most) else "fail"), "."
 
 
-def _beyond(record: RunRecord, begin: float, end: float, allowed: float, level: float) -> bool:
-    """Whether more requests failed than a service that keeps its ratio would lose by chance."""
-    part = slice(int(begin), int(end))
-    series = record.series("due")
-    offered, lost = int(series.offered[part].sum()), int(series.lost[part].sum())
-    return lost > allowed * offered and excess_p(lost, offered, allowed) < level
-
-
-def _settled(facts: Facts, found: Recovery) -> float:
+def settled(facts: Facts, found: Recovery) -> float:
     """When the tail begins."""
     back = facts.stages.inject + (found.recovery or 0.0)
     return max(facts.stages.heal, back) + SETTLED_S

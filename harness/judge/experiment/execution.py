@@ -10,11 +10,20 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from harness.events import Activity as ActivityEvent
 from harness.events import Chaos, ChaosChild, Stage
-from harness.judge.experiment.facts import Facts, injected, was_healed
+from harness.judge.experiment.facts import BackAgain, Facts, back_again, injected, was_healed
 from harness.judge.experiment.model import Check, Made, Word
 from harness.record.run import RunRecord
-from harness.toolkit import Activity, Journal, Provider, Run, State, States
-from harness.units import counted
+from harness.toolkit import (
+    Activity,
+    Document,
+    Journal,
+    Provider,
+    Run,
+    State,
+    States,
+    steady_strategy,
+)
+from harness.units import counted, format_duration
 
 ACTIONS = "harness.chaos.actions"
 LONGEST = 120
@@ -56,13 +65,13 @@ def activities(
         found.append(("inconclusive", f"It was a dry run ({dry}): not all of it was carried out."))
     if not found:
         done = counted(len(own), "activity", "activities")
-        told = f"{done} carried out.{_not_ours(journal)}"
+        told = f"{done} carried out.{_not_undone(journal)}"
         return Check("activities", "pass" if own else None, done, "all", told)
     word: Word = "fail" if any(each == "fail" for each, _ in found) else "inconclusive"
     if any(each == "inconclusive" for each, _ in found):
         word = "inconclusive"
     texts = tuple(dict.fromkeys(text for _, text in found))
-    told = " ".join(texts) + _not_ours(journal)
+    told = " ".join(texts) + _not_undone(journal)
     return Check("activities", word, f"{len(texts)} not as asked", "all", told)
 
 
@@ -75,19 +84,37 @@ def acts_alone(activity: Activity) -> str | None:
     return f"`{activity.get('name')}` ({module}.{provider.get('func')})"
 
 
+def who_undoes(document: Document) -> str:
+    """Who undoes what actions of extensions have done: no ledger knows of them."""
+    strategy = ((document.get("runtime") or {}).get("rollbacks") or {}).get("strategy")
+    providers = [step.get("provider") or {} for step in document.get("rollbacks") or ()]
+    if strategy == "never" or all(each.get("module") == ACTIONS for each in providers):
+        return "nothing undoes"
+    return "only the file's own rollbacks undo"
+
+
 def _dry(journal: Journal) -> str:
     """What a dry run leaves out; Chaos Toolkit's own type for it is stored by its name."""
     asked = (journal.get("experiment") or {}).get("dry")
     return str(asked or "").rpartition(".")[2].lower()
 
 
-def _not_ours(journal: Journal) -> str:
-    """What nothing of the harness undoes."""
+def _not_undone(journal: Journal) -> str:
+    """What nothing of the harness undoes, by name and by what it says that it has hit."""
     if _dry(journal):
         return ""
-    found = [acts_alone(run.get("activity") or {}) for run in journal.get("run") or ()]
+    found = [_with_targets(run) for run in journal.get("run") or ()]
     names = ", ".join(dict.fromkeys(each for each in found if each))
-    return f" Only the file's own rollbacks undo what was done by {names}." if names else ""
+    who = who_undoes(journal.get("experiment") or {})
+    return f" {who[0].upper()}{who[1:]} what was done by {names}." if names else ""
+
+
+def _with_targets(run: Run) -> str | None:
+    name, output = acts_alone(run.get("activity") or {}), run.get("output")
+    if name is None or not isinstance(output, list):
+        return name
+    hit = [each for each in output if isinstance(each, str)]
+    return f"{name} on {', '.join(hit)}" if hit else name
 
 
 def _problem(run: Run, *, aborted: bool) -> Problem | None:
@@ -104,6 +131,8 @@ def _problem(run: Run, *, aborted: bool) -> Problem | None:
     if run.get("tolerance_met") is False:
         given = f"{what} gave {shown(output)}, outside its tolerance {shown(activity['tolerance'])}"
         return "fail", f"{given}."
+    if output == [] and acts_alone(activity):
+        return "inconclusive", f"{what} matched nothing."
     told = None if "tolerance" in activity else _told_by_status(provider, output)
     return None if told is None else ("inconclusive", f"{what} {told}.")
 
@@ -170,34 +199,47 @@ def steady_state(facts: Facts) -> Made:
 
 
 def judge_steady_state(journal: Journal) -> Made:
-    """The hypothesis before and after the method; a state that was never checked is a doubt."""
-    states = journal.get("steady_states") or {}
+    """The hypothesis before and after the method; a state that was never checked is a doubt.
+
+    Where the file asks for another strategy of Chaos Toolkit, by what that one checks.
+    """
+    states, document = journal.get("steady_states") or {}, journal.get("experiment") or {}
     before, after = states.get("before"), states.get("after")
     during = [(state or {}).get("steady_state_met") for state in states.get("during") or ()]
     share = f"{sum(met is True for met in during)} of {len(during)} times during"
-    if before is None:
-        asked = (journal.get("experiment") or {}).get("steady-state-hypothesis") or {}
-        if asked.get("probes"):
+    often = f" ({share})" if during else ""
+    asked = steady_strategy(document)
+    if asked == "skip":
+        return None, "skipped", "met", "The file skips its steady state."
+    word: Word
+    if asked == "during-method-only" and during:
+        word = "pass" if all(during) else "fail"
+        return word, share, "met", f"The steady state held {share}; the file asks for no other."
+    if (doubt := _not_judged(states, document)) is not None:
+        return doubt
+    if after is not None and after.get("steady_state_met") is False:
+        word, why = unmet(after)
+        told = f"The steady state did not hold after the heal{often}: {why}."
+        return word, "not after", "met", told
+    when = "before and after" if before is not None else "after"
+    return "pass", "met", "met", f"The steady state held {when} the fault{often}."
+
+
+def _not_judged(states: States, document: Document) -> Made | None:
+    """What keeps the steady state from being judged; None: nothing does."""
+    before, after = states.get("before"), states.get("after")
+    only_after = steady_strategy(document) == "after-method-only" and after is not None
+    if before is None and not only_after:
+        if (document.get("steady-state-hypothesis") or {}).get("probes"):
             return "inconclusive", "never", "met", "The steady state was never checked."
         return None, "unknown", "met", "There is no steady state to check."
-    if not before.get("steady_state_met"):
-        _, why = unmet(before)
-        return (
-            "inconclusive", "not before", "met",
-            f"The steady state did not hold before the fault: {why}.",
-        )  # fmt: skip
+    if before is not None and not before.get("steady_state_met"):
+        told = f"The steady state did not hold before the fault: {unmet(before)[1]}."
+        return "inconclusive", "not before", "met", told
     if after is None:
-        return (
-            "inconclusive", "not after", "met",
-            f"The steady state was not checked after the fault{_unasked(states)}.",
-        )  # fmt: skip
-    if after.get("steady_state_met") is False:
-        word, why = unmet(after)
-        return (
-            word, "not after", "met",
-            f"The steady state did not hold after the heal ({share}): {why}.",
-        )  # fmt: skip
-    return "pass", "met", "met", f"The steady state held before and after the fault ({share})."
+        told = f"The steady state was not checked after the fault{_unasked(states)}."
+        return "inconclusive", "not after", "met", told
+    return None
 
 
 def _unasked(states: States) -> str:
@@ -209,7 +251,10 @@ def _unasked(states: States) -> str:
 
 
 def undone(record: RunRecord) -> tuple[Check, ...]:
-    """Whether every fault was undone with proof, at once."""
+    """Whether every fault was undone with proof, at once, and for good."""
+    if back := back_again(record):
+        told = " ".join(map(_left_behind, back))
+        return (Check("undone", "fail", "in effect again", "undone", told),)
     failed = [e for e in record.of(Chaos) if e["what"] == "heal_failed"]
     if not was_healed(record) or failed:
         why = str(failed[-1].get("detail")) if failed else "no heal was recorded"
@@ -221,3 +266,13 @@ def undone(record: RunRecord) -> tuple[Check, ...]:
     if not record.of(Stage) or not injected(record):
         return ()
     return (Check("undone", "pass", "proven", "undone", "The fault was undone, with proof."),)
+
+
+def _left_behind(found: BackAgain) -> str:
+    """An undo that reported a success, and the fault is there all the same."""
+    end = "it was undone once more" if found.gone else "it is left behind"
+    after = format_duration(found.after_s)
+    return (
+        f"{found.kind} was in effect again {after} after its undo had reported success "
+        f"({found.statement}); {end}."
+    )

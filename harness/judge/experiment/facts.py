@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -185,7 +186,45 @@ def was_healed(record: RunRecord) -> bool:
     """Whether every fault that was begun was undone with proof."""
     begun = {e.get("fault_id") for e in record.of(Chaos) if e["what"] == "inject"}
     undone = {e.get("fault_id") for e in record.of(Chaos) if e["what"] == "healed"}
-    return begun <= undone
+    there = {each.fault_id for each in back_again(record) if not each.gone}
+    return begun <= undone - there
+
+
+@dataclass(frozen=True, slots=True)
+class BackAgain:
+    """A fault that was in effect again `after_s` seconds after it was undone with proof.
+
+    `gone`: it was not in effect any more at the last look.
+    """
+
+    fault_id: str
+    kind: str
+    after_s: float
+    statement: str
+    gone: bool
+
+
+def back_again(record: RunRecord) -> tuple[BackAgain, ...]:
+    """The faults that came back: at two looks in a row, or at the last one."""
+    undone: dict[str, tuple[float, str]] = {}
+    for event in record.of(Chaos):
+        if event["what"] == "healed" and (t := event.get("t")) is not None:
+            undone.setdefault(str(event.get("fault_id")), (t, str(event.get("kind"))))
+    found = []
+    for fault_id, (healed, kind) in undone.items():
+        looks = [
+            (t - healed, bool(e["in_effect"]), e["statement"])
+            for e in record.of(Proof)
+            if e["fault_id"] == fault_id and (t := e.get("t")) is not None and t > healed
+        ]
+        again = [
+            look
+            for look, following in itertools.zip_longest(looks, looks[1:])
+            if look[1] and (following is None or following[1])
+        ]
+        if again:
+            found.append(BackAgain(fault_id, kind, again[0][0], again[0][2], not looks[-1][1]))
+    return tuple(found)
 
 
 def lost_ratio(record: RunRecord, begin: float, end: float) -> float | None:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from harness.judge.effect import Effect
+from harness.judge.experiment.loss import AfterRecovery
 from harness.judge.failover import Backlog, Milestones, Stages
 from harness.judge.lost_writes import LostWrites
 from harness.judge.model import EXIT_CODES, Outcome, ValidityCheck
@@ -58,6 +59,8 @@ class ExperimentVerdict:
     budget_spent: float | None
     error_ratio: float | None
     healed: bool
+    after: AfterRecovery | None = None
+    """What was asked after the recovery; a game day judges it over all of its experiments."""
 
     @property
     def exit_code(self) -> int:

@@ -8,7 +8,7 @@ from harness.catalog.expectations import Expectations
 from harness.errors import HarnessError, RecordError
 from harness.events import Activity, Chaos, ChaosChild
 from harness.judge.experiment.beside import beside_the_fault
-from harness.judge.experiment.checks import NEVER_EXCUSED, run_checks
+from harness.judge.experiment.checks import NEVER_EXCUSED, run_checks, settled
 from harness.judge.experiment.execution import activities, undone, unmet
 from harness.judge.experiment.facts import (
     Facts,
@@ -18,6 +18,7 @@ from harness.judge.experiment.facts import (
     lost_ratio,
     was_healed,
 )
+from harness.judge.experiment.loss import SETTLED_S, AfterRecovery, after_recovery
 from harness.judge.experiment.model import Check, ExperimentVerdict
 from harness.judge.failover import stages_of
 from harness.judge.logs import printed_last
@@ -71,7 +72,17 @@ def judge_experiment(record: RunRecord) -> ExperimentVerdict:
         budget_spent=budget_spent(facts) if facts else None,
         error_ratio=lost_ratio(record, stages.inject, stages.end) if stages else None,
         healed=healed,
+        after=_after(facts, outcome) if facts else None,
     )
+
+
+def _after(facts: Facts, outcome: Outcome) -> AfterRecovery | None:
+    """What was asked after the recovery; None where it was short or says nothing for certain."""
+    begin, end = settled(facts, facts.recovery), facts.stages.end
+    if end - begin < SETTLED_S:
+        return None
+    found = after_recovery(facts.record, begin, end)
+    return found if outcome in {"pass", "fail", found.outcome} else None
 
 
 def write_experiment(verdict: ExperimentVerdict, directory: Path) -> None:

@@ -193,6 +193,20 @@ def context_names(context: str | None, kubeconfig: Path | None) -> tuple[str, ..
         return () if context is None else (context,)
 
 
+def tool_environment(context: str | None, kubeconfig: str | Path | None) -> Mapping[str, str]:
+    """What leads chaostoolkit-kubernetes to the cluster that `connect` takes (`chaosk8s`).
+
+    It prefers a kubeconfig to the cluster that it runs in, and KUBERNETES_CONTEXT to the current
+    context.
+    """
+    file = Path(kubeconfig).resolve() if kubeconfig else None
+    if _inside(context, file):
+        return {"KUBECONFIG": "", "CHAOSTOOLKIT_IN_POD": "true"}
+    found = {"KUBECONFIG": str(file)} if file else {}
+    names = context_names(context, file)
+    return {**found, "KUBERNETES_CONTEXT": names[0]} if names else found
+
+
 def _inside(context: str | None, kubeconfig: Path | None) -> bool:
     token = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
     return context is None and kubeconfig is None and token.is_file()

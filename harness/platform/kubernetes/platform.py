@@ -15,7 +15,7 @@ from harness.errors import CapabilityMissing, PlatformError
 from harness.faults.draw import ANY, Among
 from harness.faults.registry import ignored, kinds
 from harness.platform.kubernetes import changes, events, faults, preflight
-from harness.platform.kubernetes.access import BASE, check_context, require
+from harness.platform.kubernetes.access import BASE, check_context, require, tool_environment
 from harness.platform.kubernetes.cluster import (
     IMAGE,
     Cluster,
@@ -106,6 +106,10 @@ class Kubernetes(Platform):
     def handle(self) -> Mapping[str, object]:
         """The names that lead back here; no credential is in them."""
         return {"platform": "kubernetes", "where": asdict(self._where)}
+
+    def tool_environment(self) -> Mapping[str, str]:
+        """The way that chaostoolkit-kubernetes takes; it would take the user's usual one."""
+        return tool_environment(self._where.context, self._where.kubeconfig)
 
     # -- what it is ----------------------------------------------------------------------------
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import suppress
 from pathlib import Path
 
-from harness.errors import Gone, PlatformError
+from harness.errors import Gone, HarnessError, PlatformError
 from harness.faults.model import OnLab
 from harness.faults.registry import kind_of
 from harness.platform.lab import namespace
@@ -19,7 +21,7 @@ from harness.platform.lab.injectors import (
     words,
 )
 from harness.platform.lab.messages import Faults, FaultStates, ReadRules, Runtime, Status
-from harness.platform.lab.mutants import INERT_FAULT, INERT_HEAL, MUTANTS
+from harness.platform.lab.mutants import INERT_FAULT, INERT_HEAL, MUTANTS, RELAPSE, RELAPSE_S
 from harness.platform.lab.packets import Rule
 from harness.platform.lab.runtime import Running, find
 from harness.platform.model import Injector, Proof
@@ -63,6 +65,15 @@ def heal(heal: UndoRecord) -> None:
         raise PlatformError(
             f"{heal.fault_id}: not undone: {'; '.join(left)}", "run `harness lab down`"
         )
+    if RELAPSE in mutants(fault.lab):
+        later = threading.Timer(RELAPSE_S, _relapse, (injector, fault))
+        later.daemon = True
+        later.start()
+
+
+def _relapse(injector: Injector[ActiveFault], fault: ActiveFault) -> None:
+    with suppress(HarnessError):  # the lab may have ended meanwhile
+        injector.apply(fault)
 
 
 def proof(heal: UndoRecord) -> Proof:

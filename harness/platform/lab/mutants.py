@@ -15,6 +15,9 @@ REPLICATION_STOPPED = "replication-stopped"
 INERT_FAULT = "inert-fault"
 INERT_HEAL = "inert-heal"
 RETRY_STORM = "retry-storm"
+RELAPSE = "relapse"
+RELAPSE_S = 2.0
+"""How long after its undo a fault returns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,7 @@ SCARS: Mapping[str, Scar] = {
     "garbage": Scar({"garbage_ratio": 0.5}),
     "median-only": Scar({"latency_add_s": 0.5, "slowed": 0.03}),
     RETRY_STORM: Scar({"error_ratio": 0.8}, 60.0),
+    "lossy": Scar({"error_ratio": 0.004}),
 }
 
 MUTANTS: Mapping[str, str] = {
@@ -42,4 +46,6 @@ MUTANTS: Mapping[str, str] = {
     "median-only": "replicas that come back are 0.5 s slower for 3 % of their requests",
     RETRY_STORM: "edges retry five times without a budget; replicas that come back fail 80 % "
     "of their requests for a minute",
+    "lossy": "a replica that comes back, one of the two that serve, loses 1 request in 250",
+    RELAPSE: f"a heal undoes a fault, which returns {RELAPSE_S:g} s later",
 }
