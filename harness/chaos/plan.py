@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -19,6 +20,7 @@ from harness.judge.experiment.execution import acts_alone, who_undoes
 from harness.judge.experiment.loss import what_it_shows
 from harness.platform.model import Fault, Platform, Replica
 from harness.stats.burn import budget
+from harness.stats.recovery import WINDOW
 
 WARMUP_S = 3.0
 SLACK_S = 3.0
@@ -62,6 +64,7 @@ def plan_experiment(experiment: Experiment, service: Service, platform: Platform
             *_notes(hits, ready),
             *_felt(service),
             what_it_shows(experiment.load.rate, experiment.timeline.after_s, service),
+            *_short(experiment),
             *_not_ours(experiment),
         ),
         handle=platform.handle(),
@@ -143,6 +146,17 @@ def _not_ours(experiment: Experiment) -> list[str]:
     """Which steps break things that no ledger knows of."""
     who = who_undoes(experiment.document)
     return [f"{who} what is done by {each}" for each in _alone(experiment)]
+
+
+def _short(experiment: Experiment) -> list[str]:
+    """Whether too little is left after a heal to show a recovery that comes with it."""
+    pairs = itertools.pairwise(experiment.method.acts)
+    gaps = [b.at_s - a.at_s for a, b in pairs if a.fault is None and b.fault is not None]
+    least = min(experiment.timeline.after_s, *gaps, WINDOW)
+    if least >= WINDOW or experiment.expect.recovery_s is None:
+        return []
+    told = f"{least:g} s after a heal are too few: a recovery shows by {WINDOW} s"
+    return [f"{told}, so one that comes with the heal stays in doubt; give {WINDOW} or more"]
 
 
 def _alone(experiment: Experiment) -> list[str]:

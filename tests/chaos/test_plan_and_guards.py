@@ -9,7 +9,7 @@ import pytest
 
 from harness.catalog import load_catalog, project_root
 from harness.catalog.model import Service
-from harness.chaos.experiment import load_experiment
+from harness.chaos.experiment import load_experiment, shortened
 from harness.chaos.guards import Watch
 from harness.chaos.model import BlastRadius, Experiment, ExperimentPlan, Guards, Hit, Needs
 from harness.chaos.plan import check, plan_experiment
@@ -115,6 +115,14 @@ def test_a_plan_says_what_is_not_as_the_file_asks_and_what_the_canary_cannot_see
     cut = Fault("fail-region", {"regions": ["us-east-1", "eu-west-1"]})
     notes = plan_experiment(replace(experiment, faults=(cut,)), service, platform).notes
     assert not any("canary" in note for note in notes)
+
+
+@pytest.mark.parametrize(("after_s", "noted"), [(9.5, True), (10.0, False)])
+def test_a_plan_says_where_too_little_is_left_to_show_a_recovery(
+    experiment: Experiment, service: Service, platform: Remembering, after_s: float, *, noted: bool
+) -> None:
+    found = plan_experiment(shortened(experiment, 11, after_s), service, platform)
+    assert any("s after a heal are too few" in note for note in found.notes) is noted
 
 
 def test_an_action_on_a_cluster_is_not_applicable_on_the_lab(
