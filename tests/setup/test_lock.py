@@ -6,6 +6,8 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Sequence
+from importlib import metadata
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
@@ -78,12 +80,27 @@ def test_each_list_has_what_pyproject_asks_for_in_the_same_version(name: str) ->
 
 def test_one_version_of_a_package_is_installed_whatever_the_list() -> None:
     """Tests add to what a run has; the image is a part of it."""
-    run, dev, image = (
-        {name: str(each.specifier) for name, each in pinned(each).items()}
-        for each in ("run", "dev", "image")
-    )
-    assert not run.keys() & dev.keys()
-    assert image.items() <= run.items()
+    run = pinned("run")
+    for name, each in pinned("dev").items():
+        assert name not in run or str(run[name].specifier) == str(each.specifier)
+    for name, each in pinned("image").items():
+        assert str(run[name].specifier) == str(each.specifier)
+
+
+@pytest.mark.parametrize("lists", [("run",), ("run", "dev"), ("image",)])
+def test_a_list_has_everything_that_its_packages_require_here(lists: Sequence[str]) -> None:
+    """Set-up takes nothing that is not listed: what is left out fails there."""
+    listed = {
+        name
+        for each in lists
+        for name, requirement in pinned(each).items()
+        if requirement.marker is None or requirement.marker.evaluate()
+    }
+    for name in listed:
+        for line in metadata.requires(name) or ():
+            required = Requirement(line)
+            if required.marker is None or required.marker.evaluate({"extra": ""}):
+                assert re.sub(r"[-_.]+", "-", required.name).lower() in listed, f"{name}: {line}"
 
 
 def test_set_up_takes_the_pythons_that_the_project_says_it_runs_on() -> None:
