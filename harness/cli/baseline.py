@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.connection_options import connection_options
-from harness.cli.options import run_options
-from harness.cli.output import print_json
+from harness.cli.options import BASELINES, run_options
+from harness.cli.output import print_json, say
 from harness.units import counted
 
 if TYPE_CHECKING:
@@ -19,11 +19,6 @@ if TYPE_CHECKING:
     from harness.errors import BaselineError
     from harness.record import RunRecord
 
-STORE = click.option(
-    "--baselines",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Where baselines are kept (default: baselines/).",
-)
 EVEN_FAILED = click.option(
     "--even-failed",
     is_flag=True,
@@ -40,7 +35,7 @@ def group() -> None:
 @click.argument("service")
 @run_options
 @connection_options
-@STORE
+@BASELINES
 @click.option(
     "--runs",
     "count",
@@ -70,9 +65,6 @@ def make(
     from harness.gate.run import Invalid, find_baseline, fresh_seeds, make_run
     from harness.session.options import RunOptions
 
-    def say(text: str) -> None:
-        click.echo(text, err=True)
-
     options = reporting(RunOptions(service, **words))
     store = _store(baselines)
     store.all(service)  # a damaged file is reported before any load is made
@@ -97,7 +89,7 @@ def make(
 
 @group.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
-@STORE
+@BASELINES
 @click.option("--results", type=click.Path(path_type=Path), help="Where records are kept.")
 @click.option("--new", is_flag=True, help="Start a baseline for conditions that have none yet.")
 @EVEN_FAILED
@@ -131,7 +123,7 @@ def accept(
 
 @group.command("list")
 @click.argument("service", required=False)
-@STORE
+@BASELINES
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_(service: str | None, *, baselines: Path | None, as_json: bool) -> None:
     """List the baselines there are."""
@@ -149,7 +141,7 @@ def list_(service: str | None, *, baselines: Path | None, as_json: bool) -> None
 
 @group.command()
 @click.argument("service")
-@STORE
+@BASELINES
 def show(service: str, *, baselines: Path | None) -> None:
     """Show the accepted runs of SERVICE: figures, commits, who accepted them."""
     from harness.errors import BaselineError
@@ -194,7 +186,7 @@ def merge(files: tuple[Path, ...], *, base: Path | None) -> None:
 @group.command()
 @click.argument("service")
 @click.argument("run")
-@STORE
+@BASELINES
 @click.option("--reason", required=True, help="Why; it is kept in the file.")
 def drop(service: str, run: str, *, baselines: Path | None, reason: str) -> None:
     """Take one RUN out of the baseline of SERVICE."""
@@ -204,7 +196,7 @@ def drop(service: str, run: str, *, baselines: Path | None, reason: str) -> None
 
 @group.command()
 @click.argument("service")
-@STORE
+@BASELINES
 @click.option("--keep", type=click.IntRange(min=1), default=20, show_default=True)
 def prune(service: str, *, baselines: Path | None, keep: int) -> None:
     """Keep only the latest runs of each baseline of SERVICE."""
@@ -217,7 +209,7 @@ def prune(service: str, *, baselines: Path | None, keep: int) -> None:
 @group.command()
 @click.argument("service")
 @click.argument("run")
-@STORE
+@BASELINES
 @click.option("--reason", required=True, help="Why; it is kept in the file.")
 def cut(service: str, run: str, *, baselines: Path | None, reason: str) -> None:
     """Begin the baseline of SERVICE anew at RUN, where `harness history` shows a change."""

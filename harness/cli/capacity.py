@@ -17,7 +17,7 @@ from harness.cli.options import (
     service_or_own,
     with_options,
 )
-from harness.cli.output import print_json
+from harness.cli.output import print_json, say
 
 if TYPE_CHECKING:
     from harness.capacity import CapacityResult, Progress, Search, Step
@@ -204,11 +204,6 @@ def _show(result: CapacityResult, earlier: list[EarlierCapacity], *, as_json: bo
     if earlier:
         unknown = "this search has not both ends"
         click.echo(f"compared: {unknown if change is None else change.statement}")
-
-
-def say(text: str) -> None:
-    """Progress, on stderr."""
-    click.echo(text, err=True)
 
 
 def _line(progress: Progress) -> str:

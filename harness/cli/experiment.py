@@ -12,14 +12,16 @@ import click
 from harness.cli.options import (
     GUARD_OPTIONS,
     PLACE_OPTIONS,
+    PRODUCTION,
     PROMETHEUS_OPTION,
     RATE,
+    RESULTS,
     SHARE,
     F,
     with_options,
 )
 from harness.cli.options import parameters as parameters_of
-from harness.cli.output import print_json
+from harness.cli.output import print_json, say
 from harness.errors import UsageError
 from harness.platform.names import traits_of
 
@@ -80,18 +82,14 @@ _WHERE = (
     *PLACE_OPTIONS,
     click.option("--seed", type=int, help="Seed of the load and of what is drawn."),
     click.option("--rate", type=RATE, help="Arrival rate of the load instead of the experiment's."),
-    click.option("--production", is_flag=True, help="Confirm that production is meant."),
+    PRODUCTION,
     click.option(
         "--mutant",
         "mutants",
         multiple=True,
         help="Break the lab in a known way, to judge the harness; may be given again.",
     ),
-    click.option(
-        "--results",
-        type=click.Path(path_type=Path, file_okay=False),
-        help="Where records are kept (default: results/).",
-    ),
+    RESULTS,
     SHARE,
 )
 
@@ -223,7 +221,7 @@ def plan(name: str, parameters: Mapping[str, object], *, as_json: bool, **words:
 
     experiment = load_experiment(name, project_root(), parameters, words["platform"])
     experiment = at_rate(experiment, words["rate"])
-    with session_for(experiment, run_options_of(**words), _say) as ready:
+    with session_for(experiment, run_options_of(**words), say) as ready:
         found = plan_experiment(experiment, ready.service, ready.platform)
     if as_json:
         print_json(asdict(found))
@@ -285,7 +283,7 @@ def run(
     options = run_options_of(**words)
     if experiment.ordinary and loaded is None:
         return _run_plain(experiment, options, as_json=as_json)
-    with experiment_session(experiment, options, _say) as ready:
+    with experiment_session(experiment, options, say) as ready:
         found = plan_experiment(experiment, ready.service, ready.platform)
         check(found)
         if not as_json:
@@ -429,7 +427,3 @@ def _wrapped(text: str) -> str:
     import textwrap
 
     return textwrap.fill(text, 96) + "\n"
-
-
-def _say(text: str) -> None:
-    click.echo(text, err=True)

@@ -19,7 +19,7 @@ from harness.cli.options import (
     RESULTS,
     with_options,
 )
-from harness.cli.output import print_json
+from harness.cli.output import print_json, say
 from harness.platform.names import traits_of
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def command(
     today: date = datetime.now(UTC).date()
     options = _options(seed_of(today) if seed is None else seed, results, words)
     kept = results or root / "results"
-    fleet = run_fleet(meant, options, kept, _say, resume=resume)
+    fleet = run_fleet(meant, options, kept, say, resume=resume)
     if as_json:
         print_json(fleet.as_dict())
     else:
@@ -125,7 +125,3 @@ def _options(seed: int, results: Path | None, words: dict[str, object]) -> Fleet
             text = f"{value:g}" if isinstance(value, float) else str(value)
             said += [f"--{name.removesuffix('_s').replace('_', '-')}", text]
     return FleetOptions((), tuple(said), budget_s, seed, capacity=bool(capacity))
-
-
-def _say(text: str) -> None:
-    click.echo(text, err=True)

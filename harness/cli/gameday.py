@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.experiment import confirm, run_options_of, where_options
-from harness.cli.options import GUARD_OPTIONS, PROMETHEUS_OPTION, with_options
+from harness.cli.options import BASELINES, GUARD_OPTIONS, PROMETHEUS_OPTION, with_options
 from harness.cli.options import parameters as parameters_of
 from harness.cli.output import print_json
 
@@ -62,11 +62,7 @@ def _names(ctx: click.Context, param: click.Parameter, words: tuple[str, ...]) -
 @click.option(
     "--accept", is_flag=True, help="Store the passing runs, for later game days to compare with."
 )
-@click.option(
-    "--baselines",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Where accepted runs are kept (default: baselines/).",
-)
+@BASELINES
 @click.option("--yes", is_flag=True, help="Do not ask before a platform other than the lab is hit.")
 @click.option("--json", "as_json", is_flag=True, help="Print the scorecard as JSON on stdout.")
 def command(

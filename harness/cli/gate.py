@@ -16,8 +16,15 @@ import click
 
 from harness.cli.connection_options import connection_options
 from harness.cli.gate_programs import PROGRAM_OPTIONS, Programs
-from harness.cli.options import DURATION, RATIO, run_options, service_or_own, with_options
-from harness.cli.output import print_json
+from harness.cli.options import (
+    BASELINES,
+    DURATION,
+    RATIO,
+    run_options,
+    service_or_own,
+    with_options,
+)
+from harness.cli.output import print_json, say
 
 if TYPE_CHECKING:
     from harness.baseline import BaselineStore
@@ -123,11 +130,7 @@ def _place(service: str, results: Path, output: Path | None) -> Path:
     show_default=True,
     help="How many gates share that budget.",
 )
-@click.option(
-    "--baselines",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Where baselines are kept (default: baselines/).",
-)
+@BASELINES
 @click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
@@ -196,9 +199,6 @@ def command(
     from harness.report.gate import clear_gate, write_gate
     from harness.session.options import RunOptions
     from harness.session.own import find_own
-
-    def say(text: str) -> None:
-        click.echo(text, err=True)
 
     service = service_or_own(service)
     own = find_own(service)

@@ -7,18 +7,14 @@ from pathlib import Path
 
 import click
 
-from harness.cli.options import RATIO
+from harness.cli.options import BASELINES, RATIO
 from harness.cli.output import print_json
 
 
 @click.command("history")
 @click.argument("service")
 @click.option("--scenario", help="Only this scenario.")
-@click.option(
-    "--baselines",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Where baselines are kept (default: baselines/).",
-)
+@BASELINES
 @click.option("--results", type=click.Path(path_type=Path), help="Where records are kept.")
 @click.option(
     "--limit",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -10,11 +9,14 @@ import click
 from harness.cli.connection_options import connection_options
 from harness.cli.options import (
     ALLOW_TARGET,
+    CONTEXT,
     DURATION,
     DURATION_OPTION,
     EARLY_END_OPTION,
+    KUBECONFIG,
     MAX_IN_FLIGHT,
     PODS,
+    PRODUCTION,
     PROFILE,
     RATE_OPTION,
     RESULTS,
@@ -36,16 +38,12 @@ PLACE_OPTIONS = (
         show_default=True,
         help="Where the service runs.",
     ),
-    click.option("--context", help="Of the kubeconfig (default: the current one)."),
-    click.option(
-        "--kubeconfig",
-        type=click.Path(path_type=Path, dir_okay=False),
-        help="Default: $KUBECONFIG, ~/.kube/config, or the cluster this runs in.",
-    ),
+    CONTEXT,
+    KUBECONFIG,
     click.option("--namespace", required=True, help="Where the service is."),
     click.option("--load-namespace", help="Where the load Jobs go (default: --namespace)."),
     click.option("--target", metavar="URL", help="Drive this URL instead of the Service."),
-    click.option("--production", is_flag=True, help="Confirm that production is meant."),
+    PRODUCTION,
     ALLOW_TARGET,
     click.option("--image", default="codai-harness:dev", show_default=True, help="Of the pods."),
     PODS,

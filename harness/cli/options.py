@@ -177,14 +177,16 @@ PODS = click.option(
     " pods that are made on a cluster, instead of the catalogue's.",
 )
 
+CONTEXT = click.option("--context", help="Of the kubeconfig (default: the current one).")
+KUBECONFIG = click.option(
+    "--kubeconfig",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Default: $KUBECONFIG, ~/.kube/config, or the cluster this runs in.",
+)
 CLUSTER_OPTIONS = (
     click.option("--namespace", help="Of the service on a cluster, e.g. codai-staging."),
-    click.option("--context", help="Of the kubeconfig (default: the current one)."),
-    click.option(
-        "--kubeconfig",
-        type=click.Path(path_type=Path, dir_okay=False),
-        help="Default: KUBECONFIG, then ~/.kube/config.",
-    ),
+    CONTEXT,
+    KUBECONFIG,
     PODS,
 )
 """Which cluster is meant, and where in it."""
@@ -273,7 +275,13 @@ RESULTS = click.option(
     help="Where records are kept (default: results/).",
 )
 
+BASELINES = click.option(
+    "--baselines",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where baselines are kept (default: baselines/).",
+)
 SHARE = click.option("--share", is_flag=True, help="Let other users read the record.")
+PRODUCTION = click.option("--production", is_flag=True, help="Confirm that production is meant.")
 ALLOW_TARGET = click.option(
     "--allow-target",
     "allow_targets",
@@ -328,7 +336,7 @@ DEPLOYMENT_OPTIONS = (
     *PLACE_OPTIONS,
     click.option("--target", metavar="URL", help="Drive this URL instead of the lab."),
     click.option("--environment", help="Drive an environment named in the catalogue."),
-    click.option("--production", is_flag=True, help="Confirm that production is meant."),
+    PRODUCTION,
     ALLOW_TARGET,
     click.option(
         "--through",
