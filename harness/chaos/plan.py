@@ -62,7 +62,7 @@ def plan_experiment(experiment: Experiment, service: Service, platform: Platform
         notes=(
             *platform.notes(service),
             *_notes(hits, ready),
-            *_felt(service),
+            *_felt(service.name),
             what_it_shows(experiment.load.rate, experiment.timeline.after_s, service),
             *_short(experiment),
             *_not_ours(experiment),
@@ -130,15 +130,15 @@ def _notes(hits: Sequence[Hit], ready: Sequence[Replica]) -> tuple[str, ...]:
 
 
 @cache
-def _felt(service: Service) -> tuple[str, ...]:
+def _felt(service: str) -> tuple[str, ...]:
     """Who feels it besides, as the catalogue has it."""
     directory = project_root() / "services"
     if not directory.is_dir():
         return ()
     catalog = load_catalog(directory)
-    if service.name not in catalog.names():
+    if service not in catalog.names():
         return ()
-    found = felt_sentence(catalog.services(), service.name)
+    found = felt_sentence(catalog.services(), service)
     return () if found is None else (found,)
 
 
