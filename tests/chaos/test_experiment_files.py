@@ -91,6 +91,28 @@ def test_a_parameter_that_is_no_number_of_seconds_is_refused() -> None:
         load_experiment("fail-region", ROOT, {"hold_s": "a while"})
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["experiment", "show", "kill-replica", "--set", "region="], "region has no value"),
+        (["gameday", "--experiments", ","], "names no experiment"),
+    ],
+)
+def test_an_empty_value_is_refused_and_never_taken_for_everything(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As of a variable of CI that is not set."""
+    assert run(words) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_what_is_shown_of_an_experiment_holds_an_expectation_of_zero(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["experiment", "show", "kill-replica"]) == 0
+    assert "lost_writes 0" in capsys.readouterr().out
+
+
 def test_an_unknown_experiment_suggests_the_nearest() -> None:
     """By its name."""
     with pytest.raises(ExperimentError, match="did you mean fail-region"):
