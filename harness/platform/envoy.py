@@ -111,21 +111,22 @@ class Admin:
             )
 
     def _ask(self, method: str, path: str) -> bytes:
-        return within(self._pid, lambda: _ask(self._port, method, path))
+        return within(self._pid, lambda: ask(("127.0.0.1", self._port), method, path))
 
 
 def _listening(ports: Sequence[int]) -> int:
     for port in ports:
         try:
-            if b"version" in _ask(port, "GET", "/server_info"):
+            if b"version" in ask(("127.0.0.1", port), "GET", "/server_info"):
                 return port
         except OSError:
             continue
     raise OSError(f"no Envoy administration on {', '.join(map(str, ports))}: name admin_port")
 
 
-def _ask(port: int, method: str, path: str) -> bytes:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
+def ask(where: tuple[str, int], method: str, path: str, timeout_s: float = TIMEOUT_S) -> bytes:
+    """The body of one answer of an administration interface; raises OSError."""
+    connection = http.client.HTTPConnection(*where, timeout=timeout_s)
     try:
         connection.request(method, path, headers={"content-length": "0"})
         answer = connection.getresponse()

@@ -198,7 +198,7 @@ class ControlApi:
             try:
                 text = await ask(self._places[name], "/runtime?format=json")
                 entries = json.loads(text)["entries"]
-            except (OSError, TimeoutError, ValueError):
+            except (OSError, ValueError):
                 found[name] = None
                 continue
             found[name] = {k: e["final_value"] for k, e in entries.items() if e["final_value"]}

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from harness.platform import envoy
 from harness.platform.lab.edge import SERVED
 from harness.platform.lab.topology import GLOBAL, Place
 
@@ -42,7 +43,7 @@ class EdgeAdmin:
             clusters, stats = await asyncio.gather(
                 ask(self.place, "/clusters"), ask(self.place, f"/stats?filter={_FILTER}")
             )
-        except (OSError, TimeoutError):
+        except OSError:
             return self._view
         self._last = sum(int(line.rpartition(":")[2]) for line in stats.splitlines() if line)
         self._view = dict(self._flags(clusters))
@@ -81,27 +82,6 @@ def edge_admins(places: Sequence[Place]) -> dict[str, EdgeAdmin]:
 
 
 async def ask(place: Place, path: str, method: str = "GET") -> str:
-    """The body of one answer of an edge's admin interface; raises OSError or TimeoutError."""
-    async with asyncio.timeout(TIMEOUT_S):
-        reader, writer = await asyncio.open_connection(place.host, place.admin)
-        try:
-            head = f"{method} {path} HTTP/1.1\r\nhost: lab\r\nconnection: close\r\n\r\n"
-            writer.write(head.encode())
-            answer = await reader.read()
-        finally:
-            writer.close()
-    head, _, body = answer.decode().partition("\r\n\r\n")
-    if " 200 " not in head.partition("\r\n")[0]:
-        raise OSError(f"{place.id} said {head.partition(chr(13))[0]!r}")
-    return _joined(body) if "transfer-encoding: chunked" in head.lower() else body
-
-
-def _joined(chunks: str) -> str:
-    """The text of a chunked body (Envoy's admin interface writes ASCII)."""
-    parts = []
-    while chunks:
-        size, _, chunks = chunks.partition("\r\n")
-        length = int(size, 16)
-        parts.append(chunks[:length])
-        chunks = chunks[length + 2 :]
-    return "".join(parts)
+    """The body of one answer of an edge's admin interface; raises OSError."""
+    where = place.host, place.admin or 0
+    return (await asyncio.to_thread(envoy.ask, where, method, path, TIMEOUT_S)).decode()
