@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -24,6 +24,12 @@ MAX_VALUES = 1 << 20
 
 _DEEP_BYTES = 1 << 13
 """A level takes a character at least, and so many levels still fit on the stack."""
+
+_PLAIN: dict[type[yaml.Node], str] = {
+    yaml.MappingNode: "tag:yaml.org,2002:map",
+    yaml.SequenceNode: "tag:yaml.org,2002:seq",
+    yaml.ScalarNode: "tag:yaml.org,2002:str",
+}
 
 _LOADER: type[yaml.SafeLoader | yaml.CSafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -101,10 +107,7 @@ def _values(path: Path) -> list[tuple[yaml.Node, object]]:
             for node in yaml.compose_all(text, Loader=_LOADER)
             if node is not None and node.tag != "tag:yaml.org,2002:null"
         ]
-        for node in nodes:
-            _refuse_duplicate_keys(path, node, set())
-            _refuse_flood(path, node)
-        values = [yaml.SafeLoader("").construct_document(node) for node in nodes]
+        values = [_Reader(path).read(node)[0] for node in nodes]
     except yaml.YAMLError as error:
         raise CatalogError(_syntax(path, text, error), "mend the YAML") from None
     except RecursionError:
@@ -137,22 +140,64 @@ def _refuse_depth(text: str) -> None:
             raise RecursionError
 
 
-def _refuse_flood(path: Path, node: yaml.Node) -> None:
-    counted: dict[int, int] = {}
+class _Reader:
+    """Makes the value of one document, and refuses repeated keys and floods of aliases."""
 
-    def count(inner: yaml.Node) -> int:
-        if id(inner) not in counted:
-            counted[id(inner)] = MAX_VALUES  # while it is open: an alias within itself is endless
-            within: list[yaml.Node] = []
-            if isinstance(inner, yaml.MappingNode):
-                within = [part for pair in inner.value for part in pair]
-            elif isinstance(inner, yaml.SequenceNode):
-                within = inner.value
-            counted[id(inner)] = 1 + sum(count(each) for each in within)
-        return counted[id(inner)]
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._others = yaml.SafeLoader("")  # numbers, dates and what is not JSON's
+        self._made: dict[int, tuple[object, int]] = {}
 
-    if count(node) > MAX_VALUES:
-        raise CatalogError(f"{path}: its aliases stand for too many values", "write them out")
+    def read(self, node: yaml.Node) -> tuple[object, int]:
+        """The value, and how many values it holds with every alias written out."""
+        known = self._made.get(id(node))
+        if known is not None:
+            return known
+        self._made[id(node)] = None, MAX_VALUES  # while it is open: an alias within it is endless
+        value: object
+        if isinstance(node, yaml.MappingNode):
+            value, size = self._mapping(node)
+        elif isinstance(node, yaml.SequenceNode):
+            items = [self.read(each) for each in node.value]
+            value, size = [each for each, _ in items], 1 + sum(count for _, count in items)
+        else:
+            value, size = node.value, 1
+        if size > MAX_VALUES:
+            raise CatalogError(
+                f"{self._path}: its aliases stand for too many values", "write them out"
+            )
+        if node.tag != _PLAIN[type(node)]:
+            value = self._others.construct_document(node)
+        self._made[id(node)] = value, size
+        return value, size
+
+    def _mapping(self, node: yaml.MappingNode) -> tuple[dict[object, object], int]:
+        """YAML forbids repeated keys, PyYAML keeps the last: a promise would be lost silently."""
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if len(set(names)) < len(names):
+            self._refuse_repeated(node)
+        self._others.flatten_mapping(node)
+        found, size = {}, 1
+        for key_node, value_node in node.value:
+            (key, one), (value, more) = self.read(key_node), self.read(value_node)
+            if not isinstance(key, Hashable):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "found unhashable key", key_node.start_mark
+                )
+            found[key] = value
+            size += one + more
+        return found, size
+
+    def _refuse_repeated(self, node: yaml.MappingNode) -> None:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            name = str(key.value) if isinstance(key, yaml.ScalarNode) else ""
+            if name in seen:
+                raise CatalogError(
+                    f"{self._path}:{key.start_mark.line + 1}: {name!r} stands twice in one mapping",
+                    "keep one of them",
+                )
+            seen |= {name} - {""}
 
 
 def _text(path: Path) -> str:
@@ -228,24 +273,3 @@ def _syntax(path: Path, text: str, error: yaml.YAMLError) -> str:
     line = mark.line + 1 if mark else text.count("\n", 0, getattr(error, "position", 0)) + 1
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "not YAML"
     return f"{path}:{line}: {problem}"
-
-
-def _refuse_duplicate_keys(path: Path, node: yaml.Node, visited: set[int]) -> None:
-    """YAML forbids them, PyYAML keeps the last: a promise would be lost without a word."""
-    if id(node) in visited:  # an alias
-        return
-    visited.add(id(node))
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            name = str(key.value) if isinstance(key, yaml.ScalarNode) else ""
-            if name in seen:
-                raise CatalogError(
-                    f"{path}:{key.start_mark.line + 1}: {name!r} stands twice in one mapping",
-                    "keep one of them",
-                )
-            seen |= {name} - {""}
-            _refuse_duplicate_keys(path, value, visited)
-    elif isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            _refuse_duplicate_keys(path, value, visited)

@@ -133,13 +133,20 @@ class RunRecord:
 
         Raises RecordError where one has not the fields of its kind.
         """
-        name = tag_of(kind)
-        found = tuple(event for event in self.events if event.get("type") == name)
-        for event in found:
-            if problem := problem_of(event, kind):
-                path = self.directory / "events.jsonl"
-                raise RecordError(f"{path}: {name} {problem}", "the record is damaged")
-        return cast("tuple[E, ...]", found)
+        if kind not in self._checked:
+            name = tag_of(kind)
+            found = self.events_of(name)
+            for event in found:
+                if problem := problem_of(event, kind):
+                    path = self.directory / "events.jsonl"
+                    raise RecordError(f"{path}: {name} {problem}", "the record is damaged")
+            self._checked[kind] = found
+        return cast("tuple[E, ...]", self._checked[kind])
+
+    @cached_property
+    def _checked(self) -> dict[type, tuple[dict[str, Any], ...]]:
+        """What `of` has found, by kind."""
+        return {}
 
     def measurements(self, kind: str, field: str) -> list[tuple[float, float]]:
         """(seconds from the start, number) of one field of all events of a type that have it.

@@ -14,6 +14,9 @@ Indices = list[int]
 ROUNDING = 1e-12
 """What is smaller than this share of the levels is an error of arithmetic, not noise."""
 
+ROWS = 64
+"""Of the table of all segments that are made at once: few enough to stay in the cache."""
+
 BUMPS = (3, 4, 6, 9, 14)
 """Lengths of short segments that chance makes of heavy tails."""
 
@@ -26,16 +29,20 @@ def partition(y: Floats, penalty: float, least: int) -> Indices:
     """
     n = len(y)
     sums = np.concatenate([[0.0], np.cumsum(y - y.mean())])
-    inverse = 1 / np.arange(n, 0, -1)
+    inverse = np.concatenate([1 / np.arange(n, 0, -1), np.zeros(n + 1)])
+    lengths = np.lib.stride_tricks.sliding_window_view(inverse, n + 1)[::-1]
     best = np.full(n + 1, np.inf)
     best[0] = 0.0
     last = np.zeros(n + 1, dtype=np.int64)
     for end in range(least, n + 1):
+        row = (end - least) % ROWS
+        if row == 0:  # of each end from here and each start: what the segment explains
+            ends = slice(end, min(end + ROWS, n + 1))
+            explained = sums[ends, None] - sums[: ends.stop]
+            explained *= explained
+            explained *= lengths[ends, : ends.stop]
         starts = end - least + 1
-        gap = sums[end] - sums[:starts]
-        gap *= gap
-        gap *= inverse[n - end : n - end + starts]
-        cost = best[:starts] - gap
+        cost = best[:starts] - explained[row, :starts]
         choice = int(cost.argmin())
         best[end] = cost[choice] + penalty
         last[end] = choice

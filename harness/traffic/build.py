@@ -224,11 +224,11 @@ def _check_number(where: str, field: str, value: Any) -> None:
 
 def _check_with_engine(where: str, model: TrafficModel, mix: Sequence[Request | Chain]) -> None:
     """Let the engine compile the model: what it accepts is defined there and nowhere else."""
-    from harness._engine import schedule  # noqa: PLC0415 - declaring needs no engine
+    from harness._engine import Engine  # noqa: PLC0415 - declaring needs no engine
 
     plan = {**_engine_model(model), "arrivals": _ANY_ARRIVALS, "targets": ["http://localhost"]}
     try:
-        schedule(json.dumps(plan, allow_nan=False), 0)
+        Engine(json.dumps(plan, allow_nan=False))
     except TypeError as error:
         raise ScenarioError(f"{where}: {error}", "use text, numbers, lists and dicts") from None
     except ValueError as error:

@@ -162,6 +162,7 @@ def test_the_line_named_is_the_line_of_the_fault(refusal: Refusal, old: str, new
         ("a: !!python/object/apply:os.system [ls]", ":1: could not determine a constructor"),
         ("a: 2026-02-31", ": day is out of range"),
         ("? [a]\n: b", ":1: found unhashable key"),
+        ("a: !!str {b: c}", ":1: expected a scalar node, but found mapping"),
         ("1: 2", ":1: kind 'None'"),
         (GOOD.replace("kind: Target", "kind: Aim"), "kind 'Aim' of apiVersion"),
         (GOOD.replace("openslo/v1", "openslo/v9"), ":2: kind 'Service' of apiVersion"),

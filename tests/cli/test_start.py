@@ -34,7 +34,7 @@ def imported(code: str) -> set[str]:
         ),
         (
             f"from harness.traffic.__main__ import main; main(['describe', {MEMORAI!r}])",
-            {"numpy"},  # the engine checks the plan
+            set[str](),
         ),
     ],
 )
