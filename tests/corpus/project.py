@@ -8,8 +8,9 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -121,12 +122,28 @@ def project(root: Path) -> Iterator[Project]:
         patch.delenv("KUBECONFIG", raising=False)
         for platform in (Lab, Url):
             patch.setattr(platform, "provision", _reached)
+        patch.setattr(subprocess, "run", _described_once())
         assert run(["baseline", "accept", "latest", "--new", "--yes", "--even-failed"]) == 0
         (kept,) = (root / "baselines" / "memorai").glob("*.json")
         names = {"run": found.directory.name, "scenario": kept.stem}
         made = Project(root, names, {})
         made.sound.update({file.path: made.path(file.path).read_bytes() for file in FILES})
         yield made
+
+
+def _described_once() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """A child that describes the same bytes in the same environment says the same again."""
+    really, known = subprocess.run, {}
+
+    def run(words: list[str], **more: Any) -> subprocess.CompletedProcess[str]:
+        if "harness.traffic" not in words:
+            return really(words, **more)
+        key = (*words, Path(words[-1]).read_bytes(), *more["env"].items())
+        if key not in known:
+            known[key] = really(words, **more)
+        return known[key]
+
+    return run
 
 
 def _reached(*words: Any, **more: Any) -> NoReturn:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from harness.errors import BaselineError
 from harness.gate import GateVerdict, Policy, Row, compare_interleaved, compare_runs
 from harness.gate.spread import independent_endpoints, shared_spread
 from tests.gate.made_runs import runs
+from tests.sequential import exceeds
 
 
 def gate(
@@ -168,7 +168,7 @@ def test_false_alarms_on_unchanged_software_stay_at_their_level(
             verdict = gate(made[:known], made[known:], gates_per_month=1.0)  # level = alpha = 5 %
             yield verdict.outcome == "fail"
 
-    assert not _more_often_than_one_in_twenty(alarms())
+    assert not exceeds(alarms(), 0.05, 0.10)
 
 
 @pytest.mark.parametrize(("rate", "found"), [(0.03, 0), (0.05, 0), (0.10, 95), (0.15, 100)])
@@ -177,25 +177,7 @@ def test_a_raised_rate_of_false_alarms_is_found_in_nineteen_of_twenty_tests(
 ) -> None:
     random = np.random.default_rng(2)
     alarms = (random.random(2000) < rate for _ in range(100))
-    assert sum(_more_often_than_one_in_twenty(each) for each in alarms) == pytest.approx(
-        found, abs=4
-    )
-
-
-def _more_often_than_one_in_twenty(alarms: Iterable[bool]) -> bool:
-    """Wald's sequential test of a rate of 5 % against 10 %.
-
-    It refuses 5 % once in 1000 and misses 10 % once in 20, after some 100 gates where a test of
-    fixed size takes 400 and misses it once in 8.
-    """
-    evidence = 0.0
-    for alarm in alarms:
-        evidence += math.log(0.10 / 0.05) if alarm else math.log(0.90 / 0.95)
-        if evidence <= math.log(0.05 / 0.999):
-            return False
-        if evidence >= math.log(0.95 / 0.001):
-            return True
-    raise AssertionError("undecided")
+    assert sum(exceeds(each, 0.05, 0.10) for each in alarms) == pytest.approx(found, abs=4)
 
 
 def _sides(before: list[AcceptedRun], after: list[AcceptedRun]) -> list[list[list[float]]]:

@@ -30,7 +30,7 @@ from tests.gate.made_runs import runs
 def found() -> SelfTest:
     policy = Policy()
     pool = runs(12, seed=1)
-    with mock.patch("harness.gate.selftest.SPLITS", 100):  # more of twelve runs say no more
+    with mock.patch("harness.gate.selftest.SPLITS", 40):  # more of twelve runs say no more
         alarms = false_alarms(pool, "memorai", policy)
     rates = (
         alarms,
@@ -46,7 +46,7 @@ def test_unchanged_runs_hardly_alarm_and_slowed_ones_do() -> None:
 
 
 def test_splits_of_one_pool_are_not_counted_as_independent() -> None:
-    """A hundred splits of twelve runs know as much as four gates do."""
+    """However many there are, splits of twelve runs know as much as four gates do."""
     alarms = found().rates[0]
     assert alarms.trials == 12 // CANDIDATES
     assert found().as_dict()["schema"] == 1

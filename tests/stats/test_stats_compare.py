@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,7 @@ from harness.stats.runs import (
     runs_needed,
     shrink,
 )
-
-REPEATS = 2000
+from tests.sequential import exceeds
 
 
 @pytest.mark.parametrize(
@@ -49,11 +49,13 @@ def test_the_verdict_is_read_from_the_interval(
 @pytest.mark.parametrize(("k", "n"), [(3, 1), (5, 1), (10, 1), (10, 10), (3, 5)])
 def test_unchanged_software_raises_five_percent_false_alarms(k: int, n: int) -> None:
     random = np.random.default_rng(k * 100 + n)
-    runs = np.exp(0.05 * random.standard_normal((REPEATS, k + n)))
-    alarms = sum(
-        quick_compare(row[:k], row[k:], margin=0.0).verdict == "regression" for row in runs
-    )
-    assert 0.035 <= alarms / REPEATS <= 0.065
+
+    def alarms() -> Iterator[bool]:
+        for row in np.exp(0.05 * random.standard_normal((5000, k + n))):
+            yield quick_compare(row[:k], row[k:], margin=0.0).verdict == "regression"
+
+    assert not exceeds(alarms(), 0.05, 0.075)
+    assert not exceeds((not alarm for alarm in alarms()), 0.95, 0.972)
 
 
 def test_power_is_that_of_the_noncentral_t() -> None:
