@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import yaml
@@ -43,7 +44,7 @@ def read_documents(path: Path, common: Path | None = None) -> Iterator[Document]
     found = _values(path)
     if not found:
         raise CatalogError(f"{path}: the file is empty", "describe the service in it")
-    shared = _values(common) if common is not None and common.is_file() else []
+    shared = _shared(common) if common is not None and common.is_file() else ()
     own = [value for _, value in found if isinstance(value, dict)]
     words = _words(path.stem, own)
     filled = [(node, _filled(value, words)) for node, value in shared]
@@ -58,6 +59,17 @@ def read_documents(path: Path, common: Path | None = None) -> Iterator[Document]
     for node, value in filled:
         if common is not None and _target(value) is None and not promises:
             yield _document(common, node, value)
+
+
+def _shared(path: Path) -> Sequence[tuple[yaml.Node, object]]:
+    """The documents of a file that many others are read with."""
+    found = path.stat()
+    return _read_once(path, (found.st_ino, found.st_mtime_ns, found.st_size))
+
+
+@lru_cache(maxsize=1)
+def _read_once(path: Path, version: tuple[int, ...]) -> Sequence[tuple[yaml.Node, object]]:
+    return tuple(_values(path))
 
 
 def _target(value: object) -> dict[str, object] | None:

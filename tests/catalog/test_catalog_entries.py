@@ -234,6 +234,14 @@ def test_what_is_wrong_with_the_common_file_is_said_of_it(tmp_path: Path) -> Non
         read_service(path)
 
 
+def test_a_common_file_that_changes_is_read_again(tmp_path: Path) -> None:
+    common = (ROOT / "services" / COMMON).read_text()
+    (tmp_path / "hub.yaml").write_text((ROOT / "services" / "hub.yaml").read_text())
+    for memory in ("2Gi", "3Gi"):
+        (tmp_path / COMMON).write_text(common.replace("memory: 1Gi", f"memory: {memory}"))
+        assert read_service(tmp_path / "hub.yaml").memory == memory
+
+
 def test_files_of_the_catalogue_repeat_less_than_a_tenth_of_their_lines() -> None:
     """Six lines in a row that stand in another file as well are a repetition."""
     files = {p: p.read_text().splitlines() for p in (ROOT / "services").glob("*.yaml")}
