@@ -131,7 +131,7 @@ def whole_days(directory: Path) -> Iterator[Mapping[str, Any]]:
             yield day
 
 
-def days(directory: Path) -> str:
+def days(directory: Path, note: str) -> str:
     """How whole game days ended, what kept each from passing, and how long they took."""
     rows, notes = [], []
     for day in whole_days(directory):
@@ -141,6 +141,7 @@ def days(directory: Path) -> str:
         rows.append(
             [str(len(words)), day["outcome"], format_duration(took), format_duration(each), counts]
         )
+        notes += [f"\n- stopped: {day['stopped']}"] * bool(day["stopped"])
         notes += [
             f"\n- {entry['experiment']}: {entry['outcome']}: {entry['reasons'][0]}"
             for entry in day["entries"]
@@ -148,7 +149,7 @@ def days(directory: Path) -> str:
         ]
     passed = sum(row[1] == "pass" for row in rows)
     shown = table(["experiments", "outcome", "took", "each", "verdicts"], rows)
-    return f"{passed} of {len(rows)} game days passed.\n\n{shown}\n{''.join(notes)}".rstrip()
+    return f"{passed} of {len(rows)} game days passed.{note}\n\n{shown}\n{''.join(notes)}".rstrip()
 
 
 def main() -> int:
@@ -159,13 +160,13 @@ def main() -> int:
     return 0
 
 
-def write_sections(directory: Path) -> None:
-    """Sections 6, 8 and 9 of RESULTS.md."""
+def write_sections(directory: Path, note: str = "") -> None:
+    """Sections 6, 8 and 9 of RESULTS.md; `note` is said of the game days."""
     found = list(experiments(directory))
     for title, text in (
         ("8. The timeline of an experiment against the lab's own truth", accuracy(found)),
         ("9. What an experiment costs the base load", cost(found)),
-        ("6. Game days on the lab", days(directory)),
+        ("6. Game days on the lab", days(directory, note)),
     ):
         print(f"== {title}\n{text}\n")
         write(title, f"{machine()}\n\n{text}")
