@@ -35,6 +35,9 @@ SUFFIXES = (".yaml", ".yml", ".json")
 ACTIVITY_S = 2.0
 """What an activity without a pause is taken to last, where nothing says how long a method does."""
 
+CONFIGURED_S = 60.0
+"""What the probes of a configuration may take; nothing else is waited for then."""
+
 _STRICT = ConfigDict(extra="forbid")
 
 
@@ -209,7 +212,10 @@ def _adapt(path: Path, document: Document, platform: str) -> None:
     A cluster notices a dead node in tens of seconds, the lab in two: the same question has other
     stages and other limits there. `configuration` in it replaces parameters of the document.
     """
-    for extension in document.get("extensions") or ():
+    extensions = document.get("extensions") or ()
+    if not isinstance(extensions, (list, tuple)):
+        raise ExperimentError(f"{path}: extensions is {extensions!r}", "give a list")
+    for extension in extensions:
         if not isinstance(extension, dict) or extension.get("name") != EXTENSION:
             continue
         elsewhere = extension.pop("elsewhere", None) or {}
@@ -291,25 +297,27 @@ def _resolved(path: Path, document: Document) -> dict[str, object]:
 
     Raises ExperimentError naming a parameter that cannot be resolved.
     """
-    from chaoslib.configuration import (  # noqa: PLC0415 - slow to import
-        load_configuration,
-        load_dynamic_configuration,
-    )
-    from chaoslib.secret import load_secrets  # noqa: PLC0415
+    from chaoslib.configuration import load_configuration  # noqa: PLC0415 - slow to import
 
     given = document.get("configuration") or {}
     kinds = {key: v.get("type") for key, v in given.items() if isinstance(v, dict) and "type" in v}
     for key, kind in kinds.items():
-        if kind not in {"env", "probe"}:
+        if kind not in ("env", "probe"):
             raise ExperimentError(
                 f"{path}: configuration.{key}: type {kind!r} is not known here",
                 "give a value, or type env or probe",
+            )
+        entry = given[key]
+        provider = entry.get("provider") if isinstance(entry, dict) else None
+        if kind == "probe" and not (isinstance(provider, dict) and "type" in provider):
+            raise ExperimentError(
+                f"{path}: configuration.{key}: a probe without a provider", "say who answers it"
             )
     found: dict[str, object] = load_configuration(copy.deepcopy(given))
     asked = [key for key, kind in kinds.items() if kind == "probe"]
     if not asked:
         return found
-    found = load_dynamic_configuration(found, load_secrets(document.get("secrets") or {}, found))
+    found = _answered(path, document, found)
     for key in asked:
         if key not in found:
             entry = given[key]
@@ -320,6 +328,28 @@ def _resolved(path: Path, document: Document) -> dict[str, object]:
             )
         given[key] = found[key]
     return found
+
+
+def _answered(path: Path, document: Document, found: dict[str, object]) -> dict[str, object]:
+    """The configuration with the answers of its probes, which get `CONFIGURED_S` for all."""
+    from chaoslib.configuration import (  # noqa: PLC0415 - slow to import
+        load_dynamic_configuration,
+    )
+    from chaoslib.exceptions import ActivityFailed  # noqa: PLC0415
+    from chaoslib.secret import load_secrets  # noqa: PLC0415
+
+    from harness.chaos.limits import within  # noqa: PLC0415
+
+    secrets = load_secrets(document.get("secrets") or {}, found)
+    answered: dict[str, object] = {}
+    try:
+        within(CONFIGURED_S, lambda: answered.update(load_dynamic_configuration(found, secrets)))
+    except ActivityFailed as problem:
+        raise ExperimentError(
+            f"{path}: configuration: the probes in it did not answer: {problem}",
+            "correct the probe, or give a value: --set",
+        ) from None
+    return answered
 
 
 def _timeline(path: Path, document: Document, stages: _Stages, method: Method) -> Timeline:

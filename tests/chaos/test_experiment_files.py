@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from harness.catalog import project_root
+from harness.chaos import experiment
 from harness.chaos.experiment import experiment_names, load_experiment
 from harness.chaos.method import ACTIONS
 from harness.chaos.model import LEAST_BEFORE_S, Experiment
@@ -226,6 +227,12 @@ SLEEP: Document = {"type": "action", "name": "wait", "provider": {
         ),
         ({"configuration": "x"}, "configuration is 'x'; give a mapping"),
         ({"configuration": {"region": {"type": "vault"}}}, "configuration.region: type 'vault'"),
+        ({"configuration": {"region": {"type": ["env"]}}}, "configuration.region: type ['env']"),
+        (
+            {"configuration": {"region": {"type": "probe"}}},
+            "configuration.region: a probe without a provider",
+        ),
+        ({"extensions": 3}, "extensions is 3; give a list"),
         (
             {"controls": [{"name": "c", "provider": {"type": "python", "module": "no_such"}}]},
             "control 'c' cannot be loaded: No module named 'no_such'",
@@ -291,6 +298,10 @@ def test_a_parameter_that_a_probe_answers_is_resolved_once(
     assert (found.document["configuration"] or {})["region"] == "us-east-1"
     provider["path"] = "false"
     with pytest.raises(ExperimentError, match=r"configuration.region: its probe 'which' failed"):
+        _load(tmp_path, _case(configuration={"region": asked, "hold_s": 3}))
+    monkeypatch.setattr(experiment, "CONFIGURED_S", 0.1)
+    provider |= {"path": "sleep", "arguments": "600"}
+    with pytest.raises(ExperimentError, match=r"did not answer: it did not end within 0\.1 s"):
         _load(tmp_path, _case(configuration={"region": asked, "hold_s": 3}))
 
 
