@@ -46,3 +46,21 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
     unfit = record(tmp_path / "unfit", Made(end=None))
     with pytest.raises(BaselineError, match="is failed"):
         api.compare([made], [unfit])
+
+
+def test_a_run_is_reported_unless_it_has_a_report_of_its_own(tmp_path: Path) -> None:
+    made = record(tmp_path)
+    options = api.reporting(api.RunOptions("memorai"))
+    assert options.report is not None
+    options.report(made, judge(made))
+    assert (made.directory / "report.html").is_file()
+    seen: list[str] = []
+    own = api.RunOptions("memorai", report=lambda found, verdict: seen.append(found.id))
+    assert api.reporting(own).report is own.report
+
+
+def test_only_what_a_run_starts_for_itself_may_be_broken_unasked() -> None:
+    assert api.RunOptions("memorai").disposable
+    assert not api.RunOptions("memorai", target="http://localhost:1").disposable
+    assert not api.RunOptions("memorai", environment="staging").disposable
+    assert not any(api.RunOptions("memorai", platform=p).disposable for p in ("kubernetes", "?"))

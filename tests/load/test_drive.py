@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import pytest
 
+from harness.errors import ScenarioError
 from harness.judge.early_end import EarlyEnd
 from harness.record import RunRecord, RunWriter
 from harness.session import drive
@@ -95,3 +97,63 @@ def test_without_early_end_it_goes_on(tmp_path: Path) -> None:
     assert load.stops == 0
     assert not found.events_of("early_end")
     assert "early_end" not in heard
+
+
+class _Scripted:
+    """A load that is interrupted, or says what it was given, then ends."""
+
+    def __init__(self, said: Sequence[dict[str, Any]] = (), interrupts: int = 0) -> None:
+        self._said, self._interrupts = list(said), interrupts
+        self.ended = False
+        self.asked: list[str] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.ended = True
+
+    def poll(self, timeout_s: float) -> list[Any]:
+        if self._interrupts:
+            self._interrupts -= 1
+            raise KeyboardInterrupt
+        said, self._said = self._said, []
+        self.ended = not said
+        return said
+
+    def stop(self) -> None:
+        self.asked.append("stop")
+
+    def kill(self) -> None:
+        self.asked.append("kill")
+
+
+def _followed(root: Path, load: _Scripted) -> tuple[Drive, RunWriter]:
+    writer = RunWriter.create(root, service(), plan(), {})
+    driven = Drive(writer, Watched(writer))
+    driven.run(load)
+    return driven, writer
+
+
+def test_the_first_interrupts_drain_the_load_and_the_third_kills_it(tmp_path: Path) -> None:
+    load = _Scripted(interrupts=3)
+    driven, writer = _followed(tmp_path, load)
+    driven.finish()
+    assert load.asked == ["stop", "stop", "kill"]
+    assert RunRecord.load(writer.directory).status == "interrupted"
+
+
+def test_a_set_up_that_failed_is_raised_when_the_record_is_closed(tmp_path: Path) -> None:
+    refused = {"type": "refused", "problem": "no token", "remedy": "log in", "no_answer": False}
+    driven, writer = _followed(tmp_path, _Scripted([refused]))
+    with pytest.raises(ScenarioError, match="no token"):
+        driven.finish()
+    assert RunRecord.load(writer.directory).status == "failed"
+
+
+def test_what_went_wrong_first_is_what_the_record_says(tmp_path: Path) -> None:
+    died = {"type": "child_died", "code": 1, "stderr": "boom"}
+    driven, writer = _followed(tmp_path, _Scripted([died]))
+    driven.fail("a fault was not healed")
+    driven.finish()
+    assert "boom" in str(RunRecord.load(writer.directory).meta["problem"])
