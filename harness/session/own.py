@@ -59,8 +59,10 @@ def find_own(name: str | None = None) -> Own | None:
 
 def _that_is_up() -> Own | None:
     for lab in runtime.running():
+        if lab.plan["ttl_s"] is None:
+            continue  # another run's, and perhaps of another version
         program = LabOptions.parse(lab.plan["options"]).program
-        if program is not None and lab.plan["ttl_s"] is not None:
+        if program is not None:
             path = Path(program.directory) / FILE
             return _own(program, read_project(path) if path.is_file() else None, {}, lab)
     return None
