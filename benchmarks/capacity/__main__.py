@@ -20,6 +20,7 @@ from benchmarks.capacity.servers import ALL, Kind
 from benchmarks.capacity.virtual import Virtual
 from benchmarks.run import machine, table, write
 from harness.capacity import CapacityResult, Search, find_capacity
+from harness.cli.capacity import CONFIRMATIONS
 
 TITLE = "11. Capacity: searches against services of known capacity"
 SEARCH = Search(max_rate=20_000.0, budget_s=900.0)
@@ -28,6 +29,9 @@ START = 500.0
 
 TRUTH_ERROR = 0.005
 """Relative error of the truths themselves, which come from long simulations."""
+
+SAYS_NOTHING = {"time", "generator", "horizon"}
+"""Findings that are not about the service; every answer has the last one."""
 
 NOISE = 0.05
 """Share of steps that the generator's machine spoils."""
@@ -45,7 +49,7 @@ class Scored:
     findings: tuple[str, ...]
 
 
-def search(name: str, seed: int) -> CapacityResult:
+def search(name: str, seed: int, confirm_s: float = SEARCH.confirm_s) -> CapacityResult:
     """One search of one kind, the same for the same seed.
 
     Each seed starts elsewhere, so that no truth lies well or badly on the search's own steps.
@@ -53,7 +57,9 @@ def search(name: str, seed: int) -> CapacityResult:
     random = np.random.default_rng([seed, zlib.crc32(name.encode())])
     start = round(START * 2 ** float(random.uniform(-0.5, 0.5)))
     measure = Virtual(ALL[name].make(random), noise=NOISE)
-    return find_capacity(measure, replace(SEARCH, start=start))
+    budget = SEARCH.budget_s + CONFIRMATIONS * max(0.0, confirm_s - SEARCH.confirm_s)
+    asked = replace(SEARCH, start=start, confirm_s=confirm_s, budget_s=budget)
+    return find_capacity(measure, asked)
 
 
 def score(kind: Kind, found: CapacityResult) -> Scored:
@@ -62,7 +68,7 @@ def score(kind: Kind, found: CapacityResult) -> Scored:
     below = found.high is None or truth * (1 - TRUTH_ERROR) < found.high
     above = (found.low or 0.0) <= truth * (1 + TRUTH_ERROR)
     covered = kind.truth is not None and above and below
-    named = any(f.kind not in {"time", "generator"} for f in found.findings)
+    named = any(f.kind not in SAYS_NOTHING for f in found.findings)
     wrong = found.answered and not covered and not named
     return Scored(
         found.answered, covered, named, wrong, found.seconds,
@@ -70,9 +76,10 @@ def score(kind: Kind, found: CapacityResult) -> Scored:
     )  # fmt: skip
 
 
-def searches_of(name: str, first: int, count: int) -> list[Scored]:
+def searches_of(name: str, first: int, count: int, confirm_s: float) -> list[Scored]:
     """So many searches of one kind, with seeds from `first` on."""
-    return [score(ALL[name], search(name, seed)) for seed in range(first, first + count)]
+    seeds = range(first, first + count)
+    return [score(ALL[name], search(name, seed, confirm_s)) for seed in seeds]
 
 
 def row(name: str, scored: list[Scored]) -> list[str]:
@@ -82,7 +89,7 @@ def row(name: str, scored: list[Scored]) -> list[str]:
     right = sum(s.covered for s in answered)
     fine = sum(s.covered or s.named or not s.answered for s in scored)
     told = sum(s.covered or s.named for s in scored)
-    names = Counter(f for s in scored for f in s.findings)
+    names = Counter(f for s in scored for f in s.findings if f != "horizon")
     return [
         name,
         str(searches),
@@ -111,12 +118,16 @@ def main() -> None:
     parser.add_argument("--searches", type=int, default=200)
     parser.add_argument("--first-seed", type=int, default=20_000)
     parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--confirm", type=float, default=SEARCH.confirm_s, help="seconds")
     parser.add_argument("--show", action="store_true", help="print only, write nothing")
     asked = parser.parse_args()
     names = asked.kinds or list(ALL)
     count = len(names)
     with ProcessPoolExecutor(asked.processes) as pool:
-        found = pool.map(searches_of, names, [asked.first_seed] * count, [asked.searches] * count)
+        found = pool.map(
+            searches_of, names, [asked.first_seed] * count, [asked.searches] * count,
+            [asked.confirm] * count,
+        )  # fmt: skip
         rows = []
         for name, scored in zip(names, found, strict=True):
             rows.append(row(name, scored))

@@ -36,6 +36,10 @@ BAD_SECOND = 0.25
 """Share of a second's requests from which the second is bad (half as much again as the limit where
 that is more), as in `harness.stats.shares`."""
 
+STOPPED_SECOND = 0.5
+"""The same of one second at least of a stall: slow requests that come together by chance make
+seconds that are bad, a service that stops for a while makes worse ones."""
+
 REFUSED_SECOND = 0.9
 """Share of a second's requests without an answer from which the service refuses to serve."""
 
@@ -232,12 +236,15 @@ def warm_after(observation: Observation) -> int | None:
 
 
 def stalls(observation: Observation) -> int:
-    """Runs of bad seconds, too short for a sustained miss and not at the begin."""
+    """Runs of bad seconds, one half bad: too short for a sustained miss, not at the begin."""
     bad = bad_seconds(observation.allowed, observation.bad, observation.offered)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], bad, [False]]).astype(int)))
     lengths = edges[1::2] - edges[::2]
     most = max(SUSTAINED_S, SUSTAINED_SHARE * observation.seconds)
-    return int(((lengths < most) & (edges[::2] > 0)).sum())
+    spans = zip(edges[::2], edges[1::2], strict=True)
+    worst = (observation.bad / np.maximum(observation.offered, 1)).max(axis=0)
+    stopped = np.array([worst[a:b].max() >= STOPPED_SECOND for a, b in spans], np.bool_)
+    return int((stopped & (lengths < most) & (edges[::2] > 0)).sum())
 
 
 def refused_blocks(observation: Observation) -> int:

@@ -15,7 +15,7 @@ Purpose = Literal["search", "recovery", "confirm", "recheck", "calm"]
 
 FindingKind = Literal[
     "cold start", "scaling", "unsteady", "stalls", "refusals", "quota", "no recovery",
-    "slow recovery", "backlog", "not about rate", "generator", "time", "no answer",
+    "slow recovery", "backlog", "not about rate", "generator", "time", "no answer", "horizon",
 ]  # fmt: skip
 
 

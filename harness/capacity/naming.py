@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -36,9 +37,9 @@ was, only where nothing is served meanwhile (then it grows by a second in each s
 FELL = 1.15
 """Times a missed rate of one that had held before: more than chance moves a short hold."""
 
-SLOWER = 0.06
-SLOWER_SIGMAS = 3.0
-"""Rise of the logarithm of the median latency, and its standard errors, at the same rate."""
+ANOTHER = 0.04
+ANOTHER_SIGMAS = 3.0
+"""Change of the logarithm of the median latency, and its standard errors, at the same rate."""
 
 UNSTEADY = 2
 """Overturned outcomes from which the service, not chance, is unsteady."""
@@ -46,7 +47,7 @@ UNSTEADY = 2
 FLAT_FACTOR = 2.0
 """Rates so far apart with the same share of bad requests: the rate does not decide."""
 
-WANDERS = 0.04
+WANDERS = 0.03
 """Standard deviation of a service's own speed from which a bracket of 10 % cannot be meant."""
 
 WANDERS_AND_OVERTURNED = 0.015
@@ -78,6 +79,15 @@ CLEAN_BEGIN_S = 3
 
 USED_UP_CHANCE = 1e-4
 """Probability, were refusals spread evenly, of such a begin: below it it is no chance."""
+
+LONG_LOOK_S = 300.0
+"""Of a hold that is proposed to look for what is rarer: restarts and burst credits show in it."""
+
+LONGER = 3.0
+"""The same beside a hold that was as long already."""
+
+LOOK_COSTS = 1.5
+"""Times what a hold is longer by, of the search: the last, calm step is longer, too."""
 
 Seen = Sequence[tuple[Step, Observation]]
 Findings = dict[str, Finding]
@@ -130,19 +140,19 @@ def _name_fall(findings: Findings, seen: Seen) -> None:
 
 
 def _name_drift(findings: Findings, seen: Seen) -> None:
-    """The last, calm step is slower than one at the same rate at the beginning."""
+    """The last, calm step is slower or faster than one at the same rate at the beginning."""
     last = _last_calm(seen)
     found = _drift(seen, last)
     if last is None or found is None:
         return
     usual, now, error = found
-    rise = float(np.log(now / usual))
-    if rise > max(SLOWER, SLOWER_SIGMAS * error) and now - usual > WANDERS_S:
+    change = abs(float(np.log(now / usual)))
+    if change > max(ANOTHER, ANOTHER_SIGMAS * error) and abs(now - usual) > WANDERS_S:
         findings["unsteady"] = Finding(
             "unsteady",
             f"At {format_rate(last.rate)} the median latency was {format_duration(usual)} at first"
-            f" and {format_duration(now)} at the end: the service becomes slower with time or with"
-            " what it serves.",
+            f" and {format_duration(now)} at the end: the service's own speed changes with time or"
+            " with what it serves.",
             decisive=True,
         )
 
@@ -344,6 +354,25 @@ def _name_wander(
         f" {moved:.0%} (standard deviation): the capacity moves as much.",
         decisive=True,
     )
+
+
+def name_horizon(findings: Findings, held_s: float, search_s: float) -> None:
+    """What no answer says: a search sees what shows within its longest hold, or its own length."""
+    longer = LONG_LOOK_S if held_s < LONG_LOOK_S else LONGER * held_s
+    more = math.ceil((longer - held_s) / 60 * LOOK_COSTS)
+    findings["horizon"] = Finding(
+        "horizon",
+        f"Nothing that comes less often than every {format_duration(held_s)} (restarts, jobs) and"
+        f" nothing that shows after more than {format_duration(float(round(search_s)))} of load"
+        f" (burst credits, leaks) was looked for: --confirm {_option(longer)}, about"
+        f" {more} min longer.",
+        decisive=False,
+    )
+
+
+def _option(seconds: float) -> str:
+    """As it is typed."""
+    return f"{seconds / 60:g}m" if seconds % 60 == 0 else f"{seconds:g}s"
 
 
 def name_rate_free(findings: Findings, seen: Seen) -> None:

@@ -18,6 +18,7 @@ from harness.capacity.law import fit_law
 from harness.capacity.model import CapacityResult, Search, Step
 from harness.capacity.steps import (
     GROWTH,
+    LONGEST_S,
     NEAR_REPEATS,
     OVERHEAD_S,
     REPEATS,
@@ -105,6 +106,9 @@ class _Hunt(Steps):
             self._findings, self._seen, self._low, self._overturned, settled,
             confirmed=self._confirmed,
         )  # fmt: skip
+        seconds = self._measure.now() - self._began
+        if self._low and self._high and self._confirmed and self._long is not None:
+            naming.name_horizon(self._findings, self._long[1], seconds)
         law, law_reason = fit_law(self._steps)
         return CapacityResult(
             service=self._measure.service,
@@ -118,7 +122,7 @@ class _Hunt(Steps):
             steps=tuple(self._steps),
             law=law,
             law_reason=law_reason,
-            seconds=self._measure.now() - self._began,
+            seconds=seconds,
         )
 
     @property
@@ -374,6 +378,8 @@ class _Hunt(Steps):
             return True
         if outcome == "held":
             outcome = self._decide(high, "recheck", self._long_hold(high), repeats=2)
+            if outcome == "missed" and clear:
+                self._overturned.append((high, "missed, held, missed"))
         if outcome == "held":
             self._spike = self._spike or (self._low_before(high), high)
             self._settled = len(self._steps)
@@ -385,28 +391,29 @@ class _Hunt(Steps):
         return outcome == "generator"
 
     def _look_once_more(self, low: float) -> None:
-        """At a rate far below the capacity, as at the start: does the service do as it did then?"""
-        held = [s.rate for s in self._steps if s.outcome == "held" and s.rate <= naming.CALM * low]
-        rate = held[0] if held else _round(low / GROWTH)
+        """Far below the capacity, and at the first rate: does the service do as it did then?"""
+        held = [s.rate for s in self._steps if s.outcome == "held"]
+        calm = [rate for rate in held if rate <= naming.CALM * low]
+        near = [rate for rate in held if rate <= naming.NEARLY_CALM * low]
+        for rate in dict.fromkeys([*(calm or [_round(low / GROWTH)])[:1], *near[:1]]):
+            self._look_at(rate, low)
+
+    def _look_at(self, rate: float, low: float) -> None:
+        usual = min(self._search.confirm_s, LONGEST_S)
         for part in (CALM_PART, LONG_CALM_PART):
-            seconds = part * self._search.confirm_s
+            seconds = part * usual
             outcome = self._decide(rate, "calm", seconds, repeats=1)
             if outcome == "missed":
                 self._overturned += [(rate, "held, then missed")] * naming.UNSTEADY
                 break
-            longer = LONG_CALM_PART * self._search.confirm_s + OVERHEAD_S
-            if longer > self._left() or not self._may_wander(low):
+            longer = LONG_CALM_PART * usual + OVERHEAD_S
+            in_doubt = self._may_wander(low) or self._overturned
+            if longer > self._left() or not in_doubt:
                 break
 
     def _may_wander(self, low: float) -> bool:
         settled = self._seen[self._settled :]
         return naming.may_wander(settled, low) or naming.may_drift(self._seen)
-
-    def _low_before(self, high: float) -> float | None:
-        """The highest rate that had held when `high` was first missed."""
-        first = next(i for i, s in enumerate(self._steps) if s.rate == high)
-        held = (s.rate for s in self._steps[:first] if s.outcome == "held" and s.rate < high)
-        return max(held, default=None)
 
     def _spike_figures(self) -> tuple[float | None, float | None]:
         """The bracket before the service warmed up or scaled, where the answer is another."""
@@ -424,21 +431,6 @@ class _Hunt(Steps):
             decisive=False,
         )
         return self._spike
-
-    def _limit(self) -> str:
-        """What stood in the way at the lowest rate that did not hold."""
-        if "no answer" in self._findings:
-            return "the service: nothing answers"
-        high = self._high
-        if high is not None:
-            tried = [s for s in self._steps if s.rate == high]
-            return naming.limit_of(max(tried, key=lambda s: s.outcome == "missed"))
-        spoilt = [s for s in self._steps if s.outcome == "generator"]
-        if spoilt and self._levels.get(spoilt[-1].rate) == "generator":
-            return f"the load generator: {spoilt[-1].reason}"
-        if self._low is not None and self._low >= self._search.max_rate:
-            return "nothing: every rate tried held; raise --max-rate"
-        return "unknown: no rate was clearly missed"
 
 
 def _is_long(step: Step) -> bool:

@@ -275,8 +275,8 @@ class Steps:
         if outcome == "missed" and before == "held":
             self._overturned.append((rate, "held, then missed"))
             if len(self._overturned) > 1:  # short holds do not show it
-                self._hold_s = max(self._hold_s, self._search.confirm_s / 2)
-                self._confirm_s = min(LONGEST_S, 1.5 * hold)
+                self._hold_s = max(self._hold_s, min(self._search.confirm_s, LONGEST_S) / 2)
+                self._confirm_s = max(self._search.confirm_s, min(LONGEST_S, 1.5 * hold))
         return outcome
 
     def _keep(
@@ -302,6 +302,27 @@ class Steps:
         self._steps.append(step)
         self._seen.append((step, seen))
         self._report(step)
+
+    def _low_before(self, high: float) -> float | None:
+        """The highest rate that had held when `high` was first missed."""
+        first = next(i for i, s in enumerate(self._steps) if s.rate == high)
+        held = (s.rate for s in self._steps[:first] if s.outcome == "held" and s.rate < high)
+        return max(held, default=None)
+
+    def _limit(self) -> str:
+        """What stood in the way at the lowest rate that did not hold."""
+        if "no answer" in self._findings:
+            return "the service: nothing answers"
+        high = self._high
+        if high is not None:
+            tried = [s for s in self._steps if s.rate == high]
+            return naming.limit_of(max(tried, key=lambda s: s.outcome == "missed"))
+        spoilt = [s for s in self._steps if s.outcome == "generator"]
+        if spoilt and self._levels.get(spoilt[-1].rate) == "generator":
+            return f"the load generator: {spoilt[-1].reason}"
+        if self._low is not None and self._low >= self._search.max_rate:
+            return "nothing: every rate tried held; raise --max-rate"
+        return "unknown: no rate was clearly missed"
 
     def _left(self) -> float:
         return self._search.budget_s - (self._measure.now() - self._began)

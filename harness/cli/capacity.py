@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 LEAST_HOLD_S = 10.0
 """As long as the judgement asks of a hold; a shorter step could decide nothing."""
 
+CONFIRMATIONS = 3
+"""Long holds that the usual time budget has room for: one in three rates is not confirmed."""
+
 LEAST_TOLERANCE = 0.02
 """Two percent: below it chance, not the rate, decides a step."""
 
@@ -37,10 +40,13 @@ SEARCH_OPTIONS = (
     click.option("--max-rate", type=RATE, help="Never beyond this; tried exactly (default: 100k)."),
     click.option("--hold", "hold_s", type=DURATION, default="10s", show_default=True,
                  help="Of a step, at least; longer where the objectives need more requests."),
+    click.option("--confirm", "confirm_s", type=DURATION, default="40s", show_default=True,
+                 help="Of the hold that confirms the answer; what comes less often is not seen."),
     click.option("--tolerance", type=RATIO, default="10%", show_default=True,
                  help="Width of the answer."),
-    click.option("--time-budget", "budget_s", type=DURATION, default="15m", show_default=True,
-                 help="The search ends within it, with what it knows."),
+    click.option("--time-budget", "budget_s", type=DURATION,
+                 help="The search ends within it, with what it knows (default: 15m, more with a"
+                 " longer --confirm)."),
     click.option("--per-replica", metavar="N,M,…",
                  help="Search for each number of replicas (the lab) and compare them."),
     click.option("--compare", type=click.Path(path_type=Path, dir_okay=False), multiple=True,
@@ -102,24 +108,30 @@ def _search(words: dict[str, Any]) -> Search:
         start=words.pop("start"),
         max_rate=usual.max_rate if max_rate is None else max_rate,
         hold_s=words.pop("hold_s"),
+        confirm_s=words.pop("confirm_s"),
         tolerance=words.pop("tolerance"),
-        budget_s=words.pop("budget_s"),
     )
+    budget = words.pop("budget_s")
+    if budget is None:
+        longer = max(0.0, search.confirm_s - usual.confirm_s)
+        budget = usual.budget_s + CONFIRMATIONS * longer
+    search = replace(search, budget_s=budget)
     if not 0 < search.start <= search.max_rate:
         raise UsageError(
             f"--start is {search.start:g} and --max-rate {search.max_rate:g}",
             "the search climbs from a rate above 0, not beyond the highest",
         )
-    if search.hold_s < LEAST_HOLD_S:
-        raise UsageError(
-            f"--hold is {search.hold_s:g} s", f"a step needs {LEAST_HOLD_S:g} s or more"
-        )
-    if search.hold_s + OVERHEAD_S > search.budget_s:
-        raise UsageError(
-            f"a step of --hold {search.hold_s:g} s does not fit into --time-budget"
-            f" {search.budget_s:g} s",
-            "raise --time-budget",
-        )
+    for option, seconds in (("--hold", search.hold_s), ("--confirm", search.confirm_s)):
+        if seconds < LEAST_HOLD_S:
+            raise UsageError(
+                f"{option} is {seconds:g} s", f"a step needs {LEAST_HOLD_S:g} s or more"
+            )
+        if seconds + OVERHEAD_S > search.budget_s:
+            raise UsageError(
+                f"a step of {option} {seconds:g} s does not fit into --time-budget"
+                f" {search.budget_s:g} s",
+                f"raise --time-budget or lower {option}",
+            )
     if not LEAST_TOLERANCE <= search.tolerance <= 1:
         raise UsageError(
             f"--tolerance is {search.tolerance:g}",

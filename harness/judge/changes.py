@@ -15,6 +15,8 @@ from harness.record.run import RunRecord
 from harness.stats.autocorrelation import memory
 from harness.stats.changepoints import change_points
 from harness.stats.interval import Interval, t_quantile
+from harness.stats.noise import tamed
+from harness.stats.segmentation import level
 from harness.units import counted, format_duration
 
 LEAST_FACTOR = 1.5
@@ -30,6 +32,12 @@ TREND_BATCHES = 20
 
 MOST_CHANGES = 3
 """More changes than that are no levels but scatter."""
+
+BEYOND_WANDERING = 14.0
+"""What each change must explain, twice the gain of the log likelihood, beside a level that wanders
+by itself (AR(1)). Simulated (80 series a cell): of levels with a memory of .9 and a deviation of .5
+a quarter show a change in 60 s, one in ten of these explains more; of true moves by half or more in
+30 s or more one in twenty explains less (benchmarks/RESULTS.md, 6c3)."""
 
 
 def describe_changes(record: RunRecord) -> list[str]:
@@ -98,7 +106,28 @@ def level_changes(series: Floats) -> list[int]:
     """The places at which the level of a series of latencies (s), one a second, moves clearly."""
     found = change_points(series, false_alarms=FALSE_ALARMS, min_effect=1 - 1 / LEAST_FACTOR)
     places = [point.index for point in found if _clear(point.shift)]
-    return places if len(places) <= MOST_CHANGES else []
+    if not 0 < len(places) <= MOST_CHANGES or not _beyond_wandering(np.log(series), places):
+        return []
+    return places
+
+
+def _beyond_wandering(y: Floats, places: list[int]) -> bool:
+    """Whether levels with these steps explain more than one that remembers where it was."""
+    tame = tamed(y, places)
+    alone = _surprise(np.subtract(tame, tame.mean()))
+    beside = _surprise(np.subtract(tame, level(tame, places)))
+    if beside <= 0:
+        return alone > 0
+    return len(y) * math.log(alone / beside) > BEYOND_WANDERING * len(places)
+
+
+def _surprise(rest: Floats) -> float:
+    """The squares that are left when each value is foretold from the one before."""
+    before, after = rest[:-1], rest[1:]
+    squares = float(before @ before)
+    rho = float(before @ after) / squares if squares else 0.0
+    gap = after - rho * before
+    return float(gap @ gap)
 
 
 def _clear(shift: float) -> bool:

@@ -99,6 +99,11 @@ CLEAR = 25.0
 Of unchanged series of 12 to 60 points with a correlation of 0, .3 and .6 of neighbours the best
 step does so in 1 to 2, 2 to 5 and 8 to 15 % (benchmarks/stats)."""
 
+SHORT_MEMORY = 2.5
+"""Times the variance that the long-run variance of a short series is at most for a step's size: it
+tells its memory too badly to believe more, which hid clear steps (benchmarks/RESULTS.md, 6c).
+Beside a line all of it counts: what is left of the slope is in the levels."""
+
 STRICTER = 1 / 3
 """The power of the false alarms by which CLEAR grows as they become rarer (same simulation)."""
 
@@ -126,12 +131,16 @@ class ChangePoint:
 
 @dataclass(frozen=True, slots=True)
 class _Fit:
-    """The series as it was fitted, the steps found, the noise and the penalty per step."""
+    """The series as it was fitted, the steps found, the noise and the penalty per step.
+
+    `sloped`: the steps are beside a line.
+    """
 
     y: Floats
     steps: Indices
     noise: Noise
     penalty: float
+    sloped: bool = False
 
 
 def change_points(
@@ -185,7 +194,9 @@ def _fit(y: Floats, least: int, alarms: float) -> _Fit:
     if len(y) <= SHORT:
         tame = tamed(y, sorted({*fit.steps, *beside.steps}))
     alone = schwarz(tame, fit.steps, None)
-    return beside if schwarz(tame, beside.steps, time) < alone else fit
+    if schwarz(tame, beside.steps, time) < alone:
+        return replace(beside, sloped=True)
+    return fit
 
 
 def _steps_alone(y: Floats, least: int, alarms: float) -> _Fit:
@@ -348,7 +359,10 @@ def _describe(
     steps = list(fit.steps)
     while steps:
         tame = tamed(y, steps)
-        sizes = _sizes(tame, steps, noise_between(tame, steps).long_run)
+        noise = noise_between(tame, steps)
+        capped = len(y) <= SHORT and not fit.sloped
+        memory = min(noise.long_run, SHORT_MEMORY * noise.variance) if capped else noise.long_run
+        sizes = _sizes(tame, steps, memory)
         doubt = [half - abs(gap) for gap, half in sizes]
         worst = int(np.argmax(doubt))
         if doubt[worst] < 0:

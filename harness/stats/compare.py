@@ -23,6 +23,13 @@ from harness.stats.planning import AFFORDABLE_RUNS, Question, detectable_shift, 
 from harness.stats.runs import Difference, Spread
 from harness.stats.sides import Scale, Sides
 
+UNIT = 1000.0
+"""Between s, ms, us and ns, or between B, kB and MB."""
+
+UNIT_ROOM = 1.5
+"""Times a power of UNIT that the ratio of two sides may be off to look like two units: releases
+that change nothing else, or that are slower as well."""
+
 VerdictWord = Literal["regression", "improvement", "no-change", "trivial", "inconclusive"]
 PRIOR_DF = 4.0
 """Weight of a bare prior sd: as if it came from five runs. Give the real one where it is known."""
@@ -199,6 +206,7 @@ class _Verdict:
     chance: float
     more: tuple[int, int] | None
     reason: str
+    other_unit: bool = False
 
 
 def _judge(
@@ -215,6 +223,10 @@ def _judge(
     odd = bool(named) and chance > question.alpha and word in {"regression", "improvement"}
     if odd:
         word = "inconclusive"
+    factor = other_unit(found.shift) if sides.scale == "ratio" else None
+    if factor is not None and word == "improvement":
+        reason = f"about {factor:,.0f} times better: are both sides in the same unit?"
+        return _Verdict("inconclusive", worse, half, p_value, chance, None, reason, other_unit=True)
     claimed = word != "regression" or (bounded is not None and bounded <= question.level)
     more: tuple[int, int] | None = (0, 0)
     if odd:
@@ -226,6 +238,8 @@ def _judge(
     reason = _reason(word, worse, found, question.margin, price(more, sides.noun))
     if odd:
         reason = _odd_reason(named, k, n)
+    elif factor is not None:
+        reason += f" (about {factor:,.0f} times: are both sides in the same unit?)"
     return _Verdict(word, worse, half, p_value, chance, more, reason)
 
 
@@ -260,11 +274,21 @@ def _comparison(
         reason=verdict.reason,
         level=question.level,
         lower_is_better=lower_is_better,
-        not_worse=question.is_tolerable(verdict.worse, half),
+        not_worse=question.is_tolerable(verdict.worse, half) and not verdict.other_unit,
         baseline_outliers=sides.odd_before,
         candidate_outliers=sides.odd_after,
         outlier_chance=verdict.chance,
     )
+
+
+def other_unit(shift: float) -> float | None:
+    """1,000, a million and so on where the logarithm of a ratio is as large as between two units.
+
+    A service that became so many times faster is rarer than a baseline kept in other units.
+    """
+    steps = round(abs(shift) / math.log(UNIT))
+    near = abs(abs(shift) - steps * math.log(UNIT)) <= math.log(UNIT_ROOM)
+    return UNIT**steps if steps and near else None
 
 
 def decide(found: Mapping[str, Comparison], alpha: float = 0.05) -> dict[str, Comparison]:

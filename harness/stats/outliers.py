@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from harness.stats.interval import Floats, finite, t_upper_tail
 
@@ -35,23 +35,38 @@ def outliers(values: ArrayLike, least: float = 0.0) -> tuple[int, ...]:
     finite.
     """
     x = finite(values, "values")
-    kept = np.arange(len(x))
-    removed: list[int] = []
-    named = 0
     if len(x) < LEAST_RUNS:
         return ()
-    for _ in range(int(MOST_SHARE * len(x))):
-        part = x[kept]
-        ranked = np.sort(part)
-        middle = (ranked[len(part) // 2] + ranked[(len(part) - 1) // 2]) / 2
-        distances = np.abs(part - middle)
-        worst = int(distances.argmax())
-        removed.append(int(kept[worst]))
-        chance = _deleted_p(part, worst)
-        kept = np.delete(kept, worst)
-        if distances[worst] > least and chance * len(part) <= LEVEL:
-            named = len(removed)
-    return tuple(sorted(removed[:named]))
+    order = np.argsort(x, kind="stable")
+    ranked = x[order]
+    removed, distances, core = _peeled(ranked, order)
+    count, mean = len(core), float(core.mean())
+    squares = float(((core - mean) ** 2).sum())
+    # From the core outwards: the sums are exact, and the last that is named ends the search.
+    for at in reversed(range(len(removed))):
+        gap = float(ranked[removed[at]]) - mean
+        chance = _deleted_p(abs(gap), squares, count)
+        if distances[at] > least and chance * (count + 1) <= LEVEL:
+            return tuple(sorted(int(order[rank]) for rank in removed[: at + 1]))
+        count += 1
+        mean += gap / count
+        squares += gap * gap * (count - 1) / count
+    return ()
+
+
+def _peeled(ranked: Floats, order: NDArray[np.int64]) -> tuple[list[int], list[float], Floats]:
+    """Ranks of the runs farthest from the median of those left, how far, and the rest."""
+    low, high = 0, len(ranked)
+    removed: list[int] = []
+    distances: list[float] = []
+    for _ in range(int(MOST_SHARE * len(ranked))):
+        middle = (ranked[(low + high) // 2] + ranked[(low + high - 1) // 2]) / 2
+        down, up = float(middle - ranked[low]), float(ranked[high - 1] - middle)
+        lowest = down > up or (down == up and order[low] < order[high - 1])
+        removed.append(low if lowest else high - 1)
+        distances.append(max(down, up))
+        low, high = (low + 1, high) if lowest else (low, high - 1)
+    return removed, distances, ranked[low:high]
 
 
 def without(values: Floats, positions: tuple[int, ...]) -> Floats:
@@ -75,11 +90,9 @@ def runs_beyond_outliers(named: int, baseline: int, level: float) -> int:
     return math.ceil(math.log(level) / math.log(outlier_chance(named, baseline, 1)) - 1e-9)
 
 
-def _deleted_p(part: Floats, worst: int) -> float:
-    """Two-sided p of one run against the others by the prediction t (Grubbs, deleted residual)."""
-    others = np.delete(part, worst)
-    gap = abs(float(part[worst] - others.mean()))
-    sd = float(others.std(ddof=1))
+def _deleted_p(gap: float, squares: float, count: int) -> float:
+    """Two-sided p of a run so far from the mean of `count` others (Grubbs, deleted residual)."""
+    sd = math.sqrt(squares / (count - 1))
     if sd == 0:
         return 0.0 if gap > 0 else 1.0
-    return 2 * t_upper_tail(gap / (sd * math.sqrt(1 + 1 / len(others))), len(others) - 1)
+    return 2 * t_upper_tail(gap / (sd * math.sqrt(1 + 1 / count)), count - 1)

@@ -17,9 +17,10 @@ from harness.capacity.compare import EarlierCapacity, compare_capacity, read_cap
 from harness.capacity.evidence import Limit, Observation, least_hold, limits_of
 from harness.catalog.model import Objective
 from harness.cli import run
-from harness.cli.capacity import _line, _summary
+from harness.cli.capacity import _line, _search, _summary
 from harness.errors import UsageError
 from harness.report.capacity_plot import capacity_chart, write_plot
+from harness.units import format_duration
 
 LIMITS = (Limit("p95", 0.05, 0.1), Limit("errors", 0.001, None))
 Share = Callable[[float, float], float | None]
@@ -79,6 +80,61 @@ def _find(share: Share, **search: Any) -> tuple[CapacityResult, Made]:
     made = Made(share)
     asked = {"start": 100.0, "max_rate": 10_000.0} | search
     return find_capacity(made, Search(**asked)), made
+
+
+@pytest.mark.parametrize(
+    ("confirm", "price"),
+    [(40.0, "--confirm 5m, about 7 min longer"), (300.0, "--confirm 15m, about 15 min longer")],
+)
+def test_every_answer_says_what_it_has_not_looked_for_and_what_that_costs(
+    confirm: float, price: str
+) -> None:
+    found, _ = _find(_below(700), confirm_s=confirm, budget_s=3_600.0)
+    assert found.answered
+    (horizon,) = [f.statement for f in found.findings if f.kind == "horizon"]
+    assert f"less often than every {format_duration(confirm)} " in horizon
+    assert f"more than {format_duration(float(round(found.seconds)))} of load" in horizon
+    assert price in horizon
+    assert horizon in _summary(found)
+
+
+def test_what_is_not_answered_has_no_horizon() -> None:
+    found, _ = _find(_below(math.inf), max_rate=900.0)
+    assert "horizon" not in {finding.kind for finding in found.findings}
+
+
+def test_a_longer_confirmation_finds_what_misses_every_ninety_seconds() -> None:
+    """Eight seconds of each ninety: a hold of 40 s falls between them, one of 300 s does not."""
+
+    def found(confirm: float) -> CapacityResult:
+        made = Made(_below(700))
+        short = made.observe
+
+        def observe(rate: float, hold_s: float, lead_s: float, seed: int) -> Observation:
+            seen = short(rate, hold_s, lead_s, seed)
+            if 600 < rate < 700 and hold_s > 90:
+                late = np.arange(len(seen.offered)) % 90 >= 82
+                seen.bad[0, late] = seen.offered[late]
+            return seen
+
+        made.observe = observe  # type: ignore[method-assign]
+        return find_capacity(made, Search(start=400.0, confirm_s=confirm, budget_s=3_600.0))
+
+    short, long = found(40.0), found(300.0)
+    assert short.low is not None
+    assert long.low is not None
+    assert (short.low > 600, long.low > 600) == (True, False)
+
+
+def test_the_usual_budget_grows_with_the_confirmation() -> None:
+    def budget(**words: float | None) -> float:
+        usual = {"start": 500.0, "max_rate": None, "hold_s": 10.0, "confirm_s": 40.0,
+                 "tolerance": 0.1, "budget_s": None}  # fmt: skip
+        return _search(usual | words).budget_s
+
+    assert budget() == 900.0
+    assert budget(confirm_s=300.0) == 900.0 + 3 * 260
+    assert budget(confirm_s=300.0, budget_s=600.0) == 600.0
 
 
 @pytest.mark.parametrize("start", [100.0, 700.0, 5_000.0])
@@ -202,6 +258,36 @@ def test_a_latency_that_moves_is_looked_at_once_more_and_longer(wave: float, loo
     found = find_capacity(Made(_below(700), wave=wave), Search(start=400.0))
     assert [s.hold_s for s in found.steps if s.purpose == "calm"] == [20.0, 60.0][:looks]
     assert ("unsteady" in {finding.kind for finding in found.findings}) is (looks == 2)
+
+
+@pytest.mark.parametrize(
+    ("start", "calm"), [(500.0, [500.0]), (640.0, [512.0, 640.0]), (740.0, [388.0, 592.0])]
+)
+def test_the_first_rate_that_held_is_tried_again_at_the_end(
+    start: float, calm: list[float]
+) -> None:
+    """Up to 92 % of what was confirmed; one below 75 % is looked at in any case."""
+    found, _ = _find(_below(800), start=start)
+    assert [s.rate for s in found.steps if s.purpose == "calm"] == calm
+
+
+def test_a_rate_missed_then_held_then_missed_makes_the_search_look_longer() -> None:
+    made = Made(_below(950))
+    answered = made.observe
+
+    def observe(rate: float, hold_s: float, lead_s: float, seed: int) -> Observation:
+        seen = answered(rate, hold_s, lead_s, seed)
+        if rate >= 950 and hold_s < 40 and any(hold >= 40 for _, hold, _ in made.asked[:-1]):
+            seen.bad[:] = 0
+        return seen
+
+    made.observe = observe  # type: ignore[method-assign]
+    found = find_capacity(made, Search(start=500.0))
+    assert [(s.outcome, s.hold_s) for s in found.steps if s.purpose == "recheck"] == [
+        ("held", 10.0), ("missed", 40.0),
+    ]  # fmt: skip
+    assert [s.hold_s for s in found.steps if s.purpose == "calm"] == [20.0, 60.0]
+    assert found.answered
 
 
 def test_a_search_from_above_has_shown_that_the_service_recovers() -> None:
@@ -419,6 +505,8 @@ def test_the_legend_names_an_outcome_that_has_no_p95() -> None:
         ("--compare /nowhere.json", "/nowhere.json"),
         ("--hold 1h", "does not fit into --time-budget"),
         ("--time-budget 0s", "does not fit into --time-budget"),
+        ("--confirm 5s", "--confirm is 5 s"),
+        ("--confirm 1h --time-budget 30m", "--confirm 3600 s does not fit into --time-budget"),
         ("--plot x.png", r"svg or .html"),
         ("--plot /nowhere/x.svg", "cannot be written"),
         ("--per-replica 1,2 --plot x.svg", "--plot shows one search"),

@@ -95,6 +95,11 @@ def test_short_runs_of_bad_seconds_are_stalls_and_a_state_is_none() -> None:
     assert stalls(_seen([0, 0, 0, 1, 1, 1, 1, 1, 1, 1])) == 0
 
 
+@pytest.mark.parametrize(("worst", "stopped"), [(0.52, 1), (0.48, 0)])
+def test_a_stall_has_a_second_that_is_half_bad(worst: float, stopped: int) -> None:
+    assert stalls(_seen([0, 0, 0.3, worst, 0, 0, 0, 0, 0, 0])) == stopped
+
+
 def test_refusals_of_everything_after_an_answer_are_a_block() -> None:
     assert refused_blocks(_seen([0] * 6, [0, 0, 0, 1, 1, 0])) == 1
     assert refused_blocks(_seen([0] * 6, [0.5] * 6)) == 0
@@ -156,8 +161,10 @@ def test_a_backlog_behind_shares_within_their_limits_is_named() -> None:
         assert set(findings) == kinds
 
 
-@pytest.mark.parametrize(("times", "named"), [(1.10, True), (1.04, False)])
-def test_a_calm_rate_that_is_slower_at_the_end_than_at_the_beginning_is_named(
+@pytest.mark.parametrize(
+    ("times", "named"), [(1.045, True), (1.035, False), (0.955, True), (0.965, False)]
+)
+def test_a_calm_rate_that_is_slower_or_faster_at_the_end_than_at_the_beginning_is_named(
     times: float, *, named: bool
 ) -> None:
     begin = [0.0100, 0.0101] * 5
@@ -177,6 +184,18 @@ def test_a_calm_level_that_is_another_than_at_the_beginning_is_looked_at_longer(
     last = (_step(purpose="calm"), _seen([0] * 10, medians=[times * x for x in begin]))
     assert may_drift([first, last]) is longer
     assert not may_drift([first])
+
+
+@pytest.mark.parametrize(("errors", "longer"), [(1.9, False), (2.1, True)])
+def test_a_level_two_standard_errors_off_is_looked_at_longer(
+    errors: float, *, longer: bool
+) -> None:
+    begin = np.exp([0.05, -0.05] * 5) / 100
+    error = 0.05 * math.sqrt(2 / 9)  # of the difference of two means of ten seconds
+    first = (_step(), _seen([0] * 10, medians=list(begin)))
+    end = list(begin * math.exp(errors * error))
+    last = (_step(purpose="calm"), _seen([0] * 10, medians=end))
+    assert may_drift([first, last]) is longer
 
 
 @pytest.mark.parametrize(("missed", "named"), [(850.0, True), (900.0, False)])

@@ -127,6 +127,13 @@ def test_an_outlier_among_the_baseline_runs_is_named_and_hides_nothing() -> None
     assert row(verdict, "recall", "p95").shift == pytest.approx(1.0, abs=0.05)
 
 
+def test_a_baseline_in_milliseconds_is_doubt_and_no_improvement() -> None:
+    before = [with_value(run, TOTAL, 1000.0) for run in runs(6)]
+    verdict = gate(before, runs(3, seed=2))
+    assert verdict.outcome == "inconclusive"
+    assert "about 1,000 times better: are both sides in the same unit?" in verdict.reasons[0]
+
+
 def test_an_outlier_among_six_runs_leaves_a_doubt_not_a_pass() -> None:
     before = runs(6)
     before[2] = with_value(before[2], "recall", 5.0)

@@ -15,8 +15,8 @@ from harness.stats.changepoints import (
     _refined,
     change_points,
 )
-from harness.stats.interval import Floats
-from harness.stats.noise import Noise
+from harness.stats.interval import Floats, t_quantile
+from harness.stats.noise import Noise, noise_between, tamed
 from harness.stats.segmentation import _splits, candidates, strongest_step
 
 UNIT = Noise(0.0, 1.0, 1.0)
@@ -145,3 +145,14 @@ def test_a_step_is_where_the_points_fit_the_levels_beside_it_best() -> None:
     x[49] += 12
     assert steps(x) == [49]
     assert change_points(x - 3 * (np.arange(100) >= 50)) == ()
+
+
+def test_a_short_series_is_believed_a_long_run_variance_of_two_and_a_half_at_most() -> None:
+    """It would say six: neighbours are alike, and 24 points tell little of how long they are."""
+    x: Floats = np.add(100.0, np.tile([1.0, 1.0, 1.0, -1.0, -1.0, -1.0], 4), dtype=np.float64)
+    x[12:] += 12
+    (point,) = change_points(x)
+    noise = noise_between(tamed(x, [12]), [12])
+    half = t_quantile(0.975, 22) * np.sqrt(2.5 * noise.variance / 6) / point.before
+    assert noise.long_run > 5 * noise.variance
+    assert (point.high - point.low) / 2 == pytest.approx(half, rel=0.01)

@@ -296,3 +296,13 @@ def test_a_service_with_two_speeds_has_no_change_for_each_of_them(share: float, 
     assert sum(bool(change_points(x)) for x in series) <= 6
     slower = [np.concatenate([x, x[: n // 2] + 2]) for x in series[:10]]
     assert sum(n in [p.index for p in change_points(x)] for x in slower) >= 7
+
+
+def test_a_step_of_four_deviations_in_a_dozen_alike_runs_is_found() -> None:
+    random = np.random.default_rng(41)
+    found = 0
+    for _ in range(60):
+        x = 100 + noise("ar.6", 12, random)
+        x[6:] += 4
+        found += any(abs(at - 6) <= 2 for at in [p.index for p in change_points(x)])
+    assert found >= 48

@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from harness.errors import DataError
 from harness.stats.compare import classify, compare_metric, decide, quick_compare
+from harness.stats.interval import Floats
 from harness.stats.order import order_of_runs
+from harness.stats.outliers import outliers
 from harness.stats.runs import (
     Spread,
     detectable_in_sd,
@@ -242,6 +245,49 @@ def test_one_gross_outlier_is_named_and_hides_no_regression() -> None:
     assert all(4 in one.baseline_outliers for one in found)
     assert sum(one.baseline_outliers == (4,) for one in found) >= 190
     assert all(one.verdict == "regression" for one in found)
+
+
+@pytest.mark.parametrize(
+    ("factor", "verdict"),
+    [(1e-3, "inconclusive"), (1e-6, "inconclusive"), (1e-3 * 1.45, "inconclusive"),
+     (1e-3 / 1.45, "inconclusive"), (1e-3 * 1.55, "improvement"), (1e-2, "improvement"),
+     (1e3, "regression")],
+)  # fmt: skip
+def test_a_side_in_another_unit_is_no_improvement(factor: float, verdict: str) -> None:
+    base = [100, 101, 99, 100.5, 99.5]
+    found = compare_metric(base, [factor * x for x in base])
+    assert found.verdict == verdict
+    assert ("in the same unit?" in found.reason) is (verdict != "improvement")
+    assert found.not_worse is (verdict == "improvement")
+    assert found.runs_needed == (None if verdict == "inconclusive" else 0)
+
+
+def test_outliers_are_those_of_the_repeated_test_of_the_farthest_run() -> None:
+    """Rosner 1983 by the book: each run against all that are left."""
+
+    def by_the_book(x: Floats) -> tuple[int, ...]:
+        kept, removed, named = list(range(len(x))), [], 0
+        for _ in range(len(x) // 4):
+            part = x[kept]
+            worst = int(np.abs(part - np.median(part)).argmax())
+            others = np.delete(part, worst)
+            t = abs(part[worst] - others.mean()) / others.std(ddof=1)
+            t /= math.sqrt(1 + 1 / len(others))
+            removed.append(kept.pop(worst))
+            if 2 * stats.t.sf(t, len(others) - 1) * len(part) <= 0.001:
+                named = len(removed)
+        return tuple(sorted(removed[:named]))
+
+    random = np.random.default_rng(31)
+    several = 0
+    for n in (5, 8, 13, 40, 41):
+        for _ in range(30):
+            x = random.standard_normal(n)
+            x[random.random(n) < 0.15] *= random.choice([1, 20, 1e4])
+            found = by_the_book(x)
+            assert outliers(x) == found
+            several += len(found) > 1
+    assert several > 10
 
 
 def test_candidate_runs_that_may_all_be_outliers_prove_nothing() -> None:
