@@ -20,19 +20,19 @@ LONGEST_REVISION = 200
 """Characters: image digests have 71, names of branches seldom more than 100."""
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 
-class _Parsed(click.ParamType[float]):
-    """A click type around one of the parsers of `harness.units`."""
+class _Parsed(click.ParamType[T]):
+    """A click type around a parser that raises ValueError; a value it has made is left alone."""
 
-    def __init__(self, name: str, parse: Callable[[str], float]) -> None:
+    def __init__(self, name: str, kind: type[T], parse: Callable[[str], T]) -> None:
         self.name = name
+        self._kind = kind
         self._parse = parse
 
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        if isinstance(value, float):
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> T:
+        if isinstance(value, self._kind) and not isinstance(value, str):
             return value
         try:
             return self._parse(str(value))
@@ -40,55 +40,25 @@ class _Parsed(click.ParamType[float]):
             self.fail(str(problem), param, ctx)
 
 
-class _Object(click.ParamType[dict[str, Any]]):
-    """A JSON object, as a dictionary."""
-
-    name = "json"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> dict[str, Any]:
-        if isinstance(value, dict):
-            return value
-        try:
-            found = json.loads(value)
-        except (ValueError, RecursionError) as problem:
-            self.fail(f"{one_line(value, 80)!r} is not JSON ({problem})", param, ctx)
-        if not isinstance(found, dict):
-            self.fail(f"{one_line(value, 80)!r} is no JSON object", param, ctx)
-        return found
+def _parse_object(text: str) -> dict[str, object]:
+    """A JSON object."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as problem:
+        raise ValueError(f"{one_line(text, 80)!r} is not JSON ({problem})") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"{one_line(text, 80)!r} is no JSON object")  # noqa: TRY004 - as click asks
+    return found
 
 
-class _Revision(click.ParamType[str]):
+def _parse_revision(text: str) -> str:
     """What may name a revision: one word, as a commit, a tag or an image digest is."""
-
-    name = "revision"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> str:
-        text = str(value).strip()
-        if not text or len(text) > LONGEST_REVISION or any(c.isspace() for c in text):
-            self.fail(f"{text[:40]!r} is no revision: give one word", param, ctx)
-        if not text.isprintable():
-            self.fail("a revision has printable characters only", param, ctx)
-        return text
-
-
-class _Objective(click.ParamType[Objective]):
-    """An objective in its short form."""
-
-    name = "objective"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Objective:
-        if isinstance(value, Objective):
-            return value
-        try:
-            return parse_objective(str(value))
-        except ValueError as problem:
-            self.fail(str(problem), param, ctx)
+    text = text.strip()
+    if not text or len(text) > LONGEST_REVISION or any(c.isspace() for c in text):
+        raise ValueError(f"{text[:40]!r} is no revision: give one word")
+    if not text.isprintable():
+        raise ValueError("a revision has printable characters only")
+    return text
 
 
 def parameters(
@@ -165,9 +135,9 @@ def service_or_own(service: str | None, usual: str | None = None) -> str:
     return own.service.name if own is not None else str(usual)
 
 
-DURATION = _Parsed("duration", parse_duration)
-RATE = _Parsed("rate", parse_rate)
-RATIO = _Parsed("share", parse_ratio)
+DURATION = _Parsed("duration", float, parse_duration)
+RATE = _Parsed("rate", float, parse_rate)
+RATIO = _Parsed("share", float, parse_ratio)
 
 PODS = click.option(
     "--pods",
@@ -261,7 +231,7 @@ MAX_IN_FLIGHT = click.option(
 )
 BEHAVIOUR = click.option(
     "--behaviour",
-    type=_Object(),
+    type=_Parsed("json", dict, _parse_object),
     default={},
     show_default=False,
     help='How the lab\'s service answers, e.g. {"latency_median_s": 0.02}.',
@@ -350,7 +320,7 @@ DEPLOYMENT_OPTIONS = (
     click.option(
         "--objective",
         "objectives",
-        type=_Objective(),
+        type=_Parsed("objective", Objective, parse_objective),
         multiple=True,
         help='Judge this as well, or instead of the same one of the catalogue: "p95 < 80ms",'
         ' "errors < 0.5%", "recall: p99 < 50ms". Several are allowed.',
@@ -373,7 +343,7 @@ DEPLOYMENT_OPTIONS = (
     SHARE,
     click.option(
         "--service-commit",
-        type=_Revision(),
+        type=_Parsed("revision", str, _parse_revision),
         help="Revision of the service under test, kept in the record and the baseline.",
     ),
 )
