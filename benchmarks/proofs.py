@@ -57,7 +57,7 @@ PROOFS = {
     ),
     "silent-mutants": Proof(
         "a silent action, a lossy recovery, a fault that returns: each is caught on the lab",
-        4,
+        5,
         ("pytest -m proof tests/gameday",),
     ),
     "crashes": Proof(

@@ -23,7 +23,8 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "gameday.md"
 def hold(case: Case, root: Path) -> tuple[GameDay, dict[str, object]]:
     """A game day of one experiment, and the verdict in its record."""
     mutants = (case.mutant,) if case.mutant else ()
-    experiment = with_a_silent_action(case.experiment, root) if case.silent else case.experiment
+    changed = case.silent or case.after_s is not None
+    experiment = changed_for(case, root) if changed else case.experiment
     options = GameDayOptions(
         RunOptions("memorai", results=root, rate=case.rate),
         experiments=(experiment,),
@@ -36,12 +37,15 @@ def hold(case: Case, root: Path) -> tuple[GameDay, dict[str, object]]:
     return day, json.loads((root / "memorai" / run / "experiment.json").read_text())
 
 
-def with_a_silent_action(name: str, root: Path) -> str:
-    """A copy of an experiment that also runs a program which fails."""
-    document = yaml.safe_load((EXPERIMENTS / f"{name}.yaml").read_text(encoding="utf-8"))
-    provider = {"type": "process", "path": "false"}
-    document["method"].insert(1, {"type": "action", "name": "fill", "provider": provider})
-    path = root / f"{name}.yaml"
+def changed_for(case: Case, root: Path) -> str:
+    """A copy of an experiment with a program that fails in its method, or with a longer end."""
+    document = yaml.safe_load((EXPERIMENTS / f"{case.experiment}.yaml").read_text(encoding="utf-8"))
+    if case.silent:
+        provider = {"type": "process", "path": "false"}
+        document["method"].insert(1, {"type": "action", "name": "fill", "provider": provider})
+    if case.after_s is not None:
+        document["extensions"][0]["timeline"]["after_s"] = case.after_s
+    path = root / f"{case.experiment}.yaml"
     path.write_text(yaml.safe_dump(document), encoding="utf-8")
     return str(path)
 
