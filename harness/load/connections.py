@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import resource
+import sys
 from collections.abc import Sequence
 
 import numpy as np
 
 from harness.catalog.model import Objective
+from harness.errors import UsageError
 from harness.traffic.model import LoadProfile, TrafficModel
 from harness.traffic.populations import populations
 from harness.units import NANOSECONDS
@@ -63,11 +65,25 @@ def needed_connections(rate: float, mean_s: float) -> int:
 
 def most_connections(addresses: int = 1, workers: int = 1) -> int:
     """The ceiling per address: ports of one destination, and the files the kernel lets us open."""
+    return max(LEAST_CONNECTIONS, min(MOST_CONNECTIONS, _files(addresses, workers)))
+
+
+def _files(addresses: int, workers: int) -> int:
+    """Connections per address that the kernel lets the workers open files for."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard == resource.RLIM_INFINITY:
-        return MOST_CONNECTIONS
-    files = max(hard - SPARE_FILES, hard // 2) * workers // max(addresses, 1)
-    return max(LEAST_CONNECTIONS, min(MOST_CONNECTIONS, files))
+        return sys.maxsize
+    return max(hard - SPARE_FILES, hard // 2) * workers // max(addresses, 1)
+
+
+def check_connections(asked: int, addresses: int = 1, workers: int = 1) -> None:
+    """Raise UsageError where the kernel will not let this machine's workers open so many."""
+    files = _files(addresses, workers)
+    if asked > files:
+        raise UsageError(
+            f"--connections is {asked:,}, and this user may open files for {files:,}",
+            "raise it (`ulimit -Hn`), or ask for fewer",
+        )
 
 
 def peak_rate(profile: LoadProfile) -> float:

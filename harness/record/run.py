@@ -227,12 +227,7 @@ class RunRecord:
         """
         if phase is None:
             return np.arange(self.seconds, dtype=np.int64)
-        spans = [
-            np.arange(math.ceil(begin - 1e-9), math.floor(end + 1e-9), dtype=np.int64)
-            for name, begin, end in self.plan.profile.phases()
-            if name == phase
-        ]
-        seconds = np.concatenate(spans) if spans else np.empty(0, np.int64)
+        seconds = np.array(self.plan.profile.whole_seconds(phase), np.int64)
         return seconds[seconds < min(self.seconds, self.ended_early_s)]
 
     @cached_property

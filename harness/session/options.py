@@ -123,7 +123,7 @@ def make_profile(
         if rate is None and options.users is None and options.shape is None:
             rate = options.usual[0]
         duration_s = options.usual[1] if duration_s is None else duration_s
-    return resolve_profile(
+    found = resolve_profile(
         name,
         rate=rate,
         duration=duration_s,
@@ -134,6 +134,12 @@ def make_profile(
         spawn_rate=options.spawn_rate,
         shape=options.shape,
     )
+    if not found.whole_seconds("hold"):
+        raise ProfileError(
+            f"the hold lasts {found.hold_s:g} s, and figures are of whole seconds",
+            "give --duration 1s or more",
+        )
+    return found
 
 
 def for_users(options: RunOptions, traffic: TrafficModel) -> RunOptions:

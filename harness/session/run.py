@@ -20,7 +20,7 @@ from harness.catalog.short_form import check_endpoints, with_objectives
 from harness.errors import Interrupted
 from harness.judge import Verdict, judge
 from harness.judge.early_end import EarlyEnd
-from harness.load.connections import connections_for
+from harness.load.connections import check_connections, connections_for
 from harness.load.driver import LoadDriver, LoadProcess
 from harness.load.plan import LoadPlan, check_target, new_salt
 from harness.platform.model import Platform, Target
@@ -193,6 +193,8 @@ def session(options: RunOptions, say: Say = lambda text: None) -> Iterator[Sessi
         target = platform.target(service, options.through, options.region)
         target = replace(target, **options.connect)
         check_target(target, traffic)
+        if options.connections is not None:
+            check_connections(options.connections, len(target.urls), options.workers)
         urls = {each.name: url_of(options, platform, each) for each in others}
         yield Session(
             options, service, traffic, platform, target, root, results, prometheus=server, urls=urls

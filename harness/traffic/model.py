@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -212,6 +213,20 @@ class LoadProfile:
     def duration_s(self) -> float:
         """Seconds from the first to the last possible arrival."""
         return sum(segment.duration_s for segment in self.segments)
+
+    @property
+    def hold_s(self) -> float:
+        """Seconds that are judged."""
+        return sum(segment.duration_s for segment in self.segments if segment.phase == "hold")
+
+    def whole_seconds(self, phase: Phase) -> tuple[int, ...]:
+        """The seconds from the start that lie wholly in a phase."""
+        return tuple(
+            second
+            for name, begin, end in self.phases()
+            if name == phase
+            for second in range(math.ceil(begin - 1e-9), math.floor(end + 1e-9))
+        )
 
     def phases(self) -> tuple[tuple[Phase, float, float], ...]:
         """(phase, begin, end) in seconds from the start, neighbours of one phase joined."""

@@ -170,6 +170,15 @@ def test_a_profile_of_its_own_instants_takes_the_place_of_the_files_rate(
     assert code == 4, said
 
 
+@pytest.mark.parametrize("words", [("--duration", "0.5s"), ("--stages", "0.9s:100")])
+def test_a_hold_without_a_whole_second_is_refused(
+    here: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    """Its requests would be in no figure; before anything is asked."""
+    assert run(["perf", "http://127.0.0.1:1/", *words]) == 2
+    assert "figures are of whole seconds; give --duration 1s" in capsys.readouterr().err
+
+
 def test_a_service_whose_url_has_no_port_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     """Wherever it is named, not only as the first argument of perf."""
     words = ["gameday", "--experiments", "kill-replica", "--service", "http://127.0.0.1:99999/"]

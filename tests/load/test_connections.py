@@ -7,9 +7,11 @@ import resource
 import pytest
 
 from harness.catalog.model import Objective
+from harness.errors import UsageError
 from harness.load.connections import (
     LEAST_CONNECTIONS,
     MOST_CONNECTIONS,
+    check_connections,
     connections_for,
     longest_mean,
     most_connections,
@@ -48,6 +50,17 @@ def test_the_ceiling_leaves_files_to_the_worker(monkeypatch: pytest.MonkeyPatch)
     assert most_connections() == 3_096
     assert most_connections(addresses=3) == 1_032
     assert most_connections(addresses=3, workers=2) == 2_064
+
+
+def test_more_connections_than_files_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the load would have fewer than it was asked for, or end by itself."""
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 4_096))
+    check_connections(3_096)
+    check_connections(1_032, addresses=3)
+    with pytest.raises(UsageError, match="--connections is 3,097, and this user may open files"):
+        check_connections(3_097)
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, resource.RLIM_INFINITY))
+    check_connections(65_000)
 
 
 def test_without_a_latency_objective_a_request_may_last_as_long_as_its_timeout() -> None:
