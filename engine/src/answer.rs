@@ -120,7 +120,11 @@ impl Answer {
 
     /// How the body is divided into events: one that is coded is seen in pieces only.
     pub fn format(&self) -> Format {
-        if self.coding == Coding::Identity { self.format } else { Format::Pieces }
+        match self.format {
+            Format::Document => Format::Document,
+            found if self.coding == Coding::Identity => found,
+            _ => Format::Pieces,
+        }
     }
 
     /// Whether the body of a response with this status may have to be shown.
@@ -140,9 +144,13 @@ impl Answer {
         })
     }
 
-    /// The same of a stream that is broken, with what is wrong in place of the body.
-    pub fn complaint(&self, wrong: String) -> Box<Evidence> {
-        Box::new(Evidence { head: wrong, ..*self.evidence(b"") })
+    /// The same of a stream that is broken, with what is wrong in place of the body; of an answer
+    /// that is no stream, beside it.
+    pub fn complaint(&self, kind: Kind, wrong: String, body: &[u8]) -> Box<Evidence> {
+        Box::new(match kind {
+            Kind::NotAStream => Evidence { reason: Some(wrong), ..*self.evidence(body) },
+            _ => Evidence { head: wrong, ..*self.evidence(b"") },
+        })
     }
 }
 

@@ -18,8 +18,16 @@ pub struct Step {
     pub k: u64,
     pub endpoint: usize,
     pub user: Option<u64>,
-    /// Values by slot.
+    pub carried: Carried,
+}
+
+/// What a chain takes with it from step to step.
+#[derive(Debug, Default)]
+pub struct Carried {
+    /// Values that answers have given, by slot.
     pub captured: Vec<String>,
+    /// How long its requests took so far, in nanoseconds.
+    pub took: u64,
 }
 
 impl PartialEq for Step {

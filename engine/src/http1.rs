@@ -24,6 +24,8 @@ const MAX_HEADERS: usize = 100;
 const MAX_HEAD: usize = 400 << 10;
 /// Bytes of chunk extensions and trailers that one response may have.
 const MAX_ASIDES: u32 = 16 << 10;
+/// Interim responses (1xx) before the one that counts.
+const MAX_INTERIM: u32 = 100;
 
 /// One template as it goes to one target.
 pub struct Message {
@@ -246,7 +248,8 @@ impl<'a> Exchange<'a> {
         } else if reply.has_head() {
             ended.evidence = Some(answer.evidence(&reply.kept));
         }
-        let ended = ended.broken(error, wrong.map(|wrong| answer.complaint(wrong)));
+        let complaint = |(kind, wrong)| (kind, answer.complaint(kind, wrong, &reply.kept));
+        let ended = ended.broken(error, wrong.map(complaint));
         let reusable = error.is_none() && self.flushed && reply.head.persistent;
         (ended, reusable)
     }
@@ -263,6 +266,7 @@ struct Reply<'a> {
     /// The beginning of a head whose end has not come.
     held: Kept,
     heard: bool,
+    interim: u32,
     head: Head,
     bytes_in: u64,
     kept: Kept,
@@ -296,6 +300,7 @@ impl Reply<'_> {
             stage: Stage::Head,
             held: Kept::default(),
             heard: false,
+            interim: 0,
             head: Head::default(),
             bytes_in: 0,
             kept: Kept::default(),
@@ -367,7 +372,9 @@ impl Reply<'_> {
         }
         if self.keep {
             self.kept.extend(data)?;
-        } else if Answer::shows(self.head.status) {
+        } else if Answer::shows(self.head.status)
+            || self.stream.as_ref().is_some_and(Reader::is_document)
+        {
             let room = SHOWN.saturating_sub(self.kept.len()).min(data.len());
             self.kept.extend(&data[..room])?;
         }
@@ -390,6 +397,14 @@ impl Reply<'_> {
             Some((used, head, stage)) => {
                 self.held.clear();
                 (self.head, self.stage) = (head, stage);
+                if matches!(self.stage, Stage::Head) {
+                    self.interim += 1;
+                    return if self.interim > MAX_INTERIM {
+                        Err(Kind::Protocol)
+                    } else {
+                        Ok(Some(used - before))
+                    };
+                }
                 if let Some(reader) = &mut self.stream {
                     reader.begin(self.head.answer.format(), self.head.status);
                 }

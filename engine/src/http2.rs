@@ -141,7 +141,8 @@ pub async fn complete(
             if bytes_in > limit {
                 return Err(Kind::BodyTooLarge);
             }
-            let room = match (keep, Answer::shows(status)) {
+            let shows = Answer::shows(status) || reader.as_ref().is_some_and(Reader::is_document);
+            let room = match (keep, shows) {
                 (true, _) => data.len(),
                 (false, true) => SHOWN.saturating_sub(kept.len()).min(data.len()),
                 (false, false) => 0,
@@ -173,7 +174,8 @@ pub async fn complete(
         None => ended.judge(template, &answer, &kept, limit, values),
         Some(_) => ended.evidence = Some(answer.evidence(&kept)),
     }
-    ended.broken(error, wrong.map(|wrong| answer.complaint(wrong)))
+    let complaint = |(kind, wrong)| (kind, answer.complaint(kind, wrong, &kept));
+    ended.broken(error, wrong.map(complaint))
 }
 
 /// Waits for the next part of an answer: of a stream, no longer than it may be silent.

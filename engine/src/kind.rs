@@ -36,6 +36,7 @@ kinds! {
     Protocol => "protocol",
     BodyTooLarge => "body_too_large",
     BrokenStream => "broken_stream",
+    NotAStream => "not_a_stream",
     InFlightLimit => "in_flight_limit",
     Journey => "journey",
     Local => "local",

@@ -34,6 +34,7 @@ mod slices;
 mod stream;
 mod template;
 mod timer;
+mod tls;
 mod worker;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,22 +1,14 @@
 //! From a target to an open byte stream: name, address, socket, proxy, TLS.
 
-use crate::document::PlanError;
 use crate::kind::Kind;
 use crate::plan::Plan;
 use crate::route::{Proxy, TargetUrl};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{
-    WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature,
-};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::pki_types::ServerName;
 use std::cell::Cell;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream, UnixStream};
@@ -309,124 +301,3 @@ fn late_port(socket: &TcpSocket) {
 
 #[cfg(not(target_os = "linux"))]
 fn late_port(_: &TcpSocket) {}
-
-/// What https targets need; `None` without any.
-pub fn tls(plan: &Plan) -> Result<Option<TlsConnector>, PlanError> {
-    if !plan.targets.iter().any(|target| target.tls) {
-        return Ok(None);
-    }
-    if let Some(name) = &plan.tls.server_name {
-        ServerName::try_from(name.as_str()).map_err(|_| {
-            PlanError::at("tls.server_name", format!("{name:?} is not a host name or an address"))
-        })?;
-    }
-    let provider = Arc::new(ring::default_provider());
-    let algorithms = provider.signature_verification_algorithms;
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| PlanError::at("tls", error))?;
-    let builder = if plan.tls.verify {
-        builder.with_root_certificates(roots(plan)?)
-    } else {
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(Trusting(algorithms)))
-    };
-    let mut config = match identity(plan)? {
-        None => builder.with_no_client_auth(),
-        Some((chain, key)) => builder
-            .with_client_auth_cert(chain, key)
-            .map_err(|error| PlanError::at("tls.key_file", format!("{error}; give its key")))?,
-    };
-    config.alpn_protocols = vec![if plan.http2 { b"h2".to_vec() } else { b"http/1.1".to_vec() }];
-    Ok(Some(TlsConnector::from(Arc::new(config))))
-}
-
-fn roots(plan: &Plan) -> Result<RootCertStore, PlanError> {
-    let mut roots = RootCertStore::empty();
-    let Some(path) = &plan.tls.ca_file else {
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if roots.is_empty() {
-            return Err(PlanError::at(
-                "tls.ca_file",
-                "this system has no certificates; name a CA file, or set verify to false",
-            ));
-        }
-        return Ok(roots);
-    };
-    let pem = read("tls.ca_file", path)?;
-    let bad = |problem: String| {
-        PlanError::at(
-            "tls.ca_file",
-            format!("{path}: {problem}; give a PEM file of CA certificates"),
-        )
-    };
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let certificate = certificate.map_err(|error| bad(error.to_string()))?;
-        roots.add(certificate).map_err(|error| bad(error.to_string()))?;
-    }
-    if roots.is_empty() { Err(bad("holds no certificate".into())) } else { Ok(roots) }
-}
-
-fn read(field: &str, path: &str) -> Result<Vec<u8>, PlanError> {
-    std::fs::read(path)
-        .map_err(|error| PlanError::Io(error, format!("plan field {field}: cannot read {path}")))
-}
-
-type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
-
-/// The certificate that we show, with its chain, and its key.
-fn identity(plan: &Plan) -> Result<Option<Identity>, PlanError> {
-    let Some(certificate) = &plan.tls.cert_file else { return Ok(None) };
-    let key = plan.tls.key_file.as_ref().unwrap_or(certificate);
-    let chain = CertificateDer::pem_slice_iter(&read("tls.cert_file", certificate)?)
-        .collect::<Result<Vec<_>, _>>()
-        .ok()
-        .filter(|chain| !chain.is_empty())
-        .ok_or_else(|| {
-            let problem = format!("{certificate}: holds no certificate; give a PEM file");
-            PlanError::at("tls.cert_file", problem)
-        })?;
-    let found = PrivateKeyDer::from_pem_slice(&read("tls.key_file", key)?).map_err(|_| {
-        let problem = format!("{key}: holds no private key; give a PEM file without a passphrase");
-        PlanError::at("tls.key_file", problem)
-    })?;
-    Ok(Some((chain, found)))
-}
-
-/// Accepts any certificate, because the plan says so; signatures are still checked.
-#[derive(Debug)]
-struct Trusting(WebPkiSupportedAlgorithms);
-
-impl ServerCertVerifier for Trusting {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
-    }
-}

@@ -17,6 +17,13 @@ pub enum Errand {
     Journey(usize),
 }
 
+/// Requests that follow one another; its first is the one at the place `first`.
+#[derive(Debug)]
+pub struct Chain {
+    pub name: String,
+    pub first: usize,
+}
+
 /// The compiled plan.
 #[derive(Debug)]
 pub struct Plan {
@@ -43,8 +50,7 @@ pub struct Plan {
     /// Those of the mix, then the steps of the chains.
     pub requests: Vec<Request>,
     mixed: usize,
-    /// The first step of each.
-    pub chains: Vec<usize>,
+    pub chains: Vec<Chain>,
     pub journeys: Vec<String>,
     pub feeds: Vec<Feed>,
     mix: Vec<f64>,
@@ -156,7 +162,7 @@ impl Plan {
                     format!("{:?} is empty or used twice; name each chain", chain.name),
                 ));
             }
-            chains.push(requests.len());
+            chains.push(Chain { name: chain.name.clone(), first: requests.len() });
             compile_chain(chain, &feeds, &format!("chains[{i}]"), &mut requests)?;
         }
         let names = requests.iter().map(|r| &r.name).chain(d.journeys.iter().map(|j| &j.name));
@@ -217,10 +223,15 @@ impl Plan {
         match index.checked_sub(self.mixed) {
             None => Errand::Request(index),
             Some(chain) => match self.chains.get(chain) {
-                Some(first) => Errand::Request(*first),
+                Some(chain) => Errand::Request(chain.first),
                 None => Errand::Journey(chain - self.chains.len()),
             },
         }
+    }
+
+    /// The chain that a request is a step of.
+    pub fn chain_of(&self, request: usize) -> Option<usize> {
+        self.chains.partition_point(|chain| chain.first <= request).checked_sub(1)
     }
 
     /// Replaces the values of a given feed, for requests that are offered from now on.

@@ -8,7 +8,7 @@ use crate::request::Slot;
 use crate::run::{Order, Run, Scribe, Step};
 use crate::schedule::Schedule;
 use crate::slices::Outcome;
-use crate::{clock, hist, lock, net, worker};
+use crate::{clock, hist, lock, tls, worker};
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -45,7 +45,7 @@ impl Engine {
     fn new(py: Python<'_>, plan: &str) -> PyResult<Self> {
         let run = py.detach(|| {
             let plan = Plan::parse(plan)?;
-            let tls = net::tls(&plan)?;
+            let tls = tls::connector(&plan)?;
             Ok::<_, PlanError>(Run::new(plan, tls))
         })?;
         Ok(Self { run: Arc::new(run) })
@@ -421,7 +421,11 @@ impl Histogram {
             .iter_recorded()
             .map(|step| {
                 let value = step.value_iterated_to();
-                (self.inner.median_equivalent(value) as f64, step.count_at_value() as i64)
+                let shown = match self.inner.lowest_equivalent(value) {
+                    0 => 0, // below the resolution: no time at all
+                    _ => self.inner.median_equivalent(value),
+                };
+                (shown as f64, step.count_at_value() as i64)
             })
             .unzip();
         (values.into_pyarray(py), counts.into_pyarray(py))

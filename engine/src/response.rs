@@ -27,13 +27,13 @@ pub struct ResponseResult {
 }
 
 impl ResponseResult {
-    /// The same as a broken stream, if it is one and no check said otherwise. `error` is why the
-    /// body ended early.
-    pub fn broken(self, error: Option<Kind>, complaint: Option<Box<Evidence>>) -> Self {
-        if complaint.is_none() || self.error != error {
-            return self;
+    /// The same as a broken stream, if it is one (or none at all) and no check said otherwise.
+    /// `error` is why the body ended early.
+    pub fn broken(self, error: Option<Kind>, wrong: Option<(Kind, Box<Evidence>)>) -> Self {
+        match wrong.filter(|_| self.error == error) {
+            None => self,
+            Some((kind, evidence)) => Self { error: Some(kind), evidence: Some(evidence), ..self },
         }
-        Self { error: Some(Kind::BrokenStream), evidence: complaint, ..self }
     }
 
     pub fn failed(error: Kind, now: u64) -> Self {

@@ -4,7 +4,7 @@ use crate::answer::Evidence;
 use crate::clock;
 use crate::kind::Kind;
 use crate::plan::Plan;
-use crate::slices::{Collector, Recorder, Totals};
+use crate::slices::{Axis, Collector, Recorder, Totals};
 use std::collections::{BTreeMap, HashMap};
 use std::io::{PipeReader, PipeWriter, Read as _, Write as _};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -361,8 +361,9 @@ impl Scribe {
         let run = Arc::clone(&self.run);
         let plan = &run.plan;
         let cells = self.native.collect(run.recorders.iter().map(|r| &**r), now);
-        self.push(cells, |endpoint| match endpoint.checked_sub(plan.requests.len()) {
-            None => plan.requests[endpoint].name.clone(),
+        self.push(cells, |axis, place| match place.checked_sub(plan.requests.len()) {
+            _ if axis == Axis::Chain => plan.chains[place].name.clone(),
+            None => plan.requests[place].name.clone(),
             Some(journey) => plan.journeys[journey].clone(),
         });
         let frontier = match now {
@@ -375,17 +376,19 @@ impl Scribe {
         };
         crate::lock(&run.python).frontier = frontier;
         let cells = self.python.collect(std::iter::once(&run.python), now);
-        self.push(cells, |endpoint| crate::lock(&run.journeys).names[endpoint].clone());
+        self.push(cells, |_, endpoint| crate::lock(&run.journeys).names[endpoint].clone());
     }
 
-    fn push(&mut self, cells: Vec<crate::slices::Settled>, name: impl Fn(usize) -> String) {
+    fn push(&mut self, cells: Vec<crate::slices::Settled>, name: impl Fn(Axis, usize) -> String) {
         for (axis, second, endpoint, cell) in cells {
-            let written = &mut self.written[axis as usize];
-            written.offered += cell.offered;
-            written.completed += cell.completed;
-            written.failed += cell.failed;
-            written.unfinished += cell.unfinished;
-            match cell.line(axis, second, &name(endpoint)) {
+            // Chains are no requests: theirs are counted.
+            if let Some(written) = self.written.get_mut(axis as usize) {
+                written.offered += cell.offered;
+                written.completed += cell.completed;
+                written.failed += cell.failed;
+                written.unfinished += cell.unfinished;
+            }
+            match cell.line(axis, second, &name(axis, endpoint)) {
                 Ok(line) => crate::lock(&self.run.lines).push(line),
                 Err(error) => self.run.fail(error),
             }

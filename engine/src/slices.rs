@@ -16,6 +16,12 @@ const GRACE: u64 = 100_000_000;
 pub enum Axis {
     Due,
     Done,
+    /// Chains in place of requests, by the second in which they ended.
+    Chain,
+}
+
+impl Axis {
+    const ALL: [Self; 3] = [Self::Due, Self::Done, Self::Chain];
 }
 
 const RESPONSE: usize = 0;
@@ -221,6 +227,7 @@ impl Cell {
         let axis = match axis {
             Axis::Due => "due",
             Axis::Done => "done",
+            Axis::Chain => "chain",
         };
         let mut out = String::with_capacity(4096);
         let _ = write!(
@@ -296,6 +303,7 @@ pub struct Totals {
 pub struct Recorder {
     due: BTreeMap<u64, Second>,
     done: BTreeMap<u64, Second>,
+    chain: BTreeMap<u64, Second>,
     /// No request will be offered with a due time before this.
     pub frontier: u64,
     pub totals: Totals,
@@ -307,6 +315,7 @@ impl Default for Recorder {
         Self {
             due: BTreeMap::new(),
             done: BTreeMap::new(),
+            chain: BTreeMap::new(),
             frontier: 0,
             totals: Totals::default(),
             lag: hist::fresh(),
@@ -340,6 +349,27 @@ impl Recorder {
         self.done.entry(o.done / SECOND).or_default().cell(endpoint).end(o);
     }
 
+    /// Notes that a chain has begun.
+    pub fn begin_chain(&mut self, chain: usize, due: u64) {
+        self.chain.entry(due / SECOND).or_default().cell(chain).offered += 1;
+    }
+
+    /// Notes that a chain has ended, and how long its requests took together.
+    pub fn end_chain(&mut self, chain: usize, took: u64, error: Option<Kind>, done: u64) {
+        let cell = self.chain.entry(done / SECOND).or_default().cell(chain);
+        match error {
+            None => {
+                cell.completed += 1;
+                cell.note(RESPONSE, took);
+            }
+            Some(kind) => {
+                cell.failed += 1;
+                cell.errors[kind as usize] += 1;
+                cell.note(FAILED, took);
+            }
+        }
+    }
+
     /// Notes a time between two events of a stream that has not ended.
     pub fn gap(&mut self, endpoint: usize, due: u64, gap: u64, count: u32) {
         let cell = self.due.entry(due / SECOND).or_default().cell(endpoint);
@@ -360,28 +390,22 @@ impl Recorder {
         let end = (second + 1) * SECOND;
         match axis {
             Axis::Due => end <= self.frontier && self.due.get(&second).is_none_or(|s| s.open == 0),
-            Axis::Done => end.saturating_add(GRACE) <= now,
+            Axis::Done | Axis::Chain => end.saturating_add(GRACE) <= now,
         }
     }
 
-    fn holds(&self, axis: Axis, second: u64) -> bool {
+    fn seconds(&mut self, axis: Axis) -> &mut BTreeMap<u64, Second> {
         match axis {
-            Axis::Due => self.due.contains_key(&second),
-            Axis::Done => self.done.contains_key(&second),
+            Axis::Due => &mut self.due,
+            Axis::Done => &mut self.done,
+            Axis::Chain => &mut self.chain,
         }
     }
 
     fn take(&mut self, axis: Axis, now: u64, into: &mut Vec<(u64, Second)>) {
-        let seconds = match axis {
-            Axis::Due => &self.due,
-            Axis::Done => &self.done,
-        };
-        let ready: Vec<u64> =
-            seconds.keys().copied().filter(|s| self.settled(axis, *s, now)).collect();
-        let seconds = match axis {
-            Axis::Due => &mut self.due,
-            Axis::Done => &mut self.done,
-        };
+        let mut ready: Vec<u64> = self.seconds(axis).keys().copied().collect();
+        ready.retain(|second| self.settled(axis, *second, now));
+        let seconds = self.seconds(axis);
         into.extend(ready.into_iter().filter_map(|s| seconds.remove(&s).map(|second| (s, second))));
     }
 }
@@ -404,7 +428,7 @@ impl Collector {
         now: u64,
     ) -> Vec<Settled> {
         for recorder in recorders.clone() {
-            for axis in [Axis::Due, Axis::Done] {
+            for axis in Axis::ALL {
                 let mut taken = Vec::new();
                 // Nothing is merged or encoded under the lock: the sending thread waits for nobody.
                 crate::lock(recorder).take(axis, now, &mut taken);
@@ -415,9 +439,10 @@ impl Collector {
         }
         let mut free: Vec<(Axis, u64)> = self.pending.keys().copied().collect();
         for recorder in recorders {
-            let recorder = crate::lock(recorder);
+            let mut recorder = crate::lock(recorder);
             free.retain(|(axis, second)| {
-                recorder.settled(*axis, *second, now) && !recorder.holds(*axis, *second)
+                recorder.settled(*axis, *second, now)
+                    && !recorder.seconds(*axis).contains_key(second)
             });
         }
         let mut out = Vec::new();

@@ -95,6 +95,8 @@ impl Streamed {
 pub enum Format {
     Events,
     Lines,
+    /// One document, which a client that asked for events did not want.
+    Document,
     #[default]
     Pieces,
 }
@@ -110,6 +112,7 @@ impl Format {
             | "application/json-lines"
             | "application/x-json-stream"
             | "application/stream+json" => Self::Lines,
+            "application/json" | "application/problem+json" | "text/html" => Self::Document,
             _ => Self::Pieces,
         }
     }
@@ -154,9 +157,17 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The head is there; without success no event follows.
+    /// The head is there; without success no event follows. Without a last event any body will do.
     pub fn begin(&mut self, format: Format, status: u16) {
+        let format = match format {
+            Format::Document if self.until.is_none() => Format::Pieces,
+            found => found,
+        };
         self.format = if (200..300).contains(&status) { Some(format) } else { None };
+    }
+
+    pub fn is_document(&self) -> bool {
+        self.format == Some(Format::Document)
     }
 
     /// Something has come, or the end: what is taken next came then.
@@ -291,15 +302,20 @@ impl<'a> Reader<'a> {
 
     /// What is wrong with a stream that has begun and ended so; `None` where nothing is, or where
     /// the request failed as any other may.
-    pub fn fault(&mut self, error: Option<Kind>, now: u64) -> Option<String> {
-        self.format?;
+    pub fn fault(&mut self, error: Option<Kind>, now: u64) -> Option<(Kind, String)> {
+        if self.format? == Format::Document {
+            return error.is_none().then(|| (Kind::NotAStream, "not a stream".into()));
+        }
         let how = match error {
-            None => return self.finish(now).unwrap_or_else(|kind| Some(kind.name().into())),
+            None => {
+                let wrong = self.finish(now).unwrap_or_else(|kind| Some(kind.name().into()));
+                return wrong.map(|wrong| (Kind::BrokenStream, wrong));
+            }
             Some(Kind::Eof | Kind::Reset) => "cut",
             Some(Kind::Timeout) if self.silent(now) => "silent",
             Some(_) => return None,
         };
-        Some(format!("{how} after {} events", self.streamed.events))
+        Some((Kind::BrokenStream, format!("{how} after {} events", self.streamed.events)))
     }
 
     fn silent(&self, now: u64) -> bool {
@@ -537,6 +553,7 @@ mod tests {
     fn the_content_type_says_how_events_are_divided() {
         assert_eq!(Format::of(b"Text/Event-Stream; charset=utf-8"), Format::Events);
         assert_eq!(Format::of(b"application/x-ndjson"), Format::Lines);
-        assert_eq!(Format::of(b"application/json"), Format::Pieces);
+        assert_eq!(Format::of(b"application/json; charset=utf-8"), Format::Document);
+        assert_eq!(Format::of(b"text/plain"), Format::Pieces);
     }
 }

@@ -1,7 +1,7 @@
 //! One engine thread: it paces its share of the schedule and owns its connections.
 
 use crate::alarm::Alarm;
-use crate::chain::{Step, Waiting, walk};
+use crate::chain::{Carried, Step, Waiting, walk};
 use crate::document::Arrivals;
 use crate::http1::Message;
 use crate::http2::Prepared;
@@ -68,8 +68,9 @@ pub struct Job {
     pub connects: u64,
     pub bytes_out: u64,
     pub values: Vec<String>,
-    /// What earlier steps of its chain have captured, by slot.
-    captured: Vec<String>,
+    /// The chain that it is a step of.
+    chain: Option<usize>,
+    carried: Carried,
     user: Option<u64>,
     ended: bool,
 }
@@ -110,14 +111,21 @@ impl Worker {
         due: u64,
         ready: u64,
         user: Option<u64>,
-        captured: Vec<String>,
+        carried: Carried,
     ) -> Option<Job> {
         let run = &self.run;
+        let chain = run.plan.chain_of(endpoint);
         let admitted = self.admit(user.is_some());
         let mut recorder = crate::lock(&self.recorder);
         recorder.offer(endpoint, due);
+        if let Some(chain) = chain.filter(|chain| run.plan.chains[*chain].first == endpoint) {
+            recorder.begin_chain(chain, due);
+        }
         if !admitted {
             recorder.end(endpoint, &Outcome::refused(due, ready));
+            if let Some(chain) = chain {
+                recorder.end_chain(chain, carried.took, Some(Kind::InFlightLimit), ready);
+            }
             return None;
         }
         drop(recorder);
@@ -132,7 +140,7 @@ impl Worker {
                     run.plan.feeds[*feed].write(k, &mut value);
                     value
                 }
-                Slot::Captured(slot) => captured[*slot].clone(),
+                Slot::Captured(slot) => carried.captured[*slot].clone(),
             })
             .collect();
         Some(Job {
@@ -146,7 +154,8 @@ impl Worker {
             connects: 0,
             bytes_out: 0,
             values,
-            captured,
+            chain,
+            carried,
             user,
             ended: false,
         })
@@ -172,7 +181,7 @@ impl Worker {
     fn dispatch(self: &Rc<Self>, k: u64, due: u64, ready: u64) {
         match self.run.plan.errand(k) {
             Errand::Request(endpoint) => {
-                if let Some(job) = self.offer(k, endpoint, due, ready, None, Vec::new()) {
+                if let Some(job) = self.offer(k, endpoint, due, ready, None, Carried::default()) {
                     submit(self, job);
                 }
             }
@@ -204,7 +213,7 @@ impl Worker {
             return None;
         }
         let Errand::Request(endpoint) = self.run.plan.errand(k) else { return None };
-        self.offer(k, endpoint, now, now, Some(user), Vec::new())
+        self.offer(k, endpoint, now, now, Some(user), Carried::default())
     }
 
     /// Offers a step of a chain that is due; `None` where the run has ended or it is refused.
@@ -213,8 +222,8 @@ impl Worker {
         let job = if self.run.order() == Order::Abort {
             None
         } else {
-            let Step { due, k, endpoint, user, captured } = step;
-            self.offer(k, endpoint, due, ready, user, captured)
+            let Step { due, k, endpoint, user, carried } = step;
+            self.offer(k, endpoint, due, ready, user, carried)
         };
         if job.is_none() && self.open.get() == 0 {
             self.idle.notify_one();
@@ -278,7 +287,14 @@ impl Job {
             connects: self.connects,
             stream: stream.map(|(wanted, stream)| wanted.judged(stream, self.due, ended.done)),
         };
-        crate::lock(&worker.recorder).end(self.endpoint, &outcome);
+        let next = self.template().next.filter(|_| ended.error.is_none());
+        self.carried.took += ended.done.saturating_sub(self.due);
+        let mut recorder = crate::lock(&worker.recorder);
+        recorder.end(self.endpoint, &outcome);
+        if let Some(chain) = self.chain.filter(|_| next.is_none()) {
+            recorder.end_chain(chain, self.carried.took, ended.error, ended.done);
+        }
+        drop(recorder);
         if let Some(kind) = ended.error {
             let name = &self.template().name;
             worker.run.example(name, kind, ended.status, ended.done, ended.evidence.as_deref());
@@ -288,9 +304,7 @@ impl Job {
         if ended.done >= worker.next_due.get() {
             worker.bell.notify_one();
         }
-        if ended.error.is_none()
-            && let Some(next) = worker.run.plan.requests[self.endpoint].next
-        {
+        if let Some(next) = next {
             return self.follow(next, ended);
         }
         let Some(user) = self.user else { return };
@@ -311,16 +325,16 @@ impl Job {
     /// The next step of its chain: at once, into the pool's queue as above, or when it is due.
     fn follow(mut self, next: usize, ended: ResponseResult) {
         let worker = Rc::clone(&self.worker);
-        let mut captured = std::mem::take(&mut self.captured);
+        let mut carried = std::mem::take(&mut self.carried);
         for (slot, value) in ended.captured {
-            if captured.len() <= slot {
-                captured.resize(slot + 1, String::new());
+            if carried.captured.len() <= slot {
+                carried.captured.resize(slot + 1, String::new());
             }
-            captured[slot] = value;
+            carried.captured[slot] = value;
         }
         let think = worker.run.plan.requests[next].think_ns;
         let due = ended.done.saturating_add(think);
-        let step = Step { due, k: self.k, endpoint: next, user: self.user, captured };
+        let step = Step { due, k: self.k, endpoint: next, user: self.user, carried };
         if think > 0 {
             worker.waiting.push(step);
         } else if let Some(job) = worker.offer_step(step) {

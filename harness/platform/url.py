@@ -147,7 +147,7 @@ def _reach(target: Target, path: str) -> None:
     elif target.proxy and (what, remedy) == _SILENT:
         what, remedy = "nothing accepts connections at the proxy", "check --proxy"
     elif _may_want_a_certificate(target, kind, said):
-        what = "it closes connections after the TLS handshake"
+        what = "the server ends TLS connections"
         remedy = "check the port; name your --cert where it asks for one"
     elif target.http2 and (what, remedy) == _NO_HTTP:
         what, remedy = "what answers there does not speak HTTP/2", "leave out --http2"
@@ -162,7 +162,7 @@ def _may_want_a_certificate(target: Target, kind: str, said: str) -> bool:
     """
     if target.cert_file or not target.urls[0].startswith("https:"):
         return False
-    return kind in {"eof", "reset"} or (kind == "tls" and (not said or "CertificateReq" in said))
+    return kind in {"eof", "reset"} or (kind == "tls" and (not said or "received fatal" in said))
 
 
 _SILENT = ("nothing accepts connections there", "start the service")

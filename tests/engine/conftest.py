@@ -240,23 +240,50 @@ def _authority(name: str) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     constraints = x509.BasicConstraints(ca=True, path_length=None)
-    builder = _builder(subject, subject, key).add_extension(constraints, critical=True)
+    builder = _today(_builder(subject, subject, key)).add_extension(constraints, critical=True)
     return builder.sign(key, hashes.SHA256()), key
 
 
 def _builder(
     subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey
 ) -> x509.CertificateBuilder:
-    now = dt.datetime.now(dt.UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(hours=1))
-        .not_valid_after(now + dt.timedelta(days=2))
     )
+
+
+def _today(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
+    now = dt.datetime.now(dt.UTC)
+    return builder.not_valid_before(now - dt.timedelta(hours=1)).not_valid_after(
+        now + dt.timedelta(days=2)
+    )
+
+
+def self_signed(folder: Path, name: str = "localhost", *, days: int = 2) -> tuple[Path, Path]:
+    """PEM files of a certificate that is its own authority, as `openssl req -x509` makes it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = dt.datetime.now(dt.UTC)
+    certificate = (
+        _builder(subject, subject, key)
+        .not_valid_before(now - dt.timedelta(days=9))
+        .not_valid_after(now + dt.timedelta(days=days))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    folder.mkdir(parents=True)
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(
+        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    (folder / "certificate.pem").write_bytes(certificate.public_bytes(pem))
+    (folder / "key.pem").write_bytes(private)
+    return folder / "certificate.pem", folder / "key.pem"
 
 
 @pytest.fixture(scope="session")
@@ -270,7 +297,7 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
     )
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     certificate = (
-        _builder(subject, ca.subject, key)
+        _today(_builder(subject, ca.subject, key))
         .add_extension(names, critical=False)
         .sign(ca_key, hashes.SHA256())
     )

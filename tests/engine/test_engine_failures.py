@@ -14,6 +14,7 @@ from tests.engine.conftest import OK, Peer, answering, make_plan, reset, run_pla
 Start = Callable[[Callable[[socket.socket, Peer], None]], Peer]
 Handler = Callable[[socket.socket, Peer], None]
 
+CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 QUICK = [{"name": "one", "path": "/", "timeout_s": 0.3}]
 
 
@@ -29,6 +30,12 @@ def endless_body(connection: socket.socket, peer: Peer) -> None:
     connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 10000000000\r\n\r\n")
     while not peer.stopped.is_set():
         connection.sendall(b"z" * 65536)
+
+
+def endless_interim(connection: socket.socket, peer: Peer) -> None:
+    peer.read_head(connection)
+    while not peer.stopped.is_set():
+        connection.sendall(b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n" * 100)
 
 
 def drip(connection: socket.socket, peer: Peer) -> None:
@@ -70,6 +77,9 @@ def half_body_then_reset(connection: socket.socket, peer: Peer) -> None:
         (reset_after_head, "reset"),
         (half_body_then_reset, "reset"),
         (endless_headers, "protocol"),
+        (endless_interim, "protocol"),
+        (then_close(CHUNKED + b"8000000000000000\r\nabc"), "eof"),
+        (then_close(CHUNKED + b"10000000000000000\r\nabc"), "protocol"),
         (endless_body, "body_too_large"),
         (drip, "timeout"),
         (silent, "timeout"),
@@ -85,6 +95,9 @@ def half_body_then_reset(connection: socket.socket, peer: Peer) -> None:
         "resets",
         "resets in the body",
         "endless headers",
+        "endless interim answers",
+        "a chunk of 2^63",
+        "a chunk of 2^64",
         "endless body",
         "drips",
         "never answers",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import socket
 import time
@@ -76,6 +77,51 @@ def test_a_stream_that_is_not_whole_is_broken_and_says_why(
     assert outcome.errors == {"broken_stream": 6}
     assert outcome.histogram("ttft").count == 0, "figures are of whole streams"
     assert says in str(outcome.examples)
+
+
+JSON = b'{"choices":[{"message":{"content":"all at once"}}]}'
+
+
+def document(body: bytes = JSON, kind: bytes = b"application/json", more: bytes = b"") -> bytes:
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: %s\r\n%scontent-length: %d\r\n\r\n"
+    return head % (kind, more, len(body)) + body
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        document(),
+        document(kind=b"Application/JSON; charset=utf-8"),
+        document(b"<html>log in</html>", b"text/html"),
+        document(gzip.compress(JSON), more=b"content-encoding: gzip\r\n"),
+    ],
+    ids=["json", "with a charset", "a page", "packed"],
+)
+def test_a_plain_document_is_not_a_stream_and_is_shown(peer: Start, answer: bytes) -> None:
+    """It is no stream of one token, however well it was answered."""
+    server = peer(pieces(answer))
+    outcome = streaming(server.url)
+    assert outcome.conserved()
+    assert outcome.errors == {"not_a_stream": 6}
+    assert outcome.histogram("ttft").count == 0
+    example = json.loads(outcome.examples[0])
+    assert example["message"] == "not a stream"
+    assert example["head"] in {JSON.decode(), "<html>log in</html>"}
+    assert server.connections == 1
+
+
+def test_without_a_last_event_any_body_is_a_stream_of_its_pieces(peer: Start) -> None:
+    outcome = streaming(peer(pieces(document())).url, stream={"until": None})
+    assert outcome.errors == {}
+    assert outcome.total("completed") == 6
+
+
+def test_events_that_come_together_have_no_time_between_them(peer: Start) -> None:
+    """Nothing, and not what half the width of the lowest bucket is."""
+    handle = pieces(HEAD + chunk(event() + event()) + chunk(DONE) + END)
+    gaps = streaming(peer(handle).url).histogram("gap")
+    assert gaps.count == 6
+    assert [float(value) for value in gaps.buckets()[0]] == [0.0]
 
 
 def test_a_stream_that_is_cut_or_falls_silent_is_broken(peer: Start) -> None:

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from harness import _engine
-from harness.errors import PlatformError
+from harness.errors import HarnessError, PlatformError
 from harness.platform import Url
-from tests.engine.conftest import Peer, Pki, make_plan, run_plan, then_close
+from tests.engine.conftest import (
+    Peer,
+    Pki,
+    answering,
+    make_plan,
+    run_plan,
+    self_signed,
+    then_close,
+)
 from tests.record.synthetic import service
 
 Start = Callable[[Callable[[socket.socket, Peer], None]], Peer]
@@ -179,6 +189,76 @@ def test_a_url_is_asked_the_way_it_will_be_loaded(
     if scheme == "https":
         with Url(granian["https2"], http2=True, ca_file=str(pki.ca)).provision(service()):
             pass
+
+
+@pytest.mark.parametrize(
+    ("served", "trusted", "kinds"),
+    [
+        (("localhost", 2), None, set()),
+        (("elsewhere.example", 2), None, {"tls"}),
+        (("localhost", -1), None, {"tls"}),
+        (("localhost", 2), ("localhost", 2), {"tls"}),
+    ],
+    ids=["the same", "another name", "expired", "another of this name"],
+)
+def test_a_self_signed_certificate_is_trusted_where_it_is_named_itself(
+    peer: Start,
+    tmp_path: Path,
+    served: tuple[str, int],
+    trusted: tuple[str, int] | None,
+    kinds: set[str],
+) -> None:
+    """As curl's --cacert does, by the engine and by the clients of journeys: OpenSSL's rules."""
+    certificate, key = self_signed(tmp_path / "served", served[0], days=served[1])
+    ca = certificate
+    if trusted is not None:
+        ca, _ = self_signed(tmp_path / "trusted", trusted[0], days=trusted[1])
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+
+    def serve(connection: socket.socket, me: Peer) -> None:
+        with context.wrap_socket(connection, server_side=True) as secure:
+            answering()(secure, me)
+
+    url = peer(serve).url.replace("http://127.0.0.1", "https://localhost")
+    outcome = run_plan(
+        make_plan(url, rate=30, tls={"ca_file": str(ca)}, resolve=[f"{url[8:]}:127.0.0.1"])
+    )
+    assert set(outcome.errors) == kinds
+    assert outcome.conserved()
+    python = ssl.create_default_context(cafile=str(ca))
+    with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as plain:
+        refused = pytest.raises(ssl.SSLError) if kinds else nullcontext()
+        with refused, python.wrap_socket(plain, server_hostname="localhost"):
+            pass
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_server_that_wants_a_client_certificate_is_told_as_such(
+    peer: Start, pki: Pki, version: ssl.TLSVersion
+) -> None:
+    """And not as a port that speaks no HTTP; with a certificate it is reached."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = context.maximum_version = version
+    context.load_cert_chain(pki.certificate, pki.key)
+    context.load_verify_locations(pki.ca)
+    context.verify_mode = ssl.CERT_REQUIRED
+
+    def serve(connection: socket.socket, me: Peer) -> None:
+        with context.wrap_socket(connection, server_side=True) as secure:
+            answering()(secure, me)
+
+    url = peer(serve).url.replace("http:", "https:")
+    plain = Url(url, ca_file=str(pki.ca))
+    with (
+        pytest.raises(HarnessError, match="name your --cert") as caught,
+        plain.provision(service()),
+    ):
+        pass
+    assert "does not speak HTTP" not in str(caught.value)
+    mine = {"cert_file": str(pki.certificate), "key_file": str(pki.key)}
+    with Url(url, ca_file=str(pki.ca), **mine).provision(service()):
+        pass
 
 
 def test_a_certificate_for_another_name_is_a_tls_failure(granian: dict[str, str], pki: Pki) -> None:

@@ -240,3 +240,26 @@ else:
     raise AssertionError("cut")
 """
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+def test_a_timeout_that_the_interpreter_caused_is_the_generators() -> None:
+    """From a tenth of it on: the answer may have been there, with nobody to read it."""
+    script = """
+from harness.load import lateness, visit
+
+class Engine:
+    now, kinds = 0, []
+    def now_ns(self): return self.now
+    def begin(self, *words): return 1
+    def end(self, step, sent, head, done, kind, **more): self.kinds.append(kind)
+
+for late_s, kind in ((0.9, "timeout"), (1.1, "local")):
+    engine = Engine()
+    found = visit.Visit(engine, 0, None)
+    step = found.begin("a")
+    engine.now = 10_000_000_000
+    lateness.turns_ns = lambda: int(late_s * 1e9)
+    found.end(step, "timeout")
+    assert engine.kinds.pop() == kind
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)

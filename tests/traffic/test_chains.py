@@ -85,7 +85,7 @@ def drive() -> Iterator[Drive]:
         profile = resolve_profile("constant", rate=100, duration=SERVED / 100)
         plan = {**to_engine(_model(*mix, feeds=feeds), profile), **changes}
         url = f"http://127.0.0.1:{server.server_port}"
-        engine = _engine.Engine(json.dumps({**plan, "targets": [url], "drain_s": 5.0}))
+        engine = _engine.Engine(json.dumps({"drain_s": 5.0, **plan, "targets": [url]}))
         engine.start()
         outcome = finish(engine)
         assert outcome.conserved()
@@ -155,6 +155,38 @@ def test_a_step_has_what_the_answers_before_it_said_wherever_a_value_can_stand(
             assert "csrf=a%2Bb%2F" in body
     visits = {head["x-visit"] for _, head, _ in heard if "x-visit" in head}
     assert visits == {body.rpartition("=")[2] for path, _, body in heard if path == "/pay"}
+
+
+def _units(outcome: Outcome, field: str) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for line in outcome.slices:
+        if line["axis"] == "chain":
+            found[line["endpoint"]] = found.get(line["endpoint"], 0) + line[field]
+    return found
+
+
+def test_a_chain_counts_as_a_unit_beside_its_requests(drive: Drive) -> None:
+    """Its time is that of its requests, without think times; it fails with the first that does."""
+    outcome, _, _ = drive(
+        chain("good", get("/login"), get("/form", think_s=0.2)),
+        chain("bad", get("/form"), get("/broken"), get("/login")),
+        get("/form"),
+    )
+    begun = _units(outcome, "offered")
+    assert begun["good"] == _units(outcome, "completed")["good"]
+    assert begun["bad"] == _units(outcome, "failed")["bad"]
+    assert _counts(outcome, "offered")["bad: GET /broken"] == begun["bad"]
+    took = outcome.histogram("response", "chain")
+    assert took.count == begun["good"]
+    assert took.quantile(0.5) < 150_000_000  # type: ignore[operator]
+    steps = outcome.histogram("response")
+    assert took.quantile(0.5) >= steps.quantile(0.5)  # type: ignore[operator]
+
+
+def test_a_chain_that_the_end_of_the_run_cuts_has_begun_and_not_ended(drive: Drive) -> None:
+    outcome, _, _ = drive(chain("a", get("/login"), get("/form", think_s=9)), drain_s=0.1)
+    assert _units(outcome, "offered") == {"a": SERVED}
+    assert _units(outcome, "completed") == {"a": 0}
 
 
 def test_after_a_failure_the_rest_of_a_chain_is_not_offered(drive: Drive) -> None:
