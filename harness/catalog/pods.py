@@ -57,11 +57,11 @@ class PodSettings:
     """
 
     tolerations: tuple[Toleration, ...] = ()
-    nodeSelector: Mapping[str, str] = field(default_factory=dict)  # noqa: N815
-    requests: Mapping[str, str] = field(default_factory=dict)
-    limits: Mapping[str, str] = field(default_factory=dict)
+    nodeSelector: Mapping[str, str] = field(default_factory=dict, hash=False)  # noqa: N815
+    requests: Mapping[str, str] = field(default_factory=dict, hash=False)
+    limits: Mapping[str, str] = field(default_factory=dict, hash=False)
     priorityClassName: str | None = None  # noqa: N815
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     __pydantic_config__: ClassVar[Mapping[str, str]] = {"extra": "forbid"}
 

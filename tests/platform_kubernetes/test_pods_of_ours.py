@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -279,3 +280,9 @@ def test_a_dry_run_asks_for_the_pod_as_it_would_be_made(
 def test_a_limit_below_what_a_load_pod_asks_for_is_told() -> None:
     with pytest.raises(UsageError, match=r"limits.cpu 500m is less than --worker-cpu 1"):
         JobOptions("load", pods=PodSettings(limits={"cpu": "500m"}))
+
+
+def test_a_service_whose_environment_has_settings_can_be_a_key(service: Service) -> None:
+    """What is read of a service once is kept by it."""
+    (place, *_) = service.environments
+    assert hash(replace(service, environments=(replace(place, pods=SETTINGS),)))
