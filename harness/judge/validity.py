@@ -14,7 +14,7 @@ from harness.judge.connections import check_connections
 from harness.judge.evidence import PROBE_FROM_S, STEAL_FROM
 from harness.judge.model import ValidityCheck
 from harness.judge.schedule import bound_is_too_low, scheduled_requests
-from harness.messages import ChildDied, WorkerLost
+from harness.messages import ChildDied, LoadPod, WorkerLost
 from harness.record.run import RunRecord
 from harness.record.series import COUNTERS, Series
 from harness.units import NANOSECONDS, format_duration
@@ -50,6 +50,9 @@ at most, so this is a clock that was set or a machine that slept."""
 
 MINIMUM_HOLD_S = 10
 """Seconds: two for each of the five sections that an interval of a quantile needs."""
+
+ENDED = ("Failed", "Terminating", "gone")
+"""How the state of a load pod that ends begins."""
 
 POISSON_SIGMAS = 5.0
 """Width of what chance may do to a Poisson schedule: one run in 1.7 million."""
@@ -120,7 +123,8 @@ def _workers(record: RunRecord) -> ValidityCheck:
     lost = record.of(WorkerLost)
     if lost:
         parts = [
-            f"worker {event['worker']} is unknown from second {event['from_second']} on"
+            f"worker {event['worker']}{_fate(record, event)} is unknown"
+            f" from second {event['from_second']} on"
             for event in lost
         ]
         return ValidityCheck(
@@ -140,6 +144,23 @@ def _workers(record: RunRecord) -> ValidityCheck:
         "workers", ok=True, measured=f"{workers} of {workers}", limit="all",
         reason="Every report of every worker arrived.",
     )  # fmt: skip
+
+
+def _fate(record: RunRecord, lost: WorkerLost) -> str:
+    """What the cluster said of a lost worker's pod; empty for one of this machine.
+
+    The worker's name begins with its host's, which is the pod's without its random end.
+    """
+    told = [
+        event
+        for event in record.of(LoadPod)
+        if f"{event['pod'].rpartition('-')[0]}_" in lost["reason"]
+        and event["state"].partition(":")[0] in ENDED
+    ]
+    if not told:
+        return ""
+    event = next((each for each in told if ":" in each["state"]), told[0])
+    return f" (pod {event['pod']}: {event['state']})"
 
 
 def _missing_reports(record: RunRecord) -> int:

@@ -46,6 +46,32 @@ LOST = {"type": "worker_lost", "worker": 2, "shards": 4, "last_seq": 17, "from_s
 
 
 @pytest.mark.parametrize(
+    ("states", "said"),
+    [
+        ((), "worker 2 is unknown"),
+        (("Running",), "worker 2 is unknown"),
+        (("Running", "Failed: Evicted; low on memory"),
+         "worker 2 (pod load-worker-1-x7k2p: Failed: Evicted; low on memory) is unknown"),
+        (("Terminating", "Failed: OOMKilled (exit code 137)"), "OOMKilled (exit code 137)) is"),
+        (("gone",), "worker 2 (pod load-worker-1-x7k2p: gone) is unknown from second 18 on"),
+    ],
+)  # fmt: skip
+def test_a_lost_worker_is_named_with_its_second_and_what_became_of_its_pod(
+    tmp_path: Path, states: tuple[str, ...], said: str
+) -> None:
+    """And not with what became of another one's."""
+    lost = {**LOST, "reason": "load-worker-1_4f2a is gone: it ended, or is out of reach"}
+    pods = [
+        {"type": "load_pod", "pod": pod, "node": "n", "state": state}
+        for pod, told in (("load-worker-1-x7k2p", states), ("load-worker-11-q", ("Failed: a; b",)))
+        for state in told
+    ]
+    check = _check(record(tmp_path, Made(messages=(*pods, lost))), "workers")
+    assert said in check.reason
+    assert "q: Failed" not in check.reason
+
+
+@pytest.mark.parametrize(
     ("made", "name", "figures", "words"),
     [
         (Made(lag_s=0.02), "generator lag", "latency", "late at p99"),

@@ -158,9 +158,9 @@ def test_a_worker_killed_in_the_middle_makes_the_run_invalid_and_is_told(
     (lost,) = record.events_of("worker_lost")
     assert victim.rpartition("-")[0] in lost["reason"], "the name of the Job's pod and its index"
     assert lost["from_second"] >= 5
-    assert f"worker {lost['worker']} is unknown from second {lost['from_second']} on" in " ".join(
-        out.split()
-    )
+    said = " ".join(out.split())
+    assert f"worker {lost['worker']} (pod {victim}: " in said
+    assert f" is unknown from second {lost['from_second']} on" in said
     assert any(
         event["pod"] == victim and event["state"].startswith(("gone", "Failed", "Terminating"))
         for event in record.events_of("load_pod")
