@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from harness.events import Canary, Proof
+from harness.stats.errors import excess_p
 
 FEWEST = 10
 """Answers of an entry point before the fault without which it shows nothing."""
@@ -23,15 +24,19 @@ BAD_SHARE = 0.1
 gives."""
 
 FEWEST_BAD = 2
-"""Wrong answers that make an observer of an entry point that gave none before: a fail-over may take
-a second or two, and a canary waits up to one for each answer."""
+"""Wrong answers within `TOGETHER_S` that make an observer of an entry point that gave none before:
+a fail-over may take a second or two, and a canary waits up to one for each answer. Further apart
+it takes one more: two errors that have nothing to do with each other are too frequent."""
+
+TOGETHER_S = 2.5
+"""From one wrong answer to the next of the same outage."""
 
 SLOW_TIMES = 1.5
 """An answer is slow beyond this many times the 95th percentile of before."""
 
 FALSE_ALARMS = 0.01
-"""Of experiments without any effect, those that show one by slowness (benchmarks/stats): shared
-by all entry points that are asked."""
+"""Of experiments without any effect, those that show one, by slowness or by errors as frequent as
+before (benchmarks/stats): shared by all that is asked."""
 
 LAST_S = 6.0
 """The stretch at the end of the run in which a fault that has ended must not show."""
@@ -41,7 +46,8 @@ LAST_S = 6.0
 class Observer:
     """One entry point and kind of connection that saw the fault; times from the start of the load.
 
-    `how` is the error kind seen most, or `slow`; `ended` None: it never saw the end.
+    `how` is the error kind seen most, or `slow`; `ended` None: it never saw the end. `share` of the
+    `answers` during the fault were wrong or slow.
     """
 
     where: str
@@ -50,6 +56,7 @@ class Observer:
     began: float
     ended: float | None
     share: float
+    answers: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +117,12 @@ def effect_of(
             asked[event["where"], event["connection"]].append(
                 _Answer(t, event["ok"], event["error"], event["latency_s"])
             )
-    slower = _slower(asked, inject, heal)
+    slower, usual = _slower(asked, inject, heal), _usual_errors(asked, inject)
     found = [
         observer
         for (where, connection), answers in sorted(asked.items())
         if (observer := _observer(where, connection, answers, inject, heal, end)) is not None
-        and (observer.how != "slow" or where in slower)
+        and (where in slower if observer.how == "slow" else _more_than(usual, observer, len(asked)))
     ]
     seen_to_end = any(each.ended is not None for each in found)
     gone = replaced or {}
@@ -171,6 +178,18 @@ def _slower(
     return frozenset(found)
 
 
+def _usual_errors(asked: Mapping[tuple[str, str], Sequence[_Answer]], inject: float) -> float:
+    """The error ratio of all that was asked before the fault."""
+    before = [each.ok for answers in asked.values() for each in answers if each.t < inject]
+    return before.count(False) / len(before) if before else 0.0
+
+
+def _more_than(usual: float, observer: Observer, asked: int) -> bool:
+    """Whether it gave more errors than the usual ratio puts there by chance."""
+    wrong = round(observer.share * observer.answers)
+    return usual == 0 or excess_p(wrong, observer.answers, usual) < FALSE_ALARMS / asked
+
+
 def _by_chance(inside: int, seconds: int, slow: int, total: int) -> float:
     """The chance that of `slow` among `total` seconds, `inside` or more fall on `seconds`."""
     most = min(slow, seconds)
@@ -198,19 +217,23 @@ def _observer(
     last = [e for e in answers if e.t >= end - LAST_S]
     bad = [e for e in during if not e.ok]
     few = FEWEST_BAD if len(good) == len(before) else BAD_SHARE * len(during)
+    if len(bad) == FEWEST_BAD and bad[-1].t - bad[0].t > TOGETHER_S:
+        few = max(few, FEWEST_BAD + 1)
     if len(bad) >= few:
         kinds = [e.error or "" for e in bad]
         how = max(sorted(set(kinds)), key=kinds.count)
         over = bool(last) and sum(not e.ok for e in last) <= BAD_SHARE * len(last)
         ended = _first_good(after, bad, heal) if over else None
-        return Observer(where, connection, how, bad[0].t, ended, len(bad) / len(during))
+        share = len(bad) / len(during)
+        return Observer(where, connection, how, bad[0].t, ended, share, len(during))
     limit = SLOW_TIMES * float(np.quantile(good, 0.95))
     slow = [e for e in during if e.latency_s > limit]
     if len(slow) < BAD_SHARE * len(during):
         return None
     over = bool(last) and sum(e.latency_s > limit for e in last) < BAD_SHARE * len(last)
     ended = next((e.t for e in after if e.latency_s <= limit), None) if over else None
-    return Observer(where, connection, "slow", slow[0].t, ended, len(slow) / len(during))
+    share = len(slow) / len(during)
+    return Observer(where, connection, "slow", slow[0].t, ended, share, len(during))
 
 
 def _first_good(after: Sequence[_Answer], bad: Sequence[_Answer], heal: float) -> float | None:

@@ -8,9 +8,9 @@ PodDisruptionBudget and a HorizontalPodAutoscaler.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from harness.catalog import load_catalog
 from harness.platform.lab.options import Closes
@@ -46,6 +46,9 @@ class Workload:
     from the start and whatever happens. `starved`: the region that has no room for a replica.
     `closes`: when a pod ends a client's connection. `envoy`: requests come in through an Envoy
     beside the service, as in a mesh; Kubernetes' probes go past it.
+
+    `kind`: what makes the pods. `shipper`: another container stands before the service's own.
+    `several_ports`: the Service has its metrics at 80 and the users' way in at 8000.
     """
 
     service: str = "memorai"
@@ -67,6 +70,14 @@ class Workload:
     closes: Closes = "unready"
     starved: str | None = None
     envoy: bool = False
+    kind: Literal["Deployment", "StatefulSet", "DaemonSet"] = "Deployment"
+    shipper: bool = False
+    several_ports: bool = False
+
+    @property
+    def way_in(self) -> int:
+        """The Service's port for its users."""
+        return 8000 if self.several_ports else self.port
 
     @property
     def own_port(self) -> int:
@@ -110,9 +121,9 @@ def apply_memorai(cluster: Handle, workload: Workload | None = None, *, wait: bo
             for name in names:
                 _wait(cluster, wanted, f"statefulset/{wanted.service}-database-{name}")
         if not wanted.starved:
-            _wait(cluster, wanted, f"deployment/{wanted.service}")
+            _wait(cluster, wanted, f"{wanted.kind.lower()}/{wanted.service}")
     found = cluster.get("service", wanted.service, f"--namespace={wanted.namespace}")
-    return f"http://{found['spec']['clusterIP']}:{wanted.port}"
+    return f"http://{found['spec']['clusterIP']}:{wanted.way_in}"
 
 
 def _namespace(cluster: Handle, name: str) -> dict[str, Any]:
@@ -230,18 +241,32 @@ def _service(cluster: Handle, wanted: Workload, regions: dict[str, str]) -> list
     metadata = _metadata(wanted, wanted.service, "backend")
     match = {"app": wanted.service}
     budget = {"minAvailable": wanted.available} if wanted.disruptible else {"maxUnavailable": 0}
-    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": wanted.service}
+    target = {"apiVersion": "apps/v1", "kind": wanted.kind, "name": wanted.service}
     cpu = {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 70}}
+    ports: list[dict[str, Any]] = [{"name": "http", "port": wanted.port}]
+    if wanted.several_ports:
+        metrics = {"name": "metrics", "port": 80, "targetPort": 9100}
+        ports = [metrics, {"name": "http", "port": wanted.way_in, "targetPort": "service"}]
+    scaler = {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": metadata,
+        "spec": {
+            "scaleTargetRef": target,
+            "minReplicas": wanted.replicas,
+            "maxReplicas": max(wanted.replicas, wanted.most_replicas),
+            "metrics": [{"type": "Resource", "resource": cpu}],
+            "behavior": {"scaleDown": {"stabilizationWindowSeconds": 30}},
+        },
+    }
     return [
         {
             "apiVersion": "apps/v1",
-            "kind": "Deployment",
+            "kind": wanted.kind,
             "metadata": metadata,
             "spec": {
-                "replicas": wanted.replicas,
+                **_OF_KIND[wanted.kind](wanted),
                 "selector": {"matchLabels": match},
-                "strategy": {"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
-                "progressDeadlineSeconds": 60,
                 "template": {
                     "metadata": {"labels": metadata["labels"]},
                     "spec": _pod(cluster, wanted, regions),
@@ -252,7 +277,7 @@ def _service(cluster: Handle, wanted: Workload, regions: dict[str, str]) -> list
             "apiVersion": "v1",
             "kind": "Service",
             "metadata": metadata,
-            "spec": {"selector": match, "ports": [{"name": "http", "port": wanted.port}]},
+            "spec": {"selector": match, "ports": ports},
         },
         {
             "apiVersion": "policy/v1",
@@ -260,19 +285,24 @@ def _service(cluster: Handle, wanted: Workload, regions: dict[str, str]) -> list
             "metadata": metadata,
             "spec": {"selector": {"matchLabels": match}, **budget},
         },
-        {
-            "apiVersion": "autoscaling/v2",
-            "kind": "HorizontalPodAutoscaler",
-            "metadata": metadata,
-            "spec": {
-                "scaleTargetRef": target,
-                "minReplicas": wanted.replicas,
-                "maxReplicas": max(wanted.replicas, wanted.most_replicas),
-                "metrics": [{"type": "Resource", "resource": cpu}],
-                "behavior": {"scaleDown": {"stabilizationWindowSeconds": 30}},
-            },
-        },
+        *([] if wanted.kind == "DaemonSet" else [scaler]),
     ]
+
+
+_OF_KIND: Mapping[str, Callable[[Workload], dict[str, Any]]] = {
+    "Deployment": lambda wanted: {
+        "replicas": wanted.replicas,
+        "strategy": {"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+        "progressDeadlineSeconds": 60,
+    },
+    "StatefulSet": lambda wanted: {
+        "replicas": wanted.replicas,
+        "serviceName": wanted.service,
+        "podManagementPolicy": "Parallel",
+    },
+    "DaemonSet": lambda _: {},
+}
+"""What differs in the spec of what makes the pods."""
 
 
 def _pod(cluster: Handle, wanted: Workload, regions: dict[str, str]) -> dict[str, Any]:
@@ -282,7 +312,8 @@ def _pod(cluster: Handle, wanted: Workload, regions: dict[str, str]) -> dict[str
             "topologyKey": key,
             "whenUnsatisfiable": "ScheduleAnyway",
             "nodeTaintsPolicy": "Honor",  # a lost region counts for none
-            "matchLabelKeys": ["pod-template-hash"],  # nor does the version that is replaced
+            # nor does the version that is replaced
+            **({"matchLabelKeys": ["pod-template-hash"]} if wanted.kind == "Deployment" else {}),
             "labelSelector": {"matchLabels": {"app": wanted.service}},
         }
         for key in (REGION, HOST)
@@ -297,9 +328,21 @@ def _pod(cluster: Handle, wanted: Workload, regions: dict[str, str]) -> dict[str
         # The service does not act on SIGTERM: it serves while it leaves the endpoints.
         "terminationGracePeriodSeconds": 3,
         "containers": [
+            *([_shipper(cluster)] if wanted.shipper else []),
             _container(cluster, wanted, regions),
             *([sidecar.container(wanted.port, wanted.own_port)] if wanted.envoy else []),
         ],
+    }
+
+
+def _shipper(cluster: Handle) -> dict[str, Any]:
+    """A container that the service could do without."""
+    return {
+        "name": "log-shipper",
+        "image": cluster.image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["sleep", "infinity"],
+        "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}},
     }
 
 
