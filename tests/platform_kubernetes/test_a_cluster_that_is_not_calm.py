@@ -8,11 +8,16 @@ import pytest
 import urllib3
 import yaml
 
+from benchmarks.chaos.rough import Rough, before, kubeconfig_of
 from harness.catalog.model import Service
+from harness.chaos.ledger import Ledger
+from harness.chaos.undo import undo_all
 from harness.errors import PlatformError
 from harness.platform.kubernetes import access
 from harness.platform.kubernetes.platform import Kubernetes, Where
+from harness.platform.model import Fault
 from tests.platform_kubernetes.fake import DEPLOYMENT, NAMESPACE, FakeApi
+from tests.platform_kubernetes.kubelet import Kubelet
 
 
 @pytest.fixture
@@ -69,3 +74,36 @@ def test_a_token_that_has_been_replaced_is_read_again(
         platform.replicas(service)
     tokens.write_text("second")
     assert platform.replicas(service)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("seed", range(2))
+def test_a_fault_through_a_server_that_is_not_calm_is_undone_and_leaves_nothing(
+    platform: Kubernetes,
+    service: Service,
+    api: FakeApi,
+    kubelet: Kubelet,
+    tmp_path: Path,
+    seed: int,
+) -> None:
+    """Refusals of all kinds, broken answers and tokens that expire, drawn by a seed."""
+    rough = Rough(seed, tmp_path / "token")
+    with before(api.url, rough, authorization="Bearer none") as url:
+        config = kubeconfig_of(tmp_path / "rough", url, rough.tokens)
+        through = Kubernetes(Where(NAMESPACE, kubeconfig=str(config)))
+        with Ledger.open() as ledger:
+            for number in range(3):
+                fault = Fault("scale", {"replicas": 4})
+                try:
+                    heal = through.plan_heal(service, fault, f"scale-{number}")
+                    ledger.intend(heal, through.handle())
+                    through.inject(service, fault, heal)
+                except PlatformError:
+                    pass  # refused for good: what it may have left is undone all the same
+                for _ in range(3):
+                    if all(done.problem is None for done in undo_all(through, ledger)):
+                        break
+                assert api.get(DEPLOYMENT)["spec"]["replicas"] == 2
+            assert not ledger.entries()
+    assert rough.met["all"] > 50
+    assert platform.leftovers() == ()

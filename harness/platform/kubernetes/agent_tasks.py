@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ class Api:
                 found: Json = json.loads(answer.read())
                 return found
         except urllib.error.HTTPError as problem:
-            if problem.code in {404, 410}:
+            if problem.code == HTTPStatus.NOT_FOUND:
                 return None
             words = problem.read().decode(errors="replace")
             with contextlib.suppress(ValueError, AttributeError):
