@@ -66,9 +66,19 @@ PROOFS = {
         ("benchmarks.chaos.crash_matrix --kills 200", "benchmarks.chaos.crash_matrix --report"),
     ),
     "cluster-gamedays": Proof(
-        "the whole game day on a cluster",
-        15,
+        "the whole game day on a cluster, and short ones on services of other kinds",
+        30,
         ("pytest -m proof tests/kubernetes",),
+    ),
+    "cluster-not-calm": Proof(
+        "50 experiments through an API server that refuses and breaks requests at random",
+        50,
+        (
+            "tests.kubernetes.cluster up",
+            "benchmarks.chaos.rough_api --kills 50",
+            "benchmarks.chaos.rough_api --report",
+        ),
+        after=("tests.kubernetes.cluster down",),
     ),
     "cluster-crashes": Proof(
         "what remains on a cluster after 50 kills of the harness",

@@ -132,11 +132,8 @@ def main(repeats: int) -> None:
     """Print the table."""
     random = np.random.default_rng(SEED)
     print(f"{repeats} experiments a cell, {ENTRY_POINTS} entry points, {BEFORE:g} s before.\n")
-    print(
-        "| noise of the answers | fault | nothing | all 3 times | half 3 times | all twice "
-        "| down 2 s |"
-    )
-    print("|---|---|---|---|---|---|---|")
+    print("| noise of the answers | fault | nothing | all 3 times | half 3 times | all twice |")
+    print("|---|---|---|---|---|---|")
     for name, noise in NOISES:
         for hold in HOLDS:
             cells = [

@@ -32,6 +32,12 @@ WORKLOADS: tuple[Permission, ...] = tuple(
     for resource in ("deployments", "statefulsets", "daemonsets")
     for verb in ("get", "patch")
 )
+ROLLOUTS: tuple[Permission, ...] = (
+    ("argoproj.io", "rollouts", "get"),
+    ("argoproj.io", "rollouts", "patch"),
+)
+"""The same of Argo Rollouts, where a cluster has them."""
+
 REBALANCE: tuple[Permission, ...] = tuple(each for each in WORKLOADS if each[2] == "patch")
 """A rolling restart, which spreads pods anew."""
 
@@ -67,12 +73,14 @@ class OnKubernetes:
     """What a cluster must permit: to the harness, and to the agent that undoes by the API.
 
     `moves_pods`: pods may have left a region for good afterwards. `ignores` names arguments that
-    are taken and not kept, with what happens instead; `lacks` those that are refused.
+    are taken and not kept, with what happens instead; `lacks` those that are refused. `optional`
+    is granted by the roles and not asked for: not every cluster has what it is about.
     """
 
     permissions: tuple[Permission, ...] = AGENT
     undo_permissions: tuple[Permission, ...] = ()
     moves_pods: bool = False
+    optional: tuple[Permission, ...] = ()
     ignores: Mapping[str, str] = field(default_factory=dict)
     lacks: tuple[str, ...] = ()
 

@@ -22,8 +22,10 @@ API = "api"
 """In place of a node's name: the agent that undoes by the API, wherever it runs."""
 
 
-WorkloadKind = Literal["deployment", "statefulset", "daemonset"]
-Changed = Literal["node", "deployment", "statefulset", "daemonset"]
+WorkloadKind = Literal["deployment", "statefulset", "daemonset", "rollout"]
+"""What makes a service's pods; a rollout is one of Argo Rollouts."""
+
+Changed = Literal["node", "deployment", "statefulset", "daemonset", "rollout"]
 
 
 class _Closed:

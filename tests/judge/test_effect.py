@@ -129,3 +129,29 @@ def test_a_tenth_of_the_last_answers_may_be_wrong_and_less_than_that_slow(
     """30 answers come in the last six seconds."""
     found = one(**{how: lambda t: during(t) or 30 <= t < 30 + last / 5})  # type: ignore[arg-type]
     assert (found.ended is not None) is has_ended
+
+
+@pytest.mark.parametrize(
+    ("apart", "wrong", "is_seen"), [(2.4, 2, True), (2.6, 2, False), (2.6, 3, True)]
+)
+def test_two_wrong_answers_far_apart_are_no_outage(
+    apart: float, wrong: int, *, is_seen: bool
+) -> None:
+    times = [INJECT + number * apart for number in range(wrong)]
+    found = one(bad=lambda t: any(abs(t - each) < 0.05 for each in times), heal=24.0)
+    assert (found.began is not None) is is_seen
+
+
+@pytest.mark.parametrize(("before", "is_seen"), [(0, True), (1, True), (3, False)])
+def test_errors_as_frequent_as_before_at_all_entry_points_are_no_effect(
+    before: int, *, is_seen: bool
+) -> None:
+    """Three wrong answers at one that gave none; the other gave some of 140 in all."""
+    events: list[Canary] = [
+        {"type": "canary", "t": tick / 5, "where": where, "connection": "new", "ok": not wrong,
+         "error": "reset" if wrong else None, "latency_s": 0.02}
+        for where in ("calm", "other")
+        for tick in range(round(END * 5))
+        for wrong in [tick < before if where == "other" else 0 <= tick / 5 - INJECT < 0.5]
+    ]  # fmt: skip
+    assert (effect_of(events, (), INJECT, HEAL, END).began is not None) is is_seen

@@ -45,6 +45,9 @@ KINDS = {
     "resourcequotas",
     "horizontalpodautoscalers",
     "verticalpodautoscalers",
+    "endpointslices",
+    "rollouts",
+    "scale",
 }
 LABELS = {
     "app": "memorai",
@@ -196,7 +199,7 @@ def permission(method: str, path: str) -> tuple[str, str]:
     verb = {"GET": "get", "POST": "create", "PUT": "update"}.get(method, method.lower())
     if path.endswith(f"/{kind}"):
         verb = {"get": "list", "delete": "deletecollection"}.get(verb, verb)
-    return verb, {"eviction": "pods/eviction"}.get(kind, kind)
+    return verb, {"eviction": "pods/eviction", "scale": "rollouts/scale"}.get(kind, kind)
 
 
 def merged(was: Any, patch: Any) -> Any:

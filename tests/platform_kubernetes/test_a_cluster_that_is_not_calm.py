@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import urllib3
 import yaml
+from kubernetes.client.exceptions import ApiException
 
 from benchmarks.chaos.rough import Rough, before, kubeconfig_of
 from harness.catalog.model import Service
@@ -107,3 +108,28 @@ def test_a_fault_through_a_server_that_is_not_calm_is_undone_and_leaves_nothing(
             assert not ledger.entries()
     assert rough.met["all"] > 50
     assert platform.leftovers() == ()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "again"),
+    [
+        ("POST", "/api/v1/namespaces/n/configmaps", 429, True),
+        ("POST", "/api/v1/namespaces/n/configmaps", 500, False),
+        ("POST", "/api/v1/namespaces/n/configmaps", 409, False),
+        ("POST", "/api/v1/namespaces/n/pods/p/eviction", 429, False),
+        ("PATCH", "/api/v1/nodes/a?dryRun=All", 409, True),
+        ("PUT", "/apis/coordination.k8s.io/v1/namespaces/n/leases/l", 409, False),
+        ("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", 500, True),
+        ("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", 409, True),
+    ],
+)
+def test_what_was_refused_without_being_carried_out_is_asked_again(
+    method: str, path: str, status: int, *, again: bool
+) -> None:
+    """Nothing is created twice; a budget's refusal and a version's conflict have their own care."""
+    assert access.turned_away(method, f"https://host{path}", status) is again
+
+
+def test_an_expired_version_is_no_object_that_is_gone() -> None:
+    assert access.is_gone(ApiException(status=404))
+    assert not access.is_gone(ApiException(status=410))

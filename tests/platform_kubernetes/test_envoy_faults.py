@@ -15,8 +15,9 @@ import pytest
 from harness.catalog import load_catalog
 from harness.errors import CapabilityMissing, PlatformError
 from harness.platform.envoy import Admin, aborting, delaying, within
-from harness.platform.kubernetes.cluster import Cluster, Node, Pod
+from harness.platform.kubernetes.cluster import Cluster
 from harness.platform.kubernetes.faults import resolve
+from harness.platform.kubernetes.objects import Node, Pod
 from harness.platform.kubernetes.view import View
 from harness.platform.lab import edge
 from harness.platform.model import Fault

@@ -136,7 +136,7 @@ def test_settings_that_cannot_be_are_told_with_file_and_field(
     file = tmp_path / "pods.yaml"
     file.write_text(text)
     words = ["--platform", "kubernetes", "--namespace", NAMESPACE, "--pods", str(file)]
-    assert run(["experiment", "plan", "kill-replica", *words]) == 2
+    assert run(["experiment", "plan", "kill-replica", "--service", "memorai", *words]) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert str(file) in line
     assert said in line

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from harness.faults.model import AGENT, WORKLOADS, Arguments, FaultKind, OnKubernetes, argument
+from harness.faults.model import (
+    AGENT,
+    ROLLOUTS,
+    WORKLOADS,
+    Arguments,
+    FaultKind,
+    OnKubernetes,
+    argument,
+)
 
 
 class Scale(Arguments):
@@ -15,5 +23,7 @@ FAULT = FaultKind(
     arguments=Scale,
     hits="deployment",
     lab="a lab has the replicas that it was started with",
-    kubernetes=OnKubernetes((*WORKLOADS, *AGENT), undo_permissions=WORKLOADS),
+    kubernetes=OnKubernetes(
+        (*WORKLOADS, *AGENT), undo_permissions=(*WORKLOADS, *ROLLOUTS), optional=ROLLOUTS
+    ),
 )

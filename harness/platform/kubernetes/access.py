@@ -64,6 +64,9 @@ LOOK: tuple[Need, ...] = (
     ("", "resourcequotas", "list"),
     ("autoscaling", "horizontalpodautoscalers", "list"),
     ("autoscaling.k8s.io", "verticalpodautoscalers", "list"),
+    ("discovery.k8s.io", "endpointslices", "list"),
+    ("argoproj.io", "rollouts", "list"),
+    ("argoproj.io", "rollouts/scale", "get"),
 )
 """What a plan reads where it may: without it the plan says less."""
 
@@ -137,9 +140,17 @@ class _Client(client.ApiClient):  # type: ignore[misc] # the library has no type
         **named: object,
     ) -> object:
         """The answer to one request."""
-        retries = RETRIES
+        retries, broken = RETRIES, False
         while True:
-            answer = super().call_api(method, url, header_params, *others, **named)
+            try:
+                answer = super().call_api(method, url, header_params, *others, **named)
+                if method == "GET" and not path_of(url).endswith("/log"):
+                    answer.read()  # a log is followed for as long as it grows
+            except urllib3.exceptions.ProtocolError:
+                if broken or method != "GET":
+                    raise
+                broken = True
+                continue
             if answer.status == UNAUTHORIZED and self._renewed():
                 token = self.configuration.get_api_key_with_prefix("BearerToken")
                 header_params = {**(header_params or {}), "authorization": token}
@@ -161,14 +172,19 @@ class _Client(client.ApiClient):  # type: ignore[misc] # the library has no type
         return bool(fresh.api_key != before)
 
 
+def path_of(url: object) -> str:
+    """A URL without its query."""
+    return str(url).partition("?")[0]
+
+
 def turned_away(method: str, url: str, status: int) -> bool:
     """Whether a request was refused without being carried out, and is not retried elsewhere.
 
     No patch of the harness names a version: where it met another change, it is made anew.
     """
-    path = url.partition("?")[0]
+    path = path_of(url)
     if path.endswith("/selfsubjectaccessreviews"):  # it creates nothing
-        return status in RETRIES.status_forcelist
+        return status == CONFLICT or status in RETRIES.status_forcelist
     if method == "POST":
         return status == BUSY and not path.endswith("/eviction")
     return method == "PATCH" and status == CONFLICT

@@ -124,11 +124,13 @@ def _place(work: Work, pods: PodSettings) -> tuple[dict[str, object], dict[str, 
     if work.node == API:
         selector = dict(pods.nodeSelector) or None
         return _unprivileged(
-            restart_policy="OnFailure", node_selector=selector, tolerations=pods.tolerated
+            restart_policy="OnFailure",
+            node_selector=selector,
+            tolerations=pods.tolerated or None,
         )
     if isinstance(work.task, RelayTo):
         return _unprivileged(
-            node_name=work.node, restart_policy="Never", tolerations=pods.tolerated
+            node_name=work.node, restart_policy="Never", tolerations=pods.tolerated or None
         )
     return _on_the_node(work.node)
 

@@ -132,11 +132,13 @@ class Api:
 def put_back(plan: Plan, back: PutBack) -> Action:
     """Undo a change that the harness makes by the API, where the change's mark still is."""
     api, kind, name = Api(), back.kind, back.name
-    space = f"/apis/apps/v1/namespaces/{plan.namespace}"
+    group = "argoproj.io/v1alpha1" if kind == "rollout" else "apps/v1"
+    space = f"/apis/{group}/namespaces/{plan.namespace}"
     path = f"/api/v1/nodes/{name}" if kind == "node" else f"{space}/{kind}s/{name}"
+    merge = "merge-patch" if kind == "rollout" else "strategic-merge-patch"
 
     def send(patch: Mapping[str, object], query: str = "") -> None:
-        api.call("PATCH", path + query, patch, "strategic-merge-patch")
+        api.call("PATCH", path + query, patch, merge)
 
     def undo() -> None:
         patch = patch_of(back, api.call("GET", path) or {})

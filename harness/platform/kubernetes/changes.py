@@ -135,13 +135,13 @@ def marked(cluster: Cluster) -> list[Mark]:
     """Everything that faults of this namespace changed and nobody has put back."""
     with telling("nodes"):
         nodes = cluster.core.list_node(_request_timeout=TIMEOUT_S).items
-    items = [*(("node", node) for node in nodes), *cluster.workloads()]
+    items = [*(("node", node.metadata) for node in nodes), *cluster.workloads()]
     found = []
-    for kind, item in items:
-        labels, notes = item.metadata.labels or {}, item.metadata.annotations or {}
+    for kind, metadata in items:
+        labels, notes = metadata.labels or {}, metadata.annotations or {}
         for key in labels:
             if key.startswith(MARK) and labels[key] == cluster.namespace:
-                what, name = f"{kind} {item.metadata.name}", key.removeprefix(MARK)
+                what, name = f"{kind} {metadata.name}", key.removeprefix(MARK)
                 found.append(Mark(what, name, cluster.seal.opened(notes.get(key), name)))
     return found
 

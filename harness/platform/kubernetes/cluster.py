@@ -8,17 +8,17 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar, cast
 
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
 from harness.catalog.model import Service
 from harness.errors import PlatformError, UsageError
-from harness.platform.kubernetes import selection
+from harness.platform.kubernetes import rollouts, selection
 from harness.platform.kubernetes.access import (
     FORBIDDEN,
     TIMEOUT_S,
@@ -28,107 +28,30 @@ from harness.platform.kubernetes.access import (
     telling,
 )
 from harness.platform.kubernetes.api_types import EventItem
+from harness.platform.kubernetes.objects import Node, Pod, Workload, node_of, pod_of, workload_of
 from harness.platform.kubernetes.signing import Seal
 from harness.platform.undo import Changed, WorkloadKind
 
-REGION = "topology.kubernetes.io/region"
-ZONE = "topology.kubernetes.io/zone"
 MANAGED = "app.kubernetes.io/managed-by"
 OURS = "codai-harness"
 
 IMAGE = "codai-harness:dev"
 """The image that deploy/images makes; a cluster with a registry names its own."""
 
-ENVOYS = ("envoy", "istio-proxy", "consul-dataplane")
-"""Names and images of containers that are, or start, an Envoy."""
-
-UNKNOWN = "unknown"
-"""Region or zone of a node without the label."""
-
 KINDS: tuple[WorkloadKind, ...] = ("deployment", "statefulset", "daemonset")
-"""What makes a service's pods."""
+"""What makes a service's pods, of Kubernetes' own."""
+
+LISTED_S = 1.0
+"""How long what EndpointSlices list is taken as it was read."""
 
 
+T = TypeVar("T")
 Budget: TypeAlias = client.V1PodDisruptionBudget
 
 SERVICE_S = 5.0
 """How long a Service object is taken as it was read; it hardly changes, and is asked for often."""
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A node: its region and zone (`unknown` without the label), addresses, subnets of its pods."""
-
-    name: str
-    region: str
-    zone: str
-    addresses: tuple[str, ...]
-    subnets: tuple[str, ...]
-    ready: str
-    unschedulable: bool
-    taints: tuple[str, ...] = ()
-    """Taints that keep a pod without tolerations away, `key=value:effect` or `key:effect`."""
-
-    labels: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Pod:
-    """A pod of interest."""
-
-    name: str
-    uid: str
-    node: str
-    address: str | None
-    labels: Mapping[str, str]
-    ready: bool
-    phase: str
-    restarts: int
-    deleting: bool
-    envoy: bool = False
-    """Whether one of its containers is an Envoy, by its name or image."""
-
-    host_network: bool = False
-    """Whether it shares the node's network."""
-
-    port: int = 0
-    """Where it listens for its Service; 0 where it was not read as a Service's."""
-
-    unfit: str | None = None
-    """Why it is none of a service's replicas, whatever its labels."""
-
-    owner: str = ""
-    """The kind of object that controls it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Workload:
-    """What makes a service's pods: `kind` is deployment, statefulset or daemonset.
-
-    Of the wanted `replicas`, `taken` have the present template, `there` exist (old ones too) and
-    `available` are ready.
-    """
-
-    kind: WorkloadKind
-    replicas: int
-    paused: bool
-    strategy: str
-    taken: int
-    there: int
-    available: int
-    item: client.V1Deployment | client.V1StatefulSet | client.V1DaemonSet
-
-    @property
-    def replacing(self) -> bool:
-        """Whether pods of another template are still there or to come."""
-        return self.taken < self.replicas or self.there > self.replicas
-
-    @property
-    def rolling(self) -> bool:
-        """Whether that is so, or a new pod is not ready."""
-        return self.replacing or self.available < self.replicas
 
 
 class Cluster:
@@ -140,7 +63,7 @@ class Cluster:
         self.namespace = namespace
         self.context = context
         self.kubeconfig = kubeconfig
-        self._services: dict[str, tuple[float, object]] = {}
+        self._reads: dict[str, tuple[float, object]] = {}
 
     @cached_property
     def api(self) -> client.ApiClient:
@@ -180,6 +103,11 @@ class Cluster:
         return client.CustomObjectsApi(self.api)
 
     @cached_property
+    def discovery(self) -> client.DiscoveryV1Api:
+        """EndpointSlices."""
+        return client.DiscoveryV1Api(self.api)
+
+    @cached_property
     def seal(self) -> Seal:
         """Signs what undoes the faults of this namespace, and checks it."""
         return Seal(self)
@@ -193,7 +121,7 @@ class Cluster:
         """Every node by its name."""
         with telling("nodes"):
             found = self.core.list_node(_request_timeout=TIMEOUT_S)
-        return {item.metadata.name: _node(item) for item in found.items}
+        return {item.metadata.name: node_of(item) for item in found.items}
 
     def pods(self, labels: Mapping[str, str], port: object = None) -> list[Pod]:
         """The pods with these labels, by name; `port` is the Service's that they listen for."""
@@ -208,7 +136,7 @@ class Cluster:
                 field_selector=f"spec.nodeName={node}", _request_timeout=TIMEOUT_S
             ),
         )
-        return [(item.metadata.namespace, _pod(item)) for item in found.items] if found else None
+        return [(item.metadata.namespace, pod_of(item)) for item in found.items] if found else None
 
     def selector(self, service: Service) -> dict[str, str]:
         """The labels by which the Service finds its pods; those of its name where it has none."""
@@ -224,26 +152,65 @@ class Cluster:
         return [pod for pod in self._selected(service) if pod.unfit is not None]
 
     def _selected(self, service: Service) -> list[Pod]:
-        port = selection.port_of(self.service(service.name), service)
-        return self.pods(self.selector(service), port)
+        """Pods that its Service selects; one that its EndpointSlices do not list is unfit.
+
+        A Service without a selector has those that are listed.
+        """
+        found = self.service(service.name)
+        port, listed = selection.port_of(found, service), self._listed(service.name)
+        if listed is not None and not found.spec.selector:
+            return [pod for pod in self.pods({}, port) if pod.uid in listed]
+        pods = self.pods(self.selector(service), port)
+        return [
+            replace(pod, unfit="not in the Service")
+            if listed is not None and pod.ready and not pod.unfit and pod.uid not in listed
+            else pod
+            for pod in pods
+        ]
+
+    def _listed(self, name: str) -> frozenset[str] | None:
+        """UIDs of the pods in a Service's EndpointSlices; None where there is none to be read."""
+        found = self._kept(
+            f"slices of {name}",
+            LISTED_S,
+            lambda: allowed(
+                f"endpoint slices of {name}",
+                lambda: self.discovery.list_namespaced_endpoint_slice(
+                    self.namespace,
+                    label_selector=f"kubernetes.io/service-name={name}",
+                    _request_timeout=TIMEOUT_S,
+                ),
+            ),
+        )
+        if not found or not found.items:
+            return None
+        aims = [each.target_ref for one in found.items for each in one.endpoints or ()]
+        return frozenset(str(aim.uid) for aim in aims if aim and aim.kind == "Pod")
 
     def _pods(self, namespace: str, port: object, **selectors: str) -> list[Pod]:
         with telling(f"pods of {namespace}"):
             found = self.core.list_namespaced_pod(
                 namespace, **selectors, _request_timeout=TIMEOUT_S
             )
-        return sorted((_pod(item, port) for item in found.items), key=lambda pod: pod.name)
+        return sorted((pod_of(item, port) for item in found.items), key=lambda pod: pod.name)
 
     def service(self, name: str) -> client.V1Service:
         """The Service object of that name, some seconds old at most."""
-        now = time.monotonic()
-        if name not in self._services or now - self._services[name][0] > SERVICE_S:
+
+        def read() -> client.V1Service:
             with telling(f"service {name}"):
-                found = self.core.read_namespaced_service(
+                return self.core.read_namespaced_service(
                     name, self.namespace, _request_timeout=TIMEOUT_S
                 )
-            self._services[name] = (now, found)
-        return self._services[name][1]
+
+        return self._kept(f"service {name}", SERVICE_S, read)
+
+    def _kept(self, what: str, seconds: float, read: Callable[[], T]) -> T:
+        """What was read no longer ago than that."""
+        now = time.monotonic()
+        if what not in self._reads or now - self._reads[what][0] > seconds:
+            self._reads[what] = (now, read())
+        return cast("T", self._reads[what][1])
 
     def address(self, service: Service) -> str:
         """The cluster address of the Service that bears the catalogue's name, as a URL.
@@ -271,12 +238,16 @@ class Cluster:
             )
         return list(found.items)
 
-    def made_by(self, name: str, kinds: Sequence[WorkloadKind] = KINDS) -> Workload | None:
-        """The Deployment, StatefulSet or DaemonSet of that name; None where there is none."""
+    def made_by(
+        self, name: str, kinds: Sequence[WorkloadKind] = (*KINDS, "rollout")
+    ) -> Workload | None:
+        """The Deployment, StatefulSet, DaemonSet or Rollout of that name; None: there is none."""
         for each in kinds:
+            if each == "rollout":
+                return rollouts.find(self, name)
             with telling(f"{each} {name}"):
                 try:
-                    return _workload(each, self.read(each, name))
+                    return workload_of(each, self.read(each, name))
                 except ApiException as problem:
                     if not is_gone(problem):
                         raise
@@ -284,7 +255,7 @@ class Cluster:
 
     def workload(self, name: str, kind: WorkloadKind | None = None) -> Workload:
         """The same; raises PlatformError where there is none."""
-        found = self.made_by(name, (kind,) if kind else KINDS)
+        found = self.made_by(name, (kind,)) if kind else self.made_by(name)
         if found is not None:
             return found
         said = kind or f"{', '.join(KINDS[:-1])} or {KINDS[-1]}"
@@ -296,27 +267,32 @@ class Cluster:
         """An object of a kind that faults change; raises ApiException."""
         if kind == "node":
             return self.core.read_node(name, _request_timeout=TIMEOUT_S)
+        if kind == "rollout":
+            return rollouts.read(self, name)
         call = getattr(self.apps, f"read_namespaced_{kind.replace('set', '_set')}")
         return call(name, self.namespace, _request_timeout=TIMEOUT_S)
 
     def patch(self, kind: Changed, name: str, body: Mapping[str, object]) -> None:
-        """Change such an object by a strategic merge."""
+        """Change such an object by a strategic merge; Argo's, which knows none, by a plain one."""
         with telling(f"{kind} {name}"):
             if kind == "node":
                 self.core.patch_node(name, dict(body), _request_timeout=TIMEOUT_S)
                 return
+            if kind == "rollout":
+                rollouts.patch(self, name, body)
+                return
             call = getattr(self.apps, f"patch_namespaced_{kind.replace('set', '_set')}")
             call(name, self.namespace, dict(body), _request_timeout=TIMEOUT_S)
 
-    def workloads(self) -> list[tuple[WorkloadKind, object]]:
-        """(kind, object) of everything in the namespace that makes pods of a service."""
-        found = []
+    def workloads(self) -> list[tuple[WorkloadKind, client.V1ObjectMeta]]:
+        """(kind, metadata) of everything in the namespace that makes pods of a service."""
+        found: list[tuple[WorkloadKind, client.V1ObjectMeta]] = []
         for kind in KINDS:
             with telling(f"{kind}s of {self.namespace}"):
                 call = getattr(self.apps, f"list_namespaced_{kind.replace('set', '_set')}")
                 items = call(self.namespace, _request_timeout=TIMEOUT_S).items
-            found += [(kind, item) for item in items]
-        return found
+            found += [(kind, item.metadata) for item in items]
+        return found + [("rollout", each) for each in rollouts.known(self)]
 
     def events(self, namespace: str | None = None, fields: str = "") -> list[EventItem] | None:
         """Kubernetes' events as they came, cached ones; None where another namespace is barred.
@@ -363,82 +339,3 @@ def check_namespace(name: str) -> None:
         raise UsageError(
             f"namespace {name} belongs to the cluster itself", "name the service's own namespace"
         )
-
-
-def _workload(
-    kind: WorkloadKind, item: client.V1Deployment | client.V1StatefulSet | client.V1DaemonSet
-) -> Workload:
-    spec, status = item.spec, item.status
-    if kind == "daemonset":
-        wanted = status.desired_number_scheduled or 0
-        taken, there = status.updated_number_scheduled or 0, status.current_number_scheduled or 0
-        ready = status.number_available or 0
-        strategy = spec.update_strategy
-    else:
-        wanted = 1 if spec.replicas is None else spec.replicas
-        taken, there = status.updated_replicas or 0, status.replicas or 0
-        ready = status.available_replicas or 0
-        strategy = spec.strategy if kind == "deployment" else spec.update_strategy
-    return Workload(
-        kind=kind,
-        replicas=wanted,
-        paused=kind == "deployment" and bool(spec.paused),
-        strategy=(strategy.type if strategy else None) or "RollingUpdate",
-        taken=taken,
-        there=there,
-        available=ready,
-        item=item,
-    )
-
-
-def _node(item: client.V1Node) -> Node:
-    labels = item.metadata.labels or {}
-    addresses: Sequence[client.V1NodeAddress] = item.status.addresses or ()
-    internal = [each.address for each in addresses if each.type == "InternalIP"]
-    ready = [each.status for each in item.status.conditions or () if each.type == "Ready"]
-    return Node(
-        name=item.metadata.name,
-        region=labels.get(REGION, UNKNOWN),
-        zone=labels.get(ZONE, UNKNOWN),
-        addresses=tuple(internal),
-        subnets=tuple(item.spec.pod_cidrs or filter(None, [item.spec.pod_cidr])),
-        ready=ready[0] if ready else "Unknown",
-        unschedulable=bool(item.spec.unschedulable),
-        labels=labels,
-        taints=tuple(
-            f"{each.key}={each.value}:{each.effect}" if each.value else f"{each.key}:{each.effect}"
-            for each in item.spec.taints or ()
-            if each.effect != "PreferNoSchedule"
-        ),
-    )
-
-
-def _pod(item: client.V1Pod, port: client.V1ServicePort | None = None) -> Pod:
-    conditions = item.status.conditions or ()
-    statuses = item.status.container_statuses or ()
-    return Pod(
-        name=item.metadata.name,
-        uid=item.metadata.uid,
-        node=item.spec.node_name or "",
-        address=item.status.pod_ip,
-        labels=item.metadata.labels or {},
-        ready=any(each.type == "Ready" and each.status == "True" for each in conditions),
-        phase=item.status.phase or "Unknown",
-        restarts=sum(each.restart_count for each in statuses),
-        deleting=item.metadata.deletion_timestamp is not None,
-        envoy=any(_is_envoy(each) for each in _containers(item)),
-        host_network=bool(item.spec.host_network),
-        port=selection.listens_on(port, item) if port is not None else 0,
-        unfit=selection.unfit(item),
-        owner=next((each.kind for each in item.metadata.owner_references or ()), ""),
-    )
-
-
-def _containers(item: client.V1Pod) -> list[client.V1Container]:
-    """The containers that run beside each other; a sidecar may stand among the first ones."""
-    before = [c for c in item.spec.init_containers or () if c.restart_policy == "Always"]
-    return [*before, *item.spec.containers]
-
-
-def _is_envoy(container: client.V1Container) -> bool:
-    return any(word in f"{container.name} {container.image}" for word in ENVOYS)

@@ -13,7 +13,8 @@ from harness.errors import PlatformError
 from harness.events import PlatformEvent, PlatformNews, PlatformView, PodChange, ServicePod
 from harness.platform.kubernetes.access import Need
 from harness.platform.kubernetes.api_types import EventAbout, EventItem
-from harness.platform.kubernetes.cluster import Cluster, Pod
+from harness.platform.kubernetes.cluster import Cluster
+from harness.platform.kubernetes.objects import Pod
 
 NODES_NAMESPACE = "default"
 """Where Kubernetes keeps the events of what is in no namespace."""

@@ -35,15 +35,15 @@ from harness.faults.model import Arguments, OnKubernetes
 from harness.faults.registry import arguments_of, kinds
 from harness.platform import envoy
 from harness.platform.kubernetes import selection
-from harness.platform.kubernetes.cluster import Node, Pod
+from harness.platform.kubernetes.objects import Node, Pod
 from harness.platform.kubernetes.view import (
-    ALIKE,
     COMPONENT,
     Resolved,
     View,
     neighbours,
     own_network,
     rolls_out,
+    shared_keys,
 )
 from harness.platform.model import Fault
 from harness.platform.undo import (
@@ -116,9 +116,11 @@ def _chosen(kind: str, given: Replicas, view: View, region: str | None = None) -
 @_resolves("kill-replicas")
 def _kill(kind: str, given: Replicas, view: View) -> Resolved:
     workload = view.cluster.made_by(view.service.name)
-    keys = view.cluster.selector(view.service)
+    hit = _chosen(kind, given, view)
+    selected = view.cluster.selector(view.service)
+    keys = selected if selected.keys() <= hit[0].labels.keys() else shared_keys(hit[0])
     made_by = workload.kind if workload else None
-    return _deleting(_chosen(kind, given, view), view.pods, keys, made_by)
+    return _deleting(hit, view.pods, keys, made_by)
 
 
 def _deleting(
@@ -190,7 +192,7 @@ def _dependency(kind: str, given: Dependency, view: View, region: str | None) ->
 @_resolves("kill-database")
 def _kill_database(kind: str, given: KillDatabase, view: View) -> Resolved:
     pods = _dependency(kind, given, view, given.region)
-    keys = [key for key in ALIKE if key in pods[0].labels]
+    keys = shared_keys(pods[0])
     same = {key: pods[0].labels[key] for key in keys}
     alike = [pod for pod in pods if same.items() <= pod.labels.items()]
     return _deleting(alike, alike, keys)

@@ -19,8 +19,6 @@ from harness.platform.kubernetes.access import BASE, check_context, require, too
 from harness.platform.kubernetes.cluster import (
     IMAGE,
     Cluster,
-    Node,
-    Pod,
     base_url,
     check_namespace,
 )
@@ -29,6 +27,7 @@ from harness.platform.kubernetes.ingress import Entrance, entrance
 from harness.platform.kubernetes.injectors import injector_of, works_of
 from harness.platform.kubernetes.lease import Leases
 from harness.platform.kubernetes.namespace_lock import evicting, exclusive
+from harness.platform.kubernetes.objects import Node, Pod
 from harness.platform.kubernetes.replaced import replaced
 from harness.platform.kubernetes.signing import Kept
 from harness.platform.kubernetes.view import View, check_room
@@ -261,7 +260,7 @@ class Kubernetes(Platform):
         if not empty:
             return None
         workload = self._cluster.made_by(service.name)
-        if workload is None:
+        if workload is None or workload.kind == "rollout":
             return None
         restart = Restart(workload.kind)
         changes.apply(self._cluster, service.name, restart)

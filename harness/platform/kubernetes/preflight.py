@@ -17,7 +17,8 @@ from kubernetes.utils.quantity import parse_quantity
 from harness.errors import PlatformError
 from harness.faults.registry import kind_of
 from harness.platform.kubernetes.access import TIMEOUT_S, allowed
-from harness.platform.kubernetes.cluster import Budget, Cluster, Workload
+from harness.platform.kubernetes.cluster import Budget, Cluster
+from harness.platform.kubernetes.objects import Workload
 from harness.platform.kubernetes.view import View
 from harness.platform.model import Fault
 from harness.platform.undo import Change, Release, Restart, Scaling
@@ -125,8 +126,11 @@ def _amount(name: str, value: Decimal) -> str:
 
 def _of_change(cluster: Cluster, change: Change, workload: Workload) -> list[Demand]:
     """What a change takes: replicas that a scaling adds, the first new pod of a rollout."""
-    containers = cluster.api.sanitize_for_serialization(workload.item.spec.template.spec.containers)
-    pod = [each.get("resources") or {} for each in containers]
+    pod: list[Resources] = []
+    if workload.known is not None:
+        spec = workload.item.spec.template.spec
+        containers = cluster.api.sanitize_for_serialization(spec.containers)
+        pod = [each.get("resources") or {} for each in containers]
     match change:
         case Scaling(scale=scale, was=was) if scale > was:
             return [demand(f"{scale - was} more replicas", [pod] * (scale - was))]
@@ -138,7 +142,7 @@ def _of_change(cluster: Cluster, change: Change, workload: Workload) -> list[Dem
 
 def _only_surges(workload: Workload) -> bool:
     """Whether a rollout needs a pod more before it may end an old one."""
-    if workload.kind != "deployment" or workload.item.spec.strategy is None:
+    if workload.kind != "deployment" or not workload.item.spec.strategy:
         return False
     rolling = workload.item.spec.strategy.rolling_update
     return rolling is not None and str(rolling.max_unavailable) in {"0", "0%"}

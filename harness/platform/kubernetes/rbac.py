@@ -69,7 +69,8 @@ def node_pod_roles() -> list[Manifest]:
 
 def roles_of(kind: str) -> list[Manifest]:
     """What one kind of fault takes besides."""
-    return roles(f"codai-harness-{kind}", on_cluster()[kind].all_permissions)
+    found = on_cluster()[kind]
+    return roles(f"codai-harness-{kind}", (*found.all_permissions, *found.optional))
 
 
 def agent_objects() -> list[Manifest]:

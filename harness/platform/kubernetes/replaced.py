@@ -11,8 +11,9 @@ from ipaddress import ip_network
 
 from harness.errors import PlatformError
 from harness.platform.kubernetes import faults
-from harness.platform.kubernetes.cluster import MANAGED, OURS, Pod
+from harness.platform.kubernetes.cluster import MANAGED, OURS
 from harness.platform.kubernetes.injectors import cluster_undo
+from harness.platform.kubernetes.objects import Pod
 from harness.platform.kubernetes.view import View
 from harness.platform.model import Fault
 from harness.platform.undo import CutBetween, CutNames, Delay, NodeTask, ResetPort, UndoRecord

@@ -12,7 +12,8 @@ from harness.errors import CapabilityMissing, PlatformError
 from harness.faults.draw import ANY, Among
 from harness.faults.registry import nearest
 from harness.platform.kubernetes import selection
-from harness.platform.kubernetes.cluster import UNKNOWN, Cluster, Node, Pod, Workload
+from harness.platform.kubernetes.cluster import Cluster
+from harness.platform.kubernetes.objects import UNKNOWN, Node, Pod, Workload
 from harness.platform.undo import Change, NodeTask
 
 MOST_NAMED = 6
@@ -22,6 +23,11 @@ COMPONENT = "app.kubernetes.io/component"
 
 ALIKE = ("app", selection.NAME, selection.INSTANCE)
 """Labels that the pods of one database share, as far as they have them."""
+
+
+def shared_keys(pod: Pod) -> list[str]:
+    """The keys of those labels that it has."""
+    return [key for key in ALIKE if key in pod.labels]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +140,10 @@ def rolls_out(kind: str, view: View) -> Workload:
     """The workload; raises PlatformError where no pod would take a new template now."""
     workload = view.cluster.workload(view.service.name)
     named = f"{kind}: {workload.kind} {view.service.name}"
+    if workload.kind == "rollout":
+        raise PlatformError(
+            f"{named} is one of Argo Rollouts, which has steps of its own", "use kill-replicas"
+        )
     if workload.paused:
         raise PlatformError(
             f"{named} is paused: no pod would be replaced",
