@@ -35,8 +35,8 @@ SLOW_TIMES = 1.5
 """An answer is slow beyond this many times the 95th percentile of before."""
 
 FALSE_ALARMS = 0.01
-"""Of experiments without any effect, those that show one, by slowness or by errors as frequent as
-before (benchmarks/stats): shared by all that is asked."""
+"""Of experiments without any effect, those that show one (benchmarks/stats): half by slowness, half
+by errors as frequent as before, each shared by all that is asked."""
 
 LAST_S = 6.0
 """The stretch at the end of the run in which a fault that has ended must not show."""
@@ -172,7 +172,7 @@ def _slower(
             slow[second] = slow.get(second, False) or event.latency_s > limit
         during = [each for second, each in slow.items() if second >= 0]
         if _by_chance(sum(during), len(during), sum(slow.values()), len(slow)) < (
-            FALSE_ALARMS / len(pooled)
+            FALSE_ALARMS / 2 / len(pooled)
         ):
             found.add(where)
     return frozenset(found)
@@ -187,7 +187,7 @@ def _usual_errors(asked: Mapping[tuple[str, str], Sequence[_Answer]], inject: fl
 def _more_than(usual: float, observer: Observer, asked: int) -> bool:
     """Whether it gave more errors than the usual ratio puts there by chance."""
     wrong = round(observer.share * observer.answers)
-    return usual == 0 or excess_p(wrong, observer.answers, usual) < FALSE_ALARMS / asked
+    return usual == 0 or excess_p(wrong, observer.answers, usual) < FALSE_ALARMS / 2 / asked
 
 
 def _by_chance(inside: int, seconds: int, slow: int, total: int) -> float:

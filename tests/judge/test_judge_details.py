@@ -215,7 +215,7 @@ def test_a_fault_that_nobody_saw_begin_beside_one_that_was_seen_is_named(
     faults = [SimpleNamespace(kind="kill", began=14.0), SimpleNamespace(kind="delay", began=None)]
     facts: Any = SimpleNamespace(
         record=None, stages=None, faults=faults,
-        effect=SimpleNamespace(platform_began=True, began=14.0),
+        effect=SimpleNamespace(platform_began=True, began=14.0, unmet=None),
     )  # fmt: skip
     *_, said = checks._proof(facts)
     assert said == "The canary did not see fault 2 (delay) begin."
