@@ -8,11 +8,14 @@ from __future__ import annotations
 import csv
 import io
 import math
+import os
 import re
+import stat
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 from harness.errors import DataError, HarnessError
 from harness.units import counted
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
     from _csv import Reader
 
 MOST_BYTES = 256 << 20
+WRITER_S = 2.0
+"""How long a pipe that nobody writes to is waited for."""
+
 """Of a CSV file: some millions of rows."""
 
 Runs = dict[str, dict[str, list[float]]]
@@ -217,9 +223,20 @@ def _with_point(cell: str) -> str:
     return cell.replace(",", ".") if DECIMAL_COMMA.fullmatch(cell) else cell
 
 
+def _opened(path: Path) -> BinaryIO:
+    """The file; of a pipe, as `<(…)` of a shell is one, once somebody writes to it."""
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    if stat.S_ISFIFO(os.fstat(file.fileno()).st_mode):
+        until = time.monotonic() + WRITER_S
+        while not file.peek(1) and time.monotonic() < until:
+            time.sleep(0.02)
+    os.set_blocking(file.fileno(), True)
+    return file
+
+
 def _text(path: Path) -> str:
     try:
-        with path.open("rb") as file:  # a pipe is read, too: <(…) of a shell is one
+        with _opened(path) as file:
             content = file.read(MOST_BYTES + 1)
         if len(content) > MOST_BYTES:
             raise DataError(f"{path} is larger than {MOST_BYTES >> 20} MiB", "give fewer rows")

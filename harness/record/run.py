@@ -174,8 +174,9 @@ class RunRecord:
 
     @cached_property
     def _slices(self) -> tuple[list[dict[str, object]], bool]:
-        rows, truncated = self._lines("slices.jsonl")
-        return rows, truncated
+        if not (self.directory / "slices.jsonl").exists():
+            raise RecordError(f"{self.directory}: no slices.jsonl in it", "the record is damaged")
+        return self._lines("slices.jsonl")
 
     @cached_property
     def _table(self) -> SliceTable:

@@ -54,7 +54,7 @@ FIT: dict[str, tuple[str, ...]] = {
 NOT_ALONE = {
     "--namespace", "--context", "--kubeconfig", "--spawn-rate", "--environment", "--platform",
     "--per-replica", "--interleave", "--stop-on-alert", "--alertmanager", "--prometheus",
-    "--errors-allowed",
+    "--errors-allowed", "--think-time",
 }  # fmt: skip
 """Options that mean nothing without another one, or that need a server."""
 

@@ -122,6 +122,14 @@ def test_damage_in_the_middle_names_file_and_line(found: RunRecord, tmp_path: Pa
         _ = RunRecord.load(directory).seconds
 
 
+def test_a_record_without_its_slices_is_damaged(found: RunRecord, tmp_path: Path) -> None:
+    """It would be judged as a run that measured nothing."""
+    copy = _copy(found, tmp_path)
+    (copy / "slices.jsonl").unlink()
+    with pytest.raises(RecordError, match=r"no slices\.jsonl"):
+        _ = RunRecord.load(copy).slices
+
+
 def test_a_truncated_last_line_is_dropped_and_told(found: RunRecord, tmp_path: Path) -> None:
     directory = _copy(found, tmp_path)
     content = (directory / "slices.jsonl").read_bytes()
