@@ -19,6 +19,7 @@ from harness.faults.registry import kind_of
 from harness.judge.experiment.execution import acts_alone, who_undoes
 from harness.judge.experiment.loss import what_it_shows
 from harness.platform.model import Fault, Platform, Replica
+from harness.platform.names import traits_of
 from harness.stats.burn import budget
 from harness.stats.recovery import WINDOW
 
@@ -224,7 +225,7 @@ def _needs(
     regions = len(platform.regions(service))
     if platform.name not in experiment.platforms:
         missing.append(f"it is written for {', '.join(experiment.platforms)}")
-    if platform.name == "lab":
+    if traits_of(platform.name).disposable:
         missing += [
             f"{each} acts on a cluster, which the lab is not"
             for each in _alone(experiment)

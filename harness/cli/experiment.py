@@ -329,7 +329,7 @@ def _run_plain(experiment: Experiment, options: RunOptions, *, as_json: bool) ->
 
 def _cluster_of(options: RunOptions) -> Mapping[str, str]:
     """The way to the cluster that was named, for actions of chaostoolkit-kubernetes."""
-    if options.platform != "kubernetes":
+    if not traits_of(options.platform).in_cluster:
         return {}
     from harness.platform.kubernetes.access import tool_environment
 
