@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -50,12 +51,20 @@ def names(results: Path) -> dict[str, str]:
     return found
 
 
-@pytest.fixture
-def store(tmp_path: Path, results: Path, names: dict[str, str]) -> BaselineStore:
-    made = BaselineStore(tmp_path / "baselines")
+@pytest.fixture(scope="module")
+def accepted(tmp_path_factory: pytest.TempPathFactory, results: Path) -> Path:
+    """A store with the first five of the sound runs."""
+    root = tmp_path_factory.mktemp("accepted")
+    names = json.loads((results / "names.json").read_text())
     kept = [RunRecord.load(find_run(results, names[f"ok{n}"])) for n in range(1, 6)]
-    made.accept(kept, even_failed=True)
-    return made
+    BaselineStore(root).accept(kept, even_failed=True)
+    return root
+
+
+@pytest.fixture
+def store(tmp_path: Path, accepted: Path) -> BaselineStore:
+    shutil.copytree(accepted, tmp_path / "baselines")
+    return BaselineStore(tmp_path / "baselines")
 
 
 class Gate:

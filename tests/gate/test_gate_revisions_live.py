@@ -19,7 +19,7 @@ from harness.cli.gate import command
 from harness.record import RunRecord
 from tests.gate.toy_revisions import project, repository
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 LOAD = ("--profile", "poisson", "--rate", "100", "--duration", "10s")
@@ -44,6 +44,7 @@ def gate(*words: str) -> tuple[int, dict[str, Any], str]:
     return said.return_value, json.loads(said.stdout), said.stderr
 
 
+@pytest.mark.alone
 def test_a_slower_revision_fails_and_its_records_name_it(toy: Path, tmp_path: Path) -> None:
     words = ("--repository", str(toy), "--revisions", "v1..slow", "--runs", "3")
     code, verdict, said = gate(*words, "--command", f"exec {sys.executable} server.py")
@@ -61,6 +62,7 @@ def test_a_slower_revision_fails_and_its_records_name_it(toy: Path, tmp_path: Pa
     assert commits == {head.stdout.strip() for head in heads}
 
 
+@pytest.mark.alone
 def test_two_equal_commands_do_not_fail(toy: Path) -> None:
     start = f"cd {toy} && git checkout -q v1 && exec {sys.executable} server.py"
     both = ("--baseline-command", start, "--candidate-command", start)

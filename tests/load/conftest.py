@@ -76,15 +76,20 @@ def server() -> Iterator[NullServer]:
     found.stop()
 
 
-@pytest.fixture
-def plan(server: NullServer, tmp_path: Path) -> LoadPlan:
-    """Three seconds at 200 requests/s against the null server."""
-    source = tmp_path / "tiny.py"
+def make_plan(port: int, directory: Path) -> LoadPlan:
+    """Three seconds at 200 requests/s against a server here; the scenario is put in `directory`."""
+    source = directory / "tiny.py"
     source.write_text(SCENARIO)
-    target = Target("memorai", (f"http://127.0.0.1:{server.port}",), "service", "null server")
+    target = Target("memorai", (f"http://127.0.0.1:{port}",), "service", "null server")
     traffic = TrafficModel("memorai", "tiny", str(source), REQUESTS)
     profile = LoadProfile("test", (Segment("hold", 3.0, 200.0, 200.0),), seed=5)
     return LoadPlan(target, traffic, profile, drain_s=3.0)
+
+
+@pytest.fixture
+def plan(server: NullServer, tmp_path: Path) -> LoadPlan:
+    """Of a null server of one test's own."""
+    return make_plan(server.port, tmp_path)
 
 
 @pytest.fixture

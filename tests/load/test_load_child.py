@@ -15,9 +15,10 @@ from typing import Any
 import psutil
 import pytest
 
+from harness._engine import NullServer
 from harness.load.driver import LoadProcess
 from harness.load.plan import LoadPlan, plan_json
-from tests.load.conftest import Heard, hear
+from tests.load.conftest import Heard, hear, make_plan
 
 pytestmark = pytest.mark.slow
 
@@ -32,9 +33,17 @@ with LoadProcess(read_plan(Path(sys.argv[1]))) as child:
 """
 
 
-def test_a_run_is_conserved_and_its_slices_sum_to_its_totals(plan: LoadPlan) -> None:
+@pytest.fixture(scope="module")
+def heard(tmp_path_factory: pytest.TempPathFactory) -> Heard:
+    """One sound run that several tests look at."""
+    server = NullServer()
+    found = hear(make_plan(server.port, tmp_path_factory.mktemp("sound")))
+    server.stop()
+    return found
+
+
+def test_a_run_is_conserved_and_its_slices_sum_to_its_totals(heard: Heard) -> None:
     """Offered = completed + failed + unfinished, in `end` and on both axes of the slices."""
-    heard = hear(plan)
     totals = heard.end["totals"]
     assert heard.end["conserved"] is True
     assert totals["offered"] == totals["completed"] + totals["failed"] + totals["unfinished"]
@@ -44,9 +53,8 @@ def test_a_run_is_conserved_and_its_slices_sum_to_its_totals(plan: LoadPlan) -> 
             assert heard.total(counter, axis) == totals[counter], (axis, counter)
 
 
-def test_it_says_hello_start_ticks_probes_and_end_in_order(plan: LoadPlan) -> None:
+def test_it_says_hello_start_ticks_probes_and_end_in_order(heard: Heard) -> None:
     """The stream that docs/contracts.md promises, and nothing a scenario prints within it."""
-    heard = hear(plan)
     kinds = [message["type"] for message in heard.messages]
     assert kinds[:2] == ["hello", "start"]
     assert kinds[-1] == "end"
@@ -55,23 +63,22 @@ def test_it_says_hello_start_ticks_probes_and_end_in_order(plan: LoadPlan) -> No
     assert all(tick["cpu"] is not None for tick in heard.of("tick"))
 
 
-def test_two_workers_offer_exactly_what_one_does(plan: LoadPlan) -> None:
+def test_two_workers_offer_exactly_what_one_does(heard: Heard, plan: LoadPlan) -> None:
     """The shards of one seeded schedule are the schedule."""
-    alone = hear(replace(plan, probe=False))
     pair = hear(replace(plan, workers=2, probe=False))
     assert pair.end["conserved"] is True
-    assert pair.end["totals"]["offered"] == alone.end["totals"]["offered"]
+    assert pair.end["totals"]["offered"] == heard.end["totals"]["offered"]
     assert {message["worker"] for message in pair.of("slice")} == {0, 1}
 
-    def mix(heard: Heard) -> dict[str, int]:
+    def mix(of: Heard) -> dict[str, int]:
         found: dict[str, int] = {}
-        for message in heard.of("slice"):
+        for message in of.of("slice"):
             piece = message["slice"]
             if piece["axis"] == "due":
                 found[piece["endpoint"]] = found.get(piece["endpoint"], 0) + piece["offered"]
         return found
 
-    assert mix(pair) == mix(alone)
+    assert mix(pair) == mix(heard)
 
 
 def test_a_killed_worker_is_stated_with_the_part_that_is_unknown(plan: LoadPlan) -> None:

@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any
+from functools import cache
+from typing import IO, Any
 
 import pytest
 
@@ -20,19 +21,82 @@ from harness.platform.lab.platform import Lab
 from harness.platform.model import Fault
 from harness.platform.undo import UndoRecord
 
-ASK = """
-import json, sys, time, httpx
-with httpx.Client(timeout=2) as client:
-    for method, url, body in json.load(sys.stdin):
-        began = time.monotonic()
-        try:
-            answer = client.request(method, url, content=body)
-            told = [answer.status_code, answer.text, dict(answer.headers)]
-        except httpx.HTTPError as problem:
-            told = [0, type(problem).__name__, {}]
-        told[2]["elapsed"] = str(time.monotonic() - began)
-        print(json.dumps(told))
+HELPER = """
+import ctypes, json, os, sys, time, traceback, httpx
+from harness.platform import attach
+from harness.platform.undo import undo_record
+
+def enter(namespaces):
+    libc = ctypes.CDLL(None, use_errno=True)
+    for each in [os.open(path, os.O_RDONLY) for path in namespaces]:
+        if libc.setns(each, 0):
+            raise OSError(ctypes.get_errno(), "setns")
+
+def ask(requests):
+    with httpx.Client(timeout=2, trust_env=False) as client:
+        for method, url, body in requests:
+            began = time.monotonic()
+            try:
+                answer = client.request(method, url, content=body)
+                told = [answer.status_code, answer.text, dict(answer.headers)]
+            except httpx.HTTPError as problem:
+                told = [0, type(problem).__name__, {}]
+            told[2]["elapsed"] = str(time.monotonic() - began)
+            yield told
+
+def heal(record):
+    heal = undo_record(record)
+    for _ in range(2):
+        attach({"platform": "lab", "runtime": heal.undo.runtime}).heal(heal)
+    yield "healed"
+
+for line in sys.stdin:
+    namespaces, verb, words = json.loads(line)
+    if child := os.fork():
+        print(json.dumps(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])), flush=True)
+        continue
+    code = 1
+    try:
+        enter(namespaces)
+        for each in {"ask": ask, "heal": heal}[verb](words):
+            print(json.dumps(each))
+        sys.stdout.flush()
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
 """
+"""Does each thing in a process of its own, forked from one that has imported what it takes."""
+
+
+@cache
+def _helper() -> subprocess.Popen[str]:
+    """It ends with its standard input."""
+    return subprocess.Popen(
+        [sys.executable, "-c", HELPER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+
+
+def _beside(namespaces: Sequence[str], verb: str, words: object) -> list[Any]:
+    """What another process, in these namespaces, answers."""
+    helper = _helper()
+    assert helper.stdin is not None
+    assert helper.stdout is not None
+    helper.stdin.write(json.dumps([namespaces, verb, words]) + "\n")
+    helper.stdin.flush()
+    *answers, code = _lines(helper.stdout)
+    assert code == 0, verb
+    return answers
+
+
+def _lines(stream: IO[str]) -> Iterator[Any]:
+    """Up to the exit code, which is a number."""
+    for line in stream:
+        found = json.loads(line)
+        yield found
+        if isinstance(found, int):
+            return
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -42,16 +106,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("lab"):
                 item.add_marker(pytest.mark.skip(reason=missing))
-
-
-HEAL = """
-import json, sys
-from harness.platform import attach
-from harness.platform.undo import undo_record
-heal = undo_record(json.load(sys.stdin))
-for _ in range(2):
-    attach({"platform": "lab", "runtime": heal.undo.runtime}).heal(heal)
-"""
 
 
 @pytest.fixture(scope="session")
@@ -83,23 +137,20 @@ class Inside:
 
     def ask(self, *requests: tuple[str, str, str | None]) -> list[tuple[int, Any, dict[str, str]]]:
         """Status, body (decoded where it is JSON) and headers of each request, in order."""
-        done = subprocess.run(
-            [*self.lab.exec_prefix, sys.executable, "-c", ASK],
-            input=json.dumps(requests),
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=60,
-        )
         answers = []
-        for line in done.stdout.splitlines():
-            status, text, headers = json.loads(line)
+        for status, text, headers in _beside(self._namespaces(), "ask", requests):
             try:
                 body = json.loads(text)
             except ValueError:
                 body = text
             answers.append((status, body, headers))
         return answers
+
+    def _namespaces(self) -> list[str]:
+        if self.lab.exec_prefix[:1] != ("nsenter",):
+            return []
+        kinds = ("user", "net") if isolation().user else ("net",)
+        return [f"/proc/{self.lab.pid}/ns/{kind}" for kind in kinds]
 
     def get(self, url: str) -> tuple[int, Any, dict[str, str]]:
         """One GET."""
@@ -122,9 +173,7 @@ class Inside:
             assert proof.in_effect, proof
             yield heal
         finally:
-            subprocess.run(
-                [sys.executable, "-c", HEAL], input=json.dumps(asdict(heal)), text=True, check=True
-            )
+            _beside((), "heal", asdict(heal))
         proof = self.lab.proof(heal)
         assert proof.in_effect is False, proof
         assert self.left() == []
