@@ -121,6 +121,7 @@ def test_a_fault_through_a_server_that_is_not_calm_is_undone_and_leaves_nothing(
         ("PUT", "/apis/coordination.k8s.io/v1/namespaces/n/leases/l", 409, False),
         ("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", 500, True),
         ("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", 409, True),
+        ("POST", "/api/v1/namespaces/n/pods?dryRun=All", 500, True),
     ],
 )
 def test_what_was_refused_without_being_carried_out_is_asked_again(

@@ -183,7 +183,7 @@ def turned_away(method: str, url: str, status: int) -> bool:
     No patch of the harness names a version: where it met another change, it is made anew.
     """
     path = path_of(url)
-    if path.endswith("/selfsubjectaccessreviews"):  # it creates nothing
+    if path.endswith("/selfsubjectaccessreviews") or "dryRun=All" in url:  # it creates nothing
         return status == CONFLICT or status in RETRIES.status_forcelist
     if method == "POST":
         return status == BUSY and not path.endswith("/eviction")
