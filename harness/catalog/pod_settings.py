@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from harness.catalog.model import Service
 from harness.catalog.pods import NONE, PodSettings
 from harness.errors import UsageError
 from harness.typed import adapter
+
+PLAIN: Mapping[str, tuple[str, str]] = {
+    "string_type": ("not a text", 'quote it, e.g. cpu: "1"'),
+    "dict_type": ("not a mapping", "write `name: value` lines under it"),
+    "tuple_type": ("not a list", "begin each item with -"),
+}
 
 
 def pod_settings(file: Path | None, services: Iterable[Service], namespace: str) -> PodSettings:
@@ -33,5 +39,5 @@ def _read(path: Path) -> PodSettings:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
     where = ".".join(str(part) for part in first["loc"])
-    problem, remedy = explain(first["type"], first["msg"])
+    problem, remedy = PLAIN.get(first["type"]) or explain(first["type"], first["msg"])
     raise UsageError(f"{path}: {where}: {problem}" if where else f"{path}: {problem}", remedy)

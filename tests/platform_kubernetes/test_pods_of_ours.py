@@ -128,6 +128,9 @@ def test_settings_come_from_the_file_else_from_the_catalogues_namespace(
         ("nodeselector: {a: b}", "nodeselector: unknown field"),
         ("priorityClassName: Very High", "priorityClassName: 'Very High' is no name"),
         ("", "not a mapping"),
+        ("limits: {cpu: 1}", "limits.cpu: not a text; quote it"),
+        ("limits: [1]", "limits: not a mapping"),
+        ("tolerations: {a: b}", "tolerations: not a list"),
     ],
 )
 def test_settings_that_cannot_be_are_told_with_file_and_field(
