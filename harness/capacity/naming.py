@@ -44,6 +44,10 @@ ANOTHER_SIGMAS = 3.0
 UNSTEADY = 2
 """Overturned outcomes from which the service, not chance, is unsteady."""
 
+FLIPPED = "missed, held, missed"
+"""A short hold between two that missed is no such outcome: near the capacity chance makes it. But
+it is a reason to look longer at how the speed moves."""
+
 FLAT_FACTOR = 2.0
 """Rates so far apart with the same share of bad requests: the rate does not decide."""
 
@@ -326,9 +330,10 @@ def _name_refusals(findings: Findings, seen: Seen, overturned: Sequence[tuple[fl
 def _name_unsteady(
     findings: Findings, low: float | None, overturned: Sequence[tuple[float, str]]
 ) -> None:
-    if findings.keys() & {"scaling", "unsteady"} or len(overturned) < UNSTEADY:
+    lasting = [(rate, what) for rate, what in overturned if what != FLIPPED]
+    if findings.keys() & {"scaling", "unsteady"} or len(lasting) < UNSTEADY:
         return
-    rates = ", ".join(f"{format_rate(rate)} ({what})" for rate, what in overturned)
+    rates = ", ".join(f"{format_rate(rate)} ({what})" for rate, what in lasting)
     findings["unsteady"] = Finding(
         "unsteady",
         f"The same rates both held and were missed: {rates}. The capacity itself moves; one"

@@ -379,7 +379,7 @@ class _Hunt(Steps):
         if outcome == "held":
             outcome = self._decide(high, "recheck", self._long_hold(high), repeats=2)
             if outcome == "missed" and clear:
-                self._overturned.append((high, "missed, held, missed"))
+                self._overturned.append((high, naming.FLIPPED))
         if outcome == "held":
             self._spike = self._spike or (self._low_before(high), high)
             self._settled = len(self._steps)

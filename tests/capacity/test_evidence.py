@@ -25,7 +25,7 @@ from harness.capacity.evidence import (
 from harness.capacity.law import fit_law
 from harness.capacity.measure import SessionMeasure, StepEnd, observation_of, step_profile
 from harness.capacity.model import Finding, Share, Step
-from harness.capacity.naming import may_drift, may_wander, name_patterns, refuses, wander
+from harness.capacity.naming import FLIPPED, may_drift, may_wander, name_patterns, refuses, wander
 from harness.catalog.model import Objective
 from harness.errors import UsageError
 from harness.load.plan import LoadPlan
@@ -297,7 +297,8 @@ def test_a_latency_that_rises_faster_than_a_queue_near_the_capacity_is_a_stall(
 
 
 def test_one_overturned_outcome_is_chance_and_two_are_unsteady() -> None:
-    for overturned, kinds in (([(900.0, "x")], set()), ([(900.0, "x")] * 2, {"unsteady"})):
+    one, flipped = (900.0, "x"), (990.0, FLIPPED)
+    for overturned, kinds in (([one, flipped], set()), ([one] * 2, {"unsteady"})):
         findings: dict[str, Finding] = {}
         name_patterns(findings, [(_step(), _seen([0] * 10))], 1_000.0, overturned)
         assert set(findings) == kinds
