@@ -48,7 +48,7 @@ def remove_team(cluster: Handle, namespace: str) -> None:
 
 
 def apply_agents(cluster: Handle, namespace: str) -> None:
-    """The accounts of all agents, as docs/kubernetes.md says to set them up."""
+    """The accounts of all agents and what confines them, as docs/kubernetes.md says."""
     objects = rbac.agent_objects()
     for kind in on_cluster():
         objects += rbac.undo_objects(kind)
@@ -57,3 +57,4 @@ def apply_agents(cluster: Handle, namespace: str) -> None:
     name = undo_account("drain-node")
     words = (f"--clusterrole={name}", f"--serviceaccount={namespace}:{name}")
     cluster.try_kubectl("create", "clusterrolebinding", f"{name}-{namespace}", *words)
+    cluster.kubectl("apply", "-f", str(FILES / "admission.yaml"))

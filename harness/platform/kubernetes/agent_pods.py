@@ -23,6 +23,8 @@ DEADLINE_S = 900.0
 MODULE = "harness.platform.kubernetes.agent"
 AGENT_ACCOUNT = "codai-harness-agent"
 CAPABILITIES = ("SYS_ADMIN", "SYS_PTRACE", "NET_ADMIN", "KILL", "SETUID", "SETGID", "DAC_OVERRIDE")
+LOCK = "/dev/shm/xtables.lock"  # noqa: S108 - the container's own
+"""Of iptables, whose usual place is on the root file system, which cannot be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ def agent_pod(
                             name="AGENT_UID", value_from=client.V1EnvVarSource(field_ref=uid)
                         ),
                         client.V1EnvVar(name="AGENT_PLAN", value=text),
+                        client.V1EnvVar(name="XTABLES_LOCKFILE", value=LOCK),
                     ],
                     resources=_resources(work.task, pods),
                     **container,
@@ -152,7 +155,8 @@ def _on_the_node(node: str) -> tuple[dict[str, object], dict[str, object]]:
             privileged=False,
             app_armor_profile=client.V1AppArmorProfile(type="Unconfined"),
             seccomp_profile=client.V1SeccompProfile(type="Unconfined"),
-            capabilities=client.V1Capabilities(add=list(CAPABILITIES)),
+            read_only_root_filesystem=True,
+            capabilities=client.V1Capabilities(drop=["ALL"], add=list(CAPABILITIES)),
         ),
     }
     return pod, container

@@ -2,7 +2,8 @@
 
 One Role and, for what is not in a namespace, one ClusterRole for what every run takes (`base`) and
 for each kind of fault; a team binds `base` and those of the faults it allows. The agents have
-accounts of their own: one for those on nodes, one for each kind that is undone by the API.
+accounts of their own: one for those on nodes, one for each kind that is undone by the API; what a
+role cannot say of them stands in `admission`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import yaml
 
+from harness.platform.kubernetes import admission
 from harness.platform.kubernetes.access import BASE, LOOK, NAMED, Need
 from harness.platform.kubernetes.agent_pods import AGENT_ACCOUNT, undo_account
 from harness.platform.kubernetes.api_types import Manifest
@@ -91,6 +93,7 @@ def files() -> dict[str, str]:
     """File name -> content."""
     made = {f"{kind}.yaml": _text([*roles_of(kind), *undo_objects(kind)]) for kind in on_cluster()}
     return {
+        "admission.yaml": _text(admission.objects()),
         "agent.yaml": _text(agent_objects()),
         "base.yaml": _text(base_roles()),
         "node-events.yaml": _text(node_event_roles()),
