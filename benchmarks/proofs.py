@@ -36,6 +36,12 @@ PROOFS = {
         "streams of known truth, and what a token costs", 1, ("benchmarks.streams --write",)
     ),
     "capacity": Proof("the search on every kind of service", 20, ("benchmarks.capacity",)),
+    "fleet": Proof(
+        "a fleet on services with a planted fault, in each tier", 20, ("benchmarks.fleet_faults",)
+    ),
+    "limits": Proof(
+        "rate limits that are sound, and that are broken in known ways", 2, ("benchmarks.limits",)
+    ),
     "corpus": Proof(
         "2,000 generated options, names and files: crashes, and what is wrongly taken",
         4,

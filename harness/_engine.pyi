@@ -111,6 +111,14 @@ class Engine:
     def start_monotonic_ns(self) -> int | None:
         """The start on the monotonic clock; None before `start()`."""
 
+    def whereabouts(self) -> tuple[list[str], list[str]]:
+        """Where requests went and failed so far, as lines of JSON.
+
+        What each address has answered (`address`, `completed`, `failed`, `response`, a histogram of
+        the completed), and the three most frequent values of each feed in failed requests (`feed`,
+        `value`, `failed`, `of` so many failed ones with the feed).
+        """
+
     def take_journeys(self) -> list[tuple[int, str, int]]:
         """Journeys that came due since the last call: (k, name, due_ns)."""
 

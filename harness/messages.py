@@ -135,6 +135,28 @@ class FailureExample(TypedDict, total=False):
     place: str | None
 
 
+class AddressTotals(TypedDict):
+    """What one address has answered in all; `response` of the completed, HdrHistogram V2."""
+
+    type: Literal["address"]
+    worker: NotRequired[int]
+    address: str
+    completed: int
+    failed: int
+    response: str
+
+
+class FailingValue(TypedDict):
+    """One of the most frequent values of a feed in failed requests, `of` so many with the feed."""
+
+    type: Literal["failing_value"]
+    worker: NotRequired[int]
+    feed: str
+    value: str
+    failed: int
+    of: int
+
+
 class Write(TypedDict):
     """A logged request that has ended; seconds from the start."""
 
@@ -253,7 +275,17 @@ class EarlyEnd(TypedDict):
     reason: str
 
 
-WorkerMessage = SliceLine | Tick | Probe | FailureExample | Write | ClockJump | Done
+WorkerMessage = (
+    SliceLine
+    | Tick
+    | Probe
+    | FailureExample
+    | AddressTotals
+    | FailingValue
+    | Write
+    | ClockJump
+    | Done
+)
 """What a worker sends to its master."""
 
 LoadMessage = (
@@ -264,6 +296,8 @@ LoadMessage = (
     | Tick
     | Probe
     | FailureExample
+    | AddressTotals
+    | FailingValue
     | Write
     | ClockJump
     | WorkerLost

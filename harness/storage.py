@@ -7,6 +7,7 @@ import dataclasses
 import errno
 import fcntl
 import json
+import math
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -96,6 +97,17 @@ def json_text(document: object, *, finite: bool = True) -> str:
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=not finite, default=_text)
     # An argument that is not UTF-8 has surrogates, which JSON can only escape.
     return f"{text}\n".encode("utf-8", "backslashreplace").decode()
+
+
+def finite_only(value: object) -> object:
+    """A document whose infinities and NaN are null: JSON knows neither."""
+    if isinstance(value, Mapping):
+        return {key: finite_only(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite_only(item) for item in value]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    return value
 
 
 def _text(value: object) -> object:

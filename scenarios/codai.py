@@ -1,7 +1,7 @@
 """codai: the central platform; people chat, look at their profile and share a workspace."""
 
-from harness.traffic import get, json_pointer, post, put, status, uniform, uuid, zipf
-from harness.traffic.collection import KEYED
+from harness.traffic import get, json_pointer, put, status, stream, uniform, uuid, zipf
+from harness.traffic.collection import KEYED, turn
 from harness.traffic.user import TrafficUser
 
 
@@ -25,13 +25,12 @@ class CodaiUser(TrafficUser):
             headers=KEYED,
             checks=[status(200), json_pointer("/items")],
         ),
-        post(
+        stream(
             "/api/ai/chat",
             name="chat",
             weight=25,
             headers=KEYED,
-            json_body={"id": "{turn}", "user": "{user}", "message": "explain this function"},
-            checks=[status(201), json_pointer("/id", equals="{turn}")],
+            json_body=turn("{turn}", "Explain this function."),
         ),
         get(
             "/api/user/preferences/{user}",

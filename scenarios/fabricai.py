@@ -1,6 +1,7 @@
 """fabricai: AI services; a model is looked up, asked, and remembers what it was asked."""
 
-from harness.traffic.collection import api, feeds_of
+from harness.traffic import stream
+from harness.traffic.collection import KEYED, api, feeds_of, turn
 from harness.traffic.user import TrafficUser
 
 
@@ -10,7 +11,14 @@ class FabricaiUser(TrafficUser):
     service = "fabricai"
     feeds = feeds_of(1.4)
     mix = [
-        *api("/api/ai-services", find=("services", 10), create=("ask", 45), body={"prompt": "hi"}),
+        *api("/api/ai-services", find=("services", 10)),
+        stream(
+            "/api/ai-services",
+            name="ask",
+            weight=45,
+            headers=KEYED,
+            json_body=turn("{new}", "Name ten uses of a brick."),
+        ),
         *api("/api/model-management", read=("model", 20), change=("tune", 2)),
         *api("/api/memory", read=("recall", 18), create=("remember", 5)),
     ]

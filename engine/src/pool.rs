@@ -294,6 +294,7 @@ impl Deadline<'_> {
 /// One HTTP/1.1 connection from its making to its end, with every request that it carries.
 async fn serve(worker: Rc<Worker>, target: usize, turn: usize, mut job: Job) {
     // In a box: what making a connection takes is not held for its life.
+    job.target = Some(target);
     let mut stream = match Box::pin(connect(&worker, target, turn, job.deadline)).await {
         Ok(stream) => stream,
         Err(trouble) => {
@@ -323,6 +324,7 @@ async fn serve(worker: Rc<Worker>, target: usize, turn: usize, mut job: Job) {
         };
         job.bytes_out = body;
         job.sent = Some(now());
+        job.target = Some(target);
         deadline.set(&worker, job.deadline);
         let mut exchange = Exchange::new(job.template(), &job.values, &bytes, plan.max_body_bytes);
         let (ended, reusable) = poll_fn(|cx| {
@@ -432,7 +434,8 @@ async fn multiplex(
             connection.dead.set(true);
             forget(&worker, target, &connection);
             let pending = std::mem::take(&mut *connection.pending.borrow_mut());
-            for job in pending {
+            for mut job in pending {
+                job.target = Some(target);
                 job.end(ResponseResult::unconnected(&trouble, worker.run.now()));
             }
         }
@@ -468,6 +471,7 @@ fn prepare(worker: &Worker, target: usize, job: &mut Job) -> Option<Outgoing> {
         prepared.render(&plan.requests[job.endpoint], &plan.targets[target], &job.values)?;
     job.bytes_out = request.body().size_hint().exact().unwrap_or(0);
     job.sent = Some(worker.run.now());
+    job.target = Some(target);
     Some(request)
 }
 

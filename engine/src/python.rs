@@ -243,6 +243,7 @@ impl Engine {
             bytes_out: 0,
             connects: 0,
             stream: None,
+            target: None,
         };
         lock(&self.run.python).end(endpoint, &outcome);
         drop(journeys);
@@ -256,6 +257,12 @@ impl Engine {
 
     fn take_examples(&self) -> Vec<String> {
         std::mem::take(&mut lock(&self.run.examples).lines)
+    }
+
+    /// What each address has answered, and the values of the failed requests.
+    fn whereabouts(&self) -> PyResult<(Vec<String>, Vec<String>)> {
+        let addresses = self.run.addresses().map_err(PyValueError::new_err)?;
+        Ok((addresses, self.run.failing_values()))
     }
 
     fn journey_done(&self, k: u64) -> bool {

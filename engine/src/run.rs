@@ -4,7 +4,8 @@ use crate::answer::Evidence;
 use crate::clock;
 use crate::kind::Kind;
 use crate::plan::Plan;
-use crate::slices::{Axis, Collector, Recorder, Totals};
+use crate::request::Slot;
+use crate::slices::{Address, Axis, Collector, Recorder, Totals};
 use std::collections::{BTreeMap, HashMap};
 use std::io::{PipeReader, PipeWriter, Read as _, Write as _};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -52,6 +53,18 @@ pub struct Examples {
     seen: HashMap<(String, Kind, u16), u8>,
     given: usize,
     pub lines: Vec<String>,
+}
+
+/// Values of one feed that are told apart among failures; the others only count.
+const MOST_VALUES: usize = 10_000;
+/// The most frequent values of a feed among failures that are reported.
+const SHOWN_VALUES: usize = 3;
+
+/// The values of failed requests: how many had which, by feed.
+#[derive(Debug, Default)]
+struct Values {
+    failed: u64,
+    known: HashMap<String, u64>,
 }
 
 /// A journey that came due and has not been reported done.
@@ -115,6 +128,7 @@ pub struct Run {
     pub journeys: Mutex<Journeys>,
     pub log: Mutex<Log>,
     pub examples: Mutex<Examples>,
+    values: Mutex<BTreeMap<usize, Values>>,
     pub lines: Mutex<Vec<String>>,
     pub progress: Mutex<Progress>,
     pub changed: Condvar,
@@ -142,6 +156,7 @@ impl Run {
             journeys: Mutex::new(journeys),
             log: Mutex::default(),
             examples: Mutex::default(),
+            values: Mutex::default(),
             lines: Mutex::default(),
             progress: Mutex::default(),
             changed: Condvar::new(),
@@ -219,6 +234,56 @@ impl Run {
             "message": evidence.and_then(|e| e.reason.as_deref()),
         });
         examples.lines.push(line.to_string());
+    }
+
+    /// Counts the values of a failed request, each feed once.
+    pub fn note_values(&self, endpoint: usize, values: &[String]) {
+        let slots = &self.plan.requests[endpoint].slots;
+        let mut kept = crate::lock(&self.values);
+        for (i, (slot, value)) in slots.iter().zip(values).enumerate() {
+            let Slot::Feed(feed) = slot else { continue };
+            if slots[..i].iter().any(|other| matches!(other, Slot::Feed(same) if same == feed)) {
+                continue;
+            }
+            let of = kept.entry(*feed).or_default();
+            of.failed += 1;
+            if let Some(count) = of.known.get_mut(value) {
+                *count += 1;
+            } else if of.known.len() < MOST_VALUES {
+                of.known.insert(value.clone(), 1);
+            }
+        }
+    }
+
+    /// The most frequent values of each feed among the failed requests, as objects of JSON.
+    pub fn failing_values(&self) -> Vec<String> {
+        let kept = crate::lock(&self.values);
+        let lines = kept.iter().flat_map(|(feed, of)| {
+            let name = &self.plan.feeds[*feed].name;
+            let mut known: Vec<(&String, &u64)> = of.known.iter().collect();
+            known.sort_unstable_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
+            known.truncate(SHOWN_VALUES);
+            known.into_iter().map(move |(value, count)| {
+                let line = serde_json::json!({
+                    "feed": name, "value": value, "failed": count, "of": of.failed,
+                });
+                line.to_string()
+            })
+        });
+        lines.collect()
+    }
+
+    /// What each address has answered, as objects of JSON.
+    pub fn addresses(&self) -> Result<Vec<String>, String> {
+        let mut sums: Vec<Address> = Vec::new();
+        sums.resize_with(self.plan.targets.len(), Address::default);
+        for recorder in &self.recorders {
+            for (sum, part) in sums.iter_mut().zip(&crate::lock(recorder).addresses) {
+                sum.merge(part);
+            }
+        }
+        let named = sums.iter().zip(&self.plan.targets);
+        named.map(|(sum, at)| sum.document(&format!("{}:{}", at.host, at.port))).collect()
     }
 
     /// Counts what Python has not ended as unfinished, once and for all.

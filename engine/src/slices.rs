@@ -95,6 +95,8 @@ pub struct Outcome {
     pub connects: u64,
     /// Of a stream.
     pub stream: Option<Streamed>,
+    /// The index of the address that it was sent to; absent when it never was, and for Python's.
+    pub target: Option<usize>,
 }
 
 impl Outcome {
@@ -112,6 +114,7 @@ impl Outcome {
             bytes_out: 0,
             connects: 0,
             stream: None,
+            target: None,
         }
     }
 }
@@ -288,6 +291,48 @@ impl Second {
     }
 }
 
+/// What one address has answered since the start.
+#[derive(Debug)]
+pub struct Address {
+    completed: u64,
+    failed: u64,
+    response: Histogram<u64>,
+}
+
+impl Default for Address {
+    fn default() -> Self {
+        Self { completed: 0, failed: 0, response: hist::fresh() }
+    }
+}
+
+impl Address {
+    fn end(&mut self, o: &Outcome) {
+        if o.error.is_some() {
+            self.failed += 1;
+        } else {
+            self.completed += 1;
+            hist::record(&mut self.response, o.done.saturating_sub(o.due));
+        }
+    }
+
+    pub fn merge(&mut self, other: &Self) {
+        self.completed += other.completed;
+        self.failed += other.failed;
+        // Same precision and bounds that grow: adding cannot fail.
+        let _ = self.response.add(&other.response);
+    }
+
+    /// As an object of JSON.
+    pub fn document(&self, address: &str) -> Result<String, String> {
+        let Self { completed, failed, response } = self;
+        let response = hist::encode(response)?;
+        let document = serde_json::json!({
+            "address": address, "completed": completed, "failed": failed, "response": response,
+        });
+        Ok(document.to_string())
+    }
+}
+
 /// Totals since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
@@ -308,6 +353,8 @@ pub struct Recorder {
     pub frontier: u64,
     pub totals: Totals,
     pub lag: Histogram<u64>,
+    /// By the index of the target.
+    pub addresses: Vec<Address>,
 }
 
 impl Default for Recorder {
@@ -319,6 +366,7 @@ impl Default for Recorder {
             frontier: 0,
             totals: Totals::default(),
             lag: hist::fresh(),
+            addresses: Vec::new(),
         }
     }
 }
@@ -340,6 +388,12 @@ impl Recorder {
         }
         if let Some(ready) = o.ready {
             hist::record(&mut self.lag, ready.saturating_sub(o.due));
+        }
+        if let Some(target) = o.target {
+            if self.addresses.len() <= target {
+                self.addresses.resize_with(target + 1, Address::default);
+            }
+            self.addresses[target].end(o);
         }
         let second = self.due.entry(o.due / SECOND).or_default();
         second.open = second.open.saturating_sub(1);

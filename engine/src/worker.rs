@@ -63,6 +63,8 @@ pub struct Job {
     pub due: u64,
     pub ready: u64,
     pub sent: Option<u64>,
+    /// The index of the address that it goes to, once that is known.
+    pub target: Option<usize>,
     /// When it times out, in nanoseconds from the start.
     pub deadline: u64,
     pub connects: u64,
@@ -150,6 +152,7 @@ impl Worker {
             due,
             ready,
             sent: None,
+            target: None,
             deadline: ready + request.patience_ns(),
             connects: 0,
             bytes_out: 0,
@@ -286,6 +289,7 @@ impl Job {
             bytes_out: self.bytes_out,
             connects: self.connects,
             stream: stream.map(|(wanted, stream)| wanted.judged(stream, self.due, ended.done)),
+            target: self.target,
         };
         let next = self.template().next.filter(|_| ended.error.is_none());
         self.carried.took += ended.done.saturating_sub(self.due);
@@ -298,6 +302,7 @@ impl Job {
         if let Some(kind) = ended.error {
             let name = &self.template().name;
             worker.run.example(name, kind, ended.status, ended.done, ended.evidence.as_deref());
+            worker.run.note_values(self.endpoint, &self.values);
         }
         self.close(ended.done, ended.status, ended.error.map(Kind::name));
         // The thread is awake: what has become due meanwhile need not wait for its alarm.

@@ -36,6 +36,8 @@ COMMANDS = {
     "halt": "harness.cli.halt:command",
     "reap": "harness.cli.reap:command",
     "capacity": "harness.cli.capacity:command",
+    "limits": "harness.cli.limits:command",
+    "outage": "harness.cli.outage:command",
     "runs": "harness.cli.runs:runs",
     "show": "harness.cli.runs:show",
     "judge": "harness.cli.judge:command",

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-
 import click
 
 
@@ -15,16 +12,6 @@ def say(text: str) -> None:
 
 def print_json(document: object) -> None:
     """One JSON document on stdout. It knows no infinity and no NaN: they are unknown, null."""
-    from harness.storage import json_text
+    from harness.storage import finite_only, json_text
 
-    click.echo(json_text(_finite(document)), nl=False)
-
-
-def _finite(value: object) -> object:
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
-    return value
+    click.echo(json_text(finite_only(document)), nl=False)

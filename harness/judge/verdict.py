@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from harness.catalog.model import Objective, Service
 from harness.judge.changes import describe_changes
+from harness.judge.concentration import concentrations
 from harness.judge.logs import printed_last
 from harness.judge.model import (
     CERTAINTY,
@@ -134,7 +135,9 @@ def _reasons(
         ordered.append("No objective could be tested by this run.")
     late = [text for _, figures, text in broken if figures == "latency"]
     unjudged = [text for got, text in results if got is None]
-    return tuple(dict.fromkeys([*early, *describe_changes(record), *ordered, *late, *unjudged]))
+    where = () if outcome == "pass" else concentrations(record)
+    changes = describe_changes(record)
+    return tuple(dict.fromkeys([*where, *early, *changes, *ordered, *late, *unjudged]))
 
 
 def _hold(hold: Stretch) -> tuple[float, float] | None:

@@ -20,7 +20,15 @@ from harness.load.setup import Values
 from harness.load.statistics import feed
 from harness.load.telemetry import Probe, Telemetry
 from harness.load.users import Users
-from harness.messages import FailureExample, SliceRow, Totals, WorkerMessage, Write
+from harness.messages import (
+    AddressTotals,
+    FailingValue,
+    FailureExample,
+    SliceRow,
+    Totals,
+    WorkerMessage,
+    Write,
+)
 from harness.redact import register
 from harness.units import NANOSECONDS
 
@@ -28,6 +36,7 @@ if TYPE_CHECKING:
     from harness._engine import Snapshot
 
 PERIOD_S = 1.0
+DRAWN = frozenset({"zipf", "uniform", "sequence", "uuid"})
 Emit = Callable[[WorkerMessage], None]
 
 
@@ -191,7 +200,23 @@ class Bridge:
     def _snapshot(self) -> Snapshot:
         return merged([each.engine.snapshot() for each in self._populations])
 
+    def _whereabouts(self, of: _Population) -> Iterator[WorkerMessage]:
+        """Where requests went and failed; of feeds that are drawn: others may hold secrets."""
+        addresses, values = of.engine.whereabouts()
+        for line in addresses:
+            totals: AddressTotals = json.loads(line)
+            totals["type"], totals["worker"] = "address", self._shard
+            yield totals
+        for line in values:
+            value: FailingValue = json.loads(line)
+            if of.plan.traffic.feeds.get(value["feed"], {}).get("kind") in DRAWN:
+                value["type"], value["worker"] = "failing_value", self._shard
+                yield value
+
     def _finish(self) -> None:
+        for each in self._populations:
+            for message in self._whereabouts(each):
+                self._emit(message)
         snapshot = self._snapshot()
         totals: Totals = {
             "offered": snapshot["offered"],

@@ -14,7 +14,7 @@ from harness.report.formats import FORMATS, write_formats
 from harness.report.gate_plot import render_plot
 from harness.report.summary import FILES_ONLY, Summary, Table
 from harness.report.terminal import print_summary
-from harness.storage import make_directory, write_atomic, write_json, writing
+from harness.storage import finite_only, make_directory, write_atomic, write_json, writing
 from harness.units import counted, format_duration, format_rate, format_ratio, one_line
 
 MOST_NAMED = 3
@@ -180,7 +180,7 @@ def write_gate(verdict: GateVerdict, directory: Path) -> None:
     `exit-code` holds the gate's exit code where it is not 0, for those who run it through make.
     """
     make_directory(directory)
-    write_json(directory / "gate.json", verdict.as_dict())
+    write_json(directory / "gate.json", finite_only(verdict.as_dict()))
     write_formats(summary(verdict), directory, STEM)
     if verdict.exit_code:
         write_atomic(directory / "exit-code", f"{verdict.exit_code}\n")

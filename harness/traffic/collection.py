@@ -30,6 +30,9 @@ ITEMS = 1000
 OLD = 100_000
 """From here on ids are deleted: what is read never is."""
 
+TOKENS = 10
+"""Of a streamed answer: a turn is a few words, so that two cores carry a rate of them."""
+
 Part = tuple[str, float] | None
 """A request's name and weight; None: users do not do it."""
 
@@ -71,6 +74,23 @@ def api(
         for part, method, where, more in asked
         if part is not None
     ]
+
+
+def turn(number: str, message: str, max_tokens: int = TOKENS) -> dict[str, Any]:
+    """The body that asks for a streamed answer to a message that nobody sent before.
+
+    `number` is unique, such as `{new}`: a cache of prefixes would answer a repeated one without
+    work. The length is pinned, or runs could not be compared.
+    """
+    return {
+        "messages": [
+            {"role": "system", "content": f"Conversation {number}."},
+            {"role": "user", "content": message},
+        ],
+        "max_tokens": max_tokens,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
 
 
 def audited(path: str, write: str) -> Audit:

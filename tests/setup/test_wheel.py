@@ -50,6 +50,12 @@ def test_a_wheel_drives_a_url_in_an_empty_directory(tmp_path: Path) -> None:
     server.stop()
     assert child.returncode == 0, child.stderr
     assert "10 offered = 10 completed" in child.stdout
+    listed = subprocess.run(
+        [tmp_path / "venv/bin/python", "-m", "harness", "experiment", "list"],
+        cwd=tmp_path / "empty", capture_output=True, text=True, timeout=60, check=False,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+    )  # fmt: skip
+    assert "kill-replica" in listed.stdout, listed.stderr
     reports = list((tmp_path / "empty" / "results").rglob("report.html"))
     assert len(reports) == 1
     assert str(ROOT) not in child.stdout + child.stderr

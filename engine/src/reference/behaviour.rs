@@ -16,13 +16,18 @@ pub struct Behaviour {
     pub latency_factor: f64,
     pub latency_add_s: f64,
     pub error_ratio: f64,
+    pub failing_id: Option<String>,
     pub garbage_ratio: f64,
     pub concurrency: Option<u64>,
     pub rate_limit: Option<u64>,
+    pub rate_window_s: f64,
+    pub rate_shared: bool,
+    pub retry_after: bool,
     pub exempt_key: String,
     pub ready: bool,
     pub health_delay_s: f64,
     pub cpu_s: f64,
+    pub calls: Vec<String>,
     pub stream: Stream,
     pub seed: u64,
 }
@@ -95,13 +100,18 @@ impl Default for Behaviour {
             latency_factor: 1.0,
             latency_add_s: 0.0,
             error_ratio: 0.0,
+            failing_id: None,
             garbage_ratio: 0.0,
             concurrency: None,
             rate_limit: None,
+            rate_window_s: 60.0,
+            rate_shared: false,
+            retry_after: true,
             exempt_key: "load-test".into(),
             ready: true,
             health_delay_s: 0.0,
             cpu_s: 0.0,
+            calls: Vec::new(),
             stream: Stream::default(),
             seed: 1,
         }
@@ -133,6 +143,7 @@ impl Behaviour {
         within("error_ratio", self.error_ratio, 0.0, 1.0)?;
         within("garbage_ratio", self.garbage_ratio, 0.0, 1.0)?;
         within("slowed", self.slowed, 0.0, 1.0)?;
+        within("rate_window_s", self.rate_window_s, 0.1, HOUR_S)?;
         self.stream.check()?;
         if let Some(p99) = self.latency_p99_s {
             within("latency_p99_s", p99, self.latency_median_s, HOUR_S)?;
@@ -142,6 +153,9 @@ impl Behaviour {
         }
         for (name, limit) in [("concurrency", self.concurrency), ("rate_limit", self.rate_limit)] {
             within(name, limit.unwrap_or(1) as f64, 1.0, 1e9)?;
+        }
+        if let Some(url) = self.calls.iter().find(|url| super::calls::split(url).is_none()) {
+            return Err(format!("behaviour: calls has {url:?}; give http://HOST:PORT/PATH"));
         }
         for (path, slow) in &self.slow {
             within(&format!("slow[{path}].factor"), slow.factor, 0.0, 1e6)?;
@@ -171,6 +185,8 @@ mod tests {
             (r#"{"slow": {"/x": {"factor": -1}}}"#, "slow[/x].factor"),
             (r#"{"slow": {"/x": {"speed": 1}}}"#, "slow./x"),
             (r#"{"concurrency": 0}"#, "concurrency"),
+            (r#"{"rate_window_s": 0}"#, "rate_window_s"),
+            (r#"{"calls": ["a:1"]}"#, "calls"),
             (r#"{"stream": {"gap_p99_s": 1}}"#, "stream.gap_p99_s"),
             (r#"{"stream": {"tokens": 0}}"#, "stream.tokens"),
             (r#"{"colour": 1}"#, "colour"),

@@ -46,6 +46,12 @@ impl Asked {
     }
 }
 
+/// Whether a request's body asks for a stream, at whatever path.
+pub fn is_asked_for(body: &[u8]) -> bool {
+    const FIELD: &[u8] = br#""stream""#;
+    body.windows(FIELD.len()).any(|part| part == FIELD) && Asked::parse(body).is_ok()
+}
+
 /// When each token of a stream is due, and where it breaks off.
 pub struct Script {
     rng: Rng,

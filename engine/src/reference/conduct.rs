@@ -10,7 +10,6 @@ use std::time::Duration;
 
 /// The standard normal's 99th percentile: a lognormal has sigma = ln(p99 / median) / Z99.
 const Z99: f64 = 2.326_347_874_040_841;
-const MINUTE_NS: u64 = 60_000_000_000;
 const LATENCY: u64 = purpose("reference latency");
 const OUTCOME: u64 = purpose("reference outcome");
 
@@ -25,7 +24,7 @@ pub struct Conduct {
     delayed: Cell<u64>,
     judged: Cell<u64>,
     streamed: Cell<u64>,
-    /// The minute, and the requests of each API key in it.
+    /// The window of the rate limit, and the requests of each API key in it.
     used: RefCell<(u64, HashMap<String, u64>)>,
 }
 
@@ -79,21 +78,35 @@ impl Conduct {
             .then_some((429, r#"{"error":"rate limit of this API key"}"#))
     }
 
-    /// Counts a request of this key; the number of them in this minute.
+    fn window_ns(&self) -> u64 {
+        (self.behaviour.rate_window_s * 1e9) as u64
+    }
+
+    /// Counts a request of this key; the number of them in this window, of all keys if they share.
     fn count(&self, api_key: &str) -> u64 {
-        let minute = clock::now_ns() / MINUTE_NS;
+        let window = clock::now_ns() / self.window_ns();
         let (counted, used) = &mut *self.used.borrow_mut();
-        if minute != *counted {
-            *counted = minute;
+        if window != *counted {
+            *counted = window;
             used.clear();
         }
-        let count = used.entry(api_key.into()).or_default();
+        let key = if self.behaviour.rate_shared { "" } else { api_key };
+        let count = used.entry(key.into()).or_default();
         *count += 1;
         *count
     }
 
-    /// The error or garbage given in place of the next answer.
-    pub fn falsify(&self) -> Option<(u16, &'static str)> {
+    /// Seconds until the window of the rate limit ends, which an answer of this status names.
+    pub fn retry_after(&self, status: u16) -> Option<u64> {
+        let left = self.window_ns() - clock::now_ns() % self.window_ns();
+        (status == 429 && self.behaviour.retry_after).then_some(left.div_ceil(1_000_000_000))
+    }
+
+    /// The error or garbage given in place of the next answer, which is about this item.
+    pub fn falsify(&self, id: Option<&str>) -> Option<(u16, &'static str)> {
+        if id.is_some() && id == self.behaviour.failing_id.as_deref() {
+            return Some((500, r#"{"error":"injected by the failing_id of the behaviour"}"#));
+        }
         let (errors, garbage) = (self.behaviour.error_ratio, self.behaviour.garbage_ratio);
         if errors == 0.0 && garbage == 0.0 {
             return None;
@@ -157,7 +170,7 @@ mod tests {
         let slowed = seconds(&partly, 100_000).iter().filter(|s| **s > 0.0).count();
         assert!(slowed.abs_diff(3_000) < 250, "{slowed}");
         let mut counts = [0usize; 2];
-        for (status, _) in (0..100_000).filter_map(|_| partly.falsify()) {
+        for (status, _) in (0..100_000).filter_map(|_| partly.falsify(None)) {
             counts[usize::from(status == 200)] += 1;
         }
         assert!(counts[0].abs_diff(20_000) < 600 && counts[1].abs_diff(30_000) < 700, "{counts:?}");
@@ -168,11 +181,34 @@ mod tests {
         let limited = conduct(r#"{"concurrency":2}"#, "r");
         assert!(limited.refuse("", 2).is_none());
         assert_eq!(limited.refuse("", 3).map(|(status, _)| status), Some(503));
-        let rated = conduct(r#"{"rate_limit":1}"#, "r");
-        rated.used.borrow_mut().0 = clock::now_ns() / MINUTE_NS;
+        let rated = conduct(r#"{"rate_limit":1,"rate_window_s":3600}"#, "r");
         assert!(rated.refuse("k", 1).is_none());
         assert_eq!(rated.refuse("k", 1).map(|(status, _)| status), Some(429));
         assert!(rated.refuse("other", 1).is_none());
         assert!((0..9).all(|_| rated.refuse("load-test", 1).is_none()));
+    }
+
+    #[test]
+    fn a_refusal_names_the_rest_of_its_window_unless_it_shall_not() {
+        let rated = conduct(r#"{"rate_limit":1,"rate_window_s":10}"#, "r");
+        assert!(rated.retry_after(429).is_some_and(|seconds| (1..=10).contains(&seconds)));
+        assert_eq!(rated.retry_after(503), None);
+        let mute = conduct(r#"{"rate_limit":1,"retry_after":false}"#, "r");
+        assert_eq!(mute.retry_after(429), None);
+    }
+
+    #[test]
+    fn keys_that_share_a_limit_harm_each_other() {
+        let shared = r#"{"rate_limit":1,"rate_window_s":3600,"rate_shared":true}"#;
+        let shared = conduct(shared, "r");
+        assert!(shared.refuse("k", 1).is_none());
+        assert!(shared.refuse("other", 1).is_some());
+    }
+
+    #[test]
+    fn only_the_failing_item_fails() {
+        let one = conduct(r#"{"failing_id":"7"}"#, "r");
+        assert_eq!(one.falsify(Some("7")).map(|(status, _)| status), Some(500));
+        assert!(one.falsify(Some("8")).is_none() && one.falsify(None).is_none());
     }
 }

@@ -36,8 +36,14 @@ pub async fn converse(replica: Rc<Replica>, mut stream: TcpStream) -> io::Result
             }
             Received::Bad(status) => {
                 let body = Cow::Borrowed(r#"{"error":"not a request that is served"}"#);
-                let answer =
-                    Answer { status, content_type: JSON, body, closes: true, stream: None };
+                let answer = Answer {
+                    status,
+                    content_type: JSON,
+                    body,
+                    closes: true,
+                    retry_after: None,
+                    stream: None,
+                };
                 write(&answer, false, &mut out);
                 stream.write_all(&out).await?;
                 return linger(stream).await;
@@ -318,7 +324,7 @@ pub fn decoded(path: &str) -> Cow<'_, str> {
 // -- answers --------------------------------------------------------------------------------------
 
 fn write(answer: &Answer, head_only: bool, out: &mut Vec<u8>) {
-    let Answer { status, content_type, body, closes, stream } = answer;
+    let Answer { status, content_type, body, closes, retry_after, stream } = answer;
     out.clear();
     let framing = match stream {
         Some(_) => "transfer-encoding: chunked".into(),
@@ -331,6 +337,10 @@ fn write(answer: &Answer, head_only: bool, out: &mut Vec<u8>) {
         reason(*status),
         if *closes { "connection: close\r\n" } else { "" },
     );
+    if let Some(seconds) = retry_after {
+        out.truncate(out.len() - 2);
+        let _ = write!(out, "retry-after: {seconds}\r\n\r\n");
+    }
     if !head_only {
         out.extend_from_slice(body.as_bytes());
     }
@@ -382,14 +392,22 @@ mod tests {
 
     #[test]
     fn an_answer_takes_the_place_of_the_one_before() {
-        let answer =
-            |status, body| Answer { status, content_type: JSON, body, closes: false, stream: None };
+        let answer = |status, body| Answer {
+            status,
+            content_type: JSON,
+            body,
+            closes: false,
+            retry_after: (status == 429).then_some(7),
+            stream: None,
+        };
         let mut out = Vec::new();
         write(&answer(200, Cow::Borrowed("first")), false, &mut out);
         write(&answer(400, Cow::Borrowed("{}")), false, &mut out);
-        let text = String::from_utf8(out).unwrap();
+        let text = String::from_utf8_lossy(&out).into_owned();
         let head = "content-type: application/json\r\ncontent-length: 2\r\n\r\n";
         assert_eq!(text, format!("HTTP/1.1 400 Bad Request\r\n{head}{{}}"));
+        write(&answer(429, Cow::Borrowed("{}")), false, &mut out);
+        assert!(String::from_utf8_lossy(&out).ends_with("2\r\nretry-after: 7\r\n\r\n{}"));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::replica::{Replica, Request};
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use std::io::Cursor;
 use std::rc::Rc;
 use tokio::io::{AsyncReadExt, join};
@@ -85,6 +85,9 @@ async fn serve(
         }
     }
     headers.insert(CONTENT_LENGTH, answer.body.len().into());
+    if let Some(seconds) = answer.retry_after {
+        headers.insert(RETRY_AFTER, seconds.into());
+    }
     let empty = answer.body.is_empty() || head.method == http::Method::HEAD;
     let mut out = respond.send_response(response, empty)?;
     if !empty {

@@ -3,9 +3,10 @@
 //! A collection route holds the ids "1" to "1000" from the start. `GET` on it lists, `POST` creates
 //! (201; a JSON `id` of the client is kept), `<route>/<id>` takes GET, PUT (upsert), PATCH and
 //! DELETE (idempotent). The query is ignored but for `replication=sync` on a write. `POST` on
-//! `/v1/chat/completions` streams a chat completion.
+//! `/v1/chat/completions`, or anywhere of a body with `"stream": true`, streams a chat completion.
 
 mod behaviour;
+mod calls;
 mod chat;
 mod conduct;
 mod database;

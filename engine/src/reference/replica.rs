@@ -1,6 +1,7 @@
 //! One copy of the service: what it answers to which request, whatever the request came by.
 
 use super::behaviour::Behaviour;
+use super::calls;
 use super::chat::{self, Asked, Chat, Truth};
 use super::conduct::Conduct;
 use super::link::Unavailable;
@@ -36,6 +37,8 @@ pub struct Answer {
     pub body: Cow<'static, str>,
     /// Whether the connection ends with it.
     pub closes: bool,
+    /// When a client may ask again, in seconds.
+    pub retry_after: Option<u64>,
     /// What follows piece by piece in place of the body.
     pub stream: Option<Chat>,
 }
@@ -79,6 +82,7 @@ impl Replica {
             BEHAVIOUR_PATH => self.behave(request),
             chat::TRUTH_PATH => inner(200, self.truth.borrow().text()),
             chat::PATH if request.method == "POST" => self.chat(request),
+            _ if request.method == "POST" && chat::is_asked_for(request.body) => self.chat(request),
             path if path == self.config.health_path => self.health().await,
             _ => self.serve(request).await,
         }
@@ -103,14 +107,17 @@ impl Replica {
             None => self.carry_out(request, &conduct).await,
         };
         self.end(status, began);
-        Answer { status, content_type: JSON, body, closes: self.closes(), stream: None }
+        let retry_after = conduct.retry_after(status);
+        let closes = self.closes();
+        Answer { status, content_type: JSON, body, closes, retry_after, stream: None }
     }
 
     /// A stream, which ends when it is dropped.
     fn chat(self: &Rc<Self>, request: &Request<'_>) -> Answer {
         let (began, in_flight) = self.begin();
         let conduct = self.conduct();
-        let false_one = conduct.refuse(request.api_key, in_flight).or_else(|| conduct.falsify());
+        let false_one =
+            conduct.refuse(request.api_key, in_flight).or_else(|| conduct.falsify(None));
         let asked = match false_one {
             Some(answer) => Err(answer),
             None => Asked::parse(request.body).map_err(|problem| (400, problem)),
@@ -120,11 +127,13 @@ impl Replica {
             Ok(asked) => {
                 let script = conduct.script(chat::PATH, &asked, began);
                 let stream = Some(Chat::new(Rc::clone(self), script, &asked, began));
-                Answer { status: 200, content_type: chat::EVENTS, body: "".into(), closes, stream }
+                let answer = inner(200, String::new());
+                Answer { content_type: chat::EVENTS, closes, stream, ..answer }
             }
             Err((status, body)) => {
                 self.end(status, began);
-                Answer { status, content_type: JSON, body: body.into(), closes, stream: None }
+                let retry_after = conduct.retry_after(status);
+                Answer { closes, retry_after, ..inner(status, body.into()) }
             }
         }
     }
@@ -160,6 +169,9 @@ impl Replica {
             }
         }
         work(conduct.behaviour.cpu_s);
+        if !calls::all_answer(&conduct.behaviour.calls).await {
+            return (503, r#"{"error":"a service that this one calls does not answer"}"#.into());
+        }
         let said = match found {
             Some((collection, key)) => self.act(request, collection, key).await,
             None => Ok((404, r#"{"error":"no such path"}"#.into())),
@@ -168,7 +180,8 @@ impl Replica {
             (503, r#"{"error":"the database of the region does not answer"}"#.into())
         });
         // As it is now: the behaviour may have changed meanwhile.
-        self.conduct.borrow().falsify().map_or(said, |(status, body)| (status, body.into()))
+        let id = found.and_then(|(_, key)| key);
+        self.conduct.borrow().falsify(id).map_or(said, |(status, body)| (status, body.into()))
     }
 
     async fn act(
@@ -297,7 +310,8 @@ fn work(seconds: f64) {
 }
 
 fn inner(status: u16, body: String) -> Answer {
-    Answer { status, content_type: JSON, body: body.into(), closes: false, stream: None }
+    let body = body.into();
+    Answer { status, content_type: JSON, body, closes: false, retry_after: None, stream: None }
 }
 
 /// What a client writes: its id, if it chose one, and the value as JSON text.

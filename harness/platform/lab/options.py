@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from types import NoneType
 from typing import Any, Literal
 
 from harness.errors import PlatformError
@@ -64,8 +65,12 @@ class Behaviour:
     slow-down. `concurrency` is the number in progress beyond which it answers 503.
     `slowed` of the requests then take `latency_factor` times as long and `latency_add_s` more.
     `cpu_s` is the CPU time of each answer, one answer at a time: a replica carries 1 / cpu_s.
-    `error_ratio` of the requests get 500 and `garbage_ratio` a 200 with a body that is no JSON.
-    `rate_limit` is requests per minute and `x-api-key` (429 beyond); `exempt_key` has no limit.
+    `error_ratio` of the requests get 500 and `garbage_ratio` a 200 with a body that is no JSON;
+    every request for the item `failing_id` gets 500. `rate_limit` is requests per `rate_window_s`
+    and `x-api-key` (429 beyond, with the rest of the window as Retry-After if `retry_after`), or
+    of all keys together (`rate_shared`); `exempt_key` has no limit.
+    `calls` are URLs (http://HOST:PORT/PATH) that are asked for each answer, which is a 503 where
+    one of them fails or takes longer than 1 s.
     `stream` says how chat completions are streamed, after the latency.
     `ready` and `health_delay_s` falsify `/ready` and slow the health answers.
     """
@@ -77,13 +82,18 @@ class Behaviour:
     latency_factor: float = 1.0
     latency_add_s: float = 0.0
     error_ratio: float = 0.0
+    failing_id: str | None = None
     garbage_ratio: float = 0.0
     concurrency: int | None = None
     rate_limit: int | None = None
+    rate_window_s: float = 60.0
+    rate_shared: bool = False
+    retry_after: bool = True
     exempt_key: str = "load-test"
     ready: bool = True
     health_delay_s: float = 0.0
     cpu_s: float = 0.0
+    calls: tuple[str, ...] = ()
     stream: Stream = field(default_factory=Stream)
     seed: int = 1
 
@@ -91,6 +101,7 @@ class Behaviour:
         for name in ("latency_median_s", "latency_add_s", "health_delay_s", "cpu_s"):
             _number(name, getattr(self, name), low=0.0, high=3600.0)
         _number("latency_factor", self.latency_factor, low=0.0, high=1e6)
+        _number("rate_window_s", self.rate_window_s, low=0.1, high=3600.0)
         for name in ("error_ratio", "garbage_ratio", "slowed"):
             _number(name, getattr(self, name), low=0.0, high=1.0)
         if self.latency_p99_s is not None:
@@ -103,11 +114,9 @@ class Behaviour:
             if getattr(self, name) is not None:
                 _whole(name, getattr(self, name), low=1, high=10**9)
         _whole("seed", self.seed, low=0, high=2**63 - 1)
-        if not isinstance(self.ready, bool) or not isinstance(self.exempt_key, str):
-            raise PlatformError(
-                f"behaviour: ready {self.ready!r}, exempt_key {self.exempt_key!r}",
-                "give true or false, and a string",
-            )
+        _of_type(self, bool, ("ready", "rate_shared", "retry_after"), "give true or false")
+        _of_type(self, str, ("exempt_key",), "give a string")
+        _of_type(self, (str, NoneType), ("failing_id",), "give a string, or null")
         for path, slow in self.slow.items():
             _number(f"slow[{path}].factor", slow.factor, low=0.0, high=1e6)
             _number(f"slow[{path}].add_s", slow.add_s, low=0.0, high=3600.0)
@@ -127,6 +136,7 @@ class Behaviour:
                 path: Slowdown(**each) for path, each in values.get("slow", {}).items()
             }
             values["stream"] = Stream(**values.get("stream", {}))
+            values["calls"] = tuple(values.get("calls", ()))
             return cls(**values)
         except (TypeError, AttributeError) as problem:
             raise PlatformError(
@@ -135,7 +145,7 @@ class Behaviour:
 
     def document(self) -> dict[str, Any]:
         """The JSON object that `parse` reads."""
-        return asdict(self)
+        return {**asdict(self), "calls": list(self.calls)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +220,14 @@ class LabOptions:
     def region_names(self) -> tuple[str, ...]:
         """The regions of this lab in order of priority."""
         return REGIONS[: self.regions]
+
+
+def _of_type(
+    behaviour: Behaviour, kind: type | tuple[type, ...], names: tuple[str, ...], remedy: str
+) -> None:
+    for name in names:
+        if not isinstance(value := getattr(behaviour, name), kind):
+            raise PlatformError(f"behaviour: {name} is {value!r}", remedy)
 
 
 def _number(name: str, value: object, *, low: float, high: float) -> None:

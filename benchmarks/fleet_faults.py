@@ -1,0 +1,124 @@
+"""Whether a fleet finds a fault that was planted in a service, and its cause, in each tier.
+
+`python -m benchmarks.fleet_faults [TIER]...`: of each tier one service, sound and with each fault.
+The lab's replicas are changed while `harness fleet` drives them. A sound one must pass, a faulty
+one must fail for the reason that the fault gives.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import get_args
+
+from harness.catalog import load_catalog
+from harness.catalog.model import Service, Tier
+from harness.platform import Lab
+from harness.platform.lab import runtime
+
+START_S = 120.0
+
+
+@dataclass(frozen=True)
+class Plant:
+    """A fault: `behaviour` of `replicas` (None: all) from `after_s` of the run on."""
+
+    name: str
+    cause: str
+    behaviour: Mapping[str, object] = field(default_factory=dict)
+    replicas: int | None = None
+    after_s: float = 1.0
+    words: tuple[str, ...] = ("--duration", "12s")
+
+
+SOUND = Plant("sound", "")
+FAULTS = (
+    Plant("slow after 20 s", "was not steady", {"latency_add_s": 0.3}, after_s=27.0, words=()),
+    Plant("one bad replica", "failed requests went to", {"error_ratio": 0.3}, 1),
+    Plant("one slow replica", "beyond 100 ms went to", {"latency_add_s": 0.3}, 1),
+    Plant("errors for one key", "failed requests had", {"failing_id": "1"}),
+)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the scorecard said of one service."""
+
+    outcome: str
+    reason: str
+
+    def right(self, plant: Plant) -> bool:
+        """Whether it is the truth."""
+        wanted = "fail" if plant.behaviour else "pass"
+        return self.outcome == wanted and plant.cause in self.reason
+
+
+def drive(service: str, plant: Plant, words: Sequence[str] = ()) -> Found:
+    """Run a fleet of one service, and plant the fault in its lab."""
+    with tempfile.TemporaryDirectory() as results:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "harness", "fleet", service, "--replicas", "2", "--json",
+             "--results", results, *plant.words, *words],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+        try:
+            if plant.behaviour:
+                change(lab_of(service, child), plant)
+            told, _ = child.communicate(timeout=180)
+        finally:
+            child.terminate()
+            child.wait()
+    (entry,) = json.loads(told)["entries"]
+    return Found(entry["outcome"], entry["reason"])
+
+
+def lab_of(service: str, child: subprocess.Popen[str]) -> Lab:
+    """The lab that the child has started, once its replicas are ready."""
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline and child.poll() is None:
+        for each in runtime.running():
+            if each.plan["services"] == [service] and each.plan["ttl_s"] is None:
+                lab = Lab.attach(each)
+                lab.wait_ready()
+                return lab
+        time.sleep(0.1)
+    raise SystemExit(f"no lab of {service} came up")
+
+
+def change(lab: Lab, plant: Plant) -> None:
+    """Plant the fault when it is time."""
+    time.sleep(plant.after_s)
+    replicas = [place.id for place in lab.places if place.kind == "replica"][: plant.replicas]
+    lab.behave(replicas, {**lab.options.behaviour.document(), **plant.behaviour})
+
+
+def chosen(tiers: Sequence[str]) -> list[Service]:
+    """The first service of each tier."""
+    services = load_catalog().services()
+    return [next(each for each in services if each.tier == tier) for tier in tiers]
+
+
+def main() -> int:
+    """Print a row for each run; 1 where one of them is not the truth."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("tiers", nargs="*", metavar="TIER", help="default: all")
+    wrong = 0
+    for service in chosen(parser.parse_args().tiers or get_args(Tier)):
+        for plant in (SOUND, *FAULTS):
+            found = drive(service.name, plant)
+            right = found.right(plant)
+            wrong += not right
+            word = "right" if right else "WRONG"
+            row = f"{service.tier:15}{service.name:12}{plant.name:20}{found.outcome:14}{word}"
+            print(f"{row}  {found.reason}", flush=True)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
