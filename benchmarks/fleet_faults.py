@@ -17,6 +17,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import get_args
 
+import psutil
+
 from harness.catalog import load_catalog
 from harness.catalog.model import Service, Tier
 from harness.platform import Lab
@@ -83,12 +85,17 @@ def lab_of(service: str, child: subprocess.Popen[str]) -> Lab:
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and child.poll() is None:
         for each in runtime.running():
-            if each.plan["services"] == [service] and each.plan["ttl_s"] is None:
+            theirs = each.plan["services"] == [service] and each.plan["ttl_s"] is None
+            if theirs and each.pid in _descendants(child.pid):
                 lab = Lab.attach(each)
                 lab.wait_ready()
                 return lab
         time.sleep(0.1)
     raise SystemExit(f"no lab of {service} came up")
+
+
+def _descendants(pid: int) -> set[int]:
+    return {each.pid for each in psutil.Process(pid).children(recursive=True)}
 
 
 def change(lab: Lab, plant: Plant) -> None:

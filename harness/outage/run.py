@@ -22,6 +22,9 @@ from harness.typed import adapter
 SETTLE_S = 2.0
 """After the services run again: a caller's call that waits gives up after 1 s."""
 
+START_S = 60.0
+POLL_S = 0.05
+
 Say = Callable[[str], None]
 Wiring = Mapping[str, Sequence[str]]
 """service -> the services that it cannot answer without."""
@@ -92,6 +95,15 @@ def _wire(lab: Lab, urls: Mapping[str, str], wiring: Wiring) -> None:
             lab.behave([place.id], {**lab.options.behaviour.document(), "calls": calls})
 
 
+def _await_answers(lines: Sequence[str], count: int) -> None:
+    """Wait until so many have been given: an interpreter takes its time to start."""
+    deadline = time.monotonic() + START_S
+    while len(lines) < count:
+        if time.monotonic() > deadline:
+            raise PlatformError("the client of the outage gives no answers", "is it overloaded?")
+        time.sleep(POLL_S)
+
+
 @contextmanager
 def _clients(lab: Lab, urls: Mapping[str, str]) -> Iterator[list[str]]:
     """The lines of the client, complete once this is left."""
@@ -105,6 +117,7 @@ def _clients(lab: Lab, urls: Mapping[str, str]) -> Iterator[list[str]]:
         child.stdin.flush()
         reader = threading.Thread(target=lambda: lines.extend(child.stdout or ()))
         reader.start()
+        _await_answers(lines, len(urls))
         yield lines
         child.stdin.close()
         reader.join()

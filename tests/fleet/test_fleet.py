@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from benchmarks.fleet_faults import Plant, drive
 from harness.catalog import load_catalog
 from harness.catalog.load import project_root
 from harness.cli import run as cli
@@ -144,6 +145,17 @@ def test_one_service_is_really_driven_and_a_budget_really_ends_it(tmp_path: Path
     told = json.loads(done.stdout)
     assert (done.returncode, told["entries"][0]["outcome"]) == (3, "inconclusive")
     assert "longer than its budget" in told["entries"][0]["reason"]
+
+
+@pytest.mark.lab
+def test_a_fault_that_is_planted_in_a_service_is_found_with_its_cause() -> None:
+    """One of the cases of `benchmarks.fleet_faults`."""
+    plant = Plant(
+        "errors for one key", "failed requests had item = 1", {"failing_id": "1"},
+        words=("--duration", "5s"),
+    )  # fmt: skip
+    found = drive("ajutai", plant)
+    assert found.right(plant), found
 
 
 def test_the_cron_job_gives_words_that_the_command_takes() -> None:
