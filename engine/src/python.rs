@@ -1,8 +1,10 @@
 //! What Python sees. Nothing here waits with the GIL held, and no panic gets past it.
 
+mod histogram;
+mod null_server;
+
 use crate::document::PlanError;
 use crate::kind::Kind;
-use crate::nullserver::{self, Behaviour};
 use crate::plan::Plan;
 use crate::request::Slot;
 use crate::run::{Order, Run, Scribe, Step};
@@ -15,11 +17,10 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
-use tokio::sync::oneshot;
 
 impl From<PlanError> for PyErr {
     fn from(error: PlanError) -> Self {
@@ -361,88 +362,6 @@ fn seconds(name: &str, value: f64) -> PyResult<Duration> {
         })
 }
 
-#[pyclass(module = "harness._engine")]
-struct Histogram {
-    inner: hdrhistogram::Histogram<u64>,
-}
-
-#[pymethods]
-impl Histogram {
-    #[new]
-    fn new() -> Self {
-        Self { inner: hist::fresh() }
-    }
-
-    #[staticmethod]
-    fn decode(text: &str) -> PyResult<Self> {
-        hist::decode(text).map(|inner| Self { inner }).map_err(PyValueError::new_err)
-    }
-
-    fn encode(&self) -> PyResult<String> {
-        hist::encode(&self.inner).map_err(PyValueError::new_err)
-    }
-
-    fn add(&mut self, other: PyRef<'_, Self>) -> PyResult<()> {
-        self.inner.add(&other.inner).map_err(|error| PyValueError::new_err(format!("{error:?}")))
-    }
-
-    #[pyo3(signature = (value_ns, count=1))]
-    fn record(&mut self, value_ns: u64, count: u64) {
-        // An auto-resizing histogram takes every value up to HIGH.
-        let _ = self.inner.record_n(value_ns.min(hist::HIGH), count);
-    }
-
-    fn quantile(&self, q: f64) -> PyResult<Option<u64>> {
-        if !(0.0..=1.0).contains(&q) {
-            return Err(PyValueError::new_err(format!("{q} is not a quantile; give 0 to 1")));
-        }
-        Ok((!self.inner.is_empty()).then(|| self.inner.value_at_quantile(q)))
-    }
-
-    #[getter]
-    fn count(&self) -> u64 {
-        self.inner.len()
-    }
-
-    #[getter]
-    fn min(&self) -> Option<u64> {
-        (!self.inner.is_empty()).then(|| self.inner.min())
-    }
-
-    #[getter]
-    fn max(&self) -> Option<u64> {
-        (!self.inner.is_empty()).then(|| self.inner.max())
-    }
-
-    #[getter]
-    fn mean(&self) -> Option<f64> {
-        (!self.inner.is_empty()).then(|| self.inner.mean())
-    }
-
-    fn buckets<'py>(
-        &self,
-        py: Python<'py>,
-    ) -> (Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<i64>>) {
-        let (values, counts): (Vec<f64>, Vec<i64>) = self
-            .inner
-            .iter_recorded()
-            .map(|step| {
-                let value = step.value_iterated_to();
-                let shown = match self.inner.lowest_equivalent(value) {
-                    0 => 0, // below the resolution: no time at all
-                    _ => self.inner.median_equivalent(value),
-                };
-                (shown as f64, step.count_at_value() as i64)
-            })
-            .unzip();
-        (values.into_pyarray(py), counts.into_pyarray(py))
-    }
-
-    fn __len__(&self) -> usize {
-        self.inner.len() as usize
-    }
-}
-
 /// Due times of a plan's arrivals on this shard, at most `limit` of them.
 #[pyfunction]
 fn schedule<'py>(py: Python<'py>, plan: &str, limit: usize) -> PyResult<Bound<'py, PyArray1<u64>>> {
@@ -460,101 +379,11 @@ fn schedule<'py>(py: Python<'py>, plan: &str, limit: usize) -> PyResult<Bound<'p
     Ok(due.into_pyarray(py))
 }
 
-#[pyclass(frozen, module = "harness._engine")]
-struct NullServer {
-    port: u16,
-    truth: Arc<Mutex<hdrhistogram::Histogram<u64>>>,
-    stop: Mutex<Option<(oneshot::Sender<()>, thread::JoinHandle<()>)>>,
-}
-
-#[pymethods]
-impl NullServer {
-    #[new]
-    #[pyo3(signature = (address="127.0.0.1:0", *, latency=None, stall=None, seed=1))]
-    fn new(
-        address: &str,
-        latency: Option<std::collections::HashMap<String, f64>>,
-        stall: Option<std::collections::HashMap<String, f64>>,
-        seed: u64,
-    ) -> PyResult<Self> {
-        let latency = pair("latency", latency, ["median_s", "p99_s"])?;
-        let stall = pair("stall", stall, ["every_s", "for_s"])?;
-        if latency.is_some_and(|(median, p99)| p99 < median) {
-            return Err(PyValueError::new_err("latency: p99_s is below median_s; swap them"));
-        }
-        if stall.is_some_and(|(every, length)| length >= every) {
-            return Err(PyValueError::new_err(
-                "stall: for_s is not below every_s; the server would never answer",
-            ));
-        }
-        // The standard normal's 99 % quantile.
-        const Z99: f64 = 2.326_347_874_040_841;
-        let behaviour = Behaviour {
-            latency: latency.map(|(median, p99)| (median * 1e9, (p99 / median).ln() / Z99)),
-            stall: stall.map(|(every, length)| ((every * 1e9) as u64, (length * 1e9) as u64)),
-            seed,
-        };
-        let listener = std::net::TcpListener::bind(address).map_err(|error| {
-            PyOSError::new_err((
-                error.raw_os_error().unwrap_or(0),
-                format!("cannot listen on {address}: {error}"),
-            ))
-        })?;
-        listener.set_nonblocking(true)?;
-        let port = listener.local_addr()?.port();
-        let truth = Arc::new(Mutex::new(hist::fresh()));
-        let (stop, stopped) = oneshot::channel();
-        let mine = Arc::clone(&truth);
-        let thread = thread::Builder::new()
-            .name("null-server".into())
-            .spawn(move || drop(nullserver::serve(listener, behaviour, mine, stopped)))?;
-        Ok(Self { port, truth, stop: Mutex::new(Some((stop, thread))) })
-    }
-
-    #[getter]
-    fn port(&self) -> u16 {
-        self.port
-    }
-
-    fn truth(&self, py: Python<'_>) -> PyResult<String> {
-        py.detach(|| {
-            let copy = lock(&self.truth).clone();
-            hist::encode(&copy)
-        })
-        .map_err(PyRuntimeError::new_err)
-    }
-
-    fn stop(&self, py: Python<'_>) {
-        let Some((stop, thread)) = lock(&self.stop).take() else { return };
-        let _ = stop.send(());
-        py.detach(|| drop(thread.join()));
-    }
-}
-
-type Given = Option<std::collections::HashMap<String, f64>>;
-
-/// The two named numbers of an option, both above 0.
-fn pair(option: &str, given: Given, names: [&str; 2]) -> PyResult<Option<(f64, f64)>> {
-    let Some(given) = given else { return Ok(None) };
-    let value = |name: &str| {
-        given.get(name).copied().filter(|v| *v >= 1e-9 && *v <= 86_400.0).ok_or_else(|| {
-            PyValueError::new_err(format!(
-                "{option}: give {} and {} in seconds, above 0",
-                names[0], names[1]
-            ))
-        })
-    };
-    if given.len() != 2 {
-        value("")?;
-    }
-    Ok(Some((value(names[0])?, value(names[1])?)))
-}
-
 #[pymodule]
 fn _engine(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Engine>()?;
-    module.add_class::<Histogram>()?;
-    module.add_class::<NullServer>()?;
+    module.add_class::<histogram::Histogram>()?;
+    module.add_class::<null_server::NullServer>()?;
     module.add_function(wrap_pyfunction!(schedule, module)?)?;
     module.add_function(wrap_pyfunction!(crate::reference::python::serve_reference, module)?)?;
     module.add_function(wrap_pyfunction!(crate::reference::python::serve_database_of, module)?)?;
