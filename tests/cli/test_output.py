@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli import run
+from harness.storage import finite_only
 from tests.record.synthetic import record
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,3 +78,8 @@ def test_scenarios_and_profiles_can_be_read_by_a_program() -> None:
     told = json.loads(subprocess.run(command, capture_output=True, check=True, timeout=60).stdout)
     assert "memorai" in told["scenarios"]
     assert told["profiles"]["perf"]["rate"] == 10_000
+
+
+def test_what_json_does_not_know_is_null_in_every_document() -> None:
+    document = {"rows": [{"shift": float("inf")}, {"shift": 0.5}], "p": (float("nan"),)}
+    assert finite_only(document) == {"rows": [{"shift": None}, {"shift": 0.5}], "p": [None]}
