@@ -54,12 +54,13 @@ def problem_of(case: Case, ended: Ended) -> str | None:
     lines = [line for line in ended.said.splitlines() if line.startswith("harness: ")]
     lines = [line for line in lines if not line.startswith("harness: warning: ")]
     refused = ended.code == HarnessError.exit_code
+    expected = case.file is not None and ended.code in case.file.codes  # no cluster answers there
     wrong = {
         "too long": ended.cpu_s > MOST_CPU_S,
         "crash": ended.code == DEFECT or "Traceback" in ended.said,
         "undocumented exit code": ended.code is not None and ended.code not in EXIT_CODES,
         "accepted": case.kind == "invalid" and not refused,
-        "refused": case.kind == "valid" and refused,
+        "refused": case.kind == "valid" and refused and not expected,
         "not one line": refused and (len(lines) != 1 or len(lines[0]) > LONGEST_LINE),
     }
     return next((problem for problem, found in wrong.items() if found), None)
