@@ -92,8 +92,8 @@ def doomed(api: FakeApi) -> Callable[[dict[str, Any]], None]:
     """A kubelet whose agents say that they are there and die: none of them undoes anything."""
 
     def run(pod: dict[str, Any]) -> None:
-        (plan,) = [e["value"] for e in pod["spec"]["containers"][0]["env"] if "value" in e]
-        words = json.loads(plan)
+        named = {e["name"]: e for e in pod["spec"]["containers"][0]["env"]}
+        words = json.loads(named["AGENT_PLAN"]["value"])
         lease = f"/api/v1/namespaces/{words['namespace']}/configmaps/{words['lease']}"
         for state, wish in (("ready", "wait"), ("no-effect", "hold")):
             while (found := api.get(lease))["data"]["wish"] != wish:
