@@ -144,7 +144,7 @@ def test_a_fault_is_carried_out_undone_and_reaped_with_its_roles_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What a role lacks, no review of what is declared would show."""
-    small = Workload(namespace=place, replicas=2, most_replicas=2, database=False, available=1)
+    small = Workload(namespace=place, replicas=2, most_replicas=3, database=False, available=1)
     apply_memorai(cluster, small)
     monkeypatch.setenv(IMAGE_VARIABLE, cluster.image)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))

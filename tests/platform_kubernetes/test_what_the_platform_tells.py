@@ -113,6 +113,18 @@ def test_a_pod_that_comes_back_under_another_address_has_moved(look: Look, api: 
     assert heard == ["added", "ready", "moved"]
 
 
+def test_a_pod_made_anew_under_its_name_has_moved_where_its_address_is_new(
+    look: Look, api: FakeApi
+) -> None:
+    """As each of a StatefulSet."""
+    heard = []
+    for uid, address in (("first", "10.0.0.1"), ("second", None), ("second", "10.0.0.2")):
+        set_pod(api, "memorai-one", ready=True, uid=uid, address=address)
+        heard += [each["what"] for each in (*look(), *look()) if each["pod"] == "memorai-one"]
+    assert heard[-1] == "moved"
+    assert heard.count("moved") == 1
+
+
 def test_events_of_the_services_own_objects_and_of_nodes_are_told(look: Look, api: FakeApi) -> None:
     """With reason, object, message, count and times; of nobody else's."""
     put_event(api, EVENTS, f"Pod/{POD}", "Unhealthy", count=3)

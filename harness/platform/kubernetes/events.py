@@ -70,11 +70,11 @@ class News:
         return [] if before is None else found
 
     def _moves(self, pod: Pod | None) -> Iterator[PodChange]:
-        """Whether it came back under another address, as after its node's death."""
+        """Whether its name has another address, as after its node's death or in a StatefulSet."""
         if pod is None or not pod.address:
             return
-        was = self._addresses.get(pod.uid)
-        self._addresses[pod.uid] = pod.address
+        was = self._addresses.get(pod.name)
+        self._addresses[pod.name] = pod.address
         if was not in (None, pod.address):
             yield "moved"
 
