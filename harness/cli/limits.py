@@ -14,6 +14,8 @@ from harness.cli.output import print_json
 if TYPE_CHECKING:
     from harness.catalog.model import RateLimit, Service
 
+MOST_KEY_BYTES = 1 << 20
+
 
 @click.command("limits")
 @click.argument("service", metavar="SERVICE|URL")
@@ -56,6 +58,7 @@ def command(
 
     known = _known(service)
     meant = _declared(known, limit, window_s, header)
+    own = _keys(keys) if keys else ()
     elsewhere = "://" in service or words["target"] or words["environment"]
     if not elsewhere:
         usual = {"rate_limit": meant.requests, "rate_window_s": meant.window_s}
@@ -63,8 +66,7 @@ def command(
     options = RunOptions(service, **words)
     with session(options, lambda text: click.echo(text, err=True)) as ready:
         asked = path or _path(ready.service)
-        wanted = tuple(keys.read_text(encoding="utf-8").split()) if keys else ()
-        found = measure_limit(ready.target, asked, meant, wanted)
+        found = measure_limit(ready.target, asked, meant, own)
     verdict = judge_limit(ready.service.name, meant, found)
     if as_json:
         print_json(verdict.as_dict())
@@ -104,6 +106,25 @@ def _declared(
     if found.window_s < 1:
         raise UsageError(
             f"--window {found.window_s:g}s", "give at least 1s: Retry-After is in whole seconds"
+        )
+    return found
+
+
+def _keys(path: Path) -> tuple[str, ...]:
+    """The keys of a file. Raises UsageError where it cannot be read or has too few."""
+    from harness.bounded import read_file
+    from harness.errors import UsageError
+    from harness.limits.model import KEYS
+
+    try:
+        found = tuple(dict.fromkeys(read_file(path, MOST_KEY_BYTES).decode("ascii").split()))
+    except OSError as error:
+        raise UsageError(f"--keys {path}: {error.strerror}", "name a readable file") from None
+    except UnicodeDecodeError as error:
+        raise UsageError(f"--keys {path}: {error}", "keys are ASCII, as headers are") from None
+    if len(found) < KEYS:
+        raise UsageError(
+            f"--keys {path}: {len(found)} different keys", f"give {KEYS} that nobody else uses"
         )
     return found
 

@@ -160,12 +160,30 @@ def test_every_service_declares_the_limit_of_the_gateway() -> None:
         (["memorai", "--window", "0.5s"], "at least 1s"),
         (["memorai", "--limit", "0"], "--limit"),
         (["memorai", "--keys", "/no/such/file"], "--keys"),
+        (["memorai", "--keys", "/dev/zero"], "not a regular file"),
     ],
 )
 def test_a_bad_word_is_one_line(
     words: list[str], says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli(["limits", *words]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert says in line
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "0 different keys"),
+        (b"one " * KEYS, "1 different keys"),
+        (b"\xff " * KEYS, "keys are ASCII"),
+    ],
+)
+def test_keys_that_nobody_can_use_are_refused_before_anything_starts(
+    content: bytes, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "keys").write_bytes(content)
+    assert cli(["limits", "memorai", "--keys", str(tmp_path / "keys")]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert says in line
 
