@@ -20,8 +20,14 @@ def test_load_that_ends_more_than_a_second_early_says_what_its_master_was(
     monkeypatch.setattr("harness.load.kubernetes.driver.time", clock)
     plan: Any = SimpleNamespace(profile=SimpleNamespace(duration_s=30.0))
     jobs = LoadJobs(plan, None, api=client.ApiClient(), options=JobOptions("load"))
-    monkeypatch.setattr(jobs._watch, "last_word", lambda pod: "evicted")
-    said = ["the load ended 29 s into 30 s: its master's pod was evicted"]
+    jobs._master = "master"
+    ending = client.V1Pod(
+        metadata=client.V1ObjectMeta(name="master", deletion_timestamp="2026-11-25T10:00:00Z"),
+        spec=client.V1PodSpec(containers=[]),
+        status=client.V1PodStatus(phase="Running"),
+    )
+    monkeypatch.setattr(jobs._watch, "pods", lambda: [ending])  # since the last look
+    said = ["the load ended 29 s into 30 s: its master's pod was Terminating"]
     assert jobs._cut_short() == (said if early else [])
     jobs._stops = 1
     assert jobs._cut_short() == []

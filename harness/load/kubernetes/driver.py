@@ -178,6 +178,7 @@ class LoadJobs:
         for message in self._follower.messages():
             self._take(message)
         if not self._done and not self._closing.is_set():
+            self._tell_changes()
             self._died()
 
     def _take(self, message: LoadMessage) -> None:
@@ -202,6 +203,7 @@ class LoadJobs:
         ran = (time.monotonic_ns() - self._start_ns) / NANOSECONDS
         if self._stops or ran >= due - HEARD_S:
             return []
+        self._tell_changes()  # it may have ended since the last look
         last = self._watch.last_word(self._master) or "not seen"
         return [f"the load ended {ran:.0f} s into {due:.0f} s: its master's pod was {last}"]
 
@@ -216,8 +218,11 @@ class LoadJobs:
     def _look(self) -> None:
         """Tell each change of the run's pods, once a second."""
         while not self._closing.wait(1.0):
-            for change in self._watch.changes():
-                self._queue.put(change)
+            self._tell_changes()
+
+    def _tell_changes(self) -> None:
+        for change in self._watch.changes():
+            self._queue.put(change)
 
     def _beat(self) -> None:
         """Renew the heartbeat that keeps the master going; a beat that fails is made up for."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 
 import urllib3
@@ -25,6 +26,7 @@ class PodWatch:
         self._selector = ",".join(f"{key}={value}" for key, value in labels.items())
         self._known: dict[str, tuple[str, str]] = {}
         self._silent = False
+        self._looking = threading.Lock()
 
     def pods(self, role: str | None = None) -> list[client.V1Pod]:
         """The pods, or those in one role."""
@@ -47,8 +49,12 @@ class PodWatch:
     def changes(self) -> list[LoadPod | LoadApi]:
         """A `load_pod` message for each pod whose state is another than at the last look.
 
-        An API server that does not answer is told once, as `load_api`.
+        An API server that does not answer is told once, as `load_api`. For any thread.
         """
+        with self._looking:
+            return self._changes()
+
+    def _changes(self) -> list[LoadPod | LoadApi]:
         try:
             pods = self.pods()
         except (ApiException, urllib3.exceptions.HTTPError, OSError) as problem:
