@@ -26,6 +26,10 @@ CALM = 0.75
 NEARLY_CALM = 0.92
 """Of the capacity: below it a queue moves the level of a whole run by no more than about 2 %."""
 
+LEVELS_CALM = 0.8
+"""The same for runs that are compared with each other: four workers' queue moves them by a tenth
+near 0.9 of their capacity, and by nothing to speak of below this."""
+
 NOT_FAR_ABOVE = 1.25
 """Of the capacity: up to it a queue grows by no more than a quarter of a second in each second."""
 
@@ -202,7 +206,7 @@ def wander(seen: Seen, low: float | None) -> float:
     within, chance, pairs = _within(_calm_levels(held, low))
     if not pairs or within <= SIGMAS * chance / np.sqrt(pairs):
         within = 0.0
-    top = 0.0 if low is None else NEARLY_CALM * low
+    top = 0.0 if low is None else LEVELS_CALM * low
     levels = [
         (o.rate, float(np.log(o.medians[o.medians > 0]).mean()), o.seconds)
         for _, o in held
