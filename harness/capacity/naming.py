@@ -148,13 +148,18 @@ def _name_fall(findings: Findings, seen: Seen) -> None:
 
 
 def _name_drift(findings: Findings, seen: Seen) -> None:
-    """The last, calm step is slower or faster than one at the same rate at the beginning."""
+    """The last, calm step is slower or faster than one at the same rate at the beginning.
+
+    A service that has scaled or warmed up since, which has its own name, is faster.
+    """
     last = _last_calm(seen)
     found = _drift(seen, last)
     if last is None or found is None:
         return
     usual, now, error = found
     change = abs(float(np.log(now / usual)))
+    if now < usual and "scaling" in findings:
+        return
     if change > max(ANOTHER, ANOTHER_SIGMAS * error) and abs(now - usual) > WANDERS_S:
         findings["unsteady"] = Finding(
             "unsteady",

@@ -175,6 +175,16 @@ def test_a_calm_rate_that_is_slower_or_faster_at_the_end_than_at_the_beginning_i
     assert ("unsteady" in findings) is named
 
 
+@pytest.mark.parametrize(("times", "named"), [(1.1, True), (0.9, False)])
+def test_a_service_that_has_scaled_may_be_faster_at_the_end(times: float, *, named: bool) -> None:
+    begin = [0.0100, 0.0101] * 5
+    first = (_step(), _seen([0] * 10, medians=begin))
+    last = (_step(purpose="calm"), _seen([0] * 10, medians=[times * x for x in begin]))
+    findings = {"scaling": Finding("scaling", "", decisive=False)}
+    name_patterns(findings, [first, last], 1_000.0, [], settled=1)
+    assert ("unsteady" in findings) is named
+
+
 @pytest.mark.parametrize(("times", "longer"), [(1.04, True), (0.96, True), (1.02, False)])
 def test_a_calm_level_that_is_another_than_at_the_beginning_is_looked_at_longer(
     times: float, *, longer: bool
