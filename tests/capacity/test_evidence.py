@@ -208,6 +208,18 @@ def test_a_level_two_standard_errors_off_is_looked_at_longer(
     assert may_drift([first, last]) is longer
 
 
+@pytest.mark.parametrize(("part", "moves"), [(0.79, True), (0.81, False)])
+def test_runs_are_compared_with_each_other_only_where_no_queue_moves_them(
+    part: float, *, moves: bool
+) -> None:
+    calm = [(_step(rate=100.0), _seen([0] * 10, rate=100.0, medians=[0.0050, 0.0051] * 5))] * 2
+    near = [
+        (_step(), _seen([0] * 10, medians=[level * x for x in [0.0100, 0.0101] * 5]))
+        for level in (1.0, 1.1, 1.0, 1.1)
+    ]
+    assert (wander([*calm, *near], 500.0 / part) > 0) is moves
+
+
 @pytest.mark.parametrize(("missed", "named"), [(850.0, True), (900.0, False)])
 def test_a_rate_missed_far_below_one_that_had_held_is_a_capacity_that_falls(
     missed: float, *, named: bool
