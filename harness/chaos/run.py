@@ -1,7 +1,7 @@
 """One experiment from a plan to a complete record.
 
-reap -> session (platform) -> plan -> load + canary + observer + Chaos Toolkit -> heal, whatever
-happened -> audit of the writes -> record. `harness.session.drive` drives the load; the verdict is
+reap -> session (platform) -> plan -> load + canary + observer + Chaos Toolkit -> heal in any
+case -> audit of the writes -> record. `harness.session.drive` drives the load; the verdict is
 `harness.judge`'s.
 """
 

@@ -170,7 +170,7 @@ def _behaviour(options: RunOptions) -> dict[str, object]:
 
 
 def _regions(options: RunOptions) -> int:
-    """How many of the lab's regions the run needs: all behind the front door, else up to its own.
+    """Regions of the lab that the run needs: all for the global entry point, else up to its own.
 
     Raises UsageError for a region that the lab does not have.
     """

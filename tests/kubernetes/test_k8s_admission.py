@@ -1,4 +1,4 @@
-"""The agents' accounts are held to their own fault, by the API server's own word."""
+"""The agents' accounts are held to their own fault: the API server is asked."""
 
 from __future__ import annotations
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import threading
@@ -24,11 +22,10 @@ from harness.chaos.running import this_user
 from harness.cli import run
 from harness.errors import CapabilityMissing, PlatformError, UsageError
 from harness.platform import attach
-from harness.platform.kubernetes.delay import CHAIN
-from harness.platform.kubernetes.packets import TABLE
 from harness.platform.kubernetes.platform import IMAGE_VARIABLE, Kubernetes, Where
 from harness.platform.model import Fault
 from harness.platform.undo import undo_record
+from tests.kubernetes.agent_processes import agents, in_a_pod, kill_agents, rules_of
 from tests.kubernetes.breaking import BROKEN, answers, broken, undone, until
 from tests.kubernetes.cluster.handle import Handle
 from tests.kubernetes.cluster.workload import Workload, apply_memorai, remove
@@ -301,51 +298,6 @@ def test_a_node_that_stands_still_is_set_going_when_its_agents_container_is_kill
     urls = [each.url for each in platform.replicas(service) if each.region == "eu-west-1"]
     until(lambda: all(answers(url) for url in urls), 20)
     platform.heal(heal)
-
-
-def kill_agents(cluster: Handle, *, all_of_it: bool = True) -> None:
-    """Every process of an agent on the fixture's own nodes, or the first of each container only.
-
-    With the first the runtime ends what else is in its container.
-    """
-    found = [place for place in agents(cluster) if all_of_it or is_first(place)]
-    assert found, "no agent was there to be killed"
-    for place in found:
-        with suppress(ProcessLookupError):  # it went with the first of its container
-            os.kill(int(place.name), signal.SIGKILL)
-
-
-def is_first(place: Path) -> bool:
-    """Whether a process is its container's first."""
-    parent = (place / "stat").read_text().rpartition(")")[2].split()[1]
-    return b"containerd-shim" in Path(f"/proc/{parent}/cmdline").read_bytes()
-
-
-def agents(cluster: Handle) -> Iterator[Path]:
-    """The entries in /proc of every process of an agent on this cluster's nodes, and no other's."""
-    nodes = [f"/{node.cgroup.strip('/')}/" for node in cluster.own().nodes]
-    for place in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            where = (place / "cgroup").read_text()
-            words = (place / "cmdline").read_bytes()
-            if b"kubernetes.agent" in words and any(node in where for node in nodes):
-                yield place
-
-
-def in_a_pod(place: Path) -> bool:
-    """Whether a process is in a pod's cgroup in every hierarchy."""
-    return all("kubepods" in line for line in (place / "cgroup").read_text().splitlines())
-
-
-def rules_of(pid: int) -> list[str]:
-    """Our packet rules in the network of a process."""
-    listed = subprocess.run(
-        ["nsenter", f"--target={pid}", "--net", "nft", "list", "chains"],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    return [line for line in listed.splitlines() if TABLE in line or CHAIN in line]
 
 
 def test_a_second_run_on_the_namespace_is_refused_and_the_next_is_not(
