@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,6 +59,7 @@ def command(
 
     known = _known(service)
     meant = _declared(known, limit, window_s, header)
+    _check_request(path, meant.header)
     own = _keys(keys) if keys else ()
     elsewhere = "://" in service or words["target"] or words["environment"]
     if not elsewhere:
@@ -108,6 +110,16 @@ def _declared(
             f"--window {found.window_s:g}s", "give at least 1s: Retry-After is in whole seconds"
         )
     return found
+
+
+def _check_request(path: str | None, header: str) -> None:
+    """Raise UsageError for what no request can have."""
+    from harness.errors import UsageError
+
+    if path is not None and not re.fullmatch(r"/[!-~]*", path):
+        raise UsageError(f"--path {path!r} is no path", "write it as /api/items, without spaces")
+    if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", header):
+        raise UsageError(f"--header {header!r} is no name of a header", "name one, e.g. x-api-key")
 
 
 def _keys(path: Path) -> tuple[str, ...]:

@@ -161,6 +161,9 @@ def test_every_service_declares_the_limit_of_the_gateway() -> None:
         (["memorai", "--limit", "0"], "--limit"),
         (["memorai", "--keys", "/no/such/file"], "--keys"),
         (["memorai", "--keys", "/dev/zero"], "not a regular file"),
+        (["memorai", "--path", "api"], "'api' is no path"),
+        (["memorai", "--path", "/a b"], "is no path"),
+        (["memorai", "--header", "a b"], "is no name of a header"),
     ],
 )
 def test_a_bad_word_is_one_line(
