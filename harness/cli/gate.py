@@ -371,11 +371,13 @@ def _policy(margin: float, alpha: float, false_alarms: float, gates_per_month: f
 
 def _slowed(service: Service, traffic: TrafficModel) -> tuple[str, Sequence[str]]:
     """(endpoint, paths) of the heaviest request; all routes where only journeys know them."""
+    from harness.traffic.endpoints import shown_as
+
     if not traffic.templates:
         paths = dict.fromkeys(route.path.partition("/{")[0] for route in service.routes)
         return "every route", tuple(paths)
     heaviest = max(traffic.templates, key=lambda each: each.weight)
-    return heaviest.name, (heaviest.path.partition("?")[0].partition("/{")[0],)
+    return shown_as(traffic)[heaviest.name], (heaviest.path.partition("?")[0].partition("/{")[0],)
 
 
 def _self_test(

@@ -30,6 +30,7 @@ from harness.messages import (
     Write,
 )
 from harness.redact import register
+from harness.traffic.endpoints import shown_as
 from harness.units import NANOSECONDS
 
 if TYPE_CHECKING:
@@ -99,8 +100,9 @@ class Bridge:
         self._populations = [
             self._population(each, shard, shards, start_unix_ns) for each in plans_of(plan)
         ]
+        self._shown = shown_as(plan.traffic)
         self._methods = {
-            request.name: request.method
+            self._shown[request.name]: request.method
             for each in self._populations
             for request in each.plan.traffic.templates
         }
@@ -159,8 +161,7 @@ class Bridge:
     def _look(self) -> None:
         """Pass on what has happened since the last look."""
         for each in self._populations:
-            for line in each.engine.poll():
-                piece: SliceRow = json.loads(line)  # of this process, by the engine
+            for piece in self._slices(each):
                 self._emit(
                     {"type": "slice", "worker": self._shard, "seq": self._sequence, "slice": piece}
                 )
@@ -183,6 +184,13 @@ class Bridge:
         tick["worker"] = self._shard
         self._emit(tick)
 
+    def _slices(self, of: _Population) -> Iterator[SliceRow]:
+        for line in of.engine.poll():
+            piece: SliceRow = json.loads(line)  # of this process, by the engine
+            if piece["axis"] != "chain":
+                piece["endpoint"] = self._shown.get(piece["endpoint"], piece["endpoint"])
+            yield piece
+
     def _feed(self, piece: SliceRow, of: _Population) -> None:
         """Tell Locust what has ended; of journeys it knows already."""
         if piece["axis"] == "done" and piece["endpoint"] not in of.journeys.endpoints:
@@ -193,7 +201,8 @@ class Bridge:
         found: list[FailureExample] = of.journeys.failures.take()
         found += [json.loads(line) for line in of.engine.take_examples()]
         for example in found:
-            kept: FailureExample = without_secrets(example)
+            shown = self._shown.get(example["endpoint"], example["endpoint"])
+            kept: FailureExample = without_secrets({**example, "endpoint": shown})
             kept["type"], kept["worker"] = "failure_example", self._shard
             yield kept
 

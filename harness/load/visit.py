@@ -12,10 +12,10 @@ from locust.env import Environment
 
 from harness._engine import Engine
 from harness.load import lateness
-from harness.load.endpoints import Endpoints
 from harness.load.failures import Failures, kind_of
 from harness.load.session import STEP, tls_context
 from harness.platform.model import Target
+from harness.traffic.endpoints import Endpoints
 from harness.traffic.model import TrafficModel
 from harness.traffic.populations import population_of
 from harness.units import NANOSECONDS
@@ -85,8 +85,7 @@ class Visit:
         ready = max(0, self._engine.now_ns() - (ago_ns or 0))
         late = lateness.begin() if ago_ns is None else 0
         due = ready if self._closed else max(0, ready - late)
-        name = endpoints.of(self.named(endpoint))
-        step = self._engine.begin(self._arrival, name, due, ready)
+        step = self._engine.begin(self._arrival, self.named(endpoint), due, ready)
         if step is None:
             raise gevent.GreenletExit
         self._ready[step] = ready
@@ -95,8 +94,10 @@ class Visit:
         return step
 
     def named(self, endpoint: str) -> str:
-        """The endpoint with the name of its population."""
-        return endpoint if endpoint.startswith(self._prefix) else self._prefix + endpoint
+        """The endpoint with the name of its population, grouped where there are too many."""
+        name = endpoint if endpoint.startswith(self._prefix) else self._prefix + endpoint
+        shown = endpoints.of(name)
+        return shown if shown.startswith(self._prefix) else self._prefix + shown
 
     def end(self, step: int, kind: str | None, **found: Any) -> None:
         """End a request; `took_ns` from its sending, now by default. Once is enough."""
@@ -181,9 +182,10 @@ class Accounts:
 
     def failed(self, visit: Visit, name: str, error: BaseException) -> None:
         """A journey or a task that raises is a failure of its own."""
-        self.endpoints.add(name)
-        self.failures.add(name, "journey", error)
-        visit.end(visit.begin(name), "journey")
+        endpoint = visit.named(name)
+        self.endpoints.add(endpoint)
+        self.failures.add(endpoint, "journey", error)
+        visit.end(visit.begin(endpoint), "journey")
         visit.rest(0)
 
     def _on_request(
@@ -205,10 +207,10 @@ class Accounts:
             step = visit.begin(name, took_ns)
         status = getattr(response, "status_code", 0) or 0
         kind = kind_of(exception, status)
-        name = endpoints.of(name)
-        self.endpoints.add(name)
+        endpoint = visit.named(name)
+        self.endpoints.add(endpoint)
         if exception is not None and kind is not None:
-            self.failures.add(visit.named(name), kind, exception, response)
+            self.failures.add(endpoint, kind, exception, response)
         elapsed = getattr(response, "elapsed", None)
         visit.end(
             step,

@@ -14,11 +14,11 @@ from harness.judge.model import (
     ValidityCheck,
     Verdict,
 )
-from harness.load.endpoints import MOST_ENDPOINTS
 from harness.platform.connection import describe
 from harness.platform.names import traits_of
 from harness.record.run import RunRecord
 from harness.report.summary import Table
+from harness.traffic.endpoints import MOST_ENDPOINTS, shown_as
 from harness.traffic.populations import closed_models
 from harness.units import counted, format_duration, format_rate, format_ratio
 
@@ -168,44 +168,22 @@ def endpoints_table(record: RunRecord) -> Table:
     return Table(header, rows, header[1:], needs, folded="Endpoints in the hold")
 
 
-def chains_table(record: RunRecord) -> Table | None:
-    """Every chain as a unit in the hold; None where there is none.
-
-    Its time is that of all its requests together, each from the instant due: no think time.
-    """
-    models = (record.plan.traffic, *record.plan.traffic.others)
-    names = [each.name for model in models for each in model.chains]
-    if not names:
-        return None
-    quantiles = tuple(f"p{q * 100:g}" for q in QUANTILES)
-    seconds = record.seconds_of("hold")
-    rows = []
-    for name in names:
-        series = record.series("chain", name)
-        counts = (series.offered, series.completed, series.failed)
-        took = record.distribution("response", endpoint=name, axis="chain")
-        rows.append(
-            (
-                name,
-                *(f"{int(each[seconds].sum()):,}" for each in counts),
-                *(duration(took.quantile(q)) for q in QUANTILES),
-            )
-        )
-    header = ("chain (hold)", "begun", "completed", "failed", *quantiles)
-    return Table(header, tuple(rows), header[1:], {"p99.9": 100}, folded="Chains in the hold")
-
-
 def many_names(record: RunRecord) -> str | None:
-    """That clients gave more names than are told apart; None where they did not."""
-    models = (record.plan.traffic, *record.plan.traffic.others)
-    declared = {each.name for model in models for each in model.templates}
-    count = len({*record.endpoints} - declared)
-    if count <= MOST_ENDPOINTS:
-        return None
-    return (
-        f"{count:,} names; each process groups those after its first {MOST_ENDPOINTS} by template:"
-        " give the requests a name="
-    )
+    """That there are more names of endpoints than are told apart; None where there are not."""
+    shown = shown_as(record.plan.traffic)
+    given = len({*record.endpoints} - {*shown.values()})
+    told = []
+    if shown.keys() != {*shown.values()}:
+        told.append(
+            f"{len(shown):,} declared names; those after the first {MOST_ENDPOINTS} are grouped by"
+            " template"
+        )
+    if given > MOST_ENDPOINTS:
+        told.append(
+            f"{given:,} names; each process groups those after its first {MOST_ENDPOINTS} by"
+            " template: give the requests a name="
+        )
+    return "; ".join(told) or None
 
 
 def limit(objective: Objective) -> str:

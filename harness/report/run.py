@@ -9,6 +9,7 @@ from harness.judge.model import Verdict
 from harness.platform.connection import USUAL, describe
 from harness.record.run import RunRecord
 from harness.report import answers, figures
+from harness.report.chains import chains_json, chains_table
 from harness.report.platform_events import events_in
 from harness.report.service_metrics import service_metrics
 from harness.report.streams import streams_json, streams_table
@@ -21,7 +22,7 @@ def summary(record: RunRecord, verdict: Verdict) -> Summary:
     """A run's verdict in text."""
     errors = ", ".join(f"{kind} {count:,}" for kind, count in figures.error_counts(record))
     server = service_metrics(record)
-    parts = (figures.chains_table(record), streams_table(record))
+    parts = (chains_table(record), streams_table(record))
     commit = record.environment.get("commit") or "unknown"
     how = describe(record.plan.target)
     return Summary(
@@ -91,4 +92,5 @@ def beside(record: RunRecord) -> dict[str, Any]:
         "happened": list(events_in(record)),  # the older name, for one release
         "prometheus": None if server is None else server.as_dict(),
         "streams": streams_json(record),
+        "chains": chains_json(record),
     }

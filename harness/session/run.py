@@ -34,6 +34,7 @@ from harness.session.options import RunOptions, Say, for_users, make_profile
 from harness.session.own import find_own
 from harness.session.place import beside, make_named_platform, own_of, url_of
 from harness.traffic import load_model, scenario_environment, to_engine
+from harness.traffic.endpoints import shown_as
 from harness.traffic.model import LoadProfile, TrafficModel
 from harness.traffic.populations import populations, with_loads
 from harness.traffic.replay import fitted
@@ -214,8 +215,7 @@ def prepared(
     service = with_objectives(service, options.objectives)
     models = (traffic, *traffic.others)
     if not any(each.journeys for each in models):  # a journey names its endpoints as it goes
-        names = [request.name for each in models for request in each.templates]
-        check_endpoints(options.objectives, names)
+        check_endpoints(options.objectives, tuple(shown_as(traffic).values()))
     traffic = with_limits(traffic, service.objectives)
     for each in populations(traffic, profile):
         to_engine(*each)

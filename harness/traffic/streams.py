@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from harness.catalog.model import Objective, in_scope
+from harness.traffic.endpoints import shown_as
 from harness.traffic.model import Limits, Request, TrafficModel
 
 
 def stream_endpoints(traffic: TrafficModel, patterns: Sequence[str] = ()) -> tuple[str, ...]:
     """The endpoints whose answers are streams, of all or of those named (patterns allowed)."""
-    return tuple(each.name for each in _streams(traffic) if in_scope(each.name, patterns))
+    shown = shown_as(traffic)
+    names = dict.fromkeys(shown[each.name] for each in _streams(traffic))
+    return tuple(name for name in names if in_scope(name, patterns))
 
 
 def _streams(traffic: TrafficModel) -> list[Request]:
@@ -25,13 +28,15 @@ def with_limits(traffic: TrafficModel, objectives: Sequence[Objective]) -> Traff
 
     Only the engine sees all times of one request together, so goodput is counted there.
     """
-    return replace(
-        traffic.mapped(lambda request: _with_limits(request, objectives)),
-        others=tuple(with_limits(each, objectives) for each in traffic.others),
-    )
+    shown = shown_as(traffic)
+
+    def limited(model: TrafficModel) -> TrafficModel:
+        return model.mapped(lambda each: _with_limits(each, shown[each.name], objectives))
+
+    return replace(limited(traffic), others=tuple(map(limited, traffic.others)))
 
 
-def _with_limits(request: Request, objectives: Sequence[Objective]) -> Request:
+def _with_limits(request: Request, endpoint: str, objectives: Sequence[Objective]) -> Request:
     if request.stream is None:
         return request
 
@@ -39,7 +44,7 @@ def _with_limits(request: Request, objectives: Sequence[Objective]) -> Request:
         found = [
             o.threshold
             for o in objectives
-            if o.indicator == indicator and in_scope(request.name, o.endpoints)
+            if o.indicator == indicator and in_scope(endpoint, o.endpoints)
         ]
         return min(found, default=None)
 

@@ -18,6 +18,7 @@ import pytest
 from harness._engine import NullServer
 from harness.load.driver import LoadProcess
 from harness.load.plan import LoadPlan, plan_json
+from harness.traffic.model import Request
 from tests.load.conftest import Heard, hear, make_plan
 
 pytestmark = pytest.mark.slow
@@ -224,6 +225,20 @@ def test_journeys_are_counted_by_the_engine_like_everything_else(journey_plan: L
     assert count["step one"] == count["step two"] > 0
     assert errors == {"journey": count["stumble"]}
     assert heard.end["conserved"] is True
+
+
+def test_declared_names_beyond_the_bound_are_grouped_while_the_load_goes_on(
+    plan: LoadPlan,
+) -> None:
+    names = [f"GET /orders/{number}" for number in range(400)]
+    requests = tuple(Request(name, "GET", name.partition(" ")[2]) for name in names)
+    segment = replace(plan.profile.segments[0], duration_s=1.0, from_rate=1000.0, to_rate=1000.0)
+    traffic = replace(plan.traffic, requests=requests)
+    heard = hear(replace(plan, traffic=traffic, profile=replace(plan.profile, segments=(segment,))))
+    seen = {message["slice"]["endpoint"] for message in heard.of("slice")}
+    assert seen <= {*names[:200], "GET /orders/{orders_id}"}
+    assert "GET /orders/{orders_id}" in seen
+    assert heard.total("offered") == heard.end["totals"]["offered"]
 
 
 def test_a_child_that_is_killed_is_reported_and_not_silent(plan: LoadPlan) -> None:

@@ -20,9 +20,10 @@ from harness.errors import RecordError
 from harness.judge import Verdict, judge
 from harness.record import RunRecord, RunWriter
 from harness.report import figures
+from harness.report.chains import chains_table
 from harness.report.junit import render_junit
 from harness.report.markdown import render_markdown
-from harness.report.run import print_report, summary
+from harness.report.run import beside, print_report, summary
 from harness.report.run_files import write_reports
 from harness.report.run_html import render_html
 from harness.traffic.model import Chain, Request
@@ -272,11 +273,19 @@ def test_a_chain_is_a_row_of_its_own_and_no_request(tmp_path: Path) -> None:
     made = writer.finish("complete")
     assert made.endpoints == ("buy: GET /",)
     assert figures.conservation(made).startswith("5 offered = 5 completed")
-    table = figures.chains_table(made)
+    table = chains_table(made)
     assert table is not None
     assert table.rows == (("buy", "5", "3", "1", *["200 ms"] * 4),)
     assert table in summary(made, judge(made)).tables
-    assert figures.chains_table(record(tmp_path / "none")) is None
+    assert beside(made)["chains"] == {
+        "buy": {
+            "begun": 5, "completed": 3, "failed": 1,
+            "response_s": dict.fromkeys(("p50", "p95", "p99", "p99.9"), pytest.approx(0.2, 0.01)),
+        }
+    }  # fmt: skip
+    none = record(tmp_path / "none")
+    assert chains_table(none) is None
+    assert beside(none)["chains"] is None
 
 
 @pytest.mark.parametrize(("names", "said"), [(200, False), (201, True)])
