@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from harness.catalog import load_catalog, project_root
 from harness.catalog.model import Environment, Service
 from harness.catalog.pod_settings import pod_settings
 from harness.errors import UsageError
-from harness.guard import check_place
+from harness.guard import Address, check_place
 from harness.platform import Behaviour, Lab, LabOptions, make_platform
 from harness.platform.connection import refuse_beside
 from harness.platform.lab.options import REGIONS
@@ -101,6 +102,9 @@ def beside(
             f"{traffic.source} asks {', '.join(traffic.across)} as well",
             "name an --environment of the catalogue, or take the lab",
         )
+    else:
+        for each in others:
+            guard(options, each, _environment(options.environment, each).base_url)
     return others
 
 
@@ -142,16 +146,35 @@ def guard(
     url: str | None,
     names: Sequence[str | None] = (),
 ) -> None:
-    """Raise UsageError where these are not to be touched (see `harness.guard.check_place`)."""
+    """Raise UsageError where these are not to be touched (see `harness.guard.check_place`).
+
+    Connections may lead elsewhere than the URL says: to an address or a proxy that an option names.
+    """
     catalog = project_root() / "services"  # a small project has none
     known = load_catalog(catalog).services() if catalog.is_dir() else ()
     check_place(
         [service, *known],
-        urls=() if url is None else (Url(url).url,),
+        urls=(*(() if url is None else (Url(url).url,)), *_elsewhere(options.connect)),
         names=names,
         production=options.production,
         allowed=options.allow_targets,
     )
+
+
+def _elsewhere(connect: Mapping[str, Any]) -> Iterator[str]:
+    """Where --resolve and --proxy connect to. What is no place is left: the engine refuses it."""
+    found = [*map(_pinned, connect.get("resolve", ())), connect.get("proxy", "")]
+    for url in found:
+        with contextlib.suppress(ValueError):
+            if Address.of(url).host:
+                yield url
+
+
+def _pinned(text: str) -> str:
+    """The URL of the address in HOST:PORT:ADDRESS."""
+    port, _, address = text.partition(":")[2].partition(":")
+    bare = address.strip("[]")
+    return f"http://[{bare}]:{port}" if ":" in bare else f"http://{bare}:{port}"
 
 
 def _refuse_ignored(options: RunOptions, place: str) -> None:

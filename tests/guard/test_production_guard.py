@@ -152,6 +152,36 @@ def test_allowing_a_host_opens_no_production() -> None:
     check_place(services, urls=["http://shop.example:81"], production=True)
 
 
+@pytest.mark.parametrize(
+    "words",
+    ["--resolve 127.0.0.1:9:192.0.2.9", "--resolve 127.0.0.1:9:[2001:db8::9]",
+     "--proxy http://192.0.2.9:3128", "--proxy http://me:geheim99@192.0.2.9"],
+)  # fmt: skip
+@pytest.mark.parametrize("command", ["perf", "capacity", "gate", "baseline make"])
+def test_what_connections_lead_to_counts_as_the_url_does(
+    words: str, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A loopback URL is no harmless one where an option says that another host is meant."""
+    call = [*command.split(), "memorai", "--target", "http://127.0.0.1:9", *words.split()]
+    assert run(call) == 2
+    said = capsys.readouterr().err
+    host = "2001:db8::9" if "[" in words else "192.0.2.9"
+    assert f"add --allow-target {host} if it is meant" in said
+    assert "geheim99" not in said
+
+
+@pytest.mark.parametrize(
+    "words", ["--resolve 127.0.0.1:9:127.0.0.1", "--proxy http://localhost:9", "--resolve a:b",
+              "--proxy http://[", "--proxy http://h:99999"],
+)  # fmt: skip
+def test_a_detour_within_this_machine_needs_no_word(
+    words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is no place is refused by its own words, or nothing answers there."""
+    run(["perf", "http://127.0.0.1:9/", *words.split(), "--quiet"])
+    assert "--allow-target" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("typed", "goes_on"), [("odd.example", True), ("yes", False)])
 def test_at_a_terminal_the_host_is_typed_once(
     typed: str, *, goes_on: bool, addresses: dict[str, str], monkeypatch: pytest.MonkeyPatch
