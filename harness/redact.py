@@ -48,6 +48,11 @@ _FIELD = re.compile(
 _ELEMENT = re.compile(
     r"(?P<head><(?P<name>[A-Za-z_][\w:.-]{0,99})(?:\s[^<>]{0,500})?>)(?P<value>[^<>]+)"
 )
+_PART = re.compile(
+    r"(?P<head>\bname=\"(?P<name>[^\"\r\n]{1,99})\"[^\r\n]{0,500}\r?\n"
+    r"(?:[^\r\n]{1,500}\r?\n){0,4}\r?\n)(?P<value>[^\r\n]+)"
+)
+"""A field of a multipart form."""
 _OF_SHELLS = {"PWD", "OLDPWD"}
 _PLACEHOLDER = re.compile(r"\{\w+\}")
 _STRUCTURE = {"kind", "order", "name", "header"}
@@ -256,6 +261,8 @@ def _clean(text: str, seen: Seen) -> str:
         return text
     if "=" in text:
         text = _PARAMETER.sub(lambda match: _parameter(match, seen), text)
+    if "form-data" in folded:
+        text = _PART.sub(lambda match: _field(match, seen), text)
     if ":" in text:
         text = _FIELD.sub(lambda match: _field(match, seen), text)
     return _ELEMENT.sub(lambda match: _field(match, seen), text) if "</" in text else text

@@ -58,6 +58,14 @@ def test_a_secret_field_inside_a_text_loses_its_value(name: str, text: str) -> N
     assert REDACTED in kept
 
 
+@pytest.mark.parametrize("name", FIELDS)
+@pytest.mark.parametrize("more", ["", '; filename="a.txt"\r\nContent-Type: text/plain'])
+def test_a_secret_field_of_a_multipart_form_loses_its_value(name: str, more: str) -> None:
+    part = '--b\r\nContent-Disposition: form-data; name="{0}"{1}\r\n\r\n{2}\r\n'
+    form = part.format(name, more, "s3cr3t-value") + part.format("note", "", "hello") + "--b--\r\n"
+    assert redact(form) == form.replace("s3cr3t-value", REDACTED)
+
+
 @pytest.mark.parametrize(
     "text", ["max=100&order=up", '{"count": 12345, "name": "code"}', "<id>77</id>", "a key is: x"]
 )
@@ -104,7 +112,8 @@ def test_many_known_values_with_one_beginning_are_told_apart() -> None:
 @pytest.mark.parametrize(
     "unit",
     ["a", '"', '"a', "'a':", '"a":"', "?a", "&a=", ";", "Bearer ", "http://", "<a ", "<a>", "\\",
-     '"token":"', "a:", "%41", "pass", "password=", "x@", "://"],
+     '"token":"', "a:", "%41", "pass", "password=", "x@", "://",
+     'form-data; name="pin"\n', 'name="pin"\r\n\r\n', 'form-data pass name="'],
 )  # fmt: skip
 def test_no_text_costs_more_than_its_length(unit: str) -> None:
     """With one pattern that goes back, a third of a megabyte takes half an hour."""
