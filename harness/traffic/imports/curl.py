@@ -26,6 +26,8 @@ _IGNORED_WITH_VALUE = {
 _DATA = {"-d", "--data", "--data-raw", "--data-binary", "--data-ascii", "--data-urlencode"}
 _SHORT_WITH_VALUE = "XHduboAemwF"
 _DOLLAR = re.compile(r"\$'((?:[^'\\]|\\.)*)'", re.DOTALL)
+_OF_WINDOWS = re.compile(r"\^\s*$|\^\"", re.MULTILINE)
+_REDIRECTION = re.compile(r"(?:\d|&)?>{1,2}(?P<to>&?\S*)")
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", "'": "'", '"': '"', "!": "!"}
 
 
@@ -34,18 +36,20 @@ class _Command:
     """A curl command while its words are read."""
 
     method: str | None = None
-    url: str | None = None
+    urls: list[str] = field(default_factory=list)
     headers: list[tuple[str, str]] = field(default_factory=list)
     data: list[str] = field(default_factory=list)
     in_query: bool = False
 
 
 def curl_exchanges(path: Path) -> Iterator[Exchange]:
-    """Each command of a file. Raises ScenarioError with the command's number and the word."""
+    """Each URL of each command. Raises ScenarioError with the command's number and the word."""
     text = read_text(path, MOST_BODY_BYTES)
+    if _OF_WINDOWS.search(text):
+        raise ScenarioError(f"{path}: a command of Windows' cmd", "copy it as cURL (bash)")
     plain = _DOLLAR.sub(_unescaped, text.replace("\\\r\n", " ").replace("\\\n", " "))
-    for number, command in enumerate(_commands(path, plain), 1):
-        yield _exchange(f"{path}: command {number}", command)
+    for number, command in enumerate([*_commands(path, plain)], 1):
+        yield from _exchanges(f"{path}: command {number}", command)
 
 
 def _unescaped(match: re.Match[str]) -> str:
@@ -60,6 +64,7 @@ def _unescaped(match: re.Match[str]) -> str:
 
 
 def _commands(path: Path, text: str) -> Iterator[list[str]]:
+    """The words of each command; they are complete once the next was asked for."""
     try:
         words = shlex.split(text)
     except ValueError as error:
@@ -68,32 +73,48 @@ def _commands(path: Path, text: str) -> Iterator[list[str]]:
         what = f"{words[0][:40]!r} is no curl command" if words else "no curl command in it"
         raise ScenarioError(f"{path}: {what}", "paste one that begins with curl")
     current: list[str] = []
-    for word in words[1:]:
+    for word in _without_redirections(words):
         if word == "curl":
-            yield current
             current = []
-        elif not set(word) <= set(";&|") or not word:
+            yield current
+        elif word and set(word) <= set(";&|"):  # what follows is another program's
+            current = []
+        else:
             current.append(word)
-    yield current
 
 
-def _exchange(where: str, words: list[str]) -> Exchange:
+def _without_redirections(words: list[str]) -> Iterator[str]:
+    rest = iter(words)
+    for word in rest:
+        found = _REDIRECTION.fullmatch(word)
+        if found is None:
+            yield word
+        elif not found["to"]:
+            next(rest, None)
+
+
+def _exchanges(where: str, words: list[str]) -> Iterator[Exchange]:
     command = _Command()
     rest = iter(_spread(words))
     for word in rest:
         _take(where, command, word, rest)
-    if command.url is None:
+    if not command.urls:
         raise ScenarioError(f"{where}: no URL", "write it behind curl")
-    url = command.url if "://" in command.url else f"http://{command.url}"
-    if not url.lower().startswith(("http://", "https://")) or not is_url(url):
-        raise ScenarioError(f"{where}: {url[:60]!r} is no URL of HTTP", "write http://host/path")
     body = "&".join(command.data) if command.data else None
-    if body is not None and command.in_query:
-        url, body = f"{url}{'&' if '?' in url else '?'}{body}", None
+    query = body if command.in_query else None
+    body = None if command.in_query else body
     if body is not None and not any(name.lower() == "content-type" for name, _ in command.headers):
         command.headers.append(("content-type", "application/x-www-form-urlencoded"))
-    method = command.method or ("GET" if body is None else "POST")
-    return Exchange(method.upper(), url, command.headers, body)
+    method = (command.method or ("GET" if body is None else "POST")).upper()
+    for each in command.urls:
+        url = each if "://" in each else f"http://{each}"
+        if not url.lower().startswith(("http://", "https://")) or not is_url(url):
+            raise ScenarioError(
+                f"{where}: {url[:60]!r} is no URL of HTTP", "write http://host/path"
+            )
+        if query is not None:
+            url = f"{url}{'&' if '?' in url else '?'}{query}"
+        yield Exchange(method, url, command.headers, body)
 
 
 def _spread(words: list[str]) -> Iterator[str]:
@@ -123,7 +144,7 @@ def _take(where: str, command: _Command, word: str, rest: Iterator[str]) -> None
     elif word in {"-I", "--head"}:
         command.method = "HEAD"
     elif not word.startswith("-"):
-        command.url = word if command.url is None else command.url
+        command.urls.append(word)
     elif (value := next(rest, None)) is None:
         raise ScenarioError(f"{where}: nothing behind {word}", "complete or remove it")
     elif word not in _IGNORED_WITH_VALUE:
@@ -142,7 +163,7 @@ def _take_value(where: str, command: _Command, word: str, value: str) -> None:
     elif word in {"-b", "--cookie"}:
         command.headers.append(("cookie", value))
     elif word == "--url":
-        command.url = value
+        command.urls.append(value)
     elif word == "--json":
         command.data.append(value)
         command.headers.append(("content-type", "application/json"))
@@ -151,7 +172,8 @@ def _take_value(where: str, command: _Command, word: str, value: str) -> None:
             raise ScenarioError(f"{where}: {word} {value}", "put the file's content in its place")
         if word == "--data-urlencode":
             name, equals, text = value.partition("=")
-            value = f"{name}={quote(text, safe='')}" if equals else quote(value, safe="")
+            head = f"{name}=" if name and equals else ""
+            value = head + quote(text if equals else value, safe="")
         command.data.append(value)
     else:
         raise ScenarioError(f"{where}: the option {word} is not understood", "remove it")

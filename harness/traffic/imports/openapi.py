@@ -7,14 +7,16 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 from harness.catalog.yaml_documents import read_mapping
 from harness.errors import ScenarioError
+from harness.traffic.bodies import FORM, multipart_body
 from harness.traffic.files import read_text
-from harness.traffic.imports.seen import Exchange
+from harness.traffic.imports.seen import Exchange, mappings
 
 MOST_BYTES = 64 << 20
+_FORMS = (FORM, "multipart/form-data")
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch")
 DEEPEST = 12
 """Levels of a schema that an example shows, and references in a row that are followed."""
@@ -91,7 +93,7 @@ class _Document:
 
     def _object(self, found: Json, within: tuple[str, ...]) -> Json:
         made: Json = {}
-        for part in _list(found.get("allOf")):
+        for part in mappings(found.get("allOf")):
             inner = self.example(part, within)
             made |= inner if isinstance(inner, dict) else {}
         properties = found.get("properties")
@@ -114,7 +116,7 @@ def openapi_exchanges(path: Path) -> Iterator[Exchange]:
         raise ScenarioError(
             f"{path}: openapi is {version[:20]!r}", "convert it to OpenAPI 3.0 or 3.1 first"
         )
-    server = next((each.get("url") for each in _list(root.get("servers"))), None)
+    server = next((each.get("url") for each in mappings(root.get("servers"))), None)
     base = urlsplit(urljoin("http://localhost/", str(server or "/"))).path.rstrip("/")
     paths = root.get("paths")
     for template, item in (paths if isinstance(paths, dict) else {}).items():
@@ -136,26 +138,36 @@ def _read(path: Path) -> Json:
 
 
 def _exchange(document: _Document, path: str, method: str, item: Json, operation: Json) -> Exchange:
-    query: list[str] = []
+    query: list[tuple[str, str]] = []
     headers: list[tuple[str, str]] = []
     values: dict[str, str] = {}
-    for each in (*_list(item.get("parameters")), *_list(operation.get("parameters"))):
-        parameter = document.resolve(each)
-        name = str(parameter.get("name"))
-        value = _parameter(document, parameter)
-        if parameter.get("in") == "path":
-            values[name] = value
-        elif parameter.get("required") and parameter.get("in") == "query":
-            query.append(f"{quote(name, safe='')}={quote(value, safe='')}")
-        elif parameter.get("required") and parameter.get("in") == "header":
-            headers.append((name, value))
-    body = _body(document, operation, headers)
+    for parameter in _parameters(document, item, operation):
+        name, where = str(parameter.get("name")), parameter.get("in")
+        value = _value(document, parameter)
+        if where == "path":
+            values[name] = _simple(value)
+        elif parameter.get("required") and where == "query":
+            query += _in_query(name, parameter, value)
+        elif parameter.get("required") and where == "header":
+            headers.append((name, _simple(value)))
+    left_out: list[str] = []
+    body = _body(document, operation, headers, left_out)
     names = _PARAMETER.findall(path)
     split = (*_slots(path, names), tuple(values.get(name, "1") for name in names))
-    url = f"{path}?{'&'.join(query)}" if query else path
+    url = f"{path}?{urlencode(query, quote_via=quote, safe='[]')}" if query else path
     codes = [str(code) for code in document.resolve(operation.get("responses"))]
-    wanted = next((int(code) for code in codes if code.isascii() and code.isdigit()), None)
-    return Exchange(method.upper(), url, headers, body, wanted, split=split)
+    good = [int(code) for code in codes if re.fullmatch("[23][0-9][0-9]", code)]
+    return Exchange(
+        method.upper(), url, headers, body, min(good, default=None), split=split,
+        left_out=tuple(left_out),
+    )  # fmt: skip
+
+
+def _parameters(document: _Document, item: Json, operation: Json) -> list[Json]:
+    """Those of the path and of the operation, whose own stand for the path's of that name."""
+    given = (*mappings(item.get("parameters")), *mappings(operation.get("parameters")))
+    found = [document.resolve(each) for each in given]
+    return list({(str(each.get("in")), str(each.get("name"))): each for each in found}.values())
 
 
 def _slots(path: str, names: list[str]) -> tuple[str, tuple[str, ...]]:
@@ -166,31 +178,60 @@ def _slots(path: str, names: list[str]) -> tuple[str, tuple[str, ...]]:
     return path, slots
 
 
-def _parameter(document: _Document, parameter: Json) -> str:
+def _value(document: _Document, parameter: Json) -> object:
     value = parameter.get("example")
     if value is None:
         value = document.example(parameter.get("schema") or {"type": "string"})
-    value = "text" if value is CYCLE else value
-    return value if isinstance(value, str) else json.dumps(value)
+    return "text" if value is CYCLE else value
 
 
-def _body(document: _Document, operation: Json, headers: list[tuple[str, str]]) -> str | None:
+def _in_query(name: str, parameter: Json, value: object) -> list[tuple[str, str]]:
+    """A parameter as its style writes it (OpenAPI 3.1, Style Values; by default form, exploded)."""
+    style = parameter.get("style", "form")
+    exploded = parameter.get("explode", style == "form")
+    if isinstance(value, dict) and style == "deepObject":
+        return [(f"{name}[{key}]", _plain(each)) for key, each in value.items()]
+    if isinstance(value, dict) and exploded:
+        return [(str(key), _plain(each)) for key, each in value.items()]
+    if isinstance(value, list) and exploded:
+        return [(name, _plain(each)) for each in value]
+    return [(name, _simple(value, {"spaceDelimited": " ", "pipeDelimited": "|"}.get(str(style))))]
+
+
+def _simple(value: object, between: str | None = None) -> str:
+    """Lists, and names with their values, in a row."""
+    if isinstance(value, dict):
+        value = [part for pair in value.items() for part in pair]
+    return (between or ",").join(map(_plain, value)) if isinstance(value, list) else _plain(value)
+
+
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, default=str)
+
+
+def _body(
+    document: _Document, operation: Json, headers: list[tuple[str, str]], left_out: list[str]
+) -> str | None:
+    """The body as a text; `headers` gets its content type, `left_out` the kinds that are none."""
     content = document.resolve(operation.get("requestBody")).get("content")
-    kinds = content if isinstance(content, dict) else {}
-    kind = next((name for name in kinds if "json" in str(name)), None)
+    kinds = {str(name): each for name, each in content.items()} if isinstance(content, dict) else {}
+    kind = next((name for want in ("json", *_FORMS) for name in kinds if want in name), None)
     if kind is None:
+        left_out += [f"bodies of the kind {name[:80]}" for name in kinds]
         return None
     media = document.resolve(kinds[kind])
     value = media["example"] if "example" in media else document.example(media.get("schema"))
-    headers.append(("content-type", str(kind)))
-    return json.dumps(value, ensure_ascii=False, default=str)
+    pairs = value.items() if isinstance(value, dict) else ()
+    fields = {str(name): _plain(each) for name, each in pairs}
+    text: object = json.dumps(value, ensure_ascii=False, default=str)
+    if FORM in kind:
+        text = urlencode(fields)
+    elif "json" not in kind:
+        kind, text = multipart_body(fields)
+    headers.append(("content-type", kind))
+    return text if isinstance(text, str) else None
 
 
 def _first(value: object) -> list[object]:
     """The first of a list, in a list; nothing where there is none."""
     return value[:1] if isinstance(value, list) else []
-
-
-def _list(value: object) -> list[Json]:
-    """The mappings of a list."""
-    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []

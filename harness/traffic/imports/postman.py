@@ -14,7 +14,7 @@ from harness.errors import ScenarioError
 from harness.redact import is_secret_name
 from harness.traffic.bodies import FORM, multipart_body
 from harness.traffic.files import read_text
-from harness.traffic.imports.seen import REMOVED, Exchange, text_of
+from harness.traffic.imports.seen import REMOVED, Exchange, mappings, text_of
 
 MOST_BYTES = 64 << 20
 DEEPEST = 50
@@ -68,7 +68,7 @@ def postman_exchanges(path: Path) -> Iterator[Exchange]:
         raise ScenarioError(
             f"{path}: the schema is {schema[:80]!r}", "export it as Collection v2.1"
         )
-    variables = [each for each in _list(found.get("variable")) if not each.get("disabled")]
+    variables = [each for each in mappings(found.get("variable")) if not each.get("disabled")]
     names = {text_of(each.get("key") or each.get("id")): each for each in variables}
     secret = {n for n, each in names.items() if each.get("type") == "secret" or is_secret_name(n)}
     values = {name: _text(each.get("value")) for name, each in names.items()}
@@ -83,7 +83,7 @@ def _requests(
     if depth > DEEPEST:
         raise ScenarioError(f"{path}: folders more than {DEEPEST} deep", "flatten them")
     auth = folder.get("auth") or auth
-    for item in _list(folder.get("item")):
+    for item in mappings(folder.get("item")):
         if isinstance(item.get("item"), list):
             yield from _requests(path, item, auth, depth + 1)
         elif isinstance(request := item.get("request"), str):
@@ -98,7 +98,7 @@ def _exchange(collection: _Collection, item: Mapping[str, Any], auth: Any) -> Ex
     url = _url(collection, request.get("url"))
     headers = [
         (collection.fill(each.get("key")), collection.fill(each.get("value")))
-        for each in _list(request.get("header"))
+        for each in mappings(request.get("header"))
         if not each.get("disabled") and each.get("key")
     ]
     body = _body(collection, _mapping(request.get("body")), headers)
@@ -107,7 +107,7 @@ def _exchange(collection: _Collection, item: Mapping[str, Any], auth: Any) -> Ex
         collection.removed.append(f"{kind} authorization of {item.get('name') or method}")
     if item.get("event"):
         collection.left_out.append("scripts of requests")
-    codes = [each.get("code") for each in _list(item.get("response"))]
+    codes = [each.get("code") for each in mappings(item.get("response"))]
     good = next((c for c in codes if isinstance(c, int) and 200 <= c < 300), None)  # noqa: PLR2004
     return Exchange(
         method, url, headers, body, good,
@@ -123,11 +123,11 @@ def _url(collection: _Collection, value: Any) -> str:
         pairs = "&".join(
             f"{quote(collection.fill(each.get('key')), safe='')}"
             f"={quote(collection.fill(each.get('value')), safe='')}"
-            for each in _list(parts["query"])
+            for each in mappings(parts["query"])
             if not each.get("disabled") and each.get("key")
         )
         raw = raw.partition("?")[0] + (f"?{pairs}" if pairs else "")
-    for each in _list(parts.get("variable")):
+    for each in mappings(parts.get("variable")):
         filled = "/" + quote(collection.fill(each.get("value")) or "1", safe="")
         name = re.escape(text_of(each.get("key")))
         raw = re.sub(rf"/:{name}(?=[/?#]|$)", filled.replace("\\", "%5C"), raw)
@@ -176,7 +176,7 @@ def _body(
 
 def _fields(collection: _Collection, value: Any) -> dict[str, str]:
     found = {}
-    for each in _list(value):
+    for each in mappings(value):
         if each.get("disabled") or not each.get("key"):
             continue
         if each.get("type") == "file":
@@ -195,8 +195,3 @@ def _text(value: Any) -> str:
 
 def _mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
-
-
-def _list(value: Any) -> list[dict[str, Any]]:
-    """The mappings of a list."""
-    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []

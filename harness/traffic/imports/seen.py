@@ -226,10 +226,12 @@ def of_one_service(
     """
     seen, kept = Seen(source), []
     for each in exchanges:
-        if is_url(each.url):
-            kept.append(each)
-        else:
+        if not is_url(each.url):
             seen.left_out["URLs of another form"] += 1
+        elif (scheme := urlsplit(each.url).scheme) not in {"http", "https", ""}:
+            seen.left_out[f"URLs of {scheme}:"] += 1
+        else:
+            kept.append(each)
     seen.hosts = Counter(urlsplit(each.url).netloc.rpartition("@")[2] for each in kept)
     chosen = host or (seen.hosts.most_common(1)[0][0] if seen.hosts else "")
     for each in kept:
@@ -277,6 +279,11 @@ def is_url(url: str) -> bool:
 def is_static(path: str) -> bool:
     """Whether a path is that of a file of a page."""
     return path.rpartition(".")[2].lower() in _STATIC
+
+
+def mappings(value: Any) -> list[dict[str, Any]]:
+    """The mappings of a list, whatever a file has in its place."""
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def text_of(value: Any) -> str:
