@@ -28,6 +28,8 @@ class Part:
     purl: str
     licence: str = ""
     sha256: str = ""
+    files: tuple[str, ...] = ()
+    """Of a package: SHA-256 of each of its files that set-up takes, one of which was installed."""
 
 
 class MissingError(Exception):
@@ -55,13 +57,31 @@ def licence_of(found: metadata.Distribution) -> str:
 
 def of_python(distributions: Iterable[metadata.Distribution]) -> list[Part]:
     """These packages, without the project itself."""
-    found = {}
+    found, sums = {}, _sums_of_files()
     for each in distributions:
         name = normal(each.metadata["Name"] or "")
         if name and name != OWN:
             purl = f"pkg:pypi/{name}@{each.version}"
-            found[name] = Part(each.metadata["Name"], each.version, purl, licence_of(each))
+            files = sums.get(f"{name}=={each.version}", ())
+            found[name] = Part(
+                each.metadata["Name"], each.version, purl, licence_of(each), files=files
+            )
     return [found[name] for name in sorted(found)]
+
+
+def _sums_of_files() -> dict[str, tuple[str, ...]]:
+    """Package and version (`a==1`) -> SHA-256 of its files, of all lists."""
+    found: dict[str, set[str]] = {}
+    package = ""
+    for path in (PROJECT / "requirements").glob("*.txt"):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if line.startswith("    --hash=sha256:"):
+                found[package].add(line.strip(" \\").rpartition(":")[2])
+            elif line and not line.startswith(("#", "-", " ")):
+                each = Requirement(line.rstrip("\\ "))
+                package = f"{normal(each.name)}{each.specifier}"
+                found.setdefault(package, set())
+    return {package: tuple(sorted(sums)) for package, sums in found.items()}
 
 
 def locked(list_name: str) -> dict[str, str]:

@@ -35,6 +35,16 @@ def _component(part: Part, kind: str) -> Json:
         found["licenses"] = [{"license": {"name": part.licence}}]
     if part.sha256:
         found["hashes"] = [{"alg": "SHA-256", "content": part.sha256}]
+    if part.files:
+        sums = [{"alg": "SHA-256", "content": each} for each in part.files]
+        found["externalReferences"] = [
+            {
+                "type": "distribution",
+                "url": part.purl,
+                "comment": "one of the files that the lock takes",
+                "hashes": sums,
+            }
+        ]
     return found
 
 

@@ -15,7 +15,7 @@ import pytest
 from benchmarks import run
 from deploy.audit import advisories, licences
 from deploy.audit.advisories import CRATES, PYPI, Advisory, Component, UnreadableError, known, read
-from deploy.audit.components import Part, licence_of, of_python
+from deploy.audit.components import Part, licence_of, locked, normal, of_python
 from deploy.audit.sbom import bill
 
 
@@ -149,6 +149,18 @@ def test_the_bill_of_materials_names_every_package_once() -> None:
     assert len(urls) == len(set(urls)) > 50
     assert any(url.startswith("pkg:pypi/locust@") for url in urls)
     assert set(made["dependencies"][0]["dependsOn"]) == set(urls)
+
+
+@pytest.mark.parametrize("name", ["run", "image", "dev"])
+def test_each_locked_package_has_the_checksums_of_its_files_in_the_bill(name: str) -> None:
+    wanted = locked(name)
+    parts = [each for each in of_python(metadata.distributions()) if normal(each.name) in wanted]
+    made: Any = bill(Part("x", "1", "pkg:pypi/x@1"), "application", parts)
+    assert len(made["components"]) > 10
+    for each in made["components"]:
+        (reference,) = each["externalReferences"]
+        assert reference["hashes"]
+        assert all(re.fullmatch("[0-9a-f]{64}", found["content"]) for found in reference["hashes"])
 
 
 def test_peers_under_the_agpl_run_only_where_they_are_asked_for() -> None:
