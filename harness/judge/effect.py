@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from harness.events import Canary, Proof
-from harness.stats.errors import excess_p
+from harness.stats.errors import compare_ratios
 
 FEWEST = 10
 """Answers of an entry point before the fault without which it shows nothing."""
@@ -117,12 +117,12 @@ def effect_of(
             asked[event["where"], event["connection"]].append(
                 _Answer(t, event["ok"], event["error"], event["latency_s"])
             )
-    slower, usual = _slower(asked, inject, heal), _usual_errors(asked, inject)
+    slower, failing = _slower(asked, inject, heal), _failing(asked, inject, heal)
     found = [
         observer
         for (where, connection), answers in sorted(asked.items())
         if (observer := _observer(where, connection, answers, inject, heal, end)) is not None
-        and (where in slower if observer.how == "slow" else _more_than(usual, observer, len(asked)))
+        and where in (slower if observer.how == "slow" else failing)
     ]
     seen_to_end = any(each.ended is not None for each in found)
     gone = replaced or {}
@@ -178,16 +178,28 @@ def _slower(
     return frozenset(found)
 
 
-def _usual_errors(asked: Mapping[tuple[str, str], Sequence[_Answer]], inject: float) -> float:
-    """The error ratio of all that was asked before the fault."""
+def _failing(
+    asked: Mapping[tuple[str, str], Sequence[_Answer]], inject: float, heal: float
+) -> frozenset[str]:
+    """The entry points with more errors during the fault than those before explain.
+
+    Compared with all that was asked before, whose ratio is no better known than its few errors
+    tell (Fisher's exact test, one-sided, Bonferroni over the entry points). All, where none failed.
+    """
     before = [each.ok for answers in asked.values() for each in answers if each.t < inject]
-    return before.count(False) / len(before) if before else 0.0
-
-
-def _more_than(usual: float, observer: Observer, asked: int) -> bool:
-    """Whether it gave more errors than the usual ratio puts there by chance."""
-    wrong = round(observer.share * observer.answers)
-    return usual == 0 or excess_p(wrong, observer.answers, usual) < FALSE_ALARMS / 2 / asked
+    during: dict[str, list[bool]] = defaultdict(list)
+    for (where, _), answers in asked.items():
+        during[where] += [each.ok for each in answers if inject <= each.t < heal + 1.0]
+    usual, level = before.count(False), FALSE_ALARMS / 2 / max(len(during), 1)
+    return frozenset(
+        where
+        for where, found in during.items()
+        if not usual
+        or (
+            found
+            and compare_ratios(usual, len(before), found.count(False), len(found)).p_worse < level
+        )
+    )
 
 
 def _by_chance(inside: int, seconds: int, slow: int, total: int) -> float:
