@@ -9,6 +9,7 @@ nodes themselves are looked at.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import random
@@ -94,7 +95,7 @@ class Stream:
             process.kill()
         code = wait(process)
         reaped = self._reap("elsewhere" if number % 2 else "here")
-        left = self._look(number)
+        left = self.look(number)
         if not killed:
             return None
         return {
@@ -141,7 +142,8 @@ class Stream:
             found = {"clean": False, "problem": done.stderr[-500:]}
         return found
 
-    def _look(self, number: int) -> list[str]:
+    def look(self, number: int) -> list[str]:
+        """What is left, when what ends by itself has ended."""
         deadline = time.monotonic() + SETTLE_S
         while (left := self._left(number)) and time.monotonic() < deadline:
             time.sleep(0.5)
@@ -230,7 +232,8 @@ def report(log: Path) -> str:
 
 def main() -> int:
     """Make the kills, or the report of those that were made."""
-    options = options_of(__doc__, 50, "results/cluster-crashes")
+    parser = argparse.ArgumentParser(description=__doc__)
+    options = options_of(parser, 50, "results/cluster-crashes")
     log = options.directory / "kills.jsonl"
     if options.report:
         write(TITLE, f"{machine()}\n\n{report(log)}")

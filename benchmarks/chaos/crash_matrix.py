@@ -231,19 +231,18 @@ def _rules(command: list[str]) -> str:
     return done.stdout
 
 
-def wait(process: subprocess.Popen[bytes]) -> int:
+def wait(process: subprocess.Popen[bytes], limit_s: float = END_S) -> int:
     """Its exit code; -1 when it had to be killed."""
     try:
-        return process.wait(END_S)
+        return process.wait(limit_s)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
         return -1
 
 
-def options_of(description: str | None, kills: int, directory: str) -> argparse.Namespace:
-    """The command line of a matrix."""
-    parser = argparse.ArgumentParser(description=description)
+def options_of(parser: argparse.ArgumentParser, kills: int, directory: str) -> argparse.Namespace:
+    """The command line of a matrix, with the options that the parser has already."""
     parser.add_argument("--kills", type=int, default=kills)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--for", dest="for_s", type=float, default=1e9, help="seconds at most")
@@ -265,15 +264,21 @@ def collect(
         found = kill_once(number)
         if found is not None:
             done.add(number)
-            with log.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(found) + "\n")
-            print(json.dumps(found), flush=True)
+            keep(log, found)
         number += 1
+
+
+def keep(log: Path, found: dict[str, Any]) -> None:
+    """Append one line to the log, and print it."""
+    with log.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(found) + "\n")
+    print(json.dumps(found), flush=True)
 
 
 def main() -> int:
     """Make the kills, or the report of those that were made."""
-    options = options_of(__doc__, 200, "results/crash-matrix")
+    parser = argparse.ArgumentParser(description=__doc__)
+    options = options_of(parser, 200, "results/crash-matrix")
     if options.report:
         write(TITLE, f"{machine()}\n\n{report(options.directory)}")
         return 0

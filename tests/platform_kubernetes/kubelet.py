@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +37,19 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 
 
 class Kubelet:
-    """Runs every pod that is made; takes a lease for stale after `stale_s`."""
+    """Runs every pod that is made, as `agent` says; takes a lease for stale after `stale_s`."""
 
-    def __init__(self, api: FakeApi, directory: Path, stale_s: float) -> None:
+    def __init__(
+        self,
+        api: FakeApi,
+        directory: Path,
+        stale_s: float,
+        agent: Sequence[str] = ("-c", LAUNCH),
+    ) -> None:
         self._api = api
         self._directory = directory
         self._stale_s = stale_s
+        self._agent = agent
         self._lock = threading.Lock()
         self._ended = False
         self.running: list[subprocess.Popen[bytes]] = []
@@ -53,10 +60,11 @@ class Kubelet:
     def run(self, pod: dict[str, Any]) -> None:
         """Start its container, and again for as long as it fails."""
         (container,) = pod["spec"]["containers"]
+        self._tell(pod, "Running", podIP="127.0.0.1")
         named = {
             each["name"]: each.get("value", "").replace("$$", "$") for each in container["env"]
         }
-        words = [sys.executable, "-c", LAUNCH, str(self._directory), str(self._stale_s)]
+        words = [sys.executable, *self._agent, str(self._directory), str(self._stale_s)]
         environment = {
             **os.environ,
             **named,
@@ -75,10 +83,10 @@ class Kubelet:
                 self._tell(pod, "Failed" if process.returncode else "Succeeded")
                 return
 
-    def _tell(self, pod: dict[str, Any], phase: str) -> None:
+    def _tell(self, pod: dict[str, Any], phase: str, **other: str) -> None:
         path = f"/api/v1/namespaces/{NAMESPACE}/pods/{pod['metadata']['name']}"
         with self._api.lock, contextlib.suppress(KeyError):
-            self._api.objects[path]["status"] = {"phase": phase}
+            self._api.objects[path]["status"].update(phase=phase, **other)
 
     def stop(self) -> None:
         """Kill what still runs."""
