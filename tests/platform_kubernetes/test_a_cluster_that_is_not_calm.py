@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import urllib3
 import yaml
 from kubernetes.client.exceptions import ApiException
 
-from benchmarks.chaos.rough import Rough, before, kubeconfig_of
+from benchmarks.chaos.rough import Rough, Trouble, before, kubeconfig_of
 from harness.catalog.model import Service
 from harness.chaos.ledger import Ledger
 from harness.chaos.undo import undo_all
@@ -75,6 +77,44 @@ def test_a_token_that_has_been_replaced_is_read_again(
         platform.replicas(service)
     tokens.write_text("second")
     assert platform.replicas(service)
+
+
+def test_a_token_that_another_thread_has_read_already_is_taken(config: Path, api: FakeApi) -> None:
+    """The request that was refused still had the one before."""
+    client = Kubernetes(Where(NAMESPACE, kubeconfig=str(config)))._cluster.api
+    headers = {"authorization": "Bearer before"}
+    assert client._renewed(headers)
+    assert headers == {"authorization": "Bearer none"}
+    assert not client._renewed(headers)
+
+
+@dataclass
+class BreakOff(Rough):
+    """Breaks the first answer to a method."""
+
+    method: str = ""
+    how: Trouble = "cut"
+
+    def trouble(self, method: str, token: str) -> Trouble | Literal["401"] | None:
+        """Break off the first, and let the others pass."""
+        self.met[method] += 1
+        return self.how if method == self.method and self.met[method] == 1 else None
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PATCH"])
+@pytest.mark.parametrize("how", ["cut", "dropped"])
+def test_questions_and_changes_whose_answer_broke_off_are_made_once_more(
+    api: FakeApi, tmp_path: Path, method: str, how: Trouble
+) -> None:
+    """A review is a question though it is posted."""
+    rough = BreakOff(1, tmp_path / "token", method=method, how=how)
+    with before(api.url, rough, authorization="Bearer none") as url:
+        config = kubeconfig_of(tmp_path / "rough", url, rough.tokens)
+        through = Kubernetes(Where(NAMESPACE, kubeconfig=str(config)))._cluster
+        access.require(through.api, NAMESPACE, (("", "pods", "list"),))
+        through.patch("deployment", "memorai", {"spec": {"replicas": 3}})
+        assert through.workload("memorai").replicas == 3
+    assert rough.met == {"GET": 1, "POST": 1, "PATCH": 1, method: 2}
 
 
 @pytest.mark.usefixtures("quick")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from harness.cli import run
 from tests.platform_kubernetes.fake import kubeconfig
@@ -35,6 +36,18 @@ def test_an_unknown_context(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     words = ["--namespace", "codai-staging", "--kubeconfig", str(file), "--context", "mars"]
     assert run([*PLAN, *words]) == 2
     assert "context 'mars' cannot be used" in said(capsys)
+
+
+def test_a_plug_in_for_credentials_that_is_not_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = kubeconfig(tmp_path / "k", "http://127.0.0.1:1")
+    document = yaml.safe_load(file.read_text())
+    plug_in = {"apiVersion": "client.authentication.k8s.io/v1", "command": "no-such-plug-in"}
+    document["users"][0]["user"] = {"exec": {**plug_in, "interactiveMode": "Never"}}
+    file.write_text(yaml.safe_dump(document))
+    assert run([*PLAN, "--namespace", "codai-staging", "--kubeconfig", str(file)]) == 2
+    assert "no-such-plug-in" in said(capsys)
 
 
 def test_an_api_server_that_is_not_there(

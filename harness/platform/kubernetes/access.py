@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -35,6 +36,9 @@ RETRIES = urllib3.Retry(
 """What a server that is not calm is asked again, for about 20 s in all. A request whose connection
 broke is asked once more; a server that hangs is not waited for, nor one that names a longer wait.
 Nothing is created twice, and an eviction that a budget refuses (429) is asked again elsewhere."""
+
+RENEWALS = 2
+"""How often one request is made with other credentials."""
 
 UNAUTHORIZED, FORBIDDEN, NOT_FOUND, CONFLICT, BUSY = 401, 403, 404, 409, 429
 T = TypeVar("T")
@@ -125,7 +129,7 @@ def connect(context: str | None = None, kubeconfig: Path | None = None) -> clien
 
 
 class _Client(client.ApiClient):  # type: ignore[misc] # the library has no types
-    """A client that asks again what was turned away, and reads refused credentials again, once."""
+    """A client that asks again what was turned away, and reads refused credentials again."""
 
     def __init__(self, context: str | None, kubeconfig: Path | None) -> None:
         self._where = (context, kubeconfig)
@@ -140,41 +144,51 @@ class _Client(client.ApiClient):  # type: ignore[misc] # the library has no type
         **named: object,
     ) -> object:
         """The answer to one request."""
-        retries, broken = RETRIES, False
+        retries, broken, renewals, headers = RETRIES, False, RENEWALS, dict(header_params or {})
         while True:
             try:
-                answer = super().call_api(method, url, header_params, *others, **named)
-                if method == "GET" and not path_of(url).endswith("/log"):
+                answer = super().call_api(method, url, headers, *others, **named)
+                if not path_of(url).endswith("/log"):
                     answer.read()  # a log is followed for as long as it grows
             except urllib3.exceptions.ProtocolError:
-                if broken or method != "GET":
+                if broken or (method == "POST" and not creates_nothing(url)):
                     raise
                 broken = True
                 continue
-            if answer.status == UNAUTHORIZED and self._renewed():
-                token = self.configuration.get_api_key_with_prefix("BearerToken")
-                header_params = {**(header_params or {}), "authorization": token}
+            if answer.status == UNAUTHORIZED and renewals and self._renewed(headers):
+                renewals -= 1
             elif turned_away(str(method), str(url), int(answer.status)) and retries.status:
                 retries = retries.increment(str(method), str(url), urllib3.HTTPResponse(status=429))
                 time.sleep(retries.get_backoff_time())
             else:
                 return answer
 
-    def _renewed(self) -> bool:
-        """Whether the configuration has another token by now."""
-        before = self.configuration.api_key
+    def _renewed(self, headers: dict[str, object]) -> bool:
+        """Whether there is another token by now than these headers have; they have it then.
+
+        Another thread may have read it already.
+        """
         try:
             fresh = _settings(*self._where)
         except PlatformError:
             return False
         self.configuration.api_key = fresh.api_key
         self.configuration.refresh_api_key_hook = fresh.refresh_api_key_hook
-        return bool(fresh.api_key != before)
+        before, headers["authorization"] = (
+            headers.get("authorization"),
+            self.configuration.get_api_key_with_prefix("BearerToken"),
+        )
+        return bool(headers["authorization"] != before)
 
 
 def path_of(url: object) -> str:
     """A URL without its query."""
     return str(url).partition("?")[0]
+
+
+def creates_nothing(url: object) -> bool:
+    """Whether a request is a question though its method is POST or PATCH."""
+    return path_of(url).endswith("/selfsubjectaccessreviews") or "dryRun=All" in str(url)
 
 
 def turned_away(method: str, url: str, status: int) -> bool:
@@ -183,7 +197,7 @@ def turned_away(method: str, url: str, status: int) -> bool:
     No patch of the harness names a version: where it met another change, it is made anew.
     """
     path = path_of(url)
-    if path.endswith("/selfsubjectaccessreviews") or "dryRun=All" in url:  # it creates nothing
+    if creates_nothing(url):
         return status == CONFLICT or status in RETRIES.status_forcelist
     if method == "POST":
         return status == BUSY and not path.endswith("/eviction")
@@ -197,12 +211,15 @@ def _settings(context: str | None, kubeconfig: Path | None) -> client.Configurat
         if _inside(context, kubeconfig):
             config.load_incluster_config(client_configuration=settings)
         else:
-            config.load_kube_config(
-                str(kubeconfig) if kubeconfig else None,
-                context=context,
-                client_configuration=settings,
-                temp_file_path=str(process_scratch()),  # a client's key
-            )
+            with _logged() as problems:
+                config.load_kube_config(
+                    str(kubeconfig) if kubeconfig else None,
+                    context=context,
+                    client_configuration=settings,
+                    temp_file_path=str(process_scratch()),  # a client's key
+                )
+            if problems:
+                raise ValueError(problems[0])  # noqa: TRY301 - told as the others are
     except Exception as problem:  # noqa: BLE001 - whatever the file and its plug-ins make of it
         wanted = f"context {context!r}" if context else "the current context"
         raise PlatformError(
@@ -210,6 +227,19 @@ def _settings(context: str | None, kubeconfig: Path | None) -> client.Configurat
             "set KUBECONFIG or --kubeconfig, and name one of `kubectl config get-contexts`",
         ) from None
     return settings
+
+
+@contextmanager
+def _logged() -> Iterator[list[str]]:
+    """The errors that are logged meanwhile: without its plug-in the client would be nobody."""
+    found: list[str] = []
+    handler, root = logging.Handler(logging.ERROR), logging.getLogger()
+    handler.emit = lambda record: found.append(record.getMessage())  # type: ignore[method-assign]
+    root.addHandler(handler)
+    try:
+        yield found
+    finally:
+        root.removeHandler(handler)
 
 
 def context_names(context: str | None, kubeconfig: Path | None) -> tuple[str, ...]:
@@ -289,8 +319,10 @@ ADMISSION = {
     "exceeded quota": "raise the namespace's quota, or free some of it",
     "must specify": "set what it names as requests or limits: --pods FILE, or `pods` of the"
     " catalogue's environment",
-    "per Container": "keep to the LimitRange: --pods FILE, or `pods` of the catalogue's"
-    " environment",
+    **dict.fromkeys(
+        ("per Container", "per Pod"),
+        "keep to the LimitRange: --pods FILE, or `pods` of the catalogue's environment",
+    ),
     "PriorityClass": "name one of kubectl get priorityclasses",
     "security context constraint": "let the agents' accounts use the constraints `privileged` and, "
     "for those without rights on nodes, `nonroot-v2`",
