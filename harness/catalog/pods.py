@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import ClassVar, Literal
 
 Effect = Literal["NoSchedule", "PreferNoSchedule", "NoExecute"]
+OS = "kubernetes.io/os"
 RESOURCES = ("cpu", "memory", "ephemeral-storage")
 
 _NAME = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
@@ -97,10 +98,15 @@ class PodSettings:
         """The fields of a pod that may run anywhere, as its manifest has them."""
         found: dict[str, object] = {
             "tolerations": self.tolerated,
-            "nodeSelector": dict(self.nodeSelector),
+            "nodeSelector": self.selected,
             "priorityClassName": self.priorityClassName,
         }
         return {name: value for name, value in found.items() if value}
+
+    @property
+    def selected(self) -> dict[str, str]:
+        """The labels of the nodes that take such a pod: of a mixed cluster none of Windows."""
+        return {OS: "linux", **self.nodeSelector}
 
     @property
     def tolerated(self) -> list[dict[str, object]]:

@@ -17,7 +17,9 @@ from harness.cli import run
 from harness.errors import PlatformError, UsageError
 from harness.load.kubernetes import manifests
 from harness.load.kubernetes.options import JobOptions
+from harness.load.kubernetes.watch import PodWatch
 from harness.platform import attach
+from harness.platform.kubernetes.access import connect
 from harness.platform.kubernetes.agent_pods import Work, agent_pod
 from harness.platform.kubernetes.platform import Kubernetes, Where
 from harness.platform.model import Fault
@@ -67,7 +69,7 @@ def test_only_an_agent_that_may_run_anywhere_is_sent_to_the_selected_nodes() -> 
     back = PutBack("deployment", "memorai", "m", {}, {})
     anywhere, relay = made(back, API)["spec"], made(RelayTo("h", 1))["spec"]
     pinned = made(PausePods(["u"]))["spec"]
-    assert anywhere["nodeSelector"] == {"pool": "tools"}
+    assert anywhere["nodeSelector"] == {"kubernetes.io/os": "linux", "pool": "tools"}
     assert anywhere["tolerations"] == relay["tolerations"] == TOLERATED
     assert "nodeSelector" not in {**relay, **pinned}
     assert pinned["tolerations"] == [{"operator": "Exists"}]
@@ -96,7 +98,7 @@ def test_load_pods_have_them_too() -> None:
         assert labels["team"] == "sre"
         assert labels["codai-harness/run"] == "r1"
         assert pod["tolerations"] == TOLERATED
-        assert pod["nodeSelector"] == {"pool": "tools"}
+        assert pod["nodeSelector"] == {"kubernetes.io/os": "linux", "pool": "tools"}
         assert pod["priorityClassName"] == "low"
         resources = pod["containers"][0]["resources"]
         assert resources["requests"] == {"cpu": "20m", "memory": "64Mi"}
@@ -289,3 +291,15 @@ def test_a_service_whose_environment_has_settings_can_be_a_key(service: Service)
     """What is read of a service once is kept by it."""
     (place, *_) = service.environments
     assert hash(replace(service, environments=(replace(place, pods=SETTINGS),)))
+
+
+def test_what_keeps_load_pods_out_is_told_in_the_words_of_the_cluster(
+    api: FakeApi, config: Path
+) -> None:
+    """A quota's refusal stands in an event of the Job only."""
+    said = 'pods "load-1" is forbidden: exceeded quota: compute'
+    watch = PodWatch(client.CoreV1Api(connect(None, config)), NAMESPACE, {"run": "r1"})
+    assert watch.refusal("load") is None
+    event = {"message": f"Error creating: {said}", "involvedObject": {"name": "load"}}
+    api.put(f"/api/v1/namespaces/{NAMESPACE}/events/load.1", event)
+    assert watch.refusal("load") == said

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from harness.platform.kubernetes import rollouts
 from harness.platform.kubernetes.agent_pods import AGENT_ACCOUNT, undo_account
 from harness.platform.kubernetes.api_types import Manifest
 from harness.platform.kubernetes.changes import MARK
@@ -62,6 +63,11 @@ def objects() -> list[Manifest]:
     changed = [
         {"apiGroups": [""], "resources": ["nodes"]},
         {"apiGroups": ["apps"], "resources": ["deployments", "statefulsets", "daemonsets"]},
+        {
+            "apiGroups": [rollouts.GROUP],
+            "apiVersions": [rollouts.VERSION],
+            "resources": [rollouts.PLURAL],
+        },
     ]
     return [
         *_policy("codai-harness-records", records, RECORD_RULES),
@@ -74,7 +80,10 @@ def _policy(
 ) -> list[Manifest]:
     metadata = {"name": name, "labels": {MANAGED: OURS}}
     accounts = f"^system:serviceaccount:[^:]+:({AGENT_ACCOUNT}|{undo_account('[a-z-]+')})$"
-    every = [{**each, "apiVersions": ["v1"], "operations": ["UPDATE"]} for each in resources]
+    every = [
+        {**each, "apiVersions": each.get("apiVersions", ["v1"]), "operations": ["UPDATE"]}
+        for each in resources
+    ]
     condition = f"request.userInfo.username.matches('{accounts}')"
     return [
         {

@@ -20,11 +20,22 @@ OF_LEASE = "harness.codai/lease"
 DEADLINE_S = 900.0
 """No fault holds longer than this, whatever happens to everybody else."""
 
+CONTAINER = "agent"
 MODULE = "harness.platform.kubernetes.agent"
 AGENT_ACCOUNT = "codai-harness-agent"
 CAPABILITIES = ("SYS_ADMIN", "SYS_PTRACE", "NET_ADMIN", "KILL", "SETUID", "SETGID", "DAC_OVERRIDE")
 LOCK = "/dev/shm/xtables.lock"  # noqa: S108 - the container's own
 """Of iptables, whose usual place is on the root file system, which cannot be written."""
+
+
+UNMESHED = {
+    "sidecar.istio.io/inject": "false",
+    "linkerd.io/inject": "disabled",
+    "kuma.io/sidecar-injection": "disabled",
+    "consul.hashicorp.com/connect-inject": "false",
+}
+"""Labels and annotations by which meshes leave a pod alone: an agent asks the API server only, and
+a proxy that starts late or never ends would keep it from that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +85,8 @@ def agent_pod(
     return client.V1Pod(
         metadata=client.V1ObjectMeta(
             name=agent_name(lease, work.node) + (f"-{secrets.token_hex(3)}" if undo else ""),
-            labels={**pods.labels, MANAGED: OURS, KIND: "agent", OF_LEASE: lease},
+            labels={**UNMESHED, **pods.labels, MANAGED: OURS, KIND: "agent", OF_LEASE: lease},
+            annotations=dict(UNMESHED),
         ),
         spec=client.V1PodSpec(
             service_account_name=work.account,
@@ -84,7 +96,7 @@ def agent_pod(
             termination_grace_period_seconds=5,
             containers=[
                 client.V1Container(
-                    name="agent",
+                    name=CONTAINER,
                     image=image,
                     image_pull_policy="IfNotPresent",
                     env=[
@@ -107,28 +119,31 @@ def _resources(task: Task, pods: PodSettings) -> dict[str, dict[str, str]]:
     """What an agent asks for and may take; a limit does not keep it from what its task takes."""
     found = pods.resources({"cpu": "10m", "memory": "32Mi"})
     limits = found.get("limits", {})
-    match task:
-        case Burn(workers=workers, megabytes=megabytes):
-            if "cpu" in limits and parse_quantity(limits["cpu"]) < workers:
-                limits["cpu"] = str(workers)
-            _raise(limits, "memory", megabytes)
-        case FillDisk(megabytes=megabytes):
-            _raise(limits, "ephemeral-storage", megabytes)
+    for name, amount in taken(task).items():
+        if name in limits:
+            limit = parse_quantity(limits[name])
+            limits[name] = str(int(limit) + amount if name != "cpu" else max(limit, amount))
     return found
 
 
-def _raise(limits: dict[str, str], name: str, megabytes: int) -> None:
-    if megabytes and name in limits:
-        limits[name] = str(int(parse_quantity(limits[name])) + (megabytes << 20))
+def taken(task: Task) -> dict[str, int]:
+    """What a task takes of its node on purpose: resource -> cores or bytes."""
+    match task:
+        case Burn(workers=workers, megabytes=megabytes):
+            found = {"cpu": workers, "memory": megabytes << 20}
+        case FillDisk(megabytes=megabytes):
+            found = {"ephemeral-storage": megabytes << 20}
+        case _:
+            found = {}
+    return {name: amount for name, amount in found.items() if amount}
 
 
 def _place(work: Work, pods: PodSettings) -> tuple[dict[str, object], dict[str, object]]:
     """(pod, container) as the work needs them."""
     if work.node == API:
-        selector = dict(pods.nodeSelector) or None
         return _unprivileged(
             restart_policy="OnFailure",
-            node_selector=selector,
+            node_selector=pods.selected,
             tolerations=pods.tolerated or None,
         )
     if isinstance(work.task, RelayTo):

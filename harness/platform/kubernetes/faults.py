@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from ipaddress import ip_address, ip_network
 from typing import Any, TypeVar
 
 from harness.errors import CapabilityMissing, PlatformError
@@ -35,12 +34,13 @@ from harness.faults.model import Arguments, OnKubernetes
 from harness.faults.registry import arguments_of, kinds
 from harness.platform import envoy
 from harness.platform.kubernetes import selection
-from harness.platform.kubernetes.objects import Node, Pod
+from harness.platform.kubernetes.objects import Node, Pod, within
 from harness.platform.kubernetes.view import (
     COMPONENT,
     Resolved,
     View,
     neighbours,
+    not_static,
     own_network,
     rolls_out,
     shared_keys,
@@ -120,16 +120,18 @@ def _kill(kind: str, given: Replicas, view: View) -> Resolved:
     selected = view.cluster.selector(view.service)
     keys = selected if selected.keys() <= hit[0].labels.keys() else shared_keys(hit[0])
     made_by = workload.kind if workload else None
-    return _deleting(hit, view.pods, keys, made_by)
+    return _deleting(kind, hit, view.pods, keys, made_by)
 
 
 def _deleting(
+    kind: str,
     hit: Sequence[Pod],
     alike: Sequence[Pod],
     keys: Iterable[str],
     made_by: WorkloadKind | None = None,
 ) -> Resolved:
     """Felt for as long as fewer pods alike are ready than before."""
+    not_static(kind, hit)
     change = Deletion(
         delete={pod.name: pod.uid for pod in hit},
         labels={key: hit[0].labels[key] for key in keys},
@@ -155,8 +157,8 @@ def _at_nodes(pods: Sequence[Pod], task: Callable[[Sequence[Pod]], NodeTask]) ->
     return Resolved(tuple(pod.name for pod in pods), agents)
 
 
-def _addresses(pods: Sequence[Pod]) -> list[str]:
-    return [pod.address for pod in pods if pod.address]
+def _addresses(pods: Iterable[Pod]) -> list[str]:
+    return [address for pod in pods for address in pod.addresses]
 
 
 def _dependency(kind: str, given: Dependency, view: View, region: str | None) -> list[Pod]:
@@ -195,7 +197,7 @@ def _kill_database(kind: str, given: KillDatabase, view: View) -> Resolved:
     keys = shared_keys(pods[0])
     same = {key: pods[0].labels[key] for key in keys}
     alike = [pod for pod in pods if same.items() <= pod.labels.items()]
-    return _deleting(alike, alike, keys)
+    return _deleting(kind, alike, alike, keys)
 
 
 @_resolves("pause-database")
@@ -252,14 +254,10 @@ def _networks(everybody: Sequence[Pod], nodes: Sequence[Node]) -> list[str]:
     """
     found: list[str] = []
     for node in nodes:
-        pods = [p.address for p in everybody if p.address and p.node == node.name]
-        kept = all(any(_within(each, net) for net in node.subnets) for each in pods)
+        pods = _addresses(p for p in everybody if p.node == node.name and p.on_own_network)
+        kept = all(within(each, node.subnets) for each in pods)
         found += [*node.addresses, *(node.subnets if kept else pods)]
     return sorted(dict.fromkeys(found))
-
-
-def _within(address: str, subnet: str) -> bool:
-    return ip_address(address) in ip_network(subnet)
 
 
 @_resolves("partition-regions", "lose-packets")
@@ -291,7 +289,7 @@ def _partition_dependency(kind: str, given: PartitionDependency, view: View) -> 
     if not pods:
         raise PlatformError(f"{kind}: no pod of {view.service.name}", "name another region")
     own_network(kind, pods)
-    far = sorted({other.address for other in others if other.address})
+    far = sorted({*_addresses(others)})
     found = _at_nodes(pods, lambda here: CutBetween(_addresses(here), far))
     return replace(found, targets=tuple(f"{a.name}|{b.name}" for a in pods for b in others))
 
@@ -370,11 +368,12 @@ def _drain(kind: str, given: DrainNode, view: View) -> Resolved:
     here = [pod for pod in view.pods if pod.node == name and not pod.deleting]
     if not here:
         raise PlatformError(f"{kind}: no pod of {view.service.name} on {name}", "name another node")
-    pods = {pod.name: pod.uid for pod in here if pod.owner != "DaemonSet"}
+    pods = {pod.name: pod.uid for pod in here if pod.owner not in {"DaemonSet", "Node"}}
     if not pods:
+        whose = "static" if here[0].owner == "Node" else "a DaemonSet's"
         raise PlatformError(
-            f"{kind}: the pods of {view.service.name} are a DaemonSet's: a drain leaves them alone",
-            "use kill-replicas or kill-node",
+            f"{kind}: the pods of {view.service.name} are {whose}: a drain leaves them alone",
+            "use kill-node or pause-replicas",
         )
     return Resolved((name, *pods), change=Cordon(name, node.unschedulable, pods))
 

@@ -19,9 +19,16 @@ from kubernetes.client.exceptions import ApiException
 from harness.catalog.pods import NONE, PodSettings
 from harness.errors import PlatformError
 from harness.platform.kubernetes.access import TIMEOUT_S, is_gone, quietly, telling
-from harness.platform.kubernetes.agent_pods import KIND, OF_LEASE, Work, agent_name, agent_pod
+from harness.platform.kubernetes.agent_pods import (
+    CONTAINER,
+    KIND,
+    OF_LEASE,
+    Work,
+    agent_name,
+    agent_pod,
+)
 from harness.platform.kubernetes.cluster import MANAGED, OURS, Cluster
-from harness.platform.kubernetes.preflight import Demand, demand
+from harness.platform.kubernetes.preflight import Demand, Resources, check_limits, demand
 from harness.platform.undo import (
     API,
     RelayTo,
@@ -152,17 +159,20 @@ class Leases:
     def rehearse(self, works: Sequence[Work]) -> Demand:
         """Ask the API server whether it would take the agents' pods; raises PlatformError.
 
-        It is asked for one of a kind; what all of them take is returned.
+        It is asked for one of a kind; what all of them take, as admitted, is returned.
         """
-        named = [(work, self._pod("harness-rehearsal", work)) for work in works]
-        for work, pod in {work.task.action: (work, pod) for work, pod in named}.values():
+        admitted: dict[str, list[Resources]] = {}
+        for work in {work.task.action: work for work in works}.values():
+            pod = self._pod("harness-rehearsal", work)
             with telling(f"agent on {work.node}"):
-                self._cluster.core.create_namespaced_pod(
+                found = self._cluster.core.create_namespaced_pod(
                     self._cluster.namespace, pod, dry_run="All", _request_timeout=TIMEOUT_S
                 )
-        specs = [self._cluster.api.sanitize_for_serialization(pod.spec) for _, pod in named]
-        taken = [[each["resources"] for each in spec["containers"]] for spec in specs]
-        return demand(counted(len(works), "agent"), taken)
+            containers = self._cluster.api.sanitize_for_serialization(found.spec.containers)
+            resources = {each["name"]: each.get("resources") or {} for each in containers}
+            check_limits(work.task, resources[CONTAINER])
+            admitted[work.task.action] = [*resources.values()]
+        return demand(counted(len(works), "agent"), [admitted[w.task.action] for w in works])
 
     def _pod(self, lease: str, work: Work, *, undo: bool = False) -> client.V1Pod:
         namespace = self._cluster.namespace

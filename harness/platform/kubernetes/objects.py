@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 
 from kubernetes import client
 
+from harness.catalog.pods import OS
 from harness.errors import PlatformError
 from harness.platform.kubernetes import selection
 from harness.platform.undo import WorkloadKind
 
 REGION = "topology.kubernetes.io/region"
 ZONE = "topology.kubernetes.io/zone"
+VIRTUAL = (("type", "virtual-kubelet"), ("eks.amazonaws.com/compute-type", "fargate"))
+"""Labels of nodes whose pods run elsewhere: none of the harness sees their processes."""
+
 ENVOYS = ("envoy", "istio-proxy", "consul-dataplane")
 """Names and images of containers that are, or start, an Envoy."""
 
@@ -31,6 +36,9 @@ class Node:
     subnets: tuple[str, ...]
     ready: str
     unschedulable: bool
+    agentless: str | None = None
+    """Why no agent can run there: another operating system, no machine; None where one can."""
+
     taints: tuple[str, ...] = ()
     """Taints that keep a pod without tolerations away, `key=value:effect` or `key:effect`."""
 
@@ -63,7 +71,15 @@ class Pod:
     """Why it is none of a service's replicas, whatever its labels."""
 
     owner: str = ""
-    """The kind of object that controls it."""
+    """The kind of object that controls it; `Node` for a static pod."""
+
+    addresses: tuple[str, ...] = ()
+    """All of its addresses: of a dual-stack cluster one of each family."""
+
+    @property
+    def on_own_network(self) -> bool:
+        """Whether its addresses are its own: not its node's, nor given back when it finished."""
+        return not self.host_network and self.phase not in {"Succeeded", "Failed"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,12 +160,20 @@ def node_of(item: client.V1Node) -> Node:
         ready=ready[0] if ready else "Unknown",
         unschedulable=bool(item.spec.unschedulable),
         labels=labels,
+        agentless=_agentless(labels),
         taints=tuple(
             f"{each.key}={each.value}:{each.effect}" if each.value else f"{each.key}:{each.effect}"
             for each in item.spec.taints or ()
             if each.effect != "PreferNoSchedule"
         ),
     )
+
+
+def _agentless(labels: Mapping[str, str]) -> str | None:
+    system = labels.get(OS, "linux")
+    if system != "linux":
+        return f"runs {system}"
+    return next((f"is no machine ({k}={v})" for k, v in VIRTUAL if labels.get(k) == v), None)
 
 
 def pod_of(item: client.V1Pod, port: client.V1ServicePort | None = None) -> Pod:
@@ -161,6 +185,7 @@ def pod_of(item: client.V1Pod, port: client.V1ServicePort | None = None) -> Pod:
         uid=item.metadata.uid,
         node=item.spec.node_name or "",
         address=item.status.pod_ip,
+        addresses=_addresses(item.status),
         labels=item.metadata.labels or {},
         ready=any(each.type == "Ready" and each.status == "True" for each in conditions),
         phase=item.status.phase or "Unknown",
@@ -174,6 +199,11 @@ def pod_of(item: client.V1Pod, port: client.V1ServicePort | None = None) -> Pod:
     )
 
 
+def _addresses(status: client.V1PodStatus) -> tuple[str, ...]:
+    every = [status.pod_ip, *(each.ip for each in status.pod_ips or ())]
+    return tuple(dict.fromkeys(filter(None, every)))
+
+
 def _containers(item: client.V1Pod) -> list[client.V1Container]:
     """The containers that run beside each other; a sidecar may stand among the first ones."""
     before = [c for c in item.spec.init_containers or () if c.restart_policy == "Always"]
@@ -182,3 +212,13 @@ def _containers(item: client.V1Pod) -> list[client.V1Container]:
 
 def _is_envoy(container: client.V1Container) -> bool:
     return any(word in f"{container.name} {container.image}" for word in ENVOYS)
+
+
+def within(address: str, networks: Iterable[str]) -> bool:
+    """Whether an address or a subnet lies in one of these."""
+    one = ip_network(address)
+    for each in networks:
+        other = ip_network(each)
+        if one.version == other.version and one.subnet_of(other):  # type: ignore[arg-type]
+            return True
+    return False

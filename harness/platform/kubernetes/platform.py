@@ -30,7 +30,7 @@ from harness.platform.kubernetes.namespace_lock import evicting, exclusive
 from harness.platform.kubernetes.objects import Node, Pod
 from harness.platform.kubernetes.replaced import replaced
 from harness.platform.kubernetes.signing import Kept
-from harness.platform.kubernetes.view import View, check_room
+from harness.platform.kubernetes.view import View, check_nodes, check_room
 from harness.platform.model import (
     Crossing,
     Fault,
@@ -316,6 +316,7 @@ class Kubernetes(Platform):
         nodes, pods = self._cluster.nodes(), self._pods(service)
         view = View(self._cluster, service, nodes, pods, among)
         found = faults.resolve(fault, view)
+        check_nodes(fault.kind, view, found.agents)
         undo = ClusterUndo(service.name, lease_name(fault_id), found.agents, found.change)
         back = changes.inverse(undo)
         if back is not None:

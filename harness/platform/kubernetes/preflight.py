@@ -17,11 +17,12 @@ from kubernetes.utils.quantity import parse_quantity
 from harness.errors import PlatformError
 from harness.faults.registry import kind_of
 from harness.platform.kubernetes.access import TIMEOUT_S, allowed
+from harness.platform.kubernetes.agent_pods import taken
 from harness.platform.kubernetes.cluster import Budget, Cluster
 from harness.platform.kubernetes.objects import Workload
 from harness.platform.kubernetes.view import View
 from harness.platform.model import Fault
-from harness.platform.undo import Change, Release, Restart, Scaling
+from harness.platform.undo import Change, Release, Restart, Scaling, Task
 from harness.units import counted
 
 ALIASES: Mapping[str, str] = {
@@ -76,6 +77,19 @@ def demand(what: str, pods: Sequence[Sequence[Resources]]) -> Demand:
                 key = f"{side}.{name}"
                 found[key] = found.get(key, Decimal(0)) + parse_quantity(amount)
     return Demand(what, found)
+
+
+def check_limits(task: Task, agent: Resources) -> None:
+    """Raise PlatformError where a LimitRange's default would keep an agent from its task."""
+    limits = agent.get("limits") or {}
+    for name, amount in taken(task).items():
+        if name in limits and parse_quantity(limits[name]) < amount:
+            needed = _amount(name, Decimal(amount))
+            raise PlatformError(
+                f"a LimitRange gives agents {limits[name]} of {name}; {needed} are needed for"
+                f" {task.action}",
+                "set limits: --pods FILE, or `pods` of the catalogue's environment",
+            )
 
 
 def check(cluster: Cluster, service: str, change: Change | None, agents: Demand) -> list[str]:

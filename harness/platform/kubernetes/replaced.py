@@ -6,14 +6,13 @@ fault was for is not in effect any more, though every rule is still there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from ipaddress import ip_network
+from collections.abc import Mapping, Sequence
 
 from harness.errors import PlatformError
 from harness.platform.kubernetes import faults
 from harness.platform.kubernetes.cluster import MANAGED, OURS
 from harness.platform.kubernetes.injectors import cluster_undo
-from harness.platform.kubernetes.objects import Pod
+from harness.platform.kubernetes.objects import Pod, within
 from harness.platform.kubernetes.view import View
 from harness.platform.model import Fault
 from harness.platform.undo import CutBetween, CutNames, Delay, NodeTask, ResetPort, UndoRecord
@@ -44,7 +43,7 @@ def _unmet(record: UndoRecord, held: Mapping[str, NodeTask], view: View) -> str 
     for node, task in sorted(now.items()):
         for wanted, known in zip(_sides(task), _sides(held.get(node)), strict=True):
             for address in wanted:
-                new = None if _within(address, known) else _pod_at(address, view)
+                new = None if within(address, known) else _pod_at(address, view)
                 if new is not None:
                     return f"{new.name} at {address} came after the fault began and is not met"
     return None
@@ -52,7 +51,7 @@ def _unmet(record: UndoRecord, held: Mapping[str, NodeTask], view: View) -> str 
 
 def _gone(record: UndoRecord, held: Mapping[str, NodeTask], view: View) -> str | None:
     """A target whose address is not its own any more."""
-    own = {pod.address for pod in view.pods if pod.name in record.targets}
+    own = {each for pod in view.pods if pod.name in record.targets for each in pod.addresses}
     for task in held.values():
         if isinstance(task, CutNames | ResetPort):
             for address in task.addresses:
@@ -65,18 +64,8 @@ def _sides(task: NodeTask | None) -> tuple[Sequence[str], Sequence[str]]:
     return (task.near, task.far) if isinstance(task, CutBetween | Delay) else ((), ())
 
 
-def _within(address: str, networks: Iterable[str]) -> bool:
-    """Whether an address or a subnet lies in one of these."""
-    one = ip_network(address)
-    for each in networks:
-        other = ip_network(each)
-        if one.version == other.version and one.subnet_of(other):  # type: ignore[arg-type]
-            return True
-    return False
-
-
 def _pod_at(address: str, view: View) -> Pod | None:
     """Whose address it is; not those of the harness's own pods."""
     pods = view.cluster.pods({})
     alive = (pod for pod in pods if not pod.deleting and pod.labels.get(MANAGED) != OURS)
-    return next((pod for pod in alive if pod.address == address), None)
+    return next((pod for pod in alive if address in pod.addresses), None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.catalog.model import Service
@@ -86,7 +86,7 @@ def check_room(view: View, pods: PodSettings, but: str | None = None) -> None:
     `but` names a node that the fault closes.
     """
     wanted = pods.nodeSelector.items()
-    nodes = [node for node in view.nodes.values() if node.name != but]
+    nodes = [n for n in view.nodes.values() if n.name != but and n.agentless is None]
     selected = [node for node in nodes if wanted <= node.labels.items()]
     sound = [node for node in selected if node.ready == "True" and not node.unschedulable]
     if any(not pods.keeping_away(node.taints) for node in sound):
@@ -99,6 +99,16 @@ def check_room(view: View, pods: PodSettings, but: str | None = None) -> None:
         + (why if selected else f"none has the labels {labels}"),
         "uncordon or untaint one, or give tolerations: --pods FILE",
     )
+
+
+def check_nodes(kind: str, view: View, names: Iterable[str]) -> None:
+    """Raise CapabilityMissing where one of these nodes takes no agent."""
+    for name in names:
+        node = view.nodes.get(name)
+        if node is not None and node.agentless is not None:
+            raise CapabilityMissing(
+                f"kubernetes: {kind}", f"{name} {node.agentless}: no agent can run there"
+            )
 
 
 def neighbours(view: View, nodes: Sequence[str]) -> tuple[str, ...]:
@@ -133,6 +143,16 @@ def own_network(kind: str, pods: Sequence[Pod]) -> None:
             f"kubernetes: {kind}",
             f"{shared[0].name} has the network of its node {shared[0].node} (hostNetwork):"
             " everything on that address would be hit",
+        )
+
+
+def not_static(kind: str, pods: Sequence[Pod]) -> None:
+    """Raise PlatformError for a static pod: to delete it removes its mirror only."""
+    static = next((pod for pod in pods if pod.owner == "Node"), None)
+    if static is not None:
+        raise PlatformError(
+            f"{kind}: {static.name} is a static pod of {static.node}: its containers would go on",
+            "use pause-replicas or kill-node",
         )
 
 

@@ -70,7 +70,7 @@ class Workload:
     closes: Closes = "unready"
     starved: str | None = None
     envoy: bool = False
-    kind: Literal["Deployment", "StatefulSet", "DaemonSet"] = "Deployment"
+    kind: Literal["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"] = "Deployment"
     shipper: bool = False
     several_ports: bool = False
 
@@ -301,6 +301,7 @@ _OF_KIND: Mapping[str, Callable[[Workload], dict[str, Any]]] = {
         "podManagementPolicy": "Parallel",
     },
     "DaemonSet": lambda _: {},
+    "ReplicaSet": lambda wanted: {"replicas": wanted.replicas},
 }
 """What differs in the spec of what makes the pods."""
 
