@@ -11,6 +11,8 @@ from harness.chaos.ledger import Ledger
 from harness.chaos.observer import Observer
 from harness.chaos.subprocesses import Inbox
 from harness.chaos.undo import came_back, undo_all
+from harness.errors import PlatformError
+from harness.platform.model import Observation
 from harness.platform.undo import UndoRecord
 from tests.chaos.conftest import Remembering
 
@@ -67,6 +69,26 @@ def test_while_another_fault_holds_those_before_it_are_not_asked_for(
         assert [heal.fault_id for heal in observer.seen] == ["first", "second"]
         assert not came_back(platform, ledger, observer.seen)
         undo_all(platform, ledger)
+
+
+def test_a_platform_that_does_not_answer_for_a_while_is_told_and_asked_again(
+    platform: Remembering, service: Service, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The load goes on beside it."""
+
+    def refuse(service: Service) -> Observation:
+        raise PlatformError("pods: the API server refused (429)", "try again")
+
+    with Ledger.open() as ledger:
+        observer = Observer(platform, service, ledger, inbox)
+        with monkeypatch.context() as patch:
+            patch.setattr(platform, "observe", refuse)
+            observer._observe()
+        observer._observe()
+    unseen, seen = inbox.get(), inbox.get()
+    assert unseen["type"] == "health"
+    assert "refused (429)" in str(unseen["now"])
+    assert seen["type"] == "health_first"
 
 
 @pytest.mark.parametrize("back", [True, False])
