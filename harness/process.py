@@ -77,11 +77,15 @@ def silence(descriptor: int) -> None:
 
 
 def handle_signals() -> None:
-    """SIGTERM and a hang-up clean up as Ctrl-C does; what is ignored, as by nohup, stays so."""
+    """SIGTERM and a hang-up clean up as Ctrl-C does; what is ignored, as by nohup, stays so.
+
+    But not SIGINT, which shells without job control ignore in all that they start with `&`: who
+    interrupts a script, or the command itself, wants its load and its faults to end.
+    """
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _interrupt)
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    if signal.getsignal(signal.SIGINT) in {signal.default_int_handler, signal.SIG_IGN}:
         signal.signal(signal.SIGINT, _interrupt)
 
 

@@ -98,6 +98,18 @@ def test_a_signal_cleans_up_and_is_an_interruption(number: int, tmp_path: Path) 
     assert said.endswith("cleaned up\nharness: interrupted\n")
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_script_can_stop_what_it_started_in_the_background(number: int, tmp_path: Path) -> None:
+    """A shell without job control ignores SIGINT in what it starts with `&`."""
+    with _busy(tmp_path / "clean", subprocess.PIPE, "env", "--ignore-signal=INT") as child:
+        assert child.stderr is not None
+        while child.stderr.readline() != b"ready\n":
+            pass
+        child.send_signal(number)
+        assert child.wait(30) == 130
+    assert (tmp_path / "clean").exists()
+
+
 def test_a_reader_of_the_progress_that_leaves_is_a_hang_up(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     with _busy(tmp_path / "clean", writer) as child:
