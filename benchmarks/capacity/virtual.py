@@ -159,7 +159,8 @@ class Virtual:
         mean = sum(second.total for second in rows) / max(int((offered - lost).sum()), 1)
         return Observation(
             run=f"{seed}", rate=rate, allowed=tuple(limit.allowed for limit in self.limits),
-            offered=offered, bad=counts[3:], lost=lost, refused=refused,
+            offered=offered, asked=np.tile(offered, (len(self.limits), 1)), bad=counts[3:],
+            lost=lost, refused=refused,
             medians=np.array([second.median for second in rows]),
             pending=np.array([second.pending for second in rows]),
             completed_rate=completed, p95=None, concurrency=completed * mean, waited=False,

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from harness.capacity.model import Held, Share
 from harness.catalog.model import Indicator, Objective
 from harness.errors import UsageError
 from harness.record.series import Kind
 from harness.stats.shares import (
+    STALLED_CHANCE,
     SUSTAINED_S,
     SUSTAINED_SHARE,
     ShareFinding,
@@ -57,6 +59,9 @@ OVERLOADED = 0.97
 """Share of the offered rate that is answered well, below which the answers show how fast the
 service is."""
 
+SURELY_SERVED = 0.8
+"""Of what was served in an overload: the latency objective is met there but by few workers."""
+
 LOST_SHARE = 2.0
 """Times its limit that a share must exceed, were the rest of the hold clean, to end a step early
 (as for a sustained miss in `harness.stats.shares`)."""
@@ -82,13 +87,15 @@ class Limit:
     """An objective as a share: at most `allowed` of the offered requests may be bad.
 
     `latency_s` None: lost requests are bad; else those that were not answered within it as well.
-    `streams` is an objective for streams, which says itself what is bad.
+    It is about the requests of `endpoints` (none named: all), which are the share `part` of the
+    arrivals. `streams` is an objective for streams, which says itself what is bad.
     """
 
     name: str
     allowed: float
     latency_s: float | None
     endpoints: tuple[str, ...] = ()
+    part: float = 1.0
     streams: Objective | None = None
 
     @property
@@ -101,8 +108,9 @@ class Limit:
 class Observation:
     """One run at one rate: what was offered and bad in each second of its hold.
 
-    `allowed` is the share of each limit, in their order. `bad` is i64[limits, seconds]; `offered`,
-    `lost` and, of these, `refused` (answered with an error, in time) are i64[seconds]. `medians`
+    `allowed` is the share of each limit, in their order; `asked` the requests that each is about
+    and `bad` those that broke it, i64[limits, seconds]. `offered`, `lost` and, of these, `refused`
+    (answered with an error, in time) are i64[seconds]. `medians`
     f64[seconds] are the seconds' median latencies (s; NaN: none), `pending` i64[seconds] the
     requests under way at their ends. `completed_rate` counts good answers by when they came.
     `trouble` names what spoilt the step on the generator's side, None when nothing did.
@@ -112,6 +120,7 @@ class Observation:
     rate: float
     allowed: tuple[float, ...]
     offered: Counts
+    asked: Counts
     bad: Counts
     lost: Counts
     refused: Counts
@@ -148,16 +157,17 @@ def limits_of(objectives: Sequence[Objective]) -> tuple[Limit, ...]:
     Raises UsageError when there is none: without one any rate is as good as another.
     """
     found = []
-    for objective in objectives:
-        q = 0.95 if objective.quantile is None else objective.quantile
-        if objective.indicator == "latency":
-            found.append(Limit(objective.name, 1 - q, objective.threshold))
-        elif objective.indicator == "error_ratio":
-            found.append(Limit(objective.name, objective.threshold, None))
-        elif objective.indicator == "goodput":
-            found.append(Limit(objective.name, 1 - objective.threshold, None, streams=objective))
-        elif objective.indicator in STREAM_TIMES:
-            found.append(Limit(objective.name, 1 - q, None, streams=objective))
+    for each in objectives:
+        q = 0.95 if each.quantile is None else each.quantile
+        name, endpoints = each.name, each.endpoints
+        if each.indicator == "latency":
+            found.append(Limit(name, 1 - q, each.threshold, endpoints))
+        elif each.indicator == "error_ratio":
+            found.append(Limit(name, each.threshold, None, endpoints))
+        elif each.indicator == "goodput":
+            found.append(Limit(name, 1 - each.threshold, None, endpoints, streams=each))
+        elif each.indicator in STREAM_TIMES:
+            found.append(Limit(name, 1 - q, None, endpoints, streams=each))
     if not found:
         raise UsageError(
             "the service has no latency or error objective",
@@ -168,14 +178,14 @@ def limits_of(objectives: Sequence[Objective]) -> tuple[Limit, ...]:
 
 def least_hold(limits: Sequence[Limit], rate: float) -> float:
     """Seconds at this rate below which even a perfect service could not show that it holds."""
-    return max(limit.least_requests for limit in limits) / rate
+    return max(limit.least_requests / limit.part for limit in limits) / rate
 
 
 def judge_observations(limits: Sequence[Limit], observations: Sequence[Observation]) -> Judgement:
     """Whether the objectives hold, from the counts of all observations together."""
-    offered = np.concatenate([o.offered for o in observations])
+    asked = np.concatenate([o.asked for o in observations], axis=1)
     bad = np.concatenate([o.bad for o in observations], axis=1)
-    found = [judge_share(bad[k], offered, limit.allowed) for k, limit in enumerate(limits)]
+    found = [judge_share(bad[k], asked[k], limit.allowed) for k, limit in enumerate(limits)]
     known = [(limit, f) for limit, f in zip(limits, found, strict=True) if f is not None]
     shares = tuple(Share(n.name, f.share, f.low, f.high, n.allowed) for n, f in known)
     stalled = any(f.stalls for _, f in known)
@@ -216,18 +226,23 @@ def _sentence(limit: Limit, finding: ShareFinding) -> str:
     )
 
 
-def bad_seconds(allowed: Sequence[float], bad: Counts, offered: Counts) -> NDArray[np.bool_]:
-    """Seconds (bool[n]) in which far more requests broke an objective than it allows."""
-    worst = np.zeros(len(offered), np.bool_)
-    for limit, row in zip(allowed, bad, strict=True):
+def bad_seconds(allowed: Sequence[float], bad: Counts, asked: Counts) -> NDArray[np.bool_]:
+    """Seconds (bool[n]) in which far more requests broke an objective than it allows.
+
+    More than chance makes of few requests. `bad` is i64[limits, n], `asked` so or i64[n].
+    """
+    worst = np.zeros(bad.shape[1], np.bool_)
+    for limit, row, of in zip(allowed, bad, np.broadcast_to(asked, bad.shape), strict=True):
         threshold = max(BAD_SECOND, min(1.5 * limit, (1 + limit) / 2))
-        worst |= row > threshold * np.maximum(offered, 1)
+        # P(X >= row) of a binomial at the limit
+        chance = special.bdtrc(np.maximum(row - 1, 0), np.maximum(of, 1), limit)
+        worst |= (row > threshold * np.maximum(of, 1)) & (chance < STALLED_CHANCE)
     return worst
 
 
 def warm_after(observation: Observation) -> int | None:
     """Seconds of the hold's begin that were bad, when all others were not; None otherwise."""
-    bad = np.flatnonzero(bad_seconds(observation.allowed, observation.bad, observation.offered))
+    bad = np.flatnonzero(bad_seconds(observation.allowed, observation.bad, observation.asked))
     clean = max(CLEAN_END_S, CLEAN_END * observation.seconds)
     begin = len(bad)
     if not begin or bad[-1] != begin - 1 or observation.seconds - begin < clean:
@@ -237,12 +252,12 @@ def warm_after(observation: Observation) -> int | None:
 
 def stalls(observation: Observation) -> int:
     """Runs of bad seconds, one half bad: too short for a sustained miss, not at the begin."""
-    bad = bad_seconds(observation.allowed, observation.bad, observation.offered)
+    bad = bad_seconds(observation.allowed, observation.bad, observation.asked)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], bad, [False]]).astype(int)))
     lengths = edges[1::2] - edges[::2]
     most = max(SUSTAINED_S, SUSTAINED_SHARE * observation.seconds)
     spans = zip(edges[::2], edges[1::2], strict=True)
-    worst = (observation.bad / np.maximum(observation.offered, 1)).max(axis=0)
+    worst = (observation.bad / np.maximum(observation.asked, 1)).max(axis=0)
     stopped = np.array([worst[a:b].max() >= STOPPED_SECOND for a, b in spans], np.bool_)
     return int((stopped & (lengths < most) & (edges[::2] > 0)).sum())
 
@@ -260,6 +275,20 @@ def served_rate(observation: Observation) -> float | None:
     return served if served < OVERLOADED * observation.rate else None
 
 
+def expected_capacity(limits: Sequence[Limit], served: float) -> float:
+    """About the rate at which a queue that serves so much meets the latency limits, requests/s.
+
+    A request of M/M/c waits longer than t with a probability of C exp(-(served - rate) t), where
+    C is near 1 near the capacity (Kleinrock 1975, 3.5).
+    """
+    apart = (
+        math.log(1 / limit.allowed) / limit.latency_s
+        for limit in limits
+        if limit.latency_s is not None and not limit.endpoints
+    )
+    return max(SURELY_SERVED * served, served - max(apart, default=0.0))
+
+
 def falls_behind(limits: Sequence[Limit], observation: Observation) -> tuple[int, int] | None:
     """Requests under way at the begin and the end of a hold in which they only pile up.
 
@@ -269,7 +298,8 @@ def falls_behind(limits: Sequence[Limit], observation: Observation) -> tuple[int
     rise by as many is a queue that grows without end.
     """
     pending = observation.pending
-    limit_s = min((x.latency_s for x in limits if x.latency_s is not None), default=None)
+    times = (x.latency_s for x in limits if x.latency_s is not None and not x.endpoints)
+    limit_s = min(times, default=None)
     if limit_s is None or len(pending) < LEAST_GROWTH_S or not np.ptp(pending):
         return None
     seconds = np.arange(len(pending))

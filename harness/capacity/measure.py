@@ -23,7 +23,7 @@ from harness.capacity.evidence import (
     missed_at_look,
 )
 from harness.capacity.steps import LEAD_PART
-from harness.catalog.model import Objective
+from harness.catalog.model import Objective, in_scope
 from harness.errors import UsageError
 from harness.judge import Verdict
 from harness.judge.early_end import EarlyDecision, EarlyEnd
@@ -71,7 +71,7 @@ class StepEnd(EarlyEnd):
                 hold.to_rate * limit.latency_s
                 + LOST_SHARE * limit.allowed * hold.to_rate * hold.duration_s
                 for limit in limits_of(objectives)
-                if limit.latency_s is not None
+                if limit.latency_s is not None and not limit.endpoints
             ),
             default=math.inf,
         )
@@ -115,8 +115,12 @@ class SessionMeasure:
     limits: tuple[Limit, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        limits = limits_of(self.session.service.objectives)
-        _refuse(self.session.traffic, limits)
+        traffic = self.session.traffic
+        limits = tuple(
+            replace(limit, part=_part(traffic, limit))
+            for limit in limits_of(self.session.service.objectives)
+        )
+        _refuse(traffic, limits)
         object.__setattr__(self, "limits", limits)
         object.__setattr__(self, "session", replace(self.session, early=StepEnd))
 
@@ -165,18 +169,16 @@ def observation_of(
     """What a run shows against the limits."""
     seconds = record.seconds_of("hold")
     whole = gather(record, seconds)
-    bad, allowed = [], []
-    for limit in limits:
-        scope = gather(record, seconds, limit.endpoints) if limit.endpoints else whole
-        bad.append(_bad(record, scope, limit))
-        allowed.append(limit.allowed)
+    scopes = [gather(record, seconds, x.endpoints) if x.endpoints else whole for x in limits]
+    bad = [_bad(record, scope, limit) for scope, limit in zip(scopes, limits, strict=True)]
     completed = float(whole.done.sum()) / max(len(seconds), 1)
     response = record.distribution("response", "hold")
     return Observation(
         run=record.id,
         rate=rate,
-        allowed=tuple(allowed),
+        allowed=tuple(limit.allowed for limit in limits),
         offered=whole.offered,
+        asked=np.array([scope.offered for scope in scopes], np.int64),
         bad=np.array(bad, np.int64),
         lost=whole.lost,
         refused=_refused(record)[seconds],
@@ -211,16 +213,25 @@ def _refuse(traffic: TrafficModel, limits: Sequence[Limit]) -> None:
         )
 
 
+def _part(traffic: TrafficModel, limit: Limit) -> float:
+    """The share of the arrivals that a limit is about; 1 where the weights do not say it."""
+    asked = sum(r.weight for r in traffic.requests if in_scope(r.name, limit.endpoints))
+    known = limit.endpoints and traffic.one_each and asked
+    return asked / sum(r.weight for r in traffic.requests) if known else 1.0
+
+
 def _bad(record: RunRecord, scope: Evidence, limit: Limit) -> Counts:
     """The requests of each second that broke a limit, i64[seconds]."""
     asked = limit.streams
     if asked is None:
         return scope.lost if limit.latency_s is None else scope.beyond(limit.latency_s)
     if asked.indicator == "goodput":
-        missed: Counts = scope.offered - record.series("due").good[scope.seconds]
+        named = (name for name in record.endpoints if in_scope(name, limit.endpoints))
+        good = [record.series("due", name).good[scope.seconds] for name in named]
+        missed: Counts = scope.offered - np.sum(good, axis=0, dtype=np.int64)
         return missed
     kind = STREAM_TIMES[asked.indicator]
-    return gather(record, scope.seconds, (), kind).beyond(asked.threshold)
+    return gather(record, scope.seconds, limit.endpoints, kind).beyond(asked.threshold)
 
 
 def _pending(record: RunRecord) -> NDArray[np.int64]:

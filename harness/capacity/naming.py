@@ -152,10 +152,10 @@ def _name_drift(findings: Findings, seen: Seen) -> None:
 
     A service that has scaled or warmed up since, which has its own name, is faster.
     """
-    last = _last_calm(seen)
-    found = _drift(seen, last)
-    if last is None or found is None:
+    found = _drift(seen)
+    if found is None:
         return
+    rate = next(s.rate for s, _ in reversed(seen) if s.purpose == "calm")
     usual, now, error = found
     change = abs(float(np.log(now / usual)))
     if now < usual and "scaling" in findings:
@@ -163,28 +163,33 @@ def _name_drift(findings: Findings, seen: Seen) -> None:
     if change > max(ANOTHER, ANOTHER_SIGMAS * error) and abs(now - usual) > WANDERS_S:
         findings["unsteady"] = Finding(
             "unsteady",
-            f"At {format_rate(last.rate)} the median latency was {format_duration(usual)} at first"
+            f"At {format_rate(rate)} the median latency was {format_duration(usual)} at first"
             f" and {format_duration(now)} at the end: the service's own speed changes with time or"
             " with what it serves.",
             decisive=True,
         )
 
 
-def _last_calm(seen: Seen) -> Observation | None:
-    return next((o for s, o in reversed(seen) if s.purpose == "calm" and s.outcome in JUDGED), None)
-
-
-def _drift(seen: Seen, last: Observation | None) -> tuple[float, float, float] | None:
-    """(median latency at first, at last, standard error of their logarithms' difference)."""
-    same = (o for s, o in seen if last is not None and s.rate == last.rate and s.outcome == "held")
-    first = next(same, None)
-    if last is None or first is None or last is first:
-        return None
-    before, after = (np.log(o.medians[o.medians > 0]) for o in (first, last))
+def _drift(seen: Seen) -> tuple[float, float, float] | None:
+    """(median latency at first, in the last calm steps, standard error of their logarithms)."""
+    calm = [o for s, o in seen if s.purpose == "calm" and s.outcome in JUDGED]
+    last = [o for o in calm if o.rate == calm[-1].rate]
+    first = [
+        o for s, o in seen
+        if last and s.rate == last[0].rate and s.purpose != "calm" and s.outcome == "held"
+    ]  # fmt: skip
+    before, after = (_logs(part) for part in (first[:1], last))
     if min(len(before), len(after)) < LEAST_SECONDS:
         return None
     error = float(np.sqrt(before.var(ddof=1) / len(before) + after.var(ddof=1) / len(after)))
     return float(np.exp(before.mean())), float(np.exp(after.mean())), error
+
+
+def _logs(observations: Sequence[Observation]) -> NDArray[np.float64]:
+    """Logarithms of all seconds' median latencies."""
+    medians = np.concatenate([[], *(o.medians for o in observations)])
+    logs: NDArray[np.float64] = np.log(medians[medians > 0])
+    return logs
 
 
 def _name_backlog(findings: Findings, seen: Seen) -> None:
@@ -230,7 +235,7 @@ def may_wander(seen: Seen, low: float | None) -> bool:
 
 def may_drift(seen: Seen) -> bool:
     """Whether the calm step's level is another than at the beginning: a longer look tells."""
-    found = _drift(seen, _last_calm(seen))
+    found = _drift(seen)
     if found is None:
         return False
     usual, now, error = found

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from harness.capacity import naming
-from harness.capacity.evidence import least_hold, served_rate
+from harness.capacity.evidence import least_hold
 from harness.capacity.law import fit_law
 from harness.capacity.model import CapacityResult, Search, Step
+from harness.capacity.rates import INSIDE, Rates, rounded
 from harness.capacity.steps import (
     GROWTH,
     LONGEST_S,
@@ -24,44 +25,21 @@ from harness.capacity.steps import (
     REPEATS,
     Measure,
     Progress,
-    Steps,
     Stop,
 )
 from harness.errors import UsageError
 from harness.units import format_duration, format_rate
 
-CAREFUL_GROWTH = 1.3
-"""The same above a rate that could not be decided: the capacity is near."""
-
 RECOVERY_RATE = 0.8
 """Of the highest rate that held: so far below it that chance did not decide there, and near enough
 for a service that has lost a fifth of its capacity to be noticed."""
 
-SURELY_SERVED = 0.8
-"""Of what was served in an overload: the latency objective is met there but by few workers."""
-
-JUST_BELOW = 0.92
-"""Of the same, for the first of two rates: the second, as far above it as the answer may be wide,
-is just beyond what is served."""
-
-RATES_PART = 0.92
-"""Of the tolerance, on a logarithmic scale, between the rates: the rest is for arrivals by chance,
-a hundredth of a hold of 38,000."""
-
-WELL_SERVED = 0.95
-"""Of the same: a queue of ten workers meets its objective there."""
-
-INSIDE = 0.997
-"""Of the tolerance that a step aims for, so that rounding its rate does not ask for another."""
-
 CALM_PART = 0.5
 """Of the hold that confirms: the length of the last step, far below the capacity."""
 
-LONG_CALM_PART = 1.5
-"""The same of one more, where that step leaves a doubt."""
-
-MOST_BY_SERVED = 2
-"""Missed rates from which the bracket is halved instead: what is served does not tell enough."""
+MOST_LOOKS = 3
+"""Such steps at one rate, as long as they leave a doubt: the levels of several tell more of what
+moves slowly than one that is as long."""
 
 MISSES_SINCE = 2
 """Lower rates missed in a row after the first miss, from which it is asked whether the service has
@@ -92,7 +70,7 @@ def find_capacity(
     return _Hunt(measure, search, tell).result()
 
 
-class _Hunt(Steps):
+class _Hunt(Rates):
     """The course of one search."""
 
     def result(self) -> CapacityResult:
@@ -125,11 +103,6 @@ class _Hunt(Steps):
             seconds=seconds,
         )
 
-    @property
-    def _width(self) -> float:
-        """How far apart, as a ratio, the two rates may be that the answer rests on."""
-        return float((1 + self._search.tolerance) ** RATES_PART)
-
     def _shown(self, low: float | None, high: float | None) -> float | None:
         """The lower end of the answer: what was offered at least in the hold that confirmed it.
 
@@ -139,7 +112,7 @@ class _Hunt(Steps):
         if low is None or high is None or not self._confirmed or self._long is None:
             return low
         offered = low * (1 - 1.96 / math.sqrt(low * self._long[1]))
-        return _round(max(offered, min(low, high / (1 + self._search.tolerance) / INSIDE)))
+        return rounded(max(offered, min(low, high / (1 + self._search.tolerance) / INSIDE)))
 
     def _search_all(self) -> None:
         while True:
@@ -157,110 +130,6 @@ class _Hunt(Steps):
         if low is not None:
             self._look_once_more(low)
 
-    def _next_rate(self) -> float | None:
-        """The rate that tells most; None when the bracket is as narrow as it can be made."""
-        low, high = self._low, self._high
-        if not self._levels:
-            return self._search.start
-        if low is None:
-            return self._below(min(self._levels))
-        wall = min(
-            (r for r, o in self._levels.items() if o == "generator" and r > low), default=None
-        )
-        if high is not None:
-            return self._between(low, high)
-        if wall is not None:
-            return self._between(low, wall)
-        top = max(self._levels)
-        if top >= self._search.max_rate:
-            return None
-        growth = GROWTH if self._levels[top] == "held" else CAREFUL_GROWTH
-        beside = self._beside([r for r in self._levels if r > low], low, math.inf)
-        return min(self._search.max_rate, beside or _round(growth * top))
-
-    def _below(self, lowest: float) -> float | None:
-        """A lower rate, unless load is not what decides or a step would take too long."""
-        naming.name_rate_free(self._findings, self._seen)
-        if "not about rate" in self._findings:
-            return None
-        rate = self._served_below(lowest) or _round(lowest / GROWTH)
-        hold = least_hold(self._measure.limits, rate)
-        if hold + OVERHEAD_S > self._left():
-            self._find(
-                "time",
-                f"No rate held down to {format_rate(lowest)}; a step at {format_rate(rate)} would"
-                f" take {format_duration(hold)}, more than the time budget leaves.",
-            )
-            return None
-        return rate
-
-    def _between(self, low: float, high: float) -> float | None:
-        """The middle of the widest part of the bracket in which nothing was tried."""
-        if high / low <= self._width:
-            return None
-        inside = sorted(r for r in self._levels if low < r < high)
-        if not inside:
-            return self._by_served(low, high) or self._middle(low, high)
-        beside = self._beside(inside, low, high)
-        if beside is not None:
-            return beside
-        below, above = inside[0] / low, high / inside[-1]
-        if max(below, above) <= math.sqrt(self._width):
-            return None
-        pair = (low, inside[0]) if below >= above else (inside[-1], high)
-        return _round(math.sqrt(pair[0] * pair[1]))
-
-    def _middle(self, low: float, high: float) -> float:
-        """The geometric middle, or less than it where one step may then do instead of two."""
-        width = self._width
-        one_may_do = width**2 < high / low <= width**3
-        return _round(high / width / INSIDE if one_may_do else math.sqrt(low * high))
-
-    def _by_served(self, low: float, high: float) -> float | None:
-        """Just below what was served at `high`, then just above it.
-
-        Without an overload only at the first miss: all was answered, so the capacity may be near.
-        """
-        missed = sum(outcome == "missed" for outcome in self._levels.values())
-        if missed > MOST_BY_SERVED:
-            return None
-        served = self._served(high)
-        if served is None:
-            served = high if missed == 1 else math.inf
-        width = self._width
-        below = _round(high / width / INSIDE if served > high / width else JUST_BELOW * served)
-        if low * math.sqrt(width) < below < high:
-            return below
-        near = low <= served <= low * width**2 and low * width**1.5 < high
-        return _round(low * width * INSIDE) if near else None
-
-    def _served(self, rate: float) -> float | None:
-        """Good answers per second in the last overload at this rate."""
-        return next((served_rate(o) for s, o in reversed(self._seen) if s.rate == rate), None)
-
-    def _served_below(self, lowest: float) -> float | None:
-        """The same on the way down, once: where no rate holds, load may not be what decides."""
-        if lowest in self._near:
-            return _round(lowest / math.sqrt(self._width * INSIDE))
-        served = self._served(lowest)
-        if served is None or len(self._levels) > 1:
-            return None
-        rate = _round(SURELY_SERVED * served)
-        return rate if rate > lowest / GROWTH else None
-
-    def _beside(self, inside: Sequence[float], low: float, high: float) -> float | None:
-        """Above the one rate inside the bracket that shows to be at the capacity, then below all.
-
-        So far from it that the two around one rate are as wide apart as the answer may be.
-        """
-        if not inside or not self._near.issuperset(inside):
-            return None
-        part, room = math.sqrt(self._width * INSIDE), math.sqrt(self._width)
-        above, below = _round(max(inside) * part), _round(min(inside) / part)
-        if len(inside) == 1 and high / max(inside) > room and above < high:
-            return above
-        return below if min(inside) / low > room and below > low else None
-
     def _try(self, rate: float) -> None:
         low, high = self._low, self._high
         if high is not None and low is not None and self._may_close(rate, high):
@@ -271,10 +140,8 @@ class _Hunt(Steps):
         else:
             outcome = self._decide(rate, "search", self._hold_s)
         self._levels[rate] = outcome
-        if outcome == "held" and low is None and high is not None:
-            last = next(s for s in reversed(self._steps) if s.rate == high)
-            if last.completed_rate < rate:  # it did not serve then what it does now
-                self._show_warming(high)
+        if outcome == "held" and high is not None and self._served_less(high, rate, low):
+            self._show_warming(high)
         if self._overload is not None:
             since = sum(o == "missed" for r, o in self._levels.items() if r < self._overload[1])
             if outcome == "held" and rate > self._overload[0]:
@@ -287,26 +154,18 @@ class _Hunt(Steps):
             else:
                 self._overload = (low, rate)
 
-    def _may_close(self, rate: float, high: float) -> bool:
-        """Whether the bracket is narrow enough should the rate hold: it is then held long at once.
-
-        Not where little more was served in the overload above it: that is lost in a short hold.
-        But where a long one left a lower rate open: there short ones flatter.
-        """
-        served = next(s.completed_rate for s in reversed(self._steps) if s.rate == high)
-        likely = rate <= WELL_SERVED * served or self._left_open_below(rate)
-        return high / rate <= self._width and likely
-
-    def _left_open_below(self, rate: float) -> bool:
-        """Whether a long hold left a lower rate open: that this one held is chance."""
-        long = (s for s in self._steps if s.purpose == "confirm" and s.rate < rate)
-        return any(s.outcome == "unknown" for s in long)
+    def _served_less(self, high: float, rate: float, low: float | None) -> bool:
+        """Whether the last overload at `high` was served worse than this rate is now."""
+        last = next(s for s in reversed(self._steps) if s.rate == high)
+        if low is not None and last.purpose == "recheck":
+            return False
+        return last.completed_rate * (1.0 if low is None else self._width) < rate
 
     def _show_warming(self, high: float) -> None:
-        """The search came down before anything held: was the first miss a cold service's?"""
+        """Was the miss a cold service's?"""
         outcome = self._decide(high, "recheck", self._hold_s, repeats=NEAR_REPEATS)
         if outcome == "held":
-            self._spike = (None, high)
+            self._spike = self._spike or (self._low_before(high), high)
             self._settled = len(self._steps)
             self._levels = {r: o for r, o in self._levels.items() if o != "missed"}
             self._levels[high] = "held"
@@ -321,7 +180,7 @@ class _Hunt(Steps):
     def _show_recovery(self, held: float, overload: float) -> None:
         """After a miss, when no higher rate holds: one below what had held must, perhaps later."""
         self._overload, self._recovery_shown = None, True
-        rate = _round(RECOVERY_RATE * held)
+        rate = rounded(RECOVERY_RATE * held)
         outcome = self._decide(rate, "recovery", self._hold_s)
         for pause in RECOVERY_PAUSES_S:
             if outcome != "missed":
@@ -355,7 +214,7 @@ class _Hunt(Steps):
         """As far below the upper end as the answer may be wide: short holds flatter a rate."""
         if high is None or (self._long is not None and self._long[0] == low):
             return low
-        lowest = _round(high / self._width / INSIDE)
+        lowest = rounded(high / self._width / INSIDE)
         if lowest < low:
             self._levels = {r: o for r, o in self._levels.items() if not lowest < r < high}
         return min(lowest, low)
@@ -395,20 +254,18 @@ class _Hunt(Steps):
         held = [s.rate for s in self._steps if s.outcome == "held"]
         calm = [rate for rate in held if rate <= naming.CALM * low]
         near = [rate for rate in held if rate <= naming.NEARLY_CALM * low]
-        for rate in dict.fromkeys([*(calm or [_round(low / GROWTH)])[:1], *near[:1]]):
+        for rate in dict.fromkeys([*(calm or [rounded(low / GROWTH)])[:1], *near[:1]]):
             self._look_at(rate, low)
 
     def _look_at(self, rate: float, low: float) -> None:
-        usual = min(self._search.confirm_s, LONGEST_S)
-        for part in (CALM_PART, LONG_CALM_PART):
-            seconds = part * usual
+        seconds = CALM_PART * min(self._search.confirm_s, LONGEST_S)
+        for _ in range(MOST_LOOKS):
             outcome = self._decide(rate, "calm", seconds, repeats=1)
             if outcome == "missed":
                 self._overturned += [(rate, "held, then missed")] * naming.UNSTEADY
                 break
-            longer = LONG_CALM_PART * usual + OVERHEAD_S
             in_doubt = self._may_wander(low) or self._overturned
-            if longer > self._left() or not in_doubt:
+            if seconds + OVERHEAD_S > self._left() or not in_doubt:
                 break
 
     def _may_wander(self, low: float) -> bool:
@@ -435,8 +292,3 @@ class _Hunt(Steps):
 
 def _is_long(step: Step) -> bool:
     return step.purpose == "confirm" and not step.ended_early
-
-
-def _round(rate: float) -> float:
-    """Three digits: more would only be hard to read."""
-    return float(f"{rate:.3g}")

@@ -38,12 +38,12 @@ def longest_mean(objectives: Sequence[Objective], timeout_s: float) -> float:
     """The longest mean response time, in seconds, of a service that meets its latency objectives.
 
     With a quantile q below the objective t and a timeout T no mean exceeds q t + (1 - q) T. The
-    timeout where no latency objective stands.
+    timeout where no latency objective of all endpoints stands.
     """
     means = [
         o.quantile * o.threshold + (1 - o.quantile) * timeout_s
         for o in objectives
-        if o.indicator == "latency" and o.quantile
+        if o.indicator == "latency" and o.quantile and not o.endpoints
     ]
     return min([timeout_s, *means])
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import pytest
 from harness.capacity.evidence import (
     Limit,
     Observation,
+    expected_capacity,
     falls_behind,
     judge_observations,
     lost_for_certain,
@@ -23,17 +23,8 @@ from harness.capacity.evidence import (
     warm_after,
 )
 from harness.capacity.law import fit_law
-from harness.capacity.measure import SessionMeasure, StepEnd, observation_of, step_profile
 from harness.capacity.model import Finding, Share, Step
 from harness.capacity.naming import FLIPPED, may_drift, may_wander, name_patterns, refuses, wander
-from harness.catalog.model import Objective
-from harness.errors import UsageError
-from harness.load.plan import LoadPlan
-from harness.session.options import RunOptions
-from harness.session.run import Session
-from harness.traffic.model import Request, Streaming, TrafficModel
-from tests.judge.test_streams import Streams, made
-from tests.record.synthetic import plan, service
 
 LIMITS = (Limit("p95", 0.05, 0.1), Limit("errors", 0.001, None))
 OFFERED = 500
@@ -51,6 +42,7 @@ def _seen(
     lost = np.round(np.array(refused or [0.0] * len(slow)) * OFFERED).astype(np.int64)
     return Observation(
         run="run", rate=rate, allowed=(0.05, 0.001), offered=np.full(len(slow), OFFERED),
+        asked=np.full((2, len(slow)), OFFERED),
         bad=np.array([np.maximum(slow, lost), lost]), lost=lost, refused=lost,
         medians=np.array(medians or [0.01] * len(slow)),
         pending=np.array(pending or [10] * len(slow)),
@@ -134,6 +126,25 @@ def test_what_is_answered_in_an_overload_is_how_fast_the_service_is(
     assert served_rate(_seen([1.0] * 8, rate=900.0, completed_rate=completed)) == served
 
 
+@pytest.mark.parametrize(("workers", "truth"), [(4, 367.0), (10, 966.0), (60, 5_966.0)])
+def test_an_overload_shows_the_capacity_of_a_queue(workers: int, truth: float) -> None:
+    """Workers of 10 ms each; the truths are simulated."""
+    assert expected_capacity(LIMITS, 100.0 * workers) == pytest.approx(truth, rel=0.012)
+
+
+def test_where_no_queue_could_wait_for_long_enough_most_of_what_is_served_is_expected() -> None:
+    assert expected_capacity(LIMITS, 100.0) == pytest.approx(80.0)
+    assert expected_capacity([replace(LIMITS[0], endpoints=("GET x",))], 100.0) == 100.0
+
+
+def test_bad_requests_of_a_rarely_asked_endpoint_make_no_stall_by_chance() -> None:
+    seen = replace(
+        _seen([0] * 10), asked=np.full((2, 10), 3), bad=np.array([[0, 2, 0, 0, 0] * 2, [0] * 10])
+    )
+    assert stalls(seen) == 0
+    assert stalls(replace(seen, asked=10 * seen.asked, bad=10 * seen.bad)) == 2
+
+
 @pytest.mark.parametrize(
     ("pending", "behind"),
     [
@@ -150,6 +161,8 @@ def test_requests_that_pile_up_by_as_many_as_the_objective_allows_fall_behind(
     assert falls_behind(LIMITS, seen) == behind
     found = judge_observations(LIMITS, [seen])
     assert (found.outcome == "missed") is (behind is not None)
+    some = [replace(limit, endpoints=("GET x",)) for limit in LIMITS]
+    assert falls_behind(some, seen) is None
 
 
 def test_a_backlog_behind_shares_within_their_limits_is_named() -> None:
@@ -262,27 +275,6 @@ def test_a_short_hold_is_judged_at_its_end_only() -> None:
     assert not lost_for_certain(LIMITS, seen.bad, seen.offered, 10.0)
 
 
-@pytest.mark.parametrize(("slow", "ends"), [(80, True), (52, False)])
-def test_a_real_long_hold_is_looked_at_once(slow: int, *, ends: bool) -> None:
-    made = plan(rate=1_000.0)
-    loaded = LoadPlan(made.target, made.traffic, step_profile(1_000.0, 40.0))
-    end = StepEnd(loaded, [Objective("errors", "error_ratio", 0.05)])
-    begin = math.ceil(loaded.profile.duration_s - 40.0)
-    for second in range(begin, begin + 12):
-        row: Any = {"axis": "due", "second": second, "offered": 1_000, "failed": slow,
-               "unfinished": 0, "errors": {}, "hist": {}}  # fmt: skip
-        end.add({"type": "slice", "worker": 0, "seq": second, "slice": row})
-    assert end.decide(begin + 11.9) is None
-    assert (end.decide(begin + 12.0) is not None) is ends
-    assert end.decide(begin + 13.0) is None
-
-
-def test_a_cold_service_warms_up_at_half_the_rate() -> None:
-    lead, ramp, hold = step_profile(1_000.0, 10.0, lead_s=8.0).segments
-    assert (lead.duration_s, lead.from_rate, lead.to_rate) == (8.0, 500.0, 500.0)
-    assert (ramp.phase, hold.phase, hold.from_rate) == ("warmup", "hold", 1_000.0)
-
-
 def test_repeats_are_judged_together() -> None:
     seen = _seen([0.044] * 10)
     alone = judge_observations(LIMITS, [seen])
@@ -340,71 +332,3 @@ def test_a_law_that_is_not_fitted_says_why() -> None:
     assert law is None
     assert reason is not None
     assert "different loads" in reason
-
-
-def _loaded(rate: float) -> LoadPlan:
-    made = plan(rate=rate)
-    return LoadPlan(made.target, made.traffic, step_profile(rate, 10.0))
-
-
-@pytest.mark.parametrize(
-    ("now", "under_way", "ends"), [(9.5, 1_500, True), (8.0, 1_500, False), (9.5, 1_000, False)]
-)
-def test_a_real_step_ends_when_its_requests_under_way_have_lost_it(
-    now: float, under_way: int, *, ends: bool
-) -> None:
-    end = StepEnd(_loaded(1_000.0), [Objective("p95", "latency", 0.1, 0.95)])
-    tick: Any = {"type": "tick", "in_flight": under_way, "completed": 10, "offered": 5_000}
-    end.add(tick)
-    assert (end.decide(now) is not None) is ends
-
-
-STREAMS = (
-    Objective("ttft p95", "time_to_first_token", 0.3, 0.95),
-    Objective("itl p95", "inter_token_latency", 0.05, 0.95),
-    Objective("goodput", "goodput", 0.9),
-)
-
-
-def _session(traffic: TrafficModel) -> Session:
-    nothing: Any = None
-    here = Path()
-    return Session(RunOptions("chat"), service(STREAMS), traffic, nothing, nothing, here, here)
-
-
-def _streaming(*more: Request) -> TrafficModel:
-    stream = Request("chat", "POST", "/", stream=Streaming())
-    return replace(plan().traffic, requests=(stream, *more))
-
-
-def test_objectives_for_streams_are_limits_of_a_search() -> None:
-    """Each by what it says itself; none of them a latency that bounds what is under way."""
-    limits = SessionMeasure(_session(_streaming())).limits
-    assert [(x.name, round(x.allowed, 3), x.latency_s) for x in limits] == [
-        ("ttft p95", 0.05, None), ("itl p95", 0.05, None), ("goodput", 0.1, None),
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize(("slow", "broken"), [(0.0, 0.0), (0.25, 0.0), (0.0, 0.5)])
-def test_a_step_counts_the_streams_that_broke_each_objective(
-    tmp_path: Path, slow: float, broken: float
-) -> None:
-    record, verdict = made(tmp_path, Streams(itl_s=0.03, slow=slow, broken=broken), *STREAMS)
-    only = replace(record.plan.traffic, requests=record.plan.traffic.requests[:1])
-    limits = SessionMeasure(_session(only)).limits
-    found = observation_of(record, verdict, limits, 200.0, 20.0, None)
-    streams = record.series("due", "chat").offered[record.seconds_of("hold")]
-    bad = round(float(streams.sum()) * (slow + broken))
-    for row in found.bad[:2]:
-        assert int(row.sum()) == pytest.approx(bad, rel=0.02, abs=1)
-    plain = int(record.series("due", "models").offered[record.seconds_of("hold")].sum())
-    assert int(found.bad[2].sum()) == pytest.approx(bad + plain, rel=0.02, abs=1)
-
-
-def test_a_search_whose_rate_is_not_that_of_its_objectives_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"ttft p95, itl p95, goodput: .*GET plain"):
-        SessionMeasure(_session(_streaming(Request("GET plain", "GET", "/"))))
-    crawler = replace(_streaming(), population="crawler", load="5/s")
-    several = replace(_streaming(), population="shopper", others=(crawler,))
-    with pytest.raises(UsageError, match="of one population, and it has shopper, crawler"):
-        SessionMeasure(_session(several))

@@ -66,6 +66,7 @@ def test_more_connections_than_files_are_refused(monkeypatch: pytest.MonkeyPatch
 def test_without_a_latency_objective_a_request_may_last_as_long_as_its_timeout() -> None:
     assert longest_mean([], 3.0) == 3.0
     assert longest_mean([Objective("errors", "error_ratio", 0.001)], 3.0) == 3.0
+    assert longest_mean([Objective("reads", "latency", 0.01, 0.95, ("GET *",))], 3.0) == 3.0
 
 
 def test_the_tightest_latency_objective_decides() -> None:
