@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from harness.catalog import load_catalog
+from harness.catalog.model import Service
+from harness.errors import PlatformError
+from harness.platform.kubernetes.platform import IMAGE_VARIABLE, Kubernetes, Where
+from tests.kubernetes.breaking import BROKEN, until
 from tests.kubernetes.cluster import handle, keeper
 from tests.kubernetes.cluster.errors import ClusterError
 from tests.kubernetes.cluster.handle import Handle
 from tests.kubernetes.cluster.requirements import missing
 from tests.kubernetes.cluster.workload import Workload, apply_memorai, remove
+from tests.kubernetes.roles import apply_agents
 
 LONGEST = ("test_k8s_documented.py", "test_scale_test.py")
 
@@ -59,3 +66,43 @@ def memorai(cluster: Handle, namespace: str) -> str:
 def project() -> Path:
     """The project's root directory."""
     return keeper.PROJECT
+
+
+@pytest.fixture(scope="session")
+def service() -> Service:
+    """The catalogue's memorai."""
+    return load_catalog().service("memorai")
+
+
+@pytest.fixture(scope="module")
+def address(cluster: Handle, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The sound service in the module's NAMESPACE; each test heals what it broke."""
+    shared: str = request.module.NAMESPACE
+    deployed = apply_memorai(cluster, Workload(namespace=shared))
+    apply_agents(cluster, shared)
+    yield deployed
+    remove(cluster, shared, wait=False)
+
+
+@pytest.fixture
+def platform(
+    cluster: Handle,
+    address: str,
+    service: Service,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Kubernetes]:
+    """The platform of that namespace, where each test leaves every pod ready and nothing behind."""
+    shared: str = request.module.NAMESPACE
+    monkeypatch.setenv(IMAGE_VARIABLE, cluster.image)
+    found = Kubernetes(Where(shared, kubeconfig=str(cluster.kubeconfig)))
+    BROKEN.clear()
+    yield found
+    try:
+        until(lambda: sum(each.health == "ready" for each in found.replicas(service)) >= 4, 90)
+        assert found.leftovers() == ()
+    except AssertionError:
+        for heal in BROKEN:  # what one test left is not the next one's failure
+            with suppress(PlatformError):
+                found.heal(heal)
+        raise

@@ -8,65 +8,31 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness.catalog import load_catalog
 from harness.catalog.model import Service
 from harness.catalog.pods import PodSettings
 from harness.chaos.running import this_user
 from harness.cli import run
 from harness.errors import CapabilityMissing, PlatformError, UsageError
 from harness.platform import attach
-from harness.platform.kubernetes.platform import IMAGE_VARIABLE, Kubernetes, Where
+from harness.platform.kubernetes.platform import Kubernetes, Where
 from harness.platform.model import Fault
 from harness.platform.undo import undo_record
 from tests.kubernetes.agent_processes import agents, in_a_pod, kill_agents, rules_of
 from tests.kubernetes.breaking import BROKEN, answers, broken, undone, until
 from tests.kubernetes.cluster.handle import Handle
-from tests.kubernetes.cluster.workload import Workload, apply_memorai, remove
-from tests.kubernetes.roles import apply_agents
+from tests.kubernetes.cluster.workload import Workload, apply_memorai
 
 pytestmark = pytest.mark.kubernetes
 
 NAMESPACE = "codai-faults"
 SOUND = Workload(namespace=NAMESPACE)
 REGIONS = ["us-east-1", "eu-west-1"]
-
-
-@pytest.fixture(scope="module")
-def service() -> Service:
-    return load_catalog().service("memorai")
-
-
-@pytest.fixture(scope="module")
-def address(cluster: Handle) -> Iterator[str]:
-    """The sound service, shared by the tests here: each puts back what it broke."""
-    yield apply_memorai(cluster, SOUND)
-    remove(cluster, NAMESPACE, wait=False)
-
-
-@pytest.fixture
-def platform(
-    cluster: Handle, address: str, service: Service, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Kubernetes]:
-    monkeypatch.setenv(IMAGE_VARIABLE, cluster.image)
-    apply_agents(cluster, NAMESPACE)
-    found = Kubernetes(Where(NAMESPACE, kubeconfig=str(cluster.kubeconfig)))
-    BROKEN.clear()
-    yield found
-    try:
-        until(lambda: sum(r.health == "ready" for r in found.replicas(service)) >= 4, 90)
-        assert found.leftovers() == ()
-    except AssertionError:
-        for heal in BROKEN:  # what one test left is not the next one's failure
-            with suppress(PlatformError):
-                found.heal(heal)
-        raise
 
 
 def test_a_killed_pod_is_replaced(platform: Kubernetes, service: Service) -> None:

@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 
 from harness.record import RunRecord
+from tests.engine.conftest import self_signed
+from tests.kubernetes.cluster import sidecar
 from tests.kubernetes.cluster.handle import Handle
 from tests.kubernetes.cluster.workload import Workload, apply_memorai, remove
 from tests.verdicts import VERDICTS
@@ -25,6 +27,17 @@ pytestmark = pytest.mark.kubernetes
 NAMESPACE = "load-jobs-test"
 ROLE = Path(__file__).parents[2] / "deploy" / "load" / "rbac.yaml"
 Load = Callable[..., "subprocess.Popen[str]"]
+
+LOCUSTFILE = """
+from locust import HttpUser, constant, task
+
+class Reader(HttpUser):
+    wait_time = constant(0.2)
+
+    @task
+    def recall(self):
+        self.client.get("/api/memory/recall/1", name="recall")
+"""
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +154,54 @@ def test_workers_in_pods_make_a_whole_record_with_the_shipped_roles_alone(
     assert len(nodes) == 2, "spread over both nodes of the region"
     assert not record.events_of("worker_lost")
     cluster.until("nothing left", lambda: not left(cluster), 30)
+
+
+def front(cluster: Handle, directory: Path) -> str:
+    """The address of an Envoy that takes HTTP/2 by TLS for the service; it logs each request."""
+    certificate, key = self_signed(directory / "tls", "shop.example")
+    tls = (certificate.read_text(), key.read_text())
+    envoy = sidecar.container(8443, Workload().port, host="memorai", tls=tls)
+    pod = {"containers": [envoy], "terminationGracePeriodSeconds": 0}
+    metadata = {"name": "front", "namespace": NAMESPACE}
+    cluster.apply([{"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod}])
+    space = f"--namespace={NAMESPACE}"
+    cluster.kubectl("wait", "pod/front", space, "--for=condition=Ready", "--timeout=60s")
+    return str(cluster.get("pod", "front", space)["status"]["podIP"])
+
+
+def test_connection_options_and_a_locustfile_reach_the_pods(
+    cluster: Handle, load: Load, tmp_path: Path
+) -> None:
+    """HTTP/2, unverified, to an address that --resolve alone knows; beside it Locust's own users.
+
+    What the server logs is asked, not the record.
+    """
+    if cluster.status is None:
+        pytest.skip("a user's cluster has no image with an Envoy")
+    address, name = front(cluster, tmp_path), "shop.example"
+    (tmp_path / "locustfile.py").write_text(LOCUSTFILE)
+    where = ("--target", f"https://{name}:8443", "--resolve", f"{name}:8443:{address}")
+    how = ("--http2", "--insecure", "--allow-target", name, "--profile", "constant")
+    places = [tmp_path / each for each in ("engine", "locust")]
+    started = [
+        load(*where, *how, "--rate", "20", "--duration", "4s", results=places[0]),
+        load(
+            *("--scenario", str(tmp_path / "locustfile.py"), "--users", "3", "--workers", "2"),
+            *("--duration", "6s"), results=places[1],
+        ),
+    ]  # fmt: skip
+    for process, place in zip(started, places, strict=True):
+        out, err = process.communicate(timeout=90)
+        assert process.returncode in VERDICTS, (out, err)
+        record = record_in(place)
+        assert record.conserved is True
+        totals = record.totals or {}
+        assert totals["completed"] == totals["offered"] > 20
+    logged = cluster.kubectl("logs", "front", f"--namespace={NAMESPACE}").splitlines()
+    asked = [line for line in logged if name in line]
+    assert len(asked) >= (record_in(places[0]).totals or {})["completed"]
+    assert all(' HTTP/2" ' in line for line in asked)
+    assert {row["endpoint"] for row in record_in(places[1]).slices} == {"recall"}
 
 
 def test_a_worker_killed_in_the_middle_makes_the_run_invalid_and_is_told(

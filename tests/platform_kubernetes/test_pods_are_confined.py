@@ -17,19 +17,19 @@ from harness.platform.kubernetes import admission, relay
 from harness.platform.kubernetes.agent_pods import (
     CAPABILITIES,
     DEADLINE_S,
-    KIND,
     Work,
     agent_name,
     agent_pod,
     undo_account,
 )
 from harness.platform.kubernetes.faults import on_cluster
-from harness.platform.undo import API, Burn, PutBack, RelayTo
+from harness.platform.undo import API, Burn, FillDisk, PutBack, RelayTo
+from tests.kubernetes import policies
 from tests.record import synthetic
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 DIGEST = "registry.example/codai-harness@sha256:" + "0" * 64
-ON_NODE = "agent on a node"
+ON_NODE = ("agent on a node", "agent that fills a disk")
 
 
 def _plain(pod: client.V1Pod) -> dict[str, Any]:
@@ -39,7 +39,8 @@ def _plain(pod: client.V1Pod) -> dict[str, Any]:
 
 def _agents() -> Iterator[tuple[str, dict[str, Any]]]:
     works = {
-        ON_NODE: Work("node", Burn(workers=1)),
+        ON_NODE[0]: Work("node", Burn(workers=1)),
+        ON_NODE[1]: Work("node", FillDisk("/tmp", 1)),
         "agent that undoes": Work(API, PutBack("node", "n", "m", {}, {}), undo_account("scale")),
         "relay": Work("node", RelayTo("198.18.0.1", 80)),
     }
@@ -96,7 +97,7 @@ def test_a_pod_drops_every_capability_but_those_that_agents_on_nodes_need(name: 
         context = container["securityContext"]
         kept = context["capabilities"].get("add", [])
         assert context["capabilities"]["drop"] == ["ALL"]
-        if name == ON_NODE:
+        if name in ON_NODE:
             assert kept == list(CAPABILITIES)
         else:
             assert kept == []
@@ -104,6 +105,16 @@ def test_a_pod_drops_every_capability_but_those_that_agents_on_nodes_need(name: 
             assert pod["securityContext"]["runAsNonRoot"] is True
             assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
             assert not {"hostPID", "hostNetwork", "hostIPC"} & pod.keys()
+
+
+def test_an_agent_that_fills_a_disk_writes_into_a_volume_on_its_node() -> None:
+    """The one place where it can write; the others have none."""
+    pods = dict(_agents())
+    (disk,) = pods[ON_NODE[1]].pop("volumes")
+    (container,) = pods[ON_NODE[1]]["containers"]
+    assert disk == {"name": "disk", "emptyDir": {}}
+    assert container["volumeMounts"] == [{"name": "disk", "mountPath": "/tmp"}]
+    assert not any("volumes" in pod for pod in pods.values())
 
 
 def test_what_an_agent_on_a_node_may_do_is_decided_here() -> None:
@@ -119,25 +130,50 @@ def test_an_image_named_by_its_digest_reaches_the_pod_so(name: str) -> None:
     assert {each["image"] for each in PODS[name]["containers"]} == {DIGEST}
 
 
-def test_network_policies_are_about_the_labels_and_ports_of_the_pods() -> None:
-    """A label that no pod has would let everybody in without a word."""
-    text = (DEPLOY / "network.yaml").read_text(encoding="utf-8")
-    policies = {each["metadata"]["name"]: each["spec"] for each in yaml.safe_load_all(text)}
-    worker, master = (manifests.labels("r", role) for role in ("worker", "master"))
-    nobody, load = policies["codai-harness-load"], policies["codai-harness-load-master"]
-    assert "ingress" not in nobody
-    assert nobody["podSelector"]["matchLabels"].items() <= worker.items()
-    assert load["podSelector"]["matchLabels"].items() <= master.items()
-    assert not load["podSelector"]["matchLabels"].items() <= worker.items()
-    (rule,) = load["ingress"]
-    (source,) = rule["from"]
-    assert source["podSelector"]["matchLabels"].items() <= worker.items()
-    assert rule["ports"] == [{"protocol": "TCP", "port": manifests.PORT}]
-    agents = policies["codai-harness-agents"]
-    pod = agent_pod("space", "x", Work("node", Burn(workers=1)), DIGEST)
-    assert agents["podSelector"]["matchLabels"] == {KIND: pod.metadata.labels[KIND]}
-    assert agents["ingress"] == [{"ports": [{"protocol": "TCP", "port": relay.PORT}]}]
-    assert {*map(tuple, (each["policyTypes"] for each in policies.values()))} == {("Ingress",)}
+LABELS: dict[str, Any] = {
+    **{role: manifests.labels("r", role) for role in ("worker", "master")},
+    "worker of another run": manifests.labels("s", "worker"),
+    "agent": agent_pod("space", "x", Work("node", RelayTo("h", 1)), DIGEST).metadata.labels,
+    "service": {"app": "memorai"},
+    "outside": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("source", "pod", "port", "taken"),
+    [
+        ("worker", "master", manifests.PORT, True),
+        ("worker of another run", "master", manifests.PORT, True),  # the token tells them apart
+        ("worker", "master", manifests.PORT + 1, False),
+        ("service", "master", manifests.PORT, False),
+        ("agent", "master", manifests.PORT, False),
+        ("outside", "master", manifests.PORT, False),
+        ("master", "worker", manifests.PORT, False),
+        ("worker", "worker", manifests.PORT, False),
+        ("service", "worker", 80, False),
+        ("outside", "agent", relay.PORT, True),
+        ("service", "agent", relay.PORT, True),
+        ("service", "agent", 22, False),
+        ("worker", "service", 3001, True),
+        ("outside", "service", 3001, True),
+    ],
+)
+def test_the_shipped_network_policies_take_what_the_harness_needs_and_nothing_else(
+    source: str, pod: str, port: int, *, taken: bool
+) -> None:
+    """They are about who connects to pods of ours; what those begin is not restricted."""
+    assert policies.allows(policies.shipped(), LABELS[source], LABELS[pod], port) is taken
+
+
+def test_a_policy_with_what_the_tests_do_not_know_is_not_passed_over() -> None:
+    """A port range or a block of addresses would be open, and no test would say so."""
+    every = policies.shipped()
+    every[0]["spec"]["ingress"] = [{"from": [{"ipBlock": {"cidr": "0.0.0.0/0"}}]}]
+    with pytest.raises(ValueError, match="ipBlock"):
+        policies.allows(every, None, LABELS["worker"], 80)
+    every[0]["spec"]["policyTypes"] = ["Egress"]
+    with pytest.raises(ValueError, match="Egress"):
+        policies.openings(every, LABELS["worker"])
 
 
 def test_the_policy_knows_an_agents_lease_by_the_name_of_its_pod() -> None:

@@ -150,19 +150,19 @@ def _place(work: Work, pods: PodSettings) -> tuple[dict[str, object], dict[str, 
         return _unprivileged(
             node_name=work.node, restart_policy="Never", tolerations=pods.tolerated or None
         )
-    return _on_the_node(work.node)
+    return _on_the_node(work)
 
 
-def _on_the_node(node: str) -> tuple[dict[str, object], dict[str, object]]:
+def _on_the_node(work: Work) -> tuple[dict[str, object], dict[str, object]]:
     """(pod, container): on its node whatever that is tainted with, never restarted."""
-    pod = {
-        "node_name": node,
+    pod: dict[str, object] = {
+        "node_name": work.node,
         "host_pid": True,
         "host_network": True,
         "restart_policy": "Never",
         "tolerations": [client.V1Toleration(operator="Exists")],
     }
-    container = {
+    container: dict[str, object] = {
         "command": ["nsenter", "--target", "1", "--cgroup", "--", "python"],
         "args": ["-m", MODULE],
         "security_context": client.V1SecurityContext(
@@ -174,6 +174,11 @@ def _on_the_node(node: str) -> tuple[dict[str, object], dict[str, object]]:
             capabilities=client.V1Capabilities(drop=["ALL"], add=list(CAPABILITIES)),
         ),
     }
+    if isinstance(work.task, FillDisk):  # its root file system cannot be written
+        disk = client.V1EmptyDirVolumeSource()
+        pod["volumes"] = [client.V1Volume(name="disk", empty_dir=disk)]
+        mount = client.V1VolumeMount(name="disk", mount_path=work.task.path)
+        container["volume_mounts"] = [mount]
     return pod, container
 
 

@@ -350,7 +350,7 @@ def _memory_pressure(kind: str, given: MemoryPressure, view: View) -> Resolved:
 
 @_resolves("disk-pressure")
 def _disk_pressure(kind: str, given: DiskPressure, view: View) -> Resolved:
-    task = FillDisk("/tmp", given.megabytes)  # noqa: S108 - the pod's own, on the node's disk
+    task = FillDisk("/tmp", given.megabytes)  # noqa: S108 - a volume of the agent's pod, on the node's disk
     return _at_nodes(_chosen(kind, given, view), lambda _: task)
 
 

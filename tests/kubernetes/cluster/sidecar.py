@@ -8,26 +8,40 @@ from typing import Any
 from tests.kubernetes.cluster.images import ENVOY_IMAGE
 
 ADMIN_PORT = 15000
-_TYPES = "type.googleapis.com/envoy.extensions.filters"
+_EXTENSIONS = "type.googleapis.com/envoy.extensions"
+_TYPES = f"{_EXTENSIONS}.filters"
+_ACCESS_LOG = {
+    "name": "envoy.access_loggers.stdout",
+    "typed_config": {"@type": f"{_EXTENSIONS}.access_loggers.stream.v3.StdoutAccessLog"},
+}
 
 
 def container(
-    port: int, upstream: int, host: str = "127.0.0.1", domain: str = "*"
+    port: int,
+    upstream: int,
+    host: str = "127.0.0.1",
+    domain: str = "*",
+    tls: tuple[str, str] | None = None,
 ) -> dict[str, Any]:
-    """The container that takes requests for `domain` at `port` and hands them to the upstream."""
+    """The container that takes requests for `domain` at `port` and hands them to the upstream.
+
+    `tls`, a certificate and its key (PEM): it takes them encrypted, by HTTP/2 too, and logs each.
+    """
     return {
         "name": "envoy",
         "image": ENVOY_IMAGE,
         "imagePullPolicy": "IfNotPresent",
         "command": ["envoy", "--concurrency", "1", "--disable-hot-restart", "--log-level", "warn"],
-        "args": ["--config-yaml", json.dumps(_bootstrap(port, upstream, host, domain))],
+        "args": ["--config-yaml", json.dumps(_bootstrap(port, upstream, host, domain, tls))],
         "ports": [{"name": "http", "containerPort": port}],
         "readinessProbe": {"tcpSocket": {"port": port}, "periodSeconds": 1},
         "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}},
     }
 
 
-def _bootstrap(port: int, upstream: int, host: str, domain: str) -> dict[str, Any]:
+def _bootstrap(
+    port: int, upstream: int, host: str, domain: str, tls: tuple[str, str] | None
+) -> dict[str, Any]:
     never = {"numerator": 0}
     fault = {
         "@type": f"{_TYPES}.http.fault.v3.HTTPFault",
@@ -53,6 +67,7 @@ def _bootstrap(port: int, upstream: int, host: str, domain: str) -> dict[str, An
                 "typed_config": {"@type": f"{_TYPES}.http.router.v3.Router"},
             },
         ],
+        **({} if tls is None else {"access_log": [_ACCESS_LOG]}),
     }
     chain = {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}
     return {
@@ -63,7 +78,7 @@ def _bootstrap(port: int, upstream: int, host: str, domain: str) -> dict[str, An
                 {
                     "name": "inbound",
                     "address": _at("0.0.0.0", port),
-                    "filter_chains": [{"filters": [chain]}],
+                    "filter_chains": [{"filters": [chain], **_encrypted(tls)}],
                 }
             ],
             "clusters": [
@@ -80,6 +95,20 @@ def _bootstrap(port: int, upstream: int, host: str, domain: str) -> dict[str, An
             ],
         },
     }
+
+
+def _encrypted(tls: tuple[str, str] | None) -> dict[str, Any]:
+    """What a filter chain has besides where it takes TLS."""
+    if tls is None:
+        return {}
+    certificate, key = ({"inline_string": text} for text in tls)
+    context = {
+        "alpn_protocols": ["h2", "http/1.1"],
+        "tls_certificates": [{"certificate_chain": certificate, "private_key": key}],
+    }
+    kind = f"{_EXTENSIONS}.transport_sockets.tls.v3.DownstreamTlsContext"
+    typed = {"@type": kind, "common_tls_context": context}
+    return {"transport_socket": {"name": "envoy.transport_sockets.tls", "typed_config": typed}}
 
 
 def _at(host: str, port: int) -> dict[str, Any]:
