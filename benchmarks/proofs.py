@@ -78,8 +78,9 @@ PROOFS = {
     ),
     "cluster-not-calm": Proof(
         "50 experiments through an API server that refuses and breaks requests at random",
-        50,
+        65,
         (
+            "benchmarks.chaos.rough_api --small 4 --kills 50",
             "tests.kubernetes.cluster up",
             "benchmarks.chaos.rough_api --kills 50",
             "benchmarks.chaos.rough_api --report",

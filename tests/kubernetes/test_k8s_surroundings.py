@@ -13,11 +13,13 @@ from harness.catalog.model import Service
 from harness.catalog.pods import PodSettings
 from harness.errors import PlatformError
 from harness.platform.kubernetes import changes
+from harness.platform.kubernetes.agent_pods import undo_account
 from harness.platform.kubernetes.injectors import cluster_undo
 from harness.platform.kubernetes.platform import IMAGE_VARIABLE, Kubernetes, Where
 from harness.platform.model import Fault
 from harness.platform.undo import Deletion, Scaling
 from tests.kubernetes.breaking import broken, undone, until
+from tests.kubernetes.cluster.errors import ClusterError
 from tests.kubernetes.cluster.handle import Handle
 from tests.kubernetes.cluster.workload import Workload, apply_memorai, remove
 from tests.kubernetes.roles import apply_agents
@@ -115,6 +117,10 @@ def test_pods_of_an_argo_rollout_are_killed_and_its_replicas_scaled_and_put_back
     assert [mark.what for mark in changes.marked(platform._cluster)] == ["rollout memorai"]
     undone(platform, scaled)
     assert cluster.get(CUSTOM, "memorai", SPACE)["spec"]["replicas"] == 2
+    agent = f"--as=system:serviceaccount:{NAMESPACE}:{undo_account('scale')}"
+    words = ("--type=merge", '--patch={"spec":{"replicas":1}}')
+    with pytest.raises(ClusterError, match="own fault has changed"):
+        cluster.kubectl("patch", CUSTOM, "memorai", SPACE, agent, *words)
     with pytest.raises(PlatformError, match="Argo Rollouts, which has steps of its own"):
         platform.plan_heal(service, Fault("rolling-restart"), "restart-1")
 

@@ -133,6 +133,17 @@ def test_nothing_is_changed_where_the_undo_would_be_refused(
     assert platform.leftovers() == ()
 
 
+@pytest.mark.parametrize(("fault", "path"), [(DRAIN, NODE), (SCALE, DEPLOYMENT)])
+def test_the_change_of_an_object_that_is_gone_is_undone(
+    platform: Kubernetes, service: Service, api: FakeApi, kubelet: Kubelet, fault: Fault, path: str
+) -> None:
+    """An autoscaler takes a drained node away, somebody removes the workload."""
+    heal = injected(platform, service, fault)
+    del api.objects[path]
+    platform.heal(heal)
+    assert platform.leftovers() == ()
+
+
 def test_what_is_undone_stays_undone_though_its_annotation_comes_back(
     platform: Kubernetes, service: Service, api: FakeApi, kubelet: Kubelet
 ) -> None:

@@ -15,6 +15,7 @@ import pytest
 from harness.catalog import load_catalog
 from harness.errors import CapabilityMissing, PlatformError
 from harness.platform.envoy import Admin, aborting, delaying, within
+from harness.platform.kubernetes import actions
 from harness.platform.kubernetes.cluster import Cluster
 from harness.platform.kubernetes.faults import resolve
 from harness.platform.kubernetes.objects import Node, Pod
@@ -105,6 +106,32 @@ def test_a_share_below_one_percent_is_not_rounded_up_to_it(envoy: int) -> None:
         assert 25 <= sum(asked(envoy)[0] == 429 for _ in range(400)) <= 80
     finally:
         admin.set(dict.fromkeys(values, ""))
+
+
+def test_an_envoy_that_was_restarted_meanwhile_injects_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It has forgotten the fault; its pod is the same, and so is the fault's target."""
+    known: dict[int, dict[str, str]] = {1: {}, 2: {}}
+
+    class Remembering:
+        def __init__(self, pid: int, ports: object) -> None:
+            self._pid = pid
+
+        def values(self) -> dict[str, str]:
+            return known[self._pid]
+
+        def set(self, values: dict[str, str]) -> None:
+            known[self._pid] = dict(values)
+
+    monkeypatch.setattr(actions, "Admin", Remembering)
+    monkeypatch.setattr(actions.Envoys, "_pids", lambda _: [*known])
+    action = actions.Envoys(["uid"], {"delay": "100"}, None).action()
+    action.do()
+    del known[1]
+    known[3] = {}
+    action.keep()
+    assert known == {2: {"delay": "100"}, 3: {"delay": "100"}}
 
 
 def test_an_envoy_that_does_not_take_a_part_of_a_percent_says_so(

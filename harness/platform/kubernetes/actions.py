@@ -234,8 +234,10 @@ class Envoys:
         self._ports = ADMIN_PORTS if port is None else (port,)
 
     def action(self) -> Action:
-        """Set the values, and take them away."""
-        return Action(self._do, self._undo, self._shows, self._check, undo_s=ENVOY_UNDO_S)
+        """Set the values, also on an Envoy that was restarted meanwhile, and take them away."""
+        return Action(
+            self._do, self._undo, self._shows, self._check, undo_s=ENVOY_UNDO_S, keep=self._do
+        )
 
     def _pids(self) -> list[int]:
         found = {pid for pid, name, _ in processes() if name == "envoy"}
@@ -248,8 +250,9 @@ class Envoys:
             Admin(pid, self._ports).check(self._values)
 
     def _do(self) -> None:
-        for pid in self._pids():
-            Admin(pid, self._ports).set(self._values)
+        for admin in (Admin(pid, self._ports) for pid in self._pids()):
+            if not self._values.items() <= admin.values().items():
+                admin.set(self._values)
 
     def _undo(self) -> None:
         """Each by itself: one that does not answer keeps no other from being asked."""
