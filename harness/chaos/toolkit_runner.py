@@ -22,10 +22,12 @@ from chaoslib.hypothesis import within_tolerance
 from chaoslib.run import RunEventHandler
 from chaoslib.types import Dry, Schedule, Strategy
 
+from harness.chaos.context import current
 from harness.chaos.events import send, take_over_stdout
 from harness.chaos.experiment import is_ordinary, learn_document
 from harness.chaos.limits import limit_activities
-from harness.chaos.processes import end_session
+from harness.chaos.processes import VARIABLE, end_session
+from harness.platform import attach
 from harness.redact import redact
 from harness.storage import json_text, write_json
 from harness.toolkit import Activity, Document, Journal, Run, steady_strategy
@@ -146,6 +148,8 @@ def main(experiment: Path, journal_path: Path, limit_s: float, probes_s: float) 
     take_over_stdout()
     document = json.loads(experiment.read_text(encoding="utf-8"))
     learn_document(document)
+    if VARIABLE in os.environ:
+        attach(current().handle)  # what it imports is no part of the first probe's time
     send({"type": "chaos_child", "what": "ready", "pid": os.getpid()})
     if not sys.stdin.readline():
         return 1
