@@ -7,8 +7,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -80,6 +81,22 @@ def test_a_run_holds_on_through_a_lost_answer_and_a_removed_lease(
         time.sleep(0.5)
         assert api.get(LEASE)["spec"]["holderIdentity"] == mine["spec"]["holderIdentity"]
     assert not lost
+
+
+def test_a_run_whose_lease_meets_conflicts_holds_on_while_its_name_is_on_it(
+    platform: Kubernetes, api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody writes into it at the same time, as a halt does."""
+    lease = namespace_lock._Lease(platform._cluster, lambda _: None)
+    lease.take()
+    put, conflicts = api._put, [409, 409]
+
+    def busy(path: str, query: Mapping[str, str], body: Any) -> tuple[int, dict[str, Any]]:
+        return (conflicts.pop(), {}) if conflicts else put(path, query, body)
+
+    monkeypatch.setattr(api, "_put", busy)
+    assert lease._regain(lambda _: None) == api.get(LEASE)["metadata"]["resourceVersion"]
+    assert not conflicts
 
 
 def test_a_run_whose_namespace_was_taken_stops_and_leaves_it_to_the_other(

@@ -153,16 +153,19 @@ class _Lease:
     def _regain(self, asked: Callable[[str], None]) -> str | None:
         """Write it anew if nobody else has it: an answer may have been lost, or the Lease removed.
 
-        None when another has it. What somebody asked in it is passed on.
+        None when another has it; a conflict alone does not say so. What somebody asked in it is
+        passed on.
         """
-        found = self._read()
-        if found is None:
-            return self._write(None)
-        if found.spec.holder_identity == self._holder:
-            if who := (found.metadata.annotations or {}).get(ASKED):
+        while True:
+            found = self._read()
+            if found is not None and found.spec.holder_identity != self._holder:
+                return None
+            if found and (who := (found.metadata.annotations or {}).get(ASKED)):
                 asked(str(who))
-            return self._write(found.metadata.resource_version)
-        return None
+            version = self._write(found.metadata.resource_version if found else None)
+            if version is not None:
+                return version
+            time.sleep(POLL_S)
 
     def _is_silent(self, found: client.V1Lease) -> bool:
         """Whether nobody changes it for as long as it says that a holder may be silent."""
