@@ -40,8 +40,8 @@ EXPLAINED: Mapping[str, str] = {
     "harness/stats/changepoints.py: CANDIDATES": "only where the search begins: from 1 place a size"
     " it finds the exact steps in 19 of 20 series (tests), from 24 in 36 of 36 (RESULTS 6c)",
     "harness/stats/changepoints.py: EXACT_POINTS": SEARCH,
-    "harness/stats/changepoints.py: LIKELY: 0.6 -> 0.3": "weaker steps are hardly ever clear:"
-    " of 480 short series 9 change, 6 more steps are found, 1 false (doubled: 57 missed)",
+    "harness/stats/changepoints.py: LIKELY: 0.6 -> 0.3": "weaker steps hardly ever have the"
+    " evidence: of 120 short series one more step was found, one more was false",
     "harness/stats/changepoints.py: _fit: schwarz(tame, fit.steps, None) < schwarz(": CONTINUOUS,
     "harness/stats/drift.py: MOST": COST,
     "harness/stats/interval.py: MANY": COST,

@@ -40,10 +40,10 @@ def alarms(repeats: Repeats) -> None:
 def changes(repeats: Repeats) -> None:
     """Change points beside apache-otava."""
     random = np.random.default_rng(steps.SEED)
-    steps.false_alarms(random, repeats(100))
+    steps.false_alarms(steps.SEED, repeats(80))
+    steps.f_scores(steps.SEED, repeats(60))
     steps.short_series(random, repeats(60))
-    steps.f_scores(random, repeats(30))
-    steps.exactness(random, repeats(12))
+    steps.exactness(random, repeats(4))
     steps.times(random)
 
 

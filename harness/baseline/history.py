@@ -12,8 +12,9 @@ from harness.baseline.model import QUANTILES, TOTAL, AcceptedRun, Baseline, Cond
 from harness.errors import HarnessError
 from harness.judge import judge, load_verdict
 from harness.record import RunRecord, list_runs
-from harness.stats.changepoints import FALSE_ALARMS, MIN_SEGMENT, change_points
+from harness.stats.changepoints import FALSE_ALARMS, MIN_SEGMENT, find_changes
 from harness.stats.drift import drift
+from harness.stats.steps import ChangePoint
 
 SHOWN = ("p50", "p95")
 """Of each endpoint, beside the primary metric: p99 of one run wanders too much to date a change."""
@@ -67,7 +68,8 @@ class Trend:
 class History:
     """All known runs of one service and scenario under one set of conditions, oldest first.
 
-    `accepted` are the ids of those in the baseline. The chance that an unchanged history shows
+    `accepted` are the ids of those in the baseline. What is `suspected` may be a drift, or
+    runs that resemble their neighbours. The chance that an unchanged history shows
     any change of level is `false_alarms`: half of it the primary metric's, half all others'; and
     as much again that it shows a drift. `gaps` tell how the latest accepted level of the primary
     metric stands to the oldest and the best before it.
@@ -83,6 +85,7 @@ class History:
     false_alarms: float
     trends: tuple[Trend, ...] = ()
     gaps: tuple[Gap, ...] = ()
+    suspected: tuple[Change, ...] = ()
 
     def values(self, endpoint: str, metric: str) -> tuple[tuple[int, float], ...]:
         """(position of the run, value) where the metric is known."""
@@ -105,6 +108,7 @@ class History:
             "false_alarms": self.false_alarms,
             "runs": [self._row(run) for run in self.runs],
             "changes": [asdict(change) for change in self.changes],
+            "suspected": [asdict(change) for change in self.suspected],
             "trends": [asdict(trend) for trend in self.trends],
             "levels": [asdict(gap) for gap in self.gaps],
         }
@@ -157,12 +161,17 @@ def history(
     shares = {(TOTAL, primary): false_alarms / 2}
     shares |= dict.fromkeys(others, false_alarms / 2 / max(len(others), 1))
     changes: list[Change] = []
+    suspected: list[Change] = []
     trends: list[Trend] = []
     for (endpoint, metric), share in shares.items():
-        steps = list(_changes(bare, endpoint, metric, share))
+        series = bare.values(endpoint, metric)
+        found = find_changes([value for _, value in series], share)
+        places = [runs[at] for at, _ in series]
+        steps = [_change(endpoint, metric, places, point) for point in found.claimed]
         changes += steps
+        suspected += [_change(endpoint, metric, places, point) for point in found.suspected]
         trends += _trends(bare, endpoint, metric, share, steps[-1].run if steps else None)
-    return replace(bare, changes=tuple(changes), trends=tuple(trends))
+    return replace(bare, changes=tuple(changes), trends=tuple(trends), suspected=tuple(suspected))
 
 
 def histories(
@@ -254,25 +263,22 @@ def _trends(
     )
 
 
-def _changes(found: History, endpoint: str, metric: str, alarms: float) -> Iterator[Change]:
-    series = found.values(endpoint, metric)
-    if len(series) < 2 * MIN_SEGMENT:
-        return
-    places = [found.runs[at] for at, _ in series]
-    for point in change_points([value for _, value in series], alarms):
-        run, before = places[point.index], places[point.index - 1]
-        yield Change(
-            endpoint=endpoint,
-            metric=metric,
-            run=run.id,
-            commit=run.commit,
-            previous_run=before.id,
-            previous_commit=before.commit,
-            earliest=places[point.earliest].id,
-            latest=places[point.latest].id,
-            shift=point.shift,
-            low=point.low,
-            high=point.high,
-            confidence=point.confidence,
-            relative=point.scale == "ratio",
-        )
+def _change(
+    endpoint: str, metric: str, places: Sequence[AcceptedRun], point: ChangePoint
+) -> Change:
+    run, before = places[point.index], places[point.index - 1]
+    return Change(
+        endpoint=endpoint,
+        metric=metric,
+        run=run.id,
+        commit=run.commit,
+        previous_run=before.id,
+        previous_commit=before.commit,
+        earliest=places[point.earliest].id,
+        latest=places[point.latest].id,
+        shift=point.shift,
+        low=point.low,
+        high=point.high,
+        confidence=point.confidence,
+        relative=point.scale == "ratio",
+    )

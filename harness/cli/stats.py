@@ -252,22 +252,32 @@ def _show(rows: Sequence[Sequence[str]]) -> None:
     help="Chance that an unchanged series shows any change point.",
 )
 @click.option("--min-effect", type=RATIO, default="0", help="Leave out smaller shifts, e.g. 2%.")
+@click.option("--suspected", is_flag=True, help="List suspected ones in JSON as well.")
 @click.option("--json", "as_json", is_flag=True, help="JSON for scripts instead of a table.")
-def changepoints(series: Path, alpha: float, min_effect: float, as_json: bool) -> None:  # noqa: FBT001
+def changepoints(
+    series: Path,
+    alpha: float,
+    min_effect: float,
+    suspected: bool,  # noqa: FBT001 - a click option
+    as_json: bool,  # noqa: FBT001
+) -> None:
     """Where did the level of a series change? Columns index,value and optionally label.
 
     `index` and `label` name the first point of the new level; `shift` is relative for positive
-    series; `interval` is its 95 % interval.
+    series; `interval` is its 95 % interval. A change whose `grade` is suspected is beyond chance
+    too, but a drift, or points that resemble their neighbours, explain it as well.
     """
-    from harness.stats.changepoints import MIN_SEGMENT, change_points
+    from harness.stats.changepoints import MIN_SEGMENT, find_changes
     from harness.stats.drift import drift
 
     if not 0 < alpha < 1:
         raise DataError(f"--alpha is {alpha:g}", "give a share strictly between 0 and 1")
     index, values, labels = read_series(series)
     with naming(series):
-        points = change_points(values, alpha, min_effect)
-    document = [
+        found = find_changes(values, alpha, min_effect)
+    listed = found.suspected if suspected or not as_json else ()
+    points = sorted((*found.claimed, *listed), key=lambda point: point.index)
+    document: list[dict[str, object]] = [
         {
             "index": index[point.index],
             "position": point.index,
@@ -279,6 +289,7 @@ def changepoints(series: Path, alpha: float, min_effect: float, as_json: bool) -
             "before": point.before,
             "after": point.after,
             "scale": point.scale,
+            "grade": "change" if point in found.claimed else "suspected",
         }
         for point in points
     ]
@@ -286,7 +297,7 @@ def changepoints(series: Path, alpha: float, min_effect: float, as_json: bool) -
         print_json(document)
         return
     slope = drift(values, alpha)
-    if slope is not None and slope.p_value <= alpha and not points:
+    if slope is not None and slope.p_value <= alpha and not found.claimed:
         size = f"{_size(slope.low, slope.scale)} to {_size(slope.high, slope.scale)}"
         click.echo(
             f"Drifts by {_size(slope.slope, slope.scale)} a point (95 % interval {size}), "
@@ -298,12 +309,13 @@ def changepoints(series: Path, alpha: float, min_effect: float, as_json: bool) -
     if not document:
         click.echo(f"No change of level beyond chance in {len(values)} points.")
         return
-    rows = [("index", "label", "shift", "95 % interval", "before", "after", "began between")]
+    rows = [("index", "label", "shift", "95 % interval", "before", "after", "began between",
+             "grade")]  # fmt: skip
     rows += [
         (str(one["index"]), str(one["label"] or "-"), _size(point.shift, point.scale),
          f"{_size(point.low, point.scale)} to {_size(point.high, point.scale)}",
          f"{point.before:.4g}", f"{point.after:.4g}",
-         f"{index[point.earliest]} and {index[point.latest]}")
+         f"{index[point.earliest]} and {index[point.latest]}", str(one["grade"]))
         for one, point in zip(document, points, strict=True)
     ]  # fmt: skip
     _show(rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TextIO
 
 from rich.table import Table
@@ -19,6 +19,11 @@ SHOWN_RUNS = 20
 """The latest; --json and the plot have all."""
 
 
+SUSPECTED = (
+    "suspected: a drift, or runs that resemble their neighbours, explain it too; more runs tell"
+)
+
+
 def print_history(found: History, stream: TextIO) -> None:
     """The latest runs, changes with the run and commit where each began, drift, levels."""
     console = make_console(stream)
@@ -30,10 +35,12 @@ def print_history(found: History, stream: TextIO) -> None:
     )
     console.print(Text(one_line(head)))
     console.print(_runs_table(found))
-    if found.changes:
-        console.print(_changes_table(found.changes))
+    if found.changes or found.suspected:
+        console.print(_changes_table(found))
     else:
         console.print("  no change of level beyond chance")
+    if found.suspected:
+        console.print(f"  {SUSPECTED}", style="yellow")
     for sentence in (*map(_drift, found.trends), *_standing(found)):
         console.print(Text(f"  {one_line(sentence)}", style="yellow"))
     starts = sorted({change.run for change in found.changes} & found.accepted)
@@ -65,11 +72,14 @@ def _runs_table(found: History) -> Table:
     return table
 
 
-def _changes_table(changes: Sequence[Change]) -> Table:
+def _changes_table(found: History) -> Table:
     table = Table(box=None, pad_edge=False)
-    for name in ("endpoint", "metric", "shift", "interval", "began with run", "commits"):
+    names = ("endpoint", "metric", "shift", "interval", "began with run", "commits", "grade")
+    for name in names:
         table.add_column(name, justify="right" if name in {"shift", "interval"} else "left")
-    for change in changes:
+    graded = [(each, "change") for each in found.changes]
+    graded += [(each, "suspected") for each in found.suspected]
+    for change, grade in graded:
         table.add_row(
             *_texts(
                 place(change),
@@ -78,8 +88,9 @@ def _changes_table(changes: Sequence[Change]) -> Table:
                 f"{size(change, change.low)} to {size(change, change.high)}",
                 change.run,
                 f"{short_commit(change.previous_commit)}..{short_commit(change.commit)}",
+                grade,
             ),
-            style="red" if change.shift > 0 else "green",
+            style="yellow" if grade == "suspected" else "red" if change.shift > 0 else "green",
         )
     return table
 

@@ -62,15 +62,17 @@ def _panel(axes: Axes, found: History, endpoint: str) -> None:
             axes.plot(*zip(*points, strict=True), "o", ms=4, mec=BLUE, mfc=face, label=label)
     changes = [c for c in found.changes if (c.endpoint, c.metric) == (endpoint, metric)]
     _levels(axes, series, [ids.index(change.run) for change in changes])
-    for change in changes:
-        at = ids.index(change.run)
+    doubtful = [c for c in found.suspected if (c.endpoint, c.metric) == (endpoint, metric)]
+    for change in (*changes, *doubtful):
+        claimed, at = change in changes, ids.index(change.run)
         axes.axvspan(
             ids.index(change.earliest) - 0.5, ids.index(change.latest) - 0.5 + 1e-9,
             color=RED, alpha=0.12, lw=0,
         )  # fmt: skip
-        axes.axvline(at - 0.5, color=RED, lw=1)
+        axes.axvline(at - 0.5, color=RED, lw=1, ls="-" if claimed else "--")
         axes.annotate(
-            f"{size(change, change.shift)} {short_commit(change.commit)}", (at - 0.5, 1),
+            f"{size(change, change.shift)} {short_commit(change.commit)}"
+            + ("" if claimed else " suspected"), (at - 0.5, 1),
             xycoords=("data", "axes fraction"), xytext=(4, -10), textcoords="offset points",
             color=RED, fontsize=8,
         )  # fmt: skip

@@ -136,6 +136,20 @@ def test_a_drift_is_reported_with_its_slope_interval_and_what_it_adds_up_to() ->
     assert not found.changes
 
 
+def test_a_change_that_a_drift_explains_as_well_is_suspected_everywhere(tmp_path: Path) -> None:
+    made = drifting(0.005, 16)
+    found = of(made)
+    assert (TOTAL, "p95") in {(each.endpoint, each.metric) for each in found.suspected}
+    assert (TOTAL, "p95") not in {(each.endpoint, each.metric) for each in found.changes}
+    BaselineStore(tmp_path).save(Baseline("memorai", "memorai", CONDITIONS, tuple(made)))
+    words = ["memorai", "--baselines", str(tmp_path), "--results", str(tmp_path / "results")]
+    said = CliRunner().invoke(command, words, catch_exceptions=False, standalone_mode=False)
+    assert "suspected: a drift" in said.output
+    assert "suspected" in (tmp_path / "results" / "memorai" / "history.svg").read_text()
+    (document,) = json.loads(CliRunner().invoke(command, [*words, "--json"]).output)
+    assert document["suspected"][0]["run"] == found.suspected[0].run
+
+
 def test_an_unchanged_series_seldom_drifts() -> None:
     alarms = (bool(of(series(runs(30, sd=0.02, seed=seed))).trends) for seed in range(1000))
     assert not exceeds(alarms, 0.05, 0.20, miss=0.2)

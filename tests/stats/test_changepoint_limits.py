@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import ArrayLike
+from scipy import signal
 
 from harness.errors import DataError
 from harness.stats import changepoints
 from harness.stats.changepoints import (
-    _clear_steps,
+    EVIDENCE,
+    FURTHER,
+    _evident_steps,
     _gaussian_penalty,
     _own_penalty,
     _refined,
     change_points,
+    find_changes,
 )
+from harness.stats.evidence import evidence
 from harness.stats.interval import Floats, t_quantile
 from harness.stats.noise import Noise, noise_between, tamed
 from harness.stats.segmentation import _splits, candidates, strongest_step
+from harness.stats.steps import Fit, describe
+from tests.sequential import exceeds
 
 UNIT = Noise(0.0, 1.0, 1.0)
 
@@ -87,19 +97,108 @@ def test_three_points_far_off_are_levels_in_sixty_points_and_outliers_in_more(
 
 
 @pytest.mark.parametrize(
-    ("alarms", "size", "clear"),
-    [(0.05, 1.6, []), (0.05, 1.75, [20]), (0.005, 2.3, []), (0.005, 2.55, [20])],
+    ("n", "alarms", "asked"), [(40, 0.05, 0.4), (40, 0.005, 2.24), (8, 0.05, 0.4)]
 )
-def test_a_step_is_clear_where_it_explains_25_variances_and_more_as_alarms_become_rarer(
-    alarms: float, size: float, clear: list[int]
+def test_a_step_has_so_much_evidence_and_more_as_alarms_become_rarer(
+    n: int, alarms: float, asked: float
 ) -> None:
-    """It explains 10 size^2; neighbours hardly resemble each other about levels of variance 1."""
-    y: Floats = np.tile([1.0, 1.0, -1.0, -1.0], 10)
-    y[20:] += size
-    assert _clear_steps(y, 3, alarms) == clear
+    y: Floats = np.tile([1.0, 1.0, -1.0, -1.0], n // 4)
+    at = n // 2
+
+    def found(size: float) -> tuple[bool, float]:
+        z = y + size * (np.arange(n) >= at)
+        known = evidence(tamed(z, [at]), [], (0, n), 3)
+        return _evident_steps(z, 3, alarms) == [at], known
+
+    sizes = [found(float(size)) for size in np.arange(0.6, 6, 0.1)]
+    assert [seen for seen, _ in sizes] == [known > asked for _, known in sizes]
+    assert {seen for seen, _ in sizes} == {True, False}
 
 
-def test_three_points_of_twenty_are_looked_at_as_a_clear_step() -> None:
+@pytest.mark.parametrize(("kind", "most"), [(0.0, 0.05), (0.3, 0.08), (0.6, 0.2)])
+def test_unchanged_series_of_a_dozen_points_seldom_show_so_much_evidence(
+    kind: float, most: float
+) -> None:
+    random = np.random.default_rng(40)
+    shocks = random.standard_normal((120, 40)) * math.sqrt(1 - kind**2)
+    series = signal.lfilter([1.0], [1.0, -kind], shocks, axis=1)[:, 28:]
+    alarms = (evidence(y, [], (0, 12), 3) > EVIDENCE for y in series)
+    assert not exceeds(alarms, most, 2.5 * most, miss=0.2)
+
+
+def test_evidence_is_the_bayes_factor_of_levels_with_any_memory() -> None:
+    """One memory and one place, by the formula of Liang et al. 2008 on the share explained."""
+    y: Floats = np.add(np.repeat([0.0, 1.0], 3), np.array([0.1, -0.2, 0.1, 0.0, 0.3, -0.3]))
+    whole, between = ((y - y.mean()) ** 2).sum(), 1.5 * (y[3:].mean() - y[:3].mean()) ** 2
+    left = 1 - between / whole
+    factor = (4 * math.log(7) - 5 * math.log1p(6 * left)) / 2
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("harness.stats.evidence.RHOS", (0.0,))
+        assert evidence(y, [], (0, 6), 3) == pytest.approx(factor)
+
+
+def test_a_wave_is_explained_by_its_memory_and_no_evidence_of_a_step() -> None:
+    wave: Floats = np.sin(np.linspace(0, 2 * np.pi, 24), dtype=np.float64)
+    wave += np.tile([0.1, -0.1], 12)
+    assert evidence(wave, [], (0, 24), 3) < EVIDENCE
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("harness.stats.evidence.RHOS", (0.0,))
+        assert evidence(wave, [], (0, 24), 3) > 5
+
+
+def test_what_other_steps_explain_is_no_evidence() -> None:
+    y: Floats = np.add(np.repeat([0.0, 5.0, 0.0], 10), np.tile([0.5, -0.5], 15))
+    assert evidence(y, [10], (10, 30), 3) > 5
+    assert evidence(y, [10, 20], (20, 30), 3) < 0
+
+
+@pytest.mark.parametrize(("more", "found"), [(-0.05, [6]), (0.05, [6, 14])])
+def test_a_further_step_needs_more_evidence_than_the_first(
+    more: float, found: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = EVIDENCE
+    sets = [([6], asked + 1), ([6, 14], asked + FURTHER + more)]
+    monkeypatch.setattr(changepoints, "_nested_sets", lambda *_: sets)
+    assert _evident_steps(np.zeros(20), 3, 0.05) == found
+
+
+def test_steps_that_only_explain_a_wandering_level_together_are_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sets = [([6], -4.0), ([6, 14], 5.0)]
+    monkeypatch.setattr(changepoints, "_nested_sets", lambda *_: sets)
+    assert _evident_steps(np.zeros(20), 3, 0.05) == []
+
+
+def test_a_series_that_a_step_and_a_line_explain_alike_is_suspected_and_not_claimed() -> None:
+    random = np.random.default_rng(31)
+    both = [0, 0]
+    for _ in range(40):
+        found = find_changes(100 + random.standard_normal(20) + np.linspace(0, 4, 20))
+        assert len(found.suspected) <= 1
+        both[0] += bool(found.claimed)
+        both[1] += bool(found.suspected)
+    assert both[0] <= 14
+    assert both[1] >= 16
+
+
+def test_a_step_that_memory_alone_makes_uncertain_is_suspected_with_the_interval_without_it() -> (
+    None
+):
+    x = np.tile([1.0, 1.0, 1.0, -1.0, -1.0, -1.0], 4)
+    fit = Fit(x + 3 * (np.arange(24) >= 12), [12], noise_between(x, [12]), 1.0)
+    sized = [describe(fit.y, fit.y, replace(fit, calm=calm), 0.05, logs=False, ratio=False)
+             for calm in (False, True)]  # fmt: skip
+    (wide,), (narrow,) = sized
+    assert wide.high - wide.low == pytest.approx(np.sqrt(2.5) * (narrow.high - narrow.low))
+    random = np.random.default_rng(9)
+    alike = [signal.lfilter([1.0], [1.0, -0.8], random.standard_normal(40))[28:] for _ in range(40)]
+    found = [find_changes(100 + each + np.repeat([0, 5], 6)) for each in alike]
+    assert sum(bool(f.suspected) for f in found) >= 4
+    assert all(not {p.index for p in f.suspected} & {p.index for p in f.claimed} for f in found)
+
+
+def test_three_points_of_twenty_are_a_step() -> None:
     """In ranks they explain less than the penalty of a step."""
     random = np.random.default_rng(8)
     for _ in range(6):
@@ -149,10 +248,12 @@ def test_a_step_is_where_the_points_fit_the_levels_beside_it_best() -> None:
 
 def test_a_short_series_is_believed_a_long_run_variance_of_two_and_a_half_at_most() -> None:
     """It would say six: neighbours are alike, and 24 points tell little of how long they are."""
-    x: Floats = np.add(100.0, np.tile([1.0, 1.0, 1.0, -1.0, -1.0, -1.0], 4), dtype=np.float64)
+    x: Floats = np.tile([1.0, 1.0, 1.0, -1.0, -1.0, -1.0], 4)
     x[12:] += 12
-    (point,) = change_points(x)
     noise = noise_between(tamed(x, [12]), [12])
-    half = t_quantile(0.975, 22) * np.sqrt(2.5 * noise.variance / 6) / point.before
     assert noise.long_run > 5 * noise.variance
-    assert (point.high - point.low) / 2 == pytest.approx(half, rel=0.01)
+    for sloped, memory in ((False, 2.5 * noise.variance), (True, noise.long_run)):
+        fit = Fit(x, [12], noise, 1.0, sloped=sloped)
+        (point,) = describe(x, x, fit, 0.05, logs=False, ratio=False)
+        half = t_quantile(0.975, 22) * np.sqrt(memory / 6) * np.abs(x).max()
+        assert (point.high - point.low) / 2 == pytest.approx(half, rel=0.01)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from harness.errors import DataError
-from harness.stats.changepoints import _clear_steps, change_points
+from harness.stats.changepoints import change_points
 from harness.stats.interval import Floats
 from harness.stats.segmentation import (
     candidates,
@@ -231,23 +231,6 @@ def test_most_lines_of_three_deviations_are_no_steps() -> None:
     random = np.random.default_rng(19)
     series = [100 + 3 * noise("trend", 50, random) for _ in range(60)]
     assert sum(bool(change_points(x)) for x in series) <= 15
-
-
-@pytest.mark.parametrize(
-    ("n", "steps", "alarms", "explained"),
-    [(24, [12], 0.05, 25.0), (36, [12, 24], 0.05, 50.0), (24, [12], 0.05 / 8, 50.0)],
-)
-def test_a_clear_step_explains_twenty_five_variances_for_each_step_and_more_for_rare_alarms(
-    n: int, steps: list[int], alarms: float, explained: float
-) -> None:
-    beside = np.tile([1.0, -1.0, -1.0, 1.0], n // 4)
-    resembling = -(len(steps) + 1) / (n - 1 - len(steps))
-    variance = n / (n - 1 - len(steps))
-    gap = math.sqrt(explained * math.exp(resembling) * variance / 6)
-    for factor, found in ((1.02, steps), (0.98, [])):
-        levels = np.zeros(n)
-        levels[12 : 24 if len(steps) > 1 else n] = factor * gap
-        assert _clear_steps(np.add(beside, levels), 3, alarms) == found
 
 
 @pytest.mark.parametrize(("n", "size", "least"), [(12, 4.0, 0.8), (20, 3.0, 0.8)])

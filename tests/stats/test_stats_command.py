@@ -184,6 +184,19 @@ def test_change_points_carry_index_and_label(tmp_path: Path) -> None:
     assert point["confidence"] > 0.99
 
 
+def test_a_suspected_change_is_in_the_table_and_in_json_where_it_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    values = 100 + np.linspace(0, 4, 20) + 0.7 * np.random.default_rng(3).standard_normal(20)
+    path = csv(
+        tmp_path / "s.csv", "index,value\n" + "\n".join(f"{i},{v}" for i, v in enumerate(values))
+    )
+    assert run("changepoints", path) == []
+    (point,) = run("changepoints", path, "--suspected")
+    assert point["grade"] == "suspected"
+    assert "suspected" in shown("changepoints", path)[0]
+
+
 def test_an_unchanged_series_is_an_empty_list(tmp_path: Path) -> None:
     path = csv(tmp_path / "s.csv", "index,value\na,1\nb,1\n")
     assert run("changepoints", path) == []
