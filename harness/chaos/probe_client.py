@@ -102,6 +102,13 @@ def ask(
         return Answer(None, b"", None, time.monotonic() - begin, kind_of(problem))
 
 
+def is_right(entry_point: Endpoint, path: str, timeout_s: float, expected: str) -> bool:
+    """Whether a fresh connection's answer is 2xx and holds the text."""
+    answer = ask(entry_point.connect(timeout_s), entry_point, path, {"accept": "application/json"})
+    right = answer.status is not None and 200 <= answer.status < 300  # noqa: PLR2004 - success
+    return right and expected in answer.body.decode(errors="replace")
+
+
 def kind_of(problem: Exception) -> str:
     """The error kinds of the load engine, for what Python raises."""
     for kind, name in (

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from harness.chaos.context import current
+from harness.chaos.probe_client import is_right
 from harness.chaos.probe_targets import endpoint_of
 from harness.errors import ExperimentError
 from harness.platform.model import Through
@@ -27,11 +28,14 @@ def answers(through: Through = "global", region: str | None = None) -> bool:
     """
     context = current()
     target = context.platform.target(context.service, through, region)
-    entry_point = json.dumps(asdict(endpoint_of(through, target)))
-    command = [*target.exec_prefix, sys.executable, "-I", str(_ASK), entry_point, context.path]
+    entry_point, expected = endpoint_of(through, target), context.expected or ""
+    if not target.exec_prefix:
+        return is_right(entry_point, context.path, TIMEOUT_S, expected)
+    where = json.dumps(asdict(entry_point))
+    command = [*target.exec_prefix, sys.executable, "-I", str(_ASK), where, context.path]
     try:
         done = subprocess.run(
-            [*command, str(TIMEOUT_S), context.expected or ""],
+            [*command, str(TIMEOUT_S), expected],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=2 * TIMEOUT_S,
