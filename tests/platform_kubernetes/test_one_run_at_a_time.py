@@ -59,6 +59,27 @@ def test_the_namespace_is_free_again_after_the_run(platform: Kubernetes, api: Fa
         assert LEASE not in api.objects
 
 
+@pytest.mark.parametrize("carried_out", [True, False])
+def test_a_lease_whose_creation_fails_for_a_moment_is_made_or_found(
+    platform: Kubernetes, api: FakeApi, monkeypatch: pytest.MonkeyPatch, *, carried_out: bool
+) -> None:
+    """The name on it tells whose it is: it cannot be made twice."""
+    post, failing = api._post, [500, 500]
+
+    def busy(path: str, query: Mapping[str, str], body: Any) -> tuple[int, dict[str, Any]]:
+        if not failing or not path.endswith("/leases"):
+            return post(path, query, body)
+        if carried_out:
+            post(path, query, body)
+        return failing.pop(), {}
+
+    monkeypatch.setattr(api, "_post", busy)
+    with platform.exclusive():
+        assert LEASE in api.objects
+    assert LEASE not in api.objects
+    assert len(failing) == (1 if carried_out else 0)
+
+
 def test_a_killed_runs_namespace_is_taken_over(platform: Kubernetes, api: FakeApi) -> None:
     words = [sys.executable, "-c", DYING, json.dumps(dict(platform.handle()))]
     assert subprocess.run(words, check=False).returncode == -9

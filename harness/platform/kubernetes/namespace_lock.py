@@ -31,6 +31,9 @@ RENEW_S = 2.0
 """As often as Kubernetes' own leader election by default; so soon is a request to end seen."""
 
 POLL_S = 0.5
+ATTEMPTS = 5
+"""How often it is made where the answer says that it was not: busy servers are so for a while."""
+
 CONFLICT = 409
 ASKED = "harness.codai/halt"
 EVICT_S = 90.0
@@ -92,11 +95,17 @@ class _Lease:
         self._version: str | None = None
 
     def take(self) -> None:
-        """Make it or take it over; raises PlatformError when its holder lives."""
-        self._acquired = _now()
+        """Make it or take it over; raises PlatformError when its holder lives.
+
+        One that bears this run's name was made though the answer said otherwise.
+        """
+        self._acquired, left = _now(), ATTEMPTS
         while self._version is None:
             found = self._read()
             holder = found.spec.holder_identity if found is not None else None
+            if holder == self._holder:
+                self._version = str(found.metadata.resource_version)
+                return
             if holder:
                 self._say(f"looking whether {holder} still runs")
             if holder and not self._is_silent(found):
@@ -105,7 +114,13 @@ class _Lease:
                     f"breaking things here for {_age(found)}",
                     "wait until it ends, or end it: harness halt",
                 )
-            self._version = self._write(found.metadata.resource_version if found else None)
+            try:
+                self._version = self._write(found.metadata.resource_version if found else None)
+            except PlatformError:
+                left -= 1
+                if not left:
+                    raise
+                time.sleep(POLL_S)
 
     def evict(self, who: str) -> str | None:
         """Take it as soon as its holder has ended or is silent, which is asked to end once."""
