@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.catalog import project_root
 from harness.cli.connection_options import connection_options
 from harness.cli.options import BASELINES, run_options
 from harness.cli.output import print_json, say
-from harness.units import counted
+from harness.errors import BaselineError, UsageError
+from harness.units import counted, one_line
 
 if TYPE_CHECKING:
     from harness.baseline import Acceptance, AcceptedRun, Baseline, BaselineStore
-    from harness.errors import BaselineError
     from harness.record import RunRecord
 
 EVEN_FAILED = click.option(
@@ -61,7 +64,6 @@ def make(
     machine cannot measure; what was accepted before stays accepted.
     """
     from harness.api import reporting
-    from harness.errors import BaselineError
     from harness.gate.run import Invalid, find_baseline, fresh_seeds, make_run
     from harness.session.options import RunOptions
 
@@ -110,7 +112,6 @@ def accept(
     Invalid runs are refused, and so are those that did not pass unless --even-failed is given.
     """
     from harness import api
-    from harness.catalog import project_root
 
     root = results or project_root() / "results"
     records = [api.read(name, root) for name in runs]
@@ -144,9 +145,6 @@ def list_(service: str | None, *, baselines: Path | None, as_json: bool) -> None
 @BASELINES
 def show(service: str, *, baselines: Path | None) -> None:
     """Show the accepted runs of SERVICE: figures, commits, who accepted them."""
-    from harness.errors import BaselineError
-    from harness.units import one_line
-
     found, damaged = _store(baselines).scan(service)
     if not found and not damaged:
         raise BaselineError(f"{service} has no baseline", "harness baseline list names them")
@@ -174,7 +172,6 @@ def merge(files: tuple[Path, ...], *, base: Path | None) -> None:
     merge driver: harness baseline merge --base %O %A %B
     """
     from harness.baseline.merge import merge_files, repair_file
-    from harness.errors import UsageError
 
     if len(files) > 2 or (base is not None and len(files) != 2):  # noqa: PLR2004 - two sides
         raise UsageError(f"{len(files)} files to merge", "name OURS and THEIRS, or one FILE")
@@ -219,14 +216,11 @@ def cut(service: str, run: str, *, baselines: Path | None, reason: str) -> None:
 
 def _store(directory: Path | None) -> BaselineStore:
     from harness.baseline import BaselineStore
-    from harness.catalog import project_root
 
     return BaselineStore(directory or project_root() / "baselines")
 
 
 def _all(store: BaselineStore, service: str) -> tuple[Baseline, ...]:
-    from harness.errors import BaselineError
-
     found = store.all(service)
     if not found:
         raise BaselineError(f"{service} has no baseline", "harness baseline list names them")
@@ -242,10 +236,7 @@ def _report(damaged: Sequence[BaselineError]) -> None:
 
 
 def _acceptance() -> Acceptance:
-    from datetime import UTC, datetime
-
     from harness.baseline import Acceptance
-    from harness.catalog import project_root
     from harness.git import user_name
 
     return Acceptance(user_name(project_root()), datetime.now(UTC).isoformat(timespec="seconds"))
@@ -284,8 +275,6 @@ def _line(run: AcceptedRun) -> str:
 
 
 def _short(one: Baseline) -> dict[str, object]:
-    from dataclasses import asdict
-
     return {
         "service": one.service,
         "scenario": one.scenario,
@@ -295,7 +284,5 @@ def _short(one: Baseline) -> dict[str, object]:
 
 
 def _where(one: Baseline) -> str:
-    from harness.units import one_line
-
     kept = one.conditions
     return one_line(f"{kept.platform}, {kept.machine}, {kept.profile.partition(' ')[0]}")

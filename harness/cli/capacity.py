@@ -18,6 +18,8 @@ from harness.cli.options import (
     with_options,
 )
 from harness.cli.output import print_json, say
+from harness.errors import UsageError
+from harness.units import format_duration, format_rate
 
 if TYPE_CHECKING:
     from harness.capacity import CapacityResult, Progress, Search, Step
@@ -100,7 +102,6 @@ def _search(words: dict[str, Any]) -> Search:
     """The search that was asked for; takes its words out of `words`. Raises UsageError."""
     from harness.capacity import Search
     from harness.capacity.steps import OVERHEAD_S
-    from harness.errors import UsageError
 
     usual = Search()
     max_rate = words.pop("max_rate")
@@ -154,8 +155,6 @@ def _run(options: RunOptions, search: Search) -> tuple[CapacityResult, float | N
 
 def _refuse_one_search_only(plot: Path | None, compare: tuple[Path, ...]) -> None:
     """Raise UsageError for options that show one search."""
-    from harness.errors import UsageError
-
     given = [word for word, asked in (("--plot", plot), ("--compare", compare)) if asked]
     if given:
         raise UsageError(
@@ -166,8 +165,6 @@ def _refuse_one_search_only(plot: Path | None, compare: tuple[Path, ...]) -> Non
 
 def _replicas(text: str, options: RunOptions) -> list[int]:
     """The numbers of replicas in `1,2,4`. Raises UsageError."""
-    from harness.errors import UsageError
-
     if not options.disposable:
         raise UsageError("--per-replica is for the lab", "scale the service yourself, search each")
     if options.replicas is not None:
@@ -219,8 +216,6 @@ def _show(result: CapacityResult, earlier: list[EarlierCapacity], *, as_json: bo
 
 
 def _line(progress: Progress) -> str:
-    from harness.units import format_duration
-
     left = f"about {progress.left} steps, {format_duration(round(progress.left_s))}"
     if progress.step is None:
         return f"{left} in all"
@@ -228,8 +223,6 @@ def _line(progress: Progress) -> str:
 
 
 def _step(step: Step) -> str:
-    from harness.units import format_duration, format_rate
-
     p95 = "-" if step.p95 is None else format_duration(step.p95)
     share = max((s.share / s.limit for s in step.shares), default=None)
     bad = "-" if share is None else f"{share:.2f}"
@@ -241,8 +234,6 @@ def _step(step: Step) -> str:
 
 
 def _between(result: CapacityResult) -> str:
-    from harness.units import format_rate
-
     low = None if result.low is None else format_rate(result.low)
     high = None if result.high is None else format_rate(result.high)
     if low is None:
@@ -251,8 +242,6 @@ def _between(result: CapacityResult) -> str:
 
 
 def _summary(result: CapacityResult) -> str:
-    from harness.units import format_duration, format_rate
-
     sure = "" if result.answered else " (not certain: see below)"
     lines = [f"{result.service}: capacity {_between(result)}{sure}"]
     if result.spike_high is not None:

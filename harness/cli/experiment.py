@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.catalog import project_root
 from harness.cli.options import (
     GUARD_OPTIONS,
     PLACE_OPTIONS,
@@ -18,12 +21,14 @@ from harness.cli.options import (
     RESULTS,
     SHARE,
     F,
+    service_or_own,
     with_options,
 )
 from harness.cli.options import parameters as parameters_of
 from harness.cli.output import print_json, say
-from harness.errors import UsageError
+from harness.errors import HarnessError, UsageError
 from harness.platform.names import traits_of
+from harness.units import format_ratio
 
 if TYPE_CHECKING:
     from harness.chaos.model import Experiment, ExperimentPlan, Hit
@@ -45,9 +50,7 @@ def list_(*, as_json: bool) -> int:
 
     A file that is none is told on standard error; the exit code is 2 then.
     """
-    from harness.catalog import project_root
     from harness.chaos.experiment import experiment_names, load_experiment
-    from harness.errors import HarnessError
 
     root = project_root()
     found = []
@@ -105,7 +108,6 @@ def run_options_of(
     service: str | None, platform: str, mutants: tuple[str, ...] = (), **words: Any
 ) -> RunOptions:
     """The options of a run from the words of the command line."""
-    from harness.cli.options import service_or_own
     from harness.session.options import RunOptions
 
     service = service_or_own(service, "memorai")
@@ -122,7 +124,6 @@ def run_options_of(
 @_SET
 def show(name: str, parameters: Mapping[str, object]) -> None:
     """What an experiment teaches, what it does and what it expects."""
-    from harness.catalog import project_root
     from harness.chaos.experiment import load_experiment
     from harness.redact import redact
 
@@ -165,7 +166,6 @@ def show(name: str, parameters: Mapping[str, object]) -> None:
 @click.option("--hold", default=10.0, show_default=True, help="How long it holds, in seconds.")
 def new(name: str, fault: str, arguments: Mapping[str, object], hold: float) -> None:
     """Write experiments/NAME.yaml with one fault, to be edited."""
-    from harness.catalog import project_root
     from harness.chaos.new import new_experiment
 
     path = new_experiment(name, project_root(), fault, arguments, hold)
@@ -179,9 +179,7 @@ def lint(paths: tuple[Path, ...]) -> int:
 
     Each is read as it is on every platform. A line for each file; exit code 2 if one has a fault.
     """
-    from harness.catalog import project_root
     from harness.chaos.experiment import SUFFIXES, load_experiment
-    from harness.errors import HarnessError
 
     root = project_root()
     code = 0
@@ -212,9 +210,6 @@ def plan(name: str, parameters: Mapping[str, object], *, as_json: bool, **words:
     Exit code 0 when it may run, 1 when the service fails as it is, 2 when it is refused, 3 when
     this platform cannot carry it out.
     """
-    from dataclasses import asdict
-
-    from harness.catalog import project_root
     from harness.chaos.experiment import at_rate, load_experiment
     from harness.chaos.plan import plan_experiment
     from harness.chaos.session import session_for
@@ -263,9 +258,6 @@ def run(
 
     A Chaos Toolkit file that knows nothing of the harness is run as it is, without load.
     """
-    from dataclasses import replace
-
-    from harness.catalog import project_root
     from harness.chaos.experiment import at_rate, load_experiment
     from harness.chaos.plan import check, plan_experiment
     from harness.chaos.run import ExperimentRun
@@ -302,7 +294,6 @@ def run(
 
 
 def _run_plain(experiment: Experiment, options: RunOptions, *, as_json: bool) -> int:
-    from harness.catalog import project_root
     from harness.chaos.alert import check_alert, guard_of
     from harness.chaos.plain import run_plain
 
@@ -350,8 +341,6 @@ def confirm(service: str, platform: str, purpose: str, *, yes: bool) -> None:
 
 def print_plan(experiment: Experiment, plan: ExperimentPlan) -> None:
     """Targets, share, cost and timeline, as lines on standard error's sister."""
-    from harness.units import format_ratio
-
     click.echo(f"{experiment.name}: {experiment.title}")
     for hit in plan.hits:
         click.echo(f"  {hit_sentence(hit, plan)}")
@@ -424,6 +413,4 @@ def _print_verdict(verdict: ExperimentVerdict, directory: Path) -> None:
 
 
 def _wrapped(text: str) -> str:
-    import textwrap
-
     return textwrap.fill(text, 96) + "\n"

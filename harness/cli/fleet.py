@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
+from harness.catalog import load_catalog, project_root
 from harness.cli.options import (
     CLUSTER_OPTIONS,
     DURATION,
@@ -20,6 +22,7 @@ from harness.cli.options import (
     with_options,
 )
 from harness.cli.output import print_json, say
+from harness.errors import UsageError
 from harness.platform.names import traits_of
 
 if TYPE_CHECKING:
@@ -73,8 +76,6 @@ def command(
     otherwise. The exit code is that of the worst verdict. What was interrupted goes on with
     --resume.
     """
-    from harness.catalog import load_catalog, project_root
-    from harness.errors import UsageError
     from harness.fleet import run_fleet
     from harness.fleet.model import chosen, seed_of
     from harness.report.fleet import print_fleet
@@ -99,9 +100,6 @@ def command(
 
 def _options(seed: int, results: Path | None, words: dict[str, object]) -> FleetOptions:
     """What each service is driven with, as words of `harness perf`."""
-    from click.core import ParameterSource
-
-    from harness.errors import UsageError
     from harness.fleet import FleetOptions
 
     given = dict(words)

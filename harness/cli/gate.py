@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
+from click.core import ParameterSource
 
+from harness.catalog import load_catalog, project_root
+from harness.catalog.model import Service
 from harness.cli.connection_options import connection_options
 from harness.cli.gate_programs import PROGRAM_OPTIONS, Programs
 from harness.cli.options import (
@@ -25,10 +28,10 @@ from harness.cli.options import (
     with_options,
 )
 from harness.cli.output import print_json, say
+from harness.errors import HarnessError, NoBaseline, UsageError
 
 if TYPE_CHECKING:
     from harness.baseline import BaselineStore
-    from harness.catalog.model import Service
     from harness.gate import GateVerdict, Policy
     from harness.gate.run import GateOptions
     from harness.traffic.model import TrafficModel
@@ -59,7 +62,6 @@ class _Gate(click.Command):
 
 def _replace_reports(words: Mapping[str, Any], given: Sequence[str], reason: str) -> None:
     """Put an error where the same command left reports before."""
-    from harness.catalog import project_root
     from harness.gate.run import GateOptions, unjudged
     from harness.report.gate import REPORTS, clear_gate, write_gate
     from harness.session.options import RunOptions
@@ -191,8 +193,6 @@ def command(
     """
     from harness import api
     from harness.baseline import BaselineStore
-    from harness.catalog import load_catalog, project_root
-    from harness.errors import UsageError
     from harness.gate.rules import parse_rule
     from harness.gate.run import GateOptions, ignored_fields, unjudged
     from harness.record import check_writable
@@ -253,7 +253,6 @@ class _Asked:
 
 def _report(asked: _Asked, target: Path, say: Callable[[str], None], *, as_json: bool) -> int:
     """Reach the verdict and write it; whatever ends the gate, its reports say so."""
-    from harness.errors import HarnessError
     from harness.gate.run import unjudged
     from harness.report.gate import print_gate, write_gate
 
@@ -276,7 +275,6 @@ def _report(asked: _Asked, target: Path, say: Callable[[str], None], *, as_json:
 
 def _verdict(asked: _Asked, target: Path, say: Callable[[str], None]) -> GateVerdict:
     from harness import api
-    from harness.errors import NoBaseline
     from harness.gate.run import Invalid, gate_interleaved, gate_live, gate_runs, unjudged
 
     options, store = asked.options, asked.store
@@ -300,8 +298,6 @@ def _verdict(asked: _Asked, target: Path, say: Callable[[str], None]) -> GateVer
 
 def _make_command() -> str:
     """The command that makes the baseline that this gate lacks, with every option it was given."""
-    from click.core import ParameterSource
-
     context = click.get_current_context()
     taken = {option.name for option in _baseline_make().params}
     words = ["harness", "baseline", "make", context.params["service"]]
@@ -334,8 +330,6 @@ def _accept_command(asked: _Asked) -> str:
 
 
 def _refuse_both(*, interleave: bool, settle: bool) -> None:
-    from harness.errors import UsageError
-
     if interleave and settle:
         raise UsageError(
             "--interleave makes its pairs at once", "leave out --time-budget, use --runs"
@@ -344,8 +338,6 @@ def _refuse_both(*, interleave: bool, settle: bool) -> None:
 
 def _refuse_ignored(names: Collection[str]) -> None:
     """Raise UsageError for an option of these that was given: no run is made."""
-    from harness.errors import UsageError
-
     context = click.get_current_context()
     for option in context.command.params:
         given = context.get_parameter_source(option.name or "")
@@ -358,7 +350,6 @@ def _refuse_ignored(names: Collection[str]) -> None:
 
 def _policy(margin: float, alpha: float, false_alarms: float, gates_per_month: float) -> Policy:
     """What the gate decides by; raises UsageError for a level or a budget that cannot be."""
-    from harness.errors import UsageError
     from harness.gate import Policy
 
     if not 0 < alpha < 0.5:  # noqa: PLR2004 - a level above a coin's
@@ -384,8 +375,6 @@ def _self_test(
     options: GateOptions, target: Path, say: Callable[[str], None], *, as_json: bool
 ) -> int:
     """Runs on the lab, and the page that states false alarms and power."""
-    from harness.catalog import load_catalog, project_root
-    from harness.errors import UsageError
     from harness.gate.run import Invalid
     from harness.gate.selftest import self_test
     from harness.report.selftest import print_self_test, write_self_test

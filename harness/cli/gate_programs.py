@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.options import DURATION
+from harness.errors import UsageError
 
 if TYPE_CHECKING:
     from harness.gate import GateVerdict
@@ -74,8 +75,6 @@ class Programs:
         Raises UsageError when half of what is needed is missing, or when one of the `others`,
         which ask for another kind of gate, was given as well.
         """
-        from harness.errors import UsageError
-
         said = cls(**{item.name: words.pop(item.name) for item in fields(cls)})
         commands = (said.baseline_command, said.candidate_command)
         if said.revisions is None and not any(commands):

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import click
 
+from harness.catalog import load_catalog, project_root
 from harness.cli.options import BASELINES, RATIO
 from harness.cli.output import print_json
+from harness.errors import BaselineError
 
 
 @click.command("history")
@@ -53,8 +55,6 @@ def command(
     Runs of different machines, profiles or mixes are series of their own; the longest is plotted.
     """
     from harness.baseline import BaselineStore, histories
-    from harness.catalog import load_catalog, project_root
-    from harness.errors import BaselineError
     from harness.report.history import print_history
 
     root = project_root()

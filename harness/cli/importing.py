@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.errors import UsageError
 from harness.units import counted
 
 if TYPE_CHECKING:
@@ -47,7 +48,6 @@ def command(
     Requests are grouped by endpoint, with weights by their count and values beside the scenario.
     Secrets are removed, and listed.
     """
-    from harness.errors import UsageError
     from harness.project import slug
     from harness.storage import writing
     from harness.traffic.imports.write import write_scenario

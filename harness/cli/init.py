@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from harness.errors import UsageError
+
 PROJECT = """\
 url: {url}            # the only field that must be here
 objectives:           # leave them out for figures without a verdict
@@ -37,7 +39,6 @@ class User(TrafficUser):
 @click.argument("url", default="http://127.0.0.1:8080/")
 def command(url: str) -> int:
     """Write harness.yaml and scenario.py for URL into the current directory."""
-    from harness.errors import UsageError
     from harness.project import FILE, base_of, path_of, slug
 
     if not url.startswith(("http://", "https://")):

@@ -9,6 +9,7 @@ import click
 
 from harness.cli.output import print_json
 from harness.cli.runs import _JSON, _ROOT
+from harness.errors import RecordError
 
 
 @click.command("judge")
@@ -27,7 +28,6 @@ def command(run: str, root: Path, *, write: bool, as_json: bool) -> int:
     path, `latest` or `SERVICE/latest`. `harness show` repeats the stored verdict instead.
     """
     from harness import api
-    from harness.errors import RecordError
     from harness.judge.stored import keep_verdict, stored_verdict
     from harness.report.record import print_record, record_json, write_record_pages
 

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
+from click.core import ParameterSource
 
+from harness.catalog import load_catalog
+from harness.catalog.model import Service
 from harness.cli.options import DURATION, with_options
 from harness.cli.output import print_json
 from harness.errors import PlatformError, UsageError
 
 if TYPE_CHECKING:
-    from harness.catalog.model import Service
     from harness.platform.lab.own import OwnProgram
     from harness.platform.lab.platform import Lab
 
@@ -129,8 +131,6 @@ def up(
 
 
 def _was_given(name: str) -> bool:
-    from click.core import ParameterSource
-
     source = click.get_current_context().get_parameter_source(name)
     return source is ParameterSource.COMMANDLINE
 
@@ -142,7 +142,6 @@ def chosen(
 
     Raises UsageError for options of a program without a command.
     """
-    from harness.catalog import load_catalog
     from harness.project import find_project, url_service
     from harness.session.own import USUAL, parse_lab
 

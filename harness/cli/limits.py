@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from harness.catalog import load_catalog
+from harness.catalog.model import RateLimit, Service
 from harness.cli.options import ALLOW_TARGET, BEHAVIOUR, DURATION, with_options
 from harness.cli.output import print_json
-
-if TYPE_CHECKING:
-    from harness.catalog.model import RateLimit, Service
+from harness.errors import UsageError
+from harness.units import format_duration
 
 MOST_KEY_BYTES = 1 << 20
 
@@ -55,7 +56,6 @@ def command(
     from harness.api import RunOptions, session
     from harness.limits import judge_limit, measure_limit
     from harness.report.checked import print_checked
-    from harness.units import format_duration
 
     known = _known(service)
     meant = _declared(known, limit, window_s, header)
@@ -82,8 +82,6 @@ def command(
 
 
 def _known(name: str) -> Service | None:
-    from harness.catalog import load_catalog
-
     return None if "://" in name else load_catalog().service(name)
 
 
@@ -91,9 +89,6 @@ def _declared(
     service: Service | None, limit: int | None, window_s: float | None, header: str | None
 ) -> RateLimit:
     """The limit of the catalogue, with what was said instead. Raises UsageError for none."""
-    from harness.catalog.model import RateLimit
-    from harness.errors import UsageError
-
     declared = service.rate_limit if service else None
     if declared is None and limit is None:
         raise UsageError(
@@ -114,8 +109,6 @@ def _declared(
 
 def _check_request(path: str | None, header: str) -> None:
     """Raise UsageError for what no request can have."""
-    from harness.errors import UsageError
-
     if path is not None and not re.fullmatch(r"/[!-~]*", path):
         raise UsageError(f"--path {path!r} is no path", "write it as /api/items, without spaces")
     if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", header):
@@ -125,7 +118,6 @@ def _check_request(path: str | None, header: str) -> None:
 def _keys(path: Path) -> tuple[str, ...]:
     """The keys of a file. Raises UsageError where it cannot be read or has too few."""
     from harness.bounded import read_file
-    from harness.errors import UsageError
     from harness.limits.model import KEYS
 
     try:

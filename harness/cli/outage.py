@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
+from harness.catalog import load_catalog
 from harness.cli.options import DURATION
 from harness.cli.output import print_json
+from harness.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,8 +40,6 @@ def command(services: tuple[str, ...], *, stage_s: float, plan: bool, as_json: b
     is declared to need the service may fail meanwhile; who is declared to answer without it, or
     never calls it, must not; all must recover. The exit code is that of the worst.
     """
-    from harness.catalog import load_catalog
-    from harness.errors import UsageError
     from harness.judge.model import EXIT_CODES, PRIORITY
     from harness.outage import plan_outage, run_outage
     from harness.report.checked import print_checked
@@ -69,8 +70,6 @@ def command(services: tuple[str, ...], *, stage_s: float, plan: bool, as_json: b
 def _show(
     plans: dict[str, Sequence[Caller]] | dict[str, tuple[Caller, ...]], *, as_json: bool
 ) -> None:
-    from dataclasses import asdict
-
     if as_json:
         print_json({name: [asdict(each) for each in callers] for name, callers in plans.items()})
         return

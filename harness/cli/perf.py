@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from harness.catalog.model import Indicator, Objective
 from harness.cli.connection_options import connection_options
 from harness.cli.options import (
     DURATION,
@@ -19,9 +20,9 @@ from harness.cli.options import (
     with_options,
 )
 from harness.cli.output import print_json
+from harness.errors import NoAnswer, UsageError
 
 if TYPE_CHECKING:
-    from harness.catalog.model import Indicator
     from harness.session.run import Outcome, Session
 
 INVALID = 4
@@ -86,7 +87,6 @@ def command(
     figures stand without a verdict. Without either, the URL of harness.yaml is driven.
     """
     from harness.api import RunOptions, session
-    from harness.errors import NoAnswer
     from harness.session.own import find_own
 
     own = None if service else find_own()
@@ -133,7 +133,6 @@ def drive(ready: Session, *, quiet: bool, as_json: bool) -> int:
 
 
 def _project_url() -> str:
-    from harness.errors import UsageError
     from harness.project import find_project
 
     project = find_project()
@@ -147,9 +146,6 @@ def _project_url() -> str:
 
 def _short_objectives(words: dict[str, Any]) -> Sequence[object]:
     """The objectives that have options of their own, which are taken out of `words`."""
-    from harness.catalog.model import Objective
-    from harness.errors import UsageError
-
     found = []
     for option, (name, indicator, quantile) in SHORT.items():
         value = words.pop(option)

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.catalog import load_catalog
+from harness.catalog.pods import NONE
 from harness.cli.options import CLUSTER_OPTIONS, with_options
 from harness.cli.output import print_json
-from harness.errors import UsageError
+from harness.errors import CatalogError, UsageError
 from harness.platform.names import traits_of
 
 if TYPE_CHECKING:
@@ -133,10 +135,7 @@ def platform_of(
     pods: Path | None = None,
 ) -> Platform:
     """The platform where faults are looked for; raises UsageError where too little is named."""
-    from harness.catalog import load_catalog
     from harness.catalog.pod_settings import pod_settings
-    from harness.catalog.pods import NONE
-    from harness.errors import CatalogError
     from harness.platform import make_platform
 
     if not traits_of(name).in_cluster:

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import click
 
+from harness.catalog import project_root
 from harness.cli.output import print_json
+from harness.errors import UsageError
 
 
 def _results() -> Path:
@@ -18,8 +20,6 @@ def _results() -> Path:
 
     Outside of any project a URL may have been driven: its record is in `results/` here.
     """
-    from harness.catalog import project_root
-
     root, here = project_root(), Path.cwd()
     outside = root not in (here, *here.parents) and "HARNESS_HOME" not in os.environ
     found = here / "results"
@@ -68,7 +68,6 @@ def show(run: str, root: Path, *, as_json: bool, html: bool) -> None:
     It repeats the verdict that was reached then; `harness judge RUN` judges the run anew.
     """
     from harness import api
-    from harness.errors import UsageError
     from harness.judge.stored import stored_verdict
     from harness.report.record import page_of, print_record, record_json
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.catalog import project_root
 from harness.cli.output import print_json
 from harness.units import format_duration, format_rate
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
 def command(*, as_json: bool) -> None:
     """List the scenarios (what is sent) and the load profiles (when)."""
-    from harness.catalog import project_root
     from harness.traffic import NAMED, scenario_names
 
     root = project_root()

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 import click
 
+from harness.catalog import Service, load_catalog, project_root
 from harness.cli.output import print_json
-
-if TYPE_CHECKING:
-    from harness.catalog import Service
 
 
 @click.command("services")
@@ -19,7 +16,6 @@ if TYPE_CHECKING:
 @click.option("--markdown", is_flag=True, help="Print the page docs/services.md.")
 def command(name: str | None, *, as_json: bool, markdown: bool) -> None:
     """List the services of the platform, or show the one of that NAME."""
-    from harness.catalog import load_catalog, project_root
     from harness.catalog.dependencies import check_dependencies
 
     catalog = load_catalog()
