@@ -90,7 +90,7 @@ _CODES = "\n".join(f"{code:5}  {meaning}" for code, meaning in EXIT_CODES.items(
 
 @click.command(
     cls=_Commands,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
     epilog=f"\b\nExit codes:\n{_CODES}",
 )
 @click.version_option(__version__, prog_name="harness")

@@ -44,7 +44,6 @@ def group() -> None:
     "count",
     type=click.IntRange(1, 100),
     default=10,
-    show_default=True,
     help="Valid runs to make; each on a deployment of its own.",
 )
 @EVEN_FAILED
@@ -194,7 +193,7 @@ def drop(service: str, run: str, *, baselines: Path | None, reason: str) -> None
 @group.command()
 @click.argument("service")
 @BASELINES
-@click.option("--keep", type=click.IntRange(min=1), default=20, show_default=True)
+@click.option("--keep", type=click.IntRange(min=1), default=20)
 def prune(service: str, *, baselines: Path | None, keep: int) -> None:
     """Keep only the latest runs of each baseline of SERVICE."""
     store = _store(baselines)

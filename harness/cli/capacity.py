@@ -38,13 +38,13 @@ LEAST_TOLERANCE = 0.02
 MOST_REPLICAS = 64
 
 SEARCH_OPTIONS = (
-    click.option("--start", type=RATE, default="500", show_default=True, help="The first rate."),
+    click.option("--start", type=RATE, default="500", help="The first rate."),
     click.option("--max-rate", type=RATE, help="Never beyond this; tried exactly (default: 100k)."),
-    click.option("--hold", "hold_s", type=DURATION, default="10s", show_default=True,
+    click.option("--hold", "hold_s", type=DURATION, default="10s",
                  help="Of a step, at least; longer where the objectives need more requests."),
-    click.option("--confirm", "confirm_s", type=DURATION, default="40s", show_default=True,
+    click.option("--confirm", "confirm_s", type=DURATION, default="40s",
                  help="Of the hold that confirms the answer; what comes less often is not seen."),
-    click.option("--tolerance", type=RATIO, default="10%", show_default=True,
+    click.option("--tolerance", type=RATIO, default="10%",
                  help="Width of the answer."),
     click.option("--time-budget", "budget_s", type=DURATION,
                  help="The search ends within it, with what it knows (default: 15m, more with a"

@@ -99,9 +99,7 @@ _WHERE = (
 
 def where_options(command: F) -> F:
     """Where an experiment runs, as keyword arguments of `run_options_of`."""
-    for option in reversed(_WHERE):
-        command = option(command)
-    return command
+    return with_options(*_WHERE)(command)
 
 
 def run_options_of(
@@ -163,7 +161,7 @@ def show(name: str, parameters: Mapping[str, object]) -> None:
     metavar="NAME=VALUE",
     help="An argument of the fault (region, count, share, …); may be given again.",
 )
-@click.option("--hold", default=10.0, show_default=True, help="How long it holds, in seconds.")
+@click.option("--hold", default=10.0, help="How long it holds, in seconds.")
 def new(name: str, fault: str, arguments: Mapping[str, object], hold: float) -> None:
     """Write experiments/NAME.yaml with one fault, to be edited."""
     from harness.chaos.new import new_experiment

@@ -44,7 +44,6 @@ LAB_HOLD_S = 30.0
     "budget_s",
     type=DURATION,
     default="70s",
-    show_default=True,
     help="The most that one service may take, its deployment included.",
 )
 @with_options(PROFILE, RATE_OPTION, DURATION_OPTION)
@@ -53,7 +52,7 @@ LAB_HOLD_S = 30.0
     "--seed", type=click.IntRange(min=0), help="Of the order (default: today's, another each day)."
 )
 @click.option(
-    "--platform", type=click.Choice(["lab", "kubernetes"]), default="lab", show_default=True,
+    "--platform", type=click.Choice(["lab", "kubernetes"]), default="lab",
     help="Where the services run.",
 )  # fmt: skip
 @with_options(REPLICAS, *CLUSTER_OPTIONS, RESULTS)

@@ -56,7 +56,6 @@ def _names(ctx: click.Context, param: click.Parameter, words: tuple[str, ...]) -
     "--repeat",
     type=click.IntRange(1, 100),
     default=1,
-    show_default=True,
     help="How often each experiment is run: recovery times become a distribution.",
 )
 @click.option(

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
-from click.core import ParameterSource
 
 from harness.catalog import load_catalog, project_root
 from harness.catalog.model import Service
@@ -25,6 +24,7 @@ from harness.cli.options import (
     RATIO,
     run_options,
     service_or_own,
+    was_given,
     with_options,
 )
 from harness.cli.output import print_json, say
@@ -91,7 +91,6 @@ def _place(service: str, results: Path, output: Path | None) -> Path:
     "count",
     type=click.IntRange(1, 100),
     default=3,
-    show_default=True,
     help="Candidate runs (or pairs) to make when none is named.",
 )
 @click.option(
@@ -99,7 +98,6 @@ def _place(service: str, results: Path, output: Path | None) -> Path:
     "settle_s",
     type=DURATION,
     default="0s",
-    show_default=True,
     help="Make further runs while in doubt, up to this long.",
 )
 @click.option(
@@ -112,24 +110,19 @@ def _place(service: str, results: Path, output: Path | None) -> Path:
     "--margin",
     type=RATIO,
     default="5%",
-    show_default=True,
     help="The smallest change that matters.",
 )
-@click.option(
-    "--alpha", type=RATIO, default="5%", show_default=True, help="One-sided level of the intervals."
-)
+@click.option("--alpha", type=RATIO, default="5%", help="One-sided level of the intervals.")
 @click.option(
     "--false-alarms",
     type=float,
     default=1.0,
-    show_default=True,
     help="False alarms a month that the team is willing to hear.",
 )
 @click.option(
     "--gates-per-month",
     type=float,
     default=600.0,
-    show_default=True,
     help="How many gates share that budget.",
 )
 @BASELINES
@@ -156,7 +149,6 @@ def _place(service: str, results: Path, output: Path | None) -> Path:
     "--missing",
     type=click.Choice(["fail", "warn"]),
     default="fail",
-    show_default=True,
     help="What an endpoint does that the baseline has and the candidate has not.",
 )
 @click.option(
@@ -258,11 +250,9 @@ def _report(asked: _Asked, target: Path, say: Callable[[str], None], *, as_json:
 
     try:
         verdict = _verdict(asked, target, say)
-    except HarnessError as error:
-        write_gate(unjudged(asked.options, "error", str(error)), target)
-        raise
     except (Exception, KeyboardInterrupt) as error:
-        reason = f"the gate ended early: {type(error).__name__}: {error}"
+        early = f"the gate ended early: {type(error).__name__}: {error}"
+        reason = str(error) if isinstance(error, HarnessError) else early
         write_gate(unjudged(asked.options, "error", reason), target)
         raise
     write_gate(verdict, target)
@@ -303,8 +293,7 @@ def _make_command() -> str:
     words = ["harness", "baseline", "make", context.params["service"]]
     for option in context.command.params:
         name, value = option.name or "", context.params.get(option.name or "")
-        given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-        if not (given and name in taken and isinstance(option, click.Option)):
+        if not (was_given(name) and name in taken and isinstance(option, click.Option)):
             continue
         # Later gates with the same seed would repeat the baseline's arrivals.
         if name in {"count", "seed", "objectives"}:
@@ -338,10 +327,8 @@ def _refuse_both(*, interleave: bool, settle: bool) -> None:
 
 def _refuse_ignored(names: Collection[str]) -> None:
     """Raise UsageError for an option of these that was given: no run is made."""
-    context = click.get_current_context()
-    for option in context.command.params:
-        given = context.get_parameter_source(option.name or "")
-        if option.name in names and given is click.core.ParameterSource.COMMANDLINE:
+    for option in click.get_current_context().command.params:
+        if option.name in names and was_given(option.name):
             raise UsageError(
                 f"{option.opts[0]} is for runs that are made, and RUNs are named",
                 "leave one of them out",

@@ -29,7 +29,6 @@ PROGRAM_OPTIONS = (
         "--repository",
         type=click.Path(path_type=Path, exists=True, file_okay=False),
         default=".",
-        show_default=True,
         help="Of the revisions; a directory within it is where commands run.",
     ),
     click.option("--build", metavar="CMD", help="Builds a revision, in its work tree."),
@@ -39,7 +38,6 @@ PROGRAM_OPTIONS = (
     click.option(
         "--port-variable",
         default="PORT",
-        show_default=True,
         help="Variable that tells a program its port.",
     ),
     click.option("--ready-path", help="Path that answers when it is ready (default: healthPath)."),
@@ -48,7 +46,6 @@ PROGRAM_OPTIONS = (
         "ready_s",
         type=DURATION,
         default="60s",
-        show_default=True,
         help="How long a program may take to answer there.",
     ),
 )

@@ -16,7 +16,6 @@ from harness.cli.reap import as_document, platform_of, print_reaped, refuse_clus
     "--platform",
     type=click.Choice(["lab", "kubernetes"]),
     default="lab",
-    show_default=True,
     help="lab: whatever runs on this machine. kubernetes: what any machine runs in a namespace.",
 )
 @with_options(*CLUSTER_OPTIONS)

@@ -23,14 +23,12 @@ from harness.errors import BaselineError
     "most",
     type=click.IntRange(0, 10_000),
     default=200,
-    show_default=True,
     help="Recorded runs to read beside the accepted ones, newest first.",
 )
 @click.option(
     "--false-alarms",
     type=RATIO,
     default="5%",
-    show_default=True,
     help="Chance that an unchanged history shows any change.",
 )
 @click.option(

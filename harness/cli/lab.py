@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
-from click.core import ParameterSource
 
 from harness.catalog import load_catalog
 from harness.catalog.model import Service
-from harness.cli.options import DURATION, with_options
-from harness.cli.output import print_json
+from harness.cli.options import DURATION, was_given, with_options
+from harness.cli.output import print_json, say
 from harness.errors import PlatformError, UsageError
 
 if TYPE_CHECKING:
@@ -52,16 +51,13 @@ def group() -> None:
 
 @group.command("up")
 @click.argument("services", nargs=-1, metavar="[SERVICE]...")
-@click.option(
-    "--regions", default=1, show_default=True, help="How many regions; 2 of your own program."
-)
+@click.option("--regions", default=1, help="How many regions; 2 of your own program.")
 @click.option("--replicas", type=int, help="Per service and region; default: the service's own.")
 @click.option("--edges", is_flag=True, help="An Envoy per region and a global one.")
 @click.option(
     "--replication",
     type=click.Choice(["async", "sync"]),
     default="async",
-    show_default=True,
     help="Whether a write is acknowledged before or after the other regions have it.",
 )
 @click.option(
@@ -72,7 +68,7 @@ def group() -> None:
     help="Be broken in a known way, to try the harness itself (may be given again; `list` "
     "shows the names).",
 )
-@click.option("--ttl", default=TTL_S, show_default=True, help="Seconds until it ends by itself.")
+@click.option("--ttl", default=TTL_S, help="Seconds until it ends by itself.")
 @with_options(*OWN_OPTIONS)
 def up(
     services: Sequence[str],
@@ -105,7 +101,7 @@ def up(
             raise PlatformError("a lab is up already", "see `harness lab status`, or end it first")
     started, program, shape = chosen(services, words)
     asked = {"regions": regions, "replicas": replicas}
-    shape |= {name: value for name, value in asked.items() if _was_given(name)}
+    shape |= {name: value for name, value in asked.items() if was_given(name)}
     options = LabOptions(
         **shape,
         edges=edges or program is not None,
@@ -113,7 +109,7 @@ def up(
         mutants=mutants,
         program=program,
     )
-    lab = Lab(options, None if program is None else lambda text: click.echo(text, err=True))
+    lab = Lab(options, None if program is None else say)
     lab.start(started, ttl_s=ttl)
     try:
         lab.wait_ready()
@@ -128,11 +124,6 @@ def up(
         path = "/health" if program is None else program.ready
         first = next(place for place in lab.places if place.kind == "replica")
         click.echo(f"Enter it with: harness lab exec curl -s {first.url}{path}")
-
-
-def _was_given(name: str) -> bool:
-    source = click.get_current_context().get_parameter_source(name)
-    return source is ParameterSource.COMMANDLINE
 
 
 def chosen(

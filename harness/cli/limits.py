@@ -12,7 +12,7 @@ import click
 from harness.catalog import load_catalog
 from harness.catalog.model import RateLimit, Service
 from harness.cli.options import ALLOW_TARGET, BEHAVIOUR, DURATION, with_options
-from harness.cli.output import print_json
+from harness.cli.output import print_json, say
 from harness.errors import UsageError
 from harness.units import format_duration
 
@@ -66,7 +66,7 @@ def command(
         usual = {"rate_limit": meant.requests, "rate_window_s": meant.window_s}
         words |= {"behaviour": {**usual, **behaviour}, "replicas": 1}
     options = RunOptions(service, **words)
-    with session(options, lambda text: click.echo(text, err=True)) as ready:
+    with session(options, say) as ready:
         asked = path or _path(ready.service)
         found = measure_limit(ready.target, asked, meant, own)
     verdict = judge_limit(ready.service.name, meant, found)

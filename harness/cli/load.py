@@ -35,7 +35,6 @@ PLACE_OPTIONS = (
         "--platform",
         type=click.Choice(["kubernetes"]),
         default="kubernetes",
-        show_default=True,
         help="Where the service runs.",
     ),
     CONTEXT,
@@ -45,27 +44,26 @@ PLACE_OPTIONS = (
     click.option("--target", metavar="URL", help="Drive this URL instead of the Service."),
     PRODUCTION,
     ALLOW_TARGET,
-    click.option("--image", default="codai-harness:dev", show_default=True, help="Of the pods."),
+    click.option("--image", default="codai-harness:dev", help="Of the pods."),
     PODS,
     click.option(
         "--workers",
         type=click.IntRange(1, 500),
         default=1,
-        show_default=True,
         help="Load pods; each takes its share of the one schedule.",
     ),
     click.option(
-        "--worker-cpu", default="1", show_default=True, help="CPU that each pod requests."
+        "--worker-cpu", default="1", help="CPU that each pod requests."
     ),
     click.option(
-        "--worker-memory", default="256Mi", show_default=True, help="Request and limit of memory."
+        "--worker-memory", default="256Mi", help="Request and limit of memory."
     ),
     click.option(
         "--exclude-region", "away_from", multiple=True, metavar="REGION",
         help="A region without load pods; repeat.",
     ),
     click.option(
-        "--ttl", "ttl_s", type=DURATION, default="5m", show_default=True,
+        "--ttl", "ttl_s", type=DURATION, default="5m",
         help="How long ended Jobs stay when nobody clears them away.",
     ),
 )  # fmt: skip

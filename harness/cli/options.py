@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from harness.catalog.model import Objective
 from harness.catalog.short_form import parse_objective
@@ -117,6 +118,12 @@ def with_options(*options: Callable[[F], F]) -> Callable[[F], F]:
     return add
 
 
+def was_given(name: str) -> bool:
+    """Whether an option of the present command stands on the command line, by its parameter."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source is ParameterSource.COMMANDLINE
+
+
 def service_or_own(service: str | None, usual: str | None = None) -> str:
     """The service that was named, else the user's own program, else the usual one.
 
@@ -166,7 +173,6 @@ PLACE_OPTIONS = (
         "--platform",
         type=click.Choice(["lab", "kubernetes", "url"]),
         default="lab",
-        show_default=True,
         help="Where the service runs.",
     ),
     *CLUSTER_OPTIONS,
@@ -199,11 +205,10 @@ GUARD_OPTIONS = (
 EARLY_END_OPTION = click.option(
     "--early-end/--no-early-end",
     default=True,
-    show_default=True,
     help="End a run by itself once nothing answers, or once it fails for certain.",
 )
 
-PROFILE = click.option("--profile", default="perf", show_default=True, help="Load profile by name.")
+PROFILE = click.option("--profile", default="perf", help="Load profile by name.")
 RATE_OPTION = click.option(
     "--rate", type=RATE, help="Arrival rate of the hold phase, e.g. 10k or 600/m."
 )
@@ -312,7 +317,6 @@ DEPLOYMENT_OPTIONS = (
         "--through",
         type=click.Choice(["service", "edge", "global"]),
         default="service",
-        show_default=True,
         help="The service itself, its region's edge, or the front door (a cluster's Ingress).",
     ),
     click.option("--region", help="Region to drive (default: the first)."),
@@ -330,7 +334,6 @@ DEPLOYMENT_OPTIONS = (
         "--workers",
         type=click.IntRange(1, 64),
         default=1,
-        show_default=True,
         help="Load worker processes.",
     ),
     click.option(

@@ -10,7 +10,7 @@ import click
 
 from harness.catalog import load_catalog
 from harness.cli.options import DURATION
-from harness.cli.output import print_json
+from harness.cli.output import print_json, say
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ LEAST_S = 2.0
     "stage_s",
     type=DURATION,
     default="5s",
-    show_default=True,
     help="Of each stage: before, during and after.",
 )
 @click.option("--plan", is_flag=True, help="Only show who calls whom, and who should suffer.")
@@ -56,7 +55,7 @@ def command(services: tuple[str, ...], *, stage_s: float, plan: bool, as_json: b
         return 0
     verdicts = []
     for name, callers in plans.items():
-        verdict = run_outage(known, callers, stage_s, lambda text: click.echo(text, err=True))
+        verdict = run_outage(known, callers, stage_s, say)
         verdicts.append(verdict)
         if not as_json:
             title = f"outage of {name} · spread to distance {verdict.spread}"

@@ -19,7 +19,7 @@ from harness.cli.options import (
     run_options,
     with_options,
 )
-from harness.cli.output import print_json
+from harness.cli.output import print_json, say
 from harness.errors import NoAnswer, UsageError
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def command(
 
 def progress(*, quiet: bool) -> Callable[[str], None]:
     """Where lines about the progress go: to stderr, or nowhere."""
-    return (lambda text: None) if quiet else lambda text: click.echo(text, err=True)
+    return (lambda text: None) if quiet else say
 
 
 def drive(ready: Session, *, quiet: bool, as_json: bool) -> int:

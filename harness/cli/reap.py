@@ -14,7 +14,7 @@ import click
 from harness.catalog import load_catalog
 from harness.catalog.pods import NONE
 from harness.cli.options import CLUSTER_OPTIONS, with_options
-from harness.cli.output import print_json
+from harness.cli.output import print_json, say
 from harness.errors import CatalogError, UsageError
 from harness.platform.names import traits_of
 
@@ -154,4 +154,4 @@ def platform_of(
         "kubeconfig": str(kubeconfig) if kubeconfig else None,
         "pods": settings,
     }
-    return make_platform(name, where=where, progress=lambda text: click.echo(text, err=True))
+    return make_platform(name, where=where, progress=say)

@@ -15,15 +15,15 @@ PROFILE_OPTIONS = (
     click.option("--rate", "peak", type=RATE, required=True, help="Arrival rate of the peak."),
     click.option("--base", type=RATE, help="Rate before and after (default: a fifth of it)."),
     click.option(
-        "--before", "before_s", type=DURATION, default="30s", show_default=True,
+        "--before", "before_s", type=DURATION, default="30s",
         help="How long the base is held first.",
     ),
     click.option(
-        "--rise", "rise_s", type=DURATION, default="10s", show_default=True,
+        "--rise", "rise_s", type=DURATION, default="10s",
         help="How long the load takes to rise.",
     ),
     click.option(
-        "--hold", "hold_s", type=DURATION, default="3m", show_default=True,
+        "--hold", "hold_s", type=DURATION, default="3m",
         help="How long the peak is held.",
     ),
     click.option(
@@ -39,15 +39,15 @@ PROFILE_OPTIONS = (
 
 LIMIT_OPTIONS = (
     click.option(
-        "--max-time-to-ready", "first_ready_s", type=DURATION, default="60s", show_default=True,
+        "--max-time-to-ready", "first_ready_s", type=DURATION, default="60s",
         help="Until the first new pod is ready.",
     ),
     click.option(
-        "--max-recovery-time", "holds_again_s", type=DURATION, default="2m", show_default=True,
+        "--max-recovery-time", "holds_again_s", type=DURATION, default="2m",
         help="Until the objectives hold again.",
     ),
     click.option(
-        "--max-flaps", "flaps", type=click.IntRange(min=0), default=0, show_default=True,
+        "--max-flaps", "flaps", type=click.IntRange(min=0), default=0,
         help="Turns of the replicas that the load did not make.",
     ),
     click.option(

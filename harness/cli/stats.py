@@ -61,14 +61,11 @@ def group() -> None:
 @group.command()
 @click.option("--baseline", type=CSV_FILE, required=True, help="CSV: run,value or metric,run,value")
 @click.option("--candidate", type=CSV_FILE, required=True, help="The same for the other side.")
-@click.option(
-    "--margin", type=RATIO, default="5%", show_default=True, help="Smallest change of interest."
-)
+@click.option("--margin", type=RATIO, default="5%", help="Smallest change of interest.")
 @click.option(
     "--alpha",
     type=RATIO,
     default="0.05",
-    show_default=True,
     help="Chance of a false regression; of a false improvement as well.",
 )
 @click.option(
@@ -82,7 +79,6 @@ def group() -> None:
     "--summary",
     type=click.Choice(SUMMARIES),
     default="median",
-    show_default=True,
     help="What makes one number of a run's several values.",
 )
 @click.option("--prior-sd", type=RATIO, help="Run-to-run sd known from elsewhere, e.g. 2%.")
@@ -248,7 +244,6 @@ def _show(rows: Sequence[Sequence[str]]) -> None:
     "--alpha",
     type=RATIO,
     default="0.05",
-    show_default=True,
     help="Chance that an unchanged series shows any change point.",
 )
 @click.option("--min-effect", type=RATIO, default="0", help="Leave out smaller shifts, e.g. 2%.")
