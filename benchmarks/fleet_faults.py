@@ -21,8 +21,8 @@ import psutil
 
 from harness.catalog import load_catalog
 from harness.catalog.model import Service, Tier
-from harness.platform import Lab
 from harness.platform.lab import runtime
+from harness.platform.lab.platform import Lab
 
 START_S = 120.0
 

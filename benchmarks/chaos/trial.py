@@ -17,7 +17,7 @@ from harness.chaos import session as chaos_session
 from harness.chaos.experiment import load_experiment, shortened
 from harness.chaos.plan import plan_experiment
 from harness.chaos.undo import reap
-from harness.platform import attach
+from harness.platform.registry import attach
 from harness.session.options import RunOptions
 from harness.session.run import Session
 from harness.traffic import load_model

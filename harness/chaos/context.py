@@ -24,8 +24,8 @@ from harness.chaos.processes import VARIABLE
 from harness.chaos.running import Asked, registered
 from harness.chaos.undo import undo_all
 from harness.errors import ExperimentError
-from harness.platform import attach
 from harness.platform.model import Platform
+from harness.platform.registry import attach
 from harness.session.own import find_own
 from harness.storage import read_object, write_atomic
 

@@ -14,8 +14,8 @@ from harness.chaos.processes import end_orphans
 from harness.errors import Gone, HarnessError
 from harness.events import Chaos
 from harness.events import Proof as ProofEvent
-from harness.platform import attach
 from harness.platform.model import Platform, Proof
+from harness.platform.registry import attach
 from harness.platform.undo import UndoRecord
 
 PROOF_S = 10.0

@@ -85,9 +85,10 @@ def up(
 
     With --command, or `lab:` in harness.yaml, the replicas are a program of your own, behind edges.
     """
-    from harness.platform import Lab, LabOptions
     from harness.platform.lab import runtime
     from harness.platform.lab.mutants import MUTANTS
+    from harness.platform.lab.options import LabOptions
+    from harness.platform.lab.platform import Lab
 
     if "list" in mutants:
         width = max(map(len, MUTANTS))
@@ -203,7 +204,7 @@ def _document(lab: Lab) -> dict[str, object]:
 def list_faults() -> None:
     """Every fault kind with its arguments (and defaults), or why it cannot be done here."""
     from harness.faults.registry import kind_of
-    from harness.platform import Lab
+    from harness.platform.lab.platform import Lab
 
     for name, missing in Lab().capabilities().items():
         kind = kind_of(name)
@@ -264,8 +265,8 @@ def execute(command: Sequence[str]) -> int:
 
 
 def _labs() -> list[Lab]:
-    from harness.platform import Lab
     from harness.platform.lab import runtime
+    from harness.platform.lab.platform import Lab
 
     return [Lab.attach(each) for each in runtime.running()]
 

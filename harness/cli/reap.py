@@ -20,7 +20,7 @@ from harness.platform.names import traits_of
 
 if TYPE_CHECKING:
     from harness.chaos.undo import Reaped
-    from harness.platform import Platform
+    from harness.platform.model import Platform
 
 
 @click.command("reap")
@@ -136,7 +136,7 @@ def platform_of(
 ) -> Platform:
     """The platform where faults are looked for; raises UsageError where too little is named."""
     from harness.catalog.pod_settings import pod_settings
-    from harness.platform import make_platform
+    from harness.platform.registry import make_platform
 
     if not traits_of(name).in_cluster:
         return make_platform(name)

@@ -12,11 +12,12 @@ from harness.catalog.model import Environment, Service
 from harness.catalog.pod_settings import pod_settings
 from harness.errors import UsageError
 from harness.guard import Address, check_place
-from harness.platform import Behaviour, Lab, LabOptions, make_platform
 from harness.platform.connection import refuse_beside
-from harness.platform.lab.options import REGIONS
+from harness.platform.lab.options import REGIONS, Behaviour, LabOptions
+from harness.platform.lab.platform import Lab
 from harness.platform.model import Platform
 from harness.platform.names import traits_of
+from harness.platform.registry import make_platform
 from harness.platform.url import Url
 from harness.session.options import RunOptions, Say
 from harness.session.own import Own, find_own, own_lab

@@ -22,7 +22,8 @@ from harness.catalog import project_root
 from harness.cli import run
 from harness.judge import judge
 from harness.judge.stored import keep_verdict
-from harness.platform import Lab, Url
+from harness.platform.lab.platform import Lab
+from harness.platform.url import Url
 from tests.corpus.files import FILES
 from tests.record.synthetic import Made, plan, record
 

@@ -16,7 +16,7 @@ import pytest
 
 from harness import _engine
 from harness.errors import HarnessError, PlatformError
-from harness.platform import Url
+from harness.platform.url import Url
 from tests.engine.conftest import (
     Peer,
     Pki,

@@ -22,6 +22,7 @@ from harness.errors import CapabilityMissing, PlatformError, UsageError
 from harness.platform import attach
 from harness.platform.kubernetes.platform import Kubernetes, Where
 from harness.platform.model import Fault
+from harness.platform.registry import attach
 from harness.platform.undo import undo_record
 from tests.kubernetes.agent_processes import agents, in_a_pod, kill_agents, rules_of
 from tests.kubernetes.breaking import BROKEN, answers, broken, undone, until
@@ -182,7 +183,7 @@ def test_a_share_of_the_requests_waits_or_fails_in_the_mesh(
 CRASH = """
 import json, os, signal, sys
 from harness.catalog import load_catalog
-from harness.platform import attach
+from harness.platform.registry import attach
 from harness.platform.model import Fault
 handle, words = json.loads(sys.argv[1]), json.loads(sys.argv[2])
 platform, service = attach(handle), load_catalog().service("memorai")

@@ -23,7 +23,7 @@ from harness.platform.undo import UndoRecord
 
 HELPER = """
 import ctypes, json, os, sys, time, traceback, httpx
-from harness.platform import attach
+from harness.platform.registry import attach
 from harness.platform.undo import undo_record
 
 def enter(namespaces):

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-import harness.platform
 from harness.errors import CapabilityMissing, PlatformError
 from harness.platform.lab import namespace
 from harness.platform.lab.options import Behaviour, LabOptions, Slowdown
@@ -87,10 +86,3 @@ def test_without_namespaces_the_reason_and_the_remedy_are_told(
     with pytest.raises(CapabilityMissing, match="Linux only"):
         Lab(LabOptions(isolated=True))
     assert Lab().capabilities()["isolate-region"] is not None
-
-
-def test_every_public_name_is_there() -> None:
-    for name in harness.platform.__all__:
-        assert getattr(harness.platform, name) is not None
-    with pytest.raises(AttributeError):
-        _ = harness.platform.nothing

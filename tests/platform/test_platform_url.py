@@ -13,7 +13,10 @@ import pytest
 
 from harness.catalog.model import Service
 from harness.errors import CapabilityMissing, Gone, PlatformError
-from harness.platform import Fault, Platform, UndoRecord, Url, attach, make_platform
+from harness.platform.model import Fault, Platform
+from harness.platform.registry import attach, make_platform
+from harness.platform.undo import UndoRecord
+from harness.platform.url import Url
 
 
 @pytest.fixture

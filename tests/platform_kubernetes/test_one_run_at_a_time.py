@@ -17,15 +17,15 @@ from harness.catalog import project_root
 from harness.chaos.experiment import load_experiment
 from harness.chaos.session import experiment_session
 from harness.errors import PlatformError
-from harness.platform import attach
 from harness.platform.kubernetes import namespace_lock
 from harness.platform.kubernetes.platform import Kubernetes
+from harness.platform.registry import attach
 from harness.session.options import RunOptions
 from tests.platform_kubernetes.fake import LEASE, NAMESPACE, FakeApi
 
 DYING = """
 import json, os, signal, sys
-from harness.platform import attach
+from harness.platform.registry import attach
 from harness.platform.kubernetes import namespace_lock
 namespace_lock.DURATION_S = 1
 with attach(json.loads(sys.argv[1])).exclusive():

@@ -23,6 +23,7 @@ from harness.platform.kubernetes.access import connect
 from harness.platform.kubernetes.agent_pods import Work, agent_pod
 from harness.platform.kubernetes.platform import Kubernetes, Where
 from harness.platform.model import Fault
+from harness.platform.registry import attach
 from harness.platform.undo import API, Burn, FillDisk, PausePods, PutBack, RelayTo, Task
 from tests.platform_kubernetes.fake import DEPLOYMENT, NAMESPACE, NODE, FakeApi
 from tests.record.synthetic import plan as load_plan
