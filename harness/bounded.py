@@ -1,7 +1,5 @@
 """Bounds on what is read from elsewhere: so many bytes, so many seconds in all."""
 
-from __future__ import annotations
-
 import os
 import stat
 import threading

@@ -4,8 +4,6 @@ docs/contracts.md shows them. A record's reader checks each kind where it asks f
 (`RunRecord.of`); the load's own lines are in `harness.messages`.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from typing import Literal, NotRequired, TypedDict, cast, get_args

@@ -1,7 +1,5 @@
 """Asking git, where there is one."""
 
-from __future__ import annotations
-
 import getpass
 import os
 import subprocess

@@ -3,8 +3,6 @@
 Whoever reads lines of another process checks them here once; from there on they have types.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from typing import Literal, NotRequired, Required, TypedDict, cast, get_args

@@ -1,7 +1,5 @@
 """Something done again and again beside its caller."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable
 from typing import Self

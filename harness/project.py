@@ -1,7 +1,5 @@
 """A small project: one URL or program, objectives and usual options, in `harness.yaml`."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Mapping

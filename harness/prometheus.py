@@ -4,8 +4,6 @@ Its figures are no part of a verdict. Whatever goes wrong with them is one sente
 `prometheus.json`. Whether an alert fires is asked by who guards an experiment with it.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import os

@@ -1,7 +1,5 @@
 """Secrets do not reach the disk: what a name speaks of, and every value that is known to be one."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 import contextlib

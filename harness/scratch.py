@@ -1,7 +1,5 @@
 """Directories for a run's own files: gone with it, or with the next command if it was killed."""
 
-from __future__ import annotations
-
 import atexit
 import contextlib
 import fcntl

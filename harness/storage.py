@@ -1,7 +1,5 @@
 """Files that are whole or not there, and a lock that dies with its holder."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import errno

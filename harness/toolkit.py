@@ -3,8 +3,6 @@
 Only what the harness reads has a field here; null stands for what is left out.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import TypedDict, cast
 

@@ -4,8 +4,6 @@ Inside the harness: seconds as float, nanoseconds as int (names end in `_ns`),
 rates in requests per second, ratios from 0 to 1.
 """
 
-from __future__ import annotations
-
 import math
 import re
 

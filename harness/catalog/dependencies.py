@@ -1,7 +1,5 @@
 """Which service calls which, and so: who feels it when one of them fails."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from graphlib import CycleError, TopologicalSorter
 

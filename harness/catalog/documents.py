@@ -5,8 +5,6 @@ harness needs to find, deploy and drive the service. A field that is in neither 
 slip of the keyboard must not become a promise that nobody checks.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 

@@ -1,7 +1,5 @@
 """What an experiment file expects of a service under a fault, which is what is judged."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

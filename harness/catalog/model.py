@@ -1,7 +1,5 @@
 """What the platform promises: services and their objectives."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase

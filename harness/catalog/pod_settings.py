@@ -1,7 +1,5 @@
 """Where the settings of the harness's pods come from: a file, or the catalogue's environment."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 

@@ -4,8 +4,6 @@ One model for load pods and agents, spelt as in a pod's own manifest. An environ
 catalogue has it as `pods`, and `--pods FILE` takes its place. Standard library only at import.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field

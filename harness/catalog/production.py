@@ -1,7 +1,5 @@
 """Which names speak of production."""
 
-from __future__ import annotations
-
 import os
 import re
 from fnmatch import fnmatchcase

@@ -1,7 +1,5 @@
 """Objectives as people type them: `p95 < 100ms`, `errors < 0.1%`, `recall: p99 < 50ms`."""
 
-from __future__ import annotations
-
 import difflib
 import re
 from collections.abc import Iterable, Sequence

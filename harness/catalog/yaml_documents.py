@@ -1,7 +1,5 @@
 """A file of several YAML documents, checked against a model each, with line numbers kept."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from functools import lru_cache

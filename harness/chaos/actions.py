@@ -3,8 +3,6 @@
 Both raise ActivityFailed with one line on failure; a fault that matches nothing is a failure.
 """
 
-from __future__ import annotations
-
 from chaoslib.exceptions import ActivityFailed
 
 from harness.catalog.model import Service

@@ -4,8 +4,6 @@
 "not there"; anything but an answer with the right id is unknown, never "missing".
 """
 
-from __future__ import annotations
-
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor

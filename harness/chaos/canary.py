@@ -5,8 +5,6 @@ has two askers: one keeps its connection for as long as it lives, one opens a ne
 cut that spares established connections shows in the second only. It ends with its standard input.
 """
 
-from __future__ import annotations
-
 import sys
 import threading
 import time

@@ -3,8 +3,6 @@
 The process that injects gets them. It injects each once, on exactly its targets, and nothing else.
 """
 
-from __future__ import annotations
-
 import json
 import secrets
 from collections.abc import Collection, Mapping, Sequence

@@ -1,7 +1,5 @@
 """What the actions of an experiment must know: which deployment, which service, which ledger."""
 
-from __future__ import annotations
-
 import atexit
 import json
 import os

@@ -1,7 +1,5 @@
 """How a child of an experiment speaks: JSON lines on the standard output it was started with."""
 
-from __future__ import annotations
-
 import json
 import os
 import sys

@@ -1,7 +1,5 @@
 """Experiment files: found, validated twice (Chaos Toolkit's rules and ours) and made one type."""
 
-from __future__ import annotations
-
 import copy
 import difflib
 import json

@@ -1,7 +1,5 @@
 """When a running experiment must be aborted: anytime-valid tests, looked at after every second."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 
 from harness._engine import Histogram

@@ -1,7 +1,5 @@
 """Ending every experiment of this machine or of a namespace, and undoing what still holds."""
 
-from __future__ import annotations
-
 import os
 import signal
 import time

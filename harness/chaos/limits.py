@@ -1,7 +1,5 @@
 """A time limit for every activity that Chaos Toolkit runs; what it started ends with it."""
 
-from __future__ import annotations
-
 import contextlib
 import importlib
 import os

@@ -1,7 +1,5 @@
 """When a method injects and heals, in seconds from its beginning, by its pauses."""
 
-from __future__ import annotations
-
 import importlib
 import inspect
 import itertools

@@ -1,7 +1,5 @@
 """What an experiment promises, and what is known of it before anything is broken."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A first version of an experiment's file, to be edited."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping

@@ -3,8 +3,6 @@
 A fault that was undone is looked for until the end: an undo may report success too early.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping
 

@@ -1,7 +1,5 @@
 """An ordinary Chaos Toolkit file, run as it is: its journal, and a verdict from that alone."""
 
-from __future__ import annotations
-
 import json
 import os
 import queue

@@ -1,7 +1,5 @@
 """The plan of an experiment: what exactly it would hit, whether it may, what it may cost."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

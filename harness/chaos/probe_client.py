@@ -1,7 +1,5 @@
 """An HTTP connection to one entry point of a service, over the standard library's client."""
 
-from __future__ import annotations
-
 import http.client
 import json
 import socket

@@ -1,7 +1,5 @@
 """Where a service is asked during an experiment: its entry points, and what faults would hit."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace

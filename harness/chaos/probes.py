@@ -1,7 +1,5 @@
 """What an experiment's steady state may ask, as Chaos Toolkit probes."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

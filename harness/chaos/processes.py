@@ -1,7 +1,5 @@
 """The processes that an experiment's activities left: they end with the one that ran them."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

@@ -5,8 +5,6 @@ case -> audit of the writes -> record. `harness.session.drive` drives the load; 
 `harness.judge`'s.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import time

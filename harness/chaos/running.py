@@ -4,8 +4,6 @@ Each run has a directory that is locked for as long as its process lives. `run.j
 is; who wants it to end writes `halt.json` beside it, which the run looks for while it goes on.
 """
 
-from __future__ import annotations
-
 import getpass
 import os
 import secrets

@@ -1,7 +1,5 @@
 """What an experiment runs on: a deployment with nothing of an earlier fault, and its base load."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace

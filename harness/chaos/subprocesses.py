@@ -1,7 +1,5 @@
 """The children of an experiment beside the load: started, heard, ended, never left behind."""
 
-from __future__ import annotations
-
 import queue
 import subprocess
 import sys

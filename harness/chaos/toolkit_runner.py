@@ -5,8 +5,6 @@ the journal. When standard input ends, or on SIGTERM, it ends through its rollba
 An action may take LIMIT seconds, a probe PROBES; whatever they started ends with this process.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import os

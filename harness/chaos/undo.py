@@ -1,7 +1,5 @@
 """Undoing faults from the ledger, and proving by looking that nothing remains."""
 
-from __future__ import annotations
-
 import signal
 import threading
 import time

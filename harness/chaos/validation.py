@@ -4,8 +4,6 @@ Chaos Toolkit goes on without a control that it cannot load, without a secret th
 and without rollbacks where their strategy is misspelt. Here each is refused, and named.
 """
 
-from __future__ import annotations
-
 import copy
 import difflib
 import importlib

@@ -4,8 +4,6 @@ Each command lives in a module of its own and imports what it needs when it runs
 `harness --help` answers at once. Errors of the user become one line and exit code 2.
 """
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import importlib

@@ -1,7 +1,5 @@
 """How connections to the service are made: options that become fields of a Target."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Older names of options, accepted with a warning for one release."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import click

@@ -1,7 +1,5 @@
 """`harness export RUN`: a stored run for other tools."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

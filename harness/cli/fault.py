@@ -1,7 +1,5 @@
 """`harness fault`: the kinds of faults, their arguments and what they need."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict
 

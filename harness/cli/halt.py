@@ -1,7 +1,5 @@
 """`harness halt`: end every experiment that runs, undo what it broke, and prove it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

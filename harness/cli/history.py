@@ -1,7 +1,5 @@
 """`harness history SERVICE`: how its figures went, and where they changed."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """`harness init`: a small project to edit."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

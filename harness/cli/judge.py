@@ -1,7 +1,5 @@
 """`harness judge RUN`: a stored run judged anew, by the rules of this version."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """`harness limits SERVICE`: whether its rate limit is what is declared."""
 
-from __future__ import annotations
-
 import re
 import sys
 from pathlib import Path

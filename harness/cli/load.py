@@ -1,7 +1,5 @@
 """`harness load SERVICE`: one run whose load comes from Jobs in the cluster."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import click

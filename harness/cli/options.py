@@ -1,7 +1,5 @@
 """Words of the command line that several commands share, normalised once."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """What commands print for machines."""
 
-from __future__ import annotations
-
 import click
 
 

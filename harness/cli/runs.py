@@ -1,7 +1,5 @@
 """`harness runs` and `harness show`: what has been recorded."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import sys

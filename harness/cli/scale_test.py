@@ -1,7 +1,5 @@
 """`harness scale-test SERVICE`: does the autoscaler follow the load, and how fast?"""
 
-from __future__ import annotations
-
 import sys
 from typing import Any
 

@@ -1,7 +1,5 @@
 """`harness services`: the catalogue."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 
 import click

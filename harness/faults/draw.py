@@ -1,7 +1,5 @@
 """Which of the ready replicas a fault hits: drawn by a seed, or those that were confirmed."""
 
-from __future__ import annotations
-
 import math
 import random
 from collections.abc import Collection, Sequence

@@ -1,7 +1,5 @@
 """What a kind of fault is: typed arguments, and what each platform needs to carry it out."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import NoneType

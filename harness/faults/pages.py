@@ -1,7 +1,5 @@
 """The kinds of faults in words, from their models; run, it writes docs/faults.md."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The kinds of faults by name, and the check of what is given to one."""
 
-from __future__ import annotations
-
 import difflib
 import importlib
 import pkgutil

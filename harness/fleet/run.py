@@ -4,8 +4,6 @@ What one service does to its run (a crash, a hang) costs that entry and no other
 the scorecard is on disk, so that an interrupted fleet goes on where it was.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import secrets

@@ -5,8 +5,6 @@ state -> compare with the stored runs and with last time -> reports. It stops at
 experiment that does not heal: what follows would be judged on a broken deployment.
 """
 
-from __future__ import annotations
-
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """The steady state between two experiments: everything ready, everything healthy, for a while."""
 
-from __future__ import annotations
-
 import time
 
 from harness.catalog.model import Service

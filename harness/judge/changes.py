@@ -1,7 +1,5 @@
 """What changed inside the hold: a level that moved, seconds that missed, a trend."""
 
-from __future__ import annotations
-
 import math
 from itertools import pairwise
 

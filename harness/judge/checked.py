@@ -1,7 +1,5 @@
 """A verdict that is made of checks: the worst of them is its word."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 
 from harness.judge.experiment import Check

@@ -5,8 +5,6 @@ misses its objectives as any other does. What these requests have in common is t
 the cause. The sentences state shares of this run; they decide nothing.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass

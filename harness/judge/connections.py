@@ -1,7 +1,5 @@
 """Whether requests waited for a connection because the generator had too few of them."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from harness.judge.model import ValidityCheck

@@ -16,8 +16,6 @@ known yet counts as good.
 `python -m benchmarks.early_end` measures both, on sound, bad and boundary services.
 """
 
-from __future__ import annotations
-
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence

@@ -4,8 +4,6 @@ The canary knows nothing of the load or of the fault. An entry point shows a fau
 answering slower than it did nearly always before.
 """
 
-from __future__ import annotations
-
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence

@@ -3,8 +3,6 @@
 Times are seconds from the start of the load; None is "not seen".
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

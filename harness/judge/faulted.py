@@ -5,8 +5,6 @@ by a log-rank test (censored ones included); latencies and errors during the fau
 on the runs (see `harness.stats.runs`): the run is the unit, not the request.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Sequence

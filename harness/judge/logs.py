@@ -1,7 +1,5 @@
 """What the replicas printed last: often the shortest way from a failed verdict to its cause."""
 
-from __future__ import annotations
-
 from harness.events import ProcessLog
 from harness.judge.model import Outcome
 from harness.record.run import RunRecord

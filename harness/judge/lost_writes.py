@@ -8,8 +8,6 @@ that missed it; *never read* otherwise. A stable element that a read missed afte
 *stale* until then. A write that was never acknowledged is indeterminate: it need not survive.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal

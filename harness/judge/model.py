@@ -1,7 +1,5 @@
 """What a judgement says; three-valued, with the numbers it rests on."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal

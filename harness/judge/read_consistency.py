@@ -1,7 +1,5 @@
 """What several entry points together say of a write: one reads it here and misses it there."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 

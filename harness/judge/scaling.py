@@ -4,8 +4,6 @@ A run that cannot be trusted is invalid, an autoscaler that could not be seen or
 is inconclusive; a limit is judged only where what it limits was seen.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass

@@ -1,7 +1,5 @@
 """What a load profile scheduled, second by second, and what the generator itself refused of it."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from harness.record.distribution import Counts

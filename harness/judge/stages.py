@@ -1,7 +1,5 @@
 """The stages of a profile that has several: a row each, and how long the service took after."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from itertools import pairwise

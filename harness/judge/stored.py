@@ -4,8 +4,6 @@ An experiment and a scaling test are judged by rules of their own. Their verdict
 whatever the objectives alone would say of a service that was broken or overloaded on purpose.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

@@ -4,8 +4,6 @@ A broken check says that the generator or its host shaped some figures, and whic
 belongs to those figures, not to the run. A check without data is None and shown as unknown.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

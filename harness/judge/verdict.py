@@ -1,7 +1,5 @@
 """The judgement: what was measured, what can be trusted of it, and one word."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

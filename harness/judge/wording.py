@@ -1,7 +1,5 @@
 """The sentences of a result: the numbers that decided, and what would settle what they did not."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 

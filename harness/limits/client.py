@@ -4,8 +4,6 @@ It reads what is asked (`Asked`) on standard input and writes the answers (`Meas
 Behind a target's `exec_prefix` it runs where the target can be reached.
 """
 
-from __future__ import annotations
-
 import http.client
 import json
 import sys

@@ -4,8 +4,6 @@ What they find and what they let pass is held by services of known truth
 (`tests/limits/test_limits.py`; on the lab `benchmarks.limits`).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Sequence
 from http import HTTPStatus

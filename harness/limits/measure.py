@@ -1,7 +1,5 @@
 """A rate limit measured at a target: the client runs where the target can be reached."""
 
-from __future__ import annotations
-
 import json
 import secrets
 import subprocess

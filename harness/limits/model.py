@@ -1,7 +1,5 @@
 """What is asked of a rate limit, what came back, and what that shows."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from harness.catalog.model import RateLimit

@@ -3,8 +3,6 @@
 Importing this patches the process (gevent); it is never imported, only run.
 """
 
-from __future__ import annotations
-
 import sys
 
 import locust  # noqa: F401 - patches the process, so it must come before anything else

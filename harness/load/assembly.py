@@ -1,7 +1,5 @@
 """From the shards' messages to the run's: sequence numbers checked, totals summed, loss stated."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal

@@ -1,7 +1,5 @@
 """What runs in the load child: a Locust runner, and workers of it where several are asked for."""
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import ctypes

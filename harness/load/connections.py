@@ -1,7 +1,5 @@
 """How many connections a load needs, so that the service and not the generator sets the pace."""
 
-from __future__ import annotations
-
 import math
 import resource
 import sys

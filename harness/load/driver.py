@@ -1,7 +1,5 @@
 """The load child as the CLI sees it; nothing here imports Locust."""
 
-from __future__ import annotations
-
 import os
 import selectors
 import signal

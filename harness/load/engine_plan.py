@@ -1,7 +1,5 @@
 """The engine's plan document, made in one place from a LoadPlan (docs/contracts.md)."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from harness.load.plan import LoadPlan

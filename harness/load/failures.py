@@ -1,7 +1,5 @@
 """What a failed step leaves to look at: its kind, the exception and a few examples."""
 
-from __future__ import annotations
-
 import socket
 import ssl
 import traceback

@@ -4,8 +4,6 @@ offered = completed + failed + unfinished holds for them as it does for template
 offered to the engine before it is sent, and what has not ended with the run is unfinished.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from itertools import cycle
 

@@ -7,8 +7,6 @@ on at the latest when the event loop returned from its poll; where the poll foun
 they may have come since the one before, and count from there.
 """
 
-from __future__ import annotations
-
 import time
 from dataclasses import dataclass
 from typing import Any

@@ -4,8 +4,6 @@ They stay what they are: redirects are followed, and what fails is what Locust a
 What differs: bodies are bounded, certificates verified, proxies of the environment left alone.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import cycle

@@ -4,8 +4,6 @@ In one process the engine starts with the test. In a distributed test the master
 worker its shard and the common start; workers ship their messages with Locust's own reports.
 """
 
-from __future__ import annotations
-
 import hmac
 import inspect
 import json

@@ -1,7 +1,5 @@
 """Everything a load child needs to know, as one document."""
 
-from __future__ import annotations
-
 import secrets
 import time
 from dataclasses import dataclass, replace

@@ -4,8 +4,6 @@ As strict as the engine: TLS is verified, redirects are not followed unless the 
 only 200 to 299 is a success, and a body is bounded in time and size.
 """
 
-from __future__ import annotations
-
 import ssl
 import zlib
 from collections.abc import Iterator, Mapping

@@ -4,8 +4,6 @@ One process runs them, the single one or the master, and gives their values to a
 secrets: whatever a process of the load writes of them is redacted.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 

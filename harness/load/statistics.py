@@ -4,8 +4,6 @@ Locust rounds response times (1 ms below 100 ms, then to two digits); this proje
 never come from here.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from locust.stats import RequestStats, StatsEntry, StatsError

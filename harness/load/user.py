@@ -1,7 +1,5 @@
 """The Locust side of a traffic model; importing this imports Locust, which patches the process."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from types import MappingProxyType
 

@@ -5,8 +5,6 @@ waits for its turn once its answer is there. At the end of the load users may fi
 are at, for as long as a drain takes; what is under way then is unfinished.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import gevent

@@ -1,7 +1,5 @@
 """What Python sends, as the engine counts it: how a visitor gets there, and each request's end."""
 
-from __future__ import annotations
-
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace

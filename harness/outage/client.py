@@ -3,8 +3,6 @@
 It reads one line, JSON: URLs by service, and writes an `Answered` a line.
 """
 
-from __future__ import annotations
-
 import http.client
 import json
 import sys

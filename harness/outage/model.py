@@ -1,7 +1,5 @@
 """Who should suffer from an outage by the catalogue, and what was seen of each."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal

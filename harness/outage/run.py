@@ -1,7 +1,5 @@
 """An outage on the lab: the reference service stands for each caller and calls what that calls."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """How a load gets to a target: the options of connections, in words and as the engine has them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from harness.errors import UsageError

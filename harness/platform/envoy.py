@@ -6,8 +6,6 @@ is restarted, and an Envoy that starts anew has forgotten them. The interface li
 loopback, so it is asked from within the pod's network. Standard library only.
 """
 
-from __future__ import annotations
-
 import ctypes
 import http.client
 import json

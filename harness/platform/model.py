@@ -4,8 +4,6 @@ A platform gives targets to load and replicas to break; experiments name faults 
 words only, so that one experiment file serves every platform.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field

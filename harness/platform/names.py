@@ -1,7 +1,5 @@
 """What each platform is, by its name alone: nothing of it is imported."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

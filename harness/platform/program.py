@@ -1,7 +1,5 @@
 """A program under test on this machine: started on a free port, stopped with all it started."""
 
-from __future__ import annotations
-
 import contextlib
 import http.client
 import os

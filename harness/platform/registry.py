@@ -1,7 +1,5 @@
 """The platforms by name."""
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Callable, Mapping
 from typing import Any, cast

@@ -5,8 +5,6 @@ fault's lease; any harness can read it and undo. Standard library only at import
 tasks with it on the nodes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import ClassVar, Final, Literal, get_args

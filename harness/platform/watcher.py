@@ -1,7 +1,5 @@
 """What a platform tells of a service while a run goes on, asked once a second beside it."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from typing import Self

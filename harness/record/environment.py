@@ -1,7 +1,5 @@
 """The machine and the software a run was made with, as far as they can be known."""
 
-from __future__ import annotations
-
 import os
 import platform
 import socket

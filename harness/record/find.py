@@ -1,7 +1,5 @@
 """Runs by the names people use for them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime

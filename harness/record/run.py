@@ -1,7 +1,5 @@
 """A run as it was recorded: finished, interrupted or cut short."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

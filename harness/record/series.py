@@ -1,7 +1,5 @@
 """What happened in each second of a run, summed over workers."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal

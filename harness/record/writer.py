@@ -1,7 +1,5 @@
 """Keeps a run on disk while it happens."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import os

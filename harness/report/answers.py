@@ -1,7 +1,5 @@
 """What a service answered: how often which status, and a few of the failures to look at."""
 
-from __future__ import annotations
-
 from collections import Counter
 
 from harness.messages import FailureExample

@@ -1,7 +1,5 @@
 """A search as a picture: P95, share beyond the limit and concurrency over the rate."""
 
-from __future__ import annotations
-
 import html
 import os
 from pathlib import Path

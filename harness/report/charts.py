@@ -1,7 +1,5 @@
 """The charts of a run's report."""
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup

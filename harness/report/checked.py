@@ -1,7 +1,5 @@
 """A verdict that is made of checks on a terminal."""
 
-from __future__ import annotations
-
 from typing import TextIO
 
 from harness.judge.checked import Checked

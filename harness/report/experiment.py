@@ -1,7 +1,5 @@
 """One experiment's verdict for a person at a terminal, and the words that all reports share."""
 
-from __future__ import annotations
-
 from harness.judge.experiment import Check, ExperimentVerdict
 from harness.judge.failover import Milestones
 from harness.judge.model import Judged

@@ -1,7 +1,5 @@
 """One experiment over time: its milestones, latency, failures and traffic per region."""
 
-from __future__ import annotations
-
 from markupsafe import Markup
 
 from harness.judge.experiment import ExperimentVerdict

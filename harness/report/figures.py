@@ -1,7 +1,5 @@
 """The figures every form of the report shows, put into words once."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

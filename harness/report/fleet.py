@@ -1,7 +1,5 @@
 """A fleet's scorecard on a terminal."""
 
-from __future__ import annotations
-
 import time
 from typing import TextIO
 

@@ -1,7 +1,5 @@
 """The files in which every verdict stands in text: a format is a row here."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path

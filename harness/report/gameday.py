@@ -1,7 +1,5 @@
 """A game day's scorecard: terminal, Markdown, JUnit, JSON and, with every experiment, HTML."""
 
-from __future__ import annotations
-
 import math
 from contextlib import suppress
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The files of a game day, and of one experiment beside its record: HTML, JUnit, Markdown."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from harness.gameday.model import FILE, GameDay, entry_of

@@ -1,7 +1,5 @@
 """report.html of a game day: the scorecard, then each experiment with its timeline."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A gate's verdict for people and machines: terminal, Markdown, JUnit, JSON, a plot."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 from typing import TextIO

@@ -1,7 +1,5 @@
 """Both distributions of a gate side by side, and the shift function between them, as SVG."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """A service's history as a plot."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 from pathlib import Path

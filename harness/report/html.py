@@ -1,7 +1,5 @@
 """HTML: one file with everything in it, nothing fetched from anywhere."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime

@@ -1,7 +1,5 @@
 """JUnit XML: what a continuous-integration server counts."""
 
-from __future__ import annotations
-
 import re
 from xml.etree import ElementTree as ET
 

@@ -1,7 +1,5 @@
 """Markdown: a comment for an issue or a pull request."""
 
-from __future__ import annotations
-
 import re
 
 from harness.report.junit import clean

@@ -4,8 +4,6 @@ Latency is the hold's, in cumulative buckets whose bounds are those of the platf
 `http_request_duration_seconds`, so that the same queries work on both.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np

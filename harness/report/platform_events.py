@@ -1,7 +1,5 @@
 """What the platform told beside a run: its pods' changes and its own events, as rows of a table."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from harness.events import PlatformEvent, PlatformNews, PlatformView, ServicePod

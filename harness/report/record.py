@@ -1,7 +1,5 @@
 """A record with its one verdict, of whatever kind: on a terminal, as JSON, as a page."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import TextIO
 

@@ -1,7 +1,5 @@
 """The report of one run in text, and on a terminal."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from typing import Any, TextIO
 

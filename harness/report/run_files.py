@@ -1,7 +1,5 @@
 """The files of a run's report, each whole or not there."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from harness.judge.model import Verdict

@@ -1,7 +1,5 @@
 """report.html of a run: the verdict, its charts and what it was made with."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """A scaling test for people and machines: terminal, JSON, one HTML page with its plot."""
 
-from __future__ import annotations
-
 from typing import TextIO
 
 import numpy as np

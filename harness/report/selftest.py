@@ -1,7 +1,5 @@
 """The page of the gate's own test: false alarms and power, each with its interval."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import TextIO
 

@@ -1,7 +1,5 @@
 """Service metrics, as Prometheus has it, beside the harness's figures for the same hold."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """The page of all services: what each is asked, by whom, how it is loaded, what it promises."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
 from harness.catalog.dependencies import felt_by

@@ -1,7 +1,5 @@
 """What streamed answers were, under the names that AIPerf gives its metrics."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """What a report says, whatever was judged: an exporter renders a summary and knows no more."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 

@@ -4,8 +4,6 @@ They are drawn here because importing a plotting library takes more CPU time tha
 Lengths are points of the drawing, which scales with the page.
 """
 
-from __future__ import annotations
-
 import html
 import math
 from collections.abc import Callable, Iterator, Sequence

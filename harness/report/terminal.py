@@ -1,7 +1,5 @@
 """A summary on a terminal; plain text where colour has no place."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import TextIO
 

@@ -4,8 +4,6 @@ Every run is driven here: `perf`, each step of a capacity search, a scaling test
 gate, and an experiment. What they do beside the load is a `Companion`.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import queue
 import time

@@ -1,7 +1,5 @@
 """The user's own program as the service under test: as harness.yaml or a lab that is up has it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path

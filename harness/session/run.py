@@ -5,8 +5,6 @@ resolve (catalogue, scenario) -> plan (profile, target) -> provision (platform) 
 provisioned, so that a search or a comparison can make several runs against one deployment.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager

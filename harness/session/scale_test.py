@@ -3,8 +3,6 @@
 base, rise, peak, base again -> one recorded run -> `harness.judge.scaling` -> report.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 What is wrong with the file is one line of JSON as well, with exit code 2.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Templates of queries and bodies, with each literal written as its place wants it."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import json

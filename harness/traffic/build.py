@@ -1,7 +1,5 @@
 """From a User class to a checked TrafficModel, and from there to the engine's plan."""
 
-from __future__ import annotations
-
 import ast
 import dataclasses
 import hashlib

@@ -1,7 +1,5 @@
 """Chains: requests one after another, each with values of the answers before it, without Python."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from harness.errors import ScenarioError

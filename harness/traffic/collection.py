@@ -4,8 +4,6 @@ What is alike in scenarios stands here: keys, ids, what a right answer is. What 
 which names, how often, of how skewed a choice.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -3,8 +3,6 @@
 Nothing here imports Locust, so a scenario's declarations can be tested on their own.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypedDict, TypeVar, Unpack

@@ -1,7 +1,5 @@
 """What a scenario's User class declares, without Locust."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from types import ModuleType

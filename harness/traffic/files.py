@@ -1,7 +1,5 @@
 """Feeds and bodies from files beside a scenario, bounded, with file and line of what is wrong."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

@@ -5,8 +5,6 @@ their `load` themselves: a rate, stages, or users of a closed model, counted fro
 run. Their endpoints are rows of one record, called population/endpoint.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

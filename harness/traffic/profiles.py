@@ -3,8 +3,6 @@
 The named profiles stand here and nowhere else.
 """
 
-from __future__ import annotations
-
 import difflib
 import math
 from collections.abc import Callable, Iterable, Mapping

@@ -1,7 +1,5 @@
 """Replay: the arrivals of a trace, to the nanosecond, and what each of them sends."""
 
-from __future__ import annotations
-
 import csv
 import math
 import re

@@ -4,8 +4,6 @@ A scenario imports Locust, which patches the whole process, and is code of a tea
 ever imported in a child (`python -m harness.traffic describe FILE`), never in the CLI.
 """
 
-from __future__ import annotations
-
 import difflib
 import importlib.util
 import inspect

@@ -1,7 +1,5 @@
 """Requests whose answer is a stream, and what a good one keeps."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

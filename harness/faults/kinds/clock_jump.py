@@ -1,7 +1,5 @@
 """The wall clock of replicas jumps."""
 
-from __future__ import annotations
-
 from harness.faults.model import Arguments, FaultKind
 
 FAULT = FaultKind(

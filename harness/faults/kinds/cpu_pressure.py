@@ -1,7 +1,5 @@
 """Busy processes take processor time beside the replicas."""
 
-from __future__ import annotations
-
 from harness.faults.arguments import ForSeconds, Replicas
 from harness.faults.model import FaultKind, OnKubernetes, OnLab, argument
 

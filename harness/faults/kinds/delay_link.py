@@ -1,7 +1,5 @@
 """Every packet between two regions waits, each way."""
 
-from __future__ import annotations
-
 from harness.faults.arguments import Link
 from harness.faults.model import FaultKind, OnKubernetes, argument
 

@@ -1,7 +1,5 @@
 """Requests wait at the edge."""
 
-from __future__ import annotations
-
 from harness.faults.arguments import EVERYWHERE, AdminPort, Replicas, Share
 from harness.faults.model import FaultKind, OnKubernetes, OnLab, argument
 

@@ -1,7 +1,5 @@
 """A file takes disk space of the replicas' nodes."""
 
-from __future__ import annotations
-
 from harness.faults.arguments import Replicas
 from harness.faults.model import FaultKind, OnKubernetes, argument
 

@@ -1,7 +1,5 @@
 """Questions of replicas to name servers are dropped."""
 
-from __future__ import annotations
-
 from harness.faults.arguments import Replicas
 from harness.faults.model import FaultKind, OnKubernetes
 

@@ -1,7 +1,5 @@
 """A node is cordoned and its pods are evicted, as by `kubectl drain`."""
 
-from __future__ import annotations
-
 from harness.faults.arguments import InRegion
 from harness.faults.model import AGENT, NODES, FaultKind, OnKubernetes, argument
 

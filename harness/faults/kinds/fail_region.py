@@ -1,7 +1,5 @@
 """A whole region fails at once."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from harness.faults.arguments import InRegion

@@ -1,7 +1,5 @@
 """All nodes of a zone fail at once."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from harness.faults.model import Arguments, FaultKind, OnKubernetes, argument

@@ -1,7 +1,5 @@
 """A region is cut off from all others; within it everything is reached."""
 
-from __future__ import annotations
-
 from harness.faults.arguments import InRegion
 from harness.faults.model import FaultKind, OnKubernetes, OnLab
 

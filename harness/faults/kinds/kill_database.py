@@ -1,7 +1,5 @@
 """The database of a region is killed."""
 
-from __future__ import annotations
-
 from harness.faults.arguments import Dependency, Held, InRegion
 from harness.faults.model import FaultKind, OnKubernetes, OnLab
 

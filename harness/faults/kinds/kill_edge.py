@@ -1,7 +1,5 @@
 """The edge of a region, or the global one, is killed."""
 
-from __future__ import annotations
-
 from harness.faults.arguments import Held, InRegion
 from harness.faults.model import FaultKind, OnLab
 

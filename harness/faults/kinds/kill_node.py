@@ -1,7 +1,5 @@
 """A node loses its power: kubelet and runtime are stopped, all of its pods killed."""
 
-from __future__ import annotations
-
 from harness.faults.arguments import InRegion
 from harness.faults.model import FaultKind, OnKubernetes, argument
 

@@ -1,7 +1,5 @@
 """Replicas are killed at once, as by a crash or for want of memory."""
 
-from __future__ import annotations
-
 from harness.faults.arguments import Held, Replicas
 from harness.faults.model import FaultKind, OnKubernetes, OnLab
 

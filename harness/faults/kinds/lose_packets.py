@@ -1,7 +1,5 @@
 """A share of the packets between two regions is lost."""
 
-from __future__ import annotations
-
 from harness.faults.arguments import Link, Share
 from harness.faults.model import FaultKind, OnKubernetes, OnLab
 

@@ -1,7 +1,5 @@
 """A process takes memory beside the replicas and keeps touching it."""
 
-from __future__ import annotations
-
 from harness.faults.arguments import ForSeconds, Replicas
 from harness.faults.model import FaultKind, OnKubernetes, OnLab, argument
 

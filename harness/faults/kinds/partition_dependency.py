@@ -1,7 +1,5 @@
 """Replicas are cut off from a service that they need."""
 
-from __future__ import annotations
-
 from harness.faults.arguments import Dependency, Replicas
 from harness.faults.model import FaultKind, OnKubernetes, OnLab
 

@@ -1,7 +1,5 @@
 """Two regions are cut apart, established connections included."""
 
-from __future__ import annotations
-
 from harness.faults.arguments import Link
 from harness.faults.model import FaultKind, OnKubernetes, OnLab
 

@@ -1,7 +1,5 @@
 """The edge of a region, or the global one, is stopped by SIGSTOP."""
 
-from __future__ import annotations
-
 from harness.faults.arguments import InRegion
 from harness.faults.model import FaultKind, OnLab
 

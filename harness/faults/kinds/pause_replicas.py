@@ -1,7 +1,5 @@
 """Replicas are stopped by SIGSTOP: connections stay open and nothing answers."""
 
-from __future__ import annotations
-
 from harness.faults.arguments import Replicas
 from harness.faults.model import FaultKind, OnKubernetes, OnLab
 

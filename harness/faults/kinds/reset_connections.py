@@ -1,7 +1,5 @@
 """What is sent to replicas is answered by a TCP reset."""
 
-from __future__ import annotations
-
 from harness.faults.arguments import Replicas, Share
 from harness.faults.model import FaultKind, OnKubernetes, OnLab, argument
 

@@ -1,7 +1,5 @@
 """Replicas are restarted one after the other, as by a release that is no worse."""
 
-from __future__ import annotations
-
 from harness.faults.arguments import Grace, Replicas
 from harness.faults.model import REBALANCE, FaultKind, OnKubernetes, OnLab
 

@@ -1,7 +1,5 @@
 """The Deployment is scaled to another number of replicas."""
 
-from __future__ import annotations
-
 from harness.faults.model import (
     AGENT,
     ROLLOUTS,

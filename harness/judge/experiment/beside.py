@@ -4,8 +4,6 @@ Named in the reasons of a verdict that is not a pass, never judged: a rollout, a
 decision, an eviction or a container out of memory is as good an explanation as the fault.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from harness.events import Chaos, PlatformEvent

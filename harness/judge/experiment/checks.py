@@ -1,7 +1,5 @@
 """What is judged of the service around a fault, one check for each thing asked for."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace

@@ -3,8 +3,6 @@
 What Chaos Toolkit could not carry out is named; what is said of the service is then in doubt.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Mapping, Sequence
 

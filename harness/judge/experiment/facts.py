@@ -1,7 +1,5 @@
 """What the checks of an experiment look at, gathered from its record once."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

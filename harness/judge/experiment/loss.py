@@ -4,8 +4,6 @@ A run that is too short for a loss says so, in its plan and in its verdict. What
 see, the runs of a game day together can.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What is said of an experiment: its checks and its verdict."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Literal

@@ -1,7 +1,5 @@
 """The verdict on a stored experiment, from its checks and from whether it can be believed."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from harness.catalog.expectations import Expectations

@@ -1,7 +1,5 @@
 """What an autoscaler and its pods do, read from the API server once a second."""
 
-from __future__ import annotations
-
 import queue
 import time
 from dataclasses import dataclass

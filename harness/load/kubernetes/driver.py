@@ -1,7 +1,5 @@
 """Load Jobs as the CLI sees them: the same words as the load child's, from inside a cluster."""
 
-from __future__ import annotations
-
 import queue
 import secrets
 import threading

@@ -1,7 +1,5 @@
 """The master's log as one stream, over as many connections as it takes."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable, Iterator

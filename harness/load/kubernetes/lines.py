@@ -1,7 +1,5 @@
 """From a log that may be cut, repeated or mixed to the numbered messages in it."""
 
-from __future__ import annotations
-
 from collections import deque
 from dataclasses import dataclass, field
 

@@ -5,8 +5,6 @@ them. The pods run as nobody, without any privilege, with a read-only root: they
 `restricted` Pod Security Standard.
 """
 
-from __future__ import annotations
-
 import ast
 import base64
 import dataclasses

@@ -1,7 +1,5 @@
 """What can be chosen about load Jobs, checked once."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 

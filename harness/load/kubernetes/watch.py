@@ -1,7 +1,5 @@
 """What becomes of the run's pods, in words."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Mapping
 

@@ -1,7 +1,5 @@
 """The API server: a client of it, what a load run may need, and its refusals in one line."""
 
-from __future__ import annotations
-
 import json
 import logging
 import time

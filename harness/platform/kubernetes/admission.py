@@ -6,8 +6,6 @@ in its own record only, and put back only what its own fault has marked. For Kub
 newer; in no namespace, so it is applied once for the cluster.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from harness.platform.kubernetes import rollouts

@@ -13,8 +13,6 @@ undone in the same way (`put-back`) by an agent that has no rights on any node.
 Standard library only: it must start in a fraction of a second, on any image with Python.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

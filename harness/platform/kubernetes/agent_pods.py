@@ -1,7 +1,5 @@
 """The pods of agents: what one is to do, and with which rights."""
 
-from __future__ import annotations
-
 import json
 import secrets
 import zlib

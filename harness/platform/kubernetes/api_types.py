@@ -1,7 +1,5 @@
 """Objects of the Kubernetes API as its JSON has them; only what is read has a field."""
 
-from __future__ import annotations
-
 from typing import TypedDict
 
 Manifest = dict[str, object]

@@ -7,8 +7,6 @@ label is what counts: a Deployment's annotations live on in its ReplicaSets, and
 undo` brings them back.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, fields

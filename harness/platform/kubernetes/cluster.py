@@ -3,8 +3,6 @@
 Every call has a deadline, and every refusal becomes one PlatformError with a remedy.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import time

@@ -1,7 +1,5 @@
 """A way across a cut between two regions: a relay on a node of one asks a pod of the other."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager

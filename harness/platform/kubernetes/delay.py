@@ -6,8 +6,6 @@ can be left behind that delays: once the process is gone, the rules let everythi
 (`--queue-bypass`). Messages as in linux/netfilter/nfnetlink_queue.h. Standard library only.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import select

@@ -5,8 +5,6 @@ the account may (deploy/rbac/node-events.yaml), of the nodes. What was there at 
 no news.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 
 from harness.errors import PlatformError

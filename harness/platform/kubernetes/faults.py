@@ -4,8 +4,6 @@ A fault of nodes or packets is held by agents (`lease`); a fault of the desired 
 call and its inverse. Both are resolved to a `Resolved` before anything is touched.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace

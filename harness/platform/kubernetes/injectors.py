@@ -1,7 +1,5 @@
 """The injectors of a cluster: agents on nodes, and changes of the desired state by the API."""
 
-from __future__ import annotations
-
 from harness.errors import PlatformError
 from harness.platform.kubernetes import changes
 from harness.platform.kubernetes.agent_pods import Work, undoing

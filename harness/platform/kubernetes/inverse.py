@@ -3,8 +3,6 @@
 Standard library only: an agent carries it out as well.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from harness.platform.undo import PutBack

@@ -7,8 +7,6 @@ The lease is a ConfigMap: `wish` (wait, hold, heal), `renewed` (Unix seconds), `
 entry, so that any harness can undo it) and, per node, what its agent shows.
 """
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Mapping, Sequence

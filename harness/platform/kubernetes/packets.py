@@ -3,8 +3,6 @@
 Standard library only, as all of an agent.
 """
 
-from __future__ import annotations
-
 import json
 import subprocess
 import zlib

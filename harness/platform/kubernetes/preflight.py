@@ -4,8 +4,6 @@ A dry run asks for one pod. What a quota leaves for all of them, and who else ch
 that a fault changes, is read here; what this account may not read is passed over.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -6,8 +6,6 @@ accounts of their own: one for those on nodes, one for each kind that is undone 
 role cannot say of them stands in `admission`.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from pathlib import Path

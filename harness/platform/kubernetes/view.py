@@ -1,7 +1,5 @@
 """The cluster as it is when a fault is resolved, and what of it rules the fault out."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

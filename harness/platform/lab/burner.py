@@ -4,8 +4,6 @@ Run as `python -m harness.platform.lab.burner '{"megabytes": 0, "for_s": 60}'`; 
 processor time only, more keeps rewriting that much memory, page by page.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import sys

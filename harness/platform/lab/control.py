@@ -1,7 +1,5 @@
 """The line to a lab's supervisor, from any process of the same user."""
 
-from __future__ import annotations
-
 import socket
 import struct
 import sys

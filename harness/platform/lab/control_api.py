@@ -4,8 +4,6 @@ Everything that breaks has its counterpart that undoes, idempotent, and shows in
 `rules`.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import signal

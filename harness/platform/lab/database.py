@@ -4,8 +4,6 @@ Run as `python -m harness.platform.lab.database '<json>'`. The engine serves it;
 the messages and what is guaranteed are specified at `harness._engine.serve_database`.
 """
 
-from __future__ import annotations
-
 from harness._engine import serve_database
 from harness.platform.lab.process import serve
 

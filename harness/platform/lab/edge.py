@@ -5,8 +5,6 @@ whose edge is healthy. Both probe `/ready` actively, eject outliers and break ci
 names and defaults: Envoy 1.40 API v3 (envoy.config.bootstrap.v3.Bootstrap and what it holds).
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from pathlib import Path

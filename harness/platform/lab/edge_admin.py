@@ -5,8 +5,6 @@ interface: `/clusters` gives `cluster::host:port::health_flags::…` in lines, `
 of the route that is named `SERVED` (health checks take another route and are not counted).
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

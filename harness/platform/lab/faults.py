@@ -1,7 +1,5 @@
 """A fault of the lab from its injection to the proof that nothing is left of it."""
 
-from __future__ import annotations
-
 import threading
 from contextlib import suppress
 from pathlib import Path

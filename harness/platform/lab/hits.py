@@ -1,7 +1,5 @@
 """Exactly what a fault of the lab would hit now: ids of processes, or links `a|b`."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from harness.errors import CapabilityMissing, PlatformError

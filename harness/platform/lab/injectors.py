@@ -3,8 +3,6 @@
 `residual` looks: at the kernel, the edges, the replicas themselves.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass

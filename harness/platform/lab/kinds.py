@@ -1,7 +1,5 @@
 """Which faults the lab can carry out here."""
 
-from __future__ import annotations
-
 from harness.faults.model import Capability
 from harness.faults.registry import arguments_of, kind_of, kinds
 from harness.platform.lab import packets

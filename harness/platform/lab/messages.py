@@ -4,8 +4,6 @@ A request is a dataclass, an answer a TypedDict; each is checked where it is rea
 docs/contracts.md lists them.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 Each is a defect that a real platform has had; the harness must flag it with the right verdict.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """A private network and process namespace without root, and what is left of one."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import sys

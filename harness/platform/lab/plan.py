@@ -1,7 +1,5 @@
 """Turns the places of a lab into the command lines that its supervisor keeps running."""
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The supervisor's noisy neighbours: processes that burn beside the replicas, by their fault."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import json

@@ -1,7 +1,5 @@
 """What the lab's processes that the engine serves have in common."""
 
-from __future__ import annotations
-
 import signal
 import sys
 from collections.abc import Callable

@@ -3,8 +3,6 @@
 A rollout that stops half-way (its replica never becomes ready) stays there, as a real one does.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """A lab's life from outside: its directory, its start, its end and the proof of its end."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -4,8 +4,6 @@ Run as `python -m harness.platform.lab.service '<json>'`. The engine serves it; 
 and what it answers are specified at `harness._engine.serve_reference`.
 """
 
-from __future__ import annotations
-
 from harness._engine import serve_reference
 from harness.platform.lab.process import serve
 

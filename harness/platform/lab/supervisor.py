@@ -6,8 +6,6 @@ RUNTIME/control takes requests (one JSON object in a line, one in answer). It en
 standard input does (the owner is gone), when its time to live is over, or on the request `stop`.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import fcntl

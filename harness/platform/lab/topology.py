@@ -1,7 +1,5 @@
 """Which process of a lab listens where: regions are loopback subnets."""
 
-from __future__ import annotations
-
 import os
 import socket
 import sys

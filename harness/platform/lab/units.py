@@ -1,7 +1,5 @@
 """A process that the lab keeps running: its state, its probes and how it is told to behave."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import json

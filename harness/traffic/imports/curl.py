@@ -1,7 +1,5 @@
 """curl commands, as browsers copy them and as pages document an API."""
 
-from __future__ import annotations
-
 import base64
 import re
 import shlex

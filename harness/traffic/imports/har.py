@@ -1,7 +1,5 @@
 """HAR files of browsers and proxies; sanitised ones and those without bodies as well."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 import json

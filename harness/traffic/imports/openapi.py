@@ -1,7 +1,5 @@
 """OpenAPI 3.0 and 3.1 documents: each operation once, with values by its examples and schemas."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """Postman collections, v2.0 and v2.1: each request once, with the collection's own variables."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator, Mapping

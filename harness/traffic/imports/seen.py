@@ -1,7 +1,5 @@
 """What was seen of some traffic: requests by endpoint, without secrets."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections import Counter

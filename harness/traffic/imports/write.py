@@ -1,7 +1,5 @@
 """A scenario to edit from what was seen: three lines an endpoint at most, values beside it."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json
