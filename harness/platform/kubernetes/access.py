@@ -44,18 +44,19 @@ T = TypeVar("T")
 Need = tuple[str, str, str]
 """API group, resource with its subresource, verb."""
 
+
+def _needs(group: str, resources: str, verbs: str) -> tuple[Need, ...]:
+    """Each verb for each resource, both separated by spaces."""
+    return tuple((group, each, verb) for each in resources.split() for verb in verbs.split())
+
+
 READ: tuple[Need, ...] = (
-    ("", "pods", "list"),
-    ("", "nodes", "list"),
-    ("", "services", "get"),
-    ("", "events", "list"),
-    *(
-        ("apps", resource, verb)
-        for resource in ("deployments", "statefulsets", "daemonsets")
-        for verb in ("get", "list")
-    ),
-    ("policy", "poddisruptionbudgets", "list"),
-    ("networking.k8s.io", "ingresses", "list"),
+    *_needs("", "pods nodes", "list"),
+    *_needs("", "services", "get"),
+    *_needs("", "events", "list"),
+    *_needs("apps", "deployments statefulsets daemonsets", "get list"),
+    *_needs("policy", "poddisruptionbudgets", "list"),
+    *_needs("networking.k8s.io", "ingresses", "list"),
 )
 """What a plan, a run's timeline and a look for marks read, whatever the fault."""
 
@@ -63,57 +64,43 @@ SECRET = "codai-harness-undo"  # noqa: S105 - its name
 """The key that signs undo records (`signing`)."""
 
 LOOK: tuple[Need, ...] = (
-    ("", "resourcequotas", "list"),
-    ("autoscaling", "horizontalpodautoscalers", "list"),
-    ("autoscaling.k8s.io", "verticalpodautoscalers", "list"),
-    ("discovery.k8s.io", "endpointslices", "list"),
-    ("argoproj.io", "rollouts", "list"),
-    ("argoproj.io", "rollouts/scale", "get"),
+    *_needs("", "resourcequotas", "list"),
+    *_needs("autoscaling", "horizontalpodautoscalers", "list"),
+    *_needs("autoscaling.k8s.io", "verticalpodautoscalers", "list"),
+    *_needs("discovery.k8s.io", "endpointslices", "list"),
+    *_needs("argoproj.io", "rollouts", "list"),
+    *_needs("argoproj.io", "rollouts/scale", "get"),
 )
 """What a plan reads where it may: without it the plan says less."""
 
-LEASE: tuple[Need, ...] = (
-    ("", "secrets", "create"),
-    ("", "secrets", "get"),
-    ("", "configmaps", "create"),
-    ("", "configmaps", "get"),
-    ("", "configmaps", "list"),
-    ("", "configmaps", "patch"),
-    ("", "configmaps", "delete"),
+LEASE = (
+    *_needs("", "secrets", "create get"),
+    *_needs("", "configmaps", "create get list patch delete"),
 )
 """What every fault's entry in the cluster takes."""
 
 NAMED: Mapping[Need, str] = {("", "secrets", "get"): SECRET}
 """The one object that a permission is about, where it is not about all."""
 
-EXCLUSIVE: tuple[Need, ...] = (
-    ("coordination.k8s.io", "leases", "create"),
-    ("coordination.k8s.io", "leases", "get"),
-    ("coordination.k8s.io", "leases", "update"),
-    ("coordination.k8s.io", "leases", "delete"),
-)
+EXCLUSIVE = _needs("coordination.k8s.io", "leases", "create get update delete")
 """What keeps two runs from breaking one namespace."""
 
-BASE: tuple[Need, ...] = (*READ, *LEASE, *EXCLUSIVE)
+BASE = (*READ, *LEASE, *EXCLUSIVE)
 """What every run takes, whatever it breaks."""
 
-LOAD_NEEDS: tuple[Need, ...] = (
-    ("batch", "jobs", "create"),
-    ("batch", "jobs", "delete"),
-    ("", "secrets", "create"),
-    ("", "configmaps", "create"),
-    ("", "pods", "list"),
-    ("", "pods", "patch"),
-    ("", "pods", "delete"),
-    ("", "pods/log", "get"),
-    ("", "events", "list"),
+LOAD_NEEDS = (
+    *_needs("batch", "jobs", "create delete"),
+    *_needs("", "secrets configmaps", "create"),
+    *_needs("", "pods", "list patch delete"),
+    *_needs("", "pods/log", "get"),
+    *_needs("", "events", "list"),
 )
 """Every permission that load Jobs use in their namespace; deploy/load/rbac.yaml grants them."""
 
-SCALE_NEEDS: tuple[Need, ...] = (
-    ("autoscaling", "horizontalpodautoscalers", "list"),
-    ("", "pods", "list"),
-    ("", "services", "get"),
+SCALE_NEEDS = (
+    *_needs("autoscaling", "horizontalpodautoscalers", "list"),
+    *_needs("", "pods", "list"),
+    *_needs("", "services", "get"),
 )
 """What a scaling test reads in the service's namespace."""
 
