@@ -24,18 +24,9 @@ class Chaos(_Event):
 
     type: Literal["chaos"]
     what: Literal[
-        "plan",
-        "inject",
-        "injected",
-        "inject_failed",
-        "heal",
-        "healed",
-        "heal_failed",
-        "abort",
-        "halt",
-        "overrun",
-        "end",
-    ]
+        "plan", "inject", "injected", "inject_failed", "heal", "healed", "heal_failed", "abort",
+        "halt", "overrun", "end",
+    ]  # fmt: skip
     fault_id: NotRequired[str]
     kind: NotRequired[str]
     arguments: NotRequired[dict[str, object]]

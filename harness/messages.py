@@ -274,39 +274,16 @@ class EarlyEnd(TypedDict):
 
 
 WorkerMessage = (
-    SliceLine
-    | Tick
-    | Probe
-    | FailureExample
-    | AddressTotals
-    | FailingValue
-    | Write
-    | ClockJump
-    | Done
-)
+    SliceLine | Tick | Probe | FailureExample | AddressTotals | FailingValue | Write
+    | ClockJump | Done
+)  # fmt: skip
 """What a worker sends to its master."""
 
 LoadMessage = (
-    Hello
-    | Start
-    | Refused
-    | SliceLine
-    | Tick
-    | Probe
-    | FailureExample
-    | AddressTotals
-    | FailingValue
-    | Write
-    | ClockJump
-    | WorkerLost
-    | Strangers
-    | End
-    | LoadPod
-    | LoadApi
-    | LinesMissing
-    | Scaling
-    | ChildDied
-)
+    Hello | Start | Refused | SliceLine | Tick | Probe | FailureExample | AddressTotals
+    | FailingValue | Write | ClockJump | WorkerLost | Strangers | End | LoadPod | LoadApi
+    | LinesMissing | Scaling | ChildDied
+)  # fmt: skip
 """What a load driver gives."""
 
 

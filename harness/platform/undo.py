@@ -154,19 +154,9 @@ class PutBack(_Closed):
 
 
 NodeTask = (
-    PauseOnNode
-    | KillOnNode
-    | CutNode
-    | PausePods
-    | CutBetween
-    | ResetPort
-    | CutNames
-    | Delay
-    | SetEnvoy
-    | Burn
-    | FillDisk
-    | RelayTo
-)
+    PauseOnNode | KillOnNode | CutNode | PausePods | CutBetween | ResetPort | CutNames | Delay
+    | SetEnvoy | Burn | FillDisk | RelayTo
+)  # fmt: skip
 Task = NodeTask | PutBack
 
 _TASKS: Mapping[object, type[Task]] = {

@@ -353,28 +353,10 @@ class Stop(Request[Done]):
 
 
 AnyRequest = (
-    Status
-    | Observe
-    | Faults
-    | Shown
-    | Kill
-    | Pause
-    | Resume
-    | Behave
-    | Overlay
-    | Bare
-    | Roll
-    | Unroll
-    | Press
-    | Release
-    | AddRules
-    | RemoveRules
-    | ReadRules
-    | Reach
-    | SetRuntime
-    | Runtime
-    | Stop
-)
+    Status | Observe | Faults | Shown | Kill | Pause | Resume | Behave | Overlay | Bare | Roll
+    | Unroll | Press | Release | AddRules | RemoveRules | ReadRules | Reach | SetRuntime
+    | Runtime | Stop
+)  # fmt: skip
 
 REQUESTS: Mapping[str, type[AnyRequest]] = {
     tag_of(kind, "op"): kind for kind in get_args(AnyRequest)
