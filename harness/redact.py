@@ -206,9 +206,7 @@ def _walk(value: object, seen: Seen, *, secret: bool) -> object:
         marked = secret or value.get("secret") is True
         return {
             key: _walk(
-                inner,
-                seen,
-                secret=(marked and key not in _STRUCTURE) or is_secret_name(str(key)),
+                inner, seen, secret=(marked and key not in _STRUCTURE) or is_secret_name(str(key))
             )
             for key, inner in value.items()
         }

@@ -28,8 +28,7 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_leng
 Path = Annotated[str, Field(pattern=r"^/([^\s?#{}]|\{[a-zA-Z_][a-zA-Z0-9_]*\})*$", max_length=1024)]
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 GateRule = Annotated[
-    str,
-    Field(pattern=r"^.+:(\*|p50|p95|p99|error_ratio|throughput|presence)=.+$", max_length=1024),
+    str, Field(pattern=r"^.+:(\*|p50|p95|p99|error_ratio|throughput|presence)=.+$", max_length=1024)
 ]
 Window = Annotated[str, Field(pattern=r"^\d+[mhdwMQY]$")]
 

@@ -90,10 +90,7 @@ def _directory(root: Path) -> Path:
 
 
 def load_experiment(
-    name: str,
-    root: Path,
-    parameters: Mapping[str, object] | None = None,
-    platform: str = "lab",
+    name: str, root: Path, parameters: Mapping[str, object] | None = None, platform: str = "lab"
 ) -> Experiment:
     """The experiment of that name (or file), as it is on a platform.
 
@@ -330,9 +327,7 @@ def _resolved(path: Path, document: Document) -> dict[str, object]:
 
 def _answered(path: Path, document: Document, found: dict[str, object]) -> dict[str, object]:
     """The configuration with the answers of its probes, which get `CONFIGURED_S` for all."""
-    from chaoslib.configuration import (  # noqa: PLC0415 - slow to import
-        load_dynamic_configuration,
-    )
+    from chaoslib.configuration import load_dynamic_configuration  # noqa: PLC0415 - slow to import
     from chaoslib.exceptions import ActivityFailed  # noqa: PLC0415
     from chaoslib.secret import load_secrets  # noqa: PLC0415
 

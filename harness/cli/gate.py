@@ -106,12 +106,7 @@ def _place(service: str, results: Path, output: Path | None) -> Path:
     help="Compare --target with this URL in ABBA pairs instead of the baseline.",
 )
 @with_options(*PROGRAM_OPTIONS)
-@click.option(
-    "--margin",
-    type=RATIO,
-    default="5%",
-    help="The smallest change that matters.",
-)
+@click.option("--margin", type=RATIO, default="5%", help="The smallest change that matters.")
 @click.option("--alpha", type=RATIO, default="5%", help="One-sided level of the intervals.")
 @click.option(
     "--false-alarms",
@@ -120,10 +115,7 @@ def _place(service: str, results: Path, output: Path | None) -> Path:
     help="False alarms a month that the team is willing to hear.",
 )
 @click.option(
-    "--gates-per-month",
-    type=float,
-    default=600.0,
-    help="How many gates share that budget.",
+    "--gates-per-month", type=float, default=600.0, help="How many gates share that budget."
 )
 @BASELINES
 @click.option(

@@ -35,11 +35,7 @@ PROGRAM_OPTIONS = (
     click.option("--command", "start", metavar="CMD", help="Starts a revision, in its work tree."),
     click.option("--baseline-command", metavar="CMD", help="Starts the old program, from here."),
     click.option("--candidate-command", metavar="CMD", help="Starts the new one, from here."),
-    click.option(
-        "--port-variable",
-        default="PORT",
-        help="Variable that tells a program its port.",
-    ),
+    click.option("--port-variable", default="PORT", help="Variable that tells a program its port."),
     click.option("--ready-path", help="Path that answers when it is ready (default: healthPath)."),
     click.option(
         "--ready-within",

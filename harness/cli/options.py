@@ -328,12 +328,7 @@ DEPLOYMENT_OPTIONS = (
         ' "errors < 0.5%", "recall: p99 < 50ms". Several are allowed.',
     ),
     REPLICAS,
-    click.option(
-        "--workers",
-        type=click.IntRange(1, 64),
-        default=1,
-        help="Load worker processes.",
-    ),
+    click.option("--workers", type=click.IntRange(1, 64), default=1, help="Load worker processes."),
     click.option(
         "--connections",
         type=click.IntRange(1, 65_000),

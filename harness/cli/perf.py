@@ -72,13 +72,7 @@ class _Command(click.Command):
 @click.option("--quiet", is_flag=True, help="No live display.")
 @click.pass_context
 def command(
-    ctx: click.Context,
-    /,
-    service: str | None,
-    *,
-    as_json: bool,
-    quiet: bool,
-    **words: Any,
+    ctx: click.Context, /, service: str | None, *, as_json: bool, quiet: bool, **words: Any
 ) -> int:
     """Drive SERVICE, measure it honestly and judge it against its objectives.
 

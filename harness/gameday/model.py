@@ -210,11 +210,7 @@ def with_previous(day: GameDay, root: Path) -> GameDay:
 
 def _previous(name: str, row: Mapping[str, Any]) -> Previous:
     return Previous(
-        name,
-        row["outcome"],
-        row.get("recovery_s"),
-        row.get("budget_spent"),
-        row.get("lost_writes"),
+        name, row["outcome"], row.get("recovery_s"), row.get("budget_spent"), row.get("lost_writes")
     )
 
 

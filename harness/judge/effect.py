@@ -211,12 +211,7 @@ def _by_chance(inside: int, seconds: int, slow: int, total: int) -> float:
 
 
 def _observer(
-    where: str,
-    connection: str,
-    answers: Sequence[_Answer],
-    inject: float,
-    heal: float,
-    end: float,
+    where: str, connection: str, answers: Sequence[_Answer], inject: float, heal: float, end: float
 ) -> Observer | None:
     before = [e for e in answers if e.t < inject]
     during = [e for e in answers if inject <= e.t < heal + 1.0]

@@ -91,12 +91,7 @@ def stages_of(record: RunRecord) -> Stages | None:
     if "during" not in found:
         return None
     during = found["during"]
-    return Stages(
-        found["before"]["begin"],
-        during["begin"],
-        during["end"],
-        found["after"]["end"],
-    )
+    return Stages(found["before"]["begin"], during["begin"], during["end"], found["after"]["end"])
 
 
 def stages_of_faults(record: RunRecord, whole: Stages) -> tuple[tuple[str, Stages], ...]:

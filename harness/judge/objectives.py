@@ -155,10 +155,7 @@ def quantile_bounds(evidence: Evidence, q: float) -> tuple[float | None, float |
     # The larger the limit, the better: fail, open, pass.
     high = bisect_left(range(len(values)), 1, key=lambda place: int(outcome(place) == "pass"))
     low = bisect_left(range(high), 1, key=lambda place: int(outcome(place) != "fail")) - 1
-    return (
-        float(values[max(low, 0)]),
-        float(values[high]) if high < len(values) else None,
-    )
+    return (float(values[max(low, 0)]), float(values[high]) if high < len(values) else None)
 
 
 def _errors(evidence: Evidence, objective: Objective) -> ObjectiveResult:
@@ -325,8 +322,7 @@ def _availability(stretch: Stretch, objective: Objective) -> ObjectiveResult:
     where = "".join(f" from second {second}," for second in bad)
     listed = f" (the bad:{where.rstrip(',')})" if bad else ""
     return result(
-        None,
-        f"{counted}{listed}; {wanted} takes {format_duration(needed)} without a bad one.",
+        None, f"{counted}{listed}; {wanted} takes {format_duration(needed)} without a bad one."
     )
 
 

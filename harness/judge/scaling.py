@@ -356,11 +356,7 @@ def _within(
 
 
 def _at_most(
-    name: str,
-    found: float | None,
-    limit: float | None,
-    unit: str,
-    seen: Callable[[float], str],
+    name: str, found: float | None, limit: float | None, unit: str, seen: Callable[[float], str]
 ) -> ScalingCheck:
     if found is None:
         word: Word | None = None if limit is None else "inconclusive"

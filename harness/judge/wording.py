@@ -127,11 +127,7 @@ def errors(
 
 
 def goodput(
-    evidence: Evidence,
-    objective: Objective,
-    found: ShareFinding,
-    outcome: ResultWord,
-    rate: float,
+    evidence: Evidence, objective: Objective, found: ShareFinding, outcome: ResultWord, rate: float
 ) -> str:
     """One sentence on a goodput objective."""
     share, low, high = (f"{(1 - p) * 100:.4g} %" for p in (found.share, found.high, found.low))

@@ -38,8 +38,7 @@ class Telemetry:
         elapsed = max(now - self._read, 1e-9)
         threads = self._thread_times()
         busiest = max(
-            (used - self._threads.get(thread, 0.0) for thread, used in threads.items()),
-            default=0.0,
+            (used - self._threads.get(thread, 0.0) for thread, used in threads.items()), default=0.0
         )
         total = sum(threads.values()) - sum(self._threads.values())
         self._threads, self._read = threads, now
@@ -101,9 +100,7 @@ class Probe:
                     "targets": [f"http://127.0.0.1:{self._server.port}"],
                     "connections_per_target": 2,
                     "drain_s": 1.0,
-                    "requests": [
-                        {"name": "probe", "weight": 1.0, "method": "GET", "path": "/"},
-                    ],
+                    "requests": [{"name": "probe", "weight": 1.0, "method": "GET", "path": "/"}],
                 }
             )
         )

@@ -280,9 +280,7 @@ class RunRecord:
         return self._table.merged(kind, axis, endpoint, self.seconds_of(phase))
 
     @cached_property
-    def _distributions(
-        self,
-    ) -> dict[tuple[Kind, Phase | None, str | None, Axis], Distribution]:
+    def _distributions(self) -> dict[tuple[Kind, Phase | None, str | None, Axis], Distribution]:
         return {}
 
 

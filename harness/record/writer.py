@@ -210,11 +210,7 @@ class RunWriter:
             finally:
                 self._slices.close()
                 self._events.close()
-        self._update(
-            state=state,
-            ended_unix_ns=time.time_ns(),
-            problem=redact(problem),
-        )
+        self._update(state=state, ended_unix_ns=time.time_ns(), problem=redact(problem))
         os.close(self._lock)
         self._lock = None
 

@@ -23,10 +23,7 @@ class Format:
         return f"{self.name if stem is None else stem}{self.suffix}"
 
 
-FORMATS = (
-    Format("junit", ".xml", render_junit),
-    Format("summary", ".md", render_markdown),
-)
+FORMATS = (Format("junit", ".xml", render_junit), Format("summary", ".md", render_markdown))
 
 
 def write_formats(found: Summary, directory: Path, stem: str | None = None) -> None:

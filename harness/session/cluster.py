@@ -60,9 +60,7 @@ class _Named(Url):
 
 @contextmanager
 def cluster_session(
-    options: RunOptions,
-    place: Place,
-    say: Callable[[str], None] = lambda text: None,
+    options: RunOptions, place: Place, say: Callable[[str], None] = lambda text: None
 ) -> Iterator[tuple[Session, client.ApiClient]]:
     """Resolve and check everything; nothing is created before the first run.
 

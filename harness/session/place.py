@@ -142,10 +142,7 @@ def _cluster(options: RunOptions, service: Service, say: Say) -> Platform:
 
 
 def guard(
-    options: RunOptions,
-    service: Service,
-    url: str | None,
-    names: Sequence[str | None] = (),
+    options: RunOptions, service: Service, url: str | None, names: Sequence[str | None] = ()
 ) -> None:
     """Raise UsageError where these are not to be touched (see `harness.guard.check_place`).
 

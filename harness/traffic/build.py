@@ -16,15 +16,7 @@ from harness.errors import ProfileError, ScenarioError
 from harness.traffic.bodies import check_json_values
 from harness.traffic.declare import JOURNEY, SETUP
 from harness.traffic.files import paired
-from harness.traffic.model import (
-    Audit,
-    Chain,
-    Journey,
-    LoadProfile,
-    Request,
-    Setup,
-    TrafficModel,
-)
+from harness.traffic.model import Audit, Chain, Journey, LoadProfile, Request, Setup, TrafficModel
 from harness.traffic.replay import fitted
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")

@@ -46,10 +46,7 @@ def _segment(phase: Phase, seconds: float, begin: float, end: float | None = Non
 
 def _lead_in(rate: float) -> tuple[Segment, ...]:
     """A tenth of the rate to warm up, then a ramp: what no verdict looks at."""
-    return (
-        _segment("warmup", WARMUP_S, rate / 10),
-        _segment("ramp", RAMP_S, rate / 10, rate),
-    )
+    return (_segment("warmup", WARMUP_S, rate / 10), _segment("ramp", RAMP_S, rate / 10, rate))
 
 
 def constant(rate: float, duration_s: float) -> tuple[Segment, ...]:

@@ -9,8 +9,5 @@ class LosePackets(Share, Link):
 
 
 FAULT = FaultKind(
-    arguments=LosePackets,
-    hits="link",
-    lab=OnLab("packets", "nftables"),
-    kubernetes=OnKubernetes(),
+    arguments=LosePackets, hits="link", lab=OnLab("packets", "nftables"), kubernetes=OnKubernetes()
 )

@@ -106,9 +106,7 @@ def look(api: client.ApiClient, scaler: Autoscaler) -> Scaling:
     the metric with a value per pod, `share` what one pod has of it at the target.
     """
     found = client.AutoscalingV2Api(api).list_namespaced_horizontal_pod_autoscaler(
-        scaler.namespace,
-        field_selector=f"metadata.name={scaler.name}",
-        _request_timeout=TIMEOUT_S,
+        scaler.namespace, field_selector=f"metadata.name={scaler.name}", _request_timeout=TIMEOUT_S
     )
     pods = client.CoreV1Api(api).list_namespaced_pod(
         scaler.namespace, label_selector=scaler.selector, _request_timeout=TIMEOUT_S

@@ -250,10 +250,7 @@ class LoadJobs:
 
     def _delete_pod(self, name: str, grace_s: int) -> None:
         self._core.delete_namespaced_pod(
-            name,
-            self._options.namespace,
-            grace_period_seconds=grace_s,
-            _request_timeout=TIMEOUT_S,
+            name, self._options.namespace, grace_period_seconds=grace_s, _request_timeout=TIMEOUT_S
         )
 
     def _remove(self) -> None:

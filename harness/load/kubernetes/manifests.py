@@ -230,12 +230,7 @@ def _check_size(what: str, size: int, remedy: str) -> None:
 
 
 def _job(
-    plan: LoadPlan,
-    options: JobOptions,
-    run: str,
-    role: str,
-    pod: Manifest,
-    pods: Manifest,
+    plan: LoadPlan, options: JobOptions, run: str, role: str, pod: Manifest, pods: Manifest
 ) -> Manifest:
     """A Job of such a pod; `pods` say how many there are, and what becomes of one that fails."""
     known = {**options.pods.labels, **labels(run, role)}

@@ -265,10 +265,7 @@ class Leases:
         with telling(f"lease {lease}"):
             try:
                 self._cluster.core.patch_namespaced_config_map(
-                    lease,
-                    self._cluster.namespace,
-                    {"data": dict(data)},
-                    _request_timeout=TIMEOUT_S,
+                    lease, self._cluster.namespace, {"data": dict(data)}, _request_timeout=TIMEOUT_S
                 )
             except ApiException as problem:
                 if not is_gone(problem):

@@ -16,12 +16,7 @@ from harness.faults.draw import ANY, Among
 from harness.faults.registry import ignored, kinds
 from harness.platform.kubernetes import changes, events, faults, preflight
 from harness.platform.kubernetes.access import BASE, check_context, require, tool_environment
-from harness.platform.kubernetes.cluster import (
-    IMAGE,
-    Cluster,
-    base_url,
-    check_namespace,
-)
+from harness.platform.kubernetes.cluster import IMAGE, Cluster, base_url, check_namespace
 from harness.platform.kubernetes.crossing import relay
 from harness.platform.kubernetes.ingress import Entrance, entrance
 from harness.platform.kubernetes.injectors import injector_of, works_of
@@ -45,13 +40,7 @@ from harness.platform.model import (
     Target,
     Through,
 )
-from harness.platform.undo import (
-    ClusterUndo,
-    RelayTo,
-    Restart,
-    UndoRecord,
-    lease_name,
-)
+from harness.platform.undo import ClusterUndo, RelayTo, Restart, UndoRecord, lease_name
 from harness.typed import adapter
 from harness.units import counted
 

@@ -169,8 +169,7 @@ def rolls_out(kind: str, view: View) -> Workload:
         )
     if workload.strategy == "OnDelete":
         raise PlatformError(
-            f"{named} replaces its pods only when they are deleted (OnDelete)",
-            "use kill-replicas",
+            f"{named} replaces its pods only when they are deleted (OnDelete)", "use kill-replicas"
         )
     if workload.replacing:
         raise PlatformError(

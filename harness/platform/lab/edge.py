@@ -137,11 +137,7 @@ def _virtual_host(edge: Place, mutants: Sequence[str], ready: str | None) -> Jso
     retry: Json = {"retry_on": "connect-failure,refused-stream", "num_retries": 1}
     if RETRY_STORM in mutants:
         retry = {"retry_on": "5xx,reset,connect-failure,refused-stream", "num_retries": 5}
-    route = {
-        "cluster": "upstream",
-        "timeout": "10s",
-        "retry_policy": retry,
-    }
+    route = {"cluster": "upstream", "timeout": "10s", "retry_policy": retry}
     checks: Json = {"path": READY_PATH if ready is None else ready.partition("?")[0]}
     if ready is not None:
         agent = {"name": "user-agent", "string_match": {"exact": "Envoy/HC"}}
