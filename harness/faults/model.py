@@ -17,26 +17,21 @@ LabInjector = Literal["processes", "packets", "edges", "behaviour", "rollout", "
 Capability = Literal["network", "nftables", "own cores"]
 Limit = float | tuple[str, ...]
 
-AGENT: tuple[Permission, ...] = (
-    ("", "pods", "create"),
-    ("", "pods", "get"),
-    ("", "pods", "deletecollection"),
-)
+
+def permissions(group: str, resources: str, verbs: str) -> tuple[Permission, ...]:
+    """Each verb for each resource of an API group, both separated by spaces."""
+    return tuple((group, each, verb) for each in resources.split() for verb in verbs.split())
+
+
+AGENT = permissions("", "pods", "create get deletecollection")
 """What holding a fault by agents takes."""
 
-NODES: tuple[Permission, ...] = (("", "nodes", "get"), ("", "nodes", "patch"))
-WORKLOADS: tuple[Permission, ...] = tuple(
-    ("apps", resource, verb)
-    for resource in ("deployments", "statefulsets", "daemonsets")
-    for verb in ("get", "patch")
-)
-ROLLOUTS: tuple[Permission, ...] = (
-    ("argoproj.io", "rollouts", "get"),
-    ("argoproj.io", "rollouts", "patch"),
-)
+NODES = permissions("", "nodes", "get patch")
+WORKLOADS = permissions("apps", "deployments statefulsets daemonsets", "get patch")
+ROLLOUTS = permissions("argoproj.io", "rollouts", "get patch")
 """The same of Argo Rollouts, where a cluster has them."""
 
-REBALANCE: tuple[Permission, ...] = tuple(each for each in WORKLOADS if each[2] == "patch")
+REBALANCE = permissions("apps", "deployments statefulsets daemonsets", "patch")
 """A rolling restart, which spreads pods anew."""
 
 

@@ -13,6 +13,7 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 
 from harness.errors import PlatformError, UsageError
+from harness.faults.model import Permission, permissions
 from harness.scratch import process_scratch
 
 TIMEOUT_S = (5.0, 10.0)
@@ -41,66 +42,57 @@ RENEWALS = 2
 UNAUTHORIZED, FORBIDDEN, NOT_FOUND, CONFLICT, BUSY = 401, 403, 404, 409, 429
 T = TypeVar("T")
 
-Need = tuple[str, str, str]
-"""API group, resource with its subresource, verb."""
-
-
-def _needs(group: str, resources: str, verbs: str) -> tuple[Need, ...]:
-    """Each verb for each resource, both separated by spaces."""
-    return tuple((group, each, verb) for each in resources.split() for verb in verbs.split())
-
-
-READ: tuple[Need, ...] = (
-    *_needs("", "pods nodes", "list"),
-    *_needs("", "services", "get"),
-    *_needs("", "events", "list"),
-    *_needs("apps", "deployments statefulsets daemonsets", "get list"),
-    *_needs("policy", "poddisruptionbudgets", "list"),
-    *_needs("networking.k8s.io", "ingresses", "list"),
+READ = (
+    *permissions("", "pods nodes", "list"),
+    *permissions("", "services", "get"),
+    *permissions("", "events", "list"),
+    *permissions("apps", "deployments statefulsets daemonsets", "get list"),
+    *permissions("policy", "poddisruptionbudgets", "list"),
+    *permissions("networking.k8s.io", "ingresses", "list"),
 )
 """What a plan, a run's timeline and a look for marks read, whatever the fault."""
 
 SECRET = "codai-harness-undo"  # noqa: S105 - its name
 """The key that signs undo records (`signing`)."""
 
-LOOK: tuple[Need, ...] = (
-    *_needs("", "resourcequotas", "list"),
-    *_needs("autoscaling", "horizontalpodautoscalers", "list"),
-    *_needs("autoscaling.k8s.io", "verticalpodautoscalers", "list"),
-    *_needs("discovery.k8s.io", "endpointslices", "list"),
-    *_needs("argoproj.io", "rollouts", "list"),
-    *_needs("argoproj.io", "rollouts/scale", "get"),
+LOOK = (
+    *permissions("", "resourcequotas", "list"),
+    *permissions("autoscaling", "horizontalpodautoscalers", "list"),
+    *permissions("autoscaling.k8s.io", "verticalpodautoscalers", "list"),
+    *permissions("discovery.k8s.io", "endpointslices", "list"),
+    *permissions("argoproj.io", "rollouts", "list"),
+    *permissions("argoproj.io", "rollouts/scale", "get"),
 )
 """What a plan reads where it may: without it the plan says less."""
 
 LEASE = (
-    *_needs("", "secrets", "create get"),
-    *_needs("", "configmaps", "create get list patch delete"),
+    *permissions("", "secrets", "create get"),
+    *permissions("", "configmaps", "create get list patch delete"),
 )
 """What every fault's entry in the cluster takes."""
 
-NAMED: Mapping[Need, str] = {("", "secrets", "get"): SECRET}
+NAMED: Mapping[Permission, str] = {("", "secrets", "get"): SECRET}
 """The one object that a permission is about, where it is not about all."""
 
-EXCLUSIVE = _needs("coordination.k8s.io", "leases", "create get update delete")
+EXCLUSIVE = permissions("coordination.k8s.io", "leases", "create get update delete")
 """What keeps two runs from breaking one namespace."""
 
 BASE = (*READ, *LEASE, *EXCLUSIVE)
 """What every run takes, whatever it breaks."""
 
 LOAD_NEEDS = (
-    *_needs("batch", "jobs", "create delete"),
-    *_needs("", "secrets configmaps", "create"),
-    *_needs("", "pods", "list patch delete"),
-    *_needs("", "pods/log", "get"),
-    *_needs("", "events", "list"),
+    *permissions("batch", "jobs", "create delete"),
+    *permissions("", "secrets configmaps", "create"),
+    *permissions("", "pods", "list patch delete"),
+    *permissions("", "pods/log", "get"),
+    *permissions("", "events", "list"),
 )
 """Every permission that load Jobs use in their namespace; deploy/load/rbac.yaml grants them."""
 
 SCALE_NEEDS = (
-    *_needs("autoscaling", "horizontalpodautoscalers", "list"),
-    *_needs("", "pods", "list"),
-    *_needs("", "services", "get"),
+    *permissions("autoscaling", "horizontalpodautoscalers", "list"),
+    *permissions("", "pods", "list"),
+    *permissions("", "services", "get"),
 )
 """What a scaling test reads in the service's namespace."""
 
@@ -265,7 +257,7 @@ def _inside(context: str | None, kubeconfig: Path | None) -> bool:
 def require(
     api: client.ApiClient,
     namespace: str,
-    needs: tuple[Need, ...],
+    needs: tuple[Permission, ...],
     roles: str = "the Role in deploy/load/rbac.yaml",
 ) -> None:
     """Ask the API server for every permission first.

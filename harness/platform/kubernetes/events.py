@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from harness.errors import PlatformError
 from harness.events import PlatformEvent, PlatformNews, PlatformView, PodChange, ServicePod
-from harness.platform.kubernetes.access import Need
 from harness.platform.kubernetes.api_types import EventAbout, EventItem
 from harness.platform.kubernetes.cluster import Cluster
 from harness.platform.kubernetes.objects import Pod
@@ -17,7 +16,7 @@ from harness.platform.kubernetes.objects import Pod
 NODES_NAMESPACE = "default"
 """Where Kubernetes keeps the events of what is in no namespace."""
 
-NODE_NEEDS: tuple[Need, ...] = (("", "events", "list"),)
+NODE_NEEDS = (("", "events", "list"),)
 """What it takes in that namespace."""
 
 _NAMED = frozenset({"Deployment", "HorizontalPodAutoscaler", "PodDisruptionBudget"})

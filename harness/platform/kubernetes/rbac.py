@@ -12,8 +12,9 @@ from pathlib import Path
 
 import yaml
 
+from harness.faults.model import Permission
 from harness.platform.kubernetes import admission
-from harness.platform.kubernetes.access import BASE, LOOK, NAMED, Need
+from harness.platform.kubernetes.access import BASE, LOOK, NAMED
 from harness.platform.kubernetes.agent_pods import AGENT_ACCOUNT, undo_account
 from harness.platform.kubernetes.api_types import Manifest
 from harness.platform.kubernetes.cluster import MANAGED, OURS
@@ -21,11 +22,11 @@ from harness.platform.kubernetes.events import NODE_NEEDS, NODES_NAMESPACE
 from harness.platform.kubernetes.faults import on_cluster
 
 CLUSTER_WIDE = frozenset({"nodes"})
-AGENT_NEEDS: tuple[Need, ...] = (("", "configmaps", "get"), ("", "configmaps", "patch"))
+AGENT_NEEDS = (("", "configmaps", "get"), ("", "configmaps", "patch"))
 HEAD = "# Made by `python -m harness.platform.kubernetes.rbac deploy/rbac`: do not edit.\n"
 
 
-def rules(needs: Sequence[Need]) -> list[Manifest]:
+def rules(needs: Sequence[Permission]) -> list[Manifest]:
     """RBAC rules, one for each group and resource, and for each named object."""
     verbs: dict[tuple[str, str, str], set[str]] = {}
     for group, resource, verb in needs:
@@ -42,7 +43,7 @@ def rules(needs: Sequence[Need]) -> list[Manifest]:
     ]
 
 
-def roles(name: str, needs: Sequence[Need]) -> list[Manifest]:
+def roles(name: str, needs: Sequence[Permission]) -> list[Manifest]:
     """The Role and the ClusterRole of these needs; the namespace is given at `apply`."""
     wide = [need for need in needs if need[1].partition("/")[0] in CLUSTER_WIDE]
     near = [need for need in needs if need not in wide]
@@ -100,7 +101,7 @@ def files() -> dict[str, str]:
     }
 
 
-def _account(name: str, needs: Sequence[Need]) -> list[Manifest]:
+def _account(name: str, needs: Sequence[Permission]) -> list[Manifest]:
     """A ServiceAccount, its roles, and the binding of the Role."""
     metadata = {"name": name, "labels": {MANAGED: OURS}}
     return [
@@ -116,7 +117,7 @@ def _account(name: str, needs: Sequence[Need]) -> list[Manifest]:
     ]
 
 
-def _object(kind: str, name: str, needs: Sequence[Need]) -> Manifest:
+def _object(kind: str, name: str, needs: Sequence[Permission]) -> Manifest:
     return {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": kind,
