@@ -4,7 +4,7 @@ import copy
 import difflib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -68,12 +68,8 @@ class _Extension:
 
 
 _EXTENSION = TypeAdapter(_Extension)
-_NESTED: Mapping[str, type[BaseLoad | Expectations | Needs | BlastRadius | Guards]] = {
-    "load": BaseLoad,
-    "expect": Expectations,
-    "needs": Needs,
-    "blast_radius": BlastRadius,
-    "guards": Guards,
+_NESTED = {
+    each.name: type(each.default) for each in fields(_Extension) if is_dataclass(each.default)
 }
 
 
