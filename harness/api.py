@@ -50,10 +50,7 @@ def reporting(options: RunOptions) -> RunOptions:
 def session(
     options: RunOptions, say: Callable[[str], None] = lambda text: None
 ) -> AbstractContextManager[Session]:
-    """A deployment for several runs, each with its reports; `say` gets a line for each step.
-
-    Raises HarnessError for everything the caller can mend, before anything is started.
-    """
+    """A deployment for several runs; `say` gets a line a step. HarnessError before any start."""
     return _session(reporting(options), say)
 
 
@@ -80,10 +77,7 @@ def read(run: str | Path = "latest", results: Path | str = "results") -> RunReco
 
 
 def judge(record: RunRecord) -> Verdict | ExperimentVerdict:
-    """The verdict on a record by the rules of this version; nothing is stored.
-
-    Raises UsageError for a scaling test, whose limits are not in its record.
-    """
+    """The verdict by the rules of this version, not stored; UsageError for a scaling test."""
     return judge_anew(record)
 
 

@@ -26,10 +26,7 @@ def ask_git(directory: Path, *words: str) -> str | None:
 
 
 def run_git(directory: Path, *words: str, timeout_s: float = 300.0) -> str:
-    """The same for what has to succeed.
-
-    Raises UsageError with git's first line of complaint.
-    """
+    """The same for what has to succeed; raises UsageError with git's first line of complaint."""
     try:
         done = _git(directory, words, timeout_s)
     except FileNotFoundError:

@@ -134,10 +134,7 @@ def _ask(host: str, doubt: str) -> None:
 
 
 def confirm(word: str, question: str, unasked: UsageError) -> None:
-    """Let somebody at the terminal type a word; raises `unasked` where nobody can.
-
-    Raises UsageError when another word is typed.
-    """
+    """Let somebody type a word; raises `unasked` where nobody can, UsageError for another word."""
     import click  # noqa: PLC0415 - only who asks pays for it
 
     if not sys.stdin.isatty():

@@ -53,10 +53,7 @@ class Project:
 
 
 def find_project() -> Project | None:
-    """The project of the nearest harness.yaml upwards from here; None where there is none.
-
-    Raises UsageError with everything that is wrong with the file.
-    """
+    """The project of the nearest harness.yaml upwards, or None; UsageError for a wrong one."""
     here = Path.cwd()
     for directory in (here, *here.parents):
         if (directory / FILE).is_file():
@@ -65,10 +62,7 @@ def find_project() -> Project | None:
 
 
 def read_project(path: Path) -> Project:
-    """The project that a file describes.
-
-    Raises CatalogError where it is no mapping in YAML, UsageError with all else that is wrong.
-    """
+    """The project of a file; CatalogError where it is no YAML mapping, UsageError for all else."""
     from harness.catalog.yaml_documents import read_mapping  # noqa: PLC0415 - who has a file pays
 
     found = read_mapping(path)

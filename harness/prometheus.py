@@ -92,10 +92,7 @@ class _Server:
 
     @classmethod
     def at(cls, url: str | None) -> Self | None:
-        """The server at a URL with the token of the environment; None for no URL.
-
-        Raises UsageError for what is no URL or no token.
-        """
+        """The server at a URL with the environment's token, None for no URL; raises UsageError."""
         if url is None:
             return None
         remedy = "write it like http://prometheus.monitoring:9090"
@@ -198,10 +195,7 @@ class Prometheus(_Server):
         return self._answer("v1/query", {"query": condition}, read)
 
     def range(self, query: str, start: float, end: float, step_s: int) -> Points:
-        """(Unix time, number) of the one series that a query gives; what is no number left out.
-
-        Raises PrometheusError.
-        """
+        """(Unix time, number) of a query's one series, numbers only; raises PrometheusError."""
         words = {"query": query, "start": f"{start:.3f}", "end": f"{end:.3f}", "step": f"{step_s}"}
         return self._points("query_range", words, "values")
 
@@ -243,10 +237,7 @@ class Alertmanager(_Server):
 
 
 def keep(server: Prometheus | None, record: RunRecord) -> None:
-    """Ask for the record's time and store the answer, or why there is none, beside it.
-
-    Raises RecordError when the disk does not take it.
-    """
+    """Store the answer for the record's time beside it, or why there is none; RecordError."""
     if server is not None and record.start_wall_ns is not None:
         found = asked(server, record, record.start_wall_ns / NANOSECONDS)
         write_json(record.directory / FILE, redact(found))

@@ -46,10 +46,7 @@ def private_root(base: str | None = None) -> Path:
 
 @contextlib.contextmanager
 def scratch(kind: str) -> Iterator[Path]:
-    """A new empty directory, removed on leaving; `sweep` removes it where this process is killed.
-
-    Raises PlatformError where none can be made.
-    """
+    """A new empty directory, removed on leaving or by `sweep`; PlatformError for none."""
     name = f"{kind}-{secrets.token_hex(6)}"
     root = private_root(tempfile.gettempdir())  # that of the session is small: builds need room
     starting, path = root / f".scratch-{name}", root / f"scratch-{name}"

@@ -65,10 +65,7 @@ def check_writable(directory: Path) -> None:
 
 
 def write_atomic(path: Path, text: str) -> None:
-    """Replace the file by `text` in one step: readers see the old whole or the new whole.
-
-    Raises RecordError when there is no space or no permission.
-    """
+    """Replace the file in one step: readers see the old or the new whole; raises RecordError."""
     with writing(path.parent):
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         temporary = Path(name)
@@ -175,10 +172,7 @@ def is_held(directory: Path) -> bool:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """The JSON object in a file.
-
-    Raises RecordError naming the file and the line.
-    """
+    """The JSON object in a file; raises RecordError naming the file and the line."""
     try:
         text = read_file(path).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:

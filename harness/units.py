@@ -30,10 +30,7 @@ _PER = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
 def parse_duration(text: str) -> float:
-    """Seconds from `30`, `30s`, `1m30s`, `250ms`, `2h`.
-
-    Raises ValueError with the accepted forms.
-    """
+    """Seconds from `30`, `30s`, `1m30s`, `250ms`, `2h`; ValueError with the accepted forms."""
     text = text.strip()
     parts = list(_DURATION.finditer(text))
     whole = "".join(part.group(0) for part in parts)
@@ -44,10 +41,7 @@ def parse_duration(text: str) -> float:
 
 
 def parse_rate(text: str) -> float:
-    """Requests per second from `10000`, `10k`, `2.5k/s`, `600/m`.
-
-    Raises ValueError with the accepted forms.
-    """
+    """Requests per second from `10000`, `10k`, `2.5k/s`, `600/m`; ValueError with the forms."""
     match = _RATE.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"{text!r} is not a rate; write 10000, 10k or 600/m")
@@ -56,10 +50,7 @@ def parse_rate(text: str) -> float:
 
 
 def parse_ratio(text: str) -> float:
-    """A share from 0 to 1 out of `5%`, `0.05`.
-
-    Raises ValueError when it is neither or outside 0..1.
-    """
+    """A share from 0 to 1 out of `5%`, `0.05`; raises ValueError for anything else."""
     text = text.strip()
     try:
         value = float(text[:-1]) / 100 if text.endswith("%") else float(text)

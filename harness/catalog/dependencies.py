@@ -27,10 +27,7 @@ def check_dependencies(services: Sequence[Service]) -> None:
 
 
 def felt_by(services: Sequence[Service], name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The services that call this one, and those that feel it through them, each by name.
-
-    Raises CatalogError as `check_dependencies`.
-    """
+    """The services that call this one, and those that feel it through them; raises CatalogError."""
     check_dependencies(services)
     callers = {each.name for each in services if name in each.depends_on}
     found, new = set(callers), set(callers)

@@ -230,10 +230,7 @@ class RateLimitSpec(_Strict):
 
 
 class TargetSpec(_Strict):
-    """What the harness needs to find, deploy and drive a service.
-
-    `regions` stand in the order of their priority.
-    """
+    """What the harness needs to find, deploy and drive a service; `regions` by priority."""
 
     service: Name
     tier: Tier

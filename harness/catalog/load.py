@@ -73,10 +73,7 @@ class Catalog:
         return tuple(sorted(found))
 
     def service(self, name: str) -> Service:
-        """One service.
-
-        Raises CatalogError, with the nearest name, when there is none of that name.
-        """
+        """One service; raises CatalogError, with the nearest name, for one that is not there."""
         names = self.names()
         if name not in names:
             near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.4)
@@ -90,10 +87,7 @@ class Catalog:
 
 
 def load_catalog(directory: Path | None = None) -> Catalog:
-    """The catalogue in `directory` (default: `services/` of the project).
-
-    Raises CatalogError when it is no directory or holds no service.
-    """
+    """The catalogue in `directory` (default: `services/`); CatalogError for none or no service."""
     directory = directory or project_root() / "services"
     if not directory.is_dir() or not Catalog(directory).names():
         raise CatalogError(
@@ -103,10 +97,7 @@ def load_catalog(directory: Path | None = None) -> Catalog:
 
 
 def read_service(path: Path) -> Service:
-    """The service that one file describes.
-
-    Raises CatalogError naming file, line and field.
-    """
+    """The service that one file describes; raises CatalogError naming file, line and field."""
     # Pydantic and YAML: most of what imports the catalogue only wants its dataclasses.
     from harness.catalog.documents import (  # noqa: PLC0415 - see above
         ServiceDocument,

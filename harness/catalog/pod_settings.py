@@ -16,10 +16,7 @@ PLAIN: Mapping[str, tuple[str, str]] = {
 
 
 def pod_settings(file: Path | None, services: Iterable[Service], namespace: str) -> PodSettings:
-    """What the file says, else the catalogue's environment of that namespace, else nothing.
-
-    Raises CatalogError for a file that is no mapping, UsageError naming the field that is wrong.
-    """
+    """The file's, else the namespace's environment's, else none; CatalogError, UsageError."""
     if file is not None:
         return _read(file)
     known = (place for each in services for place in each.environments)

@@ -29,10 +29,7 @@ _MOST_NINES = 99.999
 
 
 def parse_objective(text: str) -> Objective:
-    """One objective from its short form; endpoints (patterns allowed) stand before a colon.
-
-    Raises ValueError with the accepted forms.
-    """
+    """One objective, endpoints before a colon; raises ValueError with the accepted forms."""
     match = _FORM.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"{text!r} is no objective; {FORMS}")

@@ -96,10 +96,7 @@ def _filled(value: object, words: Mapping[str, str]) -> object:
 
 
 def read_mapping(path: Path) -> dict[str, object]:
-    """The one mapping that a YAML file holds, with finite numbers only.
-
-    Raises CatalogError naming file and line.
-    """
+    """The one mapping of a YAML file, finite numbers only; CatalogError names file and line."""
     values = [value for _, value in _values(path)]
     if len(values) != 1 or not isinstance(values[0], dict):
         raise CatalogError(f"{path}: not a mapping", "write `name: value` lines in it")

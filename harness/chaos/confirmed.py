@@ -68,10 +68,7 @@ class Injections:
         self._left = list(confirmed.faults)
 
     def take(self, asked: Fault) -> ConfirmedFault:
-        """The next confirmed fault that is what was asked for; ExperimentError where there is none.
-
-        A fault that was taken cannot be taken again.
-        """
+        """The next confirmed fault that is what was asked for, once; ExperimentError for none."""
         for each in self._left:
             if each.is_asked(asked):
                 self._left.remove(each)

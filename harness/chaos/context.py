@@ -63,10 +63,7 @@ class Context:
 
 @cache
 def current() -> Context:
-    """The context of this process: what the variable names, else the lab that is up.
-
-    Raises ExperimentError where there is neither.
-    """
+    """The context that the variable names, else the lab that is up; ExperimentError for neither."""
     file = os.environ.get(VARIABLE)
     if file:
         return TypeAdapter(Context).validate_python(read_object(Path(file)))

@@ -100,10 +100,7 @@ class Ledger:
             self._path(fault_id).unlink(missing_ok=True)
 
     def entries(self) -> tuple[Entry, ...]:
-        """Every fault that may be in effect, the newest first: they are undone in that order.
-
-        Raises RecordError for a file that cannot be read.
-        """
+        """Every fault that may be in effect, the newest first. Raises RecordError."""
         found, problems = self.read()
         if problems:
             raise problems[0]

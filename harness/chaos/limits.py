@@ -19,10 +19,7 @@ from harness.toolkit import Activity, Provider
 
 
 def limit_activities(actions_s: float, probes_s: float) -> None:
-    """Give every activity of this process its own `timeout`, or so many seconds at most.
-
-    Injections and heals have limits of their own in the platform.
-    """
+    """Give every activity its own `timeout`, or so many seconds; injections have their own."""
     run = activities.run_activity
 
     def limited(activity: Activity, configuration: Settings, secrets: Settings) -> object:

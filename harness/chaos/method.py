@@ -103,10 +103,7 @@ def injects(step: Activity) -> bool:
 
 
 def has_signature(provider: Provider) -> bool:
-    """Whether a provider's function takes its arguments by name; some builtins do not.
-
-    A function that cannot be found does: Chaos Toolkit says so better.
-    """
+    """Whether a provider's function, where it is found, takes its arguments by name."""
     try:
         found = getattr(importlib.import_module(str(provider.get("module"))), provider["func"])
     except (ImportError, AttributeError, KeyError, ValueError):

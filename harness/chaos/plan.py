@@ -27,10 +27,7 @@ SLACK_S = 3.0
 
 
 def plan_experiment(experiment: Experiment, service: Service, platform: Platform) -> ExperimentPlan:
-    """Resolve an experiment against what runs now; nothing is touched.
-
-    Raises PlatformError where the platform cannot be asked.
-    """
+    """Resolve an experiment against what runs now, touching nothing; raises PlatformError."""
     replicas = platform.replicas(service)
     capable = platform.capabilities()
     weak = _weaknesses(experiment, service, platform)

@@ -51,10 +51,7 @@ def _reachable(
 
 
 def victims(plan: ExperimentPlan, platform: Platform, service: Service) -> tuple[Endpoint, ...]:
-    """Whom the faults would hit: redundancy hides their loss from the entry points of the service.
-
-    Each replica that is named, or lives where the fault is.
-    """
+    """Whom the faults would hit, by name or place: redundancy hides their loss elsewhere."""
     names = {part for hit in plan.hits for t in hit.targets for part in t.split("|")}
     places = {hit.fault.arguments.get("region") for hit in plan.hits}
     found = []

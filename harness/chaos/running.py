@@ -59,10 +59,7 @@ def this_user() -> str:
 
 @contextmanager
 def registered(what: str) -> Iterator[Asked]:
-    """Be found by `harness halt` until what is inside ends; gives what says who asked for its end.
-
-    Inside another registration of this process it is that one.
-    """
+    """Be found by `harness halt` (a game day as one run); gives what says who asked for its end."""
     if _own:
         yield lambda: _asked(_own[0])
         return

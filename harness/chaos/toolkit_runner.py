@@ -129,10 +129,7 @@ class _Controls(logging.Handler):
 
 
 def tolerates(tolerance: object, value: object, **variables: object) -> bool:
-    """Whether a value is within a tolerance; a pattern may be that of a number, as of a status.
-
-    Chaos Toolkit itself raises TypeError there.
-    """
+    """Whether a value is within a tolerance; a pattern may be that of a number, as of a status."""
     if isinstance(tolerance, dict) and tolerance.get("type") == "regex":
         target = tolerance.get("target")
         found = value.get(target, value) if target and isinstance(value, dict) else value

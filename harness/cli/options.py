@@ -123,10 +123,7 @@ def was_given(name: str) -> bool:
 
 
 def service_or_own(service: str | None, usual: str | None = None) -> str:
-    """The service that was named, else the user's own program, else the usual one.
-
-    Raises UsageError where there is none.
-    """
+    """The service that was named, else the own program, else the usual one; UsageError for none."""
     if service:
         return service
     from harness.session.own import find_own

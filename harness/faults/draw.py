@@ -31,10 +31,7 @@ def draw(
     percent: float | None = None,
     seed: int = 1,
 ) -> list[str]:
-    """The names that are hit, in the order of `ready`: `count` or `percent` (rounded up), or all.
-
-    Raises PlatformError where there are too few.
-    """
+    """Who is hit, in order: `count` or `percent` (rounded up) of `ready`, or all; PlatformError."""
     free = [name for name in ready if name not in among.held]
     if among.confirmed is not None:
         return _confirmed(kind, free, among.confirmed)

@@ -107,10 +107,7 @@ def chosen(
     *,
     core_apps: bool = False,
 ) -> tuple[Service, ...]:
-    """The services of the catalogue that are meant; without a word all of them.
-
-    Raises UsageError for a tier that is none, and where nothing is left.
-    """
+    """The services that are meant, by default all; UsageError for an unknown tier or none left."""
     check_dependencies(services)
     for tier in tiers:
         if tier not in get_args(Tier):

@@ -144,10 +144,7 @@ def _traced(write: Write, reads: Sequence[Read]) -> Traced:
 def lost_writes(
     writes: Iterable[Write], reads: Sequence[Read], fault_s: float | None
 ) -> LostWrites:
-    """Everything that the writes and the reads of a run tell; see `LostWrites`.
-
-    Raises DataError as `trace` does.
-    """
+    """What the writes and the reads of a run tell; raises DataError as `trace` does."""
     traced = trace(writes, reads)
     kept = [each for each in traced if each.acknowledged]
     lost = [each for each in traced if each.fate == "lost"]

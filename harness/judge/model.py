@@ -149,10 +149,7 @@ class Verdict:
 
 
 def load_verdict(path: Path) -> Verdict | None:
-    """The verdict stored in verdict.json; None when there is no such file.
-
-    Raises RecordError when it is damaged or newer than this harness.
-    """
+    """The verdict in verdict.json, or None; RecordError for a damaged or newer one."""
     if not path.is_file():
         return None
     stored = read_object(path)

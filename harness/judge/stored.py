@@ -29,10 +29,7 @@ _KINDS: Mapping[str, type[RecordVerdict]] = {
 
 
 def stored_verdict(directory: Path) -> RecordVerdict | None:
-    """The verdict that stands in a record's directory; None where there is none.
-
-    Raises RecordError when it is damaged or newer than this harness.
-    """
+    """The verdict in a record's directory, or None; RecordError for a damaged or newer one."""
     path = _file(directory)
     if path is None:
         return None
@@ -51,10 +48,7 @@ def stored_verdict(directory: Path) -> RecordVerdict | None:
 
 
 def judge_anew(record: RunRecord) -> Verdict | ExperimentVerdict:
-    """The verdict of today's rules, by the kind of the record; nothing is stored.
-
-    Raises UsageError for a scaling test, whose limits the record does not hold.
-    """
+    """The verdict of today's rules, not stored; raises UsageError for a scaling test."""
     path = _file(record.directory)
     name = path.name if path is not None else None
     if name == "experiment.json" or (name is None and "experiment" in record.labels):
@@ -68,10 +62,7 @@ def judge_anew(record: RunRecord) -> Verdict | ExperimentVerdict:
 
 
 def keep_verdict(verdict: Verdict | ExperimentVerdict, directory: Path) -> Path | None:
-    """Store a verdict; what stood there before is kept beside it, and its path returned.
-
-    Raises RecordError when the disk does not take it.
-    """
+    """Store a verdict, the one before beside it at the path returned. Raises RecordError."""
     name = "experiment.json" if isinstance(verdict, ExperimentVerdict) else "verdict.json"
     path, kept = directory / name, None
     if path.exists():

@@ -21,10 +21,7 @@ GRACE_S = 120.0
 def measure_limit(
     target: Target, path: str, limit: RateLimit, keys: Sequence[str] = ()
 ) -> Measured:
-    """Ask as KEYS clients, of as many `keys` or new ones; takes a little more than two windows.
-
-    Raises UsageError for a limit that cannot be measured, PlatformError where nothing can be asked.
-    """
+    """Ask as KEYS clients for a little over two windows; UsageError, PlatformError."""
     if limit.requests > MOST_REQUESTS:
         raise UsageError(f"a limit of {limit.requests:,} requests", f"at most {MOST_REQUESTS:,}")
     run = secrets.token_hex(4)

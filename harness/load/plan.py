@@ -94,10 +94,7 @@ def plan_json(plan: LoadPlan) -> bytes:
 
 
 def read_plan(path: Path) -> LoadPlan:
-    """A plan from a file.
-
-    Raises RecordError naming the file and the field.
-    """
+    """A plan from a file; raises RecordError naming the file and the field."""
     try:
         return adapter(LoadPlan).validate_json(path.read_bytes())
     except OSError as error:

@@ -160,10 +160,7 @@ class Platform(Protocol):
         ...
 
     def exclusive(self) -> AbstractContextManager[None]:
-        """Keep every other run from breaking the same deployment for as long as it is held.
-
-        Raises PlatformError naming the run that holds it.
-        """
+        """Keep other runs off the deployment; raises PlatformError naming the run that holds it."""
         return nullcontext()
 
     def halted(self) -> str | None:
@@ -230,10 +227,7 @@ class Platform(Protocol):
         return None
 
     def handle(self) -> Mapping[str, object]:
-        """What another process needs to speak of the same deployment, as JSON.
-
-        `harness.platform.attach(handle)` turns it back into a platform.
-        """
+        """What another process needs to `attach` to the same deployment, as JSON."""
         ...
 
     def tool_environment(self) -> Mapping[str, str]:

@@ -90,10 +90,7 @@ class Running:
             raise self._ended()
 
     def wait_ready(self) -> None:
-        """Wait until it answers.
-
-        Raises PlatformError when it ends before, or does not answer in time.
-        """
+        """Wait until it answers; PlatformError when it ends before, or does not answer in time."""
         until = time.monotonic() + self.program.ready_s
         answer = ""
         while time.monotonic() < until:

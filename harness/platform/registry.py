@@ -47,10 +47,7 @@ def make_platform(
 
 
 def attach(handle: Mapping[str, object]) -> Platform:
-    """The platform whose `handle()` this is, in any process of the same user.
-
-    Raises PlatformError where it names no platform or where its deployment is gone.
-    """
+    """The platform whose `handle()` this is; PlatformError for no platform, or where it is gone."""
     home = _ATTACH.get(str(handle.get("platform")))
     if home is None:
         raise PlatformError(

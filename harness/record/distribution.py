@@ -33,10 +33,7 @@ class Distribution:
 
     @classmethod
     def decode(cls, text: str) -> Self:
-        """The buckets of a base64 HdrHistogram V2 in nanoseconds.
-
-        Raises RecordError when the text is no such histogram.
-        """
+        """The buckets of a base64 HdrHistogram V2 in nanoseconds; raises RecordError."""
         return cls.of(merge([text]))
 
     @classmethod
@@ -85,10 +82,7 @@ class Distribution:
 
 
 def merge(texts: Iterable[str]) -> Histogram:
-    """Stored histograms (HdrHistogram V2, base64) added up.
-
-    Raises RecordError when a text is no such histogram.
-    """
+    """Stored histograms (HdrHistogram V2, base64) added up; raises RecordError for another text."""
     whole = Histogram()
     for text in texts:
         try:

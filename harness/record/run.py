@@ -47,10 +47,7 @@ class RunRecord:
 
     @classmethod
     def load(cls, directory: Path | str) -> Self:
-        """Read a run directory.
-
-        Raises RecordError when it is none, is damaged or was written by a newer harness.
-        """
+        """Read a run directory; RecordError for none, a damaged one, or one of a newer harness."""
         directory = Path(directory)
         path = directory / "run.json"
         if not path.is_file():
@@ -127,10 +124,7 @@ class RunRecord:
         return tuple(event for event in self.events if event.get("type") in types)
 
     def of(self, kind: type[E]) -> tuple[E, ...]:
-        """The events of a kind of `harness.events` or `harness.messages`.
-
-        Raises RecordError where one has not the fields of its kind.
-        """
+        """The events of a kind of `harness.events` or `harness.messages`; raises RecordError."""
         if kind not in self._checked:
             name = tag_of(kind)
             found = self.events_of(name)

@@ -27,9 +27,6 @@ FORMATS = (Format("junit", ".xml", render_junit), Format("summary", ".md", rende
 
 
 def write_formats(found: Summary, directory: Path, stem: str | None = None) -> None:
-    """Write each format: `junit.xml` and `summary.md`, or `stem` with their suffixes.
-
-    Raises RecordError when the disk does not take them.
-    """
+    """Write `junit.xml` and `summary.md`, or `stem` with their suffixes; raises RecordError."""
     for each in FORMATS:
         write_atomic(directory / each.file(stem), each.render(found))

@@ -20,10 +20,7 @@ def write_reports(record: RunRecord, verdict: Verdict, directory: Path | None = 
 
 
 def write_pages(record: RunRecord, verdict: Verdict, directory: Path) -> None:
-    """Write junit.xml, summary.md and report.html, which repeat a verdict.
-
-    Raises RecordError when the disk does not take them.
-    """
+    """Write junit.xml, summary.md and report.html, which repeat a verdict; raises RecordError."""
     from harness.report.run_html import render_html  # noqa: PLC0415 - Jinja is for pages only
 
     write_formats(summary(record, verdict), directory)

@@ -62,10 +62,7 @@ class _Named(Url):
 def cluster_session(
     options: RunOptions, place: Place, say: Callable[[str], None] = lambda text: None
 ) -> Iterator[tuple[Session, client.ApiClient]]:
-    """Resolve and check everything; nothing is created before the first run.
-
-    Raises HarnessError for all that the user can mend.
-    """
+    """Resolve and check everything before the first run creates anything; raises HarnessError."""
     root = project_root()
     service = load_catalog(root / "services").service(options.service)
     check_namespace(place.namespace)

@@ -136,10 +136,7 @@ def own_lab(
     needs: Mapping[str, Any],
     progress: Callable[[str], None],
 ) -> Lab:
-    """The lab that is up, or one to be started; `needs` are fields of LabOptions.
-
-    Raises UsageError for what is not to be had of a program of the user's.
-    """
+    """The lab that is up, or one to be started with `needs` (LabOptions); raises UsageError."""
     if own.up is not None and needs.get("mutants"):
         raise UsageError("--mutant: the lab is up already", "give it to harness lab up")
     if behaviour:

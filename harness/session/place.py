@@ -191,10 +191,7 @@ def _behaviour(options: RunOptions) -> dict[str, object]:
 
 
 def _regions(options: RunOptions) -> int:
-    """Regions of the lab that the run needs: all for the global entry point, else up to its own.
-
-    Raises UsageError for a region that the lab does not have.
-    """
+    """Regions that the run needs, all for the global entry point; UsageError for an unknown one."""
     if options.region is not None and options.region not in REGIONS:
         raise UsageError(
             f"the lab has no region {options.region!r}", f"it can have {', '.join(REGIONS)}"

@@ -203,10 +203,7 @@ def session(options: RunOptions, say: Say = lambda text: None) -> Iterator[Sessi
 def prepared(
     options: RunOptions, service: Service, traffic: TrafficModel
 ) -> tuple[RunOptions, Service, TrafficModel]:
-    """All three as the run needs them: what follows from one for the others, and checked.
-
-    Raises HarnessError for what the user can mend.
-    """
+    """All three as the run needs them, one following from another; raises HarnessError."""
     traffic = with_loads(traffic, options.populations)
     options = for_users(options, traffic)
     profile = make_profile(options)

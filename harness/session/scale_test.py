@@ -44,10 +44,7 @@ class ScaleOptions:
 
 
 def scale_profile(options: ScaleOptions, scaler: Autoscaler) -> LoadProfile:
-    """Base, rise, peak, base: warmup, ramp, hold and cooldown of an open model.
-
-    Raises ProfileError for rates or times that cannot be.
-    """
+    """Base, rise, peak, base in the open model; ProfileError for rates or times that cannot be."""
     base = options.peak * BASE_SHARE if options.base is None else options.base
     after = options.after_s
     if after is None:

@@ -150,10 +150,7 @@ def check_json_values(
     feeds: Mapping[str, Mapping[str, object]],
     captured: Collection[str] = (),
 ) -> None:
-    """Raise ScenarioError for values that cannot stand where a JSON body has them.
-
-    What an answer has `captured` is known only then.
-    """
+    """Raise ScenarioError for values that no JSON body can have; `captured` ones come later."""
     kind = next((v for k, v in request.headers if k.lower() == "content-type"), "").lower()
     if "json" in kind:
         for name in _bare_slots(request.body or ""):

@@ -42,10 +42,7 @@ TIMEOUT_S = 60.0
 
 
 def scenario_file(service: Service, scenario: str | None, root: Path) -> Path:
-    """The file of a scenario: the one named, else the service's own, else the generic one.
-
-    Raises ScenarioError when it does not exist.
-    """
+    """The scenario's file: as named, the service's own, or the generic; ScenarioError for none."""
     directory = root / "scenarios"
     if scenario is None:
         candidates = [directory / f"{service.name}.py", directory / f"{GENERIC}.py"]
@@ -79,10 +76,7 @@ def scenario_environment(service: Service, urls: Mapping[str, str] | None = None
 
 
 def url_of(service: str) -> str:
-    """Where another service is that a journey asks; its class names it in `across`.
-
-    Raises ScenarioError where it does not.
-    """
+    """Where a service is that a journey asks; ScenarioError where its class does not name it."""
     known: dict[str, str] = json.loads(os.environ.get(URLS_VARIABLE, "{}"))
     if service not in known:
         raise ScenarioError(f"url_of({service!r}): not known", f'add it: across = ("{service}",)')
@@ -90,10 +84,7 @@ def url_of(service: str) -> str:
 
 
 def service_asked() -> Service:
-    """The service that a generic scenario is to stand for, told by the environment.
-
-    Raises ScenarioError when none is, CatalogError when it is unknown.
-    """
+    """The service a generic scenario stands for, by the environment; ScenarioError for none."""
     value = os.environ.get(SERVICE_VARIABLE, "")
     if not value:
         raise ScenarioError(

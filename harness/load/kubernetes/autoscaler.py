@@ -40,10 +40,7 @@ class Autoscaler:
 def find_autoscaler(
     api: client.ApiClient, namespace: str, service: str, name: str | None = None
 ) -> Autoscaler:
-    """The HPA of that name, or the one that scales what bears the service's name.
-
-    Raises PlatformError where there is none, several, or the Service selects no pods.
-    """
+    """The HPA of that name, or the service's; PlatformError for none, several, or no pods."""
     with telling(f"autoscaler of {service} in {namespace}"):
         found = client.AutoscalingV2Api(api).list_namespaced_horizontal_pod_autoscaler(
             namespace, _request_timeout=TIMEOUT_S
@@ -81,10 +78,7 @@ def find_autoscaler(
 
 
 def await_metrics(api: client.ApiClient, scaler: Autoscaler) -> None:
-    """Wait until the autoscaler has a metric to go by.
-
-    Raises PlatformError with its own words when it has none within a minute.
-    """
+    """Wait a minute at most until the autoscaler has a metric; PlatformError with its reason."""
     until = time.monotonic() + READY_LIMIT_S
     while True:
         with telling(f"autoscaler {scaler.name}"):

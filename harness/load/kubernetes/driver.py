@@ -193,10 +193,7 @@ class LoadJobs:
         self._queue.put(message)
 
     def _cut_short(self) -> list[str]:
-        """Why the load ended before its time where nobody here ended it.
-
-        A kubelet ends a pod by the signal with which a user's stop ends it.
-        """
+        """Why the load ended early by nobody here: a kubelet's signal is that of a stop."""
         due = self._plan.profile.duration_s
         ran = (time.monotonic_ns() - self._start_ns) / NANOSECONDS
         if self._stops or ran >= due - HEARD_S:

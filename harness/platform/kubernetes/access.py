@@ -98,10 +98,7 @@ SCALE_NEEDS = (
 
 
 def connect(context: str | None = None, kubeconfig: Path | None = None) -> client.ApiClient:
-    """A client: of the kubeconfig's context, or of the cluster that this runs in.
-
-    Raises PlatformError where there is no usable configuration.
-    """
+    """A client of the kubeconfig's context, or of the cluster around it; raises PlatformError."""
     return _Client(context, kubeconfig)
 
 
@@ -345,10 +342,7 @@ def allowed(what: str, call: Callable[[], T]) -> T | None:
 
 
 def is_gone(problem: ApiException) -> bool:
-    """Whether what was asked for is not there (any more).
-
-    410 is no such answer: it says that the version of a list has expired.
-    """
+    """Whether what was asked for is not there; 410 says that a list's version has expired."""
     return int(problem.status or 0) == NOT_FOUND
 
 

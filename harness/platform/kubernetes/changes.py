@@ -59,10 +59,7 @@ class Mark:
 
 
 def inverse(undo: ClusterUndo) -> PutBack | None:
-    """The patch that puts back what was, made from what was changed and from nothing else.
-
-    None where Kubernetes restores by itself.
-    """
+    """The patch that puts back what was changed, no more; None: Kubernetes does it itself."""
     kind: Changed
     made: Mapping[str, object]
     spec: Mapping[str, object]
@@ -112,10 +109,7 @@ def apply(cluster: Cluster, service: str, change: Change, record: UndoRecord | N
 
 
 def undo(cluster: Cluster, back: PutBack) -> None:
-    """Carry an `inverse` out where the fault's mark still is; idempotent.
-
-    An object that is gone has nothing left to undo.
-    """
+    """Carry an `inverse` out where the fault's mark still is; idempotent, also for what is gone."""
     kind, name = back.kind, back.name
     with telling(f"{kind} {name}"):
         try:

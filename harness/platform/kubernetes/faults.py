@@ -89,10 +89,7 @@ def _resolves(*names: str) -> Callable[[Resolver[Given]], Resolver[Given]]:
 
 
 def resolve(fault: Fault, view: View) -> Resolved:
-    """Decide everything about a fault.
-
-    Raises PlatformError where nothing matches or an argument cannot be.
-    """
+    """Decide everything about a fault; PlatformError where nothing matches or a value cannot be."""
     arguments = arguments_of(fault.kind, fault.arguments, "kubernetes")
     return _RESOLVERS[fault.kind](fault.kind, arguments, view)
 

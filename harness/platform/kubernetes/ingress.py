@@ -35,10 +35,7 @@ class _Way(NamedTuple):
 
 
 def entrance(cluster: Cluster, service: Service) -> Entrance:
-    """The front door of the service as this namespace has it.
-
-    Raises PlatformError where there is no Service, or one without any address.
-    """
+    """The service's front door in this namespace; PlatformError for no Service or no address."""
     for ingress in sorted(cluster.ingresses(), key=lambda each: str(each.metadata.name)):
         found = _of_ingress(ingress, service)
         if found is not None:

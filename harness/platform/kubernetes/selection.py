@@ -124,10 +124,7 @@ def application(
 
 
 def is_dependency(labels: Mapping[str, str], service: str, component: str) -> bool:
-    """Whether a component's pod is the service's own: by its exact name or instance.
-
-    `<service>`, `<service>-<component>` or that with an ending, as one a region has.
-    """
+    """Whether a component's pod is the service's own, by exact name, instance or ending."""
     own = f"{service}-{component}"
     given = {labels.get(NAME), labels.get(INSTANCE)} - {None}
     return any(each in {service, own} or str(each).startswith(f"{own}-") for each in given)

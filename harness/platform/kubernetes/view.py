@@ -79,10 +79,7 @@ class View:
 
 
 def check_room(view: View, pods: PodSettings, but: str | None = None) -> None:
-    """Raise PlatformError where no node takes the agent of an undo, a pod with these settings.
-
-    `but` names a node that the fault closes.
-    """
+    """Raise PlatformError where no node but `but` takes an undo's agent with these settings."""
     wanted = pods.nodeSelector.items()
     nodes = [n for n in view.nodes.values() if n.name != but and n.agentless is None]
     selected = [node for node in nodes if wanted <= node.labels.items()]

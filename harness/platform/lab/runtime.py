@@ -83,10 +83,7 @@ def start(runtime: Path, plan: LabPlan, enter: Sequence[str]) -> Running:
 
 
 def stop(lab: Running) -> None:
-    """End a lab and return when nothing of it is left; idempotent.
-
-    Raises PlatformError naming the pids that would not go.
-    """
+    """End a lab with all of it; idempotent. PlatformError names the pids that would not go."""
     with contextlib.suppress(PlatformError):
         request(lab.runtime, Stop())
     if lab.process is not None:

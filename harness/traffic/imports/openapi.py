@@ -103,10 +103,7 @@ class _Document:
 
 
 def openapi_exchanges(path: Path) -> Iterator[Exchange]:
-    """One request for each operation of a document.
-
-    Raises ScenarioError for one that is no OpenAPI 3, or refers to what is not in it.
-    """
+    """One request for each operation; ScenarioError for no OpenAPI 3, or a reference to nothing."""
     document = _Document(path, _read(path))
     root = document.root
     version = str(root.get("openapi", ""))
