@@ -18,7 +18,6 @@ from harness.units import parse_duration
 if TYPE_CHECKING:
     from harness.catalog.documents import (
         Document,
-        RateLimitSpec,
         ServiceDocument,
         SloDocument,
         TargetDocument,
@@ -139,7 +138,7 @@ def _require_one(path: Path, kind: str, found: Sequence[Document]) -> None:
 def _service(
     document: ServiceDocument, target: TargetDocument, objectives: tuple[Objective, ...]
 ) -> Service:
-    spec = target.spec
+    spec, limit = target.spec, target.spec.rateLimit
     return Service(
         name=document.metadata.name,
         tier=spec.tier,
@@ -166,14 +165,10 @@ def _service(
         profiles=tuple(spec.profiles),
         depends_on=tuple(spec.dependsOn),
         degrades_without=tuple(spec.degradesWithout),
-        rate_limit=_rate_limit(spec.rateLimit),
+        rate_limit=None
+        if limit is None
+        else RateLimit(limit.requests, parse_duration(limit.window), limit.header),
     )
-
-
-def _rate_limit(spec: RateLimitSpec | None) -> RateLimit | None:
-    if spec is None:
-        return None
-    return RateLimit(spec.requests, parse_duration(spec.window), spec.header)
 
 
 def _objectives(path: Path, slos: Sequence[SloDocument]) -> tuple[Objective, ...]:

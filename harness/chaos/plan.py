@@ -30,7 +30,8 @@ def plan_experiment(experiment: Experiment, service: Service, platform: Platform
     """Resolve an experiment against what runs now, touching nothing; raises PlatformError."""
     replicas = platform.replicas(service)
     capable = platform.capabilities()
-    weak = _weaknesses(experiment, service, platform)
+    found_weak = (w for fault in experiment.faults for w in platform.weaknesses(service, fault))
+    weak = tuple(dict.fromkeys(found_weak))
     missing = _needs(experiment, service, platform, weak)
     refusals: list[str] = []
     hits: list[Hit] = []
@@ -205,11 +206,6 @@ def check(plan: ExperimentPlan) -> None:
 
 def _words(fault: Fault) -> str:
     return " ".join(f"{key}={value}" for key, value in fault.arguments.items())
-
-
-def _weaknesses(experiment: Experiment, service: Service, platform: Platform) -> tuple[str, ...]:
-    found = [each for fault in experiment.faults for each in platform.weaknesses(service, fault)]
-    return tuple(dict.fromkeys(found))
 
 
 def _needs(

@@ -132,9 +132,15 @@ class ExperimentRun:
     def _follow(self, plan: ExperimentPlan) -> None:
         """Load, canary, observer and Chaos Toolkit side by side until the load has ended."""
         target = self._plan.target
-        context = self._context(plan)
+        platform, service = self.session.platform, self.session.service
+        context = Context(
+            platform.handle(),
+            service,
+            str(self._ledger.directory),
+            *self._asked_for,
+            confirmed_of(self.experiment, plan),
+        )
         with ExitStack() as stack:
-            platform, service = self.session.platform, self.session.service
             across = stack.enter_context(crossings(plan, platform, service))
             load = stack.enter_context(self.session.start(self._plan))
             self._observer = Observer(platform, service, self._ledger, self._inbox)
@@ -272,11 +278,9 @@ class ExperimentRun:
         elif message["what"] == "inject":
             state.injected = at if state.injected is None else state.injected
             state.healed = None
-        elif message["what"] in {"healed", "heal_failed"} and not self._ledger_holds_more(message):
-            state.healed = at
-
-    def _ledger_holds_more(self, message: Chaos) -> bool:
-        return any(e.fault_id != message.get("fault_id") for e in self._ledger.entries())
+        elif message["what"] in {"healed", "heal_failed"}:
+            left = {entry.fault_id for entry in self._ledger.entries()}
+            state.healed = state.healed if left - {message.get("fault_id")} else at
 
     def _tell(self, event: Chaos | Proof) -> None:
         event["monotonic_ns"] = time.monotonic_ns()
@@ -309,8 +313,9 @@ class ExperimentRun:
 
     def _canary(self, plan: ExperimentPlan, target: Target, across: tuple[Endpoint, ...]) -> Child:
         platform, service = self.session.platform, self.session.service
-        entry_points = (*self._entry_points, *across, *victims(plan, platform, service))
-        canary = CanaryPlan(entry_points, *self._asked_for)
+        own = endpoints_of(platform, service, target)
+        asked = (*own, *across, *victims(plan, platform, service))
+        canary = CanaryPlan(asked, *self._asked_for)
         file = self._scratch / "canary.json"
         write_atomic(file, json.dumps(asdict(canary)))
         return Child(
@@ -322,15 +327,6 @@ class ExperimentRun:
             grace_s=1.0,
         )
 
-    def _context(self, plan: ExperimentPlan) -> Context:
-        return Context(
-            self.session.platform.handle(),
-            self.session.service,
-            str(self._ledger.directory),
-            *self._asked_for,
-            confirmed_of(self.experiment, plan),
-        )
-
     @property
     def _asked_for(self) -> tuple[str, str | None]:
         """The path that probes ask for, and what must stand in the answer."""
@@ -338,10 +334,6 @@ class ExperimentRun:
         if audit is None or audit.canary is None:
             return self.session.service.health_path, None
         return audit.canary, audit.expected
-
-    @property
-    def _entry_points(self) -> tuple[Endpoint, ...]:
-        return endpoints_of(self.session.platform, self.session.service, self._plan.target)
 
     @property
     def _readers(self) -> tuple[Endpoint, ...]:

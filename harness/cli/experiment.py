@@ -33,7 +33,6 @@ from harness.units import format_ratio
 if TYPE_CHECKING:
     from harness.chaos.model import Experiment, ExperimentPlan, Hit
     from harness.events import ExperimentEvent
-    from harness.judge.experiment import ExperimentVerdict
     from harness.messages import LoadMessage
     from harness.session.options import RunOptions
 
@@ -262,6 +261,7 @@ def run(
     from harness.chaos.session import experiment_session
     from harness.judge.experiment import judge_experiment, write_experiment
     from harness.report.gameday_files import write_experiment_reports
+    from harness.report.record import print_record
     from harness.report.run import beside
 
     experiment = load_experiment(name, project_root(), parameters, words["platform"])
@@ -287,7 +287,7 @@ def run(
     if as_json:
         print_json(verdict.as_dict() | beside(record))
     else:
-        _print_verdict(verdict, record.directory)
+        print_record(record, verdict, sys.stdout)
     return verdict.exit_code
 
 
@@ -401,13 +401,6 @@ class Progress:
 
     def _line(self, at: float | None, text: str) -> None:
         click.echo(f"{at or 0:6.1f} s  {text}", err=True)
-
-
-def _print_verdict(verdict: ExperimentVerdict, directory: Path) -> None:
-    from harness.report.experiment import summary
-    from harness.report.terminal import print_summary
-
-    print_summary(summary(verdict), sys.stdout, [("record", str(directory))])
 
 
 def _wrapped(text: str) -> str:

@@ -280,8 +280,10 @@ def _verdict(asked: _Asked, target: Path, say: Callable[[str], None]) -> GateVer
 
 def _make_command() -> str:
     """The command that makes the baseline that this gate lacks, with every option it was given."""
+    from harness.cli.baseline import make
+
     context = click.get_current_context()
-    taken = {option.name for option in _baseline_make().params}
+    taken = {option.name for option in make.params}
     words = ["harness", "baseline", "make", context.params["service"]]
     for option in context.command.params:
         name, value = option.name or "", context.params.get(option.name or "")
@@ -295,12 +297,6 @@ def _make_command() -> str:
             if not option.is_flag:
                 words.append(json.dumps(each) if isinstance(each, dict) else f"{each}")
     return shlex.join([*words, "--runs", "10"])
-
-
-def _baseline_make() -> click.Command:
-    from harness.cli.baseline import make
-
-    return make
 
 
 def _accept_command(asked: _Asked) -> str:

@@ -189,7 +189,8 @@ def _lower(
 
 
 def _show_comparison(document: Mapping[str, object], found: Mapping[str, Comparison]) -> None:
-    rows = [("metric", "better", "verdict", "shift", f"{_confidence(found)} interval", "margin",
+    confidence = 100 * next(iter(found.values())).confidence
+    rows = [("metric", "better", "verdict", "shift", f"{confidence:.0f} % interval", "margin",
              "detectable", "runs")]  # fmt: skip
     for name, one in found.items():
         span = "unknown"
@@ -220,10 +221,6 @@ def _show_comparison(document: Mapping[str, object], found: Mapping[str, Compari
     for side in ("baseline", "candidate"):
         if only := document[f"only_in_{side}"]:
             click.echo(f"Only in the {side}: {few(only)}. Gone, new or renamed: not compared.")
-
-
-def _confidence(found: Mapping[str, Comparison]) -> str:
-    return f"{next(iter(found.values())).confidence:.0%}".replace("%", " %")
 
 
 def _size(value: float, scale: str) -> str:

@@ -103,7 +103,8 @@ def drift(series: Floats) -> Interval | None:
 def level_changes(series: Floats) -> list[int]:
     """The places at which the level of a series of latencies (s), one a second, moves clearly."""
     found = change_points(series, false_alarms=FALSE_ALARMS, min_effect=1 - 1 / LEAST_FACTOR)
-    places = [point.index for point in found if _clear(point.shift)]
+    low, high = 1 / LEAST_FACTOR - 1, LEAST_FACTOR - 1
+    places = [each.index for each in found if each.shift >= high or each.shift <= low]
     if not 0 < len(places) <= MOST_CHANGES or not _beyond_wandering(np.log(series), places):
         return []
     return places
@@ -126,7 +127,3 @@ def _surprise(rest: Floats) -> float:
     rho = float(before @ after) / squares if squares else 0.0
     gap = after - rho * before
     return float(gap @ gap)
-
-
-def _clear(shift: float) -> bool:
-    return shift >= LEAST_FACTOR - 1 or shift <= 1 / LEAST_FACTOR - 1

@@ -1,7 +1,5 @@
 """Whether requests waited for a connection because the generator had too few of them."""
 
-import numpy as np
-
 from harness.judge.model import ValidityCheck
 from harness.load.connections import (
     STREAMS,
@@ -112,13 +110,7 @@ def _filled(record: RunRecord, allowed: int) -> bool:
 
     Without it a wait is the making of a connection, which is the service's.
     """
-    spans = [(b, e) for name, b, e in record.plan.profile.phases() if name == "hold"]
-    under_way = [
-        count
-        for time, count in record.measurements("tick", "in_flight")
-        if any(begin <= time <= end for begin, end in spans)
-    ]
-    return bool(np.any(np.asarray(under_way) >= allowed))
+    return any(count >= allowed for count in record.in_hold("tick", "in_flight"))
 
 
 def _slow_by_itself(record: RunRecord) -> bool:

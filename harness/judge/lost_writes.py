@@ -173,14 +173,10 @@ def lost_writes(
         rpo_s=None if fault_s is None else max(ages, default=0.0),
         examples=tuple(
             each
-            for group in (sorted(lost, key=_when), odd, worst, unread)
+            for group in (sorted(lost, key=lambda each: each.known_s or 0.0), odd, worst, unread)
             for each in group[:EXAMPLES]
         ),
     )
-
-
-def _when(each: Traced) -> float:
-    return each.known_s or 0.0
 
 
 def writes_of(events: Iterable[WriteEvent]) -> list[Write]:

@@ -302,7 +302,7 @@ def _share_limit(record: RunRecord) -> str:
 
 def _probe(record: RunRecord) -> ValidityCheck:
     """The same engine against a null server in its own process: noise that no service caused."""
-    found = [own / NANOSECONDS for own in _in_hold(record, "probe", "p99_ns")]
+    found = [own / NANOSECONDS for own in record.in_hold("probe", "p99_ns")]
     whole = record.distribution("response").quantile(REPORTED[-1])
     if not found or whole is None:
         return ValidityCheck(
@@ -322,14 +322,14 @@ def _probe(record: RunRecord) -> ValidityCheck:
 
 def _generator_cpu(record: RunRecord) -> ValidityCheck:
     """The generator's busiest thread has a core to itself."""
-    samples = _in_hold(record, "tick", "cpu")
+    samples = record.in_hold("tick", "cpu")
     reason, remedy = "The generator used {} of a core.", "add --workers or lower the rate"
     return _below("generator cpu", samples, CPU_LIMIT, reason, remedy)
 
 
 def _stolen_cpu(record: RunRecord) -> ValidityCheck:
     """The hypervisor gave this machine its time."""
-    samples = _in_hold(record, "tick", "steal")
+    samples = record.in_hold("tick", "steal")
     reason = "The hypervisor kept {} of the processor time."
     return _below("stolen cpu", samples, STEAL_LIMIT, reason, "use a machine with its own cores")
 
@@ -401,15 +401,6 @@ def _hold_length(record: RunRecord) -> ValidityCheck:
         remedy=None if ok else f"hold for at least {MINIMUM_HOLD_S} s",
         costs="inconclusive",
     )  # fmt: skip
-
-
-def _in_hold(record: RunRecord, kind: str, field: str) -> list[float]:
-    spans = [(b, e) for name, b, e in record.plan.profile.phases() if name == "hold"]
-    return [
-        number
-        for time, number in record.measurements(kind, field)
-        if any(begin <= time < end for begin, end in spans)
-    ]
 
 
 _CHECKS: tuple[Callable[[RunRecord], ValidityCheck], ...] = (

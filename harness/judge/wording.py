@@ -57,19 +57,14 @@ def latency(
         case "fail":
             return f"{shown} is not below {limit}: {slow}, {allowed}{_stalls(found, evidence)}."
         case "invalid":
-            return _spoilt_latency(evidence, shown, limit)
+            return (
+                f"{shown} may owe its miss of {limit} to the generator or its machine, which"
+                f" explain up to {format_duration(evidence.explained_s())}."
+            )
         case _:
             return _open_latency(
                 found, evidence, f"{what}p{q * 100:g} < {limit}", shown, slow, allowed
             )
-
-
-def _spoilt_latency(evidence: Evidence, shown: str, limit: str) -> str:
-    explained = format_duration(evidence.explained_s())
-    return (
-        f"{shown} may owe its miss of {limit} to the generator or its machine, which explain up to"
-        f" {explained}."
-    )
 
 
 def _open_latency(

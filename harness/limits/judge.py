@@ -44,7 +44,10 @@ def _check(name: str, wanted: str, *, ok: bool, measured: str, statement: str) -
 
 
 def _size(limit: RateLimit, found: Measured) -> Check:
-    admitted = [_until_refused(burst) for burst in found.bursts]
+    admitted = [
+        next((i for i, answer in enumerate(burst) if not answer.admitted), len(burst))
+        for burst in found.bursts
+    ]
     least, wanted = min(admitted), f"exactly {limit.requests}"
     longest = max(burst[-1].at_s - burst[0].at_s for burst in found.bursts)
     if longest > BURST_SHARE * limit.window_s:
@@ -66,17 +69,14 @@ def _size(limit: RateLimit, found: Measured) -> Check:
     return _check("limit", wanted, ok=ok, measured=shown, statement=text)
 
 
-def _until_refused(burst: Sequence[Answer]) -> int:
-    return next((i for i, answer in enumerate(burst) if not answer.admitted), len(burst))
-
-
 def _named(answers: Iterable[Answer]) -> str:
     words = sorted({str(a.status or a.error) for a in answers})
     return f"Some were answered with {', '.join(words)}"
 
 
 def _retry_after(limit: RateLimit, found: Measured) -> Check:
-    refusals = [a for a in _all(found) if a.status == REFUSED]
+    parts = (*found.bursts, found.overload, found.others, found.recovery[:1])
+    refusals = [a for part in parts for a in part if a.status == REFUSED]
     said = [seconds_of(a.retry_after) for a in refusals]
     longest = math.ceil(limit.window_s)
     wrong = sum(each is None or not 1 <= each <= longest for each in said)
@@ -91,11 +91,6 @@ def _retry_after(limit: RateLimit, found: Measured) -> Check:
     )
     wanted = f"1 to {longest} s"
     return _check("Retry-After", wanted, ok=not wrong, measured=shown, statement=text)
-
-
-def _all(found: Measured) -> list[Answer]:
-    bursts = [answer for burst in found.bursts for answer in burst]
-    return [*bursts, *found.overload, *found.others, *found.recovery[:1]]
 
 
 def _others(limit: RateLimit, found: Measured) -> Check:

@@ -82,8 +82,8 @@ class Plugin:
         events.test_stop.add_listener(self._on_test_stop)
         if isinstance(runner, WorkerRunner):
             runner.register_message(START, self._on_start)
-            runner.register_message(STOP, self._on_stop)
-            runner.register_message(VALUES, self._on_values)
+            runner.register_message(STOP, lambda msg, **_: self.stop(abort=msg.data["abort"]))
+            runner.register_message(VALUES, lambda msg, **_: self._give(msg.data))
             self._send(HELLO, {"pid": os.getpid(), "wall_ns": unix_now_ns()})
             events.report_to_master.add_listener(self._on_report_to_master)
         elif isinstance(runner, MasterRunner):
@@ -107,9 +107,6 @@ class Plugin:
             self.environment.runner.send_message(VALUES, values)
         elif self.bridge is not None:
             self.bridge.give(values)
-
-    def _on_values(self, msg: Message, **_: object) -> None:
-        self._give(msg.data)
 
     def stop(self, *, abort: bool) -> None:
         """End the load, wherever it runs: drain what is under way, or leave it unfinished."""
@@ -138,9 +135,6 @@ class Plugin:
         runner = self.environment.runner
         clients = {client.id for client in (*runner.clients.ready, *runner.clients.running)}
         return sorted(clients & self.pids.keys() if self.token else clients)
-
-    def _on_stop(self, msg: Message, **_: object) -> None:
-        self.stop(abort=msg.data["abort"])
 
     def _on_hello(self, msg: Message, **_: object) -> None:
         if not self._is_ours(msg.data):

@@ -229,6 +229,12 @@ class RunRecord:
         found = [event.get("second") for event in self.events_of("early_end")]
         return min((float(s) for s in found if isinstance(s, (int, float))), default=math.inf)
 
+    def in_hold(self, kind: str, field: str) -> list[float]:
+        """The measurements within the planned hold."""
+        spans = [(begin, end) for name, begin, end in self.plan.profile.phases() if name == "hold"]
+        found = self.measurements(kind, field)
+        return [number for at, number in found if any(b <= at < e for b, e in spans)]
+
     def planned_seconds(self, phase: Phase = "hold") -> float:
         """How long the profile wanted the phase to last."""
         return sum(end - begin for name, begin, end in self.plan.profile.phases() if name == phase)

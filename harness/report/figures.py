@@ -264,10 +264,6 @@ def closed(record: RunRecord) -> str | None:
     return f"{names}{CLOSED}" if found else None
 
 
-def _arrivals(record: RunRecord) -> str:
-    return closed(record) or f"open model, {record.plan.profile.spacing} spacing"
-
-
 def validity_line(verdict: Verdict) -> str:
     """How the checks stand, counted."""
     good = sum(check.ok is True for check in verdict.validity)
@@ -289,7 +285,7 @@ def environment_rows(record: RunRecord) -> tuple[tuple[str, str], ...]:
         ("target", f"{record.plan.target.description} ({', '.join(record.plan.target.urls)})"),
         ("connection", describe(record.plan.target)),
         ("scenario", f"{record.plan.traffic.scenario} ({record.plan.traffic.source})"),
-        ("arrivals", _arrivals(record)),
+        ("arrivals", closed(record) or f"open model, {record.plan.profile.spacing} spacing"),
         *(("dropped", each) for each in record.plan.profile.dropped),
         ("seed", str(record.plan.profile.seed)),
         ("workers", f"{record.plan.workers} x {record.plan.threads} threads"),

@@ -81,20 +81,17 @@ class Session:
         plan = LoadPlan(self.target, self.traffic, profile, workers=options.workers)
         return replace(
             plan,
-            connections_per_target=options.connections or self._connections(profile),
+            connections_per_target=options.connections
+            or connections_for(
+                self.service.objectives,
+                self.traffic,
+                profile,
+                addresses=len(self.target.urls),
+                workers=options.workers,
+            ),
             max_in_flight=options.max_in_flight or plan.max_in_flight,
             drain_s=drain_s(self.traffic, plan.drain_s),
             salt=new_salt() if options.salt is None else options.salt,
-        )
-
-    def _connections(self, profile: LoadProfile) -> int:
-        """As many as a service that meets its objectives can fill at this load."""
-        return connections_for(
-            self.service.objectives,
-            self.traffic,
-            profile,
-            addresses=len(self.target.urls),
-            workers=self.options.workers,
         )
 
     def environment(self) -> dict[str, object]:
