@@ -29,12 +29,8 @@ from harness.cli.options import (
 from harness.cli.perf import drive, progress
 
 PLACE_OPTIONS = (
-    click.option(
-        "--platform",
-        type=click.Choice(["kubernetes"]),
-        default="kubernetes",
-        help="Where the service runs.",
-    ),
+    click.option("--platform", type=click.Choice(["kubernetes"]), default="kubernetes",
+                 help="Where the service runs."),
     CONTEXT,
     KUBECONFIG,
     click.option("--namespace", required=True, help="Where the service is."),
@@ -44,26 +40,14 @@ PLACE_OPTIONS = (
     ALLOW_TARGET,
     click.option("--image", default="codai-harness:dev", help="Of the pods."),
     PODS,
-    click.option(
-        "--workers",
-        type=click.IntRange(1, 500),
-        default=1,
-        help="Load pods; each takes its share of the one schedule.",
-    ),
-    click.option(
-        "--worker-cpu", default="1", help="CPU that each pod requests."
-    ),
-    click.option(
-        "--worker-memory", default="256Mi", help="Request and limit of memory."
-    ),
-    click.option(
-        "--exclude-region", "away_from", multiple=True, metavar="REGION",
-        help="A region without load pods; repeat.",
-    ),
-    click.option(
-        "--ttl", "ttl_s", type=DURATION, default="5m",
-        help="How long ended Jobs stay when nobody clears them away.",
-    ),
+    click.option("--workers", type=click.IntRange(1, 500), default=1,
+                 help="Load pods; each takes its share of the one schedule."),
+    click.option("--worker-cpu", default="1", help="CPU that each pod requests."),
+    click.option("--worker-memory", default="256Mi", help="Request and limit of memory."),
+    click.option("--exclude-region", "away_from", multiple=True, metavar="REGION",
+                 help="A region without load pods; repeat."),
+    click.option("--ttl", "ttl_s", type=DURATION, default="5m",
+                 help="How long ended Jobs stay when nobody clears them away."),
 )  # fmt: skip
 
 LOAD_OPTIONS = (

@@ -12,55 +12,34 @@ from harness.cli.output import print_json
 PROFILE_OPTIONS = (
     click.option("--rate", "peak", type=RATE, required=True, help="Arrival rate of the peak."),
     click.option("--base", type=RATE, help="Rate before and after (default: a fifth of it)."),
-    click.option(
-        "--before", "before_s", type=DURATION, default="30s",
-        help="How long the base is held first.",
-    ),
-    click.option(
-        "--rise", "rise_s", type=DURATION, default="10s",
-        help="How long the load takes to rise.",
-    ),
-    click.option(
-        "--hold", "hold_s", type=DURATION, default="3m",
-        help="How long the peak is held.",
-    ),
+    click.option("--before", "before_s", type=DURATION, default="30s",
+                 help="How long the base is held first."),
+    click.option("--rise", "rise_s", type=DURATION, default="10s",
+                 help="How long the load takes to rise."),
+    click.option("--hold", "hold_s", type=DURATION, default="3m",
+                 help="How long the peak is held."),
     click.option(
         "--after", "after_s", type=DURATION,
         help="How long scaling down is watched (default: the HPA's stabilization and a minute).",
     ),
     click.option("--hpa", help="The autoscaler, where the service's name does not tell it."),
     click.option("--per-replica", type=RATE, help="What one replica shall carry (else measured)."),
-    click.option(
-        "--from-here", is_flag=True, help="Load from this machine instead of from pods."
-    ),
+    click.option("--from-here", is_flag=True, help="Load from this machine instead of from pods."),
 )  # fmt: skip
 
 LIMIT_OPTIONS = (
-    click.option(
-        "--max-time-to-ready", "first_ready_s", type=DURATION, default="60s",
-        help="Until the first new pod is ready.",
-    ),
-    click.option(
-        "--max-recovery-time", "holds_again_s", type=DURATION, default="2m",
-        help="Until the objectives hold again.",
-    ),
-    click.option(
-        "--max-flaps", "flaps", type=click.IntRange(min=0), default=0,
-        help="Turns of the replicas that the load did not make.",
-    ),
-    click.option(
-        "--max-replicas", "most_replicas", type=click.IntRange(min=1), help="Pods at once."
-    ),
-    click.option(
-        "--max-underprovisioned", "under_pod_s", type=float, help="Pod-seconds too few."
-    ),
-    click.option(
-        "--max-overprovisioned", "over_pod_s", type=float, help="Pod-seconds too many."
-    ),
-    click.option(
-        "--max-scale-down-time", "scaled_down_s", type=DURATION,
-        help="From the load's fall to the pods of before.",
-    ),
+    click.option("--max-time-to-ready", "first_ready_s", type=DURATION, default="60s",
+                 help="Until the first new pod is ready."),
+    click.option("--max-recovery-time", "holds_again_s", type=DURATION, default="2m",
+                 help="Until the objectives hold again."),
+    click.option("--max-flaps", "flaps", type=click.IntRange(min=0), default=0,
+                 help="Turns of the replicas that the load did not make."),
+    click.option("--max-replicas", "most_replicas", type=click.IntRange(min=1),
+                 help="Pods at once."),
+    click.option("--max-underprovisioned", "under_pod_s", type=float, help="Pod-seconds too few."),
+    click.option("--max-overprovisioned", "over_pod_s", type=float, help="Pod-seconds too many."),
+    click.option("--max-scale-down-time", "scaled_down_s", type=DURATION,
+                 help="From the load's fall to the pods of before."),
 )  # fmt: skip
 
 
