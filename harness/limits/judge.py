@@ -5,7 +5,7 @@ What they find and what they let pass is held by services of known truth
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 
 from harness.catalog.model import RateLimit
@@ -39,7 +39,12 @@ def judge_limit(service: str, limit: RateLimit, found: Measured) -> LimitVerdict
     return LimitVerdict(service, tuple(check(limit, found) for check in checks), limit)
 
 
-def _check(name: str, wanted: str, *, ok: bool, measured: str, statement: str) -> Check:
+def _check(
+    name: str, wanted: str, *, ok: bool, measured: str, statement: str, odd: Sequence[Answer] = ()
+) -> Check:
+    """A check; `odd` are the answers that it names."""
+    if words := sorted({str(a.status or a.error) for a in odd}):
+        statement += f" Some were answered with {', '.join(words)}."
     return Check(name, "pass" if ok else "fail", measured, wanted, statement)
 
 
@@ -63,15 +68,8 @@ def _size(limit: RateLimit, found: Measured) -> Check:
         f" ({', '.join(map(str, admitted))} of {counted(len(admitted), 'key')});"
         f" {limit.requests} are declared."
     )
-    if broken:
-        text += f" {_named(broken)}."
     ok = least == limit.requests and not broken
-    return _check("limit", wanted, ok=ok, measured=shown, statement=text)
-
-
-def _named(answers: Iterable[Answer]) -> str:
-    words = sorted({str(a.status or a.error) for a in answers})
-    return f"Some were answered with {', '.join(words)}"
+    return _check("limit", wanted, ok=ok, measured=shown, statement=text, odd=broken)
 
 
 def _retry_after(limit: RateLimit, found: Measured) -> Check:
@@ -100,9 +98,9 @@ def _others(limit: RateLimit, found: Measured) -> Check:
         f"{shown[:1].upper()}{shown[1:]} that other keys sent within their limit, while one key"
         " sent twice its own."
     )
-    if harmed:
-        text += f" {_named(harmed)}."
-    return _check("other keys", "none fails", ok=not harmed, measured=shown, statement=text)
+    return _check(
+        "other keys", "none fails", ok=not harmed, measured=shown, statement=text, odd=harmed
+    )
 
 
 def _goodput(limit: RateLimit, found: Measured) -> Check:
@@ -114,12 +112,9 @@ def _goodput(limit: RateLimit, found: Measured) -> Check:
         f" {good:,} were carried out; {limit.requests:,} in"
         f" {format_duration(limit.window_s)} are declared."
     )
-    if broken:
-        text += f" {_named(broken)}."
     ok = good >= low and not broken
-    return _check(
-        "goodput at twice", f"at least {low:g}", ok=ok, measured=str(good), statement=text
-    )
+    wanted = f"at least {low:g}"
+    return _check("goodput at twice", wanted, ok=ok, measured=str(good), statement=text, odd=broken)
 
 
 def _recovery(limit: RateLimit, found: Measured) -> Check:
