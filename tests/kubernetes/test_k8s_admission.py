@@ -11,7 +11,7 @@ import pytest
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
-from harness.platform.kubernetes.access import TIMEOUT_S, connect
+from harness.platform.kubernetes.access import connect
 from harness.platform.kubernetes.agent_pods import AGENT_ACCOUNT, agent_name, undo_account
 from harness.platform.kubernetes.changes import MARK
 from tests.kubernetes.cluster.handle import Handle
@@ -77,16 +77,12 @@ def as_agent(cluster: Handle, account: str, lease: str | None) -> client.ApiClie
 
 def patch_record(api: client.ApiClient, name: str, body: Mapping[str, object]) -> Change:
     core = client.CoreV1Api(api)
-    return lambda: core.patch_namespaced_config_map(
-        name, NAMESPACE, dict(body), _request_timeout=TIMEOUT_S
-    )
+    return lambda: core.patch_namespaced_config_map(name, NAMESPACE, dict(body))
 
 
 def scale(api: client.ApiClient, name: str, **words: str) -> Change:
     apps, body = client.AppsV1Api(api), {"spec": {"replicas": 0, "minReadySeconds": 1}}
-    return lambda: apps.patch_namespaced_deployment(
-        name, NAMESPACE, body, _request_timeout=TIMEOUT_S, **words
-    )
+    return lambda: apps.patch_namespaced_deployment(name, NAMESPACE, body, **words)
 
 
 def refused(change: Change, why: str) -> None:

@@ -14,8 +14,9 @@ from kubernetes import client
 
 from harness.catalog import load_catalog
 from harness.chaos.undo import reap
+from harness.faults.model import Permission
 from harness.platform.kubernetes import rbac
-from harness.platform.kubernetes.access import BASE, NAMED, TIMEOUT_S, Need, connect
+from harness.platform.kubernetes.access import BASE, NAMED, connect
 from harness.platform.kubernetes.agent_pods import AGENT_ACCOUNT, undo_account
 from harness.platform.kubernetes.faults import on_cluster
 from harness.platform.kubernetes.platform import IMAGE_VARIABLE, Kubernetes, Where
@@ -27,7 +28,7 @@ from tests.kubernetes.roles import apply_agents, apply_team, remove_team, team
 pytestmark = pytest.mark.kubernetes
 
 NAMESPACE = "roles-test"
-SPARE: tuple[Need, ...] = (
+SPARE: tuple[Permission, ...] = (
     ("", "secrets", "get"),
     ("", "secrets", "list"),
     ("", "pods/exec", "create"),
@@ -43,7 +44,7 @@ SPARE: tuple[Need, ...] = (
     ("rbac.authorization.k8s.io", "clusterrolebindings", "create"),
     ("coordination.k8s.io", "leases", "list"),
 )
-EVERY: frozenset[Need] = frozenset(
+EVERY: frozenset[Permission] = frozenset(
     [
         *BASE,
         *rbac.AGENT_NEEDS,
@@ -67,11 +68,11 @@ def place(cluster: Handle) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def may(cluster: Handle, place: str) -> Callable[[str, Need], bool]:
+def may(cluster: Handle, place: str) -> Callable[[str, Permission], bool]:
     """Whether an account of the namespace has a permission there (SubjectAccessReview)."""
     reviews = client.AuthorizationV1Api(connect(None, cluster.kubeconfig))
 
-    def ask(account: str, need: Need) -> bool:
+    def ask(account: str, need: Permission) -> bool:
         group, resource, verb = need
         name, _, sub = resource.partition("/")
         attributes = client.V1ResourceAttributes(
@@ -89,13 +90,15 @@ def may(cluster: Handle, place: str) -> Callable[[str, Need], bool]:
             resource_attributes=attributes,
         )
         review = client.V1SubjectAccessReview(spec=spec)
-        answer = reviews.create_subject_access_review(review, _request_timeout=TIMEOUT_S)
+        answer = reviews.create_subject_access_review(review)
         return bool(answer.status.allowed)
 
     return ask
 
 
-def exactly(may: Callable[[str, Need], bool], account: str, needs: Sequence[Need]) -> None:
+def exactly(
+    may: Callable[[str, Permission], bool], account: str, needs: Sequence[Permission]
+) -> None:
     """Every need is allowed, once the authorizer has heard of the binding, and nothing else."""
     deadline = time.monotonic() + 10
     while missing := [need for need in dict.fromkeys(needs) if not may(account, need)]:
@@ -107,21 +110,21 @@ def exactly(may: Callable[[str, Need], bool], account: str, needs: Sequence[Need
 
 @pytest.mark.parametrize("kind", on_cluster())
 def test_the_roles_of_a_fault_grant_what_it_declares_and_nothing_else(
-    may: Callable[[str, Need], bool], kind: str
+    may: Callable[[str, Permission], bool], kind: str
 ) -> None:
     """The base role and the fault's own, bound together."""
     exactly(may, team(kind), (*BASE, *on_cluster()[kind].all_permissions))
 
 
 def test_the_agents_on_nodes_may_read_and_answer_their_lease_only(
-    may: Callable[[str, Need], bool],
+    may: Callable[[str, Permission], bool],
 ) -> None:
     exactly(may, AGENT_ACCOUNT, rbac.AGENT_NEEDS)
 
 
 @pytest.mark.parametrize("kind", [n for n, k in on_cluster().items() if k.undo_permissions])
 def test_an_agent_that_undoes_by_the_api_may_put_back_its_kind_of_object_only(
-    may: Callable[[str, Need], bool], kind: str
+    may: Callable[[str, Permission], bool], kind: str
 ) -> None:
     exactly(may, undo_account(kind), (*rbac.AGENT_NEEDS, *on_cluster()[kind].undo_permissions))
 

@@ -11,9 +11,9 @@ import pytest
 from harness.catalog.model import Service
 from harness.chaos import undo
 from harness.chaos.undo import reap
-from harness.faults.model import REBALANCE, WORKLOADS
+from harness.faults.model import REBALANCE, WORKLOADS, Permission
 from harness.platform.kubernetes import rbac
-from harness.platform.kubernetes.access import BASE, LOOK, SECRET, Need
+from harness.platform.kubernetes.access import BASE, LOOK, SECRET
 from harness.platform.kubernetes.faults import on_cluster
 from harness.platform.kubernetes.platform import Kubernetes
 from harness.platform.model import Fault
@@ -89,6 +89,6 @@ def test_a_fault_by_the_api_asks_for_no_more_than_it_declares(
     assert api.asked.get(TOKEN, set()) <= agents
 
 
-def names(needs: Iterable[Need]) -> set[tuple[str, str]]:
+def names(needs: Iterable[Permission]) -> set[tuple[str, str]]:
     """(verb, resource) of each."""
     return {(verb, resource) for _, resource, verb in needs}

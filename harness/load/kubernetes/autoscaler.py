@@ -14,7 +14,7 @@ from harness.errors import PlatformError
 from harness.load.driver import LoadDriver
 from harness.messages import LoadMessage, Scaling
 from harness.periodic import Periodic
-from harness.platform.kubernetes.access import TIMEOUT_S, telling
+from harness.platform.kubernetes.access import telling
 
 PERIOD_S = 1.0
 READY_LIMIT_S = 60.0
@@ -42,12 +42,8 @@ def find_autoscaler(
 ) -> Autoscaler:
     """The HPA of that name, or the service's; PlatformError for none, several, or no pods."""
     with telling(f"autoscaler of {service} in {namespace}"):
-        found = client.AutoscalingV2Api(api).list_namespaced_horizontal_pod_autoscaler(
-            namespace, _request_timeout=TIMEOUT_S
-        )
-        reached = client.CoreV1Api(api).read_namespaced_service(
-            service, namespace, _request_timeout=TIMEOUT_S
-        )
+        found = client.AutoscalingV2Api(api).list_namespaced_horizontal_pod_autoscaler(namespace)
+        reached = client.CoreV1Api(api).read_namespaced_service(service, namespace)
     known = ", ".join(each.metadata.name for each in found.items) or "none"
     if name is not None:
         fitting = [each for each in found.items if each.metadata.name == name]
@@ -100,10 +96,10 @@ def look(api: client.ApiClient, scaler: Autoscaler) -> Scaling:
     the metric with a value per pod, `share` what one pod has of it at the target.
     """
     found = client.AutoscalingV2Api(api).list_namespaced_horizontal_pod_autoscaler(
-        scaler.namespace, field_selector=f"metadata.name={scaler.name}", _request_timeout=TIMEOUT_S
+        scaler.namespace, field_selector=f"metadata.name={scaler.name}"
     )
     pods = client.CoreV1Api(api).list_namespaced_pod(
-        scaler.namespace, label_selector=scaler.selector, _request_timeout=TIMEOUT_S
+        scaler.namespace, label_selector=scaler.selector
     )
     alive = [pod for pod in pods.items if not pod.metadata.deletion_timestamp]
     message: Scaling = {

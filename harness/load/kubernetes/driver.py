@@ -16,14 +16,7 @@ from harness.load.kubernetes.options import JobOptions
 from harness.load.kubernetes.watch import PodWatch, why_pending
 from harness.load.plan import LoadPlan
 from harness.messages import LoadMessage
-from harness.platform.kubernetes.access import (
-    LOAD_NEEDS,
-    TIMEOUT_S,
-    check_context,
-    quietly,
-    require,
-    telling,
-)
+from harness.platform.kubernetes.access import LOAD_NEEDS, check_context, quietly, require, telling
 from harness.platform.kubernetes.api_types import Manifest
 from harness.traffic.scenario import SERVICE_VARIABLE
 from harness.units import NANOSECONDS
@@ -94,9 +87,7 @@ class LoadJobs:
             documents.append(tls)
         with telling("load Jobs"):
             job = self._batch.create_namespaced_job(
-                options.namespace,
-                manifests.master_job(plan, options, self.run, self._env),
-                _request_timeout=TIMEOUT_S,
+                options.namespace, manifests.master_job(plan, options, self.run, self._env)
             )
             self._uid = job.metadata.uid
             for document in documents:
@@ -128,7 +119,7 @@ class LoadJobs:
             "Job": self._batch.create_namespaced_job,
         }
         owned = manifests.owned(document, f"harness-load-{self.run}-master", self._uid)
-        creators[str(document["kind"])](self._options.namespace, owned, _request_timeout=TIMEOUT_S)
+        creators[str(document["kind"])](self._options.namespace, owned)
 
     def _await_address(self) -> client.V1Pod:
         """The master's pod once it runs. Raises PlatformError with what holds it up."""
@@ -227,7 +218,7 @@ class LoadJobs:
             body = {"metadata": {"annotations": {manifests.HEARTBEAT: str(number)}}}
             quietly(
                 lambda body=body: self._core.patch_namespaced_pod(  # type: ignore[misc]
-                    self._master, self._options.namespace, body, _request_timeout=TIMEOUT_S
+                    self._master, self._options.namespace, body
                 )
             )
             self._closing.wait(manifests.BEAT_S)
@@ -247,7 +238,7 @@ class LoadJobs:
 
     def _delete_pod(self, name: str, grace_s: int) -> None:
         self._core.delete_namespaced_pod(
-            name, self._options.namespace, grace_period_seconds=grace_s, _request_timeout=TIMEOUT_S
+            name, self._options.namespace, grace_period_seconds=grace_s
         )
 
     def _remove(self) -> None:
@@ -257,18 +248,12 @@ class LoadJobs:
         namespace = self._options.namespace
         problem = quietly(
             lambda: self._batch.delete_namespaced_job(
-                f"harness-load-{self.run}-master",
-                namespace,
-                propagation_policy="Background",
-                _request_timeout=TIMEOUT_S,
+                f"harness-load-{self.run}-master", namespace, propagation_policy="Background"
             )
         )
         quietly(
             lambda: self._batch.delete_namespaced_job(
-                f"harness-load-{self.run}-worker",
-                namespace,
-                propagation_policy="Background",
-                _request_timeout=TIMEOUT_S,
+                f"harness-load-{self.run}-worker", namespace, propagation_policy="Background"
             )
         )
         pods: list[client.V1Pod] = []

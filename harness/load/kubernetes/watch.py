@@ -9,7 +9,6 @@ from kubernetes.client.exceptions import ApiException
 
 from harness.load.kubernetes.manifests import ROLE
 from harness.messages import LoadApi, LoadPod
-from harness.platform.kubernetes.access import TIMEOUT_S
 
 GONE = "gone"
 _FATAL = ("ErrImageNeverPull", "InvalidImageName", "ErrImagePull", "ImagePullBackOff")
@@ -29,17 +28,13 @@ class PodWatch:
     def pods(self, role: str | None = None) -> list[client.V1Pod]:
         """The pods, or those in one role."""
         selector = self._selector if role is None else f"{self._selector},{ROLE}={role}"
-        found = self._core.list_namespaced_pod(
-            self._namespace, label_selector=selector, _request_timeout=TIMEOUT_S
-        )
+        found = self._core.list_namespaced_pod(self._namespace, label_selector=selector)
         return list(found.items)
 
     def refusal(self, job: str) -> str | None:
         """Why the cluster makes no pod for a Job: a quota, a policy; None where it says nothing."""
         found = self._core.list_namespaced_event(
-            self._namespace,
-            field_selector=f"involvedObject.name={job},reason=FailedCreate",
-            _request_timeout=TIMEOUT_S,
+            self._namespace, field_selector=f"involvedObject.name={job},reason=FailedCreate"
         )
         said = [str(event.message).removeprefix("Error creating: ") for event in found.items]
         return said[-1] if said else None

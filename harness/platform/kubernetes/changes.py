@@ -16,7 +16,7 @@ from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
 from harness.errors import PlatformError
-from harness.platform.kubernetes.access import TIMEOUT_S, is_gone, telling
+from harness.platform.kubernetes.access import is_gone, telling
 from harness.platform.kubernetes.cluster import Cluster
 from harness.platform.kubernetes.inverse import patch_of
 from harness.platform.kubernetes.signing import Kept
@@ -126,7 +126,7 @@ def undo(cluster: Cluster, back: PutBack) -> None:
 def marked(cluster: Cluster) -> list[Mark]:
     """Everything that faults of this namespace changed and nobody has put back."""
     with telling("nodes"):
-        nodes = cluster.core.list_node(_request_timeout=TIMEOUT_S).items
+        nodes = cluster.core.list_node().items
     items = [*(("node", node.metadata) for node in nodes), *cluster.workloads()]
     found = []
     for kind, metadata in items:
@@ -200,7 +200,6 @@ def _delete(cluster: Cluster, name: str, uid: str) -> None:
             body=client.V1DeleteOptions(
                 grace_period_seconds=0, preconditions=client.V1Preconditions(uid=uid)
             ),
-            _request_timeout=TIMEOUT_S,
         )
 
 
@@ -217,9 +216,7 @@ def _evict(cluster: Cluster, name: str, uid: str) -> None:
     while True:
         with telling(f"eviction of {name}"):
             try:
-                cluster.core.create_namespaced_pod_eviction(
-                    name, cluster.namespace, body, _request_timeout=TIMEOUT_S
-                )
+                cluster.core.create_namespaced_pod_eviction(name, cluster.namespace, body)
             except ApiException as problem:
                 if is_gone(problem) or problem.status == CONFLICT:
                     return

@@ -17,14 +17,7 @@ from kubernetes.client.exceptions import ApiException
 from harness.catalog.model import Service
 from harness.errors import PlatformError, UsageError
 from harness.platform.kubernetes import rollouts, selection
-from harness.platform.kubernetes.access import (
-    FORBIDDEN,
-    TIMEOUT_S,
-    allowed,
-    connect,
-    is_gone,
-    telling,
-)
+from harness.platform.kubernetes.access import FORBIDDEN, allowed, connect, is_gone, telling
 from harness.platform.kubernetes.api_types import EventItem
 from harness.platform.kubernetes.objects import Node, Pod, Workload, node_of, pod_of, workload_of
 from harness.platform.kubernetes.signing import Seal
@@ -118,7 +111,7 @@ class Cluster:
     def nodes(self) -> dict[str, Node]:
         """Every node by its name."""
         with telling("nodes"):
-            found = self.core.list_node(_request_timeout=TIMEOUT_S)
+            found = self.core.list_node()
         return {item.metadata.name: node_of(item) for item in found.items}
 
     def pods(self, labels: Mapping[str, str], port: object = None) -> list[Pod]:
@@ -130,9 +123,7 @@ class Cluster:
         """(namespace, pod) of every namespace on a node; None where this account may not ask."""
         found = allowed(
             f"pods on {node}",
-            lambda: self.core.list_pod_for_all_namespaces(
-                field_selector=f"spec.nodeName={node}", _request_timeout=TIMEOUT_S
-            ),
+            lambda: self.core.list_pod_for_all_namespaces(field_selector=f"spec.nodeName={node}"),
         )
         return [(item.metadata.namespace, pod_of(item)) for item in found.items] if found else None
 
@@ -174,9 +165,7 @@ class Cluster:
             lambda: allowed(
                 f"endpoint slices of {name}",
                 lambda: self.discovery.list_namespaced_endpoint_slice(
-                    self.namespace,
-                    label_selector=f"kubernetes.io/service-name={name}",
-                    _request_timeout=TIMEOUT_S,
+                    self.namespace, label_selector=f"kubernetes.io/service-name={name}"
                 ),
             ),
         )
@@ -187,9 +176,7 @@ class Cluster:
 
     def _pods(self, namespace: str, port: object, **selectors: str) -> list[Pod]:
         with telling(f"pods of {namespace}"):
-            found = self.core.list_namespaced_pod(
-                namespace, **selectors, _request_timeout=TIMEOUT_S
-            )
+            found = self.core.list_namespaced_pod(namespace, **selectors)
         return sorted((pod_of(item, port) for item in found.items), key=lambda pod: pod.name)
 
     def service(self, name: str) -> client.V1Service:
@@ -197,9 +184,7 @@ class Cluster:
 
         def read() -> client.V1Service:
             with telling(f"service {name}"):
-                return self.core.read_namespaced_service(
-                    name, self.namespace, _request_timeout=TIMEOUT_S
-                )
+                return self.core.read_namespaced_service(name, self.namespace)
 
         return self._kept(f"service {name}", SERVICE_S, read)
 
@@ -231,9 +216,7 @@ class Cluster:
     def ingresses(self) -> list[client.V1Ingress]:
         """The Ingress objects of the namespace."""
         with telling(f"ingresses of {self.namespace}"):
-            found = self.networking.list_namespaced_ingress(
-                self.namespace, _request_timeout=TIMEOUT_S
-            )
+            found = self.networking.list_namespaced_ingress(self.namespace)
         return list(found.items)
 
     def made_by(
@@ -264,23 +247,23 @@ class Cluster:
     def read(self, kind: Changed, name: str) -> object:
         """An object of a kind that faults change; raises ApiException."""
         if kind == "node":
-            return self.core.read_node(name, _request_timeout=TIMEOUT_S)
+            return self.core.read_node(name)
         if kind == "rollout":
             return rollouts.read(self, name)
         call = getattr(self.apps, f"read_namespaced_{kind.replace('set', '_set')}")
-        return call(name, self.namespace, _request_timeout=TIMEOUT_S)
+        return call(name, self.namespace)
 
     def patch(self, kind: Changed, name: str, body: Mapping[str, object]) -> None:
         """Change such an object by a strategic merge; Argo's, which knows none, by a plain one."""
         with telling(f"{kind} {name}"):
             if kind == "node":
-                self.core.patch_node(name, dict(body), _request_timeout=TIMEOUT_S)
+                self.core.patch_node(name, dict(body))
                 return
             if kind == "rollout":
                 rollouts.patch(self, name, body)
                 return
             call = getattr(self.apps, f"patch_namespaced_{kind.replace('set', '_set')}")
-            call(name, self.namespace, dict(body), _request_timeout=TIMEOUT_S)
+            call(name, self.namespace, dict(body))
 
     def workloads(self) -> list[tuple[WorkloadKind, client.V1ObjectMeta]]:
         """(kind, metadata) of everything in the namespace that makes pods of a service."""
@@ -288,7 +271,7 @@ class Cluster:
         for kind in KINDS:
             with telling(f"{kind}s of {self.namespace}"):
                 call = getattr(self.apps, f"list_namespaced_{kind.replace('set', '_set')}")
-                items = call(self.namespace, _request_timeout=TIMEOUT_S).items
+                items = call(self.namespace).items
             found += [(kind, item.metadata) for item in items]
         return found + [("rollout", each) for each in rollouts.known(self)]
 
@@ -301,11 +284,7 @@ class Cluster:
         with telling(f"events of {where}"):
             try:
                 answer = self.core.list_namespaced_event(
-                    where,
-                    field_selector=fields,
-                    resource_version="0",
-                    _preload_content=False,
-                    _request_timeout=TIMEOUT_S,
+                    where, field_selector=fields, resource_version="0", _preload_content=False
                 )
             except ApiException as problem:
                 if namespace is not None and problem.status == FORBIDDEN:
@@ -316,9 +295,7 @@ class Cluster:
     def budgets(self, labels: Mapping[str, str]) -> list[Budget]:
         """The disruption budgets that select pods with these labels."""
         with telling("disruption budgets"):
-            found = self.policy.list_namespaced_pod_disruption_budget(
-                self.namespace, _request_timeout=TIMEOUT_S
-            )
+            found = self.policy.list_namespaced_pod_disruption_budget(self.namespace)
         return [each for each in found.items if selection.selects(each.spec.selector, labels)]
 
 

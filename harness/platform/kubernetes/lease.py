@@ -140,9 +140,7 @@ class Leases:
         """The names of the lease's pods whose container has not ended."""
         with telling("agents"):
             found = self._cluster.core.list_namespaced_pod(
-                self._cluster.namespace,
-                label_selector=f"{KIND}=agent,{OF_LEASE}={lease}",
-                _request_timeout=TIMEOUT_S,
+                self._cluster.namespace, label_selector=f"{KIND}=agent,{OF_LEASE}={lease}"
             )
         return {
             item.metadata.name
@@ -183,7 +181,7 @@ class Leases:
         with telling(f"lease {lease}"):
             try:
                 found = self._cluster.core.read_namespaced_config_map(
-                    lease, self._cluster.namespace, _request_timeout=TIMEOUT_S
+                    lease, self._cluster.namespace
                 )
             except ApiException as problem:
                 if is_gone(problem):
@@ -216,9 +214,7 @@ class Leases:
         deadline = time.monotonic() + READY_S
         while True:
             with telling(f"agent on {node}"):
-                pod = self._cluster.core.read_namespaced_pod(
-                    name, self._cluster.namespace, _request_timeout=TIMEOUT_S
-                )
+                pod = self._cluster.core.read_namespaced_pod(name, self._cluster.namespace)
             if pod.status.pod_ip:
                 return str(pod.status.pod_ip)
             if time.monotonic() > deadline:
@@ -229,9 +225,7 @@ class Leases:
         """(name, data) of every lease of the namespace."""
         with telling("leases"):
             found = self._cluster.core.list_namespaced_config_map(
-                self._cluster.namespace,
-                label_selector=f"{MANAGED}={OURS},{KIND}=fault",
-                _request_timeout=TIMEOUT_S,
+                self._cluster.namespace, label_selector=f"{MANAGED}={OURS},{KIND}=fault"
             )
         return [(item.metadata.name, dict(item.data or {})) for item in found.items]
 
@@ -239,9 +233,7 @@ class Leases:
         """The agents' pods that are there."""
         with telling("agents"):
             found = self._cluster.core.list_namespaced_pod(
-                self._cluster.namespace,
-                label_selector=f"{MANAGED}={OURS},{KIND}=agent",
-                _request_timeout=TIMEOUT_S,
+                self._cluster.namespace, label_selector=f"{MANAGED}={OURS},{KIND}=agent"
             )
         return [item.metadata.name for item in found.items]
 
@@ -257,15 +249,13 @@ class Leases:
             },
         )
         with telling(f"lease {lease}"):
-            self._cluster.core.create_namespaced_config_map(
-                self._cluster.namespace, body, _request_timeout=TIMEOUT_S
-            )
+            self._cluster.core.create_namespaced_config_map(self._cluster.namespace, body)
 
     def _patch(self, lease: str, data: Mapping[str, str]) -> None:
         with telling(f"lease {lease}"):
             try:
                 self._cluster.core.patch_namespaced_config_map(
-                    lease, self._cluster.namespace, {"data": dict(data)}, _request_timeout=TIMEOUT_S
+                    lease, self._cluster.namespace, {"data": dict(data)}
                 )
             except ApiException as problem:
                 if not is_gone(problem):
@@ -274,9 +264,7 @@ class Leases:
     def _start(self, lease: str, work: Work, *, undo: bool = False) -> None:
         with telling(f"agent on {work.node}"):
             self._cluster.core.create_namespaced_pod(
-                self._cluster.namespace,
-                self._pod(lease, work, undo=undo),
-                _request_timeout=TIMEOUT_S,
+                self._cluster.namespace, self._pod(lease, work, undo=undo)
             )
 
     def _await(
@@ -313,7 +301,7 @@ class Leases:
         with telling("agent"):
             try:
                 pod = self._cluster.core.read_namespaced_pod(
-                    agent_name(lease, node), self._cluster.namespace, _request_timeout=TIMEOUT_S
+                    agent_name(lease, node), self._cluster.namespace
                 )
             except ApiException as problem:
                 return "it is gone" if is_gone(problem) else str(problem.reason)
@@ -333,11 +321,8 @@ class Leases:
                     namespace,
                     label_selector=f"{KIND}=agent,{OF_LEASE}={lease}",
                     grace_period_seconds=0,
-                    _request_timeout=TIMEOUT_S,
                 )
             )
-        problem = problem or quietly(
-            lambda: core.delete_namespaced_config_map(lease, namespace, _request_timeout=TIMEOUT_S)
-        )
+        problem = problem or quietly(lambda: core.delete_namespaced_config_map(lease, namespace))
         if problem is not None:
             raise PlatformError(f"lease {lease}: {problem}", "harness reap --platform kubernetes")

@@ -21,7 +21,7 @@ from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
 from harness.errors import PlatformError
-from harness.platform.kubernetes.access import TIMEOUT_S, is_gone, quietly, telling
+from harness.platform.kubernetes.access import is_gone, quietly, telling
 from harness.platform.kubernetes.cluster import MANAGED, OURS, Cluster
 from harness.units import format_duration
 
@@ -161,7 +161,7 @@ class _Lease:
         )
         quietly(
             lambda: self._cluster.coordination.delete_namespaced_lease(
-                NAME, self._cluster.namespace, body=options, _request_timeout=TIMEOUT_S
+                NAME, self._cluster.namespace, body=options
             )
         )
 
@@ -198,7 +198,7 @@ class _Lease:
         with telling(f"lease {NAME}"):
             try:
                 return self._cluster.coordination.read_namespaced_lease(
-                    NAME, self._cluster.namespace, _request_timeout=TIMEOUT_S
+                    NAME, self._cluster.namespace
                 )
             except ApiException as problem:
                 if is_gone(problem):
@@ -230,11 +230,9 @@ class _Lease:
         with telling(f"lease {NAME}"):
             try:
                 if version is None:
-                    made = api.create_namespaced_lease(namespace, body, _request_timeout=TIMEOUT_S)
+                    made = api.create_namespaced_lease(namespace, body)
                 else:
-                    made = api.replace_namespaced_lease(
-                        NAME, namespace, body, _request_timeout=TIMEOUT_S
-                    )
+                    made = api.replace_namespaced_lease(NAME, namespace, body)
             except ApiException as problem:
                 if problem.status == CONFLICT or is_gone(problem):
                     return None

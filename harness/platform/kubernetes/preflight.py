@@ -109,10 +109,7 @@ def check(cluster: Cluster, service: str, change: Change | None, agents: Demand)
 def _check_quotas(cluster: Cluster, demands: Sequence[Demand]) -> None:
     """Quotas with scopes count some pods only, and are left to the API server."""
     found = allowed(
-        "resource quotas",
-        lambda: cluster.core.list_namespaced_resource_quota(
-            cluster.namespace, _request_timeout=TIMEOUT_S
-        ),
+        "resource quotas", lambda: cluster.core.list_namespaced_resource_quota(cluster.namespace)
     )
     what = " and ".join(each.what for each in demands)
     for quota in found.items if found else ():
@@ -178,9 +175,7 @@ def _horizontal(cluster: Cluster, target: tuple[str, str], scale: int) -> list[s
     """A note for each that scales the target; none does while it has no replicas."""
     found = allowed(
         "autoscalers",
-        lambda: cluster.scaling.list_namespaced_horizontal_pod_autoscaler(
-            cluster.namespace, _request_timeout=TIMEOUT_S
-        ),
+        lambda: cluster.scaling.list_namespaced_horizontal_pod_autoscaler(cluster.namespace),
     )
     notes = []
     for each in found.items if found else ():
@@ -205,7 +200,6 @@ def _vertical(cluster: Cluster) -> list[_Vertical]:
         "vertical autoscalers",
         lambda: cluster.custom.list_namespaced_custom_object(
             "autoscaling.k8s.io", "v1", cluster.namespace, "verticalpodautoscalers",
-            _request_timeout=TIMEOUT_S,
         ),
     )  # fmt: skip
     return found["items"] if found else []

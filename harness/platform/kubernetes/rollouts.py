@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from kubernetes import client
 
-from harness.platform.kubernetes.access import TIMEOUT_S, allowed
+from harness.platform.kubernetes.access import allowed
 from harness.platform.kubernetes.objects import Workload
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def find(cluster: Cluster, name: str) -> Workload | None:
     found: _Scale | None = allowed(
         f"rollout {name}",
         lambda: cluster.custom.get_namespaced_custom_object_scale(
-            GROUP, VERSION, cluster.namespace, PLURAL, name, _request_timeout=TIMEOUT_S
+            GROUP, VERSION, cluster.namespace, PLURAL, name
         ),
     )
     if found is None:
@@ -61,7 +61,7 @@ def find(cluster: Cluster, name: str) -> Workload | None:
 def read(cluster: Cluster, name: str) -> object:
     """The object itself; raises ApiException."""
     return cluster.custom.get_namespaced_custom_object(
-        GROUP, VERSION, cluster.namespace, PLURAL, name, _request_timeout=TIMEOUT_S
+        GROUP, VERSION, cluster.namespace, PLURAL, name
     )
 
 
@@ -75,7 +75,6 @@ def patch(cluster: Cluster, name: str, body: Mapping[str, object]) -> None:
         name,
         dict(body),
         _content_type="application/merge-patch+json",
-        _request_timeout=TIMEOUT_S,
     )
 
 
@@ -84,7 +83,7 @@ def known(cluster: Cluster) -> list[client.V1ObjectMeta]:
     found: _Objects | None = allowed(
         "rollouts",
         lambda: cluster.custom.list_namespaced_custom_object(
-            GROUP, VERSION, cluster.namespace, PLURAL, _request_timeout=TIMEOUT_S
+            GROUP, VERSION, cluster.namespace, PLURAL
         ),
     )
     names = ("name", "labels", "annotations")

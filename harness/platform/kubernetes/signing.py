@@ -22,7 +22,7 @@ from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
 from harness.errors import PlatformError, UsageError
-from harness.platform.kubernetes.access import SECRET, TIMEOUT_S, is_gone, telling
+from harness.platform.kubernetes.access import SECRET, is_gone, telling
 from harness.platform.undo import ClusterUndo, UndoRecord, undo_record
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Seal:
             with telling(f"secret {SECRET}"):
                 try:
                     found = self._cluster.core.read_namespaced_secret(
-                        SECRET, self._cluster.namespace, _request_timeout=TIMEOUT_S
+                        SECRET, self._cluster.namespace
                     )
                 except ApiException as problem:
                     if is_gone(problem) or problem.status == FORBIDDEN:
@@ -106,15 +106,11 @@ class Seal:
         body = client.V1Secret(metadata=client.V1ObjectMeta(name=SECRET), data={"key": key})
         with telling(f"secret {SECRET}"):
             try:
-                self._cluster.core.create_namespaced_secret(
-                    self._cluster.namespace, body, _request_timeout=TIMEOUT_S
-                )
+                self._cluster.core.create_namespaced_secret(self._cluster.namespace, body)
             except ApiException as problem:
                 if problem.status != CONFLICT:  # another run was faster
                     raise
-            found = self._cluster.core.read_namespaced_secret(
-                SECRET, self._cluster.namespace, _request_timeout=TIMEOUT_S
-            )
+            found = self._cluster.core.read_namespaced_secret(SECRET, self._cluster.namespace)
         self._key = _key_of(found)
         return self._key
 
