@@ -3,6 +3,7 @@
 import os
 import stat
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -25,6 +26,16 @@ def read_file(path: Path, most: int = MOST_BYTES) -> bytes:
     if len(content) > most:
         raise OSError(27, f"larger than {most >> 20} MiB", str(path))
     return content
+
+
+def wait_until(holds: Callable[[], bool], within_s: float, poll_s: float = 0.02) -> bool:
+    """Whether it came to hold in time."""
+    deadline = time.monotonic() + within_s
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(poll_s)
+    return True
 
 
 def within(limit_s: float, call: Callable[[], T]) -> T:

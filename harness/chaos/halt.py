@@ -2,11 +2,11 @@
 
 import os
 import signal
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from harness.bounded import wait_until
 from harness.chaos.ledger import all_ledgers
 from harness.chaos.running import Running, running
 from harness.chaos.undo import Reaped, reap
@@ -74,18 +74,9 @@ def _end(runs: Sequence[Running], who: str) -> tuple[Stopped, ...]:
 
 def _ended(run: Running) -> bool:
     """Whether a run ends by itself; else it is killed, and its children end as when it crashes."""
-    if _gone(run, END_S):
+    if wait_until(lambda: not run.alive, END_S, POLL_S):
         return True
     with suppress(ProcessLookupError):
         os.kill(run.pid, signal.SIGKILL)
-    _gone(run, KILLED_S)
+    wait_until(lambda: not run.alive, KILLED_S, POLL_S)
     return False
-
-
-def _gone(run: Running, within_s: float) -> bool:
-    deadline = time.monotonic() + within_s
-    while run.alive:
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(POLL_S)
-    return True

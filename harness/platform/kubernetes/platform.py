@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, replace
 
+from harness.bounded import wait_until
 from harness.catalog.model import Service
 from harness.catalog.pods import NONE, PodSettings
 from harness.errors import CapabilityMissing, PlatformError
@@ -253,11 +254,11 @@ class Kubernetes(Platform):
             return None
         restart = Restart(workload.kind)
         changes.apply(self._cluster, service.name, restart)
-        deadline = time.monotonic() + RESTORE_S
-        while changes.shows(self._cluster, service.name, restart).in_effect:
-            if time.monotonic() > deadline:
-                break
-            time.sleep(1.0)
+        wait_until(
+            lambda: not changes.shows(self._cluster, service.name, restart).in_effect,
+            RESTORE_S,
+            poll_s=1.0,
+        )
         where = ", ".join(sorted(empty))
         return f"restarted {service.name} one by one: no pod had come back to {where}"
 

@@ -4,6 +4,7 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
+from harness.bounded import wait_until
 from harness.errors import Gone, HarnessError, PlatformError
 from harness.faults.model import OnLab
 from harness.faults.registry import kind_of
@@ -15,7 +16,6 @@ from harness.platform.lab.injectors import (
     Packets,
     is_stopped,
     mutants,
-    wait_until,
     words,
 )
 from harness.platform.lab.messages import Faults, FaultStates, ReadRules, Runtime, Status

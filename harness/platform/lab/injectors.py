@@ -3,11 +3,11 @@
 `residual` looks: at the kernel, the edges, the replicas themselves.
 """
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
+from harness.bounded import wait_until
 from harness.errors import PlatformError
 from harness.faults.arguments import ForSeconds, Grace, Held, Share
 from harness.faults.kinds.abort_requests import AbortRequests
@@ -31,7 +31,6 @@ from harness.platform.model import Injector, Proof
 
 NOWHERE = ("127.201.0.0/16", "127.202.0.0/16")
 """Subnets in which nobody lives: what an inert partition cuts apart."""
-POLL_S = 0.02
 PATIENCE_S = 10.0
 STOP_S = 2.0
 """How long a stop is waited for."""
@@ -88,16 +87,6 @@ class Shown:
         """Whether any target shows it now, by looking."""
         left = self.residual(fault)
         return Proof(bool(left), "; ".join(left) or "none of its targets shows it")
-
-
-def wait_until(holds: Callable[[], bool], within_s: float) -> bool:
-    """Whether it came to hold in time."""
-    deadline = time.monotonic() + within_s
-    while not holds():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(POLL_S)
-    return True
 
 
 class Processes(Shown):

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+from harness.bounded import wait_until
 from harness.errors import Gone, PlatformError
 from harness.platform.lab import namespace
 from harness.platform.lab.control import request, supervisor_pid
@@ -94,25 +95,15 @@ def stop(lab: Running) -> None:
         except subprocess.TimeoutExpired:
             lab.process.kill()
             lab.process.wait()
-    elif lab.pid is not None and not _ends(lab):
+    # A stopped or stuck supervisor that was asked to end does not.
+    elif lab.pid is not None and not wait_until(lambda: not remains(lab), STOP_TIMEOUT_S / 2):
         with contextlib.suppress(ProcessLookupError):
             os.kill(lab.pid, signal.SIGKILL)
-    deadline = time.monotonic() + STOP_TIMEOUT_S
-    while (left := remains(lab)) and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_until(lambda: not remains(lab), STOP_TIMEOUT_S)
+    left = remains(lab)
     shutil.rmtree(lab.runtime, ignore_errors=True)
     if left:
         raise PlatformError(f"lab: still there: {', '.join(left)}", "end them by hand")
-
-
-def _ends(lab: Running) -> bool:
-    """Whether a supervisor that was asked to end does so; a stopped or stuck one does not."""
-    deadline = time.monotonic() + STOP_TIMEOUT_S / 2
-    while remains(lab):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 def remains(lab: Running) -> tuple[str, ...]:
