@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from harness.catalog.model import Environment, Objective, RateLimit, Route, Service
 from harness.catalog.production import is_production_name
-from harness.errors import CatalogError
+from harness.errors import CatalogError, did_you_mean
 from harness.units import parse_duration
 
 if TYPE_CHECKING:
@@ -75,9 +74,10 @@ class Catalog:
         """One service; raises CatalogError, with the nearest name, for one that is not there."""
         names = self.names()
         if name not in names:
-            near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.4)
-            hint = f"did you mean {near[0]}? " if near else ""
-            raise CatalogError(f"no service {name!r}", f"{hint}`harness services` lists them")
+            raise CatalogError(
+                f"no service {name!r}",
+                f"{did_you_mean(name.lower(), names, cutoff=0.4)}`harness services` lists them",
+            )
         return read_service(self.directory / f"{name}.yaml")
 
     def services(self) -> tuple[Service, ...]:

@@ -1,13 +1,12 @@
 """Objectives as people type them: `p95 < 100ms`, `errors < 0.1%`, `recall: p99 < 50ms`."""
 
-import difflib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from harness.catalog.model import Indicator, Objective, Service
-from harness.errors import UsageError
+from harness.errors import UsageError, did_you_mean
 from harness.units import parse_duration, parse_rate, parse_ratio
 
 _FORM = re.compile(
@@ -72,9 +71,7 @@ def check_endpoints(objectives: Iterable[Objective], known: Sequence[str]) -> No
     for objective in objectives:
         for pattern in objective.endpoints:
             if not any(fnmatchcase(name, pattern) for name in known):
-                near = difflib.get_close_matches(pattern, known, n=1)
-                hint = f"did you mean {near[0]}? " if near else ""
                 raise UsageError(
                     f"objective {objective.name}: no endpoint {pattern!r} in the scenario",
-                    f"{hint}it has {', '.join(known)}",
+                    f"{did_you_mean(pattern, known)}it has {', '.join(known)}",
                 )

@@ -1,7 +1,6 @@
 """Experiment files: found, validated twice (Chaos Toolkit's rules and ours) and made one type."""
 
 import copy
-import difflib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
@@ -24,7 +23,7 @@ from harness.chaos.model import (
     Timeline,
 )
 from harness.chaos.validation import validate
-from harness.errors import CatalogError, ExperimentError
+from harness.errors import CatalogError, ExperimentError, did_you_mean
 from harness.redact import learn, learn_environment, redact
 from harness.toolkit import Document
 
@@ -175,10 +174,9 @@ def _find(name: str, root: Path) -> Path:
         if path.suffix in SUFFIXES and path.is_file():
             return path
     names = experiment_names(root)
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean {near[0]}? " if near else ""
     raise ExperimentError(
-        f"no experiment {name!r}", f"{hint}experiments/ holds {', '.join(names) or 'none'}"
+        f"no experiment {name!r}",
+        f"{did_you_mean(name, names)}experiments/ holds {', '.join(names) or 'none'}",
     )
 
 

@@ -5,14 +5,13 @@ and without rollbacks where their strategy is misspelt. Here each is refused, an
 """
 
 import copy
-import difflib
 import importlib
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 from harness.chaos.method import ACTIONS, all_activities, has_signature
-from harness.errors import ExperimentError
+from harness.errors import ExperimentError, did_you_mean
 from harness.toolkit import Document, steady_strategy
 
 STEADY_STRATEGIES = (
@@ -117,8 +116,7 @@ def _dry_words(document: Document) -> Iterator[object]:
 
 
 def _one_of(word: object, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(str(word), known, n=1)
-    return f"{f'did you mean {near[0]}? ' if near else ''}give one of {', '.join(known)}"
+    return f"{did_you_mean(str(word), known)}give one of {', '.join(known)}"
 
 
 def _check_references(path: Path, document: Document) -> None:

@@ -1,16 +1,15 @@
 """The kinds of faults by name, and the check of what is given to one."""
 
-import difflib
 import importlib
 import pkgutil
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from harness.errors import CapabilityMissing, PlatformError
+from harness.errors import CapabilityMissing, PlatformError, did_you_mean
 from harness.faults import kinds as package
 from harness.faults.model import Arguments, FaultKind, OnKubernetes, OnLab, expected
 
@@ -31,15 +30,10 @@ def kind_of(name: str) -> FaultKind:
     found = kinds().get(name)
     if found is None:
         raise PlatformError(
-            f"no fault {name!r}", f"{nearest(name, kinds())}`harness fault list` names them all"
+            f"no fault {name!r}",
+            f"{did_you_mean(name, kinds())}`harness fault list` names them all",
         )
     return found
-
-
-def nearest(name: str, known: Collection[str]) -> str:
-    """`did you mean NAME? `, or nothing where no name is near."""
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {near[0]}? " if near else ""
 
 
 def arguments_of(name: str, given: Mapping[str, object], platform: str | None = None) -> Arguments:
@@ -57,7 +51,7 @@ def arguments_of(name: str, given: Mapping[str, object], platform: str | None = 
         if each not in known:
             listed = ", ".join(known) or "none"
             raise PlatformError(
-                f"{name}: no argument {each!r}", f"{nearest(each, known)}it takes {listed}"
+                f"{name}: no argument {each!r}", f"{did_you_mean(each, known)}it takes {listed}"
             )
         if value is None:
             wanted = expected(kind.arguments.model_fields[each])

@@ -3,12 +3,11 @@
 The named profiles stand here and nowhere else.
 """
 
-import difflib
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from harness.errors import ProfileError
+from harness.errors import ProfileError, did_you_mean
 from harness.traffic.model import LoadProfile, Phase, Segment, Shape, Spacing
 from harness.traffic.replay import replay
 from harness.units import parse_duration, parse_rate
@@ -143,10 +142,10 @@ def resolve_profile(
         _refuse(name, {"rate": rate, "duration": duration, **of_users})
         return staged(name.removeprefix(STAGES), spacing or "poisson", 1 if seed is None else seed)
     if name not in NAMED:
-        near = difflib.get_close_matches(name.lower(), NAMED, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
         known = ", ".join((*NAMED, "replay:FILE", "stages:DURATION:RATE,…"))
-        raise ProfileError(f"no load profile {name!r}", f"{hint}known are {known}")
+        raise ProfileError(
+            f"no load profile {name!r}", f"{did_you_mean(name.lower(), NAMED)}known are {known}"
+        )
     hold = NAMED[name][2] if duration is None else duration
     _check("the duration", hold, MIN_DURATION_S, MAX_DURATION_S, "seconds")
     if users is None and think_s is not None:

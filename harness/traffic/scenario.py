@@ -4,7 +4,6 @@ A scenario imports Locust, which patches the whole process, and is code of a tea
 ever imported in a child (`python -m harness.traffic describe FILE`), never in the CLI.
 """
 
-import difflib
 import importlib.util
 import inspect
 import json
@@ -21,7 +20,7 @@ from typing import Any
 
 from harness.catalog import load_catalog
 from harness.catalog.model import Service
-from harness.errors import HarnessError, ScenarioError
+from harness.errors import HarnessError, ScenarioError, did_you_mean
 from harness.redact import learn, learn_environment, redact
 from harness.traffic.declared import Declared
 from harness.traffic.locustfile import locustfile_model, shape_of, users_of
@@ -54,10 +53,10 @@ def scenario_file(service: Service, scenario: str | None, root: Path) -> Path:
     if scenario is None:
         raise ScenarioError(f"{candidates[0]}: no such file, and no {GENERIC}.py", "write one")
     names = scenario_names(root)
-    near = difflib.get_close_matches(scenario, names, n=1)
-    hint = f"did you mean {near[0]}? " if near else ""
     known = ", ".join(names) or "none"
-    raise ScenarioError(f"no scenario {scenario!r}", f"{hint}scenarios/ holds {known}")
+    raise ScenarioError(
+        f"no scenario {scenario!r}", f"{did_you_mean(scenario, names)}scenarios/ holds {known}"
+    )
 
 
 def scenario_names(root: Path) -> tuple[str, ...]:

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 
 from harness.catalog.model import Service
 from harness.catalog.pods import PodSettings
-from harness.errors import CapabilityMissing, PlatformError
+from harness.errors import CapabilityMissing, PlatformError, did_you_mean
 from harness.faults.draw import ANY, Among
-from harness.faults.registry import nearest
 from harness.platform.kubernetes import selection
 from harness.platform.kubernetes.cluster import Cluster
 from harness.platform.kubernetes.objects import UNKNOWN, Node, Pod, Workload
@@ -67,7 +66,7 @@ class View:
             known = sorted({getattr(node, by) for node in labelled}) or ["none: label the nodes"]
             raise PlatformError(
                 f"no node in {by} {region!r}",
-                f"{nearest(region, known)}there are {', '.join(known)}",
+                f"{did_you_mean(region, known)}there are {', '.join(known)}",
             )
         return found
 

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
-from harness.errors import CapabilityMissing, PlatformError
+from harness.errors import CapabilityMissing, PlatformError, did_you_mean
 from harness.faults.arguments import InRegion, Link, Replicas
 from harness.faults.draw import ANY, Among
 from harness.faults.kinds.abort_requests import AbortRequests
 from harness.faults.kinds.delay_requests import DelayRequests
 from harness.faults.kinds.partition_dependency import PartitionDependency
 from harness.faults.kinds.reset_connections import ResetConnections
-from harness.faults.registry import arguments_of, kind_of, nearest
+from harness.faults.registry import arguments_of, kind_of
 from harness.platform.lab.messages import UnitState
 from harness.platform.lab.topology import GLOBAL, Place, regions_of
 from harness.platform.model import Fault
@@ -120,5 +120,5 @@ def _check_region(fault: Fault, region: str, regions: Sequence[str]) -> None:
     if region not in regions:
         raise PlatformError(
             f"{fault.kind}: no region {region!r}",
-            f"{nearest(region, regions)}there are {', '.join(regions)}",
+            f"{did_you_mean(region, regions)}there are {', '.join(regions)}",
         )
