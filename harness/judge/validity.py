@@ -259,10 +259,8 @@ def _lag(record: RunRecord) -> ValidityCheck:
     """The pacer's lateness is a small part of every latency reported."""
     lag, response = record.distribution("lag"), record.distribution("response")
     if not lag.count or not response.count:
-        return ValidityCheck(
-            "generator lag", ok=None, measured="unknown", limit=_share_limit(record),
-            reason="No lag was recorded in the hold.",
-        )  # fmt: skip
+        limit = _share_limit(record)
+        return _unknown("generator lag", limit, "No lag was recorded in the hold.")
     pairs = [(q, lag.quantile(q) or 0.0, response.quantile(q) or 0.0) for q in REPORTED]
     broken = [(q, own, all_) for q, own, all_ in pairs if _too_much(record, own, all_)]
     q, own, whole = broken[-1] if broken else pairs[-1]
@@ -280,6 +278,10 @@ def _lag(record: RunRecord) -> ValidityCheck:
         ),
         remedy="give the generator a free core, add --workers or lower the rate",
     )  # fmt: skip
+
+
+def _unknown(name: str, limit: str, reason: str) -> ValidityCheck:
+    return ValidityCheck(name, ok=None, measured="unknown", limit=limit, reason=reason)
 
 
 def _too_much(record: RunRecord, own: float, whole: float) -> bool:
@@ -305,10 +307,8 @@ def _probe(record: RunRecord) -> ValidityCheck:
     found = [own / NANOSECONDS for own in record.in_hold("probe", "p99_ns")]
     whole = record.distribution("response").quantile(REPORTED[-1])
     if not found or whole is None:
-        return ValidityCheck(
-            "control probe", ok=None, measured="unknown", limit=_share_limit(record),
-            reason="No control probe ran beside the load.",
-        )  # fmt: skip
+        limit = _share_limit(record)
+        return _unknown("control probe", limit, "No control probe ran beside the load.")
     own = float(np.median(found))
     ok = not _too_much(record, own, whole)
     return ValidityCheck(
@@ -339,10 +339,7 @@ def _below(
 ) -> ValidityCheck:
     """The mean of the samples of the hold against a limit, both shares of time."""
     if not samples:
-        return ValidityCheck(
-            name, ok=None, measured="unknown", limit=_percent(limit),
-            reason="It was not measured in the hold.",
-        )  # fmt: skip
+        return _unknown(name, _percent(limit), "It was not measured in the hold.")
     mean = float(np.mean(samples))
     return ValidityCheck(
         name, ok=mean <= limit, figures="latency", measured=_percent(mean), limit=_percent(limit),
@@ -355,9 +352,7 @@ def _clock(record: RunRecord) -> ValidityCheck:
     offsets = [event["clock_ns"] for event in record.events_of("tick") if event.get("clock_ns")]
     limit = format_duration(CLOCK_STEP_S)
     if len(offsets) < 2:  # noqa: PLR2004 - a step needs two ends
-        return ValidityCheck(
-            "clock", ok=None, measured="unknown", limit=limit, reason="Too few readings."
-        )
+        return _unknown("clock", limit, "Too few readings.")
     own = [abs(seconds) for _, seconds in record.measurements("clock_jump", "seconds")]
     steps = np.abs(np.diff(np.asarray(offsets, np.int64))) / NANOSECONDS
     step = max(float(steps.max()), *own) if own else float(steps.max())
@@ -375,10 +370,7 @@ def _clipping(record: RunRecord) -> ValidityCheck:
     """Every latency lay within the histogram's range."""
     clipped = (record.totals or {}).get("clipped")
     if not isinstance(clipped, int):
-        return ValidityCheck(
-            "clipping", ok=None, measured="unknown", limit="none",
-            reason="The generator did not say.",
-        )  # fmt: skip
+        return _unknown("clipping", "none", "The generator did not say.")
     return ValidityCheck(
         "clipping", ok=clipped == 0, figures="latency",
         measured=f"{clipped:,} values", limit="none",
