@@ -67,9 +67,7 @@ class _Extension:
 
 
 _EXTENSION = TypeAdapter(_Extension)
-_NESTED = {
-    each.name: type(each.default) for each in fields(_Extension) if is_dataclass(each.default)
-}
+_NESTED = {each.name: each.default for each in fields(_Extension) if is_dataclass(each.default)}
 
 
 def experiment_names(root: Path) -> tuple[str, ...]:
@@ -260,13 +258,13 @@ def _extension(path: Path, document: Document) -> _Extension:
         raise ExperimentError(
             f"{path}: extensions: {len(found)} entries named {EXTENSION!r}", "give one"
         )
-    for field, kind in _NESTED.items():
+    for field, usual in _NESTED.items():
         inner = found[0].get(field)
         unknown = (
-            set(inner) - {each.name for each in fields(kind)} if isinstance(inner, dict) else ()
+            set(inner) - {each.name for each in fields(usual)} if isinstance(inner, dict) else ()
         )
         for key in unknown:
-            known = ", ".join(each.name for each in fields(kind))
+            known = ", ".join(each.name for each in fields(usual))
             raise ExperimentError(
                 f"{path}: extensions.{EXTENSION}.{field}.{key}: no such field", f"it has {known}"
             )
