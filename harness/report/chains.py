@@ -1,7 +1,5 @@
 """Chains as units in the hold: how many began, completed and failed, and how long they took."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from harness.record.run import RunRecord

@@ -1,7 +1,5 @@
 """Where a run takes place: the platform that its options name, and whether it may be touched."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Names of endpoints: those beyond a bound are grouped by template."""
 
-from __future__ import annotations
-
 from harness.traffic.imports.seen import split_path
 from harness.traffic.model import TrafficModel
 
