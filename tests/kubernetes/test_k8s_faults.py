@@ -19,7 +19,6 @@ from harness.catalog.pods import PodSettings
 from harness.chaos.running import this_user
 from harness.cli import run
 from harness.errors import CapabilityMissing, PlatformError, UsageError
-from harness.platform import attach
 from harness.platform.kubernetes.platform import Kubernetes, Where
 from harness.platform.model import Fault
 from harness.platform.registry import attach
@@ -267,9 +266,7 @@ def test_a_node_that_stands_still_is_set_going_when_its_agents_container_is_kill
     platform.heal(heal)
 
 
-def test_a_second_run_on_the_namespace_is_refused_and_the_next_is_not(
-    platform: Kubernetes,
-) -> None:
+def test_a_second_run_on_the_namespace_is_refused_and_the_next_is_not(platform: Kubernetes) -> None:
     other = attach(platform.handle())
     with (
         platform.exclusive(),

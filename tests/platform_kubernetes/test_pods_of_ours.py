@@ -18,7 +18,6 @@ from harness.errors import PlatformError, UsageError
 from harness.load.kubernetes import manifests
 from harness.load.kubernetes.options import JobOptions
 from harness.load.kubernetes.watch import PodWatch
-from harness.platform import attach
 from harness.platform.kubernetes.access import connect
 from harness.platform.kubernetes.agent_pods import Work, agent_pod
 from harness.platform.kubernetes.platform import Kubernetes, Where

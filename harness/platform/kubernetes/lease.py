@@ -16,7 +16,7 @@ from kubernetes.client.exceptions import ApiException
 
 from harness.catalog.pods import NONE, PodSettings
 from harness.errors import PlatformError
-from harness.platform.kubernetes.access import TIMEOUT_S, is_gone, quietly, telling
+from harness.platform.kubernetes.access import is_gone, quietly, telling
 from harness.platform.kubernetes.agent_pods import (
     CONTAINER,
     KIND,
@@ -27,12 +27,7 @@ from harness.platform.kubernetes.agent_pods import (
 )
 from harness.platform.kubernetes.cluster import MANAGED, OURS, Cluster
 from harness.platform.kubernetes.preflight import Demand, Resources, check_limits, demand
-from harness.platform.undo import (
-    API,
-    RelayTo,
-    Shown,
-    UndoRecord,
-)
+from harness.platform.undo import API, RelayTo, Shown, UndoRecord
 from harness.typed import adapter
 from harness.units import counted
 
@@ -162,7 +157,7 @@ class Leases:
             pod = self._pod("harness-rehearsal", work)
             with telling(f"agent on {work.node}"):
                 found = self._cluster.core.create_namespaced_pod(
-                    self._cluster.namespace, pod, dry_run="All", _request_timeout=TIMEOUT_S
+                    self._cluster.namespace, pod, dry_run="All"
                 )
             containers = self._cluster.api.sanitize_for_serialization(found.spec.containers)
             resources = {each["name"]: each.get("resources") or {} for each in containers}

@@ -1,7 +1,5 @@
 """Nodes, pods and workloads as the harness sees them, from what the API server answers."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_network

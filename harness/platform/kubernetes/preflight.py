@@ -14,7 +14,7 @@ from kubernetes.utils.quantity import parse_quantity
 
 from harness.errors import PlatformError
 from harness.faults.registry import kind_of
-from harness.platform.kubernetes.access import TIMEOUT_S, allowed
+from harness.platform.kubernetes.access import allowed
 from harness.platform.kubernetes.agent_pods import taken
 from harness.platform.kubernetes.cluster import Budget, Cluster
 from harness.platform.kubernetes.objects import Workload

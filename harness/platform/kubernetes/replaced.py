@@ -4,8 +4,6 @@ A fault of packets is written for addresses. A pod that comes after it has anoth
 fault was for is not in effect any more, though every rule is still there.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from harness.errors import PlatformError
