@@ -1,7 +1,5 @@
 """A service's history for people: what changed and where it began."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import TextIO
 
