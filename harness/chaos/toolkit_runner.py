@@ -25,7 +25,7 @@ from harness.chaos.events import send, take_over_stdout
 from harness.chaos.experiment import is_ordinary, learn_document
 from harness.chaos.limits import limit_activities
 from harness.chaos.processes import VARIABLE, end_session
-from harness.platform import attach
+from harness.platform.registry import attach
 from harness.redact import redact
 from harness.storage import json_text, write_json
 from harness.toolkit import Activity, Document, Journal, Run, steady_strategy
