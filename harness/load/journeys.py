@@ -82,7 +82,7 @@ class Journeys(Accounts):
                 user.on_stop()
         except _ENDS:
             pass
-        except (Exception, gevent.Timeout) as error:  # noqa: BLE001 - a team's code
+        except (Exception, SystemExit, gevent.Timeout) as error:  # noqa: BLE001 - a team's code
             self.failed(visit, name, error)
         finally:
             del self._visits[gevent.getcurrent()]

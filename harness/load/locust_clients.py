@@ -12,9 +12,10 @@ from typing import TypeAlias
 import gevent
 import requests
 from gevent.event import Event
-from locust import FastHttpUser, User
+from locust import FastHttpUser, TaskSet, User
 from locust.clients import HttpSession, LocustHttpAdapter
 from locust.contrib.fasthttp import FastHttpSession, LocustUserAgent
+from locust.user.task import DefaultTaskSet
 from requests.exceptions import RequestException
 
 from harness.load.session import MOST_BYTES, STEP, BodyTooLarge, Response
@@ -28,6 +29,20 @@ PENDING_S = 0.005
 
 class _TooLarge(BodyTooLarge, RequestException):
     """The same as requests raises it."""
+
+
+def _without_exit(call: Callable[..., object]) -> Callable[..., object]:
+    """The same; `exit()` in it, which would end the whole process, is a failure of its user."""
+
+    @functools.wraps(call)
+    def guarded(*words: object, **more: object) -> object:
+        try:
+            return call(*words, **more)
+        except SystemExit as stop:
+            problem = RuntimeError(f"exit({stop.code!r}): raise StopUser to end a user")
+            raise problem.with_traceback(stop.__traceback__) from None
+
+    return guarded
 
 
 class Clients:
@@ -46,7 +61,10 @@ class Clients:
             kind.request = self._counted(kind.request)
         LocustUserAgent.response_type = Response
         LocustHttpAdapter.build_response = _bounded(LocustHttpAdapter.build_response)
+        for kind in (TaskSet, DefaultTaskSet):
+            kind.execute_task = _without_exit(kind.execute_task)
         for user in users:
+            user.on_start = _without_exit(user.on_start)
             if issubclass(user, FastHttpUser) and user.insecure is FastHttpUser.insecure:
                 user.insecure = not way.verify
                 user.ssl_context_factory = user.ssl_context_factory or way.tls(user.insecure)

@@ -185,6 +185,8 @@ class Session(FastHttpSession):  # type: ignore[misc]
 
         The whole exchange may take `network_timeout` of the user class.
         """
+        if not url.startswith("/") and "://" not in url:
+            raise ValueError(f"{url!r} begins neither with a slash nor with http://")
         visit = self.user.harness_visit
         label = name or self.request_name or url
         if self.user.values:  # what a set-up hook gave is a secret

@@ -263,3 +263,30 @@ for late_s, kind in ((0.9, "timeout"), (1.1, "local")):
     assert engine.kinds.pop() == kind
 """
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+EXITS = """
+import sys
+from harness.traffic import journey
+from harness.traffic.user import TrafficUser
+
+class Leaver(TrafficUser):
+    service = "memorai"
+
+    @journey()
+    def leave(self):
+        self.client.get("/a", name="a")
+        try:
+            self.client.get("relative")
+        except ValueError as error:
+            assert "neither with a slash" in str(error)
+            sys.exit(0)
+"""
+
+
+def test_a_journey_that_exits_ends_itself_and_not_the_load(plan: LoadPlan, tmp_path: Path) -> None:
+    heard = hear(_plan(plan, tmp_path, EXITS, "leave"))
+    found = sums(heard)
+    assert found["a"]["offered"] == found["leave"]["journey"] >= 10
+    (first, *_) = heard.of("failure_example")
+    assert (first["exception"], first["place"].rpartition(":")[2]) == ("SystemExit", "16")

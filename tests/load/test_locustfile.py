@@ -68,6 +68,14 @@ class Quick(FastHttpUser):
         self.client.get("/moved")
         raise KeyError("absent")
 
+class Leaving(FastHttpUser):
+    wait_time = constant(0.1)
+
+    @task
+    def leave(self):
+        self.client.get("/items", name="last")
+        exit(0)
+
 class Reader(FastHttpUser):
     weight = 3
     wait_time = constant(0.2)
@@ -160,6 +168,14 @@ def _hear(plan: LoadPlan, path: Path, shop: str, text: str, *classes: str, **mor
     target = replace(plan.target, urls=(shop,))
     made = replace(plan, traffic=traffic, profile=profile, target=target, probe=False)
     return hear(replace(made, drain_s=more.get("drain_s", 3.0)))
+
+
+def test_a_task_that_exits_is_a_failure_and_not_the_end(
+    plan: LoadPlan, tmp_path: Path, shop: str
+) -> None:
+    """exit() would end the process, and with it the load of all users."""
+    found = sums(_hear(plan, tmp_path, shop, LOCUSTFILE, "Leaving"))
+    assert found["last"]["200"] == found["Leaving"]["journey"] > 4
 
 
 def test_users_loop_and_each_request_is_counted(plan: LoadPlan, tmp_path: Path, shop: str) -> None:
