@@ -51,6 +51,12 @@ _PART = re.compile(
     r"(?:[^\r\n]{1,500}\r?\n){0,4}\r?\n)(?P<value>[^\r\n]+)"
 )
 """A field of a multipart form."""
+_LINE = re.compile(
+    r"(?P<head>(?:^|\\n|\s)(?P<name>[A-Za-z]{1,30}(?:-[A-Za-z]{1,30}){1,5}|authorization|cookie)"
+    r":[ \t]{1,9})(?P<value>[^\s\\\"'][^\r\n\\\"']*)",
+    re.IGNORECASE,
+)
+"""A header in a text: servers and clients echo those of a request."""
 _OF_SHELLS = {"PWD", "OLDPWD"}
 _PLACEHOLDER = re.compile(r"\{\w+\}")
 _STRUCTURE = {"kind", "order", "name", "header"}
@@ -261,6 +267,7 @@ def _clean(text: str, seen: Seen) -> str:
         text = _PART.sub(lambda match: _field(match, seen), text)
     if ":" in text:
         text = _FIELD.sub(lambda match: _field(match, seen), text)
+        text = _LINE.sub(lambda match: _line(match, seen), text)
     return _ELEMENT.sub(lambda match: _field(match, seen), text) if "</" in text else text
 
 
@@ -272,6 +279,12 @@ def _parameter(match: re.Match[str], seen: Seen) -> str:
     if not _is_sent_secretly(match["name"].lstrip("?&;")):
         return match[0]
     return f"{match['name']}={_hide(match['value'], seen)}"
+
+
+def _line(match: re.Match[str], seen: Seen) -> str:
+    if not _is_sent_secretly(match["name"]) or REDACTED in match["value"]:
+        return match[0]
+    return f"{match['head']}{_hide(match['value'].rstrip(), seen)}"
 
 
 def _field(match: re.Match[str], seen: Seen) -> str:

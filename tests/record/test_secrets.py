@@ -58,6 +58,16 @@ def test_a_secret_field_inside_a_text_loses_its_value(name: str, text: str) -> N
     assert REDACTED in kept
 
 
+@pytest.mark.parametrize("name", [each for each in HEADERS if "-" in each or each == "Cookie"])
+@pytest.mark.parametrize("between", ["\n", "\r\n", "\\n", " "])
+def test_a_header_that_a_text_repeats_loses_its_value(name: str, between: str) -> None:
+    """A server that shows the request in its answer, a client in its exception."""
+    kept = redact(f"POST /a{between}Accept: text{between}{name}: s3cr3t +/value{between}")
+    assert kept.startswith(f"POST /a{between}Accept: text{between}{name}: {REDACTED}")
+    assert "s3cr3t" not in kept
+    assert "value" not in kept
+
+
 @pytest.mark.parametrize("name", FIELDS)
 @pytest.mark.parametrize("more", ["", '; filename="a.txt"\r\nContent-Type: text/plain'])
 def test_a_secret_field_of_a_multipart_form_loses_its_value(name: str, more: str) -> None:
@@ -113,7 +123,8 @@ def test_many_known_values_with_one_beginning_are_told_apart() -> None:
     "unit",
     ["a", '"', '"a', "'a':", '"a":"', "?a", "&a=", ";", "Bearer ", "http://", "<a ", "<a>", "\\",
      '"token":"', "a:", "%41", "pass", "password=", "x@", "://",
-     'form-data; name="pin"\n', 'name="pin"\r\n\r\n', 'form-data pass name="'],
+     "X-Key: ", "x-", "\nX-Auth-Token:", 'form-data; name="pin"\n',
+     'name="pin"\r\n\r\n', 'form-data pass name="'],
 )  # fmt: skip
 def test_no_text_costs_more_than_its_length(unit: str) -> None:
     """With one pattern that goes back, a third of a megabyte takes half an hour."""
