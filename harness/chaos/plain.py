@@ -19,7 +19,7 @@ from harness.events import Activity, ChaosChild, ExperimentEvent
 from harness.judge.experiment.execution import activities, judge_steady_state
 from harness.judge.experiment.model import Check
 from harness.judge.model import EXIT_CODES, PRIORITY, Outcome
-from harness.storage import make_directory, write_atomic
+from harness.storage import make_private, write_atomic, writing
 from harness.toolkit import Journal, journal_at
 
 DIRECTORY = "experiments"
@@ -63,7 +63,8 @@ def run_plain(
     """
     stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
     directory = results / DIRECTORY / f"{stamp}-{experiment.name}"
-    make_directory(directory)
+    with writing(directory.parent):
+        make_private(directory)
     done = _carried_out(experiment, directory, hear, guard or AlertGuard(None), environment or {})
     path = directory / "journal.json"
     journal = journal_at(path)

@@ -62,6 +62,8 @@ def ran(tmp_path: Path, made: Document) -> tuple[PlainVerdict, Document]:
     experiment = load_experiment(str(file), ROOT)
     assert experiment.ordinary
     verdict, directory = run_plain(experiment, tmp_path / "results", lambda message: None)
+    kept = (directory, *directory.iterdir())
+    assert not any(path.stat().st_mode & 0o077 for path in kept), "others can read it"
     journal = directory / "journal.json"
     return verdict, json.loads(journal.read_text()) if journal.exists() else {}
 
