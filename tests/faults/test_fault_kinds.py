@@ -76,6 +76,8 @@ def test_every_experiment_gives_its_platforms_what_they_take(platform: str) -> N
         ("delay-link", {"regions": ["a", "b"], "delay_s": 2}, "above 0, up to 1"),
         ("abort-requests", {"status": 200}, "status 200; give a whole number 400 to 599"),
         ("bad-release", {"env": {}}, "env {}; give a mapping"),
+        ("bad-release", {"grace_s": 1.0}, "nothing is worse in it; give latency_s, error_ratio"),
+        ("slow-replicas", {"factor": 1.0}, "neither add_s nor factor; give one of them"),
         ("scale", {"replicas": -1}, "replicas -1; give a whole number 0 to 10000"),
         ("scale", {}, "no replicas named"),
     ],
@@ -87,6 +89,22 @@ def test_an_argument_that_cannot_be_is_named_with_what_it_must_be(
         arguments_of(kind, given)
     assert said in str(problem.value)
     assert "\n" not in str(problem.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "given"),
+    [
+        ("bad-release", {"latency_s": 0.1}),
+        ("bad-release", {"env": {"A": 1}}),
+        ("slow-replicas", {"factor": 2.0}),
+        ("slow-replicas", {"add_s": 0.1}),
+        ("kill-replicas", {"count": 1}),
+        ("kill-replicas", {"percent": 100}),
+        ("delay-link", {"regions": ("a", "b"), "delay_s": 1.0}),
+    ],
+)
+def test_an_argument_that_can_be_is_taken_as_it_is_given(kind: str, given: dict[str, Any]) -> None:
+    assert arguments_of(kind, given).model_dump(exclude_unset=True) == given
 
 
 @pytest.mark.parametrize(
@@ -132,6 +150,14 @@ def test_a_file_with_such_an_argument_is_a_usage_error(
     assert run(["experiment", "plan", str(path)]) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert f"bad.yaml: {document['method'][0]['name']}: " in line
+
+
+def test_a_kind_takes_on_a_platform_what_has_a_meaning_there() -> None:
+    """All of them where it cannot be carried out: there is nothing to choose from."""
+    pause, restart = kinds()["pause-edge"], kinds()["bad-release"]
+    assert {"grace_s", "count"} <= {*restart.takes("lab")} - {*restart.takes("kubernetes")}
+    assert {"image", "env"} <= {*restart.takes("kubernetes")} - {*restart.takes("lab")}
+    assert pause.takes("kubernetes") == tuple(pause.arguments.model_fields) != ()
 
 
 def test_fault_list_and_show_print_what_the_models_say(capsys: pytest.CaptureFixture[str]) -> None:

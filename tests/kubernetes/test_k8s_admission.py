@@ -12,8 +12,16 @@ from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
 from harness.platform.kubernetes.access import connect
-from harness.platform.kubernetes.agent_pods import AGENT_ACCOUNT, agent_name, undo_account
+from harness.platform.kubernetes.admission import digest_objects
+from harness.platform.kubernetes.agent_pods import (
+    AGENT_ACCOUNT,
+    Work,
+    agent_name,
+    agent_pod,
+    undo_account,
+)
 from harness.platform.kubernetes.changes import MARK
+from harness.platform.undo import Burn
 from tests.kubernetes.cluster.handle import Handle
 from tests.kubernetes.cluster.workload import remove
 from tests.kubernetes.roles import apply_agents
@@ -127,3 +135,26 @@ def test_an_agent_puts_back_what_its_own_fault_has_marked_and_nothing_else(
         refused(scale(api, name), "own fault has changed")
     scale(mine, "plain", dry_run="All")()
     scale(mine, "marked")()
+
+
+def test_a_pod_whose_image_is_named_by_a_tag_is_refused_where_digests_are_asked_for(
+    cluster: Handle, place: str
+) -> None:
+    """In this namespace only: the cluster's other tests name theirs by tags."""
+    policy, binding = digest_objects()
+    here = {"matchLabels": {"kubernetes.io/metadata.name": NAMESPACE}}
+    spec: Any = binding["spec"]
+    spec["matchResources"] = {"namespaceSelector": here}
+    cluster.apply([policy, binding])
+    core = client.CoreV1Api(connect(None, cluster.kubeconfig))
+
+    def making(image: str) -> Change:
+        pod = agent_pod(NAMESPACE, MINE, Work("node", Burn(workers=1)), image)
+        return lambda: core.create_namespaced_pod(NAMESPACE, pod, dry_run="All")
+
+    try:
+        refused(making("codai-harness:dev"), "named by its digest")
+        making("codai-harness@sha256:" + "0" * 64)()
+    finally:
+        for kind in ("validatingadmissionpolicybinding", "validatingadmissionpolicy"):
+            cluster.kubectl("delete", kind, "codai-harness-digests")

@@ -10,16 +10,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness.load.kubernetes.manifests import PORT
 from harness.record import RunRecord
 from tests.engine.conftest import self_signed
 from tests.kubernetes.cluster import sidecar
 from tests.kubernetes.cluster.handle import Handle
 from tests.kubernetes.cluster.workload import Workload, apply_memorai, remove
+from tests.kubernetes.enforced import enforced
+from tests.kubernetes.policies import SHIPPED, shipped
 from tests.verdicts import VERDICTS
 
 pytestmark = pytest.mark.kubernetes
@@ -39,13 +43,24 @@ class Reader(HttpUser):
         self.client.get("/api/memory/recall/1", name="recall")
 """
 
+KNOCK = """
+import socket, sys
+try:
+    socket.create_connection((sys.argv[1], int(sys.argv[2])), 2).close()
+    print("taken")
+except TimeoutError:
+    print("dropped")
+"""
+
 
 @pytest.fixture(scope="module")
 def place(cluster: Handle) -> Iterator[str]:
-    """A namespace with a small service."""
+    """A namespace with a small service, held to the shipped NetworkPolicies."""
     small = Workload(namespace=NAMESPACE, replicas=2, most_replicas=2, database=False, available=1)
     apply_memorai(cluster, small)
-    yield NAMESPACE
+    cluster.kubectl("apply", f"--namespace={NAMESPACE}", "-f", str(SHIPPED))
+    with enforced(cluster, NAMESPACE, shipped()) if cluster.status else nullcontext():
+        yield NAMESPACE
     remove(cluster, NAMESPACE, wait=False)
 
 
@@ -90,6 +105,17 @@ def left(cluster: Handle) -> list[str]:
 def load_pods(cluster: Handle, role: str) -> list[dict[str, Any]]:
     found = cluster.pods(NAMESPACE, **{"codai-harness/role": role})
     return [pod for pod in found if pod["status"]["phase"] == "Running"]
+
+
+def knocked(cluster: Handle) -> str:
+    """What a pod of the service gets when it connects to the master's port for workers."""
+    if cluster.status is None:  # its plug-in may enforce no policy
+        return "dropped"
+    (stranger, *_) = cluster.pods(NAMESPACE, app="memorai")
+    (master,) = load_pods(cluster, "master")
+    words = ("exec", f"--namespace={NAMESPACE}", stranger["metadata"]["name"], "--")
+    where = (master["status"]["podIP"], str(PORT))
+    return cluster.kubectl(*words, "python", "-c", KNOCK, *where).strip()
 
 
 def slices_until(directory: Path, second: int, within_s: float = 60.0) -> None:
@@ -137,6 +163,8 @@ def test_workers_in_pods_make_a_whole_record_with_the_shipped_roles_alone(
     least = account(cluster, tmp_path, "codai-harness-load", "codai-harness-scale-test")
     words = ("--workers", "2", "--rate", "40", "--duration", "10s", "--exclude-region", "eu-west-1")
     process = load(*words, kubeconfig=least)
+    slices_until(tmp_path, 2)
+    assert knocked(cluster) == "dropped", "a pod that is no worker reaches the master"
     nodes: set[str] = set()
     while process.poll() is None:
         for role in ("worker", "master"):

@@ -25,6 +25,7 @@ from harness.platform.kubernetes.agent_pods import (
 from harness.platform.kubernetes.faults import on_cluster
 from harness.platform.undo import API, Burn, FillDisk, PutBack, RelayTo
 from tests.kubernetes import policies
+from tests.kubernetes.enforced import rules
 from tests.record import synthetic
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -174,6 +175,17 @@ def test_a_policy_with_what_the_tests_do_not_know_is_not_passed_over() -> None:
     every[0]["spec"]["policyTypes"] = ["Egress"]
     with pytest.raises(ValueError, match="Egress"):
         policies.openings(every, LABELS["worker"])
+
+
+def test_the_rules_that_enforce_policies_follow_the_pods() -> None:
+    pods = {"10.0.0.1": LABELS["master"], "10.0.0.2": LABELS["worker"], "10.0.0.3": {}}
+    text = rules(policies.shipped(), pods)
+    lines = [line for line in text.splitlines() if line.startswith("ip daddr")]
+    assert lines == [
+        "ip daddr 10.0.0.1 tcp dport 5557 ip saddr { 10.0.0.2 } accept",
+        "ip daddr 10.0.0.1 counter drop",
+        "ip daddr 10.0.0.2 counter drop",
+    ]
 
 
 def test_the_policy_knows_an_agents_lease_by_the_name_of_its_pod() -> None:

@@ -54,6 +54,11 @@ UNDO_RULES = {
 }  # fmt: skip
 """A dry run changes nothing: an agent tries its undo so, before anything is marked."""
 
+DIGEST_RULES = {
+    "the image of a pod of codai-harness is named by its digest (NAME@sha256:...)":
+        "object.spec.containers.all(c, c.image.contains('@sha256:'))",
+}  # fmt: skip
+
 
 def objects() -> list[Manifest]:
     """Two policies, each with its binding."""
@@ -67,22 +72,36 @@ def objects() -> list[Manifest]:
             "resources": [rollouts.PLURAL],
         },
     ]
+    accounts = f"^system:serviceaccount:[^:]+:({AGENT_ACCOUNT}|{undo_account('[a-z-]+')})$"
+    by_agents = f"request.userInfo.username.matches('{accounts}')"
     return [
-        *_policy("codai-harness-records", records, RECORD_RULES),
-        *_policy("codai-harness-undo", changed, UNDO_RULES),
+        *_policy("codai-harness-records", records, "UPDATE", by_agents, RECORD_RULES),
+        *_policy("codai-harness-undo", changed, "UPDATE", by_agents, UNDO_RULES),
     ]
+
+
+def digest_objects() -> list[Manifest]:
+    """A policy, and its binding, that refuses pods of ours whose image is named by a tag."""
+    pods = [{"apiGroups": [""], "resources": ["pods"]}]
+    ours = (
+        f"object.metadata.?labels.orValue({{}}).exists(k, k == '{MANAGED}' "
+        f"&& object.metadata.labels[k] == '{OURS}')"
+    )
+    return _policy("codai-harness-digests", pods, "CREATE", ours, DIGEST_RULES)
 
 
 def _policy(
-    name: str, resources: Sequence[Mapping[str, object]], rules: Mapping[str, str]
+    name: str,
+    resources: Sequence[Mapping[str, object]],
+    operation: str,
+    condition: str,
+    rules: Mapping[str, str],
 ) -> list[Manifest]:
     metadata = {"name": name, "labels": {MANAGED: OURS}}
-    accounts = f"^system:serviceaccount:[^:]+:({AGENT_ACCOUNT}|{undo_account('[a-z-]+')})$"
     every = [
-        {**each, "apiVersions": each.get("apiVersions", ["v1"]), "operations": ["UPDATE"]}
+        {**each, "apiVersions": each.get("apiVersions", ["v1"]), "operations": [operation]}
         for each in resources
     ]
-    condition = f"request.userInfo.username.matches('{accounts}')"
     return [
         {
             "apiVersion": f"{GROUP}/v1",
@@ -91,7 +110,7 @@ def _policy(
             "spec": {
                 "failurePolicy": "Fail",
                 "matchConstraints": {"resourceRules": every},
-                "matchConditions": [{"name": "agents", "expression": condition}],
+                "matchConditions": [{"name": "whose", "expression": condition}],
                 "variables": [_POD],
                 "validations": [
                     {"expression": rule, "message": why} for why, rule in rules.items()

@@ -95,6 +95,7 @@ def files() -> dict[str, str]:
         "admission.yaml": _text(admission.objects()),
         "agent.yaml": _text(agent_objects()),
         "base.yaml": _text(base_roles()),
+        "digests.yaml": _text(admission.digest_objects()),
         "node-events.yaml": _text(node_event_roles()),
         "node-pods.yaml": _text(node_pod_roles()),
         **made,
