@@ -47,6 +47,7 @@ PROOFS = {
         4,
         ("benchmarks.corpus",),
     ),
+    "hostile": Proof("memory against hostile servers", 3, ("benchmarks.hostile",)),
     "mutants": Proof(
         "edits of the judging code that no test notices", 60, ("benchmarks.mutants --write",)
     ),

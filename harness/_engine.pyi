@@ -17,7 +17,17 @@ What the times mean here
 The timeout of a request counts from `ready`: it is what a client sees, waiting included. A timeout
 or an oversized body closes an HTTP/1.1 connection, and resets the stream of an HTTP/2 one.
 
-Nothing is retried. `connect_timeout_s` bounds name, TCP and TLS together; a name is resolved anew
+A request that an HTTP/2 server certainly has not processed (it refused the stream, or its GOAWAY
+says so: RFC 9113, 8.7) is sent once more, on another connection, and counts in `retried`; it stays
+due when it was, and `sent` is its first time. Nothing else is retried, and nothing over HTTP/1.1:
+an idle connection that is known to be closed is not used, but one that is closed after a request
+was sent on it does not say whether the service carried it out, so that the request fails as `eof`
+or `reset`, as it does for a client (RFC 9112, 9.3.1, lets a client retry, but asks none to).
+
+All responses under way keep at most 256 MiB of bodies and heads for checks and captures, in all
+threads together. A response beyond that fails as `local`: the generator's limit, not the service's.
+
+`connect_timeout_s` bounds name, TCP and TLS together; a name is resolved anew
 for every connection, and its addresses are tried in turn. `connections_per_target` is split over
 the engine's threads. An HTTP/2 connection carries up to 100 requests at once.
 

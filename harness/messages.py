@@ -30,6 +30,7 @@ class SliceRow(TypedDict):
     bytes_in: int
     bytes_out: int
     connects: int
+    retried: NotRequired[int]
     tokens: NotRequired[int]
     events: NotRequired[int]
     coalesced: NotRequired[int]

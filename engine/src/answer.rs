@@ -1,9 +1,11 @@
 //! What of a response's head matters beyond its framing, and the evidence that a failure leaves.
 
+use crate::kept::Kept;
 use crate::kind::Kind;
 use crate::stream::Format;
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::io::Read;
 
 /// Bytes of a failed response's body that are kept to show.
@@ -50,23 +52,46 @@ impl Coding {
         }
     }
 
-    /// The body as it is meant, without a byte order mark; at most `limit` bytes of it.
-    pub fn decode(self, body: &[u8], limit: u64) -> Result<Cow<'_, [u8]>, Kind> {
-        if self == Self::Identity || body.is_empty() {
-            return Ok(Cow::Borrowed(body.strip_prefix(BOM).unwrap_or(body)));
+    /// The body as it is meant; at most `limit` bytes of it.
+    fn decode(self, body: &[u8], limit: u64) -> Result<Kept, Kind> {
+        let mut reader = self.reader(body);
+        let mut out = Kept::default();
+        let mut piece = [0; 8 << 10];
+        loop {
+            match reader.read(&mut piece).map_err(|_| Kind::Protocol)? {
+                0 => return Ok(out),
+                read => out.extend(&piece[..read])?,
+            }
+            if out.len() as u64 > limit {
+                return Err(Kind::BodyTooLarge);
+            }
         }
-        let mut out = Vec::new();
-        self.reader(body)
-            .take(limit.saturating_add(1))
-            .read_to_end(&mut out)
-            .map_err(|_| Kind::Protocol)?;
-        if out.len() as u64 > limit {
-            return Err(Kind::BodyTooLarge);
-        }
-        if out.starts_with(BOM) {
-            out.drain(..BOM.len());
-        }
-        Ok(Cow::Owned(out))
+    }
+}
+
+/// A body, which is decoded when somebody first looks at it.
+pub struct Content<'a> {
+    coded: &'a [u8],
+    coding: Coding,
+    limit: u64,
+    decoded: OnceCell<Result<Kept, Kind>>,
+}
+
+impl<'a> Content<'a> {
+    /// It may have `limit` bytes once it is decoded.
+    pub fn new(coded: &'a [u8], coding: Coding, limit: u64) -> Self {
+        Self { coded, coding, limit, decoded: OnceCell::new() }
+    }
+
+    /// The body as it is meant, without a byte order mark.
+    pub fn bytes(&self) -> Result<&[u8], Kind> {
+        let bytes = if self.coding == Coding::Identity || self.coded.is_empty() {
+            self.coded
+        } else {
+            let decode = || self.coding.decode(self.coded, self.limit);
+            self.decoded.get_or_init(decode).as_ref().map_err(|kind| *kind)?
+        };
+        Ok(bytes.strip_prefix(BOM).unwrap_or(bytes))
     }
 }
 
@@ -79,32 +104,39 @@ impl Read for Broken {
 }
 
 /// What the head of a response says of its body, and where it sends the client.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Answer {
     pub coding: Coding,
     format: Format,
     /// Seconds; a date is not kept.
     retry_after: Option<u32>,
     location: Option<Box<str>>,
-    /// All of them, in order, where somebody wants to look at them.
-    headers: Option<Vec<(Box<str>, Box<str>)>>,
+    /// All of them, in order, as lines of name, colon and value; where somebody wants to look at them.
+    headers: Option<Kept>,
 }
 
 impl Answer {
     /// Of a response whose headers are kept if `headers` says so.
     pub fn keeping(headers: bool) -> Self {
-        Self { headers: headers.then(Vec::new), ..Self::default() }
+        Self { headers: headers.then(Kept::default), ..Self::default() }
     }
 
     /// The values of the headers of this name.
-    pub fn headers(&self, name: &str) -> impl Iterator<Item = &str> {
-        let kept = self.headers.as_deref().unwrap_or_default().iter();
-        kept.filter(move |(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| &**value)
+    pub fn headers(&self, name: &str) -> impl Iterator<Item = Cow<'_, str>> {
+        let kept = self.headers.as_deref().unwrap_or_default();
+        kept.split(|byte| *byte == b'\n').filter_map(move |line| {
+            let at = line.iter().position(|byte| *byte == b':')?;
+            let is = line[..at].eq_ignore_ascii_case(name.as_bytes());
+            is.then(|| String::from_utf8_lossy(&line[at + 1..]))
+        })
     }
 
-    pub fn note(&mut self, name: &str, value: &[u8]) {
+    /// Takes what matters of a header, neither of whose parts holds a line break.
+    pub fn note(&mut self, name: &str, value: &[u8]) -> Result<(), Kind> {
         if let Some(headers) = &mut self.headers {
-            headers.push((name.into(), String::from_utf8_lossy(value).into()));
+            for part in [name.as_bytes(), b":", value, b"\n"] {
+                headers.extend(part)?;
+            }
         }
         let text = || String::from_utf8_lossy(value);
         if name.eq_ignore_ascii_case("content-encoding") {
@@ -116,6 +148,7 @@ impl Answer {
         } else if name.eq_ignore_ascii_case("location") {
             self.location = Some(text().chars().take(SHOWN).collect::<String>().into());
         }
+        Ok(())
     }
 
     /// How the body is divided into events: one that is coded is seen in pieces only.
@@ -169,16 +202,20 @@ mod tests {
     use super::*;
     use std::io::Write as _;
 
+    fn decoded(coding: Coding, body: &[u8], limit: u64) -> Result<Vec<u8>, Kind> {
+        Content::new(body, coding, limit).bytes().map(<[u8]>::to_vec)
+    }
+
     #[test]
     fn a_body_is_decoded_up_to_the_limit() {
         let text = vec![b'a'; 100_000];
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         gzip.write_all(&text).unwrap();
         let body = gzip.finish().unwrap();
-        assert_eq!(Coding::Gzip.decode(&body, 100_000).unwrap(), &text[..]);
-        assert_eq!(Coding::Gzip.decode(&body, 99_999), Err(Kind::BodyTooLarge));
-        assert_eq!(Coding::Gzip.decode(&body[..body.len() / 2], 1 << 20), Err(Kind::Protocol));
-        assert_eq!(Coding::Gzip.decode(b"plain", 10), Err(Kind::Protocol));
+        assert_eq!(decoded(Coding::Gzip, &body, 100_000).unwrap(), &text[..]);
+        assert_eq!(decoded(Coding::Gzip, &body, 99_999), Err(Kind::BodyTooLarge));
+        assert_eq!(decoded(Coding::Gzip, &body[..body.len() / 2], 1 << 20), Err(Kind::Protocol));
+        assert_eq!(decoded(Coding::Gzip, b"plain", 10), Err(Kind::Protocol));
     }
 
     #[test]
@@ -186,15 +223,15 @@ mod tests {
         let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
         zlib.write_all(b"text").unwrap();
         let body = zlib.finish().unwrap();
-        assert_eq!(Coding::Deflate.decode(&body, 9).unwrap(), &b"text"[..]);
+        assert_eq!(decoded(Coding::Deflate, &body, 9).unwrap(), &b"text"[..]);
         let mut raw = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
         raw.write_all(b"text").unwrap();
         let body = raw.finish().unwrap();
-        assert_eq!(Coding::Deflate.decode(&body, 9).unwrap(), &b"text"[..]);
+        assert_eq!(decoded(Coding::Deflate, &body, 9).unwrap(), &b"text"[..]);
     }
 
     #[test]
     fn a_byte_order_mark_is_no_part_of_the_text() {
-        assert_eq!(Coding::Identity.decode(b"\xef\xbb\xbf{}", 9).unwrap(), &b"{}"[..]);
+        assert_eq!(decoded(Coding::Identity, b"\xef\xbb\xbf{}", 9).unwrap(), &b"{}"[..]);
     }
 }

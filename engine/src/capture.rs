@@ -1,19 +1,12 @@
 //! Values that a response gives to the next requests of its chain.
 
-use crate::answer::Answer;
-use crate::document::PlanError;
+use crate::answer::{Answer, Content};
+use crate::document::CaptureSpec;
+use crate::error::PlanError;
+use crate::json;
+use crate::kind::Kind;
 use regex::bytes::Regex;
-use serde::Deserialize;
-use serde_json::Value;
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
-pub enum CaptureSpec {
-    Json { pointer: String },
-    Header { name: String },
-    Cookie { name: String },
-    Regex { pattern: String },
-}
+use std::borrow::Cow;
 
 /// One value to look for; its place among the values of the chain is `slot`.
 #[derive(Debug)]
@@ -77,64 +70,73 @@ impl Capture {
     }
 }
 
+/// Why a value is not there.
+pub type Missing = (Kind, String);
+
 /// The values of a good response, by slot; or why one of them is not there.
 pub fn capture(
     captures: &[Capture],
     answer: &Answer,
-    body: &[u8],
-    limit: u64,
-) -> Result<Vec<(usize, String)>, String> {
-    if captures.is_empty() {
-        return Ok(Vec::new());
-    }
-    let decoded = answer.coding.decode(body, limit);
-    let decoded = decoded.map_err(|_| "the body cannot be decoded")?;
-    let body = decoded.as_ref();
-    let mut document: Option<Option<Value>> = None;
-    captures
-        .iter()
-        .map(|each| {
-            let found = match &each.source {
-                Source::Json(pointer) => document
-                    .get_or_insert_with(|| serde_json::from_slice(body).ok())
-                    .as_ref()
-                    .ok_or("the body is not JSON".to_owned())
-                    .and_then(|value| at_pointer(value, pointer)),
-                Source::Header(name) => answer
-                    .headers(name)
-                    .next()
-                    .map(str::to_owned)
-                    .ok_or_else(|| format!("no header {name}")),
-                Source::Cookie(name) => answer
-                    .headers("set-cookie")
-                    .find_map(|line| cookie(line, name))
-                    .ok_or_else(|| format!("no cookie {name}")),
-                Source::Regex(pattern) => pattern
-                    .captures(body)
-                    .and_then(|found| found.get(1).or_else(|| found.get(0)))
-                    .map(|found| String::from_utf8_lossy(found.as_bytes()).into_owned())
-                    .ok_or_else(|| format!("nothing matches {:?}", pattern.as_str())),
-            };
-            let found = found.and_then(|value| match value.len() {
-                0 => Err("it is empty".to_owned()),
-                1..=LONGEST => Ok(value),
-                length => Err(format!("it has {length} bytes")),
-            });
-            match found {
-                Ok(value) => Ok((each.slot, value)),
-                Err(why) => Err(format!("no value for {{{}}}: {why}", each.name)),
-            }
-        })
-        .collect()
+    content: &Content,
+) -> Result<Vec<(usize, String)>, Missing> {
+    captures.iter().map(|each| Ok((each.slot, each.take(answer, content)?))).collect()
 }
 
-fn at_pointer(document: &Value, pointer: &str) -> Result<String, String> {
-    match document.pointer(pointer) {
-        None => Err(format!("nothing at {pointer:?}")),
-        Some(Value::Null) => Err(format!("null at {pointer:?}")),
-        Some(Value::String(text)) => Ok(text.clone()),
-        Some(value) => Ok(value.to_string()),
+impl Capture {
+    fn take(&self, answer: &Answer, content: &Content) -> Result<String, Missing> {
+        let body = || match content.bytes() {
+            // That is the generator's fault, and no value's.
+            Err(Kind::Local) => Err((Kind::Local, String::new())),
+            Err(_) => Err(self.missing("the body cannot be decoded")),
+            Ok(body) => Ok(body),
+        };
+        let found = match &self.source {
+            Source::Json(pointer) => at_pointer(body()?, pointer),
+            Source::Header(name) => answer
+                .headers(name)
+                .next()
+                .map(Cow::into_owned)
+                .ok_or_else(|| format!("no header {name}")),
+            Source::Cookie(name) => answer
+                .headers("set-cookie")
+                .find_map(|line| cookie(&line, name))
+                .ok_or_else(|| format!("no cookie {name}")),
+            Source::Regex(pattern) => pattern
+                .captures(body()?)
+                .and_then(|found| found.get(1).or_else(|| found.get(0)))
+                .map(|found| String::from_utf8_lossy(found.as_bytes()).into_owned())
+                .ok_or_else(|| format!("nothing matches {:?}", pattern.as_str())),
+        };
+        let found = found.and_then(|value| match value.len() {
+            0 => Err("it is empty".to_owned()),
+            1..=LONGEST => Ok(value),
+            length => Err(too_long(length)),
+        });
+        found.map_err(|why| self.missing(&why))
     }
+
+    fn missing(&self, why: &str) -> Missing {
+        (Kind::Capture, format!("no value for {{{}}}: {why}", self.name))
+    }
+}
+
+fn too_long(length: usize) -> String {
+    format!("it has {length} bytes")
+}
+
+fn at_pointer(body: &[u8], pointer: &str) -> Result<String, String> {
+    let found = json::find(body, pointer).map_err(|_| "the body is not JSON")?;
+    let text = found.ok_or_else(|| format!("nothing at {pointer:?}"))?;
+    if text == "null" {
+        return Err(format!("null at {pointer:?}"));
+    }
+    if !text.starts_with('"') {
+        return json::compact(text).ok_or_else(|| too_long(text.len()));
+    }
+    if text.len() > json::LONGEST_ESCAPE * LONGEST + 2 {
+        return Err(too_long(text.len()));
+    }
+    serde_json::from_str(text).map_err(|_| "the body is not JSON".into())
 }
 
 /// The value of a cookie that a Set-Cookie line gives (RFC 6265, 5.2).
@@ -146,15 +148,18 @@ fn cookie(line: &str, name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::answer::Coding;
 
     fn found(spec: &str, headers: &[(&str, &str)], body: &str) -> Result<String, String> {
         let spec: CaptureSpec = serde_json::from_str(spec).unwrap();
         let capture_of = Capture::compile("x", 3, &spec, "here").unwrap();
         let mut answer = Answer::keeping(capture_of.needs_headers());
         for (name, value) in headers {
-            answer.note(name, value.as_bytes());
+            answer.note(name, value.as_bytes()).unwrap();
         }
-        capture(&[capture_of], &answer, body.as_bytes(), 1 << 20).map(|mut values| {
+        let content = Content::new(body.as_bytes(), Coding::Identity, 1 << 20);
+        let found = capture(&[capture_of], &answer, &content);
+        found.map_err(|(_, why)| why).map(|mut values| {
             let (slot, value) = values.remove(0);
             assert_eq!(slot, 3);
             value
@@ -172,6 +177,7 @@ mod tests {
             (r#"{"a":[null]}"#, r#"null at "/a/0""#),
             (r#"{"a":[""]}"#, "it is empty"),
             ("<html>", "the body is not JSON"),
+            (r#"{"a":["\ud800"]}"#, "the body is not JSON"),
         ] {
             assert_eq!(found(spec, &[], body).unwrap_err(), format!("no value for {{x}}: {why}"));
         }

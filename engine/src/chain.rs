@@ -1,14 +1,8 @@
-//! The steps of chains that wait for their time, and the task that sends them.
+//! Requests that wait for their time because they follow an answer.
 
-use crate::alarm::Alarm;
-use crate::pool::submit;
-use crate::worker::Worker;
 use std::cell::RefCell;
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
-use std::io;
-use std::rc::Rc;
-use std::sync::atomic::Ordering::Relaxed;
 use tokio::sync::Notify;
 
 /// A request whose predecessor has been answered.
@@ -16,7 +10,8 @@ use tokio::sync::Notify;
 pub struct Step {
     pub due: u64,
     pub k: u64,
-    pub endpoint: usize,
+    /// Absent of a closed model's user, who then chooses what to do.
+    pub endpoint: Option<usize>,
     pub user: Option<u64>,
     pub carried: Carried,
 }
@@ -55,7 +50,7 @@ impl Ord for Step {
 pub struct Waiting {
     steps: RefCell<BinaryHeap<Reverse<Step>>>,
     /// Rings when the first of them has changed.
-    bell: Notify,
+    pub bell: Notify,
 }
 
 impl Waiting {
@@ -76,29 +71,7 @@ impl Waiting {
         self.steps.borrow().is_empty()
     }
 
-    fn pop(&self) -> Option<Step> {
+    pub fn pop(&self) -> Option<Step> {
         self.steps.borrow_mut().pop().map(|Reverse(step)| step)
-    }
-}
-
-/// Sends every step when it is due, for as long as the thread runs.
-pub async fn walk(worker: Rc<Worker>) -> io::Result<()> {
-    let alarm = Alarm::new()?;
-    let start = worker.run.start.load(Relaxed);
-    let waiting = &worker.waiting;
-    loop {
-        let earliest = waiting.earliest();
-        if earliest == u64::MAX {
-            waiting.bell.notified().await;
-        } else if worker.run.now() < earliest {
-            tokio::select! {
-                rung = alarm.until(start + earliest) => rung?,
-                () = waiting.bell.notified() => {}
-            }
-        } else if let Some(step) = waiting.pop()
-            && let Some(job) = worker.offer_step(step)
-        {
-            submit(&worker, job);
-        }
     }
 }

@@ -1,31 +1,16 @@
 //! What a response must be to count as completed.
 
-use crate::answer::Coding;
+use crate::answer::Content;
+use crate::document::CheckSpec;
+use crate::json;
 use crate::kind::Kind;
 use crate::template::{Encoding, Template};
-use serde::Deserialize;
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
+use serde_json::value::RawValue;
 use serde_json::{Number, Value};
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum CheckSpec {
-    Status {
-        r#in: Vec<u16>,
-    },
-    BodyContains {
-        text: String,
-    },
-    Json {
-        pointer: String,
-        /// Absent: the pointer must lead to something. Present (null too): to this.
-        #[serde(default, deserialize_with = "present")]
-        equals: Option<Value>,
-    },
-}
-
-fn present<'de, D: serde::Deserializer<'de>>(reader: D) -> Result<Option<Value>, D::Error> {
-    Value::deserialize(reader).map(Some)
-}
+use std::fmt;
 
 #[derive(Debug)]
 pub enum Check {
@@ -65,31 +50,126 @@ impl Expected {
         })
     }
 
-    fn equals(&self, found: &Value, render: &mut impl FnMut(&Template) -> String) -> bool {
-        match (self, found) {
-            (Self::Text(template), Value::String(found)) => *found == render(template),
-            (Self::Text(template), Value::Number(found)) => {
-                serde_json::from_str(&render(template)).is_ok_and(|number| same(&number, found))
-            }
-            (Self::Text(template), found) => {
-                let shown = found.to_string();
-                shown == render(template)
-            }
-            (Self::Exactly(Value::Number(number)), Value::Number(found)) => same(number, found),
-            (Self::Exactly(value), found) => value == found,
-            (Self::List(items), Value::Array(found)) => {
-                items.len() == found.len()
-                    && items.iter().zip(found).all(|(item, found)| item.equals(found, render))
-            }
-            (Self::Object(fields), Value::Object(found)) => {
-                fields.len() == found.len()
-                    && fields.iter().all(|(name, value)| {
-                        found.get(name).is_some_and(|found| value.equals(found, render))
-                    })
-            }
-            _ => false,
-        }
+    /// Whether the JSON value that `found` writes is this one. It is read where it stands.
+    fn equals(&self, found: &str, values: &[String]) -> bool {
+        let mut reader = serde_json::Deserializer::from_str(found);
+        Comparison { expected: self, values }.deserialize(&mut reader).unwrap_or(false)
     }
+}
+
+/// Whether the text of a JSON value says what `wanted` does.
+fn says(found: &str, wanted: &str) -> bool {
+    match found.as_bytes() {
+        [b'"', ..] => {
+            found.len() <= json::LONGEST_ESCAPE * wanted.len() + 2
+                && serde_json::from_str::<String>(found).is_ok_and(|text| text == wanted)
+        }
+        [b'-' | b'0'..=b'9', ..] => {
+            let number = |text| serde_json::from_str::<Number>(text).ok();
+            number(found).zip(number(wanted)).is_some_and(|(found, wanted)| same(&found, &wanted))
+        }
+        [b'{' | b'[', ..] => json::compact(found).is_some_and(|text| text == wanted),
+        _ => found == wanted,
+    }
+}
+
+/// Compares a value with the expected one while it is read.
+#[derive(Clone, Copy)]
+struct Comparison<'a> {
+    expected: &'a Expected,
+    values: &'a [String],
+}
+
+impl Comparison<'_> {
+    fn number<E>(self, found: impl Into<Number>) -> Result<bool, E> {
+        let found = found.into();
+        Ok(
+            matches!(self.expected, Expected::Exactly(Value::Number(wanted)) if same(wanted, &found)),
+        )
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Comparison<'_> {
+    type Value = bool;
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<bool, D::Error> {
+        let Expected::Text(template) = self.expected else { return reader.deserialize_any(self) };
+        let found = <&RawValue>::deserialize(reader)?;
+        Ok(says(found.get(), &rendered(template, self.values)))
+    }
+}
+
+impl<'de> Visitor<'de> for Comparison<'_> {
+    type Value = bool;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<bool, E> {
+        Ok(matches!(self.expected, Expected::Exactly(Value::Null)))
+    }
+
+    fn visit_bool<E>(self, found: bool) -> Result<bool, E> {
+        Ok(matches!(self.expected, Expected::Exactly(Value::Bool(wanted)) if *wanted == found))
+    }
+
+    fn visit_u64<E>(self, found: u64) -> Result<bool, E> {
+        self.number(found)
+    }
+
+    fn visit_i64<E>(self, found: i64) -> Result<bool, E> {
+        self.number(found)
+    }
+
+    fn visit_f64<E>(self, found: f64) -> Result<bool, E> {
+        Number::from_f64(found).map_or(Ok(false), |found| self.number(found))
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<bool, E> {
+        Ok(false)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<bool, A::Error> {
+        let list = if let Expected::List(list) = self.expected { Some(list) } else { None };
+        let mut good = list.is_some();
+        for expected in list.into_iter().flatten() {
+            match items.next_element_seed(Self { expected, ..self })? {
+                Some(equal) => good &= equal,
+                None => return Ok(false),
+            }
+        }
+        while items.next_element::<IgnoredAny>()?.is_some() {
+            good = false;
+        }
+        Ok(good)
+    }
+
+    /// Of two fields of one name the last counts.
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<bool, A::Error> {
+        let object = if let Expected::Object(fields) = self.expected { &fields[..] } else { &[] };
+        let mut equal = vec![None; object.len()];
+        let mut good = matches!(self.expected, Expected::Object(_));
+        while let Some(name) = map.next_key::<String>()? {
+            match object.iter().position(|(known, _)| *known == name) {
+                Some(at) => {
+                    let expected = &object[at].1;
+                    equal[at] = Some(map.next_value_seed(Self { expected, ..self })?);
+                }
+                None => {
+                    good = false;
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(good && equal.into_iter().all(|equal| equal == Some(true)))
+    }
+}
+
+fn rendered(template: &Template, values: &[String]) -> String {
+    let mut text = String::new();
+    template.render(values, &mut text);
+    text
 }
 
 /// JSON has one kind of number: 100, 100.0 and 1e2 are the same.
@@ -137,14 +217,8 @@ impl Check {
     }
 }
 
-/// The verdict on one response: `None` if it is good. Its body may have `limit` bytes once decoded.
-pub fn judge(
-    checks: &[Check],
-    status: u16,
-    (body, coding): (&[u8], Coding),
-    limit: u64,
-    values: &[String],
-) -> Option<Kind> {
+/// The verdict on one response: `None` if it is good.
+pub fn judge(checks: &[Check], status: u16, content: &Content, values: &[String]) -> Option<Kind> {
     let mut status_checked = false;
     for check in checks {
         if let Check::Status(allowed) = check {
@@ -160,28 +234,19 @@ pub fn judge(
     if !checks.iter().any(Check::needs_body) {
         return None;
     }
-    let body = match coding.decode(body, limit) {
+    let body = match content.bytes() {
         Ok(body) => body,
         Err(kind) => return Some(kind),
     };
-    let body = body.as_ref();
-    let mut document: Option<Option<Value>> = None;
-    let mut text = String::new();
-    let mut render = |template: &Template| {
-        text.clear();
-        template.render(values, &mut text);
-        text.clone()
-    };
     let good = checks.iter().all(|check| match check {
         Check::Status(_) => true,
-        Check::BodyContains(template) => contains(body, render(template).as_bytes()),
+        Check::BodyContains(template) => contains(body, rendered(template, values).as_bytes()),
         Check::Json { pointer, equals } => {
-            let document = document.get_or_insert_with(|| serde_json::from_slice(body).ok());
-            let found = document.as_ref().and_then(|value| value.pointer(&render(pointer)));
+            let found = json::find(body, &rendered(pointer, values)).ok().flatten();
             match (found, equals) {
                 (None, _) => false,
                 (Some(_), None) => true,
-                (Some(found), Some(expected)) => expected.equals(found, &mut render),
+                (Some(found), Some(expected)) => expected.equals(found, values),
             }
         }
     });
@@ -195,6 +260,9 @@ fn contains(body: &[u8], needle: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::answer::Coding;
+    use crate::json::tests::document;
+    use crate::rng::{Rng, purpose};
 
     fn verdict(checks: &str, status: u16, body: &str) -> Option<Kind> {
         let specs: Vec<CheckSpec> = serde_json::from_str(checks).unwrap();
@@ -202,7 +270,8 @@ mod tests {
             |text: &str, encoding| Template::compile(text, encoding, |_| Ok::<_, String>(0));
         let checks: Vec<Check> =
             specs.iter().map(|spec| Check::compile(spec, &mut compile).unwrap()).collect();
-        judge(&checks, status, (body.as_bytes(), Coding::Identity), 1 << 20, &["7".into()])
+        let content = Content::new(body.as_bytes(), Coding::Identity, 1 << 20);
+        judge(&checks, status, &content, &["7".into()])
     }
 
     #[test]
@@ -260,6 +329,61 @@ mod tests {
         assert_eq!(verdict(checks, 200, r#"{"b":null,"a":[7,1]}"#), None);
         assert_eq!(verdict(checks, 200, r#"{"b":null,"a":[8,1]}"#), Some(Kind::Check));
         assert_eq!(verdict(checks, 200, r#"{"b":null,"a":[7,1],"c":1}"#), Some(Kind::Check));
+    }
+
+    #[test]
+    fn of_two_fields_the_last_is_compared() {
+        let checks = r#"[{"kind":"json","pointer":"","equals":{"a":[true]}}]"#;
+        assert_eq!(verdict(checks, 200, r#"{"a":{"x":[1]},"a":[true]}"#), None);
+        assert_eq!(verdict(checks, 200, r#"{"a":[true],"a":[true,1]}"#), Some(Kind::Check));
+        let text = r#"[{"kind":"json","pointer":"/a","equals":"[true,{{}}]"}]"#;
+        assert_eq!(verdict(text, 200, r#"{"a": [ true , { } ] }"#), None);
+    }
+
+    const DRAWN: u64 = purpose("compared documents");
+
+    /// What is compared while it is read is compared as whole values would be.
+    #[test]
+    fn a_document_equals_what_it_is_built_to_and_no_other() {
+        fn text(value: &Value) -> Expected {
+            let mut plain = |text: &str, encoding| {
+                let escaped = text.replace('{', "{{").replace('}', "}}");
+                Template::compile(&escaped, encoding, |_| Ok::<_, String>(0))
+            };
+            Expected::compile(value, &mut plain).unwrap()
+        }
+        let drawn = |seed, k| {
+            let mut out = String::new();
+            document(&mut Rng::at(seed, DRAWN, k), 3, &mut out);
+            out
+        };
+        let mut equal = 0;
+        for seed in 0..5_000 {
+            let (one, other) = (drawn(seed, 0), drawn(seed, 1));
+            let built = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+            assert!(text(&built(&one)).equals(one.trim(), &[]), "{one}");
+            // Texts say numbers too: only documents without any are told apart as values are.
+            if !one.contains('"') {
+                let same = text(&built(&one)).equals(other.trim(), &[]);
+                let [a, b] = [&one, &other].map(|text| floats(built(text)));
+                assert_eq!(same, a == b, "{one} and {other}");
+                equal += u64::from(same);
+            }
+        }
+        assert!(equal > 20, "{equal}");
+    }
+
+    /// Every number as the float that it is: 100 and 1e2 are the same.
+    fn floats(value: Value) -> Value {
+        match value {
+            Value::Number(number) if number.as_i128().is_none() => {
+                let float = number.as_f64().unwrap();
+                if float.fract() == 0.0 { Value::from(float as i64) } else { Value::from(float) }
+            }
+            Value::Array(items) => items.into_iter().map(floats).collect(),
+            Value::Object(fields) => fields.into_iter().map(|(k, v)| (k, floats(v))).collect(),
+            other => other,
+        }
     }
 
     #[test]

@@ -1,23 +1,8 @@
-//! The plan as JSON writes it, before it is checked; and what is said of a field that is wrong.
+//! The plan as JSON writes it, before it is checked.
 
-use crate::capture::CaptureSpec;
-use crate::check::CheckSpec;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 use std::collections::BTreeMap;
-use std::fmt;
-
-/// What is wrong with a plan: the field, the problem and the remedy in one line.
-#[derive(Debug)]
-pub enum PlanError {
-    Value(String),
-    Io(std::io::Error, String),
-}
-
-impl PlanError {
-    pub fn at(field: impl fmt::Display, problem: impl fmt::Display) -> Self {
-        Self::Value(format!("plan field {field}: {problem}"))
-    }
-}
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -207,6 +192,38 @@ pub struct RequestSpec {
     pub think_s: f64,
     #[serde(default)]
     pub stream: Option<StreamSpec>,
+}
+
+/// What an answer must be.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum CheckSpec {
+    Status {
+        r#in: Vec<u16>,
+    },
+    BodyContains {
+        text: String,
+    },
+    Json {
+        pointer: String,
+        /// Absent: the pointer must lead to something. Present (null too): to this.
+        #[serde(default, deserialize_with = "present")]
+        equals: Option<Value>,
+    },
+}
+
+fn present<'de, D: Deserializer<'de>>(reader: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(reader).map(Some)
+}
+
+/// Where a value of an answer stands.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+pub enum CaptureSpec {
+    Json { pointer: String },
+    Header { name: String },
+    Cookie { name: String },
+    Regex { pattern: String },
 }
 
 /// That the answer is a stream.

@@ -1,6 +1,7 @@
 //! Value feeds: what `{name}` stands for at arrival k, a function of (seed, k, name) only.
 
-use crate::document::{FeedSpec, PlanError, Scalar};
+use crate::document::{FeedSpec, Scalar};
+use crate::error::PlanError;
 use crate::rng::{Rng, purpose};
 use std::fmt::Write as _;
 use std::sync::{PoisonError, RwLock};

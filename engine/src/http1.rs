@@ -155,15 +155,9 @@ impl<'a> Exchange<'a> {
         if let Some(stream) = &mut ended.stream {
             stream.first_byte = self.first;
         }
-        let answer = &reply.head.answer;
-        if error.is_none() {
-            // The clock has stopped: what the checks cost is not the server's.
-            ended.judge(self.template, answer, &reply.kept, reply.limit, self.values);
-        } else if reply.has_head() {
-            ended.evidence = Some(answer.evidence(&reply.kept));
-        }
-        let complaint = |(kind, wrong)| (kind, answer.complaint(kind, wrong, &reply.kept));
-        let ended = ended.broken(error, wrong.map(complaint));
+        // The clock has stopped: what the checks cost is not the server's.
+        let (answer, body) = (&reply.head.answer, (&*reply.kept, reply.limit));
+        let ended = ended.concluded(self.template, self.values, answer, body, wrong);
         let reusable = error.is_none() && self.flushed && reply.head.persistent;
         (ended, reusable)
     }
@@ -196,7 +190,7 @@ enum Stage {
     Over,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 struct Head {
     status: u16,
     /// Whether the connection outlives the response.
@@ -384,7 +378,7 @@ fn parse(
                 }
             }
         } else {
-            answer.note(header.name, header.value);
+            answer.note(header.name, header.value)?;
         }
     }
     let stage = match status {

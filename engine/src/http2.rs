@@ -9,10 +9,12 @@ use crate::response::ResponseResult;
 use crate::route::TargetUrl;
 use crate::stream::{Reader, Streamed};
 use bytes::Bytes;
+use h2::Reason;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Request, Response, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
+use hyper::client::conn::TrySendError;
 use std::error::Error;
 use std::io;
 use std::time::Duration;
@@ -103,7 +105,7 @@ impl Prepared {
 /// Awaits the head, reads the body up to the limit, and judges. `gap` is given each time between two
 /// events of a stream, and how often it was seen.
 pub async fn complete(
-    response: impl Future<Output = hyper::Result<Response<Incoming>>>,
+    response: impl Future<Output = Result<Response<Incoming>, TrySendError<Outgoing>>>,
     template: &Template,
     values: &[String],
     limit: u64,
@@ -111,19 +113,20 @@ pub async fn complete(
     gap: impl Fn(u64, u32),
 ) -> ResponseResult {
     let mut reader = template.stream.as_ref().map(Reader::new);
-    let response = match patient(template, response)
-        .await
-        .and_then(|found| found.map_err(|error| kind_of(&error)))
-    {
-        Ok(response) => response,
+    let response = match patient(template, response).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => {
+            let unprocessed = is_unprocessed(&error);
+            let ended = ResponseResult::failed(kind_of(error.error()), now());
+            return ResponseResult { unprocessed, ..ended };
+        }
         Err(kind) => return ResponseResult::failed(kind, now()),
     };
     let status = response.status().as_u16();
     let first = Some(now());
     let mut answer = Answer::keeping(template.captures.iter().any(Capture::needs_headers));
-    for (name, value) in response.headers() {
-        answer.note(name.as_str(), value.as_bytes());
-    }
+    let mut noted = response.headers().iter();
+    let noted = noted.try_for_each(|(name, value)| answer.note(name.as_str(), value.as_bytes()));
     if let Some(reader) = &mut reader {
         reader.hear(now());
         reader.begin(answer.format(), status);
@@ -133,6 +136,7 @@ pub async fn complete(
     let mut bytes_in = 0;
     let mut body = response.into_body();
     let read = async {
+        noted?;
         while !body.is_end_stream() {
             let Some(frame) = patient(template, body.frame()).await? else { break };
             let frame = frame.map_err(|error| kind_of(&error))?;
@@ -161,7 +165,7 @@ pub async fn complete(
     let done = now();
     let wrong = reader.as_mut().and_then(|reader| reader.fault(error, done));
     let stream = reader.map(|reader| Streamed { first_byte: first, ..reader.streamed() });
-    let mut ended = ResponseResult {
+    let ended = ResponseResult {
         error,
         status,
         bytes_in,
@@ -170,12 +174,7 @@ pub async fn complete(
         stream,
         ..ResponseResult::default()
     };
-    match error {
-        None => ended.judge(template, &answer, &kept, limit, values),
-        Some(_) => ended.evidence = Some(answer.evidence(&kept)),
-    }
-    let complaint = |(kind, wrong)| (kind, answer.complaint(kind, wrong, &kept));
-    ended.broken(error, wrong.map(complaint))
+    ended.concluded(template, values, &answer, (&kept, limit), wrong)
 }
 
 /// Waits for the next part of an answer: of a stream, no longer than it may be silent.
@@ -186,6 +185,16 @@ async fn patient<T>(template: &Template, part: impl Future<Output = T>) -> Resul
             timeout(Duration::from_nanos(stream.silence_ns), part).await.map_err(|_| Kind::Timeout)
         }
     }
+}
+
+/// Whether a request was certainly not processed (RFC 9113, 8.7): it never left, the server refused
+/// its stream, or the connection was going away before the server came to it.
+fn is_unprocessed(error: &TrySendError<Outgoing>) -> bool {
+    let refused = |cause: &h2::Error| {
+        cause.is_remote() && (cause.is_go_away() || cause.reason() == Some(Reason::REFUSED_STREAM))
+    };
+    let cause = error.error().source().and_then(|cause| cause.downcast_ref::<h2::Error>());
+    error.message().is_some() || cause.is_some_and(refused)
 }
 
 /// What hyper's error means.

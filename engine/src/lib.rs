@@ -3,22 +3,32 @@
 // The tests are linked without a Python library, so without what only Python calls.
 #![cfg_attr(test, allow(dead_code))]
 
+mod address;
 mod alarm;
 mod answer;
 mod body;
 mod capture;
+mod cell;
 mod chain;
 mod check;
 mod clock;
+mod dispatch;
 mod document;
+mod error;
+mod failures;
 mod feed;
 mod hist;
 mod http1;
 mod http2;
+mod journeys;
+mod json;
 mod kept;
 mod kind;
+mod multiplexed;
 mod net;
 mod nullserver;
+mod pacer;
+mod persistent;
 mod plan;
 mod pool;
 #[cfg(not(test))]
@@ -30,6 +40,7 @@ mod rng;
 mod route;
 mod run;
 mod schedule;
+mod scribe;
 mod slices;
 mod stream;
 mod template;

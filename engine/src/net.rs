@@ -301,3 +301,17 @@ fn late_port(socket: &TcpSocket) {
 
 #[cfg(not(target_os = "linux"))]
 fn late_port(_: &TcpSocket) {}
+
+/// Raises the soft limit of open files to the hard one: each connection needs a descriptor.
+pub fn allow_descriptors() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is valid for both calls; where they fail the limit stays as it is.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0
+            && limit.rlim_cur < limit.rlim_max
+        {
+            limit.rlim_cur = limit.rlim_max.min(1 << 20).max(limit.rlim_cur);
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! The plan: one JSON document, checked to the last field and compiled.
 
-use crate::document::{Arrivals, Document, PlanError, Segment, TlsSpec};
+use crate::document::{Arrivals, Document, Segment, TlsSpec};
+use crate::error::{PlanError, nanos};
 use crate::feed::{Feed, cumulative, pick};
 use crate::request::{Request, Slot, compile_chain};
 use crate::rng::{Rng, purpose};
@@ -58,7 +59,6 @@ pub struct Plan {
 
 const MIX: u64 = purpose("request mix");
 const MAX_RATE: f64 = 1e7;
-const MAX_SECONDS: f64 = 31.0 * 86_400.0;
 const MAX_PAUSE: f64 = 0.01;
 
 impl Plan {
@@ -398,17 +398,4 @@ fn pause(field: &str, seconds: f64) -> Result<u64, PlanError> {
         return Ok((seconds * 1e9).round() as u64);
     }
     Err(PlanError::at(field, format!("{seconds} s is out of range; give 0 to {MAX_PAUSE} s")))
-}
-
-pub fn nanos(field: &str, seconds: f64, zero: bool) -> Result<u64, PlanError> {
-    let low_enough = seconds <= MAX_SECONDS;
-    let high_enough = if zero { seconds >= 0.0 } else { seconds >= 1e-3 };
-    if low_enough && high_enough {
-        return Ok((seconds * 1e9).round() as u64);
-    }
-    let least = if zero { "0" } else { "0.001" };
-    Err(PlanError::at(
-        field,
-        format!("{seconds} s is out of range; give {least} to {MAX_SECONDS} s"),
-    ))
 }

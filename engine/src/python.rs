@@ -3,14 +3,17 @@
 mod histogram;
 mod null_server;
 
-use crate::document::PlanError;
+use crate::cell::Outcome;
+use crate::error::PlanError;
+use crate::journeys::Step;
 use crate::kind::Kind;
+use crate::net::allow_descriptors;
 use crate::plan::Plan;
 use crate::request::Slot;
-use crate::run::{Order, Run, Scribe, Step};
+use crate::run::{Order, Run};
 use crate::schedule::Schedule;
-use crate::slices::Outcome;
-use crate::{clock, hist, lock, tls, worker};
+use crate::scribe::Scribe;
+use crate::{clock, hist, lock, pacer, tls};
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -243,6 +246,7 @@ impl Engine {
             bytes_in,
             bytes_out: 0,
             connects: 0,
+            retried: false,
             stream: None,
             target: None,
         };
@@ -257,13 +261,13 @@ impl Engine {
     }
 
     fn take_examples(&self) -> Vec<String> {
-        std::mem::take(&mut lock(&self.run.examples).lines)
+        self.run.failures.take_examples()
     }
 
     /// What each address has answered, and the values of the failed requests.
     fn whereabouts(&self) -> PyResult<(Vec<String>, Vec<String>)> {
         let addresses = self.run.addresses().map_err(PyValueError::new_err)?;
-        Ok((addresses, self.run.failing_values()))
+        Ok((addresses, self.run.failures.values(&self.run.plan.feeds)))
     }
 
     fn journey_done(&self, k: u64) -> bool {
@@ -306,7 +310,7 @@ fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> std::io::Result<()
 }
 
 fn engine_thread(run: &Arc<Run>, index: usize) {
-    match catch_unwind(AssertUnwindSafe(|| worker::run(run, index))) {
+    match catch_unwind(AssertUnwindSafe(|| pacer::run(run, index))) {
         Ok(Ok(())) => {}
         Ok(Err(error)) => run.fail(format!("engine thread {index}: {error}")),
         Err(_) => run.fail(format!("engine thread {index} panicked")),
@@ -335,20 +339,6 @@ fn start_instant(unix_ns: u64) -> PyResult<u64> {
         )));
     }
     Ok((clock::now_ns() as i128 + ahead).max(1) as u64)
-}
-
-/// Raises the soft limit of open files to the hard one: each connection needs a descriptor.
-pub fn allow_descriptors() {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `limit` is valid for both calls; where they fail the limit stays as it is.
-    unsafe {
-        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0
-            && limit.rlim_cur < limit.rlim_max
-        {
-            limit.rlim_cur = limit.rlim_max.min(1 << 20).max(limit.rlim_cur);
-            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
-        }
-    }
 }
 
 fn seconds(name: &str, value: f64) -> PyResult<Duration> {

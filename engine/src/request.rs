@@ -3,9 +3,9 @@
 use crate::body::Body;
 use crate::capture::Capture;
 use crate::check::Check;
-use crate::document::{ChainSpec, PlanError, RequestSpec};
+use crate::document::{ChainSpec, RequestSpec};
+use crate::error::{PlanError, nanos};
 use crate::feed::Feed;
-use crate::plan::nanos;
 use crate::stream::Streaming;
 use crate::template::{Encoding, Template, is_name};
 use http::header::{HeaderName, HeaderValue};

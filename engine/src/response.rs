@@ -1,8 +1,9 @@
 //! What a request came to.
 
-use crate::answer::{Answer, Evidence};
+use crate::answer::{Answer, Content, Evidence};
 use crate::capture::capture;
 use crate::check;
+use crate::kept::FULL;
 use crate::kind::Kind;
 use crate::net::Trouble;
 use crate::request::Request as Template;
@@ -24,48 +25,13 @@ pub struct ResponseResult {
     pub stream: Option<Streamed>,
     /// What a good response gives to the next request of its chain: slots and values.
     pub captured: Vec<(usize, String)>,
+    /// Whether the request failed and certainly was not processed (RFC 9113, 8.7).
+    pub unprocessed: bool,
 }
 
 impl ResponseResult {
-    /// The same as a broken stream, if it is one (or none at all) and no check said otherwise.
-    /// `error` is why the body ended early.
-    pub fn broken(self, error: Option<Kind>, wrong: Option<(Kind, Box<Evidence>)>) -> Self {
-        match wrong.filter(|_| self.error == error) {
-            None => self,
-            Some((kind, evidence)) => Self { error: Some(kind), evidence: Some(evidence), ..self },
-        }
-    }
-
     pub fn failed(error: Kind, now: u64) -> Self {
         Self { error: Some(error), done: now, ..Self::default() }
-    }
-
-    /// Judges a response that is complete, and takes from it what its chain needs.
-    pub fn judge(
-        &mut self,
-        template: &Template,
-        answer: &Answer,
-        body: &[u8],
-        limit: u64,
-        values: &[String],
-    ) {
-        let coded = (body, answer.coding);
-        self.error = check::judge(&template.checks, self.status, coded, limit, values);
-        let mut reason = None;
-        if self.error.is_none() {
-            match capture(&template.captures, answer, body, limit) {
-                Ok(captured) => self.captured = captured,
-                Err(why) => {
-                    self.error = Some(Kind::Capture);
-                    reason = Some(why);
-                }
-            }
-        }
-        if self.error.is_some() {
-            let mut evidence = answer.evidence(body);
-            evidence.reason = reason;
-            self.evidence = Some(evidence);
-        }
     }
 
     /// There was no connection to send it on.
@@ -75,5 +41,41 @@ impl ResponseResult {
             .clone()
             .map(|reason| Box::new(Evidence { reason: Some(reason), ..Evidence::default() }));
         Self { evidence, ..Self::failed(trouble.kind, now) }
+    }
+
+    /// The same with its verdict: a response that is complete is judged and gives what its chain
+    /// needs; of one that is not, what there is to see is kept. `wrong` says what is wrong with a
+    /// stream, if something is.
+    pub fn concluded(
+        mut self,
+        template: &Template,
+        values: &[String],
+        answer: &Answer,
+        (body, limit): (&[u8], u64),
+        wrong: Option<(Kind, String)>,
+    ) -> Self {
+        let ended = self.error;
+        let mut reason = None;
+        if ended.is_none() {
+            let content = Content::new(body, answer.coding, limit);
+            self.error = check::judge(&template.checks, self.status, &content, values);
+            if self.error.is_none() {
+                match capture(&template.captures, answer, &content) {
+                    Ok(captured) => self.captured = captured,
+                    Err((kind, why)) => (self.error, reason) = (Some(kind), Some(why)),
+                }
+            }
+        }
+        if self.error == Some(Kind::Local) {
+            reason = Some(FULL.into());
+        }
+        // A broken stream, if it is one (or none at all) and no check said otherwise.
+        if let Some((kind, wrong)) = wrong.filter(|_| self.error == ended) {
+            self.error = Some(kind);
+            self.evidence = Some(answer.complaint(kind, wrong, body));
+        } else if self.error.is_some() && (self.first.is_some() || reason.is_some()) {
+            self.evidence = Some(Box::new(Evidence { reason, ..*answer.evidence(body) }));
+        }
+        self
     }
 }

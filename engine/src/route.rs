@@ -1,6 +1,7 @@
 //! Where requests go and how they get there: base URLs, fixed addresses, a socket file, a proxy.
 
-use crate::document::{Document, PlanError};
+use crate::document::Document;
+use crate::error::{PlanError, nanos};
 use base64::Engine as _;
 use http::{HeaderValue, Uri};
 use std::net::{IpAddr, SocketAddr};
@@ -105,7 +106,7 @@ pub fn compile(d: &Document) -> Result<(Vec<TargetUrl>, Route), PlanError> {
         },
         most_age_ns: match life.age_s {
             None => u64::MAX,
-            Some(age) => crate::plan::nanos("connection_life.age_s", age, false)?,
+            Some(age) => nanos("connection_life.age_s", age, false)?,
         },
     };
     Ok((targets, route))

@@ -1,6 +1,6 @@
 //! What TLS connections are made with: whom they trust, and who we say we are.
 
-use crate::document::PlanError;
+use crate::error::PlanError;
 use crate::plan::Plan;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};

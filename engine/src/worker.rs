@@ -1,40 +1,28 @@
-//! One engine thread: it paces its share of the schedule and owns its connections.
+//! What one engine thread has offered: each request from its offer to its end, and what waits.
 
-use crate::alarm::Alarm;
-use crate::chain::{Carried, Step, Waiting, walk};
+use crate::cell::Outcome;
+use crate::chain::{Carried, Step, Waiting};
 use crate::document::Arrivals;
 use crate::http1::Message;
 use crate::http2::Prepared;
 use crate::kind::Kind;
 use crate::plan::Errand;
-use crate::pool::{Pool, submit};
 use crate::request::{Request, Slot};
 use crate::response::ResponseResult;
 use crate::run::{Entry, Order, Run};
-use crate::schedule::Schedule;
-use crate::slices::{Outcome, Recorder, SECOND};
+use crate::slices::Recorder;
 use std::cell::{Cell, RefCell};
-use std::io;
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
-use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Notify;
-use tokio::task::{spawn_local, yield_now};
-use tokio::time::{sleep, timeout};
 
-/// How often waiting requests are looked through for those that have timed out.
-const SWEEP: Duration = Duration::from_millis(10);
-/// How often the thread's processor time is noted while nothing waits.
-const IDLE: Duration = Duration::from_millis(100);
-/// So many arrivals in a row let the connections have their turn.
-const BURST: u32 = 64;
 const SCRATCH: usize = 64 << 10;
 
 pub struct Worker {
     pub run: Arc<Run>,
-    pub pool: Pool,
+    pub thread: usize,
     /// Of HTTP/1.1; at request index * targets + target.
     pub messages: Vec<Message>,
     /// Of HTTP/2, at the same places.
@@ -43,16 +31,21 @@ pub struct Worker {
     pub scratch: RefCell<Box<[u8]>>,
     /// Steps of chains that are not due yet.
     pub waiting: Waiting,
-    recorder: Arc<Mutex<Recorder>>,
-    thread: usize,
+    /// Users of a closed model who think.
+    pub thinking: Waiting,
+    /// Requests that found no free connection, first come first served.
+    queue: RefCell<VecDeque<Job>>,
+    /// Rings when a request joins the queue.
+    pub queued: Notify,
+    pub recorder: Arc<Mutex<Recorder>>,
     open: Cell<u64>,
     idle: Notify,
     /// When the arrival that the pacer sleeps for is due; `u64::MAX` while it is awake.
-    next_due: Cell<u64>,
+    pub next_due: Cell<u64>,
     /// No arrival of the schedule will be offered with a due time before this.
     paced: Cell<u64>,
     /// Wakes the pacer before its alarm.
-    bell: Notify,
+    pub bell: Notify,
 }
 
 /// A request from the moment it is offered until it ends. One that is dropped is unfinished.
@@ -69,6 +62,8 @@ pub struct Job {
     pub deadline: u64,
     pub connects: u64,
     pub bytes_out: u64,
+    /// Whether it is sent once more, after a server that did not process it.
+    pub retried: bool,
     pub values: Vec<String>,
     /// The chain that it is a step of.
     chain: Option<usize>,
@@ -78,22 +73,21 @@ pub struct Job {
 }
 
 impl Worker {
-    fn new(run: Arc<Run>, thread: usize) -> Self {
+    pub fn new(run: Arc<Run>, thread: usize) -> Self {
         let plan = &run.plan;
         let pairs = || {
             plan.requests
                 .iter()
                 .flat_map(|request| plan.targets.iter().map(move |target| (request, target)))
         };
-        let threads = plan.threads as usize;
-        let extra = usize::from(thread < plan.connections_per_target % threads);
-        let limit = plan.connections_per_target / threads + extra;
         Self {
-            pool: Pool::new(plan.targets.len(), limit, thread),
             messages: pairs().map(|(request, target)| Message::new(request, target)).collect(),
             prepared: pairs().map(|(request, target)| Prepared::new(request, target)).collect(),
             scratch: RefCell::new(vec![0; SCRATCH].into()),
             waiting: Waiting::default(),
+            thinking: Waiting::default(),
+            queue: RefCell::default(),
+            queued: Notify::new(),
             recorder: Arc::clone(&run.recorders[thread]),
             run,
             thread,
@@ -106,7 +100,7 @@ impl Worker {
     }
 
     /// Offers the request of arrival `k`, or charges it when too much is in flight.
-    fn offer(
+    pub fn offer(
         self: &Rc<Self>,
         k: u64,
         endpoint: usize,
@@ -156,6 +150,7 @@ impl Worker {
             deadline: ready + request.patience_ns(),
             connects: 0,
             bytes_out: 0,
+            retried: false,
             values,
             chain,
             carried,
@@ -181,36 +176,8 @@ impl Worker {
         false
     }
 
-    fn dispatch(self: &Rc<Self>, k: u64, due: u64, ready: u64) {
-        match self.run.plan.errand(k) {
-            Errand::Request(endpoint) => {
-                if let Some(job) = self.offer(k, endpoint, due, ready, None, Carried::default()) {
-                    submit(self, job);
-                }
-            }
-            Errand::Journey(journey) => self.journey(k, journey, due, ready),
-        }
-    }
-
-    fn journey(self: &Rc<Self>, k: u64, journey: usize, due: u64, ready: u64) {
-        let run = &self.run;
-        let mut journeys = crate::lock(&run.journeys);
-        journeys.offered += 1;
-        let busy = journeys.open.len() as u64 + run.in_flight.load(Ordering::Relaxed);
-        if busy < run.plan.max_in_flight {
-            journeys.arrive(k, journey, due);
-            return;
-        }
-        journeys.done += 1;
-        drop(journeys);
-        let endpoint = run.plan.requests.len() + journey;
-        let mut recorder = crate::lock(&self.recorder);
-        recorder.offer(endpoint, due);
-        recorder.end(endpoint, &Outcome::refused(due, ready));
-    }
-
     /// The next request of a closed model's user; `None` when the run is over for it.
-    fn next_of(self: &Rc<Self>, user: u64, k: u64) -> Option<Job> {
+    pub fn next_of(self: &Rc<Self>, user: u64, k: u64) -> Option<Job> {
         let now = self.run.now();
         if self.run.order() != Order::Go || now >= self.run.plan.duration_ns() {
             return None;
@@ -219,19 +186,76 @@ impl Worker {
         self.offer(k, endpoint, now, now, Some(user), Carried::default())
     }
 
-    /// Offers a step of a chain that is due; `None` where the run has ended or it is refused.
+    /// Offers a step of a chain, or a user's request, that is due; `None` where the run has ended or
+    /// it is refused.
     pub fn offer_step(self: &Rc<Self>, step: Step) -> Option<Job> {
-        let ready = self.run.now();
-        let job = if self.run.order() == Order::Abort {
-            None
-        } else {
-            let Step { due, k, endpoint, user, carried } = step;
-            self.offer(k, endpoint, due, ready, user, carried)
+        let Step { due, k, endpoint, user, carried } = step;
+        let job = match endpoint {
+            _ if self.run.order() == Order::Abort => None,
+            Some(endpoint) => self.offer(k, endpoint, due, self.run.now(), user, carried),
+            None => user.and_then(|user| self.next_of(user, k)),
         };
         if job.is_none() && self.open.get() == 0 {
             self.idle.notify_one();
         }
         job
+    }
+
+    /// Puts a request at the end of the queue.
+    pub fn wait(&self, job: Job) {
+        self.queue.borrow_mut().push_back(job);
+        self.queued.notify_one();
+    }
+
+    /// Puts a request before all that wait.
+    pub fn wait_first(&self, job: Job) {
+        self.queue.borrow_mut().push_front(job);
+        self.queued.notify_one();
+    }
+
+    /// Whether nothing waits for a connection.
+    pub fn is_queue_empty(&self) -> bool {
+        self.queue.borrow().is_empty()
+    }
+
+    /// The first waiting request whose time is not up.
+    pub fn take(&self) -> Option<Job> {
+        loop {
+            let job = self.queue.borrow_mut().pop_front()?;
+            // Only requests that have waited can be late.
+            let now = self.run.now();
+            if now < job.deadline {
+                return Some(job);
+            }
+            job.end(ResponseResult::failed(Kind::Timeout, now));
+        }
+    }
+
+    /// Ends the waiting requests whose time is up.
+    pub fn expire(&self, now: u64) {
+        let mut queue = self.queue.borrow_mut();
+        if !queue.iter().any(|job| job.deadline <= now) {
+            return;
+        }
+        let (late, kept): (VecDeque<Job>, _) = queue.drain(..).partition(|job| job.deadline <= now);
+        *queue = kept;
+        drop(queue);
+        for job in late {
+            job.end(ResponseResult::failed(Kind::Timeout, now));
+        }
+    }
+
+    /// Drops all that waits.
+    pub fn clear(&self) {
+        let jobs = std::mem::take(&mut *self.queue.borrow_mut());
+        drop(jobs);
+    }
+
+    /// Returns once everything offered has ended and nothing will follow it.
+    pub async fn emptied(&self) {
+        while self.open.get() > 0 || !self.waiting.is_empty() {
+            self.idle.notified().await;
+        }
     }
 
     /// Whether an instant is over; one that never comes costs no look at the clock.
@@ -240,14 +264,14 @@ impl Worker {
     }
 
     /// Promises that nothing of the schedule will be offered with an earlier due time.
-    fn advance(&self, due: u64) {
+    pub fn advance(&self, due: u64) {
         self.paced.set(self.paced.get().max(due));
         self.settle();
     }
 
     /// Tells the recorder from when on something may be offered. A step that follows an answer is
     /// due from now on.
-    fn settle(&self) {
+    pub fn settle(&self) {
         let mut due = self.paced.get();
         if !self.run.plan.chains.is_empty() {
             due = due.min(self.waiting.earliest()).min(self.run.now());
@@ -272,8 +296,8 @@ impl Job {
         &self.worker.run.plan.requests[self.endpoint]
     }
 
-    /// Ends it. A closed model's user goes on to its next request, which waits in the pool's queue:
-    /// whoever frees a connection looks there next.
+    /// Ends it. A closed model's user goes on to its next request, which waits in the queue: whoever
+    ///  frees a connection looks there next.
     pub fn end(mut self, ended: ResponseResult) {
         let worker = Rc::clone(&self.worker);
         let stream = self.template().stream.as_ref().zip(ended.stream);
@@ -288,6 +312,7 @@ impl Job {
             bytes_in: ended.bytes_in,
             bytes_out: self.bytes_out,
             connects: self.connects,
+            retried: self.retried,
             stream: stream.map(|(wanted, stream)| wanted.judged(stream, self.due, ended.done)),
             target: self.target,
         };
@@ -300,9 +325,7 @@ impl Job {
         }
         drop(recorder);
         if let Some(kind) = ended.error {
-            let name = &self.template().name;
-            worker.run.example(name, kind, ended.status, ended.done, ended.evidence.as_deref());
-            worker.run.note_values(self.endpoint, &self.values);
+            worker.run.failures.note(self.template(), &self.values, kind, &ended);
         }
         self.close(ended.done, ended.status, ended.error.map(Kind::name));
         // The thread is awake: what has become due meanwhile need not wait for its alarm.
@@ -316,18 +339,15 @@ impl Job {
         let Arrivals::Closed { users, think_s, .. } = worker.run.plan.arrivals else { return };
         let k = self.k + users;
         if think_s > 0.0 {
-            spawn_local(async move {
-                sleep(Duration::from_secs_f64(think_s)).await;
-                if let Some(job) = worker.next_of(user, k) {
-                    submit(&worker, job);
-                }
-            });
+            let due = worker.run.now() + (think_s * 1e9) as u64;
+            let carried = Carried::default();
+            worker.thinking.push(Step { due, k, endpoint: None, user: Some(user), carried });
         } else if let Some(job) = worker.next_of(user, k) {
-            worker.pool.wait(job);
+            worker.wait(job);
         }
     }
 
-    /// The next step of its chain: at once, into the pool's queue as above, or when it is due.
+    /// The next step of its chain: at once, into the queue as above, or when it is due.
     fn follow(mut self, next: usize, ended: ResponseResult) {
         let worker = Rc::clone(&self.worker);
         let mut carried = std::mem::take(&mut self.carried);
@@ -339,11 +359,11 @@ impl Job {
         }
         let think = worker.run.plan.requests[next].think_ns;
         let due = ended.done.saturating_add(think);
-        let step = Step { due, k: self.k, endpoint: next, user: self.user, carried };
+        let step = Step { due, k: self.k, endpoint: Some(next), user: self.user, carried };
         if think > 0 {
             worker.waiting.push(step);
         } else if let Some(job) = worker.offer_step(step) {
-            worker.pool.wait(job);
+            worker.wait(job);
         }
     }
 
@@ -387,149 +407,5 @@ impl Drop for Job {
         }
         crate::lock(&self.worker.recorder).leave(self.endpoint, self.due, run.now());
         self.close(0, 0, Some("unfinished"));
-    }
-}
-
-/// Runs engine thread `thread` to its end.
-pub fn run(run: &Arc<Run>, thread: usize) -> io::Result<()> {
-    let runtime = Builder::new_current_thread()
-        .enable_all()
-        // Look for new input often: a pacer that waits for a long queue of tasks would be late.
-        .event_interval(13)
-        .build_local(LocalOptions::default())?;
-    let worker = Rc::new(Worker::new(Arc::clone(run), thread));
-    let result = runtime.block_on(work(Rc::clone(&worker)));
-    // Ending the tasks drops their jobs, which are then unfinished. Nobody waits for a resolver.
-    runtime.shutdown_background();
-    worker.pool.clear();
-    crate::lock(&worker.recorder).frontier = u64::MAX;
-    run.note_cpu(thread);
-    result
-}
-
-async fn work(worker: Rc<Worker>) -> io::Result<()> {
-    spawn_local(sweep(Rc::clone(&worker)));
-    spawn_local(heed(Rc::clone(&worker)));
-    if !worker.run.plan.chains.is_empty() {
-        let mine = Rc::clone(&worker);
-        spawn_local(async move {
-            if let Err(error) = walk(Rc::clone(&mine)).await {
-                mine.run.fail(format!("steps of chains cannot be timed: {error}"));
-            }
-        });
-    }
-    let run = Arc::clone(&worker.run);
-    let mut orders = run.orders.subscribe();
-    let pacer = spawn_local(pace(Rc::clone(&worker)));
-    let paced = pacer.await;
-    run.arrivals_ended.fetch_max(run.now(), Ordering::Relaxed);
-    match paced {
-        Ok(result) => result?,
-        Err(panic) => return Err(io::Error::other(format!("the pacer panicked: {panic}"))),
-    }
-    let emptied = async {
-        while worker.open.get() > 0 || !worker.waiting.is_empty() {
-            worker.idle.notified().await;
-        }
-    };
-    let drained = timeout(Duration::from_nanos(run.plan.drain_ns), emptied);
-    tokio::select! {
-        _ = drained => {}
-        _ = orders.wait_for(|order| *order == Order::Abort) => {}
-    }
-    Ok(())
-}
-
-/// Sends every arrival of this thread's share when it is due, and ends with the last.
-async fn pace(worker: Rc<Worker>) -> io::Result<()> {
-    let run = Arc::clone(&worker.run);
-    let plan = &run.plan;
-    let start = run.start.load(Ordering::Relaxed);
-    let alarm = Alarm::new()?;
-    let until = async |due: u64, slack: u64| -> io::Result<()> {
-        worker.next_due.set(due);
-        let result = tokio::select! {
-            result = alarm.until(start + due + slack) => result,
-            () = worker.bell.notified() => Ok(()),
-        };
-        worker.next_due.set(u64::MAX);
-        result
-    };
-    // The start may lie ahead.
-    until(0, 0).await?;
-    if let Arrivals::Closed { users, .. } = plan.arrivals {
-        let share = plan.share(worker.thread as u64);
-        for user in (0..users).filter(|user| share.owns(*user)) {
-            if let Some(job) = worker.next_of(user, user) {
-                submit(&worker, job);
-            }
-        }
-    }
-    let mut burst = 0;
-    let mut second = 0;
-    let schedule = Schedule::new(&plan.arrivals, plan.seed, plan.share(worker.thread as u64));
-    for arrival in schedule.into_iter().flatten() {
-        if arrival.due / SECOND > second {
-            second = arrival.due / SECOND;
-            worker.advance(arrival.due);
-        }
-        let mut now = run.now();
-        while now < arrival.due && run.order() == Order::Go {
-            if arrival.due - now <= plan.spin_ns {
-                yield_now().await;
-            } else {
-                until(arrival.due, plan.slack_ns).await?;
-            }
-            burst = 0;
-            now = run.now();
-        }
-        if run.order() != Order::Go {
-            return Ok(());
-        }
-        worker.dispatch(arrival.k, arrival.due, now);
-        burst += 1;
-        if burst == BURST {
-            burst = 0;
-            yield_now().await;
-        }
-    }
-    if !matches!(plan.arrivals, Arrivals::Closed { .. }) {
-        worker.advance(u64::MAX);
-    }
-    let end = plan.duration_ns();
-    while run.now() < end && run.order() == Order::Go {
-        until(end, 0).await?;
-    }
-    worker.advance(u64::MAX);
-    Ok(())
-}
-
-/// Wakes the pacer when the run is to end early.
-async fn heed(worker: Rc<Worker>) {
-    let mut orders = worker.run.orders.subscribe();
-    if orders.wait_for(|order| *order != Order::Go).await.is_ok() {
-        worker.bell.notify_one();
-    }
-}
-
-/// Ends waiting requests whose time is up, and keeps the closed model's frontier moving.
-async fn sweep(worker: Rc<Worker>) {
-    let closed = matches!(worker.run.plan.arrivals, Arrivals::Closed { .. });
-    loop {
-        if !closed && worker.pool.is_idle() {
-            let _ = timeout(IDLE, worker.pool.queued.notified()).await;
-        }
-        sleep(SWEEP).await;
-        let now = worker.run.now();
-        for job in worker.pool.expired(now) {
-            job.end(ResponseResult::failed(Kind::Timeout, now));
-        }
-        worker.pool.pump(&worker);
-        if closed {
-            worker.advance(now);
-        } else {
-            worker.settle();
-        }
-        worker.run.note_cpu(worker.thread);
     }
 }

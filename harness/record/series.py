@@ -20,9 +20,9 @@ Kind = Literal[
 
 COUNTERS = (
     "offered", "completed", "failed", "unfinished", "bytes_in", "bytes_out", "connects",
-    "tokens", "events", "coalesced", "good",
+    "retried", "tokens", "events", "coalesced", "good",
 )  # fmt: skip
-"""The last four are of completed streams, and 0 where there are none."""
+"""The last four are of completed streams, and 0 where there are none, as `retried` is."""
 
 LONGEST_RUN_S = 7 * 86_400
 
@@ -45,6 +45,7 @@ class Series:
     bytes_in: Counts
     bytes_out: Counts
     connects: Counts
+    retried: Counts
     tokens: Counts
     events: Counts
     coalesced: Counts

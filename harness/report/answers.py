@@ -28,6 +28,12 @@ def statuses(record: RunRecord) -> str | None:
     )
 
 
+def retried(record: RunRecord) -> str | None:
+    """How many requests were sent again, because a connection went away before they were read."""
+    count = int(record.series("due").retried.sum())
+    return f"{count:,} sent again: connection going away" if count else None
+
+
 def throttled(record: RunRecord) -> str | None:
     """How often the service limited its clients, and how long it asked them to wait."""
     found = record.series("due").errors.get("throttled")

@@ -51,6 +51,7 @@ def summary(record: RunRecord, verdict: Verdict) -> Summary:
             ("requests", figures.conservation(record)),
             *((("statuses", seen),) if (seen := answers.statuses(record)) else ()),
             *((("endpoints", many),) if (many := figures.many_names(record)) else ()),
+            *((("retried", again),) if (again := answers.retried(record)) else ()),
             ("errors", errors or "none"),
             *((("throttled", limited),) if (limited := answers.throttled(record)) else ()),
             *(("", f"{kind}: {text}") for kind, text in answers.failures(record)),

@@ -45,6 +45,7 @@ def render_html(record: RunRecord, verdict: Verdict) -> str:
         errors=Table(("kind of failure", "requests"), counts, numbers=("requests",)),
         statuses=answers.statuses(record),
         throttled=answers.throttled(record),
+        retried=answers.retried(record),
         failures=Table(("kind of failure", "what was seen"), answers.failures(record)),
         validity_line=figures.validity_line(verdict),
         validity=validity_table(verdict.validity),

@@ -253,3 +253,18 @@ def test_one_dead_target_of_two_costs_its_share_and_no_more(peer: Start, dead_po
     outcome = run_plan(make_plan(alive.url, f"http://127.0.0.1:{dead_port}"))
     assert outcome.errors == {"refused": 15}
     assert outcome.total("completed") == 15
+
+
+def test_what_was_sent_on_a_connection_that_was_closed_then_is_not_sent_again(peer: Start) -> None:
+    """The service may have carried it out: over HTTP/1.1 nobody says that it has not."""
+
+    def reads_the_second_and_closes(connection: socket.socket, peer: Peer) -> None:
+        peer.read_head(connection)
+        connection.sendall(OK)
+        peer.read_head(connection)
+
+    server = peer(reads_the_second_and_closes)
+    outcome = run_plan(make_plan(server.url, rate=10, duration=0.4))
+    assert outcome.conserved()
+    assert outcome.errors == {"eof": 2}
+    assert len(server.heads) == 4

@@ -5,11 +5,12 @@ from __future__ import annotations
 import resource
 import socket
 import struct
+import time
 from collections.abc import Callable
 
 import pytest
 
-from tests.engine.conftest import Peer, make_plan, run_plan
+from tests.engine.conftest import Outcome, Peer, make_plan, run_plan
 
 Start = Callable[[Callable[[socket.socket, Peer], None]], Peer]
 Answer = Callable[[socket.socket, Peer, int], None]
@@ -133,7 +134,7 @@ def huge_frame(connection: socket.socket, peer: Peer, stream: int) -> None:
         (resets_in_the_body, {"reset"}),
         (calms, {"reset", "eof"}),
         (endless_headers, {"protocol", "eof", "reset"}),
-        (endless_body, {"body_too_large", "timeout"}),
+        (endless_body, {"body_too_large", "timeout", "protocol"}),  # it keeps no window
         (empty_frames, {"timeout", "protocol"}),
         (interim, {"timeout", "protocol"}),
         (flood(frame(PING, 0, 0, b"12345678")), {"timeout", "protocol"}),
@@ -156,13 +157,17 @@ def test_a_hostile_server_is_counted_by_kind(peer: Start, answer: Answer, kinds:
     assert grown < MOST_GROWTH_KIB
 
 
+def retried(outcome: Outcome) -> int:
+    return sum(line.get("retried", 0) for line in outcome.slices if line["axis"] == "due")
+
+
 def test_a_server_that_says_goodbye_after_each_answer_is_asked_on_another_connection(
     peer: Start,
 ) -> None:
     """GOAWAY is how a rolling update begins.
 
-    With the highest number first (RFC 9113, 6.8), so that what is under way is answered, too. Only
-    a request that leaves while the goodbye comes may find its connection closed, as with HTTP/1.1.
+    With the highest number first (RFC 9113, 6.8), so that what is under way is answered, too. A
+    request that leaves while the goodbye comes has not been processed, and is sent again.
     """
 
     def answer(connection: socket.socket, peer: Peer, stream: int) -> None:
@@ -171,6 +176,53 @@ def test_a_server_that_says_goodbye_after_each_answer_is_asked_on_another_connec
     server = peer(speaking(answer))
     outcome = run_plan(make_plan(server.url, rate=10, duration=1.0, http2=True, requests=QUICK))
     assert outcome.conserved()
-    assert set(outcome.errors) <= {"eof", "reset"}
-    assert outcome.total("completed") >= 7
+    assert outcome.errors == {}
+    assert outcome.total("completed") == 10
     assert server.connections >= 5
+
+
+def test_what_a_server_going_away_has_not_processed_is_sent_again_and_stays_due(
+    peer: Start,
+) -> None:
+    """The first connection goes away after 0.2 s; of that the request is not relieved."""
+    streams: list[int] = []
+
+    def answer(connection: socket.socket, peer: Peer, stream: int) -> None:
+        streams.append(stream)
+        if len(streams) > 1:
+            connection.sendall(ok(stream))
+            return
+        time.sleep(0.2)
+        connection.sendall(goaway(0, NO_ERROR))
+
+    server = peer(speaking(answer))
+    outcome = run_plan(make_plan(server.url, rate=5, duration=0.2, http2=True, requests=QUICK))
+    assert outcome.conserved()
+    assert (outcome.total("completed"), retried(outcome)) == (1, 1)
+    assert (len(streams), server.connections) == (2, 2)
+    for kind in ("response", "service"):
+        assert (outcome.histogram(kind).min or 0) >= 200_000_000
+
+
+@pytest.mark.parametrize(
+    ("last", "code", "asked"),
+    [(2**31 - 1, NO_ERROR, 1), (1, INTERNAL_ERROR, 1), (0, NO_ERROR, 2)],
+    ids=["all processed", "this one processed", "not processed, twice"],
+)
+def test_what_may_have_been_processed_is_not_sent_again_and_nothing_is_twice(
+    peer: Start, last: int, code: int, asked: int
+) -> None:
+    def answer(connection: socket.socket, peer: Peer, stream: int) -> None:
+        seen.append(stream)
+        connection.sendall(goaway(last, code))
+        connection.shutdown(socket.SHUT_WR)
+
+    seen: list[int] = []
+    outcome = run_plan(
+        make_plan(peer(speaking(answer)).url, rate=5, duration=0.2, http2=True, requests=QUICK)
+    )
+    assert outcome.conserved()
+    assert outcome.total("failed") == 1
+    assert set(outcome.errors) <= {"eof", "reset"}
+    assert len(seen) == asked
+    assert retried(outcome) == asked - 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 import warnings
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -51,6 +52,21 @@ def _terminal(found: RunRecord, verdict: Verdict, *, width: int = 120) -> str:
     stream = io.StringIO()
     print_report(found, verdict, stream, width=width)
     return stream.getvalue()
+
+
+def test_requests_that_were_sent_again_are_a_line_of_the_reports(
+    found: RunRecord, verdict: Verdict, tmp_path: Path
+) -> None:
+    """Over HTTP/2, where a connection went away before the server read them."""
+    assert "sent again" not in _terminal(found, verdict)
+    copy = Path(shutil.copytree(found.directory, tmp_path / "run"))
+    rows = [json.loads(line) for line in (copy / "slices.jsonl").read_text().splitlines()]
+    for row in [row for row in rows if row["axis"] == "due"][:2]:
+        row["retried"] = 6
+    (copy / "slices.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    again = RunRecord.load(copy)
+    assert "12 sent again: connection going away" in _terminal(again, verdict)
+    assert "12 sent again: connection going away" in render_html(again, verdict)
 
 
 class _Outline(HTMLParser):

@@ -27,7 +27,7 @@ fn serving(
     (host, port): &(String, u16),
     serve: impl FnOnce() -> io::Result<()> + Send,
 ) -> PyResult<()> {
-    crate::python::allow_descriptors();
+    crate::net::allow_descriptors();
     py.detach(serve).map_err(|error| {
         let code = error.raw_os_error().unwrap_or(0);
         PyOSError::new_err((code, format!("cannot listen on {host}:{port}: {error}")))
