@@ -9,7 +9,6 @@ import contextlib
 import errno
 import io
 import os
-import platform
 import signal
 import sys
 import tempfile
@@ -119,9 +118,10 @@ def _keep(error: BaseException) -> str | None:
     try:
         handle, name = tempfile.mkstemp(prefix="harness-defect-", suffix=".txt")
         with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+            system = os.uname()
             file.write(
-                f"codai-harness {__version__}, Python {platform.python_version()},"
-                f" {platform.platform()}\n\n"
+                f"codai-harness {__version__}, Python {sys.version},"
+                f" {system.sysname} {system.release} {system.machine}\n\n"
             )
             file.writelines(traceback.format_exception(error))
     except (OSError, RecursionError, MemoryError):

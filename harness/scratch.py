@@ -4,7 +4,6 @@ import atexit
 import contextlib
 import fcntl
 import os
-import secrets
 import shutil
 import stat
 import tempfile
@@ -47,7 +46,7 @@ def private_root(base: str | None = None) -> Path:
 @contextlib.contextmanager
 def scratch(kind: str) -> Iterator[Path]:
     """A new empty directory, removed on leaving or by `sweep`; PlatformError for none."""
-    name = f"{kind}-{secrets.token_hex(6)}"
+    name = f"{kind}-{os.urandom(6).hex()}"
     root = private_root(tempfile.gettempdir())  # that of the session is small: builds need room
     starting, path = root / f".scratch-{name}", root / f"scratch-{name}"
     try:

@@ -3,7 +3,6 @@
 import dataclasses
 import os
 import sys
-import webbrowser
 from pathlib import Path
 
 import click
@@ -80,6 +79,8 @@ def show(run: str, root: Path, *, as_json: bool, html: bool) -> None:
         page = page_of(record, verdict).resolve()
         print(page)
         if sys.stdout.isatty():
+            import webbrowser
+
             webbrowser.open(page.as_uri())
     elif as_json:
         print_json(record_json(record, verdict))
