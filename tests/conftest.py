@@ -1,8 +1,10 @@
-"""How many workers `pytest -n auto` starts."""
+"""How many workers `pytest -n auto` starts, and Python's garbage collector while tests are found."""
 
 from __future__ import annotations
 
+import gc
 import os
+from collections.abc import Generator
 
 import pytest
 
@@ -14,3 +16,14 @@ MOST_WORKERS = 8
 def pytest_xdist_auto_num_workers() -> int:
     """Two a core: half of a test's time is spent waiting for processes, sockets and clocks."""
     return min(2 * (os.cpu_count() or 1), MOST_WORKERS)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is made here lives to the end: looking for garbage in it takes a quarter of the time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()

@@ -251,10 +251,10 @@ def _measured(
     record = ExperimentRun(ready, experiment, listener.hear).run()
     verdict = judge_experiment(record)
     for _ in range(options.retries):
-        if verdict.spoilt is None or not verdict.healed or ready.halted() is not None:
+        if verdict.again is None or not verdict.healed or ready.halted() is not None:
             break
         write_experiment(verdict, record.directory)
-        listener.say(f"{verdict.outcome}, again: {verdict.spoilt}")
+        listener.say(f"{verdict.outcome}, again: {verdict.again}")
         if (problem := _steady(ready, listener)) is not None:
             listener.say(f"not measured again: {problem}")
             break

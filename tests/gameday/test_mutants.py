@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from _pytest.mark import ParameterSet
 
 from harness.catalog import project_root
 from harness.gameday.model import GameDay, GameDayOptions
@@ -50,15 +51,16 @@ def changed_for(case: Case, root: Path) -> str:
     return str(path)
 
 
+def parameter(case: Case, *marks: pytest.MarkDecorator) -> ParameterSet:
+    alone = (pytest.mark.alone,) if case.timed else ()
+    return pytest.param(case, id=case.id, marks=(*marks, *alone))
+
+
 @pytest.mark.lab
 @pytest.mark.slow
-@pytest.mark.alone
 @pytest.mark.parametrize(
     "case",
-    [
-        *(pytest.param(case, id=case.id) for case in CASES),
-        *(pytest.param(case, id=case.id, marks=pytest.mark.proof) for case in PROVEN),
-    ],
+    [*map(parameter, CASES), *(parameter(case, pytest.mark.proof) for case in PROVEN)],
 )
 def test_a_lab_is_flagged_for_what_is_wrong_with_it(case: Case, tmp_path: Path) -> None:
     day, verdict = hold(case, tmp_path)

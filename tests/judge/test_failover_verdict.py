@@ -268,6 +268,14 @@ def test_lateness_that_the_machine_itself_may_have_made_is_a_doubt_and_no_failur
         assert (faulted_run(record, verdict) is None) is spoilt, "nor compared with stored runs"
 
 
+def test_a_doubt_that_another_run_cannot_settle_is_not_measured_again(tmp_path: Path) -> None:
+    story = replace(SOUND, made=slow_in(25, 40, 8.0), extra=probes(range(25, 40), 0.15))
+    verdict = judge_experiment(experiment(tmp_path, story))
+    assert verdict.again == verdict.spoilt is not None
+    unproven = replace(verdict.checks[0], outcome="inconclusive", noisy=False)
+    assert replace(verdict, checks=(unproven, *verdict.checks[1:])).again is None
+
+
 @pytest.mark.parametrize(
     ("made", "noise"),
     [

@@ -67,11 +67,17 @@ class ExperimentVerdict:
 
     @property
     def spoilt(self) -> str | None:
-        """Why it should be measured again: this machine, not the service, decided; else None."""
+        """Why its figures are not the service's: this machine, not it, decided; else None."""
         if self.outcome == "invalid":
             return self.reasons[0]
         noisy = (check.statement for check in self.checks if check.noisy)
         return next(noisy, None) if self.outcome == "inconclusive" else None
+
+    @property
+    def again(self) -> str | None:
+        """`spoilt`, where it should be measured again: the machine left nothing else in doubt."""
+        noisy = (check.noisy for check in self.checks if check.outcome == "inconclusive")
+        return self.spoilt if self.outcome == "invalid" or all(noisy) else None
 
     def as_dict(self) -> dict[str, object]:
         """experiment.json: `schema`, `exit_code` and every field by its name."""
