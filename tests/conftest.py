@@ -1,4 +1,4 @@
-"""How many workers `pytest -n auto` starts, and Python's garbage collector while tests are found."""
+"""How many workers `pytest -n auto` starts, and no garbage collector while tests are collected."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Generator
 import pytest
 
 MOST_WORKERS = 8
-"""Each collects all tests first, which takes it about four seconds of CPU."""
+"""Each collects all tests first, which takes it about six seconds of CPU."""
 
 
 @pytest.hookimpl(optionalhook=True)

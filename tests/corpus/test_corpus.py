@@ -22,7 +22,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 
 
 @settings(
-    max_examples=300, deadline=None, derandomize=True,
+    max_examples=100, deadline=None, derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )  # fmt: skip
 @given(cases())

@@ -22,7 +22,9 @@ from tests.gate.toy_revisions import project, repository
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-LOAD = ("--profile", "poisson", "--rate", "100", "--duration", "10s")
+LOAD = ("--profile", "poisson", "--rate", "150", "--duration", "6s")
+"""900 requests: the p95 of two equal runs differs by a few percent, that of the slow one by 50."""
+
 LENIENT = ("--false-alarms", "60", "--gates-per-month", "600")
 """A budget that three pairs can spend: at the usual one they claim nothing."""
 
@@ -31,6 +33,7 @@ LENIENT = ("--false-alarms", "60", "--gates-per-month", "600")
 def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HARNESS_HOME", str(project(tmp_path / "project", ROOT / "services")))
     monkeypatch.setattr("harness.gate.revisions.PILOT_RUNS", 3)
+    monkeypatch.setattr("harness.gate.revisions.PILOT_S", 2.0)
     monkeypatch.chdir(tmp_path)
     return repository(tmp_path / "repository", {"v1": 1.0, "slow": 1.5})
 
