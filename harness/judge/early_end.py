@@ -238,14 +238,19 @@ def _one_rate(plan: LoadPlan) -> tuple[float, float]:
     return holds[0].to_rate, holds[0].duration_s
 
 
+def _by_generator(row: SliceRow) -> int:
+    """Requests that failed at a limit of the generator or of its machine."""
+    return sum(row["errors"].get(kind, 0) for kind in ("in_flight_limit", "local"))
+
+
 def _failures(row: SliceRow) -> int:
-    """Failed and unfinished requests, but for those that the generator's own bound refused."""
-    return row["failed"] + row["unfinished"] - row["errors"].get("in_flight_limit", 0)
+    """Failed and unfinished requests, but for those that failed at the generator."""
+    return row["failed"] + row["unfinished"] - _by_generator(row)
 
 
 def _not_good(row: SliceRow) -> int:
-    """Streams that did not keep every limit, but for those that the generator's bound refused."""
-    return row["offered"] - row.get("good", 0) - row["errors"].get("in_flight_limit", 0)
+    """Streams that did not keep every limit, but for those that failed at the generator."""
+    return row["offered"] - row.get("good", 0) - _by_generator(row)
 
 
 def _slower(kind: Kind, limit_s: float) -> Callable[[SliceRow], int]:

@@ -119,9 +119,10 @@ def test_requests_that_the_generator_sent_late_are_not_held_against_the_service(
     assert _decided(Made(plan=_long(), lag_s=0.5)) is None
 
 
-def test_what_the_generators_own_bound_refused_is_not_either() -> None:
+@pytest.mark.parametrize("kind", ["in_flight_limit", "local"])
+def test_what_failed_at_a_limit_of_the_generator_is_not_either(kind: str) -> None:
     def refused(second: int, endpoint: str, offered: int) -> dict[str, int]:
-        return {"in_flight_limit": offered // 2}
+        return {kind: offered // 2}
 
     assert _decided(Made(plan=_long(), failures=refused)) is None
 
