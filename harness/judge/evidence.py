@@ -34,6 +34,10 @@ what a scheduler of a shared machine can promise."""
 STEAL_FROM = 0.05
 """Share of stolen processor time in a second from which it may have delayed that second."""
 
+LATE_AT_THE_END = 0.1
+"""Share of the drain: a generator that is later than that (p99) may itself be why a request had not
+ended by then. The same share makes a timeout the generator's (`harness.load.visit`)."""
+
 LAG_QUANTILES = (0.5, 0.9, 0.99, 1.0)
 """Where the lag of a second is held against its responses; any of them gives a valid bound."""
 
@@ -42,7 +46,7 @@ LAG_QUANTILES = (0.5, 0.9, 0.99, 1.0)
 class Evidence:
     """One scope (all endpoints, one, or a group) over a stretch of seconds.
 
-    `offered`, `lost` (failed and unfinished), `own` (lost ones that the generator itself refused)
+    `offered`, `lost` (failed and unfinished), `own` (lost ones that may be the generator's doing)
     and `completed` count by the second a request was due, `failed` and `done` (completed) ones by
     the second they ended, all i64[n]. `values` f64[m] (s) and `counts` i64[n, m] are the times that
     are judged, `lag_values` and `lag_counts` the generator's lag. `delays` f64[n] (s) is what the
@@ -183,7 +187,16 @@ def gather(
         seconds=seconds,
         offered=total([part.offered for part in due]),
         lost=total([part.lost for part in due]),
-        own=total([_own(record, part) for part in due]),
+        own=total(
+            [
+                *(_own(record, part) for part in due),
+                *(
+                    _kept_open(record, name)
+                    for name in record.endpoints
+                    if not endpoints or in_scope(name, endpoints)
+                ),
+            ]
+        ),
         completed=completed,
         failed=total([part.failed for part in done]),
         done=total([part.completed for part in done]),
@@ -204,6 +217,16 @@ def _own(record: RunRecord, due: Series) -> Counts:
         found = found + due.errors.get("in_flight_limit", 0)
     result: Counts = found
     return result
+
+
+def _kept_open(record: RunRecord, endpoint: str) -> Counts:
+    """Unfinished requests per second that the generator's own lag may have kept from their end."""
+    due = record.series("due", endpoint)
+    if due.unfinished.any():
+        lag = record.distribution("lag", phase=None, endpoint=endpoint).quantile(0.99)
+        if lag is not None and lag > LATE_AT_THE_END * record.plan.drain_s:
+            return due.unfinished
+    return np.zeros(due.seconds, np.int64)
 
 
 def _per_second(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,9 +11,10 @@ import numpy as np
 import pytest
 
 from harness.judge import evidence, wording
-from harness.judge.evidence import Evidence
+from harness.judge.evidence import Evidence, gather
 from harness.judge.objectives import queue_growth
 from harness.stats.shares import Stall
+from tests.record.synthetic import Made, plan, record
 
 
 @pytest.mark.parametrize(("latency_s", "grew"), [(1.0, True), (1.1, False)])
@@ -47,6 +49,19 @@ def test_what_a_bound_that_is_too_low_refused_is_the_generators(
     due: Any = SimpleNamespace(seconds=5, errors=counts, offered=np.full(5, 200))
     record: Any = SimpleNamespace(seconds_of=lambda phase: np.arange(5), series=lambda axis: due)
     assert list(evidence._own(record, due)) == [own] * 5
+
+
+@pytest.mark.parametrize(("lag_s", "own"), [(0.2, 0), (0.24, 100)])
+@pytest.mark.parametrize("endpoints", [(), ("GET recall",)])
+def test_what_a_late_generator_left_unfinished_may_be_its_own(
+    tmp_path: Path, lag_s: float, own: int, endpoints: tuple[str, ...]
+) -> None:
+    """A lag of this mean has its p99 at 4.6 times as much; a tenth of the drain is 1 s."""
+    assert plan().drain_s == 10.0
+    made = record(tmp_path, Made(lag_s=lag_s, unfinished=100))
+    found = gather(made, made.seconds_of("hold"), endpoints)
+    assert (int(found.own.sum()), int(found.lost.sum())) == (own, 100)
+    assert gather(made, made.seconds_of("hold"), ("POST *",)).own.sum() == 0
 
 
 def test_the_lag_of_a_lone_request_is_the_lag_of_its_second() -> None:
