@@ -6,29 +6,26 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import chdtri
 
-from harness.capacity.evidence import Observation, refused_blocks, stalls
+from harness.capacity.evidence import OVERLOADED, Observation, refused_blocks, stalls
 from harness.capacity.model import Finding, FindingKind, Step
-from harness.stats.capacity import isotonic
+from harness.capacity.speed import (
+    CALM,
+    JUDGED,
+    WANDERS_AND_OVERTURNED,
+    Seen,
+    calm_steps,
+    drift,
+    wander,
+)
 from harness.stats.shares import LEAST_STALLS
 from harness.units import format_duration, format_rate, format_ratio
 
 BUSY = 0.9
 """A share of all cores at which the machine is called the limit."""
 
-JUDGED = ("held", "unknown", "missed")
-
-CALM = 0.75
-"""Of the capacity: below it a queue makes no stalls, so what stalls there is the service."""
-
 NEARLY_CALM = 0.92
 """Of the capacity: below it a queue moves the level of a whole run by no more than about 2 %."""
-
-LEVELS_CALM = 0.8
-"""The same for runs that are compared with each other: four workers' queue moves them by a tenth
-near 0.9 of their capacity, and by nothing to speak of below this."""
 
 NOT_FAR_ABOVE = 1.25
 """Of the capacity: up to it a queue grows by no more than a quarter of a second in each second."""
@@ -58,29 +55,13 @@ FLAT_FACTOR = 2.0
 WANDERS = 0.03
 """Standard deviation of a service's own speed from which a bracket of 10 % cannot be meant."""
 
-WANDERS_AND_OVERTURNED = 0.015
-"""The same to name it where a repeat contradicted a step as well."""
+SERVED_LESS = 0.05
+SERVED_SIGMAS = 4.0
+"""Change of the logarithm of the share that is answered, and its standard errors by the chance of
+single requests, between two times."""
 
 WANDERS_S = 0.0001
 """Seconds of latency below which it is the timer's and the scheduler's."""
-
-SIGMAS = 2.5
-"""Standard errors of no correlation (Bartlett 1946: the root of 1/n) that neighbouring seconds
-must be correlated by."""
-
-DOUBT_SIGMAS = 0.5
-"""The same to look longer: a third of the steady services, nearly all that move."""
-
-MOVED = 0.03
-MOVED_SIGMAS = 2.0
-"""The same for a level that is another at the end than at the beginning."""
-
-CHANCE_LEVEL = 0.01
-"""Probability that levels scatter so much by the chance of single requests (chi-square)."""
-
-LEAST_SECONDS = 5
-LEAST_RUNS = 3
-"""Of a run, and runs, below which nothing is said about how the speed moves."""
 
 CLEAN_BEGIN_S = 3
 """Seconds without a refusal before refusals that last: something was used up."""
@@ -97,7 +78,6 @@ LONGER = 3.0
 LOOK_COSTS = 1.5
 """Times what a hold is longer by, of the search: the last, calm step is longer, too."""
 
-Seen = Sequence[tuple[Step, Observation]]
 Findings = dict[str, Finding]
 
 
@@ -117,6 +97,7 @@ def name_patterns(
     _drop_chance_warmings(findings, seen, low)
     _name_fall(findings, seen)
     _name_drift(findings, seen)
+    _name_served(findings, seen[settled:])
     _name_backlog(findings, seen)
     _name_stalls(findings, seen[settled:], low, confirmed=confirmed)
     _name_refusals(findings, seen, overturned)
@@ -152,7 +133,7 @@ def _name_drift(findings: Findings, seen: Seen) -> None:
 
     A service that has scaled or warmed up since, which has its own name, is faster.
     """
-    found = _drift(seen)
+    found = drift(seen)
     if found is None:
         return
     rate = next(s.rate for s, _ in reversed(seen) if s.purpose == "calm")
@@ -170,26 +151,31 @@ def _name_drift(findings: Findings, seen: Seen) -> None:
         )
 
 
-def _drift(seen: Seen) -> tuple[float, float, float] | None:
-    """(median latency at first, in the last calm steps, standard error of their logarithms)."""
-    calm = [o for s, o in seen if s.purpose == "calm" and s.outcome in JUDGED]
-    last = [o for o in calm if o.rate == calm[-1].rate]
-    first = [
-        o for s, o in seen
-        if last and s.rate == last[0].rate and s.purpose != "calm" and s.outcome == "held"
-    ]  # fmt: skip
-    before, after = (_logs(part) for part in (first[:1], last))
-    if min(len(before), len(after)) < LEAST_SECONDS:
-        return None
-    error = float(np.sqrt(before.var(ddof=1) / len(before) + after.var(ddof=1) / len(after)))
-    return float(np.exp(before.mean())), float(np.exp(after.mean())), error
+def _name_served(findings: Findings, seen: Seen) -> None:
+    """Of more than was offered in an overload a larger share was answered at another time.
 
-
-def _logs(observations: Sequence[Observation]) -> NDArray[np.float64]:
-    """Logarithms of all seconds' median latencies."""
-    medians = np.concatenate([[], *(o.medians for o in observations)])
-    logs: NDArray[np.float64] = np.log(medians[medians > 0])
-    return logs
+    However a service fares in overload, the share that it answers does not rise with the rate.
+    """
+    judged = [s for s, _ in seen if s.outcome in {"held", "unknown", "missed"}]
+    for worse in judged:
+        if worse.completed_rate >= OVERLOADED * worse.rate or worse.completed_rate <= 0:
+            continue
+        for better in judged:
+            if better.rate < worse.rate or findings.keys() & {"unsteady", "no recovery"}:
+                continue
+            answered = better.completed_rate / better.rate, worse.completed_rate / worse.rate
+            counts = (s.completed_rate * s.hold_s for s in (better, worse))
+            error = math.sqrt(sum(1 / max(count, 1.0) for count in counts))
+            if math.log(max(answered[0], 1e-9) / answered[1]) > max(
+                SERVED_LESS, SERVED_SIGMAS * error
+            ):
+                findings["unsteady"] = Finding(
+                    "unsteady",
+                    f"Of {format_rate(worse.rate)} {answered[1]:.0%} were answered well, and of"
+                    f" {format_rate(better.rate)} {answered[0]:.0%} at another time: the capacity"
+                    " itself moves.",
+                    decisive=True,
+                )
 
 
 def _name_backlog(findings: Findings, seen: Seen) -> None:
@@ -203,68 +189,6 @@ def _name_backlog(findings: Findings, seen: Seen) -> None:
             " short hold shows late. The capacity may be lower.",
             decisive=True,
         )
-
-
-def wander(seen: Seen, low: float | None) -> float:
-    """How much the service's own speed moves: the sd of the logarithm of its median latency.
-
-    Far below the capacity, where no queue moves it. Within a run by the covariance of neighbouring
-    seconds, which the chance of single requests does not share; between runs by what a curve that
-    only rises with the rate (isotonic regression) leaves over.
-    """
-    held = [(s, o) for s, o in seen if s.outcome in {"held", "unknown"}]
-    within, chance, pairs = _within(_calm_levels(held, low))
-    if not pairs or within <= SIGMAS * chance / np.sqrt(pairs):
-        within = 0.0
-    top = 0.0 if low is None else LEVELS_CALM * low
-    levels = [
-        (o.rate, float(np.log(o.medians[o.medians > 0]).mean()), o.seconds)
-        for _, o in held
-        if o.rate <= top and (o.medians > 0).any()
-    ]
-    return float(np.sqrt(within + _between(levels, chance)))
-
-
-def may_wander(seen: Seen, low: float | None) -> bool:
-    """Whether neighbouring seconds are somewhat alike: then a longer look tells."""
-    held = [(s, o) for s, o in seen if s.outcome in {"held", "unknown"}]
-    shared, chance, pairs = _within(_calm_levels(held, low))
-    doubt = DOUBT_SIGMAS * chance / np.sqrt(max(pairs, 1))
-    return bool(shared > max(doubt, WANDERS_AND_OVERTURNED**2))
-
-
-def may_drift(seen: Seen) -> bool:
-    """Whether the calm step's level is another than at the beginning: a longer look tells."""
-    found = _drift(seen)
-    if found is None:
-        return False
-    usual, now, error = found
-    return abs(float(np.log(now / usual))) > max(MOVED, MOVED_SIGMAS * error)
-
-
-def _calm_levels(seen: Seen, low: float | None) -> list[NDArray[np.float64]]:
-    return [np.log(o.medians[o.medians > 0]) for o in _calm(seen, low)]
-
-
-def _within(series: Sequence[NDArray[np.float64]]) -> tuple[float, float, int]:
-    """(covariance of neighbouring seconds, variance of a second, pairs), of logarithms."""
-    gaps = [x - x.mean() for x in series if len(x) >= LEAST_SECONDS]
-    pairs = sum(len(x) - 1 for x in gaps)
-    chance = sum(float(x @ x) for x in gaps) / max(pairs, 1)
-    return sum(float(x[1:] @ x[:-1]) for x in gaps) / max(pairs, 1), chance, pairs
-
-
-def _between(levels: Sequence[tuple[float, float, int]], chance: float) -> float:
-    """Variance of runs' levels (rate, level, seconds) about a curve that only rises."""
-    if len(levels) < LEAST_RUNS:
-        return 0.0
-    rates, logs, seconds = (np.array(part, np.float64) for part in zip(*levels, strict=True))
-    fitted = isotonic(rates, logs)
-    free = max(1, len(levels) - len(np.unique(fitted)))
-    squares = (logs - fitted) ** 2
-    if not chance or float(squares @ seconds) / chance < chdtri(free, CHANCE_LEVEL):
-        return 0.0
-    return float(squares.sum()) / free
 
 
 def only_falls_behind(step: Step) -> bool:
@@ -291,15 +215,9 @@ def _used_up(observation: Observation) -> bool:
 
 def stall_period(seen: Seen, low: float | None) -> float | None:
     """Seconds between stalls, about, far below the capacity; None without one."""
-    calm = _calm(seen, low)
+    calm = calm_steps(seen, low)
     count = sum(stalls(o) for o in calm)
     return sum(o.seconds for o in calm) / count if count else None
-
-
-def _calm(seen: Seen, low: float | None) -> list[Observation]:
-    """Steps so far below the capacity that no queue makes a stall."""
-    top = min((s.rate for s, _ in seen), default=0.0) if low is None else CALM * low
-    return [o for s, o in seen if s.outcome not in {"generator", "warming"} and s.rate <= top]
 
 
 def jumps(observation: Observation) -> int:
@@ -310,7 +228,7 @@ def jumps(observation: Observation) -> int:
 
 def _name_stalls(findings: Findings, seen: Seen, low: float | None, *, confirmed: bool) -> None:
     judged = [o for s, o in seen if s.outcome in JUDGED]
-    looked = _calm(seen, low) if confirmed else judged
+    looked = calm_steps(seen, low) if confirmed else judged
     count = sum(stalls(o) for o in looked)
     where = "far below the capacity" if confirmed else "of which none was confirmed"
     if confirmed and not count and low is not None:
@@ -361,7 +279,7 @@ def _name_wander(
 ) -> None:
     moved = wander(seen, low)
     least = WANDERS_AND_OVERTURNED if overturned else WANDERS
-    calm = [o.medians for o in _calm(seen, low)]
+    calm = [o.medians for o in calm_steps(seen, low)]
     if moved < least or not calm:
         return
     usual = float(np.nanmedian(np.concatenate(calm)))

@@ -112,7 +112,7 @@ class Rates(Steps):
         below = rounded(min(high / width / INSIDE, expected / math.sqrt(width * INSIDE)))
         if low * math.sqrt(width) < below < high:
             return below
-        near = low <= expected <= low * width and low * width**1.5 < high
+        near = low / width <= expected <= low * width and low * width**1.5 < high
         return rounded(low * width * INSIDE) if near else None
 
     def _expected(self, high: float) -> float:

@@ -12,7 +12,7 @@ import contextlib
 import math
 from collections.abc import Callable
 
-from harness.capacity import naming
+from harness.capacity import naming, speed
 from harness.capacity.evidence import least_hold
 from harness.capacity.law import fit_law
 from harness.capacity.model import CapacityResult, Search, Step
@@ -37,9 +37,13 @@ for a service that has lost a fifth of its capacity to be noticed."""
 CALM_PART = 0.5
 """Of the hold that confirms: the length of the last step, far below the capacity."""
 
-MOST_LOOKS = 3
-"""Such steps at one rate, as long as they leave a doubt: the levels of several tell more of what
-moves slowly than one that is as long."""
+MORE_LOOKS = 2
+"""Such steps besides, as long as they leave a doubt: the levels of several tell more of what moves
+slowly than one that is as long."""
+
+WATCHED_S = 120.0
+"""Of load that the service could carry, in all: a search that ends sooner would not see what comes
+once a minute."""
 
 MISSES_SINCE = 2
 """Lower rates missed in a row after the first miss, from which it is asked whether the service has
@@ -252,25 +256,30 @@ class _Hunt(Rates):
     def _look_once_more(self, low: float) -> None:
         """Far below the capacity, and at the first rate: does the service do as it did then?"""
         held = [s.rate for s in self._steps if s.outcome == "held"]
-        calm = [rate for rate in held if rate <= naming.CALM * low]
+        calm = [rate for rate in held if rate <= speed.CALM * low]
         near = [rate for rate in held if rate <= naming.NEARLY_CALM * low]
-        for rate in dict.fromkeys([*(calm or [rounded(low / GROWTH)])[:1], *near[:1]]):
-            self._look_at(rate, low)
-
-    def _look_at(self, rate: float, low: float) -> None:
-        seconds = CALM_PART * min(self._search.confirm_s, LONGEST_S)
-        for _ in range(MOST_LOOKS):
-            outcome = self._decide(rate, "calm", seconds, repeats=1)
-            if outcome == "missed":
+        rates = list(dict.fromkeys([*(calm or [rounded(low / GROWTH)])[:1], *near[:1]]))
+        seconds = self._look_s()
+        for look in range(len(rates) + MORE_LOOKS):
+            more = look >= len(rates)
+            in_doubt = self._may_wander(low) or self._overturned
+            if more and (not in_doubt or seconds + OVERHEAD_S > self._left()):
+                break
+            rate = rates[min(look, len(rates) - 1)]
+            if self._decide(rate, "calm", seconds, repeats=1) == "missed":
                 self._overturned += [(rate, "held, then missed")] * naming.UNSTEADY
                 break
-            in_doubt = self._may_wander(low) or self._overturned
-            if seconds + OVERHEAD_S > self._left() or not in_doubt:
-                break
+            seconds = self._look_s()
+
+    def _look_s(self) -> float:
+        """Longer where the search was short: what comes once a minute must come in it."""
+        watched = sum(s.hold_s for s in self._steps if s.outcome in {"held", "unknown"})
+        usual = CALM_PART * min(self._search.confirm_s, LONGEST_S)
+        return max(usual, math.ceil(min(WATCHED_S - watched, self._left() - OVERHEAD_S - 1)))
 
     def _may_wander(self, low: float) -> bool:
         settled = self._seen[self._settled :]
-        return naming.may_wander(settled, low) or naming.may_drift(self._seen)
+        return speed.may_wander(settled, low) or speed.may_drift(self._seen)
 
     def _spike_figures(self) -> tuple[float | None, float | None]:
         """The bracket before the service warmed up or scaled, where the answer is another."""

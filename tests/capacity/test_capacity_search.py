@@ -200,7 +200,7 @@ def test_an_overload_in_which_nothing_is_answered_in_time_does_not_end_the_searc
 @pytest.mark.parametrize(("wave", "looks"), [(0.0, 1), (0.5, 3)])
 def test_a_latency_that_moves_is_looked_at_once_more_and_longer(wave: float, looks: int) -> None:
     found = find_capacity(Made(_below(700), wave=wave), Search(start=400.0))
-    assert [s.hold_s for s in found.steps if s.purpose == "calm"] == [20.0, 20.0, 20.0][:looks]
+    assert [s.hold_s for s in found.steps if s.purpose == "calm"] == [69.0, 20.0, 20.0][:looks]
     assert ("unsteady" in {finding.kind for finding in found.findings}) is (looks == 3)
 
 
@@ -213,6 +213,15 @@ def test_the_first_rate_that_held_is_tried_again_at_the_end(
     """Up to 92 % of what was confirmed; one below 75 % is looked at in any case."""
     found, _ = _find(_below(800), start=start)
     assert [s.rate for s in found.steps if s.purpose == "calm"] == calm
+
+
+@pytest.mark.parametrize("start", [400.0, 640.0])
+def test_a_short_search_watches_the_service_for_two_minutes_in_all(start: float) -> None:
+    found, _ = _find(_below(800), start=start)
+    held = [step.hold_s for step in found.steps if step.outcome in {"held", "unknown"}]
+    calm = [step.hold_s for step in found.steps if step.purpose == "calm"]
+    assert sum(held) - sum(calm[1:]) == 120
+    assert calm[1:] == [20.0] * (len(calm) - 1)
 
 
 def test_a_rate_missed_then_held_then_missed_makes_the_search_look_longer() -> None:
@@ -230,7 +239,7 @@ def test_a_rate_missed_then_held_then_missed_makes_the_search_look_longer() -> N
     assert [(s.outcome, s.hold_s) for s in found.steps if s.purpose == "recheck"] == [
         ("held", 10.0), ("missed", 40.0),
     ]  # fmt: skip
-    assert [s.hold_s for s in found.steps if s.purpose == "calm"] == [20.0, 20.0, 20.0]
+    assert [s.hold_s for s in found.steps if s.purpose == "calm"] == [60.0, 20.0, 20.0]
     assert found.answered
 
 

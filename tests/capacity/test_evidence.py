@@ -24,7 +24,8 @@ from harness.capacity.evidence import (
 )
 from harness.capacity.law import fit_law
 from harness.capacity.model import Finding, Share, Step
-from harness.capacity.naming import FLIPPED, may_drift, may_wander, name_patterns, refuses, wander
+from harness.capacity.naming import FLIPPED, name_patterns, refuses
+from harness.capacity.speed import may_drift, may_wander, wander
 
 LIMITS = (Limit("p95", 0.05, 0.1), Limit("errors", 0.001, None))
 OFFERED = 500
@@ -172,6 +173,29 @@ def test_a_backlog_behind_shares_within_their_limits_is_named() -> None:
         step = _step(outcome="missed", shares=shares)
         name_patterns(findings, [(step, _seen([0.03] * 10))], 400.0, [])
         assert set(findings) == kinds
+
+
+@pytest.mark.parametrize(
+    ("rate", "served", "named"),
+    [(900.0, 893.0, True), (900.0, 885.0, False), (1_000.0, 993.0, True), (899.0, 899.0, False)],
+)
+def test_a_larger_share_of_as_much_or_more_answered_at_another_time_is_named(
+    rate: float, served: float, *, named: bool
+) -> None:
+    """840 of 900 were; by chance a share of 9,000 moves by 6 %, of four standard errors."""
+    worse = _step(rate=900.0, outcome="missed", completed_rate=840.0)
+    better = _step(rate=rate, completed_rate=served)
+    for seen in ([worse, better], [better, worse]):
+        findings: dict[str, Finding] = {}
+        name_patterns(findings, [(step, _seen([0] * 10)) for step in seen], 890.0, [])
+        assert ("unsteady" in findings) is named
+
+
+def test_a_share_that_moves_by_less_than_a_twentieth_is_no_other_service() -> None:
+    steps = [_step(rate=90_000.0, completed_rate=served) for served in (85_000.0, 88_500.0)]
+    findings: dict[str, Finding] = {}
+    name_patterns(findings, [(step, _seen([0] * 10)) for step in steps], 80_000.0, [])
+    assert not findings
 
 
 @pytest.mark.parametrize(
