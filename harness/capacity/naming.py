@@ -152,30 +152,24 @@ def _name_drift(findings: Findings, seen: Seen) -> None:
 
 
 def _name_served(findings: Findings, seen: Seen) -> None:
-    """Of more than was offered in an overload a larger share was answered at another time.
-
-    However a service fares in overload, the share that it answers does not rise with the rate.
-    """
-    judged = [s for s, _ in seen if s.outcome in {"held", "unknown", "missed"}]
-    for worse in judged:
-        if worse.completed_rate >= OVERLOADED * worse.rate or worse.completed_rate <= 0:
-            continue
-        for better in judged:
-            if better.rate < worse.rate or findings.keys() & {"unsteady", "no recovery"}:
-                continue
-            answered = better.completed_rate / better.rate, worse.completed_rate / worse.rate
-            counts = (s.completed_rate * s.hold_s for s in (better, worse))
-            error = math.sqrt(sum(1 / max(count, 1.0) for count in counts))
-            if math.log(max(answered[0], 1e-9) / answered[1]) > max(
-                SERVED_LESS, SERVED_SIGMAS * error
-            ):
+    """As much as was an overload, or more, was answered at another time."""
+    if findings.keys() & {"unsteady", "no recovery"}:
+        return
+    judged = [s for s, _ in seen if s.outcome in JUDGED and s.completed_rate]
+    carried = [s for s in judged if s.completed_rate >= OVERLOADED * s.rate]
+    for less in (s for s in judged if s.completed_rate < OVERLOADED * s.rate):
+        for more in (s for s in carried if s.rate >= less.rate):
+            shares = [s.completed_rate / s.rate for s in (less, more)]
+            error = math.sqrt(sum(1 / (s.completed_rate * s.hold_s) for s in (less, more)))
+            if math.log(shares[1] / shares[0]) > max(SERVED_LESS, SERVED_SIGMAS * error):
                 findings["unsteady"] = Finding(
                     "unsteady",
-                    f"Of {format_rate(worse.rate)} {answered[1]:.0%} were answered well, and of"
-                    f" {format_rate(better.rate)} {answered[0]:.0%} at another time: the capacity"
+                    f"Of {format_rate(less.rate)} {shares[0]:.0%} were answered well, and of"
+                    f" {format_rate(more.rate)} {shares[1]:.0%} at another time: the capacity"
                     " itself moves.",
                     decisive=True,
                 )
+                return
 
 
 def _name_backlog(findings: Findings, seen: Seen) -> None:

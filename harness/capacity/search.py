@@ -41,7 +41,7 @@ MORE_LOOKS = 2
 """Such steps besides, as long as they leave a doubt: the levels of several tell more of what moves
 slowly than one that is as long."""
 
-WATCHED_S = 120.0
+WATCHED_S = 110.0
 """Of load that the service could carry, in all: a search that ends sooner would not see what comes
 once a minute."""
 

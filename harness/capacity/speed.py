@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -29,8 +30,8 @@ SIGMAS = 2.5
 """Standard errors of no correlation (Bartlett 1946: the root of 1/n) that neighbouring seconds
 must be correlated by."""
 
-DOUBT_SIGMAS = 0.5
-"""The same to look longer: a third of the steady services, nearly all that move."""
+DOUBT_SIGMAS = 1.0
+"""The same to look longer: a sixth of the steady services, nearly all that move."""
 
 MOVED = 0.03
 MOVED_SIGMAS = 2.0
@@ -57,7 +58,10 @@ def drift(seen: Seen) -> tuple[float, float, float] | None:
     before, after = (_logs(part) for part in (first[:1], last))
     if min(len(before), len(after)) < LEAST_SECONDS:
         return None
-    error = float(np.sqrt(before.var(ddof=1) / len(before) + after.var(ddof=1) / len(after)))
+    # Ten seconds tell little of their own variance; at the same rate both have the same.
+    squares = float(before.var() * len(before) + after.var() * len(after))
+    variance = squares / (len(before) + len(after) - 2)
+    error = math.sqrt(variance * (1 / len(before) + 1 / len(after)))
     return float(np.exp(before.mean())), float(np.exp(after.mean())), error
 
 

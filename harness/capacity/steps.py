@@ -28,6 +28,9 @@ further repeats tell little, and the bracket is better narrowed from its ends. B
 that is left undecided is taken as held until it is confirmed, above them as missed until it is
 tried again."""
 
+FAR = 2.0
+"""The same beyond which a repeat of the upper end is missed, however wide its interval is."""
+
 BURSTS = 1.5
 """Times the limit of a share with stalls, up to which it decides nothing."""
 
@@ -190,8 +193,9 @@ class Steps:
             elif purpose in LEANING and _open_ratio(found) < NEAR[0]:
                 return "held"
             elif len(together) >= NEAR_REPEATS or (AT <= _open_ratio(found) <= NEAR[1]):
+                least = FAR if purpose == "recheck" else NEAR[1]
                 if _open_ratio(found) > NEAR[1] and purpose != "confirm":
-                    return "unknown" if purpose == "recheck" else "missed"
+                    return "missed" if _open_ratio(found) > least else "unknown"
                 self._near.add(rate)
                 break
         if outcome == "missed":

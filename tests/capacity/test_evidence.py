@@ -334,6 +334,18 @@ def test_a_latency_that_rises_faster_than_a_queue_near_the_capacity_is_a_stall(
     assert ("stalls" in findings) is named
 
 
+@pytest.mark.parametrize(
+    ("runs", "longer"), [([3] * 7 + [2] * 10, True), ([3] * 5 + [2] * 13, False)]
+)
+def test_neighbouring_seconds_alike_by_a_standard_error_make_the_search_look_longer(
+    runs: list[int], *, longer: bool
+) -> None:
+    """Of 40 pairs 8 more are alike than not, 1.2 standard errors, or 6."""
+    signs = [1 + 0.05 * (-1) ** k for k, length in enumerate(runs) for _ in range(length)]
+    seen = [(_step(), _seen([0] * len(signs), medians=[0.01 * sign for sign in signs]))]
+    assert may_wander(seen, 1_000.0) is longer
+
+
 def test_one_overturned_outcome_is_chance_and_two_are_unsteady() -> None:
     one, flipped = (900.0, "x"), (990.0, FLIPPED)
     for overturned, kinds in (([one, flipped], set()), ([one] * 2, {"unsteady"})):
