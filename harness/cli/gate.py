@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 CONDITIONS = (
     "machine", "architecture", "kernel", "cores", "harness", "target", "generator", "platform",
-    "through", "deployment", "profile", "traffic", "journeys", "replay",
+    "through", "deployment", "profile", "traffic", "journeys", "replay", "connection",
 )  # fmt: skip
 """Fields of Conditions; `machine` stands for the four that belong to the machine."""
 

@@ -156,11 +156,13 @@ def compare(
 
 
 def _with_zeros_named(one: Comparison, before: Values, after: Values) -> Comparison:
-    """A metric that falls to 0 in every run may be one that was not measured."""
+    """A metric that falls to 0, in every run or in one beside usual ones, may not be measured."""
     a, b = ([v for run in side.values() for v in run] for side in (before, after))
-    if any(b) or not all(a):
+    others = [value for value in b if value]
+    if len(others) == len(b) or not all(a) or (others and 2 * min(others) < min(a)):
         return one
-    text = "every candidate value is 0 and no baseline value is: make sure that it was measured"
+    zeros = f"{len(b) - len(others)} of {len(b)}" if others else "every"
+    text = f"{zeros} candidate value is 0 and no baseline value is: make sure that it was measured"
     return dataclasses.replace(one, warnings=(*one.warnings, text))
 
 

@@ -109,6 +109,7 @@ def _verdict(
             *_misnamed(policy, before, after),
             *_outliers(found.rows, design),
             *_order(findings),
+            *_gain(found.rows, design),
             *_hosts(before, after),
         ),
     )
@@ -171,6 +172,13 @@ def _outliers(rows: Sequence[Row], design: Design) -> tuple[str, ...]:
         + (f" and {len(where) - 3} more rows" if len(where) > 3 else "")  # noqa: PLR2004 - a line
         for run, where in places.items()
     )
+
+
+def _gain(rows: Sequence[Row], design: Design) -> tuple[str, ...]:
+    """What is not accepted can be lost again unnoticed."""
+    if design == "baseline" and any(row.primary and row.outcome == "improvement" for row in rows):
+        return ("better than the baseline: accept these runs, or later gates let the gain be lost",)
+    return ()
 
 
 def _order(findings: Sequence[Finding]) -> tuple[str, ...]:

@@ -153,6 +153,13 @@ def _price(rows: Sequence[Row]) -> tuple[int | None, int | None]:
     return (None, None) if max(more, back) > AFFORDABLE_RUNS else (max(more, 1), back)
 
 
+def _absolute(row: Row, shift: float) -> str:
+    """A shift of values that have no ratio, since one of them is 0."""
+    if row.metric == "error_ratio":
+        return f"{shift * 100:+.3f} pp"
+    return f"{shift:+,.0f}/s" if row.metric == "throughput" else f"{shift * 1e3:+.3f} ms"
+
+
 def sentence(row: Row) -> str:
     """`p95 of recall: +10.2% [+8.0%, +12.5%], regression: …`."""
     where = "all endpoints" if row.endpoint == TOTAL else row.endpoint
@@ -160,7 +167,7 @@ def sentence(row: Row) -> str:
         return f"{where}: {row.outcome}: {row.reason}"
     if row.shift is None:
         return f"{row.metric} of {where}: {row.outcome}: {row.reason}"
-    size = f"{row.shift:+.1%}" if row.relative else f"{row.shift * 100:+.3f} pp"
+    size = f"{row.shift:+.1%}" if row.relative else _absolute(row, row.shift)
     span = ""
     if row.low is not None and row.high is not None and row.relative:
         span = f" [{row.low:+.1%}, {row.high:+.1%}]"

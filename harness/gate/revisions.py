@@ -92,7 +92,7 @@ def revision_sides(
     base, head, fork = parse_revisions(text)
     commits = [_commit(repository, name) for name in (base, head)]
     if fork:
-        commits[0] = run_git(repository, "merge-base", *commits)
+        commits[0] = _fork(repository, base, head, commits)
     if commits[0] == commits[1]:
         say(f"both revisions are {short_commit(commits[0])}: this measures the machine's noise")
     if run_git(repository, "status", "--porcelain", "--untracked-files=no"):
@@ -105,6 +105,8 @@ def revision_sides(
                 tree = trees_in / name
                 trees.enter_context(_work_tree(repository, tree, commit))
                 program = _program(how.command, tree / inside, service, how)
+                if (tree / ".gitmodules").exists():
+                    say("submodules are not checked out: add git submodule update to --build")
                 if how.build:
                     say(f"building {title} ({short_commit(commit)})")
                     run_to_end(
@@ -248,6 +250,16 @@ def _health_of(service: str) -> str:
     if (own := find_own(service)) is not None:
         return own.program.ready
     return load_catalog(project_root() / "services").service(service).health_path
+
+
+def _fork(repository: Path, base: str, head: str, commits: list[str]) -> str:
+    found = ask_git(repository, "merge-base", *commits)
+    if not found:
+        raise UsageError(
+            f"{repository}: {base} and {head} have no common commit here",
+            "a CI checkout may need its history (fetch-depth: 0)",
+        )
+    return found
 
 
 def _commit(repository: Path, name: str) -> str:

@@ -235,7 +235,8 @@ def _judge(
         more = None
         if plan and found.spread is not None and found.spread.variance > 0:
             more = runs_to_settle(worse, found.spread, sides.known, n, question)
-    reason = _reason(word, worse, found, question.margin, price(more, sides.noun))
+    advice = "" if more == (0, 0) else price(more, sides.noun)
+    reason = _reason(word, worse, found, question.margin, advice)
     if odd:
         reason = _odd_reason(named, k, n)
     elif factor is not None:
@@ -379,6 +380,8 @@ def _reason(
     if found.error is None:
         size = "large" if worse and abs(worse) >= limit else "small"
         return f"{size}, unconfirmed: one run against one cannot tell run-to-run scatter; rerun"
+    if verdict == "inconclusive" and not advice:
+        return "perhaps better by the margin or more, surely not so much worse"
     if verdict == "inconclusive":
         return f"the interval holds both changes below the margin and above it; {advice}"
     note = "" if found.error > 0 else " (the runs do not vary at all)"

@@ -7,15 +7,16 @@ import shlex
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 
-from harness.baseline import BaselineStore
+from harness.baseline import BaselineStore, Conditions
 from harness.catalog.model import Objective
 from harness.cli import run
+from harness.cli.gate import CONDITIONS
 from harness.errors import NoBaseline
 from harness.gate import Policy
 from harness.gate.rules import parse_rule
@@ -176,6 +177,10 @@ def test_a_run_of_other_options_is_refused_and_told_what_differs_unless_ignored(
         capsys.readouterr().out.split()
     )
     assert "differ" in (gate.output / "gate.md").read_text()
+
+
+def test_every_condition_can_be_ignored() -> None:
+    assert set(CONDITIONS) == {item.name for item in fields(Conditions)}
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,16 @@ def test_a_faster_service_is_an_improvement_and_passes() -> None:
     verdict = gate(runs(10), runs(3, seed=2, slow={TOTAL: 0.8}))
     assert verdict.outcome == "pass"
     assert verdict.rows[0].outcome == "improvement"
+    assert any("accept these runs" in text for text in verdict.warnings)
+    unchanged = gate(runs(10), runs(3, seed=2))
+    assert not any("accept these runs" in text for text in unchanged.warnings)
+
+
+def test_a_row_that_is_surely_not_worse_advises_no_run() -> None:
+    verdict = gate(runs(6, sd=0.01), runs(3, sd=0.01, seed=2, slow={TOTAL: 0.955}))
+    open_rows = [r for r in verdict.rows if r.outcome == "inconclusive" and r.runs_needed == 0]
+    assert open_rows
+    assert all("surely not so much worse" in r.reason for r in open_rows)
 
 
 def test_two_percent_seen_beyond_chance_is_trivial_and_passes() -> None:

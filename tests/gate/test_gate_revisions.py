@@ -142,6 +142,28 @@ def test_a_revision_that_is_not_there_is_named_with_a_remedy(
         pass
 
 
+def test_a_checkout_without_the_fork_says_what_to_fetch(toy: Path, tmp_path: Path) -> None:
+    git = ("git", "-C", str(toy), "-c", "user.name=A", "-c", "user.email=a@example.org")
+    subprocess.run([*git, "checkout", "-q", "--orphan", "apart"], check=True)
+    subprocess.run([*git, "commit", "-qm", "apart"], check=True)
+    with (
+        pytest.raises(UsageError, match=r"v1 and apart have no common commit.*fetch-depth: 0"),
+        revision_sides("v1...apart", toy, "toy", Start("true"), tmp_path, print),
+    ):
+        pass
+
+
+def test_submodules_are_said_to_be_missing_before_the_build(toy: Path, tmp_path: Path) -> None:
+    (toy / ".gitmodules").write_text("")
+    git = ("git", "-C", str(toy), "-c", "user.name=A", "-c", "user.email=a@example.org")
+    subprocess.run([*git, "add", "-A"], check=True)
+    subprocess.run([*git, "commit", "-qm", "modules"], check=True)
+    said: list[str] = []
+    with revision_sides("v1..HEAD", toy, "toy", Start("true"), tmp_path, said.append):
+        pass
+    assert sum("submodule update" in line for line in said) == 1
+
+
 def test_without_a_repository_two_commands_are_the_remedy(tmp_path: Path) -> None:
     with (
         pytest.raises(UsageError, match=r"no git repository.*--baseline-command"),

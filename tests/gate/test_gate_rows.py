@@ -154,6 +154,12 @@ def test_doubt_about_an_endpoint_is_doubt_of_the_gate() -> None:
     assert gate(before, after, "recall:*=shown").outcome == "pass"
 
 
+def test_throughput_that_falls_to_nothing_is_told_in_requests_a_second() -> None:
+    dead = [replace(run, throughput=0.0) for run in runs(3, seed=2)]
+    (reason,) = [text for text in gate(runs(6), dead).reasons if text.startswith("throughput")]
+    assert "throughput of all endpoints: -500/s, regression" in reason
+
+
 def test_a_row_that_is_surely_not_worse_is_no_doubt() -> None:
     after = [
         with_value(run, "recall", f)

@@ -198,6 +198,25 @@ def test_a_step_that_memory_alone_makes_uncertain_is_suspected_with_the_interval
     assert all(not {p.index for p in f.suspected} & {p.index for p in f.claimed} for f in found)
 
 
+def test_the_stairs_of_a_drift_are_not_suspected() -> None:
+    random = np.random.default_rng(7)
+    x = 10 * 1.02 ** np.arange(30) * np.exp(0.01 * random.standard_normal(30))
+    assert find_changes(x).suspected == ()
+
+
+@pytest.mark.parametrize(("n", "less"), [(12, 0.0), (60, 0.595)])
+def test_a_suspected_step_of_more_points_needs_less_evidence(
+    n: int, less: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = 100 + np.random.default_rng(1).standard_normal(n) + 4 * (np.arange(n) >= n // 2)
+    for more, seen in ((0.01, True), (-0.01, False)):
+        sets = [([n // 2], EVIDENCE - less + more)]
+        monkeypatch.setattr(changepoints, "_nested_sets", lambda *_, sets=sets: sets)
+        monkeypatch.setattr(changepoints, "_step_fit", lambda y, *_: Fit(y, [], UNIT, 1.0))
+        found = find_changes(x)
+        assert bool(found.claimed or found.suspected) is seen
+
+
 def test_three_points_of_twenty_are_a_step() -> None:
     """In ranks they explain less than the penalty of a step."""
     random = np.random.default_rng(8)

@@ -314,6 +314,14 @@ def test_a_metric_that_falls_to_zero_in_every_run_is_named(tmp_path: Path) -> No
     assert "measured" not in shown("compare", "--baseline", both, "--candidate", both)[0]
 
 
+def test_a_run_whose_value_is_zero_among_others_is_named(tmp_path: Path) -> None:
+    a = runs(tmp_path / "a.csv", [60.0, 61.0, 60.4, 59.8])
+    b = runs(tmp_path / "b.csv", [0.0, 90.3, 91.1])
+    text, _ = shown("compare", "--baseline", a, "--candidate", b)
+    assert "1 of 3 candidate value is 0 and no baseline value is" in text
+    assert "candidate value is 0" not in shown("compare", "--baseline", b, "--candidate", a)[0]
+
+
 def test_semicolons_tabs_and_decimal_commas_are_read(tmp_path: Path) -> None:
     plain = runs(tmp_path / "a.csv", BASE)
     text = plain.read_text().replace(",", ";").replace(".", ",")
