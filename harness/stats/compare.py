@@ -26,6 +26,9 @@ from harness.stats.sides import Scale, Sides
 UNIT = 1000.0
 """Between s, ms, us and ns, or between B, kB and MB."""
 
+MOST_UNITS = 4
+"""Times UNIT from bytes to TB; what is further apart differs by more than a unit."""
+
 UNIT_ROOM = 1.5
 """Times a power of UNIT that the ratio of two sides may be off to look like two units: releases
 that change nothing else, or that are slower as well."""
@@ -289,7 +292,7 @@ def other_unit(shift: float) -> float | None:
     """
     steps = round(abs(shift) / math.log(UNIT))
     near = abs(abs(shift) - steps * math.log(UNIT)) <= math.log(UNIT_ROOM)
-    return UNIT**steps if steps and near else None
+    return UNIT**steps if near and 0 < steps <= MOST_UNITS else None
 
 
 def decide(found: Mapping[str, Comparison], alpha: float = 0.05) -> dict[str, Comparison]:

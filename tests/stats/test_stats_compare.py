@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from harness.errors import DataError
-from harness.stats.compare import classify, compare_metric, decide, quick_compare
+from harness.stats.compare import classify, compare_metric, decide, other_unit, quick_compare
 from harness.stats.interval import Floats
 from harness.stats.order import order_of_runs
 from harness.stats.outliers import outliers
@@ -159,6 +159,12 @@ def test_a_candidate_that_scatters_far_more_is_judged_by_welch() -> None:
 def test_what_cannot_be_compared_is_one_clear_line(a: list[float], b: list[float]) -> None:
     with pytest.raises(DataError, match="; "):
         compare_metric(a, b)
+
+
+def test_a_ratio_beyond_any_unit_is_none() -> None:
+    assert other_unit(4 * math.log(1000)) == pytest.approx(1e12)
+    assert other_unit(5 * math.log(1000)) is None
+    assert other_unit(1100.0) is None
 
 
 @settings(deadline=None)
