@@ -14,7 +14,7 @@ from harness.platform.kubernetes.lease import Leases
 from harness.platform.kubernetes.platform import Kubernetes
 from harness.platform.model import Fault
 from harness.platform.undo import UndoRecord
-from tests.platform_kubernetes.fake import DEPLOYMENT, NODE, FakeApi
+from tests.platform_kubernetes.fake import DEPLOYMENT, NAMESPACE, NODE, FakeApi
 from tests.platform_kubernetes.kubelet import Kubelet, kill
 
 pytestmark = pytest.mark.slow
@@ -142,6 +142,17 @@ def test_the_change_of_an_object_that_is_gone_is_undone(
     del api.objects[path]
     platform.heal(heal)
     assert platform.leftovers() == ()
+
+
+def test_a_drain_is_undone_when_its_namespace_is_deleted(
+    platform: Kubernetes, service: Service, api: FakeApi, kubelet: Kubelet
+) -> None:
+    """The node belongs to none; its agent has lost the lease and uncordons it."""
+    injected(platform, service, DRAIN)
+    with api.lock:
+        for path in [each for each in api.objects if f"/namespaces/{NAMESPACE}" in each]:
+            del api.objects[path]
+    until(lambda: not api.get(NODE)["spec"].get("unschedulable"))
 
 
 def test_what_is_undone_stays_undone_though_its_annotation_comes_back(

@@ -303,6 +303,24 @@ def test_a_kill_is_undone_when_as_many_pods_are_ready_as_are_wanted_since(
     assert not changes.shows(platform._cluster, "memorai", change).in_effect
 
 
+def test_a_killed_pod_that_a_finalizer_keeps_is_not_waited_for(
+    platform: Kubernetes, service: Service, api: FakeApi
+) -> None:
+    """It is no ready pod, whatever its condition says, and no target either."""
+    heal = platform.plan_heal(service, Fault("kill-replicas", {"region": "us-east-1"}), "kill-1")
+    change = change_of(heal)
+    kept = api.get(OURS)
+    kept["metadata"].update(deletionTimestamp="2026-01-01T00:00:00Z", finalizers=["a/b"])
+    api.put(OURS, kept)
+    assert changes.shows(platform._cluster, "memorai", change).in_effect
+    add_pod(api, "memorai-new", kept["metadata"]["labels"])
+    new = api.get(f"{PODS}/memorai-new")
+    new["metadata"].pop("deletionTimestamp")
+    api.put(f"{PODS}/memorai-new", new)
+    assert not changes.shows(platform._cluster, "memorai", change).in_effect
+    assert targets(platform, service, "kill-replicas", region="us-east-1") == ["memorai-new"]
+
+
 @pytest.mark.parametrize("kind", ["statefulset", "daemonset"])
 def test_a_service_may_be_made_by_another_kind_of_workload(
     platform: Kubernetes, service: Service, api: FakeApi, kind: str
