@@ -1,10 +1,10 @@
-"""How many workers `pytest -n auto` starts, and no garbage collector while tests are collected."""
+"""How many workers `pytest -n auto` starts, and what no test should pay for."""
 
 from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
 
@@ -27,3 +27,11 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _disks_are_not_waited_for() -> Iterator[None]:
+    """A record is synced ten times, which takes longer than writing it; no test cuts the power."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
