@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -152,7 +153,7 @@ def histogram(values_s: Any) -> str:
 def _encoded(times_ns: bytes) -> str:
     """Most records are made from the same seed, so that most of their seconds are alike."""
     result = Histogram()
-    for value in np.frombuffer(times_ns, np.int64).tolist():
+    for value in array("q", times_ns):
         result.record(value)
     return result.encode()
 
