@@ -19,6 +19,10 @@ SEARCH = (
 ROUNDING = "between the rounding of numbers (1e-16) and what occurs: ten times it changes nothing"
 
 EXPLAINED: Mapping[str, str] = {
+    "harness/chaos/alert.py: AlertGuard.stop: time.monotonic() - self._seen > BL": CONTINUOUS,
+    "harness/chaos/subprocesses.py: Child.close: stream is not None and": "a child has a standard"
+    " input, and to close it twice changes nothing",
+    "harness/chaos/toolkit_runner.py: main: 0 -> None": "a process ends with 0 either way",
     "harness/faults/registry.py: kinds: found -> None": "they are kept since the tests were"
     " collected, which asked for them before the edit",
     "harness/faults/registry.py: nearest: near = difflib": "the nearest is the first of one or two",
