@@ -11,6 +11,7 @@ from harness.baseline import TOTAL, AcceptedRun
 from harness.errors import BaselineError
 from harness.gate import GateVerdict, Policy, Row, compare_interleaved, compare_runs
 from harness.gate.spread import independent_endpoints, shared_spread
+from harness.stats.compare import compare_metric
 from tests.gate.made_runs import runs
 from tests.sequential import exceeds
 
@@ -148,6 +149,15 @@ def test_interleaved_pairs_cancel_what_both_sides_share() -> None:
     assert found.outcome == "regression"
     assert verdict.outcome == "fail"
     assert gate(before, after).outcome == "inconclusive"
+
+
+def test_all_requests_together_are_judged_by_their_own_scatter_alone() -> None:
+    before, after = runs(6, sd=0.02), runs(3, sd=0.02, seed=2)
+    verdict = gate(before, after)
+    for endpoint, same in ((TOTAL, True), ("recall", False)):
+        a, b = ([run.values("p95", endpoint) or 0.0 for run in side] for side in (before, after))
+        alone = compare_metric(a, b)
+        assert (row(verdict, endpoint, "p95").low == pytest.approx(alone.low)) is same
 
 
 def test_endpoints_that_move_together_lend_no_certainty() -> None:
