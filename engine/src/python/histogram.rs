@@ -1,7 +1,7 @@
 //! Histograms as Python sees them.
 
+use super::numpy_array;
 use crate::hist;
-use numpy::{IntoPyArray, PyArray1};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -63,10 +63,7 @@ impl Histogram {
         (!self.inner.is_empty()).then(|| self.inner.mean())
     }
 
-    fn buckets<'py>(
-        &self,
-        py: Python<'py>,
-    ) -> (Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<i64>>) {
+    fn buckets<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
         let (values, counts): (Vec<f64>, Vec<i64>) = self
             .inner
             .iter_recorded()
@@ -79,7 +76,8 @@ impl Histogram {
                 (shown as f64, step.count_at_value() as i64)
             })
             .unzip();
-        (values.into_pyarray(py), counts.into_pyarray(py))
+        let values = numpy_array(py, "f8", values.into_iter().map(f64::to_ne_bytes))?;
+        Ok((values, numpy_array(py, "i8", counts.into_iter().map(i64::to_ne_bytes))?))
     }
 
     fn __len__(&self) -> usize {
