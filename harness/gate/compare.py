@@ -51,8 +51,7 @@ def compare_runs(
     prior = priors(wanted, baseline, candidates)
 
     def judge(subject: Subject, at: Levels) -> Finding:
-        # All requests together scatter less than any endpoint: lent scatter would be too much.
-        lent = None if subject.endpoint == TOTAL else prior.get(subject.metric)
+        lent = prior.get(subject.metric)
         return compared(subject, baseline, candidates, policy, at, lent)
 
     return _verdict(service, scenario, wanted, judge, baseline, candidates, policy, "baseline")

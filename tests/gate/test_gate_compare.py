@@ -151,13 +151,15 @@ def test_interleaved_pairs_cancel_what_both_sides_share() -> None:
     assert gate(before, after).outcome == "inconclusive"
 
 
-def test_all_requests_together_are_judged_by_their_own_scatter_alone() -> None:
+def test_doubt_about_all_requests_together_is_told_by_their_own_scatter_claims_are_not() -> None:
     before, after = runs(6, sd=0.02), runs(3, sd=0.02, seed=2)
     verdict = gate(before, after)
     for endpoint, same in ((TOTAL, True), ("recall", False)):
         a, b = ([run.values("p95", endpoint) or 0.0 for run in side] for side in (before, after))
         alone = compare_metric(a, b)
-        assert (row(verdict, endpoint, "p95").low == pytest.approx(alone.low)) is same
+        found = row(verdict, endpoint, "p95")
+        assert (found.low == pytest.approx(alone.low)) is same
+        assert found.p_value != pytest.approx(alone.p_value)
 
 
 def test_endpoints_that_move_together_lend_no_certainty() -> None:
