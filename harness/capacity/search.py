@@ -37,11 +37,11 @@ for a service that has lost a fifth of its capacity to be noticed."""
 CALM_PART = 0.5
 """Of the hold that confirms: the length of the last step, far below the capacity."""
 
-MORE_LOOKS = 2
-"""Such steps besides, as long as they leave a doubt: the levels of several tell more of what moves
-slowly than one that is as long."""
+LONG_CALM_PART = 1.5
+"""The same of one more, where that step leaves a doubt: what moves within a minute shows in one
+that lasts as long."""
 
-WATCHED_S = 110.0
+WATCHED_S = 100.0
 """Of load that the service could carry, in all: a search that ends sooner would not see what comes
 once a minute."""
 
@@ -259,27 +259,27 @@ class _Hunt(Rates):
         calm = [rate for rate in held if rate <= speed.CALM * low]
         near = [rate for rate in held if rate <= naming.NEARLY_CALM * low]
         rates = list(dict.fromkeys([*(calm or [rounded(low / GROWTH)])[:1], *near[:1]]))
-        seconds = self._look_s()
-        for look in range(len(rates) + MORE_LOOKS):
-            more = look >= len(rates)
-            in_doubt = self._may_wander(low) or self._overturned
-            if more and (not in_doubt or seconds + OVERHEAD_S > self._left()):
-                break
-            rate = rates[min(look, len(rates) - 1)]
-            if self._decide(rate, "calm", seconds, repeats=1) == "missed":
-                self._overturned += [(rate, "held, then missed")] * naming.UNSTEADY
-                break
-            seconds = self._look_s()
+        for rate in rates:
+            if not self._look_at(rate, self._look_s()):
+                return
+        longer = self._look_s(LONG_CALM_PART)
+        wanders = speed.may_wander(self._seen[self._settled :], low) or self._overturned
+        drifts = speed.may_drift(self._seen)
+        if (wanders or drifts) and longer + OVERHEAD_S <= self._left():
+            self._look_at(rates[0] if wanders else rates[-1], longer)
 
-    def _look_s(self) -> float:
+    def _look_at(self, rate: float, seconds: float) -> bool:
+        """Whether a rate that must hold is not missed."""
+        if self._decide(rate, "calm", seconds, repeats=1) == "missed":
+            self._overturned += [(rate, "held, then missed")] * naming.UNSTEADY
+            return False
+        return True
+
+    def _look_s(self, part: float = CALM_PART) -> float:
         """Longer where the search was short: what comes once a minute must come in it."""
         watched = sum(s.hold_s for s in self._steps if s.outcome in {"held", "unknown"})
-        usual = CALM_PART * min(self._search.confirm_s, LONGEST_S)
+        usual = part * min(self._search.confirm_s, LONGEST_S)
         return max(usual, math.ceil(min(WATCHED_S - watched, self._left() - OVERHEAD_S - 1)))
-
-    def _may_wander(self, low: float) -> bool:
-        settled = self._seen[self._settled :]
-        return speed.may_wander(settled, low) or speed.may_drift(self._seen)
 
     def _spike_figures(self) -> tuple[float | None, float | None]:
         """The bracket before the service warmed up or scaled, where the answer is another."""
