@@ -10,8 +10,8 @@ import pytest
 
 from harness.gameday import run as gameday
 
-SPOILT = SimpleNamespace(outcome="invalid", spoilt="the machine was busy", healed=True)
-SOUND = SimpleNamespace(outcome="pass", spoilt=None, healed=True)
+SPOILT = SimpleNamespace(outcome="invalid", again="the machine was busy", healed=True)
+SOUND = SimpleNamespace(outcome="pass", again=None, healed=True)
 
 
 @pytest.mark.parametrize(
