@@ -385,6 +385,14 @@ UNTUNED: dict[str, Kind] = {
     "compiling": Kind(untuned.Compiling, 964, plain=False),
     "CPU credits": Kind(untuned.Credits, 200, plain=False),
     "restarts": Kind(untuned.Restarting, 812, plain=False),
+    "heap": Kind(untuned.Heap, 643, plain=False),
+    "connection pool": Kind(untuned.Pool, 564),
+    "neighbour": Kind(untuned.Neighbour, 677, plain=False),
+    "newest first": Kind(untuned.Newest, 1_024),
+    "retry storm": Kind(untuned.Retries, 923, plain=False),
+    "killed in overload": Kind(untuned.Killed, 964, plain=False),
+    "admission control": Kind(untuned.Admission, 892),
+    "filling cache": Kind(untuned.Cache, 1_141, plain=False),
 }
 """No threshold of the search was chosen with these, nor is any test held to them."""
 

@@ -171,7 +171,7 @@ def limits_of(objectives: Sequence[Objective]) -> tuple[Limit, ...]:
     if not found:
         raise UsageError(
             "the service has no latency or error objective",
-            "add one to its catalogue entry: a capacity is the rate at which one is missed",
+            'add one (--objective "p95 < 100ms"): a capacity is the rate at which one is missed',
         )
     return tuple(found)
 
