@@ -70,8 +70,11 @@ def test_ten_percent_on_one_endpoint_is_claimed_and_named(place: Path) -> None:
     assert not claimed & {"remember", "context", "stats"}
 
 
-def test_two_percent_is_a_doubt_with_a_price_or_one_that_nobody_would_pay(place: Path) -> None:
-    code, verdict = _gate(place, 0.02, "--seed", "300", "--margin", "2%")
+def test_a_shift_at_the_margin_is_a_doubt_with_a_price_or_one_that_nobody_would_pay(
+    place: Path,
+) -> None:
+    """One endpoint slower by 2 %: the P95 of all requests by 1 %."""
+    code, verdict = _gate(place, 0.02, "--seed", "300", "--margin", "1%")
     assert (code, verdict["outcome"]) == (3, "inconclusive"), verdict["reasons"]
     if verdict["runs_needed"] is None:  # a shift at the margin takes more runs than are sensible
         assert verdict["minutes_needed"] is None

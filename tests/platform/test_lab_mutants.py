@@ -10,6 +10,7 @@ import pytest
 
 from harness.catalog.model import Service
 from harness.errors import PlatformError
+from harness.platform.lab.edge import HEALTH_INTERVAL_S, UNHEALTHY_AFTER
 from harness.platform.lab.mutants import MUTANTS
 from harness.platform.lab.options import LabOptions
 from harness.platform.lab.platform import Lab
@@ -71,6 +72,7 @@ def test_without_fail_back_traffic_stays_where_it_went(start: Start, memorai: Se
     assert inside.get(url(inside, DOOR))[2]["x-region"] == US
     heal = inject(inside.lab, memorai, "fail-region", region=US, mode="kill")
     inside.until(lambda: inside.get(url(inside, DOOR))[2].get("x-region") == EU)
+    time.sleep(HEALTH_INTERVAL_S * (UNHEALTHY_AFTER + 1))  # ejected for its errors is not enough
     inside.until(lambda: inside.lab.observe(memorai).health.get(f"{DOOR}>{US}") == "failed")
     inside.lab.heal(heal)
     inside.lab.wait_ready()
