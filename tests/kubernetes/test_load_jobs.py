@@ -209,7 +209,8 @@ def test_connection_options_and_a_locustfile_reach_the_pods(
     address, name = front(cluster, tmp_path), "shop.example"
     (tmp_path / "locustfile.py").write_text(LOCUSTFILE)
     where = ("--target", f"https://{name}:8443", "--resolve", f"{name}:8443:{address}")
-    how = ("--http2", "--insecure", "--allow-target", name, "--profile", "constant")
+    meant = ("--allow-target", name, "--allow-target", address)
+    how = ("--http2", "--insecure", *meant, "--profile", "constant")
     places = [tmp_path / each for each in ("engine", "locust")]
     started = [
         load(*where, *how, "--rate", "20", "--duration", "4s", results=places[0]),
