@@ -15,7 +15,7 @@ MOST_VICTIMS = 12
 
 
 def endpoints_of(platform: Platform, service: Service, target: Target) -> tuple[Endpoint, ...]:
-    """The front door and the edge of each region that has one; else the load's own.
+    """The global edge and the edge of each region that has one; else the load's own.
 
     These last: whatever replica dies behind them, they can be asked before and after.
     """

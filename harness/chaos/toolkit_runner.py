@@ -172,7 +172,7 @@ def main(experiment: Path, journal_path: Path, limit_s: float, probes_s: float) 
 
 
 def _ask_once() -> None:
-    """Find the front door once, before a probe's time begins.
+    """Find the entry points once, before a probe's time begins.
 
     What that imports and compiles takes a second of processor time with a cluster's client.
     """

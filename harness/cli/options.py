@@ -312,7 +312,7 @@ DEPLOYMENT_OPTIONS = (
         "--through",
         type=click.Choice(["service", "edge", "global"]),
         default="service",
-        help="The service itself, its region's edge, or the front door (a cluster's Ingress).",
+        help="The service itself, its region's edge, or the global edge (a cluster's Ingress).",
     ),
     click.option("--region", help="Region to drive (default: the first)."),
     BEHAVIOUR,

@@ -261,7 +261,7 @@ def milestones_of(
 def _switches(
     front: Sequence[tuple[float, Canary]], stages: Stages
 ) -> tuple[float | None, float | None]:
-    """When the front door first answered from another region, and when from the first again."""
+    """When the global edge first answered from another region, and when from the first again."""
     answers = [(t, e.get("region"), e["ok"]) for t, e in front]
     usual = [region for t, region, _ in answers if t < stages.inject and region is not None]
     if not usual:

@@ -35,7 +35,7 @@ class _Way(NamedTuple):
 
 
 def entrance(cluster: Cluster, service: Service) -> Entrance:
-    """The service's front door in this namespace; PlatformError for no Service or no address."""
+    """The service's entry point in this namespace; PlatformError for no Service or no address."""
     for ingress in sorted(cluster.ingresses(), key=lambda each: str(each.metadata.name)):
         found = _of_ingress(ingress, service)
         if found is not None:

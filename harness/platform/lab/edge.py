@@ -1,4 +1,4 @@
-"""The lab's front doors: the configuration of an Envoy per region and of a global one.
+"""The lab's edges: the configuration of an Envoy per region and of a global one.
 
 A region's edge balances over its replicas; the global one sends everything to the first region
 whose edge is healthy. Both probe `/ready` actively, eject outliers and break circuits. Field

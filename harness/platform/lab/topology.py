@@ -43,7 +43,7 @@ class Place:
 
 
 def subnet(region: str) -> str:
-    """The subnet that is a region, or the front door."""
+    """The subnet that is a region, or the global edge's."""
     if region == GLOBAL:
         return "127.100.0.0/16"
     return f"127.{REGIONS.index(region) + 1}.0.0/16"
