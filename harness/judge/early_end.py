@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.catalog.model import Indicator, Objective
-from harness.load.plan import LoadPlan
+from harness.load.plan import LATE_SHARE, LoadPlan
 from harness.messages import LoadMessage, SliceRow, Tick
 from harness.record.distribution import Distribution, Floats
 from harness.record.series import Kind
@@ -67,9 +67,6 @@ TIMES: Mapping[Indicator, Kind] = {
     "latency": "response", "time_to_first_token": "ttft", "inter_token_latency": "itl"
 }  # fmt: skip
 """The histogram of each time that a request is judged by."""
-
-LATE_SHARE = 0.1
-"""Of a latency objective: a request that the generator itself sent that late says nothing."""
 
 
 Counts = NDArray[np.int64]

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from harness.catalog.model import in_scope
 from harness.judge.connections import check_connections
 from harness.judge.schedule import bound_is_too_low
+from harness.load.plan import LATE_SHARE
 from harness.record.distribution import Counts, Distribution, Floats, stack
 from harness.record.run import RunRecord
 from harness.record.series import Kind, Series
@@ -33,10 +34,6 @@ what a scheduler of a shared machine can promise."""
 
 STEAL_FROM = 0.05
 """Share of stolen processor time in a second from which it may have delayed that second."""
-
-LATE_AT_THE_END = 0.1
-"""Share of the drain: a generator that is later than that (p99) may itself be why a request had not
-ended by then. The same share makes a timeout the generator's (`harness.load.visit`)."""
 
 LAG_QUANTILES = (0.5, 0.9, 0.99, 1.0)
 """Where the lag of a second is held against its responses; any of them gives a valid bound."""
@@ -224,7 +221,7 @@ def _kept_open(record: RunRecord, endpoint: str) -> Counts:
     due = record.series("due", endpoint)
     if due.unfinished.any():
         lag = record.distribution("lag", phase=None, endpoint=endpoint).quantile(0.99)
-        if lag is not None and lag > LATE_AT_THE_END * record.plan.drain_s:
+        if lag is not None and lag > LATE_SHARE * record.plan.drain_s:
             return due.unfinished
     return np.zeros(due.seconds, np.int64)
 

@@ -15,6 +15,10 @@ from harness.traffic.model import LoadProfile, TrafficModel
 from harness.traffic.populations import populations
 from harness.typed import adapter
 
+LATE_SHARE = 0.1
+"""Of a limit of time (a latency objective, a timeout, the drain): a generator that was later than
+that may itself be why a request exceeded it, which then says nothing of the service."""
+
 
 @dataclass(frozen=True, slots=True)
 class LoadPlan:

@@ -11,6 +11,7 @@ from locust.env import Environment
 from harness._engine import Engine
 from harness.load import lateness
 from harness.load.failures import Failures, kind_of
+from harness.load.plan import LATE_SHARE
 from harness.load.session import STEP, tls_context
 from harness.platform.model import Target
 from harness.traffic.endpoints import Endpoints
@@ -19,9 +20,6 @@ from harness.traffic.populations import population_of
 from harness.units import NANOSECONDS
 
 _MILLISECOND_NS = NANOSECONDS // 1000
-
-LATE_SHARE = 0.1
-"""Of a timeout: so much of it waiting for the interpreter, and it is not the service's for sure."""
 
 
 endpoints = Endpoints()
