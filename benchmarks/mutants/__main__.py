@@ -35,7 +35,9 @@ def sources(paths: Iterable[Path]) -> list[Path]:
     return [file for files in found for file in files]
 
 
-def chosen(files: Sequence[Path], sample: int, *, thresholds: bool, only: str) -> list[Edit]:
+def chosen(
+    files: Sequence[Path], sample: int, *, thresholds: bool, only: str, skip: int = 0
+) -> list[Edit]:
     """The edits to try: the thresholds, then the sample.
 
     The sample is in the order of hashes, so that changes elsewhere in the code leave an edit in it.
@@ -43,7 +45,7 @@ def chosen(files: Sequence[Path], sample: int, *, thresholds: bool, only: str) -
     first = [edit for file in files for edit in edits.thresholds(file)] if thresholds else []
     rest = [edit for file in files for edit in edits.others(file)]
     rest.sort(key=lambda edit: hashlib.sha256(f"{SEED} {edit.key}".encode()).digest())
-    return [edit for edit in first + rest[:sample] if re.search(only, edit.key)]
+    return [edit for edit in first + rest[skip : skip + sample] if re.search(only, edit.key)]
 
 
 def reasons(survivors: Sequence[Edit]) -> list[tuple[Edit, str | None]]:
@@ -76,7 +78,10 @@ def main(words: Sequence[str] | None = None) -> int:
     """Edit, run, and print what survived."""
     options = _parser().parse_args(words)
     files = sources(options.files or [Path(name) for name in PACKAGES])
-    wanted = chosen(files, options.sample, thresholds=not options.no_thresholds, only=options.only)
+    wanted = chosen(
+        files, options.sample, thresholds=not options.no_thresholds, only=options.only,
+        skip=options.skip,
+    )  # fmt: skip
     tried: list[Edit] = []
     survivors: list[Edit] = []
 
@@ -109,6 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("files", nargs="*", type=Path, help="sources to edit (default: all three)")
     parser.add_argument("--tests", nargs="+", default=TESTS, help="tests that may notice")
     parser.add_argument("--sample", type=int, default=SAMPLE, help="other edits to try")
+    parser.add_argument("--skip", type=int, default=0, help="those of the sample's order to pass")
     parser.add_argument("--no-thresholds", action="store_true", help="only the sample")
     parser.add_argument("--only", default="", help="edits whose text this pattern finds")
     parser.add_argument("--jobs", type=int, default=2, help="edits at a time")
