@@ -87,7 +87,7 @@ def judge(answer: Answer, key: str) -> tuple[bool | None, bool | None]:
     """(seen, value_ok) of one answer; None is unknown."""
     if answer.status == _NOT_FOUND:
         return False, None
-    if answer.status is None or not 200 <= answer.status < 300:  # noqa: PLR2004 - success
+    if not answer.ok:
         return None, None
     document = answer.document
     if not isinstance(document, dict):

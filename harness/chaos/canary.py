@@ -81,9 +81,8 @@ def verdict(answer: Answer, expected: str | None) -> str | None:
     """None for a right answer, else the kind of error."""
     if answer.error is not None:
         return answer.error
-    status = answer.status or 0
-    if not 200 <= status < 300:  # noqa: PLR2004 - success
-        return f"status_{status // 100}xx"
+    if not answer.ok:
+        return f"status_{(answer.status or 0) // 100}xx"
     if expected is not None and expected not in answer.body.decode(errors="replace"):
         return "check"
     return None

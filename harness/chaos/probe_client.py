@@ -67,6 +67,12 @@ class Answer:
     region: str | None
     latency_s: float
     error: str | None
+    retry_after: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is one of success."""
+        return self.status is not None and 200 <= self.status < 300  # noqa: PLR2004
 
     @property
     def document(self) -> object:
@@ -84,7 +90,10 @@ def ask(
     path: str,
     headers: Mapping[str, str],
 ) -> Answer:
-    """One GET; a connection that fails is closed and opens itself anew when it is used again."""
+    """One GET, up to a mebibyte of its answer.
+
+    A connection that fails, or whose answer is longer, opens itself anew when it is used again.
+    """
     begin = time.monotonic()
     prefix = urlsplit(entry_point.url).path.rstrip("/")
     sent = {**headers, **({"host": entry_point.host} if entry_point.host else {})}
@@ -92,9 +101,11 @@ def ask(
         connection.request("GET", prefix + path, headers=sent)
         response = connection.getresponse()
         body = response.read(_MOST_BYTES)
-        region = response.getheader(REGION_HEADER)
+        region, later = response.getheader(REGION_HEADER), response.getheader("retry-after")
         took = time.monotonic() - begin
-        return Answer(response.status, body, region, took, None)
+        if not response.isclosed():
+            connection.close()
+        return Answer(response.status, body, region, took, None, later)
     except (OSError, http.client.HTTPException) as problem:
         connection.close()
         return Answer(None, b"", None, time.monotonic() - begin, kind_of(problem))
@@ -103,8 +114,7 @@ def ask(
 def is_right(entry_point: Endpoint, path: str, timeout_s: float, expected: str) -> bool:
     """Whether a fresh connection's answer is 2xx and holds the text."""
     answer = ask(entry_point.connect(timeout_s), entry_point, path, {"accept": "application/json"})
-    right = answer.status is not None and 200 <= answer.status < 300  # noqa: PLR2004 - success
-    return right and expected in answer.body.decode(errors="replace")
+    return answer.ok and expected in answer.body.decode(errors="replace")
 
 
 def kind_of(problem: Exception) -> str:

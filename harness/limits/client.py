@@ -4,7 +4,6 @@ It reads what is asked (`Asked`) on standard input and writes the answers (`Meas
 Behind a target's `exec_prefix` it runs where the target can be reached.
 """
 
-import http.client
 import json
 import sys
 import time
@@ -12,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 from harness.catalog.model import RateLimit
-from harness.chaos.probe_client import Endpoint, kind_of
+from harness.chaos import probe_client
+from harness.chaos.probe_client import Endpoint
 from harness.limits.model import BURSTS, EXTRA, OTHERS, OVERLOAD, Answer, Asked, Measured
 from harness.typed import adapter
 
@@ -77,16 +77,9 @@ def asker(asked: Asked) -> Ask:
     began = time.monotonic()
 
     def ask(key: str) -> Answer:
-        headers = {asked.limit.header: key, **({"host": asked.host} if asked.host else {})}
         at_s = time.monotonic() - began
-        try:
-            connection.request("GET", asked.path, headers=headers)
-            response = connection.getresponse()
-            response.read()
-        except (OSError, http.client.HTTPException) as problem:
-            connection.close()
-            return Answer(at_s, None, error=kind_of(problem))
-        return Answer(at_s, response.status, response.getheader("retry-after"))
+        found = probe_client.ask(connection, endpoint, asked.path, {asked.limit.header: key})
+        return Answer(at_s, found.status, found.retry_after, found.error)
 
     return ask
 

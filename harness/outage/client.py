@@ -3,15 +3,15 @@
 It reads one line, JSON: URLs by service, and writes an `Answered` a line.
 """
 
-import http.client
 import json
 import sys
 import threading
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
-from urllib.parse import urlsplit
 
+from harness.chaos import probe_client
+from harness.chaos.probe_client import Endpoint
 from harness.outage.model import Answered
 
 EVERY_S = 0.05
@@ -22,18 +22,13 @@ TIMEOUT_S = 3.0
 
 def ask(service: str, url: str, ended: threading.Event, lock: threading.Lock) -> None:
     """Ask one service again and again, each time by a connection of its own."""
-    parts = urlsplit(url)
+    endpoint = Endpoint(service, url)
     while not ended.wait(EVERY_S):
         at_ns = time.monotonic_ns()
-        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, TIMEOUT_S)
-        try:
-            connection.request("GET", parts.path, headers={"x-api-key": "load-test"})
-            ok = 200 <= connection.getresponse().status < 300  # noqa: PLR2004 - success
-        except (OSError, http.client.HTTPException):
-            ok = False
-        finally:
-            connection.close()
-        line = json.dumps(asdict(Answered(service, at_ns, ok)))
+        connection = endpoint.connect(TIMEOUT_S)
+        answer = probe_client.ask(connection, endpoint, "", {"x-api-key": "load-test"})
+        connection.close()
+        line = json.dumps(asdict(Answered(service, at_ns, answer.ok)))
         with lock:
             sys.stdout.write(line + "\n")
             sys.stdout.flush()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
 
 from harness.catalog.model import Service
-from harness.chaos import probes
+from harness.chaos import probe_client, probes
+from harness.chaos.probe_client import Endpoint
 from harness.platform.model import Target
 
 
@@ -57,3 +59,29 @@ def test_nobody_there_is_no_right_answer(service: Service, monkeypatch: pytest.M
     context = SimpleNamespace(platform=platform, service=service, path="/", expected=None)
     monkeypatch.setattr(probes, "current", lambda: context)
     assert probes.answers() is False
+
+
+def test_a_connection_is_used_again_after_an_answer_longer_than_is_read(
+    answering: socket.socket,
+) -> None:
+    """What was not read would be taken for the next answer."""
+    body = b"x" * (probe_client._MOST_BYTES + 1)
+
+    def serve() -> None:
+        for _ in range(2):
+            line, _ = answering.accept()
+            with line:
+                line.recv(65536)
+                head = f"HTTP/1.1 429 Busy\r\nretry-after: 7\r\ncontent-length: {len(body)}\r\n\r\n"
+                with suppress(OSError):
+                    line.sendall(head.encode() + body)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    endpoint = Endpoint("here", f"http://127.0.0.1:{answering.getsockname()[1]}")
+    connection = endpoint.connect(5.0)
+    for _ in range(2):
+        answer = probe_client.ask(connection, endpoint, "/", {})
+        assert (answer.status, answer.error, answer.retry_after) == (429, None, "7")
+    connection.close()
+    thread.join()

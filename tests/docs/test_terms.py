@@ -60,6 +60,23 @@ def test_the_emergency_stop_selects_the_leases_of_faults() -> None:
     assert f"--selector {KIND}=fault" in page("runbook.md")
 
 
+CLIENT = re.compile(
+    r"^\s*import (?:httpx|http\.client|urllib\.request|urllib3|aiohttp|requests)\b"
+    r"|^\s*from (?:geventhttpclient|httpx|urllib3|aiohttp|requests) import"
+    r"|\basyncio\.open_connection\(",
+    re.MULTILINE,
+)
+
+
+def test_each_http_client_has_its_reason() -> None:
+    """The Kubernetes client's users, which know urllib3's errors, are one."""
+    section = page("architecture.md").partition("## HTTP clients")[2].partition("\n## ")[0]
+    for path in (ROOT / "harness").rglob("*.py"):
+        text, name = path.read_text(encoding="utf-8"), path.relative_to(ROOT).as_posix()
+        if CLIENT.search(text) and "from kubernetes import" not in text:
+            assert f"`{name}`" in section, name
+
+
 def test_each_kind_of_error_is_explained() -> None:
     kinds = (ROOT / "engine" / "src" / "kind.rs").read_text(encoding="utf-8")
     for kind in re.findall(r'=> "(\w+)",', kinds):
