@@ -147,12 +147,12 @@ class Stream:
         deadline = time.monotonic() + SETTLE_S
         while (left := self._left(number)) and time.monotonic() < deadline:
             time.sleep(0.5)
-        self.platform.restore(self.service)
+        self.platform.rebalance(self.service)
         return left
 
     def _left(self, number: int) -> list[str]:
         left = [f"process {pid}: {words[:80]}" for pid, words in marked(number)]
-        left += self.platform.leftovers()
+        left += self.platform.residual_faults()
         for node in self.nodes:
             left += [f"{node.name}: stopped: {pid}" for pid in stopped_below(node.cgroup)]
             left += [f"{node.name}: {rule}" for rule in tables_of(node.pid)]

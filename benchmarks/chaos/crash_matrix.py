@@ -88,6 +88,8 @@ class Stream:
             (pid, begun(pid)) for pid in namespace.members(namespace.network_of(lab.pid or 0) or "")
         }
         process = self._start(lab, experiment, number)
+        if number % 2:
+            self._until_begun(process)
         time.sleep(at)
         armed = any(self.directory.glob("state/**/*.json"))
         killed = self._kill(victim, process, lab, number)
@@ -112,6 +114,11 @@ class Stream:
                 env={**os.environ, MARK: str(number)},
                 stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
+
+    def _until_begun(self, process: subprocess.Popen[bytes]) -> None:
+        """Wait for the ledger of the run, which is opened before anything is started."""
+        while process.poll() is None and not any(self.directory.glob("state/*/ledger/*")):
+            time.sleep(0.02)
 
     def _kill(self, victim: str, process: subprocess.Popen[bytes], lab: Lab, number: int) -> bool:
         """Whether the victim lived and was killed; a child that is yet to start is waited for."""
@@ -159,7 +166,7 @@ class Stream:
             return left
         left += [f"stopped: {pid}" for pid, _ in members if stopped(pid)]
         left += [f"packet rule in the lab: {rule}" for rule in lab_rules(self.lab)]
-        return left + [f"the lab says: {text}" for text in self.lab.leftovers()]
+        return left + [f"the lab says: {text}" for text in self.lab.residual_faults()]
 
 
 def kill_when_seen(process: subprocess.Popen[bytes], number: int, module: str) -> bool:
@@ -170,7 +177,7 @@ def kill_when_seen(process: subprocess.Popen[bytes], number: int, module: str) -
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
                     return True
-        time.sleep(0.02)
+        time.sleep(0.05)
     return False
 
 
@@ -313,7 +320,8 @@ def report(directory: Path) -> str:
     text = table(HEADER, lines)
     text += (
         f"\n\nAcross {len(names)} experiments, at moments drawn from 0 to {LATEST_S:g} s of a run"
-        " cut to about that length. Looked at after one `harness reap`: processes of the run (by"
+        " cut to about that length; half of them count from the opening of the ledger, not from the"
+        " start of the process. Looked at after one `harness reap`: processes of the run (by"
         " an environment they all inherit), processes of the lab, stopped processes, packet rules"
         " in the lab's namespace and on the host, the edges' fault filters and the replicas'"
         " behaviour, ledger entries; then every replica must be ready and every health check"

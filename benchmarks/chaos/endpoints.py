@@ -122,7 +122,7 @@ def main() -> int:
                 lines.append([name, f"{truth:.2f} s", f"{told:.2f} s", f"{errors[-1]:+.2f} s"])
                 print(lines[-1], flush=True)
             time.sleep(20)
-            platform.restore(service)
+            platform.rebalance(service)
     middle = statistics.median(map(abs, errors)) if errors else float("nan")
     worst = max(map(abs, errors), default=float("nan"))
     text = (

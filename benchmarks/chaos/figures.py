@@ -23,7 +23,7 @@ from harness.storage import read_object
 from harness.units import NANOSECONDS, format_duration
 
 FAILOVER = ("fail-region", "isolate-region", "pause-edge", "kill-edge")
-"""Kinds that end for the users when the front door gives the region up: its own word is truth."""
+"""Kinds that end for the users when the global edge gives the region up: its own word is truth."""
 
 DIRECT = ("delay-requests", "abort-requests", "slow-replicas")
 """Kinds that hurt from the moment of the act to the moment of the heal."""
@@ -56,7 +56,7 @@ def truth(found: Measured) -> tuple[float | None, float | None]:
     """(first impact, recovery) as the lab itself knows them, s from the start of the load.
 
     The act of a fault lies between `inject` and `injected`; its middle is taken. A failover ends
-    when the front door itself marks the region as failed; other faults when they are healed.
+    when the global edge itself marks the region as failed; other faults when they are healed.
     """
     chaos = {event["what"]: event for event in found.record.events_of("chaos")}
     kind = str(chaos.get("inject", {}).get("kind"))
@@ -99,7 +99,7 @@ def accuracy(found: list[Measured]) -> str:
     )
     return (
         f"Median absolute error: {summary}. Truth: the instant of the act; for a failover the "
-        "instant at which the front door itself marks the region as failed, else that of the "
+        "instant at which the global edge itself marks the region as failed, else that of the "
         "heal. What is measured comes in whole seconds.\n\n"
         + table(["experiment", "first impact", "recovery"], rows)
     )

@@ -169,7 +169,7 @@ class Small:
 
     def _left(self, number: int) -> list[str]:
         left = [f"process {pid}: {words[:80]}" for pid, words in marked(number)]
-        left += self._platform.leftovers()
+        left += self._platform.residual_faults()
         left += [f"on a node: {note.name}" for note in self.directory.glob(f"account/{NOTE}*")]
         left += [f"agent {each.pid}" for each in self._kubelet.running if each.poll() is None]
         if self._api.get(DEPLOYMENT)["spec"] != self._spec:

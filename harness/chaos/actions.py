@@ -36,7 +36,7 @@ def inject(fault: str, **arguments: object) -> dict[str, object]:
         send({**event, "what": "inject_failed", "detail": str(error)})
         raise ActivityFailed(f"{fault}: {error}") from error
     send({**event, "what": "injected"})
-    proof = platform.proof(plan)
+    proof = platform.verify(plan)
     send(proof_event(plan, proof))
     return {
         "kind": fault,

@@ -74,7 +74,7 @@ class Observer(Periodic):
         self._seen |= {heal.fault_id: heal for heal in holding}
         for heal in holding or self.seen:
             wall_ns, monotonic_ns = time.time_ns(), time.monotonic_ns()
-            event = self._met(heal) if holding else proof_event(heal, self._platform.proof(heal))
+            event = self._met(heal) if holding else proof_event(heal, self._platform.verify(heal))
             if not holding and self._ledger.entries():
                 return
             event["wall_ns"], event["monotonic_ns"] = wall_ns, monotonic_ns
@@ -84,7 +84,7 @@ class Observer(Periodic):
         """The proof of a fault that holds; what came in place of a target may not meet it."""
         unmet = self._platform.replaced(self._service, heal)
         if unmet is None:
-            return proof_event(heal, self._platform.proof(heal))
+            return proof_event(heal, self._platform.verify(heal))
         found = ProofShown(in_effect=False, statement=unmet)
         return {**proof_event(heal, found), "replaced": True}
 

@@ -30,7 +30,9 @@ def plan_experiment(experiment: Experiment, service: Service, platform: Platform
     """Resolve an experiment against what runs now, touching nothing; raises PlatformError."""
     replicas = platform.replicas(service)
     capable = platform.capabilities()
-    found_weak = (w for fault in experiment.faults for w in platform.weaknesses(service, fault))
+    found_weak = (
+        w for fault in experiment.faults for w in platform.preflight_failures(service, fault)
+    )
     weak = tuple(dict.fromkeys(found_weak))
     missing = _needs(experiment, service, platform, weak)
     refusals: list[str] = []

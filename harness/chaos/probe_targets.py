@@ -25,7 +25,7 @@ def endpoints_of(platform: Platform, service: Service, target: Target) -> tuple[
 
 
 def readers_of(platform: Platform, service: Service, target: Target) -> tuple[Endpoint, ...]:
-    """Where writes are read back: the entrance and each region, by a replica if need be.
+    """Where writes are read back: the entry point and each region, by a replica if need be.
 
     The load's own target where the platform cannot be asked: the observer tells that it cannot.
     """
@@ -75,7 +75,7 @@ def crossings(
         found = []
         for link in sorted(links):
             near, _, far = link.partition("|")
-            crossing = stack.enter_context(platform.crossing(service, near, far))
+            crossing = stack.enter_context(platform.cross_region_probe(service, near, far))
             if crossing is not None:
                 entry_point = endpoint_of(f"{near}>{far}", crossing.target)
                 found.append(replace(entry_point, source=crossing.source))

@@ -12,7 +12,7 @@ from harness.chaos.processes import end_orphans
 from harness.errors import Gone, HarnessError
 from harness.events import Chaos
 from harness.events import Proof as ProofEvent
-from harness.platform.model import Platform, Proof
+from harness.platform.model import FaultInjection, Platform, Proof
 from harness.platform.registry import attach
 from harness.platform.undo import UndoRecord
 
@@ -63,7 +63,7 @@ def proof_event(heal: UndoRecord, proof: Proof) -> ProofEvent:
     }
 
 
-def undo(platform: Platform, heal: UndoRecord, tell: Tell = _silent) -> Undone:
+def undo(platform: FaultInjection, heal: UndoRecord, tell: Tell = _silent) -> Undone:
     """Undo one fault and wait for the proof; never raises."""
     event: Chaos = {"type": "chaos", "what": "heal", "fault_id": heal.fault_id, "kind": heal.kind}
     tell(event)
@@ -82,7 +82,7 @@ def undo(platform: Platform, heal: UndoRecord, tell: Tell = _silent) -> Undone:
 
 
 def undo_all(
-    platform: Platform, ledger: Ledger, tell: Tell = _silent, *, intents: bool = True
+    platform: FaultInjection, ledger: Ledger, tell: Tell = _silent, *, intents: bool = True
 ) -> tuple[Undone, ...]:
     """Undo every fault of a ledger, the newest first, and forget those that are proven undone.
 
@@ -109,7 +109,7 @@ def came_back(
         return False
     for heal in undone:
         with suppress(Exception):  # what cannot be asked must not keep the rest
-            proof = platform.proof(heal)
+            proof = platform.verify(heal)
             if proof.in_effect:
                 tell(proof_event(heal, proof))
                 ledger.injected(ledger.intend(heal, platform.handle()))
@@ -166,7 +166,7 @@ def reap(platforms: Sequence[Platform], named: Collection[str] = ()) -> Reaped:
     left: list[str] = []
     for platform in platforms:
         undone += [undo(platform, heal) for heal in platform.orphaned_heals(named)]
-        left += platform.leftovers()
+        left += platform.residual_faults()
     return Reaped(tuple(undone), tuple(left), tuple(unreadable), end_orphans())
 
 
@@ -183,10 +183,10 @@ def _undo_anywhere(entry: Entry) -> Undone:
     return undo(platform, entry.heal)
 
 
-def _proof(platform: Platform, heal: UndoRecord) -> Proof:
+def _proof(platform: FaultInjection, heal: UndoRecord) -> Proof:
     deadline = time.monotonic() + PROOF_S
     while True:
-        proof = platform.proof(heal)
+        proof = platform.verify(heal)
         if not proof.in_effect or time.monotonic() > deadline:
             return proof
         time.sleep(0.1)

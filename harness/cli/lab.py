@@ -185,7 +185,7 @@ def status(*, as_json: bool) -> None:
 def _in_effect(lab: Lab) -> list[str]:
     """The faults that this lab shows, in words."""
     name = lab.directory.name
-    return [each.partition(": ")[2] for each in lab.leftovers() if each.startswith(name)]
+    return [each.partition(": ")[2] for each in lab.residual_faults() if each.startswith(name)]
 
 
 def _document(lab: Lab) -> dict[str, object]:

@@ -63,9 +63,9 @@ LOAD_OPTIONS = (
 
 
 def place_of(words: dict[str, Any], *, jobs: bool = True) -> Any:
-    """Take the words of PLACE_OPTIONS out of `words`; the Place they describe."""
+    """Take the words of PLACE_OPTIONS out of `words`; the LoadLocation they describe."""
     from harness.load.kubernetes.options import JobOptions
-    from harness.session.cluster import Place
+    from harness.session.cluster import LoadLocation
 
     words.pop("platform")
     namespace = words.pop("namespace")
@@ -78,7 +78,7 @@ def place_of(words: dict[str, Any], *, jobs: bool = True) -> Any:
         ttl_s=round(words.pop("ttl_s")),
     )
     where = (words.pop("context"), words.pop("kubeconfig"), words.pop("pods"))
-    return Place(namespace, chosen if jobs else None, *where)
+    return LoadLocation(namespace, chosen if jobs else None, *where)
 
 
 @click.command("load")

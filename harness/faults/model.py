@@ -52,13 +52,14 @@ class OnLab:
     """How the lab carries a kind out: its injector, and what that needs of this machine.
 
     `lacks` names arguments that have no meaning there, `limits` what is narrower there: the
-    greatest number, or the words that remain of a choice.
+    greatest number, or the words that remain of a choice. `pauses`: its processes are stopped.
     """
 
     injector: LabInjector
     capability: Capability | None = None
     lacks: tuple[str, ...] = ()
     limits: Mapping[str, Limit] = field(default_factory=dict)
+    pauses: bool = False
 
 
 @dataclass(frozen=True, slots=True)

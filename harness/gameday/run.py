@@ -304,7 +304,7 @@ def _unfit(ready: Session, experiment: Experiment, entry: Entry, listener: Liste
         return None
     if not entry.healed:
         return f"{experiment.name} did not heal: {entry.reasons[0]}"
-    left = ready.platform.leftovers()
+    left = ready.platform.residual_faults()
     if left:
         return f"after {experiment.name} something remains: {left[0]}"
     problem = _steady(ready, listener)
@@ -317,7 +317,7 @@ def _unfit(ready: Session, experiment: Experiment, entry: Entry, listener: Liste
 def _steady(ready: Session, listener: Listener) -> str | None:
     """Wait until all is as before, restored where need be; why it is not, None when it is."""
     problem = wait_steady(ready.platform, ready.service, ready.target)
-    if problem is None and (done := ready.platform.restore(ready.service)) is not None:
+    if problem is None and (done := ready.platform.rebalance(ready.service)) is not None:
         listener.say(done)
         problem = wait_steady(ready.platform, ready.service, ready.target)
     return problem

@@ -142,22 +142,50 @@ class Observation:
     served: Mapping[str, int] | None = None
 
 
-News = Callable[[], Sequence[PlatformNews]]
+EventFeed = Callable[[], Sequence[PlatformNews]]
 """Gives, each time it is called, what is new since the last: events of a record."""
 
 
-@runtime_checkable
-class Platform(Protocol):
-    """A place where services run. Each method raises PlatformError with a remedy.
-
-    What a platform lacks it leaves out: these methods say "nothing" by default.
-    """
+class Deployment(Protocol):
+    """Where a service runs and what is loaded."""
 
     name: str
 
     def provision(self, service: Service) -> AbstractContextManager[None]:
         """Make the service ready to be driven; undo what was made on leaving."""
         ...
+
+    def target(self, service: Service, through: Through, region: str | None) -> Target:
+        """The addresses to load."""
+        ...
+
+    def regions(self, service: Service) -> tuple[Region, ...]:
+        """Every region the service runs in."""
+        return ()
+
+    def replicas(self, service: Service) -> tuple[Replica, ...]:
+        """Every replica, in all regions, with its health now."""
+        return ()
+
+    def lacks(self, replication: str) -> str | None:
+        """Why the service cannot be had with this replication; None where it can, or may be."""
+        return None
+
+
+class Attachable(Protocol):
+    """How other processes act on the same deployment."""
+
+    def handle(self) -> Mapping[str, object]:
+        """What another process needs to `attach` to the same deployment, as JSON."""
+        ...
+
+    def tool_environment(self) -> Mapping[str, str]:
+        """The variables by which extensions of Chaos Toolkit act on this place and no other."""
+        return {}
+
+
+class Exclusive(Protocol):
+    """One run at a time may break a deployment, and anyone may ask it to end."""
 
     def exclusive(self) -> AbstractContextManager[None]:
         """Keep other runs off the deployment; raises PlatformError naming the run that holds it."""
@@ -174,17 +202,9 @@ class Platform(Protocol):
         """
         return nullcontext()
 
-    def target(self, service: Service, through: Through, region: str | None) -> Target:
-        """The addresses to load."""
-        ...
 
-    def regions(self, service: Service) -> tuple[Region, ...]:
-        """Every region the service runs in."""
-        return ()
-
-    def replicas(self, service: Service) -> tuple[Replica, ...]:
-        """Every replica, in all regions, with its health now."""
-        return ()
+class FaultInjection(Protocol):
+    """Faults, from the plan to the proof that they are undone."""
 
     def capabilities(self) -> Mapping[str, str | None]:
         """Fault kind -> None where it can be carried out, else the reason why not."""
@@ -207,9 +227,33 @@ class Platform(Protocol):
         """Undo; idempotent; returns only when undone."""
         ...
 
-    def proof(self, heal: UndoRecord) -> Proof:
-        """Whether the fault of this heal is in effect now, by the platform's own word."""
+    def verify(self, heal: UndoRecord) -> Proof:
+        """Whether the fault of this heal is in effect now, as the platform itself sees it."""
         ...
+
+
+class Preflight(Protocol):
+    """What a plan shows before anything is touched."""
+
+    def preflight_failures(self, service: Service, fault: Fault) -> tuple[str, ...]:
+        """What the service lacks to survive the fault, seen without trying: it fails as it is."""
+        return ()
+
+    def notes(self, service: Service) -> tuple[str, ...]:
+        """What a plan should show besides: disruption budgets, how the replicas are spread."""
+        return ()
+
+
+class Observability(Protocol):
+    """What the platform sees and reports while a run goes on."""
+
+    def observe(self, service: Service) -> Observation:
+        """The platform's own health checks and counters; cheap enough for five times a second."""
+        return Observation({})
+
+    def events(self, service: Service) -> EventFeed | None:
+        """What it tells of the service besides, once a second; None: nothing."""
+        return None
 
     def replaced(self, service: Service, heal: UndoRecord) -> str | None:
         """What of its targets a fault that holds does not meet, for it came after the injection.
@@ -218,23 +262,11 @@ class Platform(Protocol):
         """
         return None
 
-    def observe(self, service: Service) -> Observation:
-        """The platform's own health checks and counters; cheap enough for five times a second."""
-        return Observation({})
-
-    def news(self, service: Service) -> News | None:
-        """What it tells of the service besides, once a second; None: nothing."""
-        return None
-
-    def handle(self) -> Mapping[str, object]:
-        """What another process needs to `attach` to the same deployment, as JSON."""
-        ...
-
-    def tool_environment(self) -> Mapping[str, str]:
-        """The variables by which extensions of Chaos Toolkit act on this place and no other."""
+    def log_ends(self, service: Service) -> Mapping[str, tuple[str, ...]]:
+        """The last lines of each replica's log, by its id, where the platform keeps them."""
         return {}
 
-    def crossing(
+    def cross_region_probe(
         self, service: Service, near: str, far: str
     ) -> AbstractContextManager[Crossing | None]:
         """A way to ask the service in the region `far` from `near`; None: there is none.
@@ -243,28 +275,13 @@ class Platform(Protocol):
         """
         return nullcontext()
 
-    def weaknesses(self, service: Service, fault: Fault) -> tuple[str, ...]:
-        """What the service lacks to survive the fault, seen without trying: it fails as it is."""
+
+class Recovery(Protocol):
+    """What is left of faults, and the way back from it."""
+
+    def residual_faults(self) -> tuple[str, ...]:
+        """What is still there of any fault, found by looking, in words for the user."""
         return ()
-
-    def lacks(self, replication: str) -> str | None:
-        """Why the service cannot be had with this replication; None where it can, or may be."""
-        return None
-
-    def log_ends(self, service: Service) -> Mapping[str, tuple[str, ...]]:
-        """The last lines of each replica's log, by its id, where the platform keeps them."""
-        return {}
-
-    def notes(self, service: Service) -> tuple[str, ...]:
-        """What a plan should show besides: disruption budgets, how the replicas are spread."""
-        return ()
-
-    def restore(self, service: Service) -> str | None:
-        """Put the service back into the shape that the next experiment needs, as an operator would.
-
-        What was done, in words; None where nothing had to be.
-        """
-        return None
 
     def orphaned_heals(self, named: Collection[str] = ()) -> tuple[UndoRecord, ...]:
         """Faults of runs that are gone which the deployment itself remembers, on any machine.
@@ -278,6 +295,20 @@ class Platform(Protocol):
         """Records that no harness signed, by the names that `orphaned_heals` takes."""
         return {}
 
-    def leftovers(self) -> tuple[str, ...]:
-        """What is still there of any fault, found by looking, in words for the user."""
-        return ()
+    def rebalance(self, service: Service) -> str | None:
+        """Put the service back into the shape that the next experiment needs, as an operator would.
+
+        What was done, in words; None where nothing had to be.
+        """
+        return None
+
+
+@runtime_checkable
+class Platform(
+    Deployment, Attachable, Exclusive, FaultInjection, Preflight, Observability, Recovery, Protocol
+):
+    """A place where services run. Each method raises PlatformError with a remedy.
+
+    What a platform lacks it leaves out: most methods say "nothing" by default. Who needs one part
+    only takes that protocol.
+    """

@@ -84,7 +84,7 @@ class Url(Platform):
     def heal(self, heal: UndoRecord) -> None:
         """Nothing was broken, nothing is to undo."""
 
-    def proof(self, heal: UndoRecord) -> Proof:
+    def verify(self, heal: UndoRecord) -> Proof:
         """Nothing was broken, nothing is in effect."""
         return Proof(in_effect=False, statement=NO_FAULTS)
 

@@ -8,7 +8,7 @@ from harness.catalog.model import Service
 from harness.errors import HarnessError
 from harness.events import Reported
 from harness.periodic import Periodic
-from harness.platform.model import Platform
+from harness.platform.model import Observability
 
 PERIOD_S = 1.0
 
@@ -21,11 +21,11 @@ class Watcher(Periodic):
     """
 
     def __init__(
-        self, platform: Platform, service: Service, tell: Callable[[Reported], None]
+        self, platform: Observability, service: Service, tell: Callable[[Reported], None]
     ) -> None:
         super().__init__(self._watch, PERIOD_S, 2 * PERIOD_S)
         self._platform, self._service = platform, service
-        self._look = platform.news(service)
+        self._look = platform.events(service)
         self._tell = tell
 
     def __enter__(self) -> Self:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class LoadLocation:
     """Which cluster, where in it the service is, and how the load Jobs run there.
 
     `jobs` None: the load comes from this machine.
@@ -60,7 +60,7 @@ class _Named(Url):
 
 @contextmanager
 def cluster_session(
-    options: RunOptions, place: Place, say: Callable[[str], None] = lambda text: None
+    options: RunOptions, place: LoadLocation, say: Callable[[str], None] = lambda text: None
 ) -> Iterator[tuple[Session, client.ApiClient]]:
     """Resolve and check everything before the first run creates anything; raises HarnessError."""
     root = project_root()
@@ -95,7 +95,7 @@ def cluster_session(
 
 
 def service_target(
-    cluster: Cluster, service: Service, place: Place, url: str | None = None
+    cluster: Cluster, service: Service, place: LoadLocation, url: str | None = None
 ) -> Target:
     """The Service that bears the catalogue's name, at its cluster address, or the URL given.
 

@@ -19,8 +19,8 @@ from harness.faults.draw import ANY, Among, draw
 from harness.platform.lab.namespace import isolation
 from harness.platform.model import (
     Crossing,
+    EventFeed,
     Fault,
-    News,
     Observation,
     Platform,
     Proof,
@@ -114,28 +114,28 @@ class Remembering(Platform):
         if heal.fault_id in self.effects and not self.stubborn:
             self.effects.remove(heal.fault_id)
 
-    def proof(self, heal: UndoRecord) -> Proof:
+    def verify(self, heal: UndoRecord) -> Proof:
         there = heal.fault_id in self.effects
         return Proof(there, "it is there" if there else "it is gone")
 
     def observe(self, service: Service) -> Observation:
         return Observation({})
 
-    def news(self, service: Service) -> News | None:
+    def events(self, service: Service) -> EventFeed | None:
         return None
 
     def handle(self) -> Mapping[str, Any]:
         return {"platform": "remembering"}
 
-    def crossing(
+    def cross_region_probe(
         self, service: Service, near: str, far: str
     ) -> AbstractContextManager[Crossing | None]:
         return nullcontext()
 
-    def restore(self, service: Service) -> str | None:
+    def rebalance(self, service: Service) -> str | None:
         return None
 
-    def weaknesses(self, service: Service, fault: Fault) -> tuple[str, ...]:
+    def preflight_failures(self, service: Service, fault: Fault) -> tuple[str, ...]:
         return ()
 
     def notes(self, service: Service) -> tuple[str, ...]:
@@ -147,7 +147,7 @@ class Remembering(Platform):
     def unsigned(self) -> Mapping[str, UndoRecord]:
         return {}
 
-    def leftovers(self) -> tuple[str, ...]:
+    def residual_faults(self) -> tuple[str, ...]:
         return tuple(self.effects)
 
 

@@ -92,7 +92,7 @@ def test_what_a_service_lacks_to_survive_it_fails_without_a_fault(
 ) -> None:
     """Too few regions of its own are then no excuse."""
     alone = "no ready pod in eu-west-1, where it should run"
-    monkeypatch.setattr(Remembering, "weaknesses", lambda *_: (alone,))
+    monkeypatch.setattr(Remembering, "preflight_failures", lambda *_: (alone,))
     plan = plan_experiment(replace(experiment, needs=Needs(regions=3)), service, platform)
     assert (plan.weaknesses, plan.missing) == ((alone,), ())
     with pytest.raises(ExperimentError, match="fails as it is: no ready pod in eu-west-1"):

@@ -23,7 +23,7 @@ sys.exit(toolkit_runner.main(pathlib.Path(sys.argv[1]), pathlib.Path("none"), 1.
 """
 
 
-def test_the_front_door_is_found_before_the_first_probes_time_begins(
+def test_the_global_edge_is_found_before_the_first_probes_time_begins(
     tmp_path: Path, service: Service
 ) -> None:
     """On a busy machine what the first question imports may take as long as a probe may."""

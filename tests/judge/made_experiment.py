@@ -1,4 +1,4 @@
-"""A made-up experiment: a region fails, the front door fails over; each part can be broken."""
+"""A made-up experiment: a region fails, the global edge fails over; each part can be broken."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def broken(platform: Kubernetes, service: Service, kind: str, **words: Any) -> U
     heal = platform.plan_heal(service, fault, f"{kind}-{time.time_ns() % 10**9}")
     BROKEN.append(heal)
     platform.inject(service, fault, heal)
-    proof = platform.proof(heal)
+    proof = platform.verify(heal)
     assert proof.in_effect, proof.statement
     return heal
 
@@ -55,7 +55,7 @@ def undone(platform: Kubernetes, heal: UndoRecord, within_s: float = 60.0) -> No
     last: list[Proof] = []
 
     def gone() -> bool:
-        last[:] = [platform.proof(heal)]
+        last[:] = [platform.verify(heal)]
         return not last[0].in_effect
 
     until(gone, within_s)

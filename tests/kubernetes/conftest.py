@@ -100,7 +100,7 @@ def platform(
     yield found
     try:
         until(lambda: sum(each.health == "ready" for each in found.replicas(service)) >= 4, 90)
-        assert found.leftovers() == ()
+        assert found.residual_faults() == ()
     except AssertionError:
         for heal in BROKEN:  # what one test left is not the next one's failure
             with suppress(PlatformError):

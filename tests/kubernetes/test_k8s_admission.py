@@ -20,7 +20,7 @@ from harness.platform.kubernetes.agent_pods import (
     agent_pod,
     undo_account,
 )
-from harness.platform.kubernetes.changes import MARK
+from harness.platform.kubernetes.api_changes import MARK
 from harness.platform.undo import Burn
 from tests.kubernetes.cluster.handle import Handle
 from tests.kubernetes.cluster.workload import remove

@@ -175,7 +175,7 @@ def test_what_an_extension_does_beside_a_fault_is_named_and_stays(
             journal = carried_out(tmp_path, Context(*place, confirmed=confirmed), made)
             assert ledger.entries() == ()
         assert [run["status"] for run in journal["run"] or ()] == ["succeeded"] * 4
-        assert platform.leftovers() == ()
+        assert platform.residual_faults() == ()
         assert cluster.get("node", node)["spec"]["unschedulable"] is True
         found = activities(journal, [], [])
         assert found.outcome == "inconclusive"

@@ -67,7 +67,7 @@ def test_a_failed_region_is_left_and_taken_again(
 
 def test_regions_apart_still_serve_their_users(platform: Kubernetes, service: Service) -> None:
     """Only the entry point from the one to the other shows that they are apart."""
-    with platform.crossing(service, *REGIONS) as entry_point:
+    with platform.cross_region_probe(service, *REGIONS) as entry_point:
         assert entry_point is not None
         (across,) = entry_point.target.urls
         until(lambda: answers(across))
@@ -88,14 +88,14 @@ def test_a_long_way_between_regions_is_as_long_as_was_asked(
         assert answers(url, 5.0)
         return time.monotonic() - began
 
-    with platform.crossing(service, *REGIONS) as entry_point:
+    with platform.cross_region_probe(service, *REGIONS) as entry_point:
         assert entry_point is not None
         (across,) = entry_point.target.urls
         until(lambda: answers(across))
         heal = broken(platform, service, "delay-link", regions=REGIONS, delay_s=0.15)
         assert min(seconds(across) for _ in range(3)) >= 4 * 0.15
         assert all(seconds(each.url) < 4 * 0.15 for each in platform.replicas(service))
-        assert "packets so far" in platform.proof(heal).statement
+        assert "packets so far" in platform.verify(heal).statement
         undone(platform, heal)
         assert min(seconds(across) for _ in range(3)) < 4 * 0.15
 
@@ -174,7 +174,7 @@ def test_a_share_of_the_requests_waits_or_fails_in_the_mesh(
         hit = heal.targets
         assert hit
         assert {name for name, url in urls.items() if not answers(url)} == set(hit)
-        assert "Envoys inject it" in platform.proof(heal).statement
+        assert "Envoys inject it" in platform.verify(heal).statement
         undone(platform, heal)
         assert all(answers(url) for url in urls.values())
 
@@ -228,9 +228,9 @@ def test_what_harnesses_that_died_have_broken_is_undone_in_the_cluster(
     other = attach(platform.handle())
     until(lambda: spec_of(cluster) == before, 90)
     for heal in heals:
-        until(lambda heal=heal: not other.proof(heal).in_effect, 60)  # type: ignore[misc]
+        until(lambda heal=heal: not other.verify(heal).in_effect, 60)  # type: ignore[misc]
         other.heal(undo_record(json.loads(json.dumps(asdict(heal)))))
-    assert other.leftovers() == ()
+    assert other.residual_faults() == ()
 
 
 @pytest.mark.parametrize(
@@ -248,7 +248,7 @@ def test_what_killed_agents_leave_is_undone_by_others(
     heal = broken(platform, service, kind, **words)
     kill_agents(cluster)
     platform.heal(heal)
-    assert not platform.proof(heal).in_effect
+    assert not platform.verify(heal).in_effect
     for node in cluster.own().nodes:
         assert rules_of(node.pid) == []
     until(lambda: all(answers(each.url) for each in platform.replicas(service)))
@@ -288,7 +288,7 @@ def test_another_machine_reaps_what_a_dead_harness_left(
     where = ["--namespace", NAMESPACE, "--kubeconfig", str(cluster.kubeconfig)]
     assert run(["reap", "--platform", "kubernetes", *where]) == 0
     assert spec_of(cluster) == before
-    assert platform.leftovers() == ()
+    assert platform.residual_faults() == ()
 
 
 def test_halt_ends_the_run_that_holds_the_namespace(
@@ -322,7 +322,7 @@ def test_halt_ends_the_run_that_holds_the_namespace(
     thread.join()
     assert heard == [this_user()]
     assert spec_of(cluster) == before
-    assert platform.leftovers() == ()
+    assert platform.residual_faults() == ()
 
 
 def spec_of(cluster: Handle) -> list[Any]:

@@ -105,7 +105,7 @@ def held(
     assert set(entries) == set(experiments)
     assert all(entry["runs"] and entry["healed"] for entry in entries.values()), entries
     platform = Kubernetes(Where(namespace, kubeconfig=str(cluster.kubeconfig)))
-    assert platform.leftovers() == ()
+    assert platform.residual_faults() == ()
     short = {
         name: (entry["outcome"], entry["reasons"][:1])
         for name, entry in entries.items()

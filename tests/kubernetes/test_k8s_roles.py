@@ -157,7 +157,7 @@ def test_a_fault_is_carried_out_undone_and_reaped_with_its_roles_alone(
     with platform.exclusive():
         heal = platform.plan_heal(service, fault, f"{kind}-least")
         platform.inject(service, fault, heal)
-        assert platform.proof(heal).in_effect
+        assert platform.verify(heal).in_effect
         platform.heal(heal)
         found = reap((platform,))
     assert found.clean, found

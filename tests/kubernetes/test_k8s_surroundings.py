@@ -12,7 +12,7 @@ from harness.catalog import load_catalog
 from harness.catalog.model import Service
 from harness.catalog.pods import PodSettings
 from harness.errors import PlatformError
-from harness.platform.kubernetes import changes
+from harness.platform.kubernetes import api_changes
 from harness.platform.kubernetes.agent_pods import undo_account
 from harness.platform.kubernetes.injectors import cluster_undo
 from harness.platform.kubernetes.platform import IMAGE_VARIABLE, Kubernetes, Where
@@ -80,7 +80,7 @@ def platform(cluster: Handle, service: Service) -> Iterator[Kubernetes]:
         found = Kubernetes(Where(NAMESPACE, kubeconfig=str(cluster.kubeconfig)))
         until(lambda: sum(each.health == "ready" for each in found.replicas(service)) == 2, 60)
         yield found
-        assert found.leftovers() == ()
+        assert found.residual_faults() == ()
     remove(cluster, NAMESPACE, wait=False)
 
 
@@ -114,7 +114,7 @@ def test_pods_of_an_argo_rollout_are_killed_and_its_replicas_scaled_and_put_back
     scaled = broken(platform, service, "scale", replicas=3)
     assert cluster_undo(scaled).change == Scaling(3, 2, "rollout")
     assert cluster.get(CUSTOM, "memorai", SPACE)["spec"]["replicas"] == 3
-    assert [mark.what for mark in changes.marked(platform._cluster)] == ["rollout memorai"]
+    assert [mark.what for mark in api_changes.marked(platform._cluster)] == ["rollout memorai"]
     undone(platform, scaled)
     assert cluster.get(CUSTOM, "memorai", SPACE)["spec"]["replicas"] == 2
     agent = f"--as=system:serviceaccount:{NAMESPACE}:{undo_account('scale')}"

@@ -170,19 +170,19 @@ class Inside:
         heal = self.lab.plan_heal(service, fault, f"{kind}-1")
         try:
             self.lab.inject(service, fault, heal)
-            proof = self.lab.proof(heal)
+            proof = self.lab.verify(heal)
             assert proof.in_effect, proof
             yield heal
         finally:
             _beside((), "heal", asdict(heal))
-        proof = self.lab.proof(heal)
+        proof = self.lab.verify(heal)
         assert proof.in_effect is False, proof
         assert self.left() == []
         self.lab.wait_ready()
 
     def left(self) -> list[str]:
         """What is left of faults in this lab."""
-        return [each for each in self.lab.leftovers() if self.lab.directory.name in each]
+        return [each for each in self.lab.residual_faults() if self.lab.directory.name in each]
 
     def until(self, holds: Callable[[], bool], within_s: float = 15.0) -> None:
         """Wait until a condition holds; fails when it does not in time."""

@@ -70,8 +70,8 @@ def test_a_supervisor_killed_amid_its_faults_leaves_nothing(memorai: Service, se
         time.sleep(0.02)
     for heal in heals:
         lab.heal(heal)
-        assert lab.proof(heal).in_effect is False
-    assert not [each for each in lab.leftovers() if directory.name in each]
+        assert lab.verify(heal).in_effect is False
+    assert not [each for each in lab.residual_faults() if directory.name in each]
     assert "harness" not in host_tables()
     lab.stop()
     assert directory not in [each.runtime for each in runtime.running()]

@@ -101,7 +101,7 @@ def test_replicas_without_their_database_read_on_but_do_not_write(
     shared.until(lambda: shared.lab.observe(memorai).health[view] == "healthy")
 
 
-def test_an_isolated_region_is_left_by_the_front_door(shared: Inside, memorai: Service) -> None:
+def test_an_isolated_region_is_left_by_the_global_edge(shared: Inside, memorai: Service) -> None:
     """Its processes are well and its own entry point answers; only nobody else reaches it."""
     entry_point = url(shared, DOOR)
     with shared.broken(memorai, "isolate-region", {"region": US}) as heal:
@@ -195,7 +195,7 @@ def test_a_rolling_restart_is_not_felt_behind_an_edge(shared: Inside, memorai: S
     arguments = {"region": US, "grace_s": 3.0}
     with shared.broken(memorai, "rolling-restart", arguments) as heal:
         statuses = set()
-        while shared.lab.proof(heal).in_effect:
+        while shared.lab.verify(heal).in_effect:
             statuses |= {status for status, _, _ in shared.many(100, url(shared, US_DOOR))}
             assert sum(shared.lab.health()[each]["health"] == "dead" for each in before) <= 1
         assert statuses == {200}
@@ -244,7 +244,7 @@ def test_a_fault_of_a_stopped_edge_is_not_called_undone(
             shared.lab.heal(delay)
         shared.lab.heal(shared.lab.plan_heal(memorai, Fault("pause-edge", {"region": US}), "f2"))
         shared.lab.heal(delay)
-    assert shared.lab.proof(delay).in_effect is False
+    assert shared.lab.verify(delay).in_effect is False
 
 
 def test_an_observation_counts_what_each_region_answered(shared: Inside, memorai: Service) -> None:

@@ -35,7 +35,7 @@ Lab().heal(heal)
 
 
 @pytest.mark.lab
-def test_the_front_door_fails_over_to_the_next_region_and_back(
+def test_the_global_edge_fails_over_to_the_next_region_and_back(
     start: Start, memorai: Service
 ) -> None:
     """Paused at once, a whole region is left by the global edge, and taken again after."""
@@ -46,13 +46,13 @@ def test_the_front_door_fails_over_to_the_next_region_and_back(
     fault = Fault("fail-region", {"region": "us-east-1"})
     heal = lab.plan_heal(memorai, fault, "f1")
     lab.inject(memorai, fault, heal)
-    assert len(lab.leftovers()) >= 3
+    assert len(lab.residual_faults()) >= 3
     inside.until(lambda: inside.get(entry_point)[2].get("x-region") == "eu-west-1")
     done = subprocess.run(
         [sys.executable, "-c", HEAL], input=json.dumps(asdict(heal)), text=True, check=False
     )
     assert done.returncode == 0
-    assert not [each for each in lab.leftovers() if lab.directory.name in each]
+    assert not [each for each in lab.residual_faults() if lab.directory.name in each]
     inside.until(lambda: inside.get(entry_point)[2].get("x-region") == "us-east-1")
     edge = lab.target(memorai, "edge", "eu-west-1").urls[0]
     assert inside.get(edge + "/api/memory/1")[2]["x-region"] == "eu-west-1"
@@ -110,7 +110,7 @@ def test_paused_replicas_show_and_resume(start: Start, memorai: Service) -> None
     assert len(heal.targets) == 1
     lab.inject(memorai, fault, heal)
     assert sorted(each.health for each in lab.replicas(memorai)) == ["paused", "ready"]
-    assert any("stopped" in each for each in lab.leftovers())
+    assert any("stopped" in each for each in lab.residual_faults())
     lab.heal(heal)
     lab.wait_ready()
 

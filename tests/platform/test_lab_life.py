@@ -158,12 +158,12 @@ def test_a_killed_replica_is_restarted_later_each_time(start: Start, memorai: Se
             return bool(state["health"] == "ready" and state["restarts"] == restarts)
 
         inside.until(started)
-        assert "runs again" in lab.proof(heal).statement  # a look that comes late still knows
+        assert "runs again" in lab.verify(heal).statement  # a look that comes late still knows
         inside.until(back)
         waited.append(time.monotonic() - began)
         assert lab.health()[victim]["last_exit"] == -signal.SIGKILL
         lab.heal(heal)
-        assert lab.proof(heal).in_effect is False
+        assert lab.verify(heal).in_effect is False
     assert waited[0] >= 0.5
     assert waited[1] >= 1.0
 

@@ -55,7 +55,7 @@ def test_a_mutant_that_is_not_known_is_refused() -> None:
 
 
 @pytest.mark.lab
-def test_without_failover_the_front_door_fails_with_its_region(
+def test_without_failover_the_global_edge_fails_with_its_region(
     start: Start, memorai: Service
 ) -> None:
     inside = broken(start, "no-failover")
@@ -125,7 +125,7 @@ def test_an_inert_fault_is_not_proven(start: Start, memorai: Service) -> None:
         ("slow-replicas", {"add_s": 1.0}),
     ):
         heal = inject(inside.lab, memorai, kind, **arguments)
-        proof = inside.lab.proof(heal)
+        proof = inside.lab.verify(heal)
         assert proof.in_effect is False
         assert bool(inside.left()) is (kind == "partition-regions")
         inside.lab.heal(heal)
@@ -144,7 +144,7 @@ def test_an_inert_heal_claims_success_and_is_found_out(start: Start, memorai: Se
         heal = inject(inside.lab, memorai, kind, **arguments)
         before = len(inside.left())
         inside.lab.heal(heal)
-        assert inside.lab.proof(heal).in_effect
+        assert inside.lab.verify(heal).in_effect
         assert len(inside.left()) == before > 0
 
 

@@ -72,10 +72,10 @@ def test_a_dead_region_loses_only_what_was_acknowledged_early(
 
 
 @pytest.mark.parametrize(("replication", "survives"), [("async", False), ("sync", True)])
-def test_what_the_front_door_acknowledged_is_read_from_the_survivor(
+def test_what_the_global_edge_acknowledged_is_read_from_the_survivor(
     start: Start, memorai: Service, replication: Replication, *, survives: bool
 ) -> None:
-    """Written through the front door, read through it again after it failed over.
+    """Written through the global edge, read through it again after it failed over.
 
     The asynchronous tail (as long as the replication delay) is lost for good, what is older is not.
     """

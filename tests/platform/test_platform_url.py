@@ -163,7 +163,7 @@ def test_no_fault_is_within_reach(memorai: Service) -> None:
         with pytest.raises(CapabilityMissing, match="use the lab"):
             act()
     platform.heal(heal)
-    assert platform.leftovers() == ()
+    assert platform.residual_faults() == ()
 
 
 def test_platforms_are_made_by_name() -> None:
@@ -181,7 +181,7 @@ def test_a_handle_turns_back_into_the_url() -> None:
     again = attach(json.loads(json.dumps(dict(url.handle()))))
     assert isinstance(again, Url)
     assert again.handle() == url.handle()
-    assert again.proof(UndoRecord("f1", "kill-replicas", {})).in_effect is False
+    assert again.verify(UndoRecord("f1", "kill-replicas", {})).in_effect is False
 
 
 def test_a_handle_of_nothing_is_refused() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from harness.catalog import load_catalog
 from harness.catalog.model import Service
-from harness.platform.kubernetes import lease, namespace_lock
+from harness.platform.kubernetes import agent_pool, namespace_lock
 from harness.platform.kubernetes.platform import Kubernetes, Where
 from tests.platform_kubernetes.fake import NAMESPACE, FakeApi, kubeconfig, serving
 from tests.platform_kubernetes.kubelet import Kubelet
@@ -35,8 +35,8 @@ def platform(config: Path, monkeypatch: pytest.MonkeyPatch) -> Kubernetes:
     monkeypatch.setattr(namespace_lock, "DURATION_S", 1)
     monkeypatch.setattr(namespace_lock, "RENEW_S", 0.2)
     monkeypatch.setattr(namespace_lock, "POLL_S", 0.05)
-    monkeypatch.setattr(lease, "RENEW_S", 0.5)
-    monkeypatch.setattr(lease, "POLL_S", 0.05)
+    monkeypatch.setattr(agent_pool, "RENEW_S", 0.5)
+    monkeypatch.setattr(agent_pool, "POLL_S", 0.05)
     return Kubernetes(Where(NAMESPACE, kubeconfig=str(config)))
 
 

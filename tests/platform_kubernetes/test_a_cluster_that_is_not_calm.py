@@ -147,7 +147,7 @@ def test_a_fault_through_a_server_that_is_not_calm_is_undone_and_leaves_nothing(
                 assert api.get(DEPLOYMENT)["spec"]["replicas"] == 2
             assert not ledger.entries()
     assert rough.met["all"] > 50
-    assert platform.leftovers() == ()
+    assert platform.residual_faults() == ()
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from harness.errors import PlatformError
-from harness.platform.kubernetes import agent, lease
+from harness.platform.kubernetes import agent, agent_pool
 from harness.platform.kubernetes.agent_pods import Work, agent_pod
+from harness.platform.kubernetes.agent_pool import AgentPool
 from harness.platform.kubernetes.cluster import Cluster
-from harness.platform.kubernetes.lease import Leases
 from harness.platform.undo import Burn, FillDisk, PutBack, UndoRecord
 from tests.platform_kubernetes.fake import NAMESPACE, FakeApi
 from tests.platform_kubernetes.kubelet import Kubelet, kill
@@ -22,49 +22,49 @@ RECORD = UndoRecord("fault", "disk-pressure")
 
 
 @pytest.fixture
-def leases(platform: object, config: Path) -> Leases:
-    """The leases of the namespace; the platform's times are short."""
-    return Leases(Cluster(NAMESPACE, kubeconfig=str(config)), "image")
+def agents(platform: object, config: Path) -> AgentPool:
+    """Of the namespace; the platform's times are short."""
+    return AgentPool(Cluster(NAMESPACE, kubeconfig=str(config)), "image")
 
 
 def test_what_a_killed_agent_did_is_undone_by_another(
-    leases: Leases, kubelet: Kubelet, tmp_path: Path
+    agents: AgentPool, kubelet: Kubelet, tmp_path: Path
 ) -> None:
     """Nothing of a container outlives its first process, so nobody else is left on the node."""
     work = Work(NODE, FillDisk(str(tmp_path), 1))
-    leases.prepare("fault", [work], RECORD)
-    leases.hold("fault", [NODE])
+    agents.prepare("fault", [work], RECORD)
+    agents.hold("fault", [NODE])
     (first,) = kubelet.running
     kill(first)
     assert list(tmp_path.glob("*.fill"))
-    leases.release("fault", [work])
+    agents.release("fault", [work])
     assert not list(tmp_path.glob("*.fill"))
     assert len(kubelet.running) == 2
-    assert leases.agents() == []
+    assert agents.agents() == []
 
 
 def test_agents_that_never_began_are_not_waited_for(
-    leases: Leases, monkeypatch: pytest.MonkeyPatch
+    agents: AgentPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Their image is not there: what is told is that, and nothing is left."""
-    monkeypatch.setattr(lease, "READY_S", 0.3)
-    monkeypatch.setattr(lease, "HEALED_S", 1e9)
+    monkeypatch.setattr(agent_pool, "READY_S", 0.3)
+    monkeypatch.setattr(agent_pool, "HEALED_S", 1e9)
     with pytest.raises(PlatformError, match="not ready"):
-        leases.prepare("fault", [Work(NODE, FillDisk("/nowhere", 1))], RECORD)
-    assert leases.agents() == []
-    assert leases.read("fault") is None
+        agents.prepare("fault", [Work(NODE, FillDisk("/nowhere", 1))], RECORD)
+    assert agents.agents() == []
+    assert agents.read("fault") is None
 
 
 def test_a_node_that_is_gone_takes_its_fault_with_it(
-    leases: Leases, api: FakeApi, kubelet: Kubelet, tmp_path: Path
+    agents: AgentPool, api: FakeApi, kubelet: Kubelet, tmp_path: Path
 ) -> None:
     work = Work(NODE, FillDisk(str(tmp_path), 1))
-    leases.prepare("fault", [work], RECORD)
-    leases.hold("fault", [NODE])
+    agents.prepare("fault", [work], RECORD)
+    agents.hold("fault", [NODE])
     kubelet.stop()
     api.objects.pop(f"/api/v1/nodes/{NODE}")
-    leases.release("fault", [work])
-    assert leases.read("fault") is None
+    agents.release("fault", [work])
+    assert agents.read("fault") is None
 
 
 class Renewed:

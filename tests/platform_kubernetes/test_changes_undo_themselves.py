@@ -10,7 +10,7 @@ import pytest
 
 from harness.catalog.model import Service
 from harness.errors import PlatformError
-from harness.platform.kubernetes.lease import Leases
+from harness.platform.kubernetes.agent_pool import AgentPool
 from harness.platform.kubernetes.platform import Kubernetes
 from harness.platform.model import Fault
 from harness.platform.undo import UndoRecord
@@ -27,7 +27,7 @@ RELEASE = Fault("bad-release", {"env": {"MODE": "wild", "EXTRA": 1}})
 def injected(platform: Kubernetes, service: Service, fault: Fault) -> UndoRecord:
     heal = platform.plan_heal(service, fault, f"{fault.kind}-1")
     platform.inject(service, fault, heal)
-    assert platform.proof(heal).in_effect
+    assert platform.verify(heal).in_effect
     return heal
 
 
@@ -50,7 +50,7 @@ def state(api: FakeApi) -> list[Any]:
 
 def dead(monkeypatch: pytest.MonkeyPatch) -> None:
     """A harness that injects and then renews nothing, as a killed one."""
-    monkeypatch.setattr(Leases, "_renew", lambda self, lease: None)
+    monkeypatch.setattr(AgentPool, "_renew", lambda self, lease: None)
 
 
 @pytest.mark.parametrize("fault", [SCALE, DRAIN, RELEASE], ids=lambda fault: fault.kind)
@@ -68,9 +68,9 @@ def test_a_change_is_undone_by_the_cluster_when_the_harness_dies(
     heal = injected(platform, service, fault)
     assert state(api) != before
     until(lambda: state(api) == before)
-    assert not platform.proof(heal).in_effect
+    assert not platform.verify(heal).in_effect
     platform.heal(heal)
-    assert platform.leftovers() == ()
+    assert platform.residual_faults() == ()
 
 
 def test_a_living_harness_holds_its_change_and_heals_it(
@@ -83,7 +83,7 @@ def test_a_living_harness_holds_its_change_and_heals_it(
     platform.heal(heal)
     platform.heal(heal)
     assert state(api) == before
-    assert platform.leftovers() == ()
+    assert platform.residual_faults() == ()
     until(lambda: all(each.poll() == 0 for each in kubelet.running))  # the lease is gone
 
 
@@ -130,7 +130,7 @@ def test_nothing_is_changed_where_the_undo_would_be_refused(
     with pytest.raises(PlatformError, match=r"on api: PATCH .+: 403: may not patch"):
         platform.inject(service, SCALE, heal)
     assert state(api) == before
-    assert platform.leftovers() == ()
+    assert platform.residual_faults() == ()
 
 
 @pytest.mark.parametrize(("fault", "path"), [(DRAIN, NODE), (SCALE, DEPLOYMENT)])
@@ -141,7 +141,7 @@ def test_the_change_of_an_object_that_is_gone_is_undone(
     heal = injected(platform, service, fault)
     del api.objects[path]
     platform.heal(heal)
-    assert platform.leftovers() == ()
+    assert platform.residual_faults() == ()
 
 
 def test_a_drain_is_undone_when_its_namespace_is_deleted(
@@ -168,7 +168,7 @@ def test_what_is_undone_stays_undone_though_its_annotation_comes_back(
     api.put(DEPLOYMENT, found)
     platform.heal(heal)
     assert api.get(DEPLOYMENT)["spec"]["replicas"] == 7
-    assert platform.leftovers() == ()
+    assert platform.residual_faults() == ()
     assert platform.orphaned_heals() == ()
 
 

@@ -10,7 +10,7 @@ from harness.catalog import load_catalog
 from harness.errors import PlatformError
 from harness.platform.kubernetes.cluster import Cluster
 from harness.platform.kubernetes.platform import Kubernetes, Where
-from harness.session.cluster import Place, service_target
+from harness.session.cluster import LoadLocation, service_target
 from tests.platform_kubernetes.fake import NAMESPACE, SERVICE, kubeconfig, serving
 
 
@@ -41,9 +41,9 @@ def test_load_jobs_and_the_platform_drive_the_same_address(
             with pytest.raises(PlatformError, match="is headless"):
                 platform.target(service)
             with pytest.raises(PlatformError, match="is headless"):
-                service_target(cluster, service, Place(NAMESPACE, None))
+                service_target(cluster, service, LoadLocation(NAMESPACE, None))
             return
         assert platform.target(service).urls == (url,)
-        found = service_target(cluster, service, Place(NAMESPACE, None))
+        found = service_target(cluster, service, LoadLocation(NAMESPACE, None))
         assert found.urls == (url,)
         assert "load from this machine" in found.description

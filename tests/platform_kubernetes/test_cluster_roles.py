@@ -74,7 +74,7 @@ def test_a_fault_by_the_api_asks_for_no_more_than_it_declares(
         heal = platform.plan_heal(service, fault, f"{fault.kind}-1")
         platform.inject(service, fault, heal)
         platform.observe(service)
-        platform.proof(heal)
+        platform.verify(heal)
         reap((platform,))
     own = {(verb, kind) for verb, kind in api.asked["none"] if kind != "namespaces"}
     assert own <= names((*BASE, *LOOK, *on_cluster()[fault.kind].all_permissions))

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from harness.catalog.model import Service
-from harness.platform.kubernetes.lease import Leases
+from harness.platform.kubernetes.agent_pool import AgentPool
 from harness.platform.kubernetes.platform import Kubernetes
 from harness.platform.kubernetes.relay import Relay
 from tests.platform_kubernetes.fake import FakeApi
@@ -71,23 +71,23 @@ def test_a_relay_to_nowhere_ends_the_connection() -> None:
 def test_where_no_pod_is_there_to_be_asked_there_is_no_entry_point(
     platform: Kubernetes, service: Service, api: FakeApi
 ) -> None:
-    with platform.crossing(service, "us-east-1", "mars") as nothing:
+    with platform.cross_region_probe(service, "us-east-1", "mars") as nothing:
         assert nothing is None
-    assert platform.leftovers() == ()
+    assert platform.residual_faults() == ()
 
 
 def test_an_entry_point_of_a_run_that_died_is_reaped_like_a_fault(
     platform: Kubernetes, service: Service, api: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its lease says what it is, so that any harness can end it."""
-    monkeypatch.setattr(Leases, "_await", lambda *_: None)
-    monkeypatch.setattr(Leases, "address", lambda *_: "10.0.0.9")
-    monkeypatch.setattr(Leases, "_living", lambda *_: set())
-    with platform.crossing(service, "us-east-1", "us-east-1") as entry_point:
+    monkeypatch.setattr(AgentPool, "_await", lambda *_: None)
+    monkeypatch.setattr(AgentPool, "address", lambda *_: "10.0.0.9")
+    monkeypatch.setattr(AgentPool, "_living", lambda *_: set())
+    with platform.cross_region_probe(service, "us-east-1", "us-east-1") as entry_point:
         assert entry_point is not None
         assert entry_point.target.urls == ("http://10.0.0.9:7070",)
         (heal,) = platform.orphaned_heals()
-        assert len(platform.leftovers()) == 2
+        assert len(platform.residual_faults()) == 2
         platform.heal(heal)
-        assert platform.leftovers() == ()
-    assert platform.leftovers() == ()
+        assert platform.residual_faults() == ()
+    assert platform.residual_faults() == ()

@@ -11,7 +11,7 @@ import pytest
 
 from harness.catalog.model import Service
 from harness.cli import run
-from harness.platform.kubernetes.lease import Leases
+from harness.platform.kubernetes.agent_pool import AgentPool
 from harness.platform.kubernetes.platform import Kubernetes
 from harness.platform.model import Fault
 from harness.platform.undo import UndoRecord
@@ -31,7 +31,7 @@ def left(
     platform: Kubernetes, service: Service, api: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> list[UndoRecord]:
     """Three changes of a run on another machine, dead since, whose agents have died as well."""
-    monkeypatch.setattr(Leases, "_renew", lambda self, lease: None)
+    monkeypatch.setattr(AgentPool, "_renew", lambda self, lease: None)
     api.kubelet = doomed(api)
     heals = [platform.plan_heal(service, fault, f"{fault.kind}-1") for fault in CHANGES]
     for fault, heal in zip(CHANGES, heals, strict=True):
@@ -68,7 +68,7 @@ def test_everything_that_the_cluster_remembers_is_undone(
     assert code == 0, found
     assert {each["fault_id"] for each in found["undone"]} == {heal.fault_id for heal in left}
     assert changed(api) == [2, "good:1", None]
-    assert platform.leftovers() == ()
+    assert platform.residual_faults() == ()
     assert reaped(config, capsys) == (0, {**found, "undone": []})
 
 
@@ -136,7 +136,7 @@ def test_another_namespaces_cordon_is_not_ours(
     node = api.get(NODE)
     node["metadata"]["labels"] = dict.fromkeys(node["metadata"]["labels"], "elsewhere")
     api.put(NODE, node)
-    assert not [each for each in platform.leftovers() if each.startswith("node")]
+    assert not [each for each in platform.residual_faults() if each.startswith("node")]
 
 
 def test_a_lease_and_a_mark_that_cannot_be_read_are_told_as_left(

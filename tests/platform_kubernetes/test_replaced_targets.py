@@ -109,7 +109,7 @@ def test_the_observer_says_that_a_fault_is_not_in_effect_while_it_holds(
     record, inbox = UndoRecord("cut-1", "partition-dependency"), Inbox()
 
     class Seen:
-        def proof(self, heal: UndoRecord) -> Proof:
+        def verify(self, heal: UndoRecord) -> Proof:
             return Proof(in_effect=True, statement="dropped")
 
         def replaced(self, service: Service, heal: UndoRecord) -> str | None:

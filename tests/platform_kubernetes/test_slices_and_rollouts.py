@@ -6,7 +6,7 @@ import pytest
 
 from harness.catalog.model import Service
 from harness.errors import PlatformError
-from harness.platform.kubernetes import changes
+from harness.platform.kubernetes import api_changes
 from harness.platform.kubernetes.platform import Kubernetes
 from harness.platform.model import Fault
 from harness.platform.undo import Deletion, Scaling
@@ -82,10 +82,10 @@ def test_an_argo_rollout_is_scaled_marked_and_put_back(
     assert change_of(heal) == Scaling(5, 2, "rollout")
     platform.inject(service, fault, heal)
     assert api.get(ROLLOUT)["spec"]["replicas"] == 5
-    assert [mark.what for mark in changes.marked(platform._cluster)] == ["rollout memorai"]
+    assert [mark.what for mark in api_changes.marked(platform._cluster)] == ["rollout memorai"]
     platform.heal(heal)
     assert api.get(ROLLOUT)["spec"]["replicas"] == 2
-    assert platform.leftovers() == ()
+    assert platform.residual_faults() == ()
 
 
 @pytest.mark.usefixtures("rollout")

@@ -27,7 +27,7 @@ POD = "memorai-us-east-1a"
 @pytest.fixture
 def look(platform: Kubernetes, service: Service) -> Look:
     """The cluster's news after a first look."""
-    found = platform.news(service)
+    found = platform.events(service)
     assert found is not None
     assert not found()
     return found
@@ -157,7 +157,7 @@ def test_an_event_is_told_again_only_when_it_happened_again(
 ) -> None:
     """What was there before the run is no news."""
     put_event(api, EVENTS, f"Pod/{POD}", "Unhealthy")
-    look: Look | None = platform.news(service)
+    look: Look | None = platform.events(service)
     assert look is not None
     assert not look()
     assert not look()
@@ -185,7 +185,7 @@ def test_who_may_not_see_the_nodes_events_is_told_once_and_sees_the_rest(
     platform: Kubernetes, service: Service, api: FakeApi
 ) -> None:
     api.denied.add(("list", NODE_EVENTS))
-    look: Look | None = platform.news(service)
+    look: Look | None = platform.events(service)
     assert look is not None
     (first,) = look()
     assert (first["type"], first["ok"]) == ("platform_view", False)

@@ -10,7 +10,7 @@ import pytest
 
 from harness.catalog.model import Service
 from harness.errors import CapabilityMissing, PlatformError
-from harness.platform.kubernetes import changes
+from harness.platform.kubernetes import api_changes
 from harness.platform.kubernetes.injectors import cluster_undo
 from harness.platform.kubernetes.platform import Kubernetes
 from harness.platform.model import Fault
@@ -56,9 +56,9 @@ def change_of(heal: UndoRecord) -> Change:
 
 
 def put_back(platform: Kubernetes, heal: UndoRecord) -> None:
-    back = changes.inverse(cluster_undo(heal))
+    back = api_changes.inverse(cluster_undo(heal))
     assert back is not None
-    changes.undo(platform._cluster, back)
+    api_changes.undo(platform._cluster, back)
 
 
 def set_deployment(api: FakeApi, **spec: Any) -> None:
@@ -145,7 +145,7 @@ def test_a_disruption_budget_counts_where_all_of_its_selector_holds(
         "disruptionsAllowed": 0, "currentHealthy": 2, "desiredHealthy": 2, "expectedPods": 2
     }  # fmt: skip
     api.put(f"{BUDGETS}/one", {"spec": {"selector": selector}, "status": status})
-    assert bool(platform.weaknesses(service, Fault("drain-node"))) is counts
+    assert bool(platform.preflight_failures(service, Fault("drain-node"))) is counts
 
 
 PORTS = {
@@ -248,10 +248,10 @@ def test_a_release_that_no_pod_has_taken_is_not_in_effect(
 ) -> None:
     heal = platform.plan_heal(service, RELEASE, "bad-1")
     change = change_of(heal)
-    changes.apply(platform._cluster, "memorai", change, heal)
-    assert changes.shows(platform._cluster, "memorai", change).in_effect
+    api_changes.apply(platform._cluster, "memorai", change, heal)
+    assert api_changes.shows(platform._cluster, "memorai", change).in_effect
     api.put(DEPLOYMENT, {**api.get(DEPLOYMENT), "status": {**READY, "updatedReplicas": 0}})
-    shown = changes.shows(platform._cluster, "memorai", change)
+    shown = api_changes.shows(platform._cluster, "memorai", change)
     assert (shown.in_effect, shown.statement) == (False, "no pod of memorai has taken the release")
 
 
@@ -267,8 +267,8 @@ def test_a_release_is_waited_for_until_the_first_pod_has_it(
 
     later = threading.Timer(0.4, take)
     later.start()
-    changes.apply(platform._cluster, "memorai", change, heal)
-    assert changes.shows(platform._cluster, "memorai", change).in_effect
+    api_changes.apply(platform._cluster, "memorai", change, heal)
+    assert api_changes.shows(platform._cluster, "memorai", change).in_effect
     later.join()
 
 
@@ -281,12 +281,12 @@ def test_an_undo_leaves_what_somebody_else_has_set_since(
         (Fault("scale", {"replicas": 5}), {"replicas": 7}),
     ]:
         heal = platform.plan_heal(service, fault, f"{fault.kind}-1")
-        changes.apply(platform._cluster, "memorai", change_of(heal), heal)
+        api_changes.apply(platform._cluster, "memorai", change_of(heal), heal)
         template = api.get(DEPLOYMENT)["spec"]["template"]
         template["spec"]["containers"][0]["image"] = "newer:3"
         set_deployment(api, **(theirs or {"template": template}))
         put_back(platform, heal)
-        assert not changes.marked(platform._cluster)
+        assert not api_changes.marked(platform._cluster)
     spec = api.get(DEPLOYMENT)["spec"]
     assert spec["replicas"] == 7
     assert spec["template"]["spec"]["containers"][0]["image"] == "newer:3"
@@ -297,10 +297,10 @@ def test_a_kill_is_undone_when_as_many_pods_are_ready_as_are_wanted_since(
 ) -> None:
     heal = platform.plan_heal(service, Fault("kill-replicas", {"count": 1}), "kill-1")
     change = change_of(heal)
-    changes.apply(platform._cluster, "memorai", change)
-    assert changes.shows(platform._cluster, "memorai", change).in_effect
+    api_changes.apply(platform._cluster, "memorai", change)
+    assert api_changes.shows(platform._cluster, "memorai", change).in_effect
     set_deployment(api, replicas=1)
-    assert not changes.shows(platform._cluster, "memorai", change).in_effect
+    assert not api_changes.shows(platform._cluster, "memorai", change).in_effect
 
 
 def test_a_killed_pod_that_a_finalizer_keeps_is_not_waited_for(
@@ -312,12 +312,12 @@ def test_a_killed_pod_that_a_finalizer_keeps_is_not_waited_for(
     kept = api.get(OURS)
     kept["metadata"].update(deletionTimestamp="2026-01-01T00:00:00Z", finalizers=["a/b"])
     api.put(OURS, kept)
-    assert changes.shows(platform._cluster, "memorai", change).in_effect
+    assert api_changes.shows(platform._cluster, "memorai", change).in_effect
     add_pod(api, "memorai-new", kept["metadata"]["labels"])
     new = api.get(f"{PODS}/memorai-new")
     new["metadata"].pop("deletionTimestamp")
     api.put(f"{PODS}/memorai-new", new)
-    assert not changes.shows(platform._cluster, "memorai", change).in_effect
+    assert not api_changes.shows(platform._cluster, "memorai", change).in_effect
     assert targets(platform, service, "kill-replicas", region="us-east-1") == ["memorai-new"]
 
 
@@ -336,10 +336,10 @@ def test_a_service_may_be_made_by_another_kind_of_workload(
     path = DEPLOYMENT.replace("deployments", f"{kind}s")
     api.put(path, made)
     heal = platform.plan_heal(service, RELEASE, "bad-1")
-    changes.apply(platform._cluster, "memorai", change_of(heal), heal)
+    api_changes.apply(platform._cluster, "memorai", change_of(heal), heal)
     container = api.get(path)["spec"]["template"]["spec"]["containers"][0]
     assert container["image"] == "bad:2"
-    assert [mark.what for mark in changes.marked(platform._cluster)] == [f"{kind} memorai"]
+    assert [mark.what for mark in api_changes.marked(platform._cluster)] == [f"{kind} memorai"]
     put_back(platform, heal)
     container = api.get(path)["spec"]["template"]["spec"]["containers"][0]
     assert container["image"] == "good:1"

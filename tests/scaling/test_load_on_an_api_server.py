@@ -17,7 +17,7 @@ from harness.load.kubernetes import manifests
 from harness.load.kubernetes.driver import LoadJobs
 from harness.load.kubernetes.options import JobOptions
 from harness.load.plan import LoadPlan
-from harness.session.cluster import Place, cluster_session
+from harness.session.cluster import LoadLocation, cluster_session
 from harness.session.options import RunOptions
 from tests.platform_kubernetes.fake import NAMESPACE, FakeApi, kubeconfig, serving
 from tests.record import synthetic
@@ -80,7 +80,7 @@ def test_a_locustfile_and_options_of_connections_are_planned_for_pods(
     """Its users as a closed model; what only the engine does is refused by name."""
     source = tmp_path / "locustfile.py"
     source.write_text(LOCUSTFILE)
-    place = Place(NAMESPACE, JOBS, kubeconfig=kubeconfig(tmp_path / "config", api.url))
+    place = LoadLocation(NAMESPACE, JOBS, kubeconfig=kubeconfig(tmp_path / "config", api.url))
     options = RunOptions(
         "memorai", platform="kubernetes", scenario=str(source), users=5, workers=2,
         duration_s=3.0, target="https://127.0.0.1:9/", connect={"verify": False},

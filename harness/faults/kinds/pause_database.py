@@ -11,6 +11,6 @@ class PauseDatabase(Dependency, Held, InRegion):
 FAULT = FaultKind(
     arguments=PauseDatabase,
     hits="database",
-    lab=OnLab("processes", lacks=("dependency", "name", "hold")),
+    lab=OnLab("processes", pauses=True, lacks=("dependency", "name", "hold")),
     kubernetes=OnKubernetes(ignores={"hold": "it hangs until the heal"}),
 )

@@ -6,6 +6,6 @@ from harness.faults.model import FaultKind, OnLab
 FAULT = FaultKind(
     arguments=InRegion,
     hits="edge",
-    lab=OnLab("processes"),
+    lab=OnLab("processes", pauses=True),
     kubernetes="a cluster's edge is its ingress controller: kill its pods by their own labels",
 )

@@ -6,7 +6,7 @@ from harness.faults.model import FaultKind, OnKubernetes, OnLab
 FAULT = FaultKind(
     arguments=Replicas,
     hits="replica",
-    lab=OnLab("processes"),
+    lab=OnLab("processes", pauses=True),
     kubernetes=OnKubernetes(),
     stops=True,
 )

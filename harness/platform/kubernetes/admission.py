@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 
 from harness.platform.kubernetes import rollouts
 from harness.platform.kubernetes.agent_pods import AGENT_ACCOUNT, undo_account
+from harness.platform.kubernetes.api_changes import MARK
 from harness.platform.kubernetes.api_types import Manifest
-from harness.platform.kubernetes.changes import MARK
 from harness.platform.kubernetes.cluster import MANAGED, OURS
 
 GROUP = "admissionregistration.k8s.io"

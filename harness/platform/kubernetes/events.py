@@ -22,7 +22,7 @@ NODE_NEEDS = (("", "events", "list"),)
 _NAMED = frozenset({"Deployment", "HorizontalPodAutoscaler", "PodDisruptionBudget"})
 
 
-class News:
+class EventFeed:
     """The service's pods and events as they were last seen."""
 
     def __init__(self, cluster: Cluster, service: str, labels: Mapping[str, str]) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Entrance:
+class EntryPoint:
     """The address users take, the Host header that it needs, and what it is."""
 
     url: str
@@ -34,7 +34,7 @@ class _Way(NamedTuple):
     to: str | None
 
 
-def entrance(cluster: Cluster, service: Service) -> Entrance:
+def entry_point(cluster: Cluster, service: Service) -> EntryPoint:
     """The service's entry point in this namespace; PlatformError for no Service or no address."""
     for ingress in sorted(cluster.ingresses(), key=lambda each: str(each.metadata.name)):
         found = _of_ingress(ingress, service)
@@ -43,11 +43,11 @@ def entrance(cluster: Cluster, service: Service) -> Entrance:
     balanced = _status_address(cluster.service(service.name))
     if balanced is not None:
         port = cluster.port(service)
-        return Entrance(f"http://{balanced}:{port}", None, f"load balancer of {service.name}")
-    return Entrance(cluster.address(service), None, f"Service {service.name}")
+        return EntryPoint(f"http://{balanced}:{port}", None, f"load balancer of {service.name}")
+    return EntryPoint(cluster.address(service), None, f"Service {service.name}")
 
 
-def _of_ingress(ingress: client.V1Ingress, service: Service) -> Entrance | None:
+def _of_ingress(ingress: client.V1Ingress, service: Service) -> EntryPoint | None:
     """None where it does not lead all of the service's routes to it, or has no address yet."""
     ways = [way for way in _ways(ingress) if way.to == service.name and _all(service, way.path)]
     address = _status_address(ingress)
@@ -55,7 +55,7 @@ def _of_ingress(ingress: client.V1Ingress, service: Service) -> Entrance | None:
         return None
     host = ways[0].host.replace("*", service.name) if ways[0].host else None
     scheme = "https" if _is_secured(ingress, ways[0].host) else "http"
-    return Entrance(f"{scheme}://{address}", host, f"Ingress {ingress.metadata.name}")
+    return EntryPoint(f"{scheme}://{address}", host, f"Ingress {ingress.metadata.name}")
 
 
 def _is_secured(ingress: client.V1Ingress, host: str | None) -> bool:

@@ -1,10 +1,10 @@
 """The injectors of a cluster: agents on nodes, and changes of the desired state by the API."""
 
 from harness.errors import PlatformError
-from harness.platform.kubernetes import changes
+from harness.platform.kubernetes import api_changes
 from harness.platform.kubernetes.agent_pods import Work, undoing
+from harness.platform.kubernetes.agent_pool import AgentPool
 from harness.platform.kubernetes.cluster import Cluster
-from harness.platform.kubernetes.lease import Leases
 from harness.platform.model import Injector, Proof
 from harness.platform.undo import Change, ClusterUndo, UndoRecord
 
@@ -14,15 +14,15 @@ IN_EFFECT = frozenset({"in-effect", "remains"})
 class ByAgents:
     """A fault that agents hold on nodes while its lease is renewed."""
 
-    def __init__(self, leases: Leases) -> None:
-        self._leases = leases
+    def __init__(self, agents: AgentPool) -> None:
+        self._agents = agents
 
     def apply(self, fault: UndoRecord) -> None:
         """Start the agents and give them the word; what has begun is undone where one fails."""
         works, lease = works_of(fault), cluster_undo(fault).lease
-        self._leases.prepare(lease, works, fault)
+        self._agents.prepare(lease, works, fault)
         try:
-            self._leases.hold(lease, [work.node for work in works])
+            self._agents.hold(lease, [work.node for work in works])
             self._change(fault)
         except BaseException:
             self.undo(fault)
@@ -33,17 +33,17 @@ class ByAgents:
         held = self.residual(fault)
         if held:
             return Proof(in_effect=True, statement="; ".join(held))
-        shown = self._leases.shown(cluster_undo(fault).lease)
+        shown = self._agents.shown(cluster_undo(fault).lease)
         words = "; ".join(f"{node}: {text}" for node, (_, text) in sorted(shown.items()))
         return Proof(in_effect=False, statement=words or "no agent holds it")
 
     def undo(self, fault: UndoRecord) -> None:
         """Return when undone; a lease that is gone leaves nothing to its agents."""
-        self._leases.release(cluster_undo(fault).lease, works_of(fault))
+        self._agents.release(cluster_undo(fault).lease, works_of(fault))
 
     def residual(self, fault: UndoRecord) -> list[str]:
         """The nodes on which an agent shows it."""
-        shown = self._leases.shown(cluster_undo(fault).lease)
+        shown = self._agents.shown(cluster_undo(fault).lease)
         return [f"{n}: {text}" for n, (state, text) in sorted(shown.items()) if state in IN_EFFECT]
 
     def _change(self, fault: UndoRecord) -> None:
@@ -53,19 +53,19 @@ class ByAgents:
 class ByApi(ByAgents):
     """A change of the desired state, marked; its one agent only undoes it."""
 
-    def __init__(self, leases: Leases, cluster: Cluster) -> None:
-        super().__init__(leases)
+    def __init__(self, agents: AgentPool, cluster: Cluster) -> None:
+        super().__init__(agents)
         self._cluster = cluster
 
     def verify(self, fault: UndoRecord) -> Proof:
         """What the API server shows."""
-        return changes.shows(self._cluster, cluster_undo(fault).service, self._change_of(fault))
+        return api_changes.shows(self._cluster, cluster_undo(fault).service, self._change_of(fault))
 
     def undo(self, fault: UndoRecord) -> None:
         """Put back what is still marked, then release the agent."""
-        back = changes.inverse(cluster_undo(fault))
+        back = api_changes.inverse(cluster_undo(fault))
         if back is not None:
-            changes.undo(self._cluster, back)
+            api_changes.undo(self._cluster, back)
         super().undo(fault)
 
     def residual(self, fault: UndoRecord) -> list[str]:
@@ -74,7 +74,7 @@ class ByApi(ByAgents):
         return [shown.statement] if shown.in_effect else []
 
     def _change(self, fault: UndoRecord) -> None:
-        changes.apply(self._cluster, cluster_undo(fault).service, self._change_of(fault), fault)
+        api_changes.apply(self._cluster, cluster_undo(fault).service, self._change_of(fault), fault)
 
     def _change_of(self, fault: UndoRecord) -> Change:
         change = cluster_undo(fault).change
@@ -93,12 +93,12 @@ def cluster_undo(fault: UndoRecord) -> ClusterUndo:
 def works_of(fault: UndoRecord) -> list[Work]:
     """What its agents do: those of the nodes, and the one that puts a change back."""
     undo = cluster_undo(fault)
-    back = changes.inverse(undo)
+    back = api_changes.inverse(undo)
     works = [Work(node, task) for node, task in undo.agents.items()]
     return [*works, undoing(fault.kind, back)] if back else works
 
 
-def injector_of(fault: UndoRecord, leases: Leases, cluster: Cluster) -> Injector[UndoRecord]:
+def injector_of(fault: UndoRecord, agents: AgentPool, cluster: Cluster) -> Injector[UndoRecord]:
     """The injector of a planned fault."""
     changed = cluster_undo(fault).change is not None
-    return ByApi(leases, cluster) if changed else ByAgents(leases)
+    return ByApi(agents, cluster) if changed else ByAgents(agents)

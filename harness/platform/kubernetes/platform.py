@@ -15,13 +15,13 @@ from harness.catalog.pods import NONE, PodSettings
 from harness.errors import CapabilityMissing, PlatformError
 from harness.faults.draw import ANY, Among
 from harness.faults.registry import ignored, kinds
-from harness.platform.kubernetes import changes, events, faults, preflight
+from harness.platform.kubernetes import api_changes, events, faults, preflight
 from harness.platform.kubernetes.access import BASE, check_context, require, tool_environment
+from harness.platform.kubernetes.agent_pool import AgentPool
 from harness.platform.kubernetes.cluster import IMAGE, Cluster, base_url, check_namespace
-from harness.platform.kubernetes.crossing import relay
-from harness.platform.kubernetes.ingress import Entrance, entrance
+from harness.platform.kubernetes.cross_region_probe import relay
+from harness.platform.kubernetes.ingress import EntryPoint, entry_point
 from harness.platform.kubernetes.injectors import injector_of, works_of
-from harness.platform.kubernetes.lease import Leases
 from harness.platform.kubernetes.namespace_lock import evicting, exclusive
 from harness.platform.kubernetes.objects import Node, Pod
 from harness.platform.kubernetes.replaced import replaced
@@ -29,10 +29,10 @@ from harness.platform.kubernetes.signing import Kept
 from harness.platform.kubernetes.view import View, check_nodes, check_room
 from harness.platform.model import (
     Crossing,
+    EventFeed,
     Fault,
     Health,
     Injector,
-    News,
     Observation,
     Platform,
     Proof,
@@ -82,7 +82,7 @@ class Kubernetes(Platform):
         self._progress = progress or (lambda _: None)
         self._cluster = Cluster(where.namespace, where.context, where.kubeconfig)
         image = os.environ.get(IMAGE_VARIABLE) or IMAGE
-        self._leases = Leases(self._cluster, image, where.pods)
+        self._agents = AgentPool(self._cluster, image, where.pods)
         self._halted_by: list[str] = []
         self._seen: tuple[float, Observation] | None = None
         self._kept_nodes: tuple[float, Mapping[str, Node]] | None = None
@@ -137,7 +137,7 @@ class Kubernetes(Platform):
     def target(
         self, service: Service, through: Through = "service", region: str | None = None
     ) -> Target:
-        """The Service's address; through `global` the users' entrance, with `region` its pods.
+        """The Service's address; through `global` the users' entry point, with `region` its pods.
 
         What the user named is taken for both of the first.
         """
@@ -154,7 +154,7 @@ class Kubernetes(Platform):
             urls = tuple(base_url(pod.address, pod.port) for pod in pods)
             what = f"{counted(len(urls), 'pod')} of {service.name} in {region}"
         else:
-            found = self._entrance(service, through)
+            found = self._entry_point(service, through)
             urls, host, what = (found.url,), found.host, found.what
         return Target(
             service=service.name,
@@ -166,12 +166,12 @@ class Kubernetes(Platform):
             environment=self._environment(service),
         )
 
-    def _entrance(self, service: Service, through: Through) -> Entrance:
+    def _entry_point(self, service: Service, through: Through) -> EntryPoint:
         if self._where.url:
-            return Entrance(self._where.url, None, f"{service.name} at the named URL")
+            return EntryPoint(self._where.url, None, f"{service.name} at the named URL")
         if through == "global":
-            return entrance(self._cluster, service)
-        return Entrance(self._cluster.address(service), None, f"Service {service.name}")
+            return entry_point(self._cluster, service)
+        return EntryPoint(self._cluster.address(service), None, f"Service {service.name}")
 
     def _environment(self, service: Service) -> dict[str, object]:
         nodes = self._cluster.nodes()
@@ -234,11 +234,11 @@ class Kubernetes(Platform):
             self._seen = (now, Observation(health))
         return self._seen[1]
 
-    def news(self, service: Service) -> News | None:
+    def events(self, service: Service) -> EventFeed | None:
         """Changes of the service's pods, and the cluster's own events of them and of the nodes."""
-        return events.News(self._cluster, service.name, self._cluster.selector(service)).look
+        return events.EventFeed(self._cluster, service.name, self._cluster.selector(service)).look
 
-    def restore(self, service: Service) -> str | None:
+    def rebalance(self, service: Service) -> str | None:
         """Spread the pods anew when a region with sound nodes has none of them.
 
         Evicted pods stay where they landed: the scheduler moves nothing back by itself, and the
@@ -253,18 +253,18 @@ class Kubernetes(Platform):
         if workload is None or workload.kind == "rollout":
             return None
         restart = Restart(workload.kind)
-        changes.apply(self._cluster, service.name, restart)
+        api_changes.apply(self._cluster, service.name, restart)
         wait_until(
-            lambda: not changes.shows(self._cluster, service.name, restart).in_effect,
+            lambda: not api_changes.shows(self._cluster, service.name, restart).in_effect,
             RESTORE_S,
             poll_s=1.0,
         )
         where = ", ".join(sorted(empty))
         return f"restarted {service.name} one by one: no pod had come back to {where}"
 
-    def weaknesses(self, service: Service, fault: Fault) -> tuple[str, ...]:
+    def preflight_failures(self, service: Service, fault: Fault) -> tuple[str, ...]:
         """Regions it should run in and does not; budgets that allow no drain of sound pods."""
-        return preflight.weaknesses(self._view(service), fault)
+        return preflight.preflight_failures(self._view(service), fault)
 
     def notes(self, service: Service) -> tuple[str, ...]:
         """What a plan should show besides: disruption budgets and the spread of the pods."""
@@ -274,7 +274,9 @@ class Kubernetes(Platform):
         return View(self._cluster, service, self._nodes(), self._pods(service))
 
     @contextmanager
-    def crossing(self, service: Service, near: str, far: str) -> Iterator[Crossing | None]:
+    def cross_region_probe(
+        self, service: Service, near: str, far: str
+    ) -> Iterator[Crossing | None]:
         """Through a node of the near region to a ready pod of the far; None: there is no such."""
         nodes = [n for n in self._nodes().values() if n.region == near and n.ready == "True"]
         pods = [p for p in self._pods(service) if p.ready and self._in(p) == far]
@@ -284,7 +286,7 @@ class Kubernetes(Platform):
             return
         node, to = min(each.name for each in nodes), RelayTo(address, port)
         where = f"kubernetes {self._where.namespace}: {near} to {far}"
-        across = relay(self._leases, self._progress, service.name, f"{near}|{far}", node, to)
+        across = relay(self._agents, self._progress, service.name, f"{near}|{far}", node, to)
         with across as url:
             yield None if url is None else Crossing(Target(service.name, (url,), "service", where))
 
@@ -308,7 +310,7 @@ class Kubernetes(Platform):
         found = faults.resolve(fault, view)
         check_nodes(fault.kind, view, found.agents)
         undo = ClusterUndo(service.name, lease_name(fault_id), found.agents, found.change)
-        back = changes.inverse(undo)
+        back = api_changes.inverse(undo)
         if back is not None:
             closed = back.name if back.kind == "node" else None
             check_room(view, self._where.pods, but=closed)
@@ -316,7 +318,7 @@ class Kubernetes(Platform):
         record = UndoRecord(fault_id, fault.kind, fault.arguments, found.targets, undo, notes)
         needs = (*BASE, *faults.on_cluster()[fault.kind].all_permissions)
         require(self._cluster.api, self._where.namespace, needs, ROLES)
-        agents = self._leases.rehearse(works_of(record))
+        agents = self._agents.rehearse(works_of(record))
         more = preflight.check(self._cluster, service.name, found.change, agents)
         return replace(record, notes=(*notes, *more))
 
@@ -331,7 +333,7 @@ class Kubernetes(Platform):
         """Undo and return when undone."""
         self._injector(heal).undo(heal)
 
-    def proof(self, heal: UndoRecord) -> Proof:
+    def verify(self, heal: UndoRecord) -> Proof:
         """What the agents show, or the API server for a change of the desired state."""
         return self._injector(heal).verify(heal)
 
@@ -340,7 +342,7 @@ class Kubernetes(Platform):
         return replaced(heal, self._view(service))
 
     def _injector(self, heal: UndoRecord) -> Injector[UndoRecord]:
-        return injector_of(heal, self._leases, self._cluster)
+        return injector_of(heal, self._agents, self._cluster)
 
     def orphaned_heals(self, named: Collection[str] = ()) -> tuple[UndoRecord, ...]:
         """Faults that the cluster remembers, by a lease or by a mark: any harness can undo them.
@@ -365,15 +367,15 @@ class Kubernetes(Platform):
     def _kept(self) -> list[tuple[str, Kept]]:
         """What the leases and the marks of the namespace say, by the lease."""
         seal = self._cluster.seal
-        found = [(name, seal.opened(data.get("heal"), name)) for name, data in self._leases.all()]
-        return [*found, *((mark.name, mark.kept) for mark in changes.marked(self._cluster))]
+        found = [(name, seal.opened(data.get("heal"), name)) for name, data in self._agents.all()]
+        return [*found, *((mark.name, mark.kept) for mark in api_changes.marked(self._cluster))]
 
-    def leftovers(self) -> tuple[str, ...]:
+    def residual_faults(self) -> tuple[str, ...]:
         """Leases, agents and marked changes of ours that are still there."""
         unsigned = self.unsigned()
-        found = [f"lease {name}{_by_whom(name in unsigned)}" for name, _ in self._leases.all()]
-        found += [f"agent pod {name}" for name in self._leases.agents()]
-        marked = changes.marked(self._cluster)
+        found = [f"lease {name}{_by_whom(name in unsigned)}" for name, _ in self._agents.all()]
+        found += [f"agent pod {name}" for name in self._agents.agents()]
+        marked = api_changes.marked(self._cluster)
         found += [
             f"{mark.what} is changed by {mark.name}{_by_whom(mark.name in unsigned)}"
             for mark in marked

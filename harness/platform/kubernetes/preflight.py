@@ -208,7 +208,7 @@ def _vertical(cluster: Cluster) -> list[_Vertical]:
 # -- what the service lacks, and what a plan shows besides ----------------------------------------
 
 
-def weaknesses(view: View, fault: Fault) -> tuple[str, ...]:
+def preflight_failures(view: View, fault: Fault) -> tuple[str, ...]:
     """Regions it should run in and does not; budgets that allow no drain of sound pods."""
     service = view.service
     if kind_of(fault.kind).needs_regions:

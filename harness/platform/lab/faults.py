@@ -36,7 +36,7 @@ def _of(heal: UndoRecord) -> tuple[Injector[ActiveFault], ActiveFault]:
         raise PlatformError(f"{heal.fault_id}: the lab has no {heal.kind}", "is it of a cluster?")
     lab = find(Path(heal.undo.runtime))
     given = kind.arguments.model_validate(dict(heal.arguments))
-    fault = ActiveFault(lab, heal.fault_id, heal.kind, given, heal.targets)
+    fault = ActiveFault(lab, heal.fault_id, heal.kind, given, heal.targets, kind.lab)
     return INJECTORS[kind.lab.injector], fault
 
 
@@ -74,7 +74,7 @@ def _relapse(injector: Injector[ActiveFault], fault: ActiveFault) -> None:
         injector.apply(fault)
 
 
-def proof(heal: UndoRecord) -> Proof:
+def verify(heal: UndoRecord) -> Proof:
     """Whether any target of the fault shows it now, by looking."""
     try:
         injector, fault = _of(heal)
@@ -83,7 +83,7 @@ def proof(heal: UndoRecord) -> Proof:
         return Proof(in_effect=False, statement="the lab has ended")
 
 
-def leftovers(lab: Running) -> tuple[str, ...]:
+def residual_faults(lab: Running) -> tuple[str, ...]:
     """What of any fault is in effect in a lab: the kernel's word where it has one."""
     isolated = lab.plan["isolated"]
     try:

@@ -17,7 +17,7 @@ from harness.faults.kinds.delay_requests import DelayRequests
 from harness.faults.kinds.fail_region import FailRegion
 from harness.faults.kinds.memory_pressure import MemoryPressure
 from harness.faults.kinds.slow_replicas import SlowReplicas
-from harness.faults.model import Arguments, LabInjector
+from harness.faults.model import Arguments, LabInjector, OnLab
 from harness.platform import envoy
 from harness.platform.lab import messages, namespace, packets
 from harness.platform.lab.control import request
@@ -49,6 +49,7 @@ class ActiveFault:
     kind: str
     given: Arguments
     targets: Sequence[str]
+    on: OnLab
 
     def ask(self, asked: Request[A]) -> A:
         """Ask the lab's supervisor."""
@@ -72,7 +73,7 @@ class ActiveFault:
     @property
     def patience_s(self) -> float:
         """How long to wait for an effect or its end."""
-        rolls = self.kind in {"bad-release", "rolling-restart"}
+        rolls = self.on.injector == "rollout"
         return PATIENCE_S + ((RESTART_S + self.grace_s) * len(self.targets) if rolls else 0.0)
 
 
@@ -96,7 +97,7 @@ class Processes(Shown):
         """Kill or stop; a region always stays down until the heal."""
         given = fault.given
         paused = isinstance(given, FailRegion) and given.mode == "pause"
-        if paused or fault.kind.startswith("pause-"):
+        if paused or fault.on.pauses:
             fault.ask(messages.Pause(fault.targets))
             # On a busy machine a signal takes until the process runs next.
             wait_until(lambda: len(self.residual(fault)) == len(fault.targets), STOP_S)
@@ -248,7 +249,7 @@ class Edges(Shown):
         fault.ask(messages.SetRuntime(fault.targets, keys))
 
     def residual(self, fault: ActiveFault) -> list[str]:
-        """The edges in which the fault is switched on, by their own word."""
+        """The edges in which the fault is switched on, as they report it."""
         switch = next(iter(self._keys(fault)))
         shown = fault.ask(messages.Runtime(fault.targets))
         states = process_states(fault.lab)

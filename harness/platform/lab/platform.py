@@ -16,7 +16,7 @@ from typing import Literal, TypedDict
 from harness.catalog.model import Service
 from harness.errors import CapabilityMissing, PlatformError
 from harness.faults.draw import ANY, Among
-from harness.platform.lab import faults, hits, kinds, runtime
+from harness.platform.lab import fault_specs, faults, runtime, targets
 from harness.platform.lab.control import request
 from harness.platform.lab.messages import Behave, LabPlan, Observe, Status, UnitState
 from harness.platform.lab.namespace import Isolation, host_pids, isolation
@@ -352,7 +352,7 @@ class Lab(Platform):
     def capabilities(self) -> Mapping[str, str | None]:
         """Fault kind -> None where it can be carried out, else the reason why not."""
         own_cores = bool(self._cpus()[1])
-        return kinds.capabilities(
+        return fault_specs.capabilities(
             self._isolation, own_cores=own_cores, program=self.options.program
         )
 
@@ -379,8 +379,8 @@ class Lab(Platform):
         """
         program = self.options.program
         addresses = () if program is None else program.dependencies
-        hit = hits.resolve(fault, service.name, self._places, self._states(), among, addresses)
-        values = kinds.values_of(fault)
+        hit = targets.resolve(fault, service.name, self._places, self._states(), among, addresses)
+        values = fault_specs.values_of(fault)
         return UndoRecord(fault_id, fault.kind, values, hit, LabUndo(str(self.directory)))
 
     def inject(self, service: Service, fault: Fault, heal: UndoRecord) -> None:
@@ -394,9 +394,9 @@ class Lab(Platform):
         """Undo; returns when undone. A lab that is gone has taken its faults with it."""
         faults.heal(heal)
 
-    def proof(self, heal: UndoRecord) -> Proof:
+    def verify(self, heal: UndoRecord) -> Proof:
         """What of the fault the kernel, the edges and the processes show now."""
-        return faults.proof(heal)
+        return faults.verify(heal)
 
     def observe(self, service: Service) -> Observation:
         """Health by the supervisor and by each edge's own checks; requests served per region."""
@@ -407,7 +407,7 @@ class Lab(Platform):
         """The directory of the running lab."""
         return {"platform": "lab", "runtime": str(self.directory)}
 
-    def crossing(
+    def cross_region_probe(
         self, service: Service, near: str, far: str
     ) -> AbstractContextManager[Crossing | None]:
         """From an address in the near region's subnet that no process of the lab has."""
@@ -419,7 +419,7 @@ class Lab(Platform):
             return nullcontext()
         return nullcontext(Crossing(edge, subnet(near).removesuffix(".0.0/16") + ".0.99"))
 
-    def leftovers(self) -> tuple[str, ...]:
+    def residual_faults(self) -> tuple[str, ...]:
         """Faults in effect in this lab, and in any that was left running for exploring.
 
         The lab of another run ends with its owner, who answers for its faults until then.
@@ -429,5 +429,5 @@ class Lab(Platform):
             left
             for lab in runtime.running()
             if lab.runtime == mine or lab.plan["ttl_s"] is not None
-            for left in faults.leftovers(lab)
+            for left in faults.residual_faults(lab)
         )

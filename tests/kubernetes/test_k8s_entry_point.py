@@ -1,4 +1,4 @@
-"""The front door of a service: what its Ingress leads to is what is driven."""
+"""The entry point of a service: what its Ingress leads to is what is driven."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.kubernetes
 HOST = "memorai.codai.example"
 
 
-def test_an_ingress_of_the_service_is_its_front_door(
+def test_an_ingress_of_the_service_is_its_entry_point(
     cluster: Handle, memorai: str, namespace: str
 ) -> None:
     """An Envoy stands in for the controller, which would write the Ingress' address itself."""

@@ -1,4 +1,4 @@
-"""Where the front door of a service is: what users take, as the namespace has it."""
+"""Where the entry point of a service is: what users take, as the namespace has it."""
 
 from __future__ import annotations
 

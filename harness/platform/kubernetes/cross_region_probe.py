@@ -6,15 +6,15 @@ from contextlib import ExitStack, contextmanager
 
 from harness.errors import PlatformError
 from harness.platform.kubernetes.agent_pods import Work
+from harness.platform.kubernetes.agent_pool import AgentPool
 from harness.platform.kubernetes.cluster import base_url
-from harness.platform.kubernetes.lease import Leases
 from harness.platform.kubernetes.relay import PORT
 from harness.platform.undo import CROSSING, ClusterUndo, RelayTo, UndoRecord, lease_name
 
 
 @contextmanager
 def relay(
-    leases: Leases, say: Callable[[str], None], service: str, ends: str, node: str, task: RelayTo
+    agents: AgentPool, say: Callable[[str], None], service: str, ends: str, node: str, task: RelayTo
 ) -> Iterator[str | None]:
     """The URL at which a relay on `node` is asked; None, and why to `say`, where it cannot start.
 
@@ -28,16 +28,16 @@ def relay(
 
     def close() -> None:
         try:
-            leases.release(undo.lease, [work])
+            agents.release(undo.lease, [work])
         except PlatformError as problem:
             say(f"{problem}; it ends by itself")
 
     with ExitStack() as opened:
         opened.callback(close)
         try:
-            leases.prepare(undo.lease, [work], record)
-            leases.hold(undo.lease, [node])
-            url = base_url(leases.address(undo.lease, node), PORT)
+            agents.prepare(undo.lease, [work], record)
+            agents.hold(undo.lease, [node])
+            url = base_url(agents.address(undo.lease, node), PORT)
         except PlatformError as problem:
             opened.close()
             say(f"no entry point of the canary across {ends}: {problem}")

@@ -38,7 +38,7 @@ RENEW_S = 4.0
 POLL_S = 0.25
 
 
-class Leases:
+class AgentPool:
     """The leases and agents of one namespace."""
 
     def __init__(self, cluster: Cluster, image: str, pods: PodSettings = NONE) -> None:
