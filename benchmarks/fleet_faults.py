@@ -2,7 +2,8 @@
 
 `python -m benchmarks.fleet_faults [TIER]...`: of each tier one service, sound and with each fault.
 The lab's replicas are changed while `harness fleet` drives them. A sound one must pass, a faulty
-one must fail for the reason that the fault gives.
+one must fail for the reason that the fault gives. Every row is kept in the directory; the last of
+each case stands in RESULTS.md, which `--report` writes without a run.
 """
 
 from __future__ import annotations
@@ -14,17 +15,21 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import get_args
 
 import psutil
 
+from benchmarks.chaos.crash_matrix import keep, rows
+from benchmarks.run import machine, write
 from harness.catalog import load_catalog
 from harness.catalog.model import Service, Tier
 from harness.platform.lab import runtime
 from harness.platform.lab.platform import Lab
 
 START_S = 120.0
+TITLE = "16. A fleet on services with a planted fault, in each tier"
 
 
 @dataclass(frozen=True)
@@ -111,19 +116,51 @@ def chosen(tiers: Sequence[str]) -> list[Service]:
     return [next(each for each in services if each.tier == tier) for tier in tiers]
 
 
+@dataclass(frozen=True)
+class Row:
+    """One service with one fault, and whether what was found is the truth."""
+
+    tier: str
+    service: str
+    fault: str
+    outcome: str
+    right: bool
+    reason: str
+
+
+def report(log: Path) -> str:
+    """A line for each fault, and the reasons of one tier."""
+    found = {(each["tier"], each["fault"]): Row(**each) for each in rows(log)}
+    lines = ["| planted | tiers | found with its cause | else |", "|---|---|---|---|"]
+    for plant in (SOUND, *FAULTS):
+        mine = [row for row in found.values() if row.fault == plant.name]
+        wrong = [f"{row.service}: {row.outcome}: {row.reason}" for row in mine if not row.right]
+        right = len(mine) - len(wrong)
+        lines.append(f"| {plant.name} | {len(mine)} | {right} | {'<br>'.join(wrong)} |")
+    first = next(iter(found.values()), None)
+    shown = [row for row in found.values() if first and row.tier == first.tier]
+    return "\n".join([*lines, "", "| service | planted | verdict | reasons |", "|---|---|---|---|",
+        *(f"| {r.service} | {r.fault} | {r.outcome} | {r.reason} |" for r in shown)])  # fmt: skip
+
+
 def main() -> int:
-    """Print a row for each run; 1 where one of them is not the truth."""
+    """Make and print a row for each run; 1 where one of them is not the truth."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tiers", nargs="*", metavar="TIER", help="default: all")
+    parser.add_argument("--directory", type=Path, default=Path("results/proof-fleet"))
+    parser.add_argument("--report", action="store_true", help="write RESULTS.md from what is there")
+    asked = parser.parse_args()
+    log = asked.directory / "rows.jsonl"
+    log.parent.mkdir(parents=True, exist_ok=True)
     wrong = 0
-    for service in chosen(parser.parse_args().tiers or get_args(Tier)):
+    for service in [] if asked.report else chosen(asked.tiers or get_args(Tier)):
         for plant in (SOUND, *FAULTS):
             found = drive(service.name, plant)
             right = found.right(plant)
             wrong += not right
-            word = "right" if right else "WRONG"
-            row = f"{service.tier:15}{service.name:12}{plant.name:20}{found.outcome:14}{word}"
-            print(f"{row}  {found.reason}", flush=True)
+            row = Row(service.tier, service.name, plant.name, found.outcome, right, found.reason)
+            keep(log, asdict(row))
+    write(TITLE, f"{machine()}\n\n{report(log)}")
     return 1 if wrong else 0
 
 
