@@ -56,4 +56,6 @@ def felt_sentence(services: Sequence[Service], name: str) -> str | None:
     if not direct:
         return None
     more = f", and through them by {', '.join(further)}" if further else ""
-    return f"felt by {', '.join(direct)}, which call {name}{more}"
+    well = sorted({*direct, *further} - {*suffers(services, name)})
+    declared = f"; declared to answer without it: {', '.join(well)}" if well else ""
+    return f"felt by {', '.join(direct)}, which call {name}{more}{declared}"

@@ -111,8 +111,8 @@ def up(
         program=program,
     )
     lab = Lab(options, None if program is None else say)
-    lab.start(started, ttl_s=ttl)
     try:
+        lab.start(started, ttl_s=ttl)
         lab.wait_ready()
     except BaseException:
         lab.stop()

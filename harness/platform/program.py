@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -231,12 +231,13 @@ def alone(directory: Path, variables: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def living(group: int, mark: str) -> list[int]:
+def living(group: int, mark: str, *, nested: bool = False) -> list[int]:
     """The ids, as this process knows them, of a program's living processes.
 
-    They are its group, and what left the group, as a daemon does, and has its mark.
+    They are its group, and what left the group, as a daemon does, and has its mark; `nested`: in
+    PID namespaces below this process's as well, as in containers.
     """
-    ids = _inner_id if sys.platform == "linux" else _outer_id
+    ids = partial(_inner_id, nested=nested) if sys.platform == "linux" else _outer_id
     return [own for pid in psutil.pids() if (own := ids(pid, group, mark)) is not None]
 
 
@@ -247,27 +248,39 @@ def send(pids: Iterable[int], number: signal.Signals) -> None:
             os.kill(pid, number)
 
 
-def _inner_id(pid: int, group: int, mark: str) -> int | None:
+def _inner_id(pid: int, group: int, mark: str, *, nested: bool) -> int | None:
     """The id of a process of the program; in a lab /proc is that of the namespace outside."""
     proc = Path(f"/proc/{pid}")
     try:
-        if (proc / "ns/pid").readlink() != _namespace():
+        here = (proc / "ns/pid").readlink() == _namespace()
+        if not here and not nested:
             return None
-        lines = (proc / "status").read_text(encoding="utf-8", errors="replace").splitlines()
-        told = dict(line.split(":", 1) for line in lines if ":" in line)
+        told = _status_of(proc)
         if told["State"].split()[0] in {"Z", "X"}:
             return None
-        own, its_group = (int(told[name].split()[-1]) for name in ("NSpid", "NSpgid"))
+        own, its_group = (int(told[name].split()[_depth()]) for name in ("NSpid", "NSpgid"))
         marked = f"{MARK}={mark}".encode()
-        ours = its_group == group or marked in (proc / "environ").read_bytes().split(b"\0")
+        grouped = here and its_group == group
+        ours = grouped or marked in (proc / "environ").read_bytes().split(b"\0")
     except (OSError, KeyError, ValueError, IndexError):
         return None
     return own if ours else None
 
 
+def _status_of(proc: Path) -> dict[str, str]:
+    lines = (proc / "status").read_text(encoding="utf-8", errors="replace").splitlines()
+    return dict(line.split(":", 1) for line in lines if ":" in line)
+
+
 @cache
 def _namespace() -> Path:
     return Path("/proc/self/ns/pid").readlink()
+
+
+@cache
+def _depth() -> int:
+    """How many PID namespaces lie between that of /proc and this process's."""
+    return len(_status_of(Path("/proc/self"))["NSpid"].split()) - 1
 
 
 def _outer_id(pid: int, group: int, mark: str) -> int | None:
@@ -289,9 +302,12 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def guard(group: int, stop_s: float) -> Iterator[None]:
-    """A shell that ends the group when its standard input, held by this process, ends."""
-    script = f"read _; kill -TERM -{group}; sleep {stop_s:g}; kill -KILL -{group}"
+def guard(group: int, stop_s: float, last: str = "") -> Iterator[None]:
+    """A shell that ends the group when its standard input, held by this process, ends.
+
+    `last` is a command that it runs then.
+    """
+    script = f"read _; kill -TERM -{group}; sleep {stop_s:g}; kill -KILL -{group}; {last}"
     watcher = subprocess.Popen(
         ["/bin/sh", "-c", script],
         stdin=subprocess.PIPE,

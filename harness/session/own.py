@@ -104,12 +104,8 @@ def parse_lab(
         if (value := words.get(word)) is not None:
             given[to] = value if isinstance(value, float) else _duration(word, value)
     shape = {word: words[word] for word in _SHAPE if words.get(word) is not None}
-    if (image := given.get("image")) is not None:
-        if "command" in given:
-            raise UsageError("lab: command and image exclude each other", "give one of them")
-        if not isinstance(image, str) or not image.strip() or image.startswith("-"):
-            raise UsageError(f"lab: image is {image!r}", "give a name, such as shop:1.2")
-        given["command"] = image_command(image, str(given.get("port_env", "PORT")))
+    if "image" in given:
+        given |= _commands_of(given)
         shape["isolated"] = False  # the engine runs it on the host's network
     if "command" not in given:
         raise UsageError("lab: no command", "give the command that starts your program, or image")
@@ -120,6 +116,19 @@ def parse_lab(
         slug(name), directory=str(directory.resolve()), dependencies=tuple(addresses), **given
     )
     return program, shape
+
+
+def _commands_of(given: Mapping[str, Any]) -> dict[str, str]:
+    """The commands that run the image, and that of a bad release."""
+    if "command" in given:
+        raise UsageError("lab: command and image exclude each other", "give one of them")
+    images = {"command": "image", "bad_release": "bad_release"}
+    named = {to: (word, given[word]) for to, word in images.items() if word in given}
+    for word, image in named.values():
+        if not isinstance(image, str) or not image.strip() or image.startswith("-"):
+            raise UsageError(f"lab: {word} is {image!r}", "give the name of an image: shop:1.2")
+    port_env = str(given.get("port_env", "PORT"))
+    return {to: image_command(image, port_env) for to, (_, image) in named.items()}
 
 
 def _duration(word: str, value: object) -> float:

@@ -23,6 +23,10 @@ def test_a_fault_is_felt_by_callers_and_through_them_by_theirs() -> None:
     assert felt_by(services, "c") == (("b", "e"), ("a",))
     assert felt_sentence(services, "c") == "felt by b, e, which call c, and through them by a"
     assert felt_sentence(services, "a") is None
+    services[0] = replace(services[0], degrades_without=("b",))
+    found = felt_sentence(services, "c")
+    assert found is not None
+    assert found.endswith("and through them by a; declared to answer without it: a")
 
 
 @pytest.mark.parametrize(

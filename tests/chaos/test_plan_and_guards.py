@@ -142,7 +142,10 @@ def test_a_plan_names_who_will_feel_it(experiment: Experiment, platform: Remembe
     """By the dependencies of the catalogue, at one remove and further."""
     wallet = load_catalog(project_root() / "services").service("wallet")
     notes = plan_experiment(experiment, wallet, platform).notes
-    assert "felt by bancai, cumparai, stocai, x, which call wallet" in notes
+    assert notes[0] == (
+        "felt by bancai, cumparai, stocai, x, which call wallet;"
+        " declared to answer without it: cumparai"
+    )
 
 
 def test_a_fault_that_matches_nothing_is_refused(

@@ -114,11 +114,17 @@ def test_a_bad_word_is_one_line(
 
 
 @pytest.mark.lab
-def test_an_outage_on_the_lab_is_felt_as_declared_and_a_hidden_dependency_is_found() -> None:
-    metu, dash = (next(s for s in SERVICES if s.name == name) for name in ("metu", "dash"))
-    wallet = replace(next(s for s in SERVICES if s.name == "wallet"), depends_on=())
-    services = (metu, dash, wallet)
-    hidden = {"dash": ("metu",), "wallet": ("metu",)}
-    found = run_outage(services, plan_outage(services, "metu"), 2.0, wiring=hidden)
-    assert wrong(found) == {"wallet": "fail"}
-    assert {c.name for c in found.checks} == {"metu", "dash", "wallet"}
+def test_an_outage_on_the_lab_is_felt_as_declared_and_who_is_not_as_declared_is_found() -> None:
+    named = {each.name: each for each in SERVICES}
+    services = (
+        named["metu"],
+        named["dash"],
+        named["analizai"],
+        replace(named["hub"], depends_on=("metu",), degrades_without=("metu",)),
+        replace(named["wallet"], depends_on=()),
+    )
+    really = dict.fromkeys(("dash", "hub", "wallet"), ("metu",))
+    found = run_outage(services, plan_outage(services, "metu"), 2.0, wiring=really)
+    assert wrong(found) == {"hub": "fail", "wallet": "fail"}
+    assert {c.name for c in found.checks} == {each.name for each in services}
+    assert "declared to answer without it" in found.checks[3].statement

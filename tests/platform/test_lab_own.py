@@ -84,6 +84,7 @@ def test_its_replicas_answer_behind_the_edge_and_nothing_of_them_is_left(begin: 
         ("echo no database >&2; exit 7", "ended with exit code 7 .no database"),
         ("no-such-program", "ended with exit code 127 .*not found"),
         (f"{sys.executable} -m http.server $PORT", "answers with status 404"),
+        (f"{sys.executable} -m http.server 8123 --bind ::1", r"listens at \[::1\]:8123"),
     ],
 )
 def test_one_that_does_not_start_is_refused_in_one_line(

@@ -1,6 +1,8 @@
 """A private network and process namespace without root, and what is left of one."""
 
 import shutil
+import socket
+import struct
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -8,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 _UNSHARE = ("--net", "--pid", "--fork", "--kill-child")
+_LISTEN = "0A"
 _WITH_USER = ("--user", "--map-root-user")
 
 
@@ -57,6 +60,28 @@ def isolation() -> Isolation:
 
 def _without(reason: str) -> Isolation:
     return Isolation((), user=False, missing=reason)
+
+
+def listening(pid: int) -> tuple[tuple[str, int], ...]:
+    """The addresses at which something listens in the network of a process, by proc_net_tcp(5)."""
+    found = []
+    for name, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
+        try:
+            rows = Path(f"/proc/{pid}/net/{name}").read_text(encoding="ascii").splitlines()[1:]
+        except OSError:
+            continue
+        for local, _, state in (row.split()[1:4] for row in rows):
+            if state == _LISTEN:
+                address, port = local.split(":")
+                words = struct.pack(f"={len(address) // 8}I", *_words(address))
+                host = socket.inet_ntop(family, words)
+                found.append((f"[{host}]" if ":" in host else host, int(port, 16)))
+    return tuple(found)
+
+
+def _words(address: str) -> list[int]:
+    """The 32-bit words of an address, each in the machine's order of bytes."""
+    return [int(address[at : at + 8], 16) for at in range(0, len(address), 8)]
 
 
 def network_of(pid: int) -> str | None:

@@ -42,7 +42,7 @@ def units(
             startup = probe = (place.host, place.port, None)
         elif place.kind == "replica" and options.program is not None:
             argv = []
-            start = options.program.replica(place.id, place.region, place.port)
+            start = options.program.replica(place.id, place.region, place.port, cpus)
         elif place.kind == "replica":
             service = by_name[place.service or ""]
             argv = _python("service")

@@ -19,9 +19,9 @@ from harness.faults.draw import ANY, Among
 from harness.platform.lab import fault_specs, faults, runtime, targets
 from harness.platform.lab.control import request
 from harness.platform.lab.messages import Behave, LabPlan, Observe, Status, UnitState
-from harness.platform.lab.namespace import Isolation, host_pids, isolation
+from harness.platform.lab.namespace import Isolation, host_pids, isolation, listening
 from harness.platform.lab.options import LabOptions
-from harness.platform.lab.own import OwnProgram, check_engine
+from harness.platform.lab.own import HINT, OwnProgram, check_engine
 from harness.platform.lab.plan import units
 from harness.platform.lab.topology import GLOBAL, Place, places, subnet
 from harness.platform.model import (
@@ -114,8 +114,8 @@ class Lab(Platform):
         """Start a lab; without `ttl_s` it ends with this process."""
         if self._running is not None:
             raise PlatformError("this lab runs already", "end it first")
-        if self.options.program is not None and self.options.program.image is not None:
-            check_engine(self.options.program.image)
+        if self.options.program is not None:
+            check_engine(self.options.program.images)
         self._places = places(
             services,
             self.options.region_names,
@@ -184,21 +184,32 @@ class Lab(Platform):
             state = states[place.id]
             if place.kind != "replica" or state["health"] == "ready":
                 continue
-            said = runtime.last_line(self.directory / "logs" / f"{place.id}.log")
+            lines = last_lines(self.directory / "logs" / f"{place.id}.log", LINES)
+            said = next((each for each in reversed(lines) if HINT not in each), "it said nothing")
             code = state["last_exit"]
             if code is not None and not state["restarts"]:
                 how = f"with exit code {code}" if code >= 0 else f"by signal {-code}"
                 raise PlatformError(
-                    f"lab: {program.command!r} ended {how} ({said})",
-                    f"try it by hand: {program.port_env}={place.port} {program.command}",
+                    f"lab: {program.title} ended {how} ({said})",
+                    f"try it by hand: {program.by_hand(place.port)}",
                 )
             if after_s is not None:
                 answer = f"it answers with status {state['answered']}; " * bool(state["answered"])
+                answer = answer or self._listening()
                 raise PlatformError(
-                    f"lab: {program.command!r} is not ready at {place.url}{program.ready} after "
+                    f"lab: {program.title} is not ready at {place.url}{program.ready} after "
                     f"{after_s:g} s ({answer}{said})",
                     f"let it listen on ${program.port_env}, or name another path: --ready",
                 )
+
+    def _listening(self) -> str:
+        """Where something listens that is none of the lab's places, for an error message."""
+        if not self.isolated or self.pid is None:
+            return ""
+        ports = {port for each in self._places for port in (each.port, each.admin)}
+        heard = listening(self.pid)
+        odd = [f"{host}:{port}" for host, port in heard if port not in ports or host == "[::1]"]
+        return f"something listens at {', '.join(odd)}; " if odd else ""
 
     # -- what it is ----------------------------------------------------------------------------
 

@@ -19,6 +19,8 @@ from harness.errors import Gone, PlatformError
 from harness.platform.lab import namespace
 from harness.platform.lab.control import request, supervisor_pid
 from harness.platform.lab.messages import LabPlan, Stop
+from harness.platform.lab.own import containers
+from harness.platform.program import last_lines
 from harness.scratch import private_root
 from harness.typed import problem_of
 
@@ -67,24 +69,31 @@ def start(runtime: Path, plan: LabPlan, enter: Sequence[str]) -> Running:
             stderr=log,
             start_new_session=True,
         )
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while True:
-        try:
-            pid = supervisor_pid(runtime)
-        except Gone:
-            if process.poll() is None and time.monotonic() < deadline:
-                time.sleep(0.01)
-                continue
-            reason = last_line(runtime / "logs" / "supervisor.log")
+    try:
+        if not wait_until(lambda: process.poll() is not None or _answers(runtime), START_TIMEOUT_S):
             process.kill()
-            process.wait()
-            shutil.rmtree(runtime, ignore_errors=True)
-            raise PlatformError(f"the lab did not start ({reason})", "see the reason") from None
-        return Running(runtime, pid, namespace.network_of(pid) if pid else None, process)
+        pid = supervisor_pid(runtime)
+    except BaseException as problem:  # Ctrl-C as well: it may have a time to live of its own
+        reason = last_line(runtime / "logs" / "supervisor.log")
+        process.kill()
+        process.wait()
+        shutil.rmtree(runtime, ignore_errors=True)
+        if not isinstance(problem, Gone):
+            raise
+        raise PlatformError(f"the lab did not start ({reason})", "see the reason") from None
+    return Running(runtime, pid, namespace.network_of(pid) if pid else None, process)
+
+
+def _answers(runtime: Path) -> bool:
+    with contextlib.suppress(Gone):
+        supervisor_pid(runtime)
+        return True
+    return False
 
 
 def stop(lab: Running) -> None:
-    """End a lab with all of it; idempotent. PlatformError names the pids that would not go."""
+    """End a lab with all of it; idempotent. PlatformError names what would not go."""
+    marks = _containers_of(lab)
     with contextlib.suppress(PlatformError):
         request(lab.runtime, Stop())
     if lab.process is not None:
@@ -101,9 +110,19 @@ def stop(lab: Running) -> None:
             os.kill(lab.pid, signal.SIGKILL)
     wait_until(lambda: not remains(lab), STOP_TIMEOUT_S)
     left = remains(lab)
+    if marks and not wait_until(lambda: not containers(marks), STOP_TIMEOUT_S):
+        left += containers(marks)
     shutil.rmtree(lab.runtime, ignore_errors=True)
     if left:
         raise PlatformError(f"lab: still there: {', '.join(left)}", "end them by hand")
+
+
+def _containers_of(lab: Running) -> frozenset[str]:
+    """The marks of replicas that are containers."""
+    with contextlib.suppress(OSError, ValueError, PlatformError):
+        starts = (unit["start"] for unit in lab.plan["units"])
+        return frozenset(start["mark"] for start in starts if start and start["container"])
+    return frozenset()
 
 
 def remains(lab: Running) -> tuple[str, ...]:
@@ -136,11 +155,7 @@ def find(path: Path) -> Running:
 
 def last_line(log: Path) -> str:
     """The last words of a log, for an error message."""
-    try:
-        lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
-    except OSError:
-        return "no log"
-    return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+    return next(iter(last_lines(log)), "it said nothing")
 
 
 def _alive(pid: int) -> bool:

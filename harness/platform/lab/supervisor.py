@@ -138,6 +138,7 @@ class Supervisor:
         how: dict[str, Any] = {
             "stdin": asyncio.subprocess.PIPE,
             "stderr": asyncio.subprocess.STDOUT,
+            "start_new_session": not self.plan["isolated"],
         }
         if own is not None:
             how = alone(Path(own.directory), {**own.variables, MARK: own.mark})
@@ -151,10 +152,16 @@ class Supervisor:
         if unit.cpus and sys.platform == "linux":
             with contextlib.suppress(OSError):
                 os.sched_setaffinity(process.pid, unit.cpus)
-        with guard(process.pid, own.stop_within_s) if own else contextlib.nullcontext():
+        with self._guarded(process.pid, own):
             code = await process.wait()
             await unit.rest(code)
         return code
+
+    def _guarded(self, pid: int, own: Start | None) -> contextlib.AbstractContextManager[None]:
+        """What ends a process that would survive the supervisor: a namespace ends with it."""
+        if own is not None:
+            return guard(pid, own.stop_within_s, own.removal)
+        return contextlib.nullcontext() if self.plan["isolated"] else guard(pid, 0.0)
 
     async def _probe_for_ever(self, unit: Unit) -> None:
         while True:

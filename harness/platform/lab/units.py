@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.platform.lab.messages import Health, Probe, Settings, UnitState
-from harness.platform.lab.own import Start
+from harness.platform.lab.own import ENGINE_S, Start
 from harness.platform.program import READY, living, send, shell
 
 FIRST_BACKOFF_S = 0.5
@@ -103,7 +103,13 @@ class Unit:
             return None
         if self.own is None or self.process.returncode is None:
             return self.process.pid
-        return next(iter(living(self.process.pid, self.own.mark)), None)
+        return next(iter(self.processes()), None)
+
+    def processes(self) -> list[int]:
+        """Every living process of a program of the user's, as the supervisor sees it."""
+        if self.process is None or self.own is None:
+            return []
+        return living(self.process.pid, self.own.mark, nested=self.own.container)
 
     def command(self) -> list[str]:
         """The command line; the plan, which may change, is its last word."""
@@ -117,13 +123,15 @@ class Unit:
         return [*self.argv, json.dumps(plan)]
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the process, if there is one."""
+        """Send a signal to the process, if there is one.
+
+        The client of a container engine passes SIGTERM on, to the first process only.
+        """
         if self.process is None:
             return
-        send(
-            [self.process.pid] if self.own is None else living(self.process.pid, self.own.mark),
-            number,
-        )
+        passed_on = self.own is not None and self.own.container and number == signal.SIGTERM
+        alone = self.own is None or passed_on
+        send([self.process.pid] if alone else self.processes(), number)
 
     async def end(self, within_s: float = LONGEST_END_S) -> None:
         """End it as a Deployment ends a pod: SIGTERM, time to finish, SIGKILL."""
@@ -135,10 +143,11 @@ class Unit:
         self.signal(signal.SIGCONT)
         self.signal(signal.SIGTERM)
         until = time.monotonic() + min(within_s, own.stop_within_s)
-        while self.process is process and living(process.pid, own.mark):
+        while self.process is process and self.processes():
             if time.monotonic() > until:
                 self.kill()
             await asyncio.sleep(ENDING_S)
+        await self._remove()
 
     async def rest(self, code: int) -> None:
         """Wait for what a leader left behind: a daemon as long as it runs, others until ended."""
@@ -148,10 +157,23 @@ class Unit:
         until = time.monotonic() + own.stop_within_s
         if code != 0 and not self.ending:
             self.signal(signal.SIGTERM)
-        while living(process.pid, own.mark):
+        while self.processes():
             if time.monotonic() > until and (code != 0 or self.ending):
                 self.kill()
             await asyncio.sleep(ENDING_S)
+        await self._remove()
+
+    async def _remove(self) -> None:
+        """Have the engine remove what it has of a container, though it never started."""
+        if self.own is None or not self.own.container:
+            return
+        quiet = asyncio.subprocess.DEVNULL
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ENGINE_S):
+                remover = await asyncio.create_subprocess_exec(
+                    *shell(self.own.removal), stdin=quiet, stdout=quiet, stderr=quiet
+                )
+                await remover.wait()
 
     def kill(self) -> None:
         """End the process at once."""
