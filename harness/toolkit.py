@@ -10,6 +10,9 @@ from harness.errors import RecordError
 from harness.storage import read_object
 from harness.typed import problem_of
 
+HTTP_ERROR = 400
+"""The first status of HTTP that says that something is wrong."""
+
 
 class Provider(TypedDict, total=False):
     """What carries an activity out."""

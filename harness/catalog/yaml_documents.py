@@ -100,7 +100,7 @@ def read_mapping(path: Path) -> dict[str, object]:
     values = [value for _, value in _values(path)]
     if len(values) != 1 or not isinstance(values[0], dict):
         raise CatalogError(f"{path}: not a mapping", "write `name: value` lines in it")
-    _refuse_infinite(path, values[0])
+    refuse_infinite(path, values[0])
     return values[0]
 
 
@@ -124,13 +124,13 @@ def _values(path: Path) -> list[tuple[yaml.Node, object]]:
     return list(zip(nodes, values, strict=True))
 
 
-def _refuse_infinite(path: Path, value: object, where: str = "") -> None:
+def refuse_infinite(path: Path, value: object, where: str = "") -> None:
     """No duration, rate or share of anything is infinite or no number."""
     if isinstance(value, float) and not math.isfinite(value):
         raise CatalogError(f"{path}: {where.lstrip('.')} is {value}", "give a finite number")
     inner = dict(enumerate(value)) if isinstance(value, list) else value
     for key, each in inner.items() if isinstance(inner, dict) else ():
-        _refuse_infinite(path, each, f"{where}.{key}")
+        refuse_infinite(path, each, f"{where}.{key}")
 
 
 def _refuse_depth(text: str) -> None:

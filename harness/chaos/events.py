@@ -1,4 +1,7 @@
-"""How a child of an experiment speaks: JSON lines on the standard output it was started with."""
+"""How a child of an experiment speaks: JSON lines on the standard output it was started with.
+
+It hears its owner by the standard input it was started with.
+"""
 
 import json
 import os
@@ -19,6 +22,15 @@ def take_over_stdout() -> None:
     _stream = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)
     sys.stdout = sys.stderr
+
+
+def take_over_stdin() -> TextIO:
+    """Keep standard input for its owner; whatever an activity reads there has ended."""
+    kept = os.fdopen(os.dup(0), encoding="utf-8")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return kept
 
 
 def send(event: ChildEvent) -> None:

@@ -2,17 +2,18 @@
 
 import copy
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
 from typing import cast
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from harness.bounded import read_file
 from harness.catalog.expectations import Expectations
-from harness.catalog.yaml_documents import read_mapping
-from harness.chaos.method import Method, Settings, all_activities, injects, method_of
+from harness.catalog.yaml_documents import MAX_BYTES, read_mapping, refuse_infinite
+from harness.chaos.method import Method, Settings, injects, method_of
 from harness.chaos.model import (
     LEAST_BEFORE_S,
     BaseLoad,
@@ -22,8 +23,9 @@ from harness.chaos.model import (
     Needs,
     Timeline,
 )
-from harness.chaos.validation import validate
+from harness.chaos.validation import check_bounds, validate
 from harness.errors import CatalogError, ExperimentError, did_you_mean
+from harness.platform.names import PLATFORMS
 from harness.redact import learn, learn_environment, redact
 from harness.toolkit import Document
 
@@ -72,7 +74,8 @@ _NESTED = {each.name: each.default for each in fields(_Extension) if is_dataclas
 
 def experiment_names(root: Path) -> tuple[str, ...]:
     """The experiments of a project."""
-    return tuple(sorted(path.stem for path in _directory(root).glob("*.yaml")))
+    found = {path.stem for path in _directory(root).glob("*") if path.suffix in SUFFIXES}
+    return tuple(sorted(found))
 
 
 def _directory(root: Path) -> Path:
@@ -96,7 +99,6 @@ def load_experiment(
     _adapt(path, document, platform)
     _configure(path, document, parameters or {})
     validate(path, document)
-    _complete(document)
     extension = _extension(path, document)
     learn_document(document)
     configuration = _resolved(path, document)
@@ -168,7 +170,8 @@ def shortened(experiment: Experiment, before_s: float, after_s: float) -> Experi
 
 
 def _find(name: str, root: Path) -> Path:
-    for path in (_directory(root) / f"{name.removesuffix('.yaml')}.yaml", Path(name)):
+    of_project = (_directory(root) / f"{name}{suffix}" for suffix in (*SUFFIXES, ""))
+    for path in (*of_project, Path(name)):
         if path.suffix in SUFFIXES and path.is_file():
             return path
     names = experiment_names(root)
@@ -179,18 +182,33 @@ def _find(name: str, root: Path) -> Path:
 
 
 def _read(path: Path) -> Document:
-    if path.suffix == ".json":
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ExperimentError(f"{path}: not JSON ({error})", "see: chaos validate") from None
-        if not isinstance(found, dict):
-            raise ExperimentError(f"{path}: not a mapping", "see: chaos validate")
-        return cast("Document", found)
     try:
-        return cast("Document", read_mapping(path))
+        return cast("Document", _read_json(path) if path.suffix == ".json" else read_mapping(path))
     except CatalogError as error:
         raise ExperimentError(error.problem, error.remedy) from None
+
+
+def _read_json(path: Path) -> dict[str, object]:
+    """The object of a JSON file, with the same rules as one of YAML."""
+    try:
+        text = read_file(path, MAX_BYTES).decode("utf-8-sig")
+        found = json.loads(text, object_pairs_hook=_each_once)
+    except (OSError, ValueError, RecursionError) as error:
+        raise ExperimentError(f"{path}: not JSON ({error})", "see: chaos validate") from None
+    if not isinstance(found, dict):
+        raise ExperimentError(f"{path}: not a mapping", "see: chaos validate")
+    refuse_infinite(path, found)
+    return found
+
+
+def _each_once(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
+    """Of a name that stands twice JSON's reader keeps the last: a method would be lost silently."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{twice!r} stands twice in one object")
+    return found
 
 
 def _adapt(path: Path, document: Document, platform: str) -> None:
@@ -206,7 +224,12 @@ def _adapt(path: Path, document: Document, platform: str) -> None:
         if not isinstance(extension, dict) or extension.get("name") != EXTENSION:
             continue
         elsewhere = extension.pop("elsewhere", None) or {}
-        changes = elsewhere.get(platform) if isinstance(elsewhere, dict) else None
+        if not isinstance(elsewhere, dict):
+            raise ExperimentError(
+                f"{path}: extensions.{EXTENSION}.elsewhere is {elsewhere!r}", "give a mapping"
+            )
+        _check_platforms(path, "elsewhere", elsewhere)
+        changes = elsewhere.get(platform)
         if changes is None:
             continue
         if not isinstance(changes, dict):
@@ -222,6 +245,16 @@ def _adapt(path: Path, document: Document, platform: str) -> None:
             extension[key] = value
 
 
+def _check_platforms(path: Path, field: str, names: Iterable[object]) -> None:
+    """One that nobody knows would make the experiment "not applicable"."""
+    for name in names:
+        if name not in PLATFORMS:
+            raise ExperimentError(
+                f"{path}: extensions.{EXTENSION}.{field}: no platform {name!r}",
+                f"{did_you_mean(str(name), PLATFORMS)}known are {', '.join(PLATFORMS)}",
+            )
+
+
 def _configure(path: Path, document: Document, parameters: Mapping[str, object]) -> None:
     """Put the parameters into `configuration`, where the document's own defaults stand."""
     configuration = document.get("configuration") or {}
@@ -234,14 +267,6 @@ def _configure(path: Path, document: Document, parameters: Mapping[str, object])
         configuration[key] = value
     if configuration:
         document["configuration"] = configuration
-
-
-def _complete(document: Document) -> None:
-    """A probe as a tolerance may have no arguments but the value; Chaos Toolkit wants some."""
-    for activity in all_activities(document):
-        tolerance = activity.get("tolerance")
-        if isinstance(tolerance, dict) and tolerance.get("type") == "probe":
-            tolerance["provider"].setdefault("arguments", {})
 
 
 def _own(document: Document) -> list[dict[str, object]]:
@@ -269,7 +294,7 @@ def _extension(path: Path, document: Document) -> _Extension:
                 f"{path}: extensions.{EXTENSION}.{field}.{key}: no such field", f"it has {known}"
             )
     try:
-        return _EXTENSION.validate_python(found[0])
+        made = _EXTENSION.validate_python(found[0])
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"])
@@ -277,6 +302,9 @@ def _extension(path: Path, document: Document) -> _Extension:
             f"{path}: extensions.{EXTENSION}.{field}: {first['msg'].lower()}",
             "docs/gameday.md lists the fields",
         ) from None
+    _check_platforms(path, "platforms", made.platforms)
+    check_bounds(f"{path}: extensions.{EXTENSION}", asdict(made))
+    return made
 
 
 def _resolved(path: Path, document: Document) -> dict[str, object]:

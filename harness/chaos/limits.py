@@ -5,21 +5,24 @@ import importlib
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
-from pathlib import Path
 
 from chaoslib import activity as activities
 from chaoslib import hypothesis, substitute
-from chaoslib.exceptions import ActivityFailed
+from chaoslib.exceptions import ActivityFailed, ChaosException
 
 from harness.chaos.method import ACTIONS, Settings, has_signature
+from harness.chaos.processes import started_by
 from harness.toolkit import Activity, Provider
 
 
 def limit_activities(actions_s: float, probes_s: float) -> None:
-    """Give every activity its own `timeout`, or so many seconds; injections have their own."""
+    """Give every activity its own `timeout`, or so many seconds; injections have their own.
+
+    Whatever it raises makes it a failed one: Chaos Toolkit would abort, and forget why.
+    """
     run = activities.run_activity
 
     def limited(activity: Activity, configuration: Settings, secrets: Settings) -> object:
@@ -30,7 +33,12 @@ def limit_activities(actions_s: float, probes_s: float) -> None:
         if provider["type"] == "python" and not has_signature(provider):
             call = partial(_call_by_position, provider, configuration, secrets)
         usual = probes_s if activity.get("type") == "probe" else actions_s
-        return within(_limit_of(activity, usual, configuration, secrets), call)
+        try:
+            return within(_limit_of(activity, usual, configuration, secrets), call)
+        except (ChaosException, SystemExit, KeyboardInterrupt):  # the end of the experiment
+            raise
+        except BaseException as problem:
+            raise ActivityFailed(f"{type(problem).__name__}: {problem}") from problem
 
     activities.run_activity = hypothesis.run_activity = limited
 
@@ -74,19 +82,7 @@ def within(limit_s: float, call: Callable[[], object]) -> object:
     except TimeoutError:
         if future.done():
             raise
-        for pid in list(_started_by(f"/proc/self/task/{thread.native_id}")):
+        for pid in list(started_by(f"/proc/self/task/{thread.native_id}")):
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
         raise ActivityFailed(f"it did not end within {limit_s:g} s") from None
-
-
-def _started_by(task: str) -> Iterator[int]:
-    """Every process that a thread started, and what these started, the youngest first."""
-    try:
-        pids = Path(task, "children").read_text(encoding="ascii").split()
-    except OSError:
-        return
-    for pid in pids:
-        for thread in sorted(Path(f"/proc/{pid}/task").glob("*")):
-            yield from _started_by(str(thread))
-        yield int(pid)

@@ -16,6 +16,9 @@ ACTIONS = "harness.chaos.actions"
 Settings = Mapping[str, object]
 """The parameters of an experiment, resolved."""
 
+DAY_S = 86_400.0
+"""No pause and no time limit is longer: such a number is a mistake."""
+
 LONGEST_SLEEP_S = 60.0
 """A process that sleeps longer hangs: the load does not wait for it. Pauses are for waiting."""
 
@@ -63,9 +66,13 @@ class Method:
 def method_of(path: object, document: Document, configuration: Settings) -> Method:
     """Walk a document's method with its parameters filled in.
 
-    Raises ExperimentError where a pause is no number, nothing heals what is injected, or the
-    rollbacks inject.
+    Raises ExperimentError where a pause or a time limit is out of bounds, nothing heals what is
+    injected, or the rollbacks inject.
     """
+    for step in all_activities(document):
+        _check_limit(path, step, configuration)
+        for key in ("before", "after"):
+            _pause(path, step, key, configuration)
     acts, now, end = [], 0.0, 0.0
     for step in document["method"]:
         before, after = (_pause(path, step, key, configuration) for key in ("before", "after"))
@@ -105,16 +112,33 @@ def injects(step: Activity) -> bool:
 def has_signature(provider: Provider) -> bool:
     """Whether a provider's function, where it is found, takes its arguments by name."""
     try:
-        found = getattr(importlib.import_module(str(provider.get("module"))), provider["func"])
-    except (ImportError, AttributeError, KeyError, ValueError):
-        return True
-    try:
-        parameters = inspect.signature(found).parameters.values()
+        found = _parameters(provider)
     except ValueError:
         return False
-    except TypeError:
-        return True
-    return not any(each.kind is each.POSITIONAL_ONLY for each in parameters)
+    return not any(each.kind is each.POSITIONAL_ONLY for each in found.values())
+
+
+def takes_value(provider: Provider) -> bool:
+    """Whether the provider of a probe that is a tolerance is given the value to look at.
+
+    A function that has no such parameter looks elsewhere.
+    """
+    if provider.get("type") != "python":
+        return isinstance(provider.get("arguments") or {}, dict)
+    try:
+        found = _parameters(provider)
+    except ValueError:
+        return False
+    return "value" in found or any(each.kind is each.VAR_KEYWORD for each in found.values())
+
+
+def _parameters(provider: Provider) -> Mapping[str, inspect.Parameter]:
+    """Those of a function, {} where it is not found; ValueError where it does not tell."""
+    try:
+        found = getattr(importlib.import_module(str(provider.get("module"))), provider["func"])
+        return inspect.signature(found).parameters
+    except (ImportError, AttributeError, KeyError, TypeError):
+        return {}
 
 
 def _is(step: Activity, function: str) -> bool:
@@ -146,12 +170,31 @@ def _pause(path: object, step: Activity, key: str, configuration: Settings) -> f
     from chaoslib import substitute  # noqa: PLC0415 - slow to import
 
     pause = substitute((step.get("pauses") or {}).get(key, 0), configuration, {})
+    return _seconds(f"{path}: {step.get('name')}: pauses.{key}", pause)
+
+
+def _check_limit(path: object, step: Activity, configuration: Settings) -> None:
+    """An activity's time limit is that of its provider, where it has none itself."""
+    from chaoslib import substitute  # noqa: PLC0415 - slow to import
+
+    for where, holder in (("timeout", step), ("provider.timeout", step.get("provider") or {})):
+        given = substitute(holder.get("timeout"), configuration, {})
+        if given is None or (isinstance(given, str) and "${" in given):  # a secret's
+            continue
+        for each in given if isinstance(given, list) else [given]:  # of HTTP: to connect, to read
+            if not _seconds(f"{path}: {step.get('name')}: {where}", each):
+                raise ExperimentError(f"{path}: {step.get('name')}: {where} is 0", "give seconds")
+
+
+def _seconds(where: str, given: object) -> float:
+    """A number of seconds; raises ExperimentError for what is none, or is out of bounds."""
     try:
-        return float(pause)
+        seconds = float(given)  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        raise ExperimentError(
-            f"{path}: {step.get('name')}: pauses.{key} is {pause!r}", "give seconds"
-        ) from None
+        raise ExperimentError(f"{where} is {given!r}", "give seconds") from None
+    if not 0 <= seconds <= DAY_S:
+        raise ExperimentError(f"{where} is {given!r}", f"give 0 to {DAY_S:g} seconds")
+    return seconds
 
 
 def _waits(step: Activity, configuration: Settings) -> float:

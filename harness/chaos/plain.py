@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness.chaos.alert import AlertGuard, Stop
 from harness.chaos.model import Experiment
-from harness.chaos.running import Asked, registered
+from harness.chaos.running import Asked, owner, registered
 from harness.chaos.subprocesses import END_S, Child, Inbox, keep_log
 from harness.errors import Interrupted
 from harness.events import Activity, ChaosChild, ExperimentEvent
@@ -137,7 +137,7 @@ def _carried_out(
             "harness.chaos.toolkit_runner",
             [str(document), str(journal), *(2 * [f"{ACTIVITY_S:g}"])],
             inbox,
-            environment={**os.environ, **environment},
+            environment={**os.environ, **environment, **owner()},
             log=log,
             grace_s=END_S,
         )
@@ -152,14 +152,21 @@ def _carried_out(
                 except queue.Empty:
                     continue
                 except KeyboardInterrupt:
+                    if interrupted:  # whoever asks twice does not wait for the rollbacks
+                        raise
                     interrupted = True
                     child.close()
                     continue
                 hear(events[-1])
-        last = "" if journal.is_file() else keep_log(log, directory)
+        last = "" if journal.is_file() else keep_log(log, directory) or _end_of(events[-1])
     if interrupted:
         raise Interrupted(f"its rollbacks have run; the journal is in {directory}")
     return _Done(events, last, stop)
+
+
+def _end_of(event: ExperimentEvent) -> str:
+    """How a process ended that wrote nothing."""
+    return f"it ended with code {event['code']}" if event["type"] == "child_ended" else ""
 
 
 def why_stop(asked: Asked, guard: AlertGuard, events: list[ExperimentEvent]) -> Stop | None:

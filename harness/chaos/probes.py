@@ -23,6 +23,7 @@ def answers(through: Through = "global", region: str | None = None) -> bool:
     """Whether the service gives a right answer through an entry point within two seconds.
 
     Asked by a fresh connection from where the load comes from: it may be reachable from there only.
+    Raises ExperimentError where this machine is too busy to ask in time.
     """
     context = current()
     target = context.platform.target(context.service, through, region)
@@ -40,7 +41,9 @@ def answers(through: Through = "global", region: str | None = None) -> bool:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return False
+        raise ExperimentError(
+            f"it could not be asked within {2 * TIMEOUT_S:g} s", "free this machine"
+        ) from None
     return done.returncode == 0
 
 

@@ -1,46 +1,72 @@
 """The processes that an experiment's activities left: they end with the one that ran them."""
 
 import contextlib
+import ctypes
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
-from harness.errors import RecordError
-from harness.storage import is_held, read_object
+from harness.storage import is_held
 
 VARIABLE = "HARNESS_CHAOS_CONTEXT"
 """Names the context of its run to every process that an experiment starts."""
 
+OWNER = "HARNESS_CHAOS_RUN"
+"""Names the directory that its run holds for as long as it lives to every such process."""
 
-def end_session(leader: int | None = None) -> None:
-    """Kill every process of a session but this one.
+_PR_SET_CHILD_SUBREAPER = 36
 
-    `leader` is the process that began the session, which may be gone; None: this process.
-    """
-    own = os.getpid()
-    session = own if leader is None else leader
+
+def adopt_orphans() -> None:
+    """Become the parent of whatever detaches itself from what this process starts (Linux)."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def started_by(task: str) -> Iterator[int]:
+    """Every process that a thread (`/proc/PID/task/ID`) started, the youngest first."""
+    try:
+        pids = Path(task, "children").read_text(encoding="ascii").split()
+    except OSError:
+        return
+    for pid in pids:
+        for thread in sorted(Path(f"/proc/{pid}/task").glob("*")):
+            yield from started_by(str(thread))
+        yield int(pid)
+
+
+def end_started() -> None:
+    """Kill everything that this process has started, and what that has, in whatever session."""
+    for thread in Path("/proc/self/task").glob("*"):
+        for pid in list(started_by(str(thread))):
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def end_session(leader: int) -> None:
+    """Kill every process of the session that this one, which may be gone, has begun."""
     for directory in Path("/proc").glob("[0-9]*"):
         pid = int(directory.name)
         with contextlib.suppress(OSError):
-            if pid != own and os.getsid(pid) == session:
+            if pid != os.getpid() and os.getsid(pid) == leader:
                 os.kill(pid, signal.SIGKILL)
 
 
 def end_orphans() -> tuple[int, ...]:
     """Kill what activities of runs that are gone have left anywhere; returns the ids.
 
-    Their environment names the context of their run. Processes of the harness heal and end by
+    Their environment names what their run held. Processes of the harness heal and end by
     themselves.
     """
     ended = []
     for directory in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError, RecordError, KeyError):
+        with contextlib.suppress(OSError):
             variables = (directory / "environ").read_bytes().split(b"\0")
-            named = [each for each in variables if each.startswith(f"{VARIABLE}=".encode())]
+            named = [each for each in variables if each.startswith(f"{OWNER}=".encode())]
             if not named or b"harness.chaos" in (directory / "cmdline").read_bytes():
                 continue
-            context = Path(os.fsdecode(named[0].partition(b"=")[2]))
-            if context.exists() and is_held(Path(read_object(context)["ledger"])):
+            if is_held(Path(os.fsdecode(named[0].partition(b"=")[2]))):
                 continue
             os.kill(int(directory.name), signal.SIGKILL)
             ended.append(int(directory.name))

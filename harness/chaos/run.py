@@ -26,6 +26,7 @@ from harness.chaos.plan import WARMUP_S, check, plan_experiment
 from harness.chaos.probe_client import Endpoint
 from harness.chaos.probe_targets import crossings, endpoints_of, readers_of, victims
 from harness.chaos.processes import VARIABLE
+from harness.chaos.running import owner
 from harness.chaos.session import check_prometheus, load_plan
 from harness.chaos.subprocesses import END_S, Child, Inbox, keep_log
 from harness.chaos.undo import came_back, undo_all, uninterrupted
@@ -304,6 +305,7 @@ class ExperimentRun:
             environment={
                 **os.environ,
                 **self.session.platform.tool_environment(),
+                **owner(),
                 VARIABLE: str(file),
                 prometheus.URL_VARIABLE: self.session.options.prometheus or "",
             },

@@ -10,12 +10,13 @@ import secrets
 import shutil
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from harness.chaos.ledger import state_directory
+from harness.chaos.processes import OWNER
 from harness.errors import RecordError
 from harness.storage import hold, is_held, make_private, read_object, write_json, writing
 
@@ -77,6 +78,11 @@ def registered(what: str) -> Iterator[Asked]:
         _own.clear()
         shutil.rmtree(directory, ignore_errors=True)
         os.close(lock)
+
+
+def owner() -> Mapping[str, str]:
+    """The variable that names this run to the processes of its activities; {}: there is none."""
+    return {OWNER: str(_own[0])} if _own else {}
 
 
 def running() -> tuple[Running, ...]:

@@ -11,30 +11,46 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import cast
+from typing import TextIO, cast
 
 from chaoslib import hypothesis, substitute
+from chaoslib.exceptions import ActivityFailed
 from chaoslib.experiment import run_experiment
 from chaoslib.hypothesis import within_tolerance
 from chaoslib.run import RunEventHandler
 from chaoslib.types import Dry, Schedule, Strategy
 
 from harness.chaos.context import current
-from harness.chaos.events import send, take_over_stdout
+from harness.chaos.events import send, take_over_stdin, take_over_stdout
 from harness.chaos.experiment import is_ordinary, learn_document
 from harness.chaos.limits import limit_activities
-from harness.chaos.processes import VARIABLE, end_session
+from harness.chaos.method import takes_value
+from harness.chaos.processes import VARIABLE, adopt_orphans, end_started
 from harness.errors import HarnessError
 from harness.redact import redact
 from harness.storage import json_text, write_json
-from harness.toolkit import Activity, Document, Journal, Run, steady_strategy
+from harness.toolkit import (
+    HTTP_ERROR,
+    Activity,
+    Document,
+    Journal,
+    Provider,
+    Run,
+    steady_strategy,
+)
 
 ROLLBACKS = "always"
 """Where the file names no strategy: by default a signal would leave the faults where they are."""
 
 FREQUENCY_S = 1.0
+
+MOST_KEPT = 1 << 16
+"""Letters of a text, and items of a list, of what an activity gave that the journal keeps."""
+
+MOST_DEEP = 100
 
 _ending = threading.Event()
 
@@ -46,6 +62,11 @@ class _Events(RunEventHandler):  # type: ignore[misc]
         steady = document.get("steady-state-hypothesis") or {}
         self._hypothesis = {id(probe) for probe in steady.get("probes") or ()}
         self._variables: dict[str, object] = {}
+        self.journal: dict[str, object] = {}
+        self.rolled_back = False
+
+    def started(self, experiment: object, journal: dict[str, object]) -> None:
+        self.journal = journal
 
     def running(
         self,
@@ -59,6 +80,9 @@ class _Events(RunEventHandler):  # type: ignore[misc]
 
     def start_method(self, experiment: object) -> None:
         send({"type": "chaos_child", "what": "method"})
+
+    def start_rollbacks(self, experiment: object) -> None:
+        self.rolled_back = True
 
     def method_completed(self, experiment: object, state: object) -> None:
         send({"type": "chaos_child", "what": "method_end"})
@@ -103,7 +127,7 @@ class _Events(RunEventHandler):  # type: ignore[misc]
     def signal_exit(self) -> None:
         if not _ending.is_set():
             problem = sys.exc_info()[1]
-            _interrupted(f"{type(problem).__name__} {problem}")
+            _interrupted(f"{type(problem).__name__} {problem}".strip())
 
     def continuous_hypothesis_completed(
         self, experiment: object, journal: object, exception: Exception | None = None
@@ -116,21 +140,31 @@ def _interrupted(detail: str) -> None:
     send({"type": "chaos_child", "what": "interrupted", "detail": detail})
 
 
-class _Controls(logging.Handler):
-    """Tells of controls that failed: Chaos Toolkit only logs them, for debugging, and goes on."""
+class _Logged(logging.Handler):
+    """Tells what Chaos Toolkit only logs: controls that failed, and why it aborted."""
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
         problem = record.exc_info[1] if record.exc_info else None
-        if problem is None or "ontrol" not in text or "interrupted" in text:
+        if problem is None or "interrupted" in text:
             return
-        name = text.split("'")[1] if "'" in text else text
         detail = f"{type(problem).__name__}: {problem}"
+        if record.levelno == logging.CRITICAL:
+            _interrupted(detail)
+        if "ontrol" not in text:
+            return
+        name = text.split("'")[1] if "'" in text else "after the experiment"
         send({"type": "chaos_child", "what": "control", "name": name, "detail": detail})
 
 
 def tolerates(tolerance: object, value: object, **variables: object) -> bool:
-    """Whether a value is within a tolerance; a pattern may be that of a number, as of a status."""
+    """Whether a value is within a tolerance; a pattern may be that of a number, as of a status.
+
+    Of a process or an HTTP request that is one, the exit code or the status decides: to Chaos
+    Toolkit whatever it gave is true.
+    """
+    if isinstance(tolerance, dict) and tolerance.get("type") == "probe":
+        return _answers_yes(tolerance, value, variables)
     if isinstance(tolerance, dict) and tolerance.get("type") == "regex":
         target = tolerance.get("target")
         found = value.get(target, value) if target and isinstance(value, dict) else value
@@ -139,17 +173,48 @@ def tolerates(tolerance: object, value: object, **variables: object) -> bool:
     return bool(within_tolerance(tolerance, value, **variables))
 
 
+def _answers_yes(
+    tolerance: Mapping[str, object], value: object, variables: Mapping[str, object]
+) -> bool:
+    provider = cast("Provider", tolerance["provider"])
+    given = provider.get("arguments") or {}
+    arguments = {**given, "value": value} if takes_value(provider) else given  # type: ignore[dict-item]
+    asked = {**tolerance, "provider": {**provider, "arguments": arguments}}
+    try:
+        answer = hypothesis.run_activity(
+            asked, variables.get("configuration"), variables.get("secrets")
+        )
+    except ActivityFailed:
+        return False
+    if provider["type"] == "process":
+        return bool(answer["status"] == 0)
+    return answer["status"] < HTTP_ERROR if provider["type"] == "http" else bool(answer)
+
+
+def _holds(tolerance: object, value: object, **variables: object) -> bool:
+    """The same of the hypothesis: a value to which it cannot be applied is not within it.
+
+    Chaos Toolkit would end there, without its rollbacks.
+    """
+    try:
+        return tolerates(tolerance, value, **variables)
+    except Exception:  # noqa: BLE001 - whatever the value makes of it
+        return False
+
+
 def main(experiment: Path, journal_path: Path, limit_s: float, probes_s: float) -> int:
     """Run one experiment; 0 when Chaos Toolkit came to its end, whatever it found."""
     take_over_stdout()
+    owner = take_over_stdin()
+    adopt_orphans()
     document = json.loads(experiment.read_text(encoding="utf-8"))
     learn_document(document)
     if VARIABLE in os.environ:
         _ask_once()
     send({"type": "chaos_child", "what": "ready", "pid": os.getpid()})
-    if not sys.stdin.readline():
+    if not owner.readline():
         return 1
-    threading.Thread(target=_end_with_owner, daemon=True).start()
+    threading.Thread(target=_end_with, args=(owner,), daemon=True).start()
     limit_activities(limit_s, probes_s)
     _listen_to_log()
     try:
@@ -167,7 +232,7 @@ def main(experiment: Path, journal_path: Path, limit_s: float, probes_s: float) 
         if not _ending.is_set():
             raise
     finally:
-        end_session()
+        end_started()
     return 0
 
 
@@ -184,15 +249,37 @@ def _ask_once() -> None:
 def carry_out(document: Document) -> Journal:
     """Chaos Toolkit's journal of an experiment, as JSON has it."""
     _read_dry(document)
-    hypothesis.within_tolerance = tolerates
-    journal = run_experiment(
-        document,
-        settings={"runtime": {"rollbacks": {"strategy": _rollbacks(document)}}},
-        strategy=_strategy(document),
-        schedule=Schedule(continuous_hypothesis_frequency=FREQUENCY_S),
-        event_handlers=[_Events(document)],
-    )
-    return cast("Journal", json.loads(json_text(journal, finite=False)))
+    hypothesis.within_tolerance = _holds
+    events = _Events(document)
+    try:
+        journal = run_experiment(
+            document,
+            settings={"runtime": {"rollbacks": {"strategy": _rollbacks(document)}}},
+            strategy=_strategy(document),
+            schedule=Schedule(continuous_hypothesis_frequency=FREQUENCY_S),
+            event_handlers=[events],
+        )
+    except BaseException as problem:  # such as of a control that cannot be cleaned up
+        if not events.journal or _ending.is_set():
+            raise
+        rest = "" if events.rolled_back else "; no rollback has run"
+        _interrupted(f"{type(problem).__name__}: {problem}{rest}")
+        journal = {**events.journal, "status": "aborted"}
+    return cast("Journal", json.loads(json_text(_kept(journal), finite=False)))
+
+
+def _kept(value: object, depth: int = 0) -> object:
+    """What JSON can hold of a journal, without the floods that activities gave."""
+    if isinstance(value, str):
+        text = value[:MOST_KEPT].encode(errors="backslashreplace").decode()
+        return text if len(value) <= MOST_KEPT else f"{text}… ({len(value):,} letters)"
+    if depth == MOST_DEEP and isinstance(value, (Mapping, list, tuple)):
+        return f"a {type(value).__name__}, nested too deeply"
+    if isinstance(value, Mapping):
+        return {str(key): _kept(each, depth + 1) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_kept(each, depth + 1) for each in value[:MOST_KEPT]]
+    return value
 
 
 def _strategy(document: Document) -> Strategy:
@@ -222,13 +309,13 @@ def _listen_to_log() -> None:
     log.setLevel(logging.DEBUG)
     plain = logging.StreamHandler()
     plain.setLevel(logging.WARNING)
-    for handler in (plain, _Controls()):
+    for handler in (plain, _Logged()):
         log.addHandler(handler)
 
 
-def _end_with_owner() -> None:
-    """Treat the end of standard input as SIGTERM: the rollbacks run."""
-    while sys.stdin.readline():
+def _end_with(owner: TextIO) -> None:
+    """Treat the end of what the owner says as SIGTERM: the rollbacks run."""
+    while owner.readline():
         continue
     _ending.set()
     os.kill(os.getpid(), signal.SIGTERM)

@@ -6,13 +6,21 @@ and without rollbacks where their strategy is misspelt. Here each is refused, an
 
 import copy
 import importlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import cast
 
-from harness.chaos.method import ACTIONS, all_activities, has_signature
+from harness.chaos.method import (
+    ACTIONS,
+    DAY_S,
+    Settings,
+    all_activities,
+    has_signature,
+    takes_value,
+)
 from harness.errors import ExperimentError, did_you_mean
-from harness.toolkit import Document, steady_strategy
+from harness.toolkit import Activity, Document, Provider, steady_strategy
 
 STEADY_STRATEGIES = (
     "default",
@@ -27,23 +35,61 @@ DRY = ("activities", "actions", "probes", "pause")
 VAULT_CLIENT = "hvac"
 _SEE = "see: chaos validate"
 
+BOUNDS: Mapping[str, tuple[float, float]] = {
+    "load.rate": (0.1, 1e6),
+    "load.spike.factor": (0.01, 1e3),
+    "load.spike.at_s": (0, DAY_S),
+    "load.spike.duration_s": (1, DAY_S),
+    "needs.regions": (1, 100),
+    "needs.replicas": (1, 1000),
+    "timeline.before_s": (0, DAY_S),
+    "timeline.after_s": (0, DAY_S),
+    "timeline.during_s": (0.1, DAY_S),
+    "blast_radius.share": (0, 1),
+    "guards.error_ratio": (0, 1),
+    "guards.p95_s": (1e-4, DAY_S),
+    "guards.budget": (0, 100),
+    "expect.recovery_s": (0, DAY_S),
+    "expect.error_budget": (0, 100),
+    "expect.error_ratio": (0, 1),
+    "expect.lost_writes": (0, 1e9),
+    "expect.rpo_s": (0, DAY_S),
+    "expect.fail_back_s": (0, DAY_S),
+}
+"""Of the numbers of the harness's extension: beyond them nothing sensible is meant."""
+
+
+def check_bounds(where: str, extension: Mapping[str, object]) -> None:
+    """Raise ExperimentError naming the first number that is out of its bounds."""
+    for field, (least, most) in BOUNDS.items():
+        found: object = extension
+        for key in field.split("."):
+            found = found.get(key) if isinstance(found, Mapping) else None
+        if isinstance(found, (int, float)) and not least <= found <= most:
+            raise ExperimentError(f"{where}.{field} is {found:g}", f"give {least:g} to {most:g}")
+
 
 def validate(path: Path, document: Document) -> None:
     """Raise ExperimentError, naming the field, where a document cannot run as it is meant to."""
     from chaoslib.exceptions import ChaosException  # noqa: PLC0415 - slow to import
     from chaoslib.experiment import ensure_experiment_is_valid  # noqa: PLC0415
+    from chaoslib.hypothesis import ensure_hypothesis_tolerance_is_valid  # noqa: PLC0415
 
     checked = copy.deepcopy(document)
     try:
         _check_secrets(path, document.get("secrets") or {}, "secrets")
         _check_controls(path, document)  # before Chaos Toolkit, which would say that it goes on
         for activity in all_activities(checked):
+            _name_tolerance(activity)
             provider = activity.get("provider") or {}
             if provider.get("type") == "python" and not has_signature(provider):
                 provider.update(
                     {"module": ACTIONS, "func": "heal", "arguments": {}}
                 )  # nothing to bind
         ensure_experiment_is_valid(checked)
+        for step in (*checked["method"], *(checked.get("rollbacks") or ())):
+            if "tolerance" in step:  # Chaos Toolkit itself looks at those of the hypothesis only
+                ensure_hypothesis_tolerance_is_valid(step["tolerance"])
         _check_words(path, document)
         _check_references(path, document)
     except ExperimentError:
@@ -52,11 +98,26 @@ def validate(path: Path, document: Document) -> None:
         raise ExperimentError(f"{path}: {' '.join(str(problem).split())}", _SEE) from None
     except (TypeError, AttributeError, KeyError) as problem:
         raise ExperimentError(f"{path}: not a Chaos Toolkit experiment ({problem})", _SEE) from None
-    except Exception as problem:  # noqa: BLE001 - whatever a module of the file, or a vault, raises
+    except KeyboardInterrupt:
+        raise
+    except BaseException as problem:  # noqa: BLE001 - what a module of the file, or a vault, raises
         raise ExperimentError(
             f"{path}: it cannot be read as an experiment ({type(problem).__name__}: {problem})",
             _SEE,
         ) from None
+
+
+def _name_tolerance(activity: Activity) -> None:
+    """A probe that is a tolerance needs no name, and its value is given when there is one."""
+    tolerance = activity.get("tolerance")
+    if isinstance(tolerance, dict) and tolerance.get("type") == "probe":
+        tolerance.setdefault("name", "tolerance")
+        provider = cast("Provider", tolerance.get("provider") or {})
+        if provider.get("type") == "python" and takes_value(provider):
+            provider["arguments"] = {
+                "value": None,
+                **cast("Settings", provider.get("arguments") or {}),
+            }
 
 
 def _check_secrets(path: Path, given: object, where: str) -> None:
@@ -90,7 +151,7 @@ def _check_controls(path: Path, document: Document) -> None:
             try:
                 if module is not None:
                     importlib.import_module(module)
-            except Exception as problem:  # noqa: BLE001 - whatever its import raises
+            except (Exception, SystemExit) as problem:  # noqa: BLE001 - whatever its import raises
                 raise ExperimentError(
                     f"{path}: control {control.get('name')!r} cannot be loaded: {problem}",
                     f"install {module}, or leave the control out",

@@ -28,7 +28,7 @@ from harness.cli.options import parameters as parameters_of
 from harness.cli.output import print_json, say
 from harness.errors import HarnessError, UsageError
 from harness.platform.names import traits_of
-from harness.units import format_ratio
+from harness.units import format_ratio, one_line
 
 if TYPE_CHECKING:
     from harness.chaos.model import Experiment, ExperimentPlan, Hit
@@ -309,9 +309,9 @@ def _run_plain(experiment: Experiment, options: RunOptions, *, as_json: bool) ->
         shown = verdict.as_dict() | {"record": str(directory)}
         print_json(shown)
         return verdict.exit_code
-    click.echo(f"{verdict.outcome.upper()}  {experiment.name}: {experiment.title}")
+    click.echo(f"{verdict.outcome.upper()}  {experiment.name}: {one_line(experiment.title)}")
     for reason in verdict.reasons:
-        click.echo(f" - {reason}")
+        click.echo(f" - {one_line(reason)}")
     click.echo(f"record  {directory}")
     return verdict.exit_code
 

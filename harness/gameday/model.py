@@ -29,14 +29,14 @@ class GameDayOptions:
 
     Without names all are run but those with the tag `extended`, unless `extended` is set.
     `parameters` override the experiments' own configuration; `retries` is how often a measurement
-    that is invalid, or in doubt for this machine's own delays, is made again.
+    that is invalid, or in doubt for this machine's own delays, is made again at most.
     """
 
     run: RunOptions
     experiments: tuple[str, ...] = ()
     extended: bool = False
     repeat: int = 1
-    retries: int = 1
+    retries: int = 2
     mutants: tuple[str, ...] = ()
     parameters: Mapping[str, str] | None = None
     baselines: Path | None = None

@@ -20,7 +20,7 @@ from harness.chaos.experiment import load_experiment
 from harness.chaos.ledger import Ledger
 from harness.chaos.limits import within
 from harness.chaos.plain import PlainVerdict, run_plain
-from harness.chaos.processes import VARIABLE
+from harness.chaos.processes import OWNER
 from harness.chaos.session import check_prometheus
 from harness.chaos.subprocesses import Child
 from harness.chaos.undo import reap
@@ -99,6 +99,9 @@ def test_what_goes_wrong_in_a_method_is_named_and_what_it_started_is_gone(tmp_pa
         activity("exit", process("false")),
         activity("hangs", process("sh", f"-c 'sleep {mark} & sleep {mark}'"), timeout=0.3),
         activity("daemon", process("sh", f"-c 'sleep {mark} >/dev/null 2>&1 &'")),
+        activity("detached", process("setsid", f"-f sleep {mark} >/dev/null 2>&1")),
+        activity("reads", process("cat", "-"), timeout=5),
+        activity("asks", {"type": "http", "url": "nowhere"}),
         activity("there", python("os.path", "exists", path="/none"), "probe", tolerance=True),
     )
     verdict, _ = ran(tmp_path, made)
@@ -107,9 +110,11 @@ def test_what_goes_wrong_in_a_method_is_named_and_what_it_started_is_gone(tmp_pa
         "Action `remove` failed: FileNotFoundError",
         "Action `exit` ended with exit code 1",
         "Action `hangs` failed: it did not end within 0.3 s",
+        "Action `asks` failed: MissingSchema: Invalid URL 'nowhere'",
         "Probe `there` gave false, outside its tolerance true",
     ):
         assert said in verdict.reasons[0]
+    assert "`reads`" not in verdict.reasons[0], "its input has ended"
     left = subprocess.run(["pgrep", "-f", f"sleep {mark}"], capture_output=True, check=False)
     assert left.stdout == b""
 
@@ -190,13 +195,11 @@ def test_reap_ends_what_an_activity_of_a_run_that_is_gone_left(tmp_path: Path) -
     """And not what one of a living run has started."""
     found: dict[str, subprocess.Popen[bytes]] = {}
     with Ledger.open() as living:
-        for name, ledger in (("gone", tmp_path / "none"), ("alive", living.directory)):
-            context = tmp_path / f"{name}.json"
-            context.write_text(json.dumps({"ledger": str(ledger)}))
-            environment = {**os.environ, VARIABLE: str(context)}
+        for name, held in (("gone", tmp_path / "none"), ("alive", living.directory)):
+            environment = {**os.environ, OWNER: str(held)}
             found[name] = subprocess.Popen(["sleep", "600"], env=environment)
         try:
-            wait_for(lambda: all(VARIABLE.encode() in _environ(p.pid) for p in found.values()))
+            wait_for(lambda: all(OWNER.encode() in _environ(p.pid) for p in found.values()))
             reap(())  # or another test's: it is gone either way
             assert found["gone"].wait(10) == -signal.SIGKILL
             assert found["alive"].poll() is None

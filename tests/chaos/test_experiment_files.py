@@ -7,21 +7,32 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 
 from harness.catalog import project_root
+from harness.catalog.expectations import Expectations
 from harness.chaos import experiment
-from harness.chaos.experiment import experiment_names, load_experiment
+from harness.chaos.experiment import _Stages, experiment_names, load_experiment
 from harness.chaos.method import ACTIONS
-from harness.chaos.model import LEAST_BEFORE_S, Experiment
+from harness.chaos.model import (
+    LEAST_BEFORE_S,
+    BaseLoad,
+    BlastRadius,
+    Experiment,
+    Guards,
+    Needs,
+    Spike,
+)
 from harness.chaos.plan import SLACK_S, WARMUP_S, timeline
 from harness.chaos.session import profile_of
+from harness.chaos.validation import BOUNDS
 from harness.cli import run
 from harness.errors import ExperimentError
 from harness.stats.recovery import LEAST_BASELINE
+from harness.typed import fields_of
 
 ROOT = project_root()
 NAMES = experiment_names(ROOT)
@@ -151,6 +162,15 @@ def _provider(**fields: Any) -> Callable[[Document], object]:
         (_provider(arguments={"fault": 3}), "arguments.fault is 3"),
         (_step(pauses={"after": "a while"}), "pause must be a number"),
         (_step(pauses={}), "a stage without seconds"),
+        (_step(pauses={"after": -4}), "pauses.after is -4; give 0 to 86400 seconds"),
+        (_step(timeout=0), "timeout is 0; give seconds"),
+        (_step(timeout="soon"), "activity timeout must be a number"),
+        (_harness(load={"rate": -1}), "load.rate is -1; give 0.1 to 1e+06"),
+        (_harness(blast_radius={"share": 50}), "blast_radius.share is 50; give 0 to 1"),
+        (_harness(expect={"recovery_s": -1}), "expect.recovery_s is -1"),
+        (_harness(platforms=["labb"]), "platforms: no platform 'labb'; did you mean lab?"),
+        (_harness(elsewhere={"kubernets": {}}), "elsewhere: no platform 'kubernets'; did you mean"),
+        (_harness(elsewhere="kubernetes"), "elsewhere is 'kubernetes'; give a mapping"),
     ],
 )
 def test_a_bad_experiment_names_file_and_field(
@@ -177,6 +197,35 @@ def test_a_file_that_is_no_experiment_is_said_so(text: str, said: str, tmp_path:
     path.write_text(text)
     with pytest.raises(ExperimentError, match=said):
         load_experiment(str(path), ROOT)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"method": [], "method": []}', "'method' stands twice in one object"),
+        ('{"method": NaN}', "method is nan; give a finite number"),
+        ('{"method": [1e400]}', "method.0 is inf; give a finite number"),
+        ("[" * 100_000, "not JSON"),
+        ("[]", "not a mapping"),
+    ],
+)
+def test_a_file_of_json_is_read_by_the_rules_of_yaml(text: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "bad.json"
+    path.write_text(text)
+    with pytest.raises(ExperimentError, match=said):
+        load_experiment(str(path), ROOT)
+
+
+def test_every_number_of_the_extension_has_bounds() -> None:
+    parts = {"load": BaseLoad, "load.spike": Spike, "needs": Needs, "timeline": _Stages,
+             "blast_radius": BlastRadius, "guards": Guards, "expect": Expectations}  # fmt: skip
+    numbers = {
+        f"{name}.{field}"
+        for name, part in parts.items()
+        for field, (_, hint) in fields_of(part).items()
+        if {int, float} & {hint, *get_args(hint)}
+    }
+    assert numbers == set(BOUNDS)
 
 
 def test_an_extension_that_is_no_mapping_is_said_so(tmp_path: Path) -> None:

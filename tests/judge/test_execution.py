@@ -245,6 +245,17 @@ def test_nothing_injected_names_the_probe(tmp_path: Path) -> None:
     verdict = judge_experiment(record)
     assert verdict.outcome == "inconclusive"
     assert "probe `answers` gave 9, not [1, 2]" in " ".join(verdict.reasons)
+    assert verdict.again == verdict.reasons[0], "a busy machine may be to blame"
+
+
+def test_a_probe_that_a_busy_machine_could_not_ask_is_to_be_measured_again(tmp_path: Path) -> None:
+    record = experiment(tmp_path, SOUND)
+    failed = probe(status="failed", exception=["ActivityFailed: it did not end within 5 s"])
+    states = {"before": MET, "after": failed}
+    (record.directory / "journal.json").write_text(json.dumps({"steady_states": states}))
+    verdict = judge_experiment(record)
+    assert verdict.outcome == "inconclusive"
+    assert "did not end within 5 s" in (verdict.again or "")
 
 
 @pytest.mark.parametrize(

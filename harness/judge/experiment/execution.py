@@ -12,6 +12,7 @@ from harness.judge.experiment.facts import BackAgain, Facts, back_again, injecte
 from harness.judge.experiment.model import Check, Made, Word
 from harness.record.run import RunRecord
 from harness.toolkit import (
+    HTTP_ERROR,
     Activity,
     Document,
     Journal,
@@ -21,14 +22,16 @@ from harness.toolkit import (
     States,
     steady_strategy,
 )
-from harness.units import counted, format_duration
+from harness.units import counted, format_duration, one_line
 
 ACTIONS = "harness.chaos.actions"
 LONGEST = 120
 """Characters of a value that is shown."""
 
 _FAILED = "ActivityFailed: "
-_HTTP_ERROR = 400
+
+_TOO_SLOW = ("it did not end within", "it could not be asked within")
+"""What is said of a probe that this machine may have been too busy to ask (harness.chaos)."""
 
 Problem = tuple[Word, str]
 
@@ -68,7 +71,7 @@ def activities(
     word: Word = "fail" if any(each == "fail" for each, _ in found) else "inconclusive"
     if any(each == "inconclusive" for each, _ in found):
         word = "inconclusive"
-    texts = tuple(dict.fromkeys(text for _, text in found))
+    texts = tuple(dict.fromkeys(one_line(text) for _, text in found))
     told = " ".join(texts) + _not_undone(journal)
     return Check("activities", word, f"{len(texts)} not as asked", "all", told)
 
@@ -141,7 +144,7 @@ def _told_by_status(provider: Provider, output: object) -> str | None:
     if provider.get("type") == "process" and code not in {0, None} and isinstance(output, Mapping):
         last = str(output.get("stderr") or output.get("stdout") or "").strip().splitlines()[-1:]
         return f"ended with exit code {code}" + (f": {last[0]}" if last else "")
-    if provider.get("type") == "http" and isinstance(code, int) and code >= _HTTP_ERROR:
+    if provider.get("type") == "http" and isinstance(code, int) and code >= HTTP_ERROR:
         return f"was answered with status {code}"
     return None
 
@@ -155,7 +158,7 @@ def reason_of(run: Run) -> str:
 def shown(value: object) -> str:
     """A value as JSON, cut to a readable length."""
     text = json.dumps(value, default=str, ensure_ascii=False)
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+    return one_line(text if len(text) <= LONGEST else f"{text[:LONGEST]}…")
 
 
 def _unended(begun: Sequence[ActivityEvent]) -> Iterable[str]:
@@ -184,7 +187,7 @@ def unmet(state: State) -> tuple[Word, str]:
         name, provider = activity.get("name"), activity.get("provider") or {}
         if run.get("status") == "failed":
             word: Word = "fail" if provider.get("type") == "http" else "inconclusive"
-            return word, f"probe `{name}` failed: {reason_of(run)}"
+            return word, one_line(f"probe `{name}` failed: {reason_of(run)}")
         if run.get("tolerance_met") is False:
             wanted = shown(activity.get("tolerance"))
             return "fail", f"probe `{name}` gave {shown(run.get('output'))}, not {wanted}"
@@ -193,7 +196,9 @@ def unmet(state: State) -> tuple[Word, str]:
 
 def steady_state(facts: Facts) -> Made:
     """Chaos Toolkit's own hypothesis before and after, by what its probes said."""
-    return judge_steady_state(facts.journal)
+    word, measured, limit, told = judge_steady_state(facts.journal)
+    busy = word == "inconclusive" and any(text in told for text in _TOO_SLOW)
+    return "noisy" if busy else word, measured, limit, told
 
 
 def judge_steady_state(journal: Journal) -> Made:

@@ -75,7 +75,12 @@ class ExperimentVerdict:
 
     @property
     def again(self) -> str | None:
-        """`spoilt`, where it should be measured again: the machine left nothing else in doubt."""
+        """Why it should be measured again; None: it should not.
+
+        The machine left nothing else in doubt, or nothing was injected: no price was paid yet.
+        """
+        if self.outcome == "inconclusive" and self.stages is None:
+            return self.reasons[0]
         noisy = (check.noisy for check in self.checks if check.outcome == "inconclusive")
         return self.spoilt if self.outcome == "invalid" or all(noisy) else None
 
