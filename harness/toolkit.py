@@ -25,6 +25,7 @@ class Provider(TypedDict, total=False):
     path: str
     url: str
     headers: dict[str, str] | None
+    secrets: object
 
 
 class Control(TypedDict, total=False):

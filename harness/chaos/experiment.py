@@ -27,7 +27,8 @@ from harness.chaos.validation import check_bounds, validate
 from harness.errors import CatalogError, ExperimentError, did_you_mean
 from harness.platform.names import PLATFORMS
 from harness.redact import learn, learn_environment, redact
-from harness.toolkit import Document
+from harness.toolkit import Activity, Document
+from harness.units import one_line
 
 EXTENSION = "harness"
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -35,7 +36,7 @@ ACTIVITY_S = 2.0
 """What an activity without a pause is taken to last, where nothing says how long a method does."""
 
 CONFIGURED_S = 60.0
-"""What the probes of a configuration may take; nothing else is waited for then."""
+"""What a probe of the configuration may take; nothing else is waited for then."""
 
 _STRICT = ConfigDict(extra="forbid")
 
@@ -313,6 +314,7 @@ def _resolved(path: Path, document: Document) -> dict[str, object]:
     Raises ExperimentError naming a parameter that cannot be resolved.
     """
     from chaoslib.configuration import load_configuration  # noqa: PLC0415 - slow to import
+    from chaoslib.secret import load_secrets  # noqa: PLC0415
 
     given = document.get("configuration") or {}
     kinds = {key: v.get("type") for key, v in given.items() if isinstance(v, dict) and "type" in v}
@@ -330,39 +332,40 @@ def _resolved(path: Path, document: Document) -> dict[str, object]:
             )
     found: dict[str, object] = load_configuration(copy.deepcopy(given))
     asked = [key for key, kind in kinds.items() if kind == "probe"]
-    if not asked:
-        return found
-    found = _answered(path, document, found)
-    for key in asked:
-        if key not in found:
-            entry = given[key]
-            name = entry.get("name") if isinstance(entry, dict) else None
-            raise ExperimentError(
-                f"{path}: configuration.{key}: its probe {name!r} failed",
-                "correct the probe, or give a value: --set",
-            )
-        given[key] = found[key]
+    if asked:
+        secrets = load_secrets(document.get("secrets") or {}, found)
+        known = {key: value for key, value in found.items() if key not in asked}
+        for key in asked:
+            where = f"{path}: configuration.{key}"
+            known[key] = given[key] = _answer(where, cast("Activity", given[key]), known, secrets)
+        found = known
     return found
 
 
-def _answered(path: Path, document: Document, found: dict[str, object]) -> dict[str, object]:
-    """The configuration with the answers of its probes, which get `CONFIGURED_S` for all."""
-    from chaoslib.configuration import load_dynamic_configuration  # noqa: PLC0415 - slow to import
-    from chaoslib.exceptions import ActivityFailed  # noqa: PLC0415
-    from chaoslib.secret import load_secrets  # noqa: PLC0415
+def _answer(where: str, entry: Activity, known: Settings, secrets: Settings) -> object:
+    """What a probe of the configuration gives: standard output, a body, a function's value."""
+    from chaoslib.activity import run_activity  # noqa: PLC0415 - slow to import
 
-    from harness.chaos.limits import within  # noqa: PLC0415
+    from harness.chaos.limits import limit_of, within  # noqa: PLC0415
 
-    secrets = load_secrets(document.get("secrets") or {}, found)
-    answered: dict[str, object] = {}
+    remedy = "correct the probe, or give a value: --set"
+    limit_s = min(limit_of(entry, CONFIGURED_S, known, secrets), CONFIGURED_S)
     try:
-        within(CONFIGURED_S, lambda: answered.update(load_dynamic_configuration(found, secrets)))
-    except ActivityFailed as problem:
+        output = within(limit_s, lambda: run_activity(entry, known, secrets))
+    except (Exception, SystemExit) as problem:  # noqa: BLE001 - whatever its module raises
         raise ExperimentError(
-            f"{path}: configuration: the probes in it did not answer: {problem}",
-            "correct the probe, or give a value: --set",
+            f"{where}: its probe {entry.get('name')!r} failed: {one_line(str(problem))}", remedy
         ) from None
-    return answered
+    kind = entry["provider"]["type"]
+    if kind == "python" or not isinstance(output, dict):
+        return output
+    if kind == "http":
+        return output["body"]
+    if code := output["status"]:
+        raise ExperimentError(
+            f"{where}: its probe {entry.get('name')!r} ended with exit code {code}", remedy
+        )
+    return output["stdout"].strip()
 
 
 def _timeline(path: Path, document: Document, stages: _Stages, method: Method) -> Timeline:

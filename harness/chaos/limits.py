@@ -34,7 +34,7 @@ def limit_activities(actions_s: float, probes_s: float) -> None:
             call = partial(_call_by_position, provider, configuration, secrets)
         usual = probes_s if activity.get("type") == "probe" else actions_s
         try:
-            return within(_limit_of(activity, usual, configuration, secrets), call)
+            return within(limit_of(activity, usual, configuration, secrets), call)
         except (ChaosException, SystemExit, KeyboardInterrupt):  # the end of the experiment
             raise
         except BaseException as problem:
@@ -53,9 +53,10 @@ def _call_by_position(provider: Provider, configuration: Settings, secrets: Sett
         raise ActivityFailed(f"{type(problem).__name__}: {problem}") from problem
 
 
-def _limit_of(
+def limit_of(
     activity: Activity, usual_s: float, configuration: Settings, secrets: Settings
 ) -> float:
+    """How long an activity may take, s: by itself, else by its provider, else as usual."""
     for given in (activity.get("timeout"), activity["provider"].get("timeout")):
         with contextlib.suppress(TypeError, ValueError):
             return float(substitute(given, configuration, secrets))

@@ -6,6 +6,8 @@ and without rollbacks where their strategy is misspelt. Here each is refused, an
 
 import copy
 import importlib
+import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -72,24 +74,14 @@ def check_bounds(where: str, extension: Mapping[str, object]) -> None:
 def validate(path: Path, document: Document) -> None:
     """Raise ExperimentError, naming the field, where a document cannot run as it is meant to."""
     from chaoslib.exceptions import ChaosException  # noqa: PLC0415 - slow to import
-    from chaoslib.experiment import ensure_experiment_is_valid  # noqa: PLC0415
-    from chaoslib.hypothesis import ensure_hypothesis_tolerance_is_valid  # noqa: PLC0415
 
-    checked = copy.deepcopy(document)
     try:
         _check_secrets(path, document.get("secrets") or {}, "secrets")
+        for name, entry in (document.get("configuration") or {}).items():
+            if isinstance(entry, dict) and entry.get("type") == "env":
+                _check_variable(f"{path}: configuration.{name}", entry)
         _check_controls(path, document)  # before Chaos Toolkit, which would say that it goes on
-        for activity in all_activities(checked):
-            _name_tolerance(activity)
-            provider = activity.get("provider") or {}
-            if provider.get("type") == "python" and not has_signature(provider):
-                provider.update(
-                    {"module": ACTIONS, "func": "heal", "arguments": {}}
-                )  # nothing to bind
-        ensure_experiment_is_valid(checked)
-        for step in (*checked["method"], *(checked.get("rollbacks") or ())):
-            if "tolerance" in step:  # Chaos Toolkit itself looks at those of the hypothesis only
-                ensure_hypothesis_tolerance_is_valid(step["tolerance"])
+        _check_by_toolkit(copy.deepcopy(document))
         _check_words(path, document)
         _check_references(path, document)
     except ExperimentError:
@@ -105,6 +97,22 @@ def validate(path: Path, document: Document) -> None:
             f"{path}: it cannot be read as an experiment ({type(problem).__name__}: {problem})",
             _SEE,
         ) from None
+
+
+def _check_by_toolkit(document: Document) -> None:
+    """Chaos Toolkit's own rules, for the tolerances of the method as well; changes the document."""
+    from chaoslib.experiment import ensure_experiment_is_valid  # noqa: PLC0415 - slow to import
+    from chaoslib.hypothesis import ensure_hypothesis_tolerance_is_valid  # noqa: PLC0415
+
+    for activity in all_activities(document):
+        _name_tolerance(activity)
+        provider = activity.get("provider") or {}
+        if provider.get("type") == "python" and not has_signature(provider):  # nothing to bind
+            provider.update({"module": ACTIONS, "func": "heal", "arguments": {}})
+    ensure_experiment_is_valid(document)
+    for step in (*document["method"], *(document.get("rollbacks") or ())):
+        if "tolerance" in step:
+            ensure_hypothesis_tolerance_is_valid(step["tolerance"])
 
 
 def _name_tolerance(activity: Activity) -> None:
@@ -125,7 +133,11 @@ def _check_secrets(path: Path, given: object, where: str) -> None:
     if not isinstance(given, dict):
         return
     kind = given.get("type")
-    if isinstance(kind, str) and not {"key", "path"}.isdisjoint(given):
+    if kind == "env":
+        _check_variable(f"{path}: {where}", given)
+    if isinstance(kind, str) and (
+        kind in {"env", "vault"} or not {"key", "path"}.isdisjoint(given)
+    ):
         if kind not in {"env", "vault"}:
             raise ExperimentError(
                 f"{path}: {where}: type {kind!r} is not known here", "give a value, or type env"
@@ -140,6 +152,31 @@ def _check_secrets(path: Path, given: object, where: str) -> None:
         return
     for key, value in given.items():
         _check_secrets(path, value, f"{where}.{key}")
+
+
+def _check_variable(where: str, entry: Mapping[str, object]) -> None:
+    """One that is set and empty is a variable of CI that is not: it would mean "everything"."""
+    from chaoslib import convert_to_type  # noqa: PLC0415 - slow to import
+
+    name, usual = entry.get("key"), entry.get("default")
+    if not isinstance(name, str) or not name:
+        raise ExperimentError(f"{where}: type env without key", "name the variable")
+    if name not in os.environ and "default" not in entry:
+        raise ExperimentError(
+            f"{where}: the variable {name} is not set", "set it, or give it a default"
+        )
+    found = os.environ.get(name, usual)
+    if found == "" and usual != "":
+        raise ExperimentError(f"{where}: the variable {name} is empty", "set it, or unset it")
+    kind = entry.get("env_var_type")
+    try:
+        made = convert_to_type(kind, found)
+    except (ValueError, TypeError, AttributeError):  # whose words would tell the value
+        raise ExperimentError(
+            f"{where}: the variable {name} is no {kind}", "correct it, or env_var_type"
+        ) from None
+    if isinstance(made, float) and not math.isfinite(made):
+        raise ExperimentError(f"{where}: the variable {name} is {made}", "give a finite number")
 
 
 def _check_controls(path: Path, document: Document) -> None:
@@ -181,7 +218,16 @@ def _one_of(word: object, known: Sequence[str]) -> str:
 
 
 def _check_references(path: Path, document: Document) -> None:
-    """Chaos Toolkit itself looks at those of the method only."""
+    """Chaos Toolkit looks at those of the method only, and takes a misspelt secret for none."""
+    secrets = document.get("secrets") or {}
+    for activity in all_activities(document) if secrets else ():
+        named_secrets = (activity.get("provider") or {}).get("secrets") or ()
+        for name in named_secrets if isinstance(named_secrets, (list, tuple)) else ():
+            if name not in secrets:
+                raise ExperimentError(
+                    f"{path}: {activity.get('name')}: no secret {name!r}",
+                    f"{did_you_mean(str(name), secrets)}it has {', '.join(secrets)}",
+                )
     named = {activity.get("name") for activity in all_activities(document)}
     for step in document.get("rollbacks") or ():
         reference = step.get("ref")

@@ -295,6 +295,41 @@ def test_a_file_that_cannot_end_well_is_refused(
         _load(tmp_path, _case(**changes))
 
 
+@pytest.mark.parametrize(
+    ("entry", "value", "said"),
+    [
+        ({"type": "env"}, None, "type env without key; name the variable"),
+        ({"type": "env", "key": "HELD"}, None, "the variable HELD is not set"),
+        ({"type": "env", "key": "HELD"}, "", "the variable HELD is empty; set it"),
+        ({"type": "env", "key": "HELD", "default": "x"}, "", "the variable HELD is empty; set it"),
+        ({"type": "env", "key": "HELD", "env_var_type": "int"}, "s3cret", "HELD is no int"),
+        ({"type": "env", "key": "HELD", "env_var_type": "float"}, "nan", "HELD is nan"),
+    ],
+)
+@pytest.mark.parametrize("part", ["configuration", "secrets"])
+def test_a_variable_that_holds_nothing_usable_is_named_and_not_its_value(
+    part: str,
+    entry: Document,
+    value: str | None,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if value is not None:
+        monkeypatch.setenv("HELD", value)
+    known = {"region": "us-east-1", "hold_s": 4} if part == "configuration" else {}
+    with pytest.raises(ExperimentError, match=said) as problem:
+        _load(tmp_path, _case(**{part: {**known, "held": entry}}))
+    assert "s3cret" not in str(problem.value)
+
+
+def test_a_secret_that_the_file_does_not_have_is_named(tmp_path: Path) -> None:
+    provider = {"type": "python", "module": "os", "func": "getpid", "secrets": ["aip"]}
+    step = {"type": "action", "name": "ask", "provider": provider}
+    with pytest.raises(ExperimentError, match=r"ask: no secret 'aip'; did you mean api\?"):
+        _load(tmp_path, _case(secrets={"api": {"token": "t"}}, rollbacks=[step]))
+
+
 def test_a_before_too_short_for_a_range_is_refused(tmp_path: Path) -> None:
     document = _case()
     document["extensions"][0]["timeline"]["before_s"] = 9.5
@@ -346,11 +381,11 @@ def test_a_parameter_that_a_probe_answers_is_resolved_once(
     assert found.timeline.during_s == 7
     assert (found.document["configuration"] or {})["region"] == "us-east-1"
     provider["path"] = "false"
-    with pytest.raises(ExperimentError, match=r"configuration.region: its probe 'which' failed"):
+    with pytest.raises(ExperimentError, match=r"region: its probe 'which' ended with exit code 1"):
         _load(tmp_path, _case(configuration={"region": asked, "hold_s": 3}))
     monkeypatch.setattr(experiment, "CONFIGURED_S", 0.1)
     provider |= {"path": "sleep", "arguments": "600"}
-    with pytest.raises(ExperimentError, match=r"did not answer: it did not end within 0\.1 s"):
+    with pytest.raises(ExperimentError, match=r"'which' failed: it did not end within 0\.1 s"):
         _load(tmp_path, _case(configuration={"region": asked, "hold_s": 3}))
 
 
