@@ -41,6 +41,10 @@ VICTIMS = {
 LATEST_S = 8.0
 """A shortened experiment takes about that long, its start included."""
 
+SINCE = (None, "state/*/ledger/*", "state/*/ledger/*/*.json")
+"""From where the moment counts, in turn: the start of the process, the opening of the ledger, which
+comes before anything is started, and the first fault on it."""
+
 END_S = 60.0
 SETTLE_S = 20.0
 LAB_TTL_S = 3600.0
@@ -88,8 +92,7 @@ class Stream:
             (pid, begun(pid)) for pid in namespace.members(namespace.network_of(lab.pid or 0) or "")
         }
         process = self._start(lab, experiment, number)
-        if number % 2:
-            self._until_begun(process)
+        self._await(process, SINCE[number % len(SINCE)])
         time.sleep(at)
         armed = any(self.directory.glob("state/**/*.json"))
         killed = self._kill(victim, process, lab, number)
@@ -115,9 +118,9 @@ class Stream:
                 stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
 
-    def _until_begun(self, process: subprocess.Popen[bytes]) -> None:
-        """Wait for the ledger of the run, which is opened before anything is started."""
-        while process.poll() is None and not any(self.directory.glob("state/*/ledger/*")):
+    def _await(self, process: subprocess.Popen[bytes], there: str | None) -> None:
+        """Wait until the run has this below its state, or has ended."""
+        while there and process.poll() is None and not any(self.directory.glob(there)):
             time.sleep(0.02)
 
     def _kill(self, victim: str, process: subprocess.Popen[bytes], lab: Lab, number: int) -> bool:
@@ -320,8 +323,8 @@ def report(directory: Path) -> str:
     text = table(HEADER, lines)
     text += (
         f"\n\nAcross {len(names)} experiments, at moments drawn from 0 to {LATEST_S:g} s of a run"
-        " cut to about that length; half of them count from the opening of the ledger, not from the"
-        " start of the process. Looked at after one `harness reap`: processes of the run (by"
+        " cut to about that length, from its start, from the opening of its ledger and from the"
+        " first fault on it, in turn. Looked at after one `harness reap`: processes of the run (by"
         " an environment they all inherit), processes of the lab, stopped processes, packet rules"
         " in the lab's namespace and on the host, the edges' fault filters and the replicas'"
         " behaviour, ledger entries; then every replica must be ready and every health check"
