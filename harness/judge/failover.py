@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.catalog.model import Service
 from harness.events import Canary, Chaos, Health, Served, Stage
@@ -29,6 +30,10 @@ USUAL = 0.975
 UNFELT = 0.1
 """Latencies below this share of the latency objective are all alike: from 1 ms to 3 ms of 100 ms
 nobody is worse off, and no promise is nearer to being broken."""
+
+OTHERS, WAITED_S, WAITED_EACH_S = 0.2, 1.0, 0.005
+"""A second is crowded from this share of the service's cores for others on, if its threads waited
+so long for a core, in all and a request (benchmarks/RESULTS.md, section 6)."""
 
 STEADY = 5
 """Answers in a row from the first region again that make a fail-back."""
@@ -144,13 +149,16 @@ def recovery_of(
     rows = np.concatenate([usual, np.arange(since, int(stages.end))])
     seconds = np.concatenate([usual + since - until, rows[len(usual) :]])
     due, done = record.series("due"), record.series("done")
-    latency = record.quantile_series(q)[rows].copy()
+    latency, completed = record.quantile_series(q)[rows].copy(), done.completed[rows].copy()
     if own_delay is not None:
-        latency[len(usual) :] -= own_delay[rows[len(usual) :]]
+        after = rows[len(usual) :]
+        latency[len(usual) :] -= own_delay[after]
+        late = np.isinf(own_delay[after])
+        completed[len(usual) :][late] = due.offered[after][late]
     series = {
         "latency": np.maximum(latency, unfelt_s(record)),
         "errors": due.lost[rows],
-        "throughput": done.completed[rows],
+        "throughput": completed,
     }
     return recovery(
         seconds,
@@ -174,8 +182,9 @@ def own_delay_of(record: RunRecord, stages: Stages, q: float) -> Floats:
     """What this machine may have added to a quantile of each second's latency, s; (seconds,).
 
     The greater of the generator's lag and what the null server beside it took, at that quantile,
-    less what was usual before the fault (that is in the band). A latency that this explains may be
-    the service's, or not: nobody can know.
+    less what was usual before the fault (that is in the band); infinite where other processes had
+    the service's cores (`crowded`). A latency that this explains may be the service's, or not:
+    nobody can know.
     """
     found = np.nan_to_num(record.quantile_series(q, "lag"))
     for event in record.events_of("probe"):
@@ -187,7 +196,28 @@ def own_delay_of(record: RunRecord, stages: Stages, q: float) -> Floats:
             found[due] = np.maximum(found[due], delay)
     until = int(stages.usual_until or stages.inject)
     usual = found[int(np.ceil(stages.before)) : until]
-    return np.maximum(found - np.quantile(usual, USUAL), 0.0)
+    own = np.maximum(found - np.quantile(usual, USUAL), 0.0)
+    own[crowded(record)] = np.inf
+    return own
+
+
+def crowded(record: RunRecord) -> NDArray[np.bool_]:
+    """Seconds in which processes not of the service kept it from its cores, shape (seconds,).
+
+    Known where the service runs on this machine. Its own processes, and faults that burn processor
+    time beside it, count as the service.
+    """
+    found = np.zeros(record.seconds, np.bool_)
+    offered = record.series("due").offered
+    for event in record.events_of("tick"):
+        t, others = event.get("t"), event.get("others", 0.0)
+        if t is None or others < OTHERS:
+            continue
+        near = slice(max(int(t) - 1, 0), int(t) + 1)  # a tick speaks of the second before it
+        requests = offered[near].max(initial=0)
+        if event["waited"] >= max(WAITED_S, WAITED_EACH_S * requests):
+            found[near] = True
+    return found
 
 
 def unfelt_s(record: RunRecord) -> float:

@@ -12,6 +12,7 @@ from typing import Protocol, Self
 from harness.errors import PlatformError
 from harness.load.plan import LoadPlan, plan_json
 from harness.messages import LoadMessage, load_message
+from harness.process import prefer
 from harness.scratch import scratch
 
 STOP_S = 30.0
@@ -82,6 +83,7 @@ class LoadProcess:
             raise PlatformError(
                 f"the load child cannot be started: {error}", f"check {command[0]}"
             ) from None
+        prefer(self._process.pid)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._output, selectors.EVENT_READ)
         return self

@@ -146,6 +146,14 @@ EventFeed = Callable[[], Sequence[PlatformNews]]
 """Gives, each time it is called, what is new since the last: events of a record."""
 
 
+@dataclass(frozen=True, slots=True)
+class LocalProcesses:
+    """Processes of this machine: the roots of their trees, and the cores that they run on."""
+
+    roots: tuple[int, ...]
+    cores: tuple[int, ...]
+
+
 class Deployment(Protocol):
     """Where a service runs and what is loaded."""
 
@@ -274,6 +282,10 @@ class Observability(Protocol):
         It shows what a cut between the two does, which users may never feel.
         """
         return nullcontext()
+
+    def local_processes(self) -> LocalProcesses | None:
+        """The service's processes where they run on this machine and can be told from others."""
+        return None
 
 
 class Recovery(Protocol):

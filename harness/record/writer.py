@@ -15,6 +15,7 @@ from harness.catalog.model import Service
 from harness.errors import Interrupted
 from harness.load.plan import LoadPlan
 from harness.messages import LoadMessage, SliceLine
+from harness.platform.model import LocalProcesses
 from harness.record.environment import HostSampler
 from harness.record.run import SCHEMA, RunRecord, State
 from harness.redact import learn, redact
@@ -43,12 +44,18 @@ class RunWriter:
     Every method raises RecordError when the disk does not take what it is given.
     """
 
-    def __init__(self, directory: Path, meta: dict[str, object], lock: int) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        meta: dict[str, object],
+        lock: int,
+        local: LocalProcesses | None = None,
+    ) -> None:
         self.directory = directory
         self.run_id = str(meta["id"])
         self._meta = meta
         self._lock: int | None = lock
-        self._host = HostSampler()
+        self._host = HostSampler(local)
         self._start_monotonic_ns: int | None = None
         self._early: list[tuple[str, int, dict[str, object]]] = []
         self._flushed = time.monotonic()
@@ -68,8 +75,12 @@ class RunWriter:
         command: tuple[str, ...] = (),
         labels: dict[str, str] | None = None,
         share: bool = False,
+        local: LocalProcesses | None = None,
     ) -> Self:
-        """Make `root/<service>/<run id>/` in state `running`, readable by others with `share`."""
+        """Make `root/<service>/<run id>/` in state `running`, readable by others with `share`.
+
+        `local`: the service's processes, where they run on this machine.
+        """
         learn(list(command))
         now_ns = time.time_ns()
         stamp = datetime.fromtimestamp(now_ns / NANOSECONDS, UTC).strftime("%Y%m%dT%H%M%SZ")
@@ -98,7 +109,7 @@ class RunWriter:
         }
         lock = hold(directory)
         write_json(directory / "run.json", meta)
-        writer = cls(directory, meta, lock)
+        writer = cls(directory, meta, lock, local)
         for phase, begin, end in plan.profile.phases():
             writer.event("phase", phase=phase, begin=begin, end=end)
         return writer

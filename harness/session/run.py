@@ -119,6 +119,7 @@ class Session:
             command=tuple(sys.argv),
             labels=({} if commit is None else {"service_commit": commit}) | dict(labels),
             share=self.options.share,
+            local=self.platform.local_processes(),
         )
 
     def kept(self, directory: Path) -> RunRecord:

@@ -268,6 +268,28 @@ def test_lateness_that_the_machine_itself_may_have_made_is_a_doubt_and_no_failur
         assert (faulted_run(record, verdict) is None) is spoilt, "nor compared with stored runs"
 
 
+def ticks(seconds: range, others: float, waited: float) -> tuple[Event, ...]:
+    """Who had the service's cores in each second, and how long its threads waited for them."""
+    shares = {"others": others, "waited": waited}
+    return tuple({"type": "tick", "t": second + 0.99, **shares} for second in seconds)
+
+
+@pytest.mark.parametrize(
+    ("others", "waited", "said"),
+    [(0.21, 2.1, "inconclusive"), (0.19, 2.1, "fail"), (0.21, 1.9, "fail"), (0.0, 9.0, "fail")],
+    ids=["crowded", "mostly its own cores", "hardly waited", "crowded by the service itself"],
+)
+def test_a_late_recovery_is_a_doubt_where_other_processes_had_the_cores_of_the_service(
+    tmp_path: Path, others: float, waited: float, said: str
+) -> None:
+    """400 requests a second: 2 s of waiting are 5 ms a request."""
+    crowd = ticks(range(25, 40), others, waited)
+    verdict = judged(tmp_path, made=slow_in(25, 40, 8.0), extra=crowd)
+    assert word(verdict, "recovery") == said, verdict.reasons
+    named = any("other processes had the service's cores" in each for each in verdict.reasons)
+    assert named is (said == "inconclusive")
+
+
 def test_a_doubt_that_another_run_cannot_settle_is_not_measured_again(tmp_path: Path) -> None:
     story = replace(SOUND, made=slow_in(25, 40, 8.0), extra=probes(range(25, 40), 0.15))
     verdict = judge_experiment(experiment(tmp_path, story))
@@ -292,7 +314,7 @@ def test_noise_that_does_not_explain_a_slowness_excuses_none(
 
 
 def test_errors_are_a_failure_on_a_noisy_machine_too(tmp_path: Path) -> None:
-    noise = probes(range(INJECT, END), 1.0)
+    noise = probes(range(INJECT, END), 1.0) + ticks(range(INJECT, END), 0.9, 9.0)
     verdict = judged(tmp_path, outage=(INJECT, HEAL + 1), extra=noise)
     assert word(verdict, "recovery") == "fail"
 

@@ -13,7 +13,7 @@ from harness.catalog.expectations import Expectations
 from harness.catalog.model import Objective
 from harness.judge.experiment.execution import _told_by_status, shown
 from harness.judge.experiment.facts import facts_of
-from harness.judge.failover import Stages, _alerted, _switches, own_delay_of, recovery_of
+from harness.judge.failover import Stages, _alerted, _switches, crowded, own_delay_of, recovery_of
 from harness.record.distribution import Distribution, Floats
 
 STAGES = Stages(0.0, 40.0, 50.0, 80.0)
@@ -29,6 +29,7 @@ def recorded(
     late: dict[int, int] | None = None,
     lag: Floats | None = None,
     rate: int = RATE,
+    ticks: tuple[dict[str, float], ...] = (),
 ) -> Any:
     """80 seconds of `rate` requests each; `lost` and `late` are by second."""
     failed = np.zeros(80, np.int64)
@@ -51,7 +52,7 @@ def recorded(
         distributions=lambda kind: response,
         quantile_series=lambda q, kind="response": zero if kind == "lag" else latency,
         of=lambda kind: [],
-        events_of=lambda kind: [],
+        events_of=lambda kind: ticks if kind == "tick" else (),
     )
 
 
@@ -95,6 +96,25 @@ def test_a_delay_of_this_machine_counts_from_what_was_usual_in_39_of_40_seconds(
     lag: Floats = np.concatenate([np.arange(40.0) / 1000, np.full(40, 0.1)])
     found = own_delay_of(recorded(lag=lag), STAGES, 0.95)
     assert found[60] == pytest.approx(0.1 - 0.975 * 0.039)
+
+
+@pytest.mark.parametrize(
+    ("rate", "others", "waited", "found"),
+    [
+        (20, 0.2, 0.99, []),
+        (20, 0.2, 1.0, [49, 50]),
+        (20, 0.19, 9.0, []),
+        (1000, 0.2, 4.9, []),
+        (1000, 0.2, 5.0, [49, 50]),
+    ],
+)
+def test_a_second_is_crowded_by_a_fifth_of_the_cores_and_a_wait_for_them(
+    rate: int, others: float, waited: float, found: list[int]
+) -> None:
+    """A second in one, and 5 ms a request; the reading at 50.9 s speaks of the second before."""
+    tick = {"t": 50.9, "others": others, "waited": waited}
+    record = recorded(rate=rate, ticks=({"t": 10.0}, tick))
+    assert np.flatnonzero(crowded(record)).tolist() == found
 
 
 @pytest.mark.parametrize(("lost", "at"), [(7, None), (8, 46.0)])

@@ -1,14 +1,20 @@
-"""What a record keeps of the project's revision."""
+"""What a record keeps of the project's revision and of the machine."""
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from harness.git import short_commit
+from harness.platform.model import LocalProcesses
 from harness.record import capture_environment
+from harness.record.environment import HostSampler, times_of_trees
 
 
 @pytest.fixture
@@ -54,3 +60,45 @@ def test_a_hook_of_another_repository_does_not_answer_for_it(
     commit = capture_environment(repository)["commit"]
     monkeypatch.setenv("GIT_DIR", str(tmp_path_factory.mktemp("other")))
     assert capture_environment(repository)["commit"] == commit
+
+
+def burning(seconds: float, below: str = "") -> subprocess.Popen[str]:
+    """A process that has used so much of a core, itself or in a child, and is there still."""
+    burn = f"import time\nwhile time.process_time() < {seconds}: pass\nprint(flush=True); input()"
+    if below:
+        burn = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {burn!r}])"
+    child = subprocess.Popen(
+        [sys.executable, "-c", burn], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdout is not None
+    child.stdout.readline()
+    return child
+
+
+@pytest.mark.parametrize("below", ["", "a child"])
+def test_the_time_of_a_tree_is_that_of_every_process_in_it(below: str) -> None:
+    with burning(0.2, below) as child:
+        ran, waited = times_of_trees((child.pid,))
+        child.kill() if not below else psutil.Process(child.pid).children()[0].kill()
+    assert ran >= 0.19
+    assert waited >= 0
+
+
+def test_what_others_take_of_the_cores_of_a_service_is_not_its_own() -> None:
+    cores = tuple(range(psutil.cpu_count() or 1))
+    own = HostSampler(LocalProcesses((os.getpid(),), cores))
+    foreign = HostSampler(LocalProcesses((1 << 30,), cores))
+    with burning(0.5) as child:
+        time.sleep(max(0.0, 1.0 / len(cores)))
+        found, apart = own.sample(), foreign.sample()
+        child.kill()
+    assert found is not None
+    assert apart is not None
+    assert found["others"] < apart["others"]
+    assert found["waited"] > apart["waited"] == 0
+
+
+def test_without_processes_of_its_own_a_sample_says_nothing_of_others() -> None:
+    sampler = HostSampler()
+    time.sleep(1.0 / (psutil.cpu_count() or 1) + 0.1)
+    assert set(sampler.sample() or {}) == {"busy", "steal"}

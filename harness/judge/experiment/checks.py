@@ -9,7 +9,7 @@ from harness.judge.experiment.execution import steady_state
 from harness.judge.experiment.facts import Facts, budget_spent, injected, lost_ratio
 from harness.judge.experiment.loss import ERRORS_AFTER, SETTLED_S, after_recovery
 from harness.judge.experiment.model import Check, Made, Word
-from harness.judge.failover import own_delay_of, unfelt_s
+from harness.judge.failover import crowded, own_delay_of, unfelt_s
 from harness.judge.validity import LAG_SHARE
 from harness.record.run import RunRecord
 from harness.stats.errors import excess_p
@@ -47,9 +47,9 @@ def _guarded(name: str, check: Callable[[Facts], Made], facts: Facts) -> Check:
             f"The check crashed: {type(error).__name__}: {error}.",
         )
     if outcome == "noisy":
-        told = (
-            f"{statement.removesuffix('.')}, or this machine itself was late: free it, run again."
-        )
+        crowd = crowded(facts.record)[int(facts.stages.inject) :].any()
+        why = "other processes had the service's cores" if crowd else "this machine itself was late"
+        told = f"{statement.removesuffix('.')}, or {why}: free it, run again."
         return Check(name, "inconclusive", measured, limit, told, noisy=True)
     return Check(name, outcome, measured, limit, statement)
 

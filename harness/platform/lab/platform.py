@@ -27,6 +27,7 @@ from harness.platform.lab.topology import GLOBAL, Place, places, subnet
 from harness.platform.model import (
     Crossing,
     Fault,
+    LocalProcesses,
     Observation,
     Platform,
     Proof,
@@ -366,6 +367,12 @@ class Lab(Platform):
         return fault_specs.capabilities(
             self._isolation, own_cores=own_cores, program=self.options.program
         )
+
+    def local_processes(self) -> LocalProcesses | None:
+        """The lab's, on its own cores or on all that there are."""
+        if self.pid is None or sys.platform != "linux":
+            return None
+        return LocalProcesses((self.pid,), self._cpus()[1] or tuple(range(os.cpu_count() or 1)))
 
     def lacks(self, replication: str) -> str | None:
         """A program of the user's replicates in its own way, or not at all."""

@@ -21,6 +21,7 @@ from harness.platform.lab.control import request, supervisor_pid
 from harness.platform.lab.messages import LabPlan, Stop
 from harness.platform.lab.own import containers
 from harness.platform.program import last_lines
+from harness.process import prefer
 from harness.scratch import private_root
 from harness.typed import problem_of
 
@@ -69,6 +70,7 @@ def start(runtime: Path, plan: LabPlan, enter: Sequence[str]) -> Running:
             stderr=log,
             start_new_session=True,
         )
+    prefer(process.pid)
     try:
         if not wait_until(lambda: process.poll() is not None or _answers(runtime), START_TIMEOUT_S):
             process.kill()
