@@ -1,7 +1,7 @@
 //! What of a response's head matters beyond its framing, and the evidence that a failure leaves.
 
+use crate::error_kind::ErrorKind;
 use crate::kept::Kept;
-use crate::kind::Kind;
 use crate::stream::Format;
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use std::borrow::Cow;
@@ -53,17 +53,17 @@ impl Coding {
     }
 
     /// The body as it is meant; at most `limit` bytes of it.
-    fn decode(self, body: &[u8], limit: u64) -> Result<Kept, Kind> {
+    fn decode(self, body: &[u8], limit: u64) -> Result<Kept, ErrorKind> {
         let mut reader = self.reader(body);
         let mut out = Kept::default();
         let mut piece = [0; 8 << 10];
         loop {
-            match reader.read(&mut piece).map_err(|_| Kind::Protocol)? {
+            match reader.read(&mut piece).map_err(|_| ErrorKind::Protocol)? {
                 0 => return Ok(out),
                 read => out.extend(&piece[..read])?,
             }
             if out.len() as u64 > limit {
-                return Err(Kind::BodyTooLarge);
+                return Err(ErrorKind::BodyTooLarge);
             }
         }
     }
@@ -74,7 +74,7 @@ pub struct Content<'a> {
     coded: &'a [u8],
     coding: Coding,
     limit: u64,
-    decoded: OnceCell<Result<Kept, Kind>>,
+    decoded: OnceCell<Result<Kept, ErrorKind>>,
 }
 
 impl<'a> Content<'a> {
@@ -84,7 +84,7 @@ impl<'a> Content<'a> {
     }
 
     /// The body as it is meant, without a byte order mark.
-    pub fn bytes(&self) -> Result<&[u8], Kind> {
+    pub fn bytes(&self) -> Result<&[u8], ErrorKind> {
         let bytes = if self.coding == Coding::Identity || self.coded.is_empty() {
             self.coded
         } else {
@@ -132,7 +132,7 @@ impl Answer {
     }
 
     /// Takes what matters of a header, neither of whose parts holds a line break.
-    pub fn note(&mut self, name: &str, value: &[u8]) -> Result<(), Kind> {
+    pub fn note(&mut self, name: &str, value: &[u8]) -> Result<(), ErrorKind> {
         if let Some(headers) = &mut self.headers {
             for part in [name.as_bytes(), b":", value, b"\n"] {
                 headers.extend(part)?;
@@ -179,9 +179,9 @@ impl Answer {
 
     /// The same of a stream that is broken, with what is wrong in place of the body; of an answer
     /// that is no stream, beside it.
-    pub fn complaint(&self, kind: Kind, wrong: String, body: &[u8]) -> Box<Evidence> {
+    pub fn complaint(&self, kind: ErrorKind, wrong: String, body: &[u8]) -> Box<Evidence> {
         Box::new(match kind {
-            Kind::NotAStream => Evidence { reason: Some(wrong), ..*self.evidence(body) },
+            ErrorKind::NotAStream => Evidence { reason: Some(wrong), ..*self.evidence(body) },
             _ => Evidence { head: wrong, ..*self.evidence(b"") },
         })
     }
@@ -202,7 +202,7 @@ mod tests {
     use super::*;
     use std::io::Write as _;
 
-    fn decoded(coding: Coding, body: &[u8], limit: u64) -> Result<Vec<u8>, Kind> {
+    fn decoded(coding: Coding, body: &[u8], limit: u64) -> Result<Vec<u8>, ErrorKind> {
         Content::new(body, coding, limit).bytes().map(<[u8]>::to_vec)
     }
 
@@ -213,9 +213,12 @@ mod tests {
         gzip.write_all(&text).unwrap();
         let body = gzip.finish().unwrap();
         assert_eq!(decoded(Coding::Gzip, &body, 100_000).unwrap(), &text[..]);
-        assert_eq!(decoded(Coding::Gzip, &body, 99_999), Err(Kind::BodyTooLarge));
-        assert_eq!(decoded(Coding::Gzip, &body[..body.len() / 2], 1 << 20), Err(Kind::Protocol));
-        assert_eq!(decoded(Coding::Gzip, b"plain", 10), Err(Kind::Protocol));
+        assert_eq!(decoded(Coding::Gzip, &body, 99_999), Err(ErrorKind::BodyTooLarge));
+        assert_eq!(
+            decoded(Coding::Gzip, &body[..body.len() / 2], 1 << 20),
+            Err(ErrorKind::Protocol)
+        );
+        assert_eq!(decoded(Coding::Gzip, b"plain", 10), Err(ErrorKind::Protocol));
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use crate::answer::{Answer, Content};
 use crate::document::CaptureSpec;
 use crate::error::PlanError;
+use crate::error_kind::ErrorKind;
 use crate::json;
-use crate::kind::Kind;
 use regex::bytes::Regex;
 use std::borrow::Cow;
 
@@ -71,7 +71,7 @@ impl Capture {
 }
 
 /// Why a value is not there.
-pub type Missing = (Kind, String);
+pub type Missing = (ErrorKind, String);
 
 /// The values of a good response, by slot; or why one of them is not there.
 pub fn capture(
@@ -86,7 +86,7 @@ impl Capture {
     fn take(&self, answer: &Answer, content: &Content) -> Result<String, Missing> {
         let body = || match content.bytes() {
             // That is the generator's fault, and no value's.
-            Err(Kind::Local) => Err((Kind::Local, String::new())),
+            Err(ErrorKind::Local) => Err((ErrorKind::Local, String::new())),
             Err(_) => Err(self.missing("the body cannot be decoded")),
             Ok(body) => Ok(body),
         };
@@ -116,7 +116,7 @@ impl Capture {
     }
 
     fn missing(&self, why: &str) -> Missing {
-        (Kind::Capture, format!("no value for {{{}}}: {why}", self.name))
+        (ErrorKind::Capture, format!("no value for {{{}}}: {why}", self.name))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Counts and histograms of one second and endpoint, and the line that they become.
 
+use crate::error_kind::ErrorKind;
 use crate::hist;
-use crate::kind::Kind;
 use crate::stream::Streamed;
 use hdrhistogram::Histogram;
 use std::fmt::Write as _;
@@ -60,7 +60,7 @@ pub struct Cell {
     pub completed: u64,
     pub failed: u64,
     pub unfinished: u64,
-    errors: [u64; Kind::ALL.len()],
+    errors: [u64; ErrorKind::ALL.len()],
     /// How many answers had which status, on the axis `due`.
     statuses: Vec<(u16, u64)>,
     bytes_in: u64,
@@ -82,7 +82,7 @@ pub struct Outcome {
     pub sent: Option<u64>,
     /// When the head of the response was there; absent when nobody asked.
     pub first: Option<u64>,
-    pub error: Option<Kind>,
+    pub error: Option<ErrorKind>,
     /// Of the response; 0 without one.
     pub status: u16,
     pub bytes_in: u64,
@@ -105,7 +105,7 @@ impl Outcome {
             ready: Some(ready),
             sent: None,
             first: None,
-            error: Some(Kind::InFlightLimit),
+            error: Some(ErrorKind::InFlightLimit),
             status: 0,
             bytes_in: 0,
             bytes_out: 0,
@@ -147,7 +147,7 @@ impl Cell {
     }
 
     /// Counts a chain that ended after its requests took so long together.
-    pub fn end_chain(&mut self, took: u64, error: Option<Kind>) {
+    pub fn end_chain(&mut self, took: u64, error: Option<ErrorKind>) {
         match error {
             None => {
                 self.completed += 1;
@@ -258,7 +258,7 @@ impl Cell {
             r#"{{"schema":1,"axis":"{axis}","second":{second},"endpoint":{name},"offered":{},"completed":{},"failed":{},"unfinished":{},"errors":{{"#,
             self.offered, self.completed, self.failed, self.unfinished,
         );
-        let errors = Kind::ALL.iter().zip(self.errors).filter(|(_, count)| *count > 0);
+        let errors = ErrorKind::ALL.iter().zip(self.errors).filter(|(_, count)| *count > 0);
         for (i, (kind, count)) in errors.enumerate() {
             let comma = if i > 0 { "," } else { "" };
             let _ = write!(out, r#"{comma}"{}":{count}"#, kind.name());

@@ -2,8 +2,8 @@
 
 use crate::answer::Content;
 use crate::document::CheckSpec;
+use crate::error_kind::ErrorKind;
 use crate::json;
-use crate::kind::Kind;
 use crate::template::{Encoding, Template};
 use serde::de::{
     Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor,
@@ -218,18 +218,23 @@ impl Check {
 }
 
 /// The verdict on one response: `None` if it is good.
-pub fn judge(checks: &[Check], status: u16, content: &Content, values: &[String]) -> Option<Kind> {
+pub fn judge(
+    checks: &[Check],
+    status: u16,
+    content: &Content,
+    values: &[String],
+) -> Option<ErrorKind> {
     let mut status_checked = false;
     for check in checks {
         if let Check::Status(allowed) = check {
             status_checked = true;
             if !allowed.contains(&status) {
-                return Some(Kind::of_status(status).unwrap_or(Kind::Check));
+                return Some(ErrorKind::of_status(status).unwrap_or(ErrorKind::Check));
             }
         }
     }
     if !status_checked && !(200..300).contains(&status) {
-        return Some(Kind::of_status(status).unwrap_or(Kind::Protocol));
+        return Some(ErrorKind::of_status(status).unwrap_or(ErrorKind::Protocol));
     }
     if !checks.iter().any(Check::needs_body) {
         return None;
@@ -250,7 +255,7 @@ pub fn judge(checks: &[Check], status: u16, content: &Content, values: &[String]
             }
         }
     });
-    if good { None } else { Some(Kind::Check) }
+    if good { None } else { Some(ErrorKind::Check) }
 }
 
 fn contains(body: &[u8], needle: &[u8]) -> bool {
@@ -264,7 +269,7 @@ mod tests {
     use crate::json::tests::document;
     use crate::rng::{Rng, purpose};
 
-    fn verdict(checks: &str, status: u16, body: &str) -> Option<Kind> {
+    fn verdict(checks: &str, status: u16, body: &str) -> Option<ErrorKind> {
         let specs: Vec<CheckSpec> = serde_json::from_str(checks).unwrap();
         let mut compile =
             |text: &str, encoding| Template::compile(text, encoding, |_| Ok::<_, String>(0));
@@ -278,19 +283,19 @@ mod tests {
     fn without_a_status_check_only_200_to_299_are_good() {
         assert_eq!(verdict("[]", 200, ""), None);
         assert_eq!(verdict("[]", 299, ""), None);
-        assert_eq!(verdict("[]", 101, ""), Some(Kind::Protocol));
-        assert_eq!(verdict("[]", 302, ""), Some(Kind::Status3xx));
-        assert_eq!(verdict("[]", 429, ""), Some(Kind::Throttled));
-        assert_eq!(verdict("[]", 404, ""), Some(Kind::Status4xx));
-        assert_eq!(verdict("[]", 503, ""), Some(Kind::Status5xx));
+        assert_eq!(verdict("[]", 101, ""), Some(ErrorKind::Protocol));
+        assert_eq!(verdict("[]", 302, ""), Some(ErrorKind::Status3xx));
+        assert_eq!(verdict("[]", 429, ""), Some(ErrorKind::Throttled));
+        assert_eq!(verdict("[]", 404, ""), Some(ErrorKind::Status4xx));
+        assert_eq!(verdict("[]", 503, ""), Some(ErrorKind::Status5xx));
     }
 
     #[test]
     fn a_status_check_replaces_the_rule() {
         let checks = r#"[{"kind":"status","in":[201,404]}]"#;
         assert_eq!(verdict(checks, 404, ""), None);
-        assert_eq!(verdict(checks, 301, ""), Some(Kind::Status3xx));
-        assert_eq!(verdict(checks, 200, ""), Some(Kind::Check));
+        assert_eq!(verdict(checks, 301, ""), Some(ErrorKind::Status3xx));
+        assert_eq!(verdict(checks, 200, ""), Some(ErrorKind::Check));
     }
 
     #[test]
@@ -298,12 +303,15 @@ mod tests {
         let text = r#"[{"kind":"json","pointer":"/a/0/id","equals":"{id}"}]"#;
         assert_eq!(verdict(text, 200, r#"{"a":[{"id":"7"}]}"#), None);
         assert_eq!(verdict(text, 200, r#"{"a":[{"id":7}]}"#), None);
-        assert_eq!(verdict(text, 200, r#"{"a":[{"id":8}]}"#), Some(Kind::Check));
-        assert_eq!(verdict(text, 200, "not json"), Some(Kind::Check));
+        assert_eq!(verdict(text, 200, r#"{"a":[{"id":8}]}"#), Some(ErrorKind::Check));
+        assert_eq!(verdict(text, 200, "not json"), Some(ErrorKind::Check));
         let null = r#"[{"kind":"json","pointer":"/x","equals":null}]"#;
         assert_eq!(verdict(null, 200, r#"{"x":null}"#), None);
-        assert_eq!(verdict(null, 200, r#"{"x":1}"#), Some(Kind::Check));
-        assert_eq!(verdict(r#"[{"kind":"json","pointer":"/x"}]"#, 200, "{}"), Some(Kind::Check));
+        assert_eq!(verdict(null, 200, r#"{"x":1}"#), Some(ErrorKind::Check));
+        assert_eq!(
+            verdict(r#"[{"kind":"json","pointer":"/x"}]"#, 200, "{}"),
+            Some(ErrorKind::Check)
+        );
     }
 
     #[test]
@@ -327,15 +335,15 @@ mod tests {
     fn values_are_put_into_lists_and_objects_too() {
         let checks = r#"[{"kind":"json","pointer":"","equals":{"a":["{id}",1.0],"b":null}}]"#;
         assert_eq!(verdict(checks, 200, r#"{"b":null,"a":[7,1]}"#), None);
-        assert_eq!(verdict(checks, 200, r#"{"b":null,"a":[8,1]}"#), Some(Kind::Check));
-        assert_eq!(verdict(checks, 200, r#"{"b":null,"a":[7,1],"c":1}"#), Some(Kind::Check));
+        assert_eq!(verdict(checks, 200, r#"{"b":null,"a":[8,1]}"#), Some(ErrorKind::Check));
+        assert_eq!(verdict(checks, 200, r#"{"b":null,"a":[7,1],"c":1}"#), Some(ErrorKind::Check));
     }
 
     #[test]
     fn of_two_fields_the_last_is_compared() {
         let checks = r#"[{"kind":"json","pointer":"","equals":{"a":[true]}}]"#;
         assert_eq!(verdict(checks, 200, r#"{"a":{"x":[1]},"a":[true]}"#), None);
-        assert_eq!(verdict(checks, 200, r#"{"a":[true],"a":[true,1]}"#), Some(Kind::Check));
+        assert_eq!(verdict(checks, 200, r#"{"a":[true],"a":[true,1]}"#), Some(ErrorKind::Check));
         let text = r#"[{"kind":"json","pointer":"/a","equals":"[true,{{}}]"}]"#;
         assert_eq!(verdict(text, 200, r#"{"a": [ true , { } ] }"#), None);
     }
@@ -390,6 +398,6 @@ mod tests {
     fn a_body_text_is_searched_with_its_values() {
         let checks = r#"[{"kind":"body_contains","text":"id={id};"}]"#;
         assert_eq!(verdict(checks, 200, "x id=7; y"), None);
-        assert_eq!(verdict(checks, 200, "id=77"), Some(Kind::Check));
+        assert_eq!(verdict(checks, 200, "id=77"), Some(ErrorKind::Check));
     }
 }

@@ -1,7 +1,7 @@
 //! What is kept of failed requests: a few examples, and the values that they had.
 
+use crate::error_kind::ErrorKind;
 use crate::feed::Feed;
-use crate::kind::Kind;
 use crate::request::{Request, Slot};
 use crate::response::ResponseResult;
 use crate::slices::SECOND;
@@ -26,7 +26,7 @@ pub struct Failures {
 /// A few failures to look at, as lines of JSON.
 #[derive(Debug, Default)]
 struct Examples {
-    seen: HashMap<(String, Kind, u16), u8>,
+    seen: HashMap<(String, ErrorKind, u16), u8>,
     given: usize,
     lines: Vec<String>,
 }
@@ -40,13 +40,19 @@ struct Values {
 
 impl Failures {
     /// Notes a request that failed as `kind`, with what there is to see of it.
-    pub fn note(&self, request: &Request, values: &[String], kind: Kind, ended: &ResponseResult) {
+    pub fn note(
+        &self,
+        request: &Request,
+        values: &[String],
+        kind: ErrorKind,
+        ended: &ResponseResult,
+    ) {
         self.example(&request.name, kind, ended);
         self.count_values(&request.slots, values);
     }
 
     /// Keeps the first few failures of each kind.
-    fn example(&self, endpoint: &str, kind: Kind, ended: &ResponseResult) {
+    fn example(&self, endpoint: &str, kind: ErrorKind, ended: &ResponseResult) {
         let mut examples = crate::lock(&self.examples);
         if examples.given >= MOST_EXAMPLES {
             return;

@@ -6,8 +6,8 @@ mod message;
 
 use crate::answer::{Answer, SHOWN};
 use crate::capture::Capture;
+use crate::error_kind::ErrorKind;
 use crate::kept::Kept;
-use crate::kind::Kind;
 use crate::net::Stream;
 use crate::request::Request as Template;
 use crate::response::ResponseResult;
@@ -34,7 +34,7 @@ pub struct Exchange<'a> {
     written: usize,
     flushed: bool,
     /// Why no more could be written; the peer may have answered before it closed.
-    broken: Option<Kind>,
+    broken: Option<ErrorKind>,
     reply: Reply<'a>,
     first: Option<u64>,
 }
@@ -77,13 +77,13 @@ impl<'a> Exchange<'a> {
             && !self.flushed
             && let Poll::Ready(Err(error)) = self.poll_write(stream, cx)
         {
-            self.broken = Some(Kind::of_stream(&error));
+            self.broken = Some(ErrorKind::of_stream(&error));
         }
         loop {
             let read = match stream.poll_read(cx, scratch) {
                 Poll::Ready(Ok(read)) => read,
                 Poll::Ready(Err(error)) => {
-                    return Poll::Ready(self.end(Some(Kind::of_stream(&error)), now()));
+                    return Poll::Ready(self.end(Some(ErrorKind::of_stream(&error)), now()));
                 }
                 Poll::Pending => {
                     let Some(kind) = self.broken else { return Poll::Pending };
@@ -137,10 +137,10 @@ impl<'a> Exchange<'a> {
 
     /// What came until its time was up.
     pub fn time_out(&mut self, now: u64) -> ResponseResult {
-        self.end(Some(Kind::Timeout), now).0
+        self.end(Some(ErrorKind::Timeout), now).0
     }
 
-    fn end(&mut self, error: Option<Kind>, done: u64) -> (ResponseResult, bool) {
+    fn end(&mut self, error: Option<ErrorKind>, done: u64) -> (ResponseResult, bool) {
         let wrong = self.reply.stream.as_mut().and_then(|reader| reader.fault(error, done));
         let reply = &self.reply;
         let mut ended = ResponseResult {
@@ -224,7 +224,7 @@ impl Reply<'_> {
         matches!(self.stage, Stage::Over)
     }
 
-    fn take(&mut self, mut bytes: &[u8]) -> Result<(), Kind> {
+    fn take(&mut self, mut bytes: &[u8]) -> Result<(), ErrorKind> {
         self.heard = true;
         while !bytes.is_empty() {
             match &mut self.stage {
@@ -262,21 +262,21 @@ impl Reply<'_> {
     }
 
     /// The peer has closed the connection.
-    fn close(&mut self) -> Result<(), Kind> {
+    fn close(&mut self) -> Result<(), ErrorKind> {
         match self.stage {
             Stage::UntilClose => {
                 self.stage = Stage::Over;
                 Ok(())
             }
-            Stage::Head if self.heard => Err(Kind::Protocol),
-            _ => Err(Kind::Eof),
+            Stage::Head if self.heard => Err(ErrorKind::Protocol),
+            _ => Err(ErrorKind::Eof),
         }
     }
 
-    fn data(&mut self, data: &[u8]) -> Result<(), Kind> {
+    fn data(&mut self, data: &[u8]) -> Result<(), ErrorKind> {
         self.bytes_in += data.len() as u64;
         if self.bytes_in > self.limit {
-            return Err(Kind::BodyTooLarge);
+            return Err(ErrorKind::BodyTooLarge);
         }
         if self.keep {
             self.kept.extend(data)?;
@@ -293,7 +293,7 @@ impl Reply<'_> {
     }
 
     /// Takes a head, or the next part of one; gives how many of `bytes` belong to it once it ends.
-    fn take_head(&mut self, bytes: &[u8]) -> Result<Option<usize>, Kind> {
+    fn take_head(&mut self, bytes: &[u8]) -> Result<Option<usize>, ErrorKind> {
         let before = self.held.len();
         let parsed = if before == 0 {
             parse(bytes, self.to_head, self.keep_headers)?
@@ -308,7 +308,7 @@ impl Reply<'_> {
                 if matches!(self.stage, Stage::Head) {
                     self.interim += 1;
                     return if self.interim > MAX_INTERIM {
-                        Err(Kind::Protocol)
+                        Err(ErrorKind::Protocol)
                     } else {
                         Ok(Some(used - before))
                     };
@@ -322,7 +322,7 @@ impl Reply<'_> {
                 if before == 0 {
                     self.held.extend(bytes)?;
                 }
-                if self.held.len() > MAX_HEAD { Err(Kind::Protocol) } else { Ok(None) }
+                if self.held.len() > MAX_HEAD { Err(ErrorKind::Protocol) } else { Ok(None) }
             }
         }
     }
@@ -337,7 +337,7 @@ fn parse(
     bytes: &[u8],
     to_head: bool,
     keep_headers: bool,
-) -> Result<Option<(usize, Head, Stage)>, Kind> {
+) -> Result<Option<(usize, Head, Stage)>, ErrorKind> {
     let mut headers = [const { MaybeUninit::uninit() }; MAX_HEADERS];
     let mut response = Response::new(&mut []);
     let parsed = ParserConfig::default().parse_response_with_uninit_headers(
@@ -348,7 +348,7 @@ fn parse(
     let used = match parsed {
         Ok(Status::Complete(used)) => used,
         Ok(Status::Partial) => return Ok(None),
-        Err(_) => return Err(Kind::Protocol),
+        Err(_) => return Err(ErrorKind::Protocol),
     };
     let modern = response.version == Some(1);
     let status = response.code.unwrap_or(0);
@@ -382,7 +382,7 @@ fn parse(
         }
     }
     let stage = match status {
-        ..100 => return Err(Kind::Protocol),
+        ..100 => return Err(ErrorKind::Protocol),
         // It is the next protocol's connection now.
         101 => {
             persistent = false;
@@ -391,9 +391,9 @@ fn parse(
         // Not the response yet.
         100..200 => Stage::Head,
         _ if to_head || status == 204 || status == 304 => Stage::Over,
-        _ if coded && !modern => return Err(Kind::Protocol),
+        _ if coded && !modern => return Err(ErrorKind::Protocol),
         _ if chunked => Stage::Chunks(Chunks::default()),
-        _ if !coded && !sound_length => return Err(Kind::Protocol),
+        _ if !coded && !sound_length => return Err(ErrorKind::Protocol),
         _ => match length.filter(|_| !coded) {
             Some(0) => Stage::Over,
             Some(length) => Stage::Length(length),

@@ -2,8 +2,8 @@
 
 use crate::answer::{Answer, SHOWN};
 use crate::capture::Capture;
+use crate::error_kind::ErrorKind;
 use crate::kept::Kept;
-use crate::kind::Kind;
 use crate::request::Request as Template;
 use crate::response::ResponseResult;
 use crate::route::TargetUrl;
@@ -143,7 +143,7 @@ pub async fn complete(
             let Some(data) = frame.data_ref() else { continue };
             bytes_in += data.len() as u64;
             if bytes_in > limit {
-                return Err(Kind::BodyTooLarge);
+                return Err(ErrorKind::BodyTooLarge);
             }
             let shows = Answer::shows(status) || reader.as_ref().is_some_and(Reader::is_document);
             let room = match (keep, shows) {
@@ -178,12 +178,12 @@ pub async fn complete(
 }
 
 /// Waits for the next part of an answer: of a stream, no longer than it may be silent.
-async fn patient<T>(template: &Template, part: impl Future<Output = T>) -> Result<T, Kind> {
+async fn patient<T>(template: &Template, part: impl Future<Output = T>) -> Result<T, ErrorKind> {
     match &template.stream {
         None => Ok(part.await),
-        Some(stream) => {
-            timeout(Duration::from_nanos(stream.silence_ns), part).await.map_err(|_| Kind::Timeout)
-        }
+        Some(stream) => timeout(Duration::from_nanos(stream.silence_ns), part)
+            .await
+            .map_err(|_| ErrorKind::Timeout),
     }
 }
 
@@ -198,26 +198,26 @@ fn is_unprocessed(error: &TrySendError<Outgoing>) -> bool {
 }
 
 /// What hyper's error means.
-pub fn kind_of(error: &hyper::Error) -> Kind {
+pub fn kind_of(error: &hyper::Error) -> ErrorKind {
     if error.is_parse() || error.is_user() {
-        return Kind::Protocol;
+        return ErrorKind::Protocol;
     }
     if error.is_incomplete_message() {
-        return Kind::Eof;
+        return ErrorKind::Eof;
     }
     let mut source = error.source();
     while let Some(cause) = source {
         if let Some(io) = cause.downcast_ref::<io::Error>() {
-            return Kind::of_stream(io);
+            return ErrorKind::of_stream(io);
         }
         if let Some(h2) = cause.downcast_ref::<h2::Error>() {
             return match h2.get_io() {
-                Some(io) => Kind::of_stream(io),
-                None if h2.is_remote() => Kind::Reset,
-                None => Kind::Protocol,
+                Some(io) => ErrorKind::of_stream(io),
+                None if h2.is_remote() => ErrorKind::Reset,
+                None => ErrorKind::Protocol,
             };
         }
         source = cause.source();
     }
-    if error.is_canceled() || error.is_closed() { Kind::Eof } else { Kind::Protocol }
+    if error.is_canceled() || error.is_closed() { ErrorKind::Eof } else { ErrorKind::Protocol }
 }

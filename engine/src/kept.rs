@@ -1,6 +1,6 @@
 //! Bytes that are kept until a response is whole, bounded for all connections together.
 
-use crate::kind::Kind;
+use crate::error_kind::ErrorKind;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -22,11 +22,16 @@ pub struct Kept {
 
 impl Kept {
     /// Fails with the kind `local` where all responses together are at the bound.
-    pub fn extend(&mut self, more: &[u8]) -> Result<(), Kind> {
+    pub fn extend(&mut self, more: &[u8]) -> Result<(), ErrorKind> {
         self.extend_within(more, &TOTAL, MOST)
     }
 
-    fn extend_within(&mut self, more: &[u8], total: &AtomicUsize, most: usize) -> Result<(), Kind> {
+    fn extend_within(
+        &mut self,
+        more: &[u8],
+        total: &AtomicUsize,
+        most: usize,
+    ) -> Result<(), ErrorKind> {
         let needed = self.bytes.len() + more.len();
         if needed > self.bytes.capacity() {
             // What is reserved counts, not what is used: a vector doubles. It counts beforehand.
@@ -35,7 +40,7 @@ impl Kept {
             if total.fetch_add(grown, Ordering::Relaxed) + grown > most {
                 self.bytes = Vec::new();
                 total.fetch_sub(grown + std::mem::take(&mut self.charged), Ordering::Relaxed);
-                return Err(Kind::Local);
+                return Err(ErrorKind::Local);
             }
             self.charged = room;
             self.bytes.reserve_exact(room - self.bytes.len());
@@ -78,7 +83,7 @@ mod tests {
                 Err(kind) => break kind,
             }
         };
-        assert_eq!(refused, Kind::Local);
+        assert_eq!(refused, ErrorKind::Local);
         assert_eq!(all.len(), 10);
         assert_eq!(MINE.load(Ordering::Relaxed), 10_000);
         for kept in &mut all {
@@ -98,7 +103,7 @@ mod tests {
             assert!(kept.extend_within(&[7; 33], &MINE, 1 << 20).is_ok());
             assert_eq!(MINE.load(Ordering::Relaxed), kept.bytes.capacity());
         }
-        assert_eq!(kept.extend_within(&[7; 1 << 20], &MINE, 1 << 20), Err(Kind::Local));
+        assert_eq!(kept.extend_within(&[7; 1 << 20], &MINE, 1 << 20), Err(ErrorKind::Local));
         assert_eq!((kept.len(), MINE.load(Ordering::Relaxed)), (0, 0));
     }
 }

@@ -4,7 +4,6 @@
 #![cfg_attr(test, allow(dead_code))]
 
 mod address;
-mod alarm;
 mod answer;
 mod body;
 mod capture;
@@ -15,6 +14,7 @@ mod clock;
 mod dispatch;
 mod document;
 mod error;
+mod error_kind;
 mod failures;
 mod feed;
 mod hist;
@@ -23,7 +23,6 @@ mod http2;
 mod journeys;
 mod json;
 mod kept;
-mod kind;
 mod multiplexed;
 mod net;
 mod nullserver;
@@ -40,11 +39,12 @@ mod rng;
 mod route;
 mod run;
 mod schedule;
-mod scribe;
+mod slice_writer;
 mod slices;
 mod stream;
 mod template;
 mod timer;
+mod timers;
 mod tls;
 mod worker;
 

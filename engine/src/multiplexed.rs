@@ -1,7 +1,7 @@
 //! A connection of HTTP/2, which carries many requests at once.
 
+use crate::error_kind::ErrorKind;
 use crate::http2::{Outgoing, complete, kind_of};
-use crate::kind::Kind;
 use crate::net::{Io, Trouble};
 use crate::pool::{Multiplexed, Pool};
 use crate::response::ResponseResult;
@@ -84,7 +84,7 @@ pub async fn carry(
     let again = loop {
         let sender = connection.sender.borrow().clone();
         let (Some(mut sender), Some(request)) = (sender, prepare(worker, target, &mut job)) else {
-            job.end(ResponseResult::failed(Kind::Local, worker.run.now()));
+            job.end(ResponseResult::failed(ErrorKind::Local, worker.run.now()));
             break None;
         };
         let before = read.get();
@@ -100,10 +100,10 @@ pub async fn carry(
         );
         let ended = timeout(left, exchange)
             .await
-            .unwrap_or_else(|_| ResponseResult::failed(Kind::Timeout, worker.run.now()));
+            .unwrap_or_else(|_| ResponseResult::failed(ErrorKind::Timeout, worker.run.now()));
         // A connection on which nothing at all has come since is not trusted with more, nor is one
         // that is going away.
-        if ended.unprocessed || ended.error == Some(Kind::Timeout) && read.get() == before {
+        if ended.unprocessed || ended.error == Some(ErrorKind::Timeout) && read.get() == before {
             connection.dead.set(true);
         }
         if ended.unprocessed && !job.retried {

@@ -1,6 +1,6 @@
 //! From a target to an open byte stream: name, address, socket, proxy, TLS.
 
-use crate::kind::Kind;
+use crate::error_kind::ErrorKind;
 use crate::plan::Plan;
 use crate::route::{Proxy, TargetUrl};
 use rustls::pki_types::ServerName;
@@ -21,19 +21,19 @@ const MOST_TUNNEL_HEAD: usize = 16 << 10;
 /// Why there is no connection.
 #[derive(Debug)]
 pub struct Trouble {
-    pub kind: Kind,
+    pub kind: ErrorKind,
     /// In words, where there is more to say than the kind does.
     pub reason: Option<String>,
 }
 
 impl Trouble {
-    fn because(kind: Kind, reason: impl ToString) -> Self {
+    fn because(kind: ErrorKind, reason: impl ToString) -> Self {
         Self { kind, reason: Some(reason.to_string()) }
     }
 }
 
-impl From<Kind> for Trouble {
-    fn from(kind: Kind) -> Self {
+impl From<ErrorKind> for Trouble {
+    fn from(kind: ErrorKind) -> Self {
         Self { kind, reason: None }
     }
 }
@@ -202,7 +202,7 @@ pub async fn open(
         (Some(path), _) => UnixStream::connect(path)
             .await
             .map(Socket::Unix)
-            .map_err(|error| Trouble::because(Kind::of_connect(&error), error))?,
+            .map_err(|error| Trouble::because(ErrorKind::of_connect(&error), error))?,
         (None, Some(proxy)) => tcp(&proxy.url, plan.bind, turn).await?,
         (None, None) => tcp(target, plan.bind, turn).await?,
     };
@@ -213,27 +213,30 @@ pub async fn open(
         return Ok(Stream::Plain(socket));
     };
     let name = plan.tls.server_name.as_ref().unwrap_or(&target.host).clone();
-    let name = ServerName::try_from(name).map_err(|_| Kind::Tls)?;
+    let name = ServerName::try_from(name).map_err(|_| ErrorKind::Tls)?;
     let stream = tls.connect(name, socket).await.map_err(|error| match error.kind() {
-        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Kind::Reset.into(),
-        _ => Trouble::because(Kind::Tls, error),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => ErrorKind::Reset.into(),
+        _ => Trouble::because(ErrorKind::Tls, error),
     })?;
     if plan.http2 && stream.get_ref().1.alpn_protocol() != Some(b"h2") {
-        return Err(Trouble::because(Kind::Protocol, "the server does not offer HTTP/2 (ALPN h2)"));
+        return Err(Trouble::because(
+            ErrorKind::Protocol,
+            "the server does not offer HTTP/2 (ALPN h2)",
+        ));
     }
     Ok(Stream::Tls(Box::new(stream)))
 }
 
 async fn tcp(target: &TargetUrl, bind: Option<IpAddr>, turn: usize) -> Result<Socket, Trouble> {
     let addresses = resolve(target).await?;
-    let mut outcome = Err(Kind::Resolve);
+    let mut outcome = Err(ErrorKind::Resolve);
     for i in 0..addresses.len() {
         match dial(addresses[(turn + i) % addresses.len()], bind).await {
             Ok(stream) => {
                 outcome = Ok(stream);
                 break;
             }
-            Err(error) => outcome = Err(Kind::of_connect(&error)),
+            Err(error) => outcome = Err(ErrorKind::of_connect(&error)),
         }
     }
     let stream = outcome?;
@@ -243,7 +246,8 @@ async fn tcp(target: &TargetUrl, bind: Option<IpAddr>, turn: usize) -> Result<So
 
 /// Asks a proxy for a tunnel to `place` (RFC 9110, 9.3.6).
 async fn tunnel(socket: &mut Socket, proxy: &Proxy, place: &str) -> Result<(), Trouble> {
-    let broken = |error: io::Error| Trouble::because(Kind::Proxy, format!("the proxy: {error}"));
+    let broken =
+        |error: io::Error| Trouble::because(ErrorKind::Proxy, format!("the proxy: {error}"));
     let lines = &proxy.authorization;
     let head = format!("CONNECT {place} HTTP/1.1\r\nhost: {place}\r\n{lines}\r\n");
     socket.write_all(head.as_bytes()).await.map_err(broken)?;
@@ -256,12 +260,14 @@ async fn tunnel(socket: &mut Socket, proxy: &Proxy, place: &str) -> Result<(), T
     let mut response = httparse::Response::new(&mut headers);
     match response.parse(&answer).map(|_| response.code) {
         Ok(Some(200..=299)) => Ok(()),
-        Ok(Some(code)) => Err(Trouble::because(Kind::Proxy, format!("the proxy answered {code}"))),
-        _ => Err(Trouble::because(Kind::Proxy, "the proxy does not speak HTTP")),
+        Ok(Some(code)) => {
+            Err(Trouble::because(ErrorKind::Proxy, format!("the proxy answered {code}")))
+        }
+        _ => Err(Trouble::because(ErrorKind::Proxy, "the proxy does not speak HTTP")),
     }
 }
 
-async fn resolve(target: &TargetUrl) -> Result<Vec<SocketAddr>, Kind> {
+async fn resolve(target: &TargetUrl) -> Result<Vec<SocketAddr>, ErrorKind> {
     if !target.addresses.is_empty() {
         return Ok(target.addresses.clone());
     }
@@ -269,8 +275,8 @@ async fn resolve(target: &TargetUrl) -> Result<Vec<SocketAddr>, Kind> {
         return Ok(vec![SocketAddr::new(address, target.port)]);
     }
     let found = tokio::net::lookup_host((target.host.as_str(), target.port)).await;
-    let addresses: Vec<SocketAddr> = found.map_err(|_| Kind::Resolve)?.collect();
-    if addresses.is_empty() { Err(Kind::Resolve) } else { Ok(addresses) }
+    let addresses: Vec<SocketAddr> = found.map_err(|_| ErrorKind::Resolve)?.collect();
+    if addresses.is_empty() { Err(ErrorKind::Resolve) } else { Ok(addresses) }
 }
 
 async fn dial(address: SocketAddr, bind: Option<IpAddr>) -> io::Result<TcpStream> {

@@ -1,7 +1,7 @@
 //! A server whose answer times are known: the control of the measurement.
 
 use crate::rng::{Rng, purpose};
-use crate::timer::Timer;
+use crate::timers::Timers;
 use crate::{clock, hist};
 use hdrhistogram::Histogram;
 use std::io;
@@ -49,7 +49,7 @@ struct State {
     start: u64,
     truth: Arc<Mutex<Histogram<u64>>>,
     count: std::cell::Cell<u64>,
-    timer: Timer,
+    timers: Timers,
 }
 
 /// Serves until `stop` is dropped or sends.
@@ -68,13 +68,13 @@ pub fn serve(
         start: clock::now_ns(),
         truth,
         count: std::cell::Cell::new(0),
-        timer: Timer::default(),
+        timers: Timers::default(),
     });
     deepen(&listener);
     runtime.block_on(async move {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let timing = Rc::clone(&state);
-        spawn_local(async move { timing.timer.run().await });
+        spawn_local(async move { timing.timers.run().await });
         let accepting = async {
             loop {
                 match listener.accept().await {
@@ -130,7 +130,7 @@ async fn converse(state: Rc<State>, mut stream: TcpStream) -> io::Result<()> {
         state.count.set(i + 1);
         let due = state.behaviour.due(i, arrived, state.start);
         if due > arrived {
-            state.timer.until(due).await;
+            state.timers.until(due).await;
         }
         // Read before the write: by its end the peer may already have measured.
         let delay = clock::now_ns() - arrived;

@@ -1,6 +1,5 @@
 //! One engine thread: it paces its share of the schedule until the last request has ended.
 
-use crate::alarm::Alarm;
 use crate::cell::Outcome;
 use crate::chain::{Carried, Waiting};
 use crate::dispatch::{pump, submit};
@@ -10,6 +9,7 @@ use crate::pool::Pool;
 use crate::run::{Order, Run};
 use crate::schedule::Schedule;
 use crate::slices::SECOND;
+use crate::timer::Timer;
 use crate::worker::Worker;
 use std::io;
 use std::rc::Rc;
@@ -79,11 +79,11 @@ async fn pace(pool: Rc<Pool>) -> io::Result<()> {
     let run = Arc::clone(&worker.run);
     let plan = &run.plan;
     let start = run.start.load(Ordering::Relaxed);
-    let alarm = Alarm::new()?;
+    let timer = Timer::new()?;
     let until = async |due: u64, slack: u64| -> io::Result<()> {
         worker.next_due.set(due);
         let result = tokio::select! {
-            result = alarm.until(start + due + slack) => result,
+            result = timer.until(start + due + slack) => result,
             () = worker.bell.notified() => Ok(()),
         };
         worker.next_due.set(u64::MAX);
@@ -176,7 +176,7 @@ async fn walk(pool: Rc<Pool>, of: fn(&Worker) -> &Waiting) {
 }
 
 async fn send_when_due(pool: &Rc<Pool>, waiting: &Waiting) -> io::Result<()> {
-    let alarm = Alarm::new()?;
+    let timer = Timer::new()?;
     let worker = &pool.worker;
     let start = worker.run.start.load(Ordering::Relaxed);
     loop {
@@ -185,7 +185,7 @@ async fn send_when_due(pool: &Rc<Pool>, waiting: &Waiting) -> io::Result<()> {
             waiting.bell.notified().await;
         } else if worker.run.now() < earliest {
             tokio::select! {
-                rung = alarm.until(start + earliest) => rung?,
+                rung = timer.until(start + earliest) => rung?,
                 () = waiting.bell.notified() => {}
             }
         } else if let Some(step) = waiting.pop()

@@ -1,7 +1,7 @@
 //! A connection of HTTP/1.1, which carries one request after another.
 
+use crate::error_kind::ErrorKind;
 use crate::http1::Exchange;
-use crate::kind::Kind;
 use crate::pool::{Pool, Slot};
 use crate::response::ResponseResult;
 use crate::worker::{Job, Worker};
@@ -84,7 +84,7 @@ pub async fn serve(pool: &Pool, target: usize, turn: usize, mut job: Job) -> Opt
         let message = &worker.messages[job.endpoint * plan.targets.len() + target];
         let written = message.write(job.template(), &plan.targets[target], &job.values, &mut bytes);
         let Some(body) = written else {
-            job.end(ResponseResult::failed(Kind::Local, now()));
+            job.end(ResponseResult::failed(ErrorKind::Local, now()));
             break;
         };
         job.bytes_out = body;

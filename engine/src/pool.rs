@@ -1,6 +1,6 @@
 //! Connections: a bounded number for each target. Who takes which is decided in `dispatch`.
 
-use crate::kind::Kind;
+use crate::error_kind::ErrorKind;
 use crate::net::{Stream, Trouble, open};
 use crate::worker::{Job, Worker};
 use bytes::Bytes;
@@ -145,8 +145,8 @@ impl Pool {
         let opening = open(&run.plan, run.tls.as_ref(), &run.plan.targets[target], turn);
         match timeout(patience, opening).await {
             Ok(opened) => opened,
-            Err(_) if left < run.plan.connect_timeout => Err(Kind::Timeout.into()),
-            Err(_) => Err(Kind::ConnectTimeout.into()),
+            Err(_) if left < run.plan.connect_timeout => Err(ErrorKind::Timeout.into()),
+            Err(_) => Err(ErrorKind::ConnectTimeout.into()),
         }
     }
 

@@ -5,14 +5,14 @@ mod null_server;
 
 use crate::cell::Outcome;
 use crate::error::PlanError;
+use crate::error_kind::ErrorKind;
 use crate::journeys::Step;
-use crate::kind::Kind;
 use crate::net::allow_descriptors;
 use crate::plan::Plan;
 use crate::request::Slot;
 use crate::run::{Order, Run};
 use crate::schedule::Schedule;
-use crate::scribe::Scribe;
+use crate::slice_writer::SliceWriter;
 use crate::{clock, hist, lock, pacer, tls};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -75,9 +75,9 @@ impl Engine {
             }
         }
         let mine = Arc::clone(run);
-        spawn("engine-scribe", move || {
-            let scribe = Arc::clone(&mine);
-            if catch_unwind(AssertUnwindSafe(move || Scribe::new(scribe).run())).is_err() {
+        spawn("engine-writer", move || {
+            let writer = Arc::clone(&mine);
+            if catch_unwind(AssertUnwindSafe(move || SliceWriter::new(writer).run())).is_err() {
                 mine.fail("the thread that writes the slices panicked".into());
                 let mut progress = lock(&mine.progress);
                 progress.conserved = Some(false);
@@ -218,11 +218,11 @@ impl Engine {
                  sent <= first <= done must hold",
             )));
         }
-        let error = match error.map(|name| Kind::parse(name).ok_or(name)) {
+        let error = match error.map(|name| ErrorKind::parse(name).ok_or(name)) {
             None => None,
             Some(Ok(kind)) => Some(kind),
             Some(Err(name)) => {
-                let known: Vec<&str> = Kind::ALL.iter().map(|kind| kind.name()).collect();
+                let known: Vec<&str> = ErrorKind::ALL.iter().map(|kind| kind.name()).collect();
                 return Err(PyValueError::new_err(format!(
                     "{name:?} is not an error kind; use one of {}",
                     known.join(", "),

@@ -3,8 +3,8 @@
 use crate::answer::{Answer, Content, Evidence};
 use crate::capture::capture;
 use crate::check;
+use crate::error_kind::ErrorKind;
 use crate::kept::FULL;
-use crate::kind::Kind;
 use crate::net::Trouble;
 use crate::request::Request as Template;
 use crate::stream::Streamed;
@@ -12,7 +12,7 @@ use crate::stream::Streamed;
 /// How a response came out.
 #[derive(Clone, Debug, Default)]
 pub struct ResponseResult {
-    pub error: Option<Kind>,
+    pub error: Option<ErrorKind>,
     pub status: u16,
     pub bytes_in: u64,
     /// When the head was there, in the caller's clock.
@@ -30,7 +30,7 @@ pub struct ResponseResult {
 }
 
 impl ResponseResult {
-    pub fn failed(error: Kind, now: u64) -> Self {
+    pub fn failed(error: ErrorKind, now: u64) -> Self {
         Self { error: Some(error), done: now, ..Self::default() }
     }
 
@@ -52,7 +52,7 @@ impl ResponseResult {
         values: &[String],
         answer: &Answer,
         (body, limit): (&[u8], u64),
-        wrong: Option<(Kind, String)>,
+        wrong: Option<(ErrorKind, String)>,
     ) -> Self {
         let ended = self.error;
         let mut reason = None;
@@ -66,7 +66,7 @@ impl ResponseResult {
                 }
             }
         }
-        if self.error == Some(Kind::Local) {
+        if self.error == Some(ErrorKind::Local) {
             reason = Some(FULL.into());
         }
         // A broken stream, if it is one (or none at all) and no check said otherwise.

@@ -2,8 +2,8 @@
 
 use crate::address::Address;
 use crate::cell::{Axis, Cell, Outcome};
+use crate::error_kind::ErrorKind;
 use crate::hist;
-use crate::kind::Kind;
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -104,7 +104,7 @@ impl Recorder {
     }
 
     /// Notes that a chain has ended, and how long its requests took together.
-    pub fn end_chain(&mut self, chain: usize, took: u64, error: Option<Kind>, done: u64) {
+    pub fn end_chain(&mut self, chain: usize, took: u64, error: Option<ErrorKind>, done: u64) {
         self.chain.entry(done / SECOND).or_default().cell(chain).end_chain(took, error);
     }
 

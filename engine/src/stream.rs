@@ -2,8 +2,8 @@
 //! or the pieces of any other body. Of a chat completion only events that carry content count.
 
 use crate::document::{LimitsSpec, StreamSpec};
+use crate::error_kind::ErrorKind;
 use crate::kept::Kept;
-use crate::kind::Kind;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -195,7 +195,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes the next bytes of the body.
-    pub fn take(&mut self, bytes: &[u8]) -> Result<(), Kind> {
+    pub fn take(&mut self, bytes: &[u8]) -> Result<(), ErrorKind> {
         let now = self.heard.unwrap_or_default();
         match self.format {
             Some(Format::Events | Format::Lines) => {}
@@ -213,7 +213,11 @@ impl<'a> Reader<'a> {
             }
             let Some(end) = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')) else {
                 self.held.extend(rest)?;
-                return if self.held.len() > MAX_EVENT { Err(Kind::BodyTooLarge) } else { Ok(()) };
+                return if self.held.len() > MAX_EVENT {
+                    Err(ErrorKind::BodyTooLarge)
+                } else {
+                    Ok(())
+                };
             };
             self.after_cr = rest[end] == b'\r';
             self.end_line(&rest[..end], now)?;
@@ -222,7 +226,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn end_line(&mut self, end: &[u8], now: u64) -> Result<(), Kind> {
+    fn end_line(&mut self, end: &[u8], now: u64) -> Result<(), ErrorKind> {
         if self.held.is_empty() {
             return self.line(end, now);
         }
@@ -234,7 +238,7 @@ impl<'a> Reader<'a> {
         result
     }
 
-    fn line(&mut self, line: &[u8], now: u64) -> Result<(), Kind> {
+    fn line(&mut self, line: &[u8], now: u64) -> Result<(), ErrorKind> {
         if self.format == Some(Format::Lines) {
             self.event(line, now);
             return Ok(());
@@ -248,11 +252,11 @@ impl<'a> Reader<'a> {
         }
         self.has_data = true;
         self.data.extend(value)?;
-        if self.data.len() > MAX_EVENT { Err(Kind::BodyTooLarge) } else { Ok(()) }
+        if self.data.len() > MAX_EVENT { Err(ErrorKind::BodyTooLarge) } else { Ok(()) }
     }
 
     /// The event is complete.
-    fn dispatch(&mut self, now: u64) -> Result<(), Kind> {
+    fn dispatch(&mut self, now: u64) -> Result<(), ErrorKind> {
         if std::mem::take(&mut self.has_data) {
             let mut data = std::mem::take(&mut self.data);
             self.event(&data, now);
@@ -302,20 +306,20 @@ impl<'a> Reader<'a> {
 
     /// What is wrong with a stream that has begun and ended so; `None` where nothing is, or where
     /// the request failed as any other may.
-    pub fn fault(&mut self, error: Option<Kind>, now: u64) -> Option<(Kind, String)> {
+    pub fn fault(&mut self, error: Option<ErrorKind>, now: u64) -> Option<(ErrorKind, String)> {
         if self.format? == Format::Document {
-            return error.is_none().then(|| (Kind::NotAStream, "not a stream".into()));
+            return error.is_none().then(|| (ErrorKind::NotAStream, "not a stream".into()));
         }
         let how = match error {
             None => {
                 let wrong = self.finish(now).unwrap_or_else(|kind| Some(kind.name().into()));
-                return wrong.map(|wrong| (Kind::BrokenStream, wrong));
+                return wrong.map(|wrong| (ErrorKind::BrokenStream, wrong));
             }
-            Some(Kind::Eof | Kind::Reset) => "cut",
-            Some(Kind::Timeout) if self.silent(now) => "silent",
+            Some(ErrorKind::Eof | ErrorKind::Reset) => "cut",
+            Some(ErrorKind::Timeout) if self.silent(now) => "silent",
             Some(_) => return None,
         };
-        Some((Kind::BrokenStream, format!("{how} after {} events", self.streamed.events)))
+        Some((ErrorKind::BrokenStream, format!("{how} after {} events", self.streamed.events)))
     }
 
     fn silent(&self, now: u64) -> bool {
@@ -323,7 +327,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The body has ended as HTTP has it.
-    fn finish(&mut self, now: u64) -> Result<Option<String>, Kind> {
+    fn finish(&mut self, now: u64) -> Result<Option<String>, ErrorKind> {
         if !self.held.is_empty() {
             self.end_line(b"", now)?;
         }

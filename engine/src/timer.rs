@@ -1,61 +1,86 @@
-//! Many waits for exact instants, with one alarm for all of them.
+//! Waiting for an instant, exactly.
 
-use crate::alarm::Alarm;
-use crate::clock;
-use std::cell::{Cell, RefCell};
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
-use std::io;
-use tokio::sync::{Notify, oneshot};
+#[cfg(target_os = "linux")]
+mod exact {
+    use crate::clock;
+    use std::io;
+    use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+    use tokio::io::Interest;
+    use tokio::io::unix::AsyncFd;
 
-#[derive(Default)]
-pub struct Timer {
-    waiting: RefCell<BinaryHeap<Reverse<(u64, u64)>>>,
-    bells: RefCell<HashMap<u64, oneshot::Sender<()>>>,
-    next: Cell<u64>,
-    /// Rings when somebody waits for an instant before all others'.
-    sooner: Notify,
-}
+    /// A timerfd: the kernel's high-resolution timer, without the millisecond wheel of the runtime
+    /// and without the timer slack of a poll timeout.
+    pub struct Timer(AsyncFd<OwnedFd>);
 
-impl Timer {
-    /// Wakes each who waits at its instant, as long as it is polled.
-    pub async fn run(&self) -> io::Result<()> {
-        let alarm = Alarm::new()?;
-        loop {
-            let next = self.waiting.borrow().peek().map(|Reverse((at, _))| *at);
-            match next {
-                None => self.sooner.notified().await,
-                Some(at) if at <= clock::now_ns() => {
-                    let popped = self.waiting.borrow_mut().pop();
-                    if let Some(Reverse((_, i))) = popped
-                        && let Some(bell) = self.bells.borrow_mut().remove(&i)
-                    {
-                        let _ = bell.send(());
-                    }
-                }
-                Some(at) => {
-                    tokio::select! {
-                        result = alarm.until(at) => result?,
-                        () = self.sooner.notified() => {}
-                    }
-                }
+    impl Timer {
+        pub fn new() -> io::Result<Self> {
+            // SAFETY: the call takes no pointers; its result is checked before it is owned.
+            let fd = unsafe {
+                libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_NONBLOCK | libc::TFD_CLOEXEC)
+            };
+            if fd < 0 {
+                return Err(io::Error::last_os_error());
             }
+            // SAFETY: `fd` is a new descriptor that nobody else owns.
+            let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+            // SAFETY: the descriptor is owned by what is registered, and stays open as long.
+            Ok(Self(unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?))
         }
-    }
 
-    /// Returns at or after `at` (nanoseconds of the monotonic clock).
-    pub async fn until(&self, at: u64) {
-        if at <= clock::now_ns() {
-            return;
+        /// Returns at or after `at` (nanoseconds of the monotonic clock). Only one waits at a time.
+        pub async fn until(&self, at: u64) -> io::Result<()> {
+            self.set(at)?;
+            // Setting the timer has forgotten earlier expiries, and each new one is an event of its
+            // own: the count of expiries need not be read.
+            while clock::now_ns() < at {
+                self.0.readable().await?.clear_ready();
+            }
+            Ok(())
         }
-        let i = self.next.replace(self.next.get() + 1);
-        let (bell, rung) = oneshot::channel();
-        let first = self.waiting.borrow().peek().is_none_or(|Reverse((other, _))| at < *other);
-        self.waiting.borrow_mut().push(Reverse((at, i)));
-        self.bells.borrow_mut().insert(i, bell);
-        if first {
-            self.sooner.notify_one();
+
+        fn set(&self, at: u64) -> io::Result<()> {
+            // A time of zero would disarm the timer.
+            let at = at.max(1);
+            let spec = libc::itimerspec {
+                it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 },
+                it_value: libc::timespec {
+                    tv_sec: (at / 1_000_000_000) as libc::time_t,
+                    tv_nsec: (at % 1_000_000_000) as libc::c_long,
+                },
+            };
+            // SAFETY: both pointers are valid or null as the call allows.
+            let result = unsafe {
+                libc::timerfd_settime(
+                    self.0.as_raw_fd(),
+                    libc::TFD_TIMER_ABSTIME,
+                    &raw const spec,
+                    std::ptr::null_mut(),
+                )
+            };
+            if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
         }
-        let _ = rung.await;
     }
 }
+
+#[cfg(not(target_os = "linux"))]
+mod exact {
+    use std::io;
+    use std::time::Duration;
+
+    /// The runtime's own timer: exact to a millisecond.
+    pub struct Timer;
+
+    impl Timer {
+        pub fn new() -> io::Result<Self> {
+            Ok(Self)
+        }
+
+        pub async fn until(&self, at: u64) -> io::Result<()> {
+            tokio::time::sleep(Duration::from_nanos(at.saturating_sub(crate::clock::now_ns())))
+                .await;
+            Ok(())
+        }
+    }
+}
+
+pub use exact::Timer;

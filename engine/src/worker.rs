@@ -3,9 +3,9 @@
 use crate::cell::Outcome;
 use crate::chain::{Carried, Step, Waiting};
 use crate::document::Arrivals;
+use crate::error_kind::ErrorKind;
 use crate::http1::Message;
 use crate::http2::Prepared;
-use crate::kind::Kind;
 use crate::plan::Errand;
 use crate::request::{Request, Slot};
 use crate::response::ResponseResult;
@@ -44,7 +44,7 @@ pub struct Worker {
     pub next_due: Cell<u64>,
     /// No arrival of the schedule will be offered with a due time before this.
     paced: Cell<u64>,
-    /// Wakes the pacer before its alarm.
+    /// Wakes the pacer before its timer.
     pub bell: Notify,
 }
 
@@ -120,7 +120,7 @@ impl Worker {
         if !admitted {
             recorder.end(endpoint, &Outcome::refused(due, ready));
             if let Some(chain) = chain {
-                recorder.end_chain(chain, carried.took, Some(Kind::InFlightLimit), ready);
+                recorder.end_chain(chain, carried.took, Some(ErrorKind::InFlightLimit), ready);
             }
             return None;
         }
@@ -227,7 +227,7 @@ impl Worker {
             if now < job.deadline {
                 return Some(job);
             }
-            job.end(ResponseResult::failed(Kind::Timeout, now));
+            job.end(ResponseResult::failed(ErrorKind::Timeout, now));
         }
     }
 
@@ -241,7 +241,7 @@ impl Worker {
         *queue = kept;
         drop(queue);
         for job in late {
-            job.end(ResponseResult::failed(Kind::Timeout, now));
+            job.end(ResponseResult::failed(ErrorKind::Timeout, now));
         }
     }
 
@@ -327,8 +327,8 @@ impl Job {
         if let Some(kind) = ended.error {
             worker.run.failures.note(self.template(), &self.values, kind, &ended);
         }
-        self.close(ended.done, ended.status, ended.error.map(Kind::name));
-        // The thread is awake: what has become due meanwhile need not wait for its alarm.
+        self.close(ended.done, ended.status, ended.error.map(ErrorKind::name));
+        // The thread is awake: what has become due meanwhile need not wait for its timer.
         if ended.done >= worker.next_due.get() {
             worker.bell.notify_one();
         }

@@ -78,7 +78,7 @@ def test_each_http_client_has_its_reason() -> None:
 
 
 def test_each_kind_of_error_is_explained() -> None:
-    kinds = (ROOT / "engine" / "src" / "kind.rs").read_text(encoding="utf-8")
+    kinds = (ROOT / "engine" / "src" / "error_kind.rs").read_text(encoding="utf-8")
     for kind in re.findall(r'=> "(\w+)",', kinds):
         assert f"`{kind}`" in page("verdicts.md"), kind
         assert f"`{kind}`" in page("contracts.md"), kind

@@ -10,23 +10,24 @@ import pytest
 
 SOURCES = Path(__file__).parents[2] / "engine" / "src"
 MODULE = re.compile(r"^(?:pub )?mod (\w+);", re.MULTILINE)
-NAMED = re.compile(r"\bcrate::(?:\{([^}]*)\}|(\w+))")
 FIRST = re.compile(r"(?:^|,)\s*(\w+)")
+ROOT = "the root"
 
 
-def uses(folder: Path) -> dict[str, set[str]]:
-    """Which modules of the crate's root each of them names, in its own file or in a file below."""
-    modules = MODULE.findall((folder / "lib.rs").read_text(encoding="utf-8"))
+def uses(root: Path, prefix: str) -> dict[str, set[str]]:
+    """Which modules of a root file each of them names, in its own file or in a file below."""
+    modules = MODULE.findall(root.read_text(encoding="utf-8"))
+    named = re.compile(rf"\b{prefix}::(?:\{{([^}}]*)\}}|(\w+))")
     found: dict[str, set[str]] = {}
     for module in modules:
-        files = [folder / f"{module}.rs", *(folder / module).rglob("*.rs")]
+        files = [root.parent / f"{module}.rs", *(root.parent / module).rglob("*.rs")]
         text = "".join(each.read_text(encoding="utf-8") for each in files if each.exists())
-        named = {
+        names = {
             name
-            for group, single in NAMED.findall(text)
+            for group, single in named.findall(text)
             for name in (FIRST.findall(group) if group else [single])
         }
-        found[module] = named & set(modules) - {module}
+        found[module] = {name if name in modules else ROOT for name in names} - {module}
     return found
 
 
@@ -36,9 +37,21 @@ def order(graph: dict[str, set[str]]) -> list[str]:
 
 
 def test_no_module_of_the_engine_uses_one_that_uses_it() -> None:
-    graph = uses(SOURCES)
+    graph = uses(SOURCES / "lib.rs", "crate")
     assert len(graph) > 20
     assert sum(map(len, graph.values())) > len(graph)
+    acyclic(graph)
+
+
+def test_no_module_of_the_reference_service_uses_one_that_uses_it() -> None:
+    """What starts them all is the root's; only Python's entries ask for it."""
+    graph = uses(SOURCES / "reference" / "mod.rs", "super")
+    assert len(graph) > 15
+    assert [name for name, used in graph.items() if ROOT in used] == ["python"]
+    acyclic(graph)
+
+
+def acyclic(graph: dict[str, set[str]]) -> None:
     try:
         order(graph)
     except CycleError as error:
@@ -56,6 +69,7 @@ def test_a_cycle_is_found_whichever_way_it_is_written(tmp_path: Path) -> None:
     (tmp_path / "two").mkdir()
     for name, text in files.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
-    assert uses(tmp_path) == {"one": {"two", "three"}, "two": {"one"}, "three": set()}
+    graph = uses(tmp_path / "lib.rs", "crate")
+    assert graph == {"one": {"two", "three"}, "two": {"one"}, "three": set()}
     with pytest.raises(CycleError):
-        order(uses(tmp_path))
+        order(graph)

@@ -4,7 +4,7 @@ use super::*;
 type Whole = (u16, String, bool);
 
 /// Reads `text` in pieces of `size`, then the end of the stream.
-fn read(text: &str, size: usize, to_head: bool) -> Result<Whole, Kind> {
+fn read(text: &str, size: usize, to_head: bool) -> Result<Whole, ErrorKind> {
     let mut reply = Reply::new(to_head, (true, false), 1_000);
     for piece in text.as_bytes().chunks(size) {
         reply.take(piece)?;
@@ -17,7 +17,7 @@ fn read(text: &str, size: usize, to_head: bool) -> Result<Whole, Kind> {
 }
 
 /// The same however it is cut into pieces.
-fn whole(text: &str) -> Result<Whole, Kind> {
+fn whole(text: &str) -> Result<Whole, ErrorKind> {
     let result = read(text, text.len().max(1), false);
     for size in [1, 2, 3, 7] {
         assert_eq!(read(text, size, false), result, "{text:?} in pieces of {size}");
@@ -25,7 +25,7 @@ fn whole(text: &str) -> Result<Whole, Kind> {
     result
 }
 
-fn good(status: u16, body: &str, persistent: bool) -> Result<Whole, Kind> {
+fn good(status: u16, body: &str, persistent: bool) -> Result<Whole, ErrorKind> {
     Ok((status, body.into(), persistent))
 }
 
@@ -37,7 +37,7 @@ fn a_length_ends_the_body() {
     assert_eq!(whole(twice), good(200, "ok", true));
     for bad in ["2, 3", "+2", "", "99999999999999999999"] {
         let text = format!("HTTP/1.1 200 OK\r\ncontent-length: {bad}\r\n\r\nok");
-        assert_eq!(whole(&text), Err(Kind::Protocol), "{bad}");
+        assert_eq!(whole(&text), Err(ErrorKind::Protocol), "{bad}");
     }
 }
 
@@ -47,11 +47,11 @@ fn chunks_extensions_and_trailers_are_read() {
     let body = "3;a=\"b\"\r\nabc\r\n0A \r\n0123456789\r\n0\r\nx: y\r\n\r\n";
     assert_eq!(whole(&format!("{head}{body}")), good(200, "abc0123456789", true));
     for bad in ["x\r\n", "\r\n", "3\r\nabcd\r\n", "3\nabc", "11111111111111111\r\n"] {
-        assert_eq!(whole(&format!("{head}{bad}")), Err(Kind::Protocol), "{bad:?}");
+        assert_eq!(whole(&format!("{head}{bad}")), Err(ErrorKind::Protocol), "{bad:?}");
     }
     let endless = format!("{head}0\r\n{}", "x: y\r\n".repeat(5_000));
-    assert_eq!(whole(&endless), Err(Kind::Protocol));
-    assert_eq!(whole(&format!("{head}3\r\nab")), Err(Kind::Eof));
+    assert_eq!(whole(&endless), Err(ErrorKind::Protocol));
+    assert_eq!(whole(&format!("{head}3\r\nab")), Err(ErrorKind::Eof));
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn interim_responses_are_passed_over() {
     let text = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n\
                 HTTP/1.1 201 Created\r\ncontent-length: 2\r\n\r\nok";
     assert_eq!(whole(text), good(201, "ok", true));
-    assert_eq!(whole("HTTP/1.1 100 Continue\r\n\r\n"), Err(Kind::Protocol));
+    assert_eq!(whole("HTTP/1.1 100 Continue\r\n\r\n"), Err(ErrorKind::Protocol));
     assert_eq!(whole("HTTP/1.1 101 Switching\r\n\r\n"), good(101, "", false));
 }
 
@@ -99,16 +99,16 @@ fn the_connection_outlives_the_response_only_if_both_agree() {
 
 #[test]
 fn what_ends_too_early_is_not_a_response() {
-    assert_eq!(whole(""), Err(Kind::Eof));
-    assert_eq!(whole("HTTP/1.1 200 OK\r\ncontent-le"), Err(Kind::Protocol));
-    assert_eq!(whole("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nok"), Err(Kind::Eof));
+    assert_eq!(whole(""), Err(ErrorKind::Eof));
+    assert_eq!(whole("HTTP/1.1 200 OK\r\ncontent-le"), Err(ErrorKind::Protocol));
+    assert_eq!(whole("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nok"), Err(ErrorKind::Eof));
 }
 
 #[test]
 fn bodies_and_heads_have_a_limit() {
     let body = "z".repeat(1_001);
     let text = format!("HTTP/1.1 200 OK\r\ncontent-length: 1001\r\n\r\n{body}");
-    assert_eq!(whole(&text), Err(Kind::BodyTooLarge));
+    assert_eq!(whole(&text), Err(ErrorKind::BodyTooLarge));
     let head = format!("HTTP/1.1 200 OK\r\nx: {}", "y".repeat(MAX_HEAD));
-    assert_eq!(read(&head, 65_536, false), Err(Kind::Protocol));
+    assert_eq!(read(&head, 65_536, false), Err(ErrorKind::Protocol));
 }

@@ -2,7 +2,7 @@ use super::run as pace_all;
 use crate::clock;
 use crate::plan::Plan;
 use crate::run::Run;
-use crate::scribe::Scribe;
+use crate::slice_writer::SliceWriter;
 use h2::Reason;
 use http::Response;
 use std::net::TcpListener;
@@ -96,7 +96,7 @@ fn drive(port: u16) -> (usize, usize, usize) {
     let run = Arc::new(Run::new(Plan::parse(&plan).unwrap(), None));
     run.start.store(clock::now_ns(), Ordering::SeqCst);
     pace_all(&run, 0).unwrap();
-    Scribe::new(Arc::clone(&run)).run();
+    SliceWriter::new(Arc::clone(&run)).run();
     assert_eq!(crate::lock(&run.progress).conserved, Some(true));
     let lines = std::mem::take(&mut *crate::lock(&run.lines));
     let lines = lines.iter().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());

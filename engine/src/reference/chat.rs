@@ -2,11 +2,13 @@
 //! behaviour says and the seed draws, so that what a client should measure is known.
 
 use super::behaviour::Stream;
-use super::replica::Replica;
+use super::metrics::Metrics;
 use crate::rng::{Rng, purpose};
+use crate::timers::Timers;
 use crate::{clock, hist};
 use hdrhistogram::Histogram;
 use serde::Deserialize;
+use std::cell::RefCell;
 use std::rc::Rc;
 
 pub const PATH: &str = "/v1/chat/completions";
@@ -115,6 +117,30 @@ impl Truth {
     }
 }
 
+/// What a replica counts of its requests and streams, and the timers of these.
+#[derive(Default)]
+pub struct Counters {
+    pub metrics: RefCell<Metrics>,
+    /// Of the streams that were sent.
+    pub truth: RefCell<Truth>,
+    pub timers: Timers,
+}
+
+impl Counters {
+    /// Begins a request: when, and how many are in flight with it.
+    pub fn begin(&self) -> (u64, u64) {
+        let mut metrics = self.metrics.borrow_mut();
+        metrics.in_flight += 1;
+        (clock::now_ns(), metrics.in_flight)
+    }
+
+    pub fn end(&self, status: u16, began: u64) {
+        let mut metrics = self.metrics.borrow_mut();
+        metrics.in_flight -= 1;
+        metrics.count(status, (clock::now_ns() - began) as f64 / 1e9);
+    }
+}
+
 pub enum Piece {
     More(String),
     Last(String),
@@ -124,7 +150,7 @@ pub enum Piece {
 
 /// A stream under way; dropped, it has ended.
 pub struct Chat {
-    replica: Rc<Replica>,
+    counters: Rc<Counters>,
     script: Script,
     usage: bool,
     began: u64,
@@ -134,9 +160,9 @@ pub struct Chat {
 }
 
 impl Chat {
-    pub fn new(replica: Rc<Replica>, script: Script, asked: &Asked, began: u64) -> Self {
+    pub fn new(counters: Rc<Counters>, script: Script, asked: &Asked, began: u64) -> Self {
         let usage = asked.stream_options.as_ref().is_some_and(|options| options.include_usage);
-        Self { replica, script, usage, began, begun: false, sent: 0, last: 0 }
+        Self { counters, script, usage, began, begun: false, sent: 0, last: 0 }
     }
 
     /// What is sent next, once it is due; nothing follows the last piece or a cut.
@@ -145,8 +171,8 @@ impl Chat {
             self.begun = true;
             return Piece::More(event(r#"{"role":"assistant","content":""}"#, "null"));
         }
-        self.replica.timer.until(self.script.due).await;
-        let mut truth = self.replica.truth.borrow_mut();
+        self.counters.timers.until(self.script.due).await;
+        let mut truth = self.counters.truth.borrow_mut();
         if self.script.breaks_at == Some(self.sent) {
             truth.broken += 1;
             return Piece::Cut;
@@ -188,7 +214,7 @@ impl Chat {
 
 impl Drop for Chat {
     fn drop(&mut self) {
-        self.replica.end(200, self.began);
+        self.counters.end(200, self.began);
     }
 }
 

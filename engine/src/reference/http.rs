@@ -2,7 +2,8 @@
 
 use super::chat::{Chat, Piece};
 use super::http2;
-use super::replica::{Answer, JSON, Replica, Request};
+use super::replica::{Answer, JSON, MAX_BODY, Replica, Request};
+use super::routes::decoded;
 use httparse::{EMPTY_HEADER, Status};
 use std::borrow::Cow;
 use std::io::{self, Write as _};
@@ -17,7 +18,6 @@ use tokio::time::timeout;
 const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n";
 const MAX_HEADERS: usize = 100;
 const MAX_HEAD: usize = 64 << 10;
-pub const MAX_BODY: usize = 16 << 20;
 const READ: usize = 4 << 10;
 /// How long a peer may take to see the end of a connection that it still writes to.
 const LINGER: Duration = Duration::from_secs(1);
@@ -298,29 +298,6 @@ fn text<'a>(input: &'a [u8], place: &Range<usize>) -> &'a str {
     std::str::from_utf8(&input[place.clone()]).unwrap_or_default()
 }
 
-/// The path with its percent-encoded bytes in place; as it stands where they make no UTF-8.
-pub fn decoded(path: &str) -> Cow<'_, str> {
-    if !path.contains('%') {
-        return Cow::Borrowed(path);
-    }
-    let bytes = path.as_bytes();
-    let (mut out, mut at) = (Vec::with_capacity(bytes.len()), 0);
-    while at < bytes.len() {
-        let hex = path.get(at + 1..at + 3).filter(|_| bytes[at] == b'%');
-        match hex.filter(|hex| !hex.starts_with('+')).map(|hex| u8::from_str_radix(hex, 16)) {
-            Some(Ok(byte)) => {
-                out.push(byte);
-                at += 3;
-            }
-            _ => {
-                out.push(bytes[at]);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8(out).map_or(Cow::Borrowed(path), Cow::Owned)
-}
-
 // -- answers --------------------------------------------------------------------------------------
 
 fn write(answer: &Answer, head_only: bool, out: &mut Vec<u8>) {
@@ -420,14 +397,5 @@ mod tests {
         assert_eq!(join(b"3\r\nabcd\r\n"), Err(()));
         assert_eq!(join(b"x\r\n"), Err(()));
         assert_eq!(join(b"ffffffffffffffff\r\n"), Err(()));
-    }
-
-    #[test]
-    fn a_path_is_decoded_once_and_only_into_text() {
-        assert_eq!(decoded("/a%20b%2525"), "/a b%25");
-        assert_eq!(decoded("/%C3%BC"), "/ü");
-        for odd in ["/%", "/%f", "/%zz", "/%+1", "/%ff"] {
-            assert_eq!(decoded(odd), odd);
-        }
     }
 }

@@ -1,8 +1,8 @@
 //! HTTP/2 with prior knowledge, in front of the same replica.
 
 use super::chat::Piece;
-use super::http::{MAX_BODY, decoded};
-use super::replica::{Replica, Request};
+use super::replica::{MAX_BODY, Replica, Request};
+use super::routes::decoded;
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};

@@ -91,6 +91,15 @@ fn take_lines(
     Ok(input.len())
 }
 
+/// A JSON string.
+pub fn quoted(text: &str) -> String {
+    if text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+        return format!("\"{text}\"");
+    }
+    // A string cannot fail to be written.
+    serde_json::to_string(text).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,24 +1,12 @@
-//! The pipelined connection of a replica to its region's database: JSON objects in lines, specified
-//! at `database`.
+//! What a replica has asked of its region's database and has no reply to yet.
 
-use super::lines::Line;
-use super::metrics::Lag;
-use super::store::{Store, quoted};
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use super::lines::quoted;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::io;
-use std::net::SocketAddr;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
-use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::sync::{Notify, oneshot};
-use tokio::time::{sleep, timeout};
 
-const TIMEOUT: Duration = Duration::from_secs(2);
-const TICK: Duration = Duration::from_millis(50);
-
+pub const TIMEOUT: Duration = Duration::from_secs(2);
 /// The database of the region does not answer.
 #[derive(Debug)]
 pub struct Unavailable;
@@ -28,14 +16,14 @@ type Reply = Result<Option<String>, Unavailable>;
 /// The questions of a replica, sent and unsent.
 #[derive(Default)]
 pub struct Link {
-    connected: Cell<bool>,
+    pub connected: Cell<bool>,
     number: Cell<u64>,
     /// Elements of two JSON arrays: what this turn of the loop has asked.
     writes: RefCell<String>,
     reads: RefCell<String>,
     /// By number, so the oldest are first.
     waiting: RefCell<BTreeMap<u64, (Instant, oneshot::Sender<Reply>)>>,
-    asked: Notify,
+    pub asked: Notify,
 }
 
 impl Link {
@@ -76,7 +64,7 @@ impl Link {
     }
 
     /// Takes all questions so far as one message.
-    fn take(&self) -> Option<String> {
+    pub fn take(&self) -> Option<String> {
         let (mut writes, mut reads) = (self.writes.borrow_mut(), self.reads.borrow_mut());
         if writes.is_empty() && reads.is_empty() {
             return None;
@@ -87,14 +75,14 @@ impl Link {
         Some(message)
     }
 
-    fn resolve(&self, number: u64, reply: Reply) {
+    pub fn resolve(&self, number: u64, reply: Reply) {
         if let Some((_, sender)) = self.waiting.borrow_mut().remove(&number) {
             let _ = sender.send(reply);
         }
     }
 
     /// Fails the questions that have waited too long.
-    fn expire(&self, now: Instant) {
+    pub fn expire(&self, now: Instant) {
         let mut waiting = self.waiting.borrow_mut();
         while let Some(first) = waiting.first_entry()
             && first.get().0 < now
@@ -103,111 +91,11 @@ impl Link {
         }
     }
 
-    fn lost(&self) {
+    pub fn lost(&self) {
         self.connected.set(false);
         self.writes.borrow_mut().clear();
         self.reads.borrow_mut().clear();
         self.waiting.borrow_mut().clear();
-    }
-}
-
-/// What the database says in one line.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Message {
-    /// Writes that are acknowledged.
-    a: Vec<u64>,
-    /// Values that were asked for.
-    v: Vec<(u64, Option<String>)>,
-    /// Changes: collection, key and value.
-    s: Vec<(String, String, Option<String>)>,
-    lag: Option<Lag>,
-    loaded: Option<IgnoredAny>,
-}
-
-/// Holds the connection to the database for ever; reconnects when it is lost.
-pub async fn follow(store: Rc<Store>, address: (String, u16), bind: Option<String>) {
-    let Some(link) = &store.link else { return };
-    loop {
-        sleep(TICK).await;
-        let Ok(Ok(stream)) = timeout(TIMEOUT, connect(&address, bind.as_deref())).await else {
-            continue;
-        };
-        let line = Line::default();
-        line.send("{\"hello\":true}");
-        link.connected.set(true);
-        let hear = |text: &[u8]| {
-            act(serde_json::from_slice(text)?, &store, link);
-            Ok(())
-        };
-        // What has been said is heard first: after a pause of this process nothing seems silent.
-        // Whatever ended it: the next connection starts afresh.
-        tokio::select! {
-            biased;
-            _ = line.run(stream, hear) => {}
-            () = ask(link, &line) => {}
-            () = watch(link, &line) => {}
-        }
-        link.lost();
-        store.loaded.set(false);
-    }
-}
-
-/// Sends the questions of each turn of the loop as one message.
-async fn ask(link: &Link, line: &Line) {
-    loop {
-        link.asked.notified().await;
-        if let Some(message) = link.take() {
-            line.send(&message);
-        }
-    }
-}
-
-/// Fails the questions that wait too long; returns when the connection has fallen silent.
-async fn watch(link: &Link, line: &Line) {
-    while line.silence() <= 2 * TIMEOUT {
-        sleep(TICK).await;
-        link.expire(Instant::now());
-    }
-}
-
-pub async fn connect(address: &(String, u16), bind: Option<&str>) -> io::Result<TcpStream> {
-    let mut problem = io::Error::from(io::ErrorKind::NotFound);
-    for found in lookup_host((address.0.as_str(), address.1)).await? {
-        match connect_from(found, bind).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => problem = error,
-        }
-    }
-    Err(problem)
-}
-
-async fn connect_from(address: SocketAddr, bind: Option<&str>) -> io::Result<TcpStream> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    if let Some(host) = bind {
-        let host = host.parse().map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
-        socket.bind(SocketAddr::new(host, 0))?;
-    }
-    let stream = socket.connect(address).await?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
-}
-
-fn act(message: Message, store: &Store, link: &Link) {
-    for number in message.a {
-        link.resolve(number, Ok(None));
-    }
-    for (number, value) in message.v {
-        link.resolve(number, Ok(value));
-    }
-    for (collection, key, value) in message.s {
-        store.apply(&collection, &key, value.as_deref());
-    }
-    if let Some(lag) = message.lag {
-        *store.lag.borrow_mut() = lag;
-    }
-    if message.loaded.is_some() {
-        store.loaded.set(true);
     }
 }
 

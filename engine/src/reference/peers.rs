@@ -1,8 +1,8 @@
 //! The two ends of replication between regions: handing the log to a peer, and following one.
 
-use super::database::{CHUNK, Database, HEARTBEAT, IN_SYNC, STREAM_EVERY, State, merge};
 use super::lines::Line;
-use super::link::connect;
+use super::sockets::connect;
+use super::state::{CHUNK, Change, Database, HEARTBEAT, IN_SYNC, STREAM_EVERY, State, merge};
 use serde::{Deserialize, Serialize};
 use std::cell::Cell;
 use std::rc::Rc;
@@ -13,47 +13,6 @@ use tokio::time::{sleep, timeout};
 /// Entries sent to a peer ahead of its acknowledgement.
 const WINDOW: usize = 10 * CHUNK;
 const RECONNECT: Duration = Duration::from_millis(50);
-
-/// Collection, key, value (None: deleted), version and origin of a write.
-pub type Change = (Rc<str>, Rc<str>, Option<Rc<str>>, u64, Rc<str>);
-
-/// A region that follows this one. Positions count entries of the log.
-pub struct Peer {
-    pub region: String,
-    pub line: Rc<Line>,
-    pub acknowledged: usize,
-    pub acknowledged_at: Instant,
-    pub idle: bool,
-    position: usize,
-    /// So far it is sent the writes of every region, for it has nothing yet.
-    fresh_until: usize,
-    kicked: Rc<Notify>,
-}
-
-impl Peer {
-    pub fn new(region: String, line: Rc<Line>, start: usize, fresh_until: usize) -> Self {
-        Self {
-            region,
-            line,
-            acknowledged: start,
-            acknowledged_at: Instant::now(),
-            idle: false,
-            position: start,
-            fresh_until,
-            kicked: Rc::default(),
-        }
-    }
-
-    pub fn acknowledge(&mut self, position: usize) {
-        self.acknowledged = position;
-        self.acknowledged_at = Instant::now();
-    }
-
-    /// Lets the log be looked at before its time.
-    pub fn kick(&self) {
-        self.kicked.notify_one();
-    }
-}
 
 /// What a peer is sent: entries, and the position in the log of this incarnation after them.
 #[derive(Deserialize, Serialize)]

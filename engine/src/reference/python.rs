@@ -1,6 +1,7 @@
 //! The entries from Python.
 
-use super::{Config, database, parse, serve, serve_database};
+use super::config::{Config, DatabaseConfig, parse};
+use super::{serve, serve_database};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use std::io;
@@ -17,7 +18,7 @@ pub fn serve_reference(py: Python<'_>, config: &str) -> PyResult<()> {
 #[pyfunction]
 #[pyo3(name = "serve_database")]
 pub fn serve_database_of(py: Python<'_>, config: &str) -> PyResult<()> {
-    let config: database::Config = parse(config).map_err(PyValueError::new_err)?;
+    let config: DatabaseConfig = parse(config).map_err(PyValueError::new_err)?;
     let place = config.listen.clone();
     serving(py, &place, || serve_database(config))
 }

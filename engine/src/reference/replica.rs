@@ -2,15 +2,14 @@
 
 use super::behaviour::Behaviour;
 use super::calls;
-use super::chat::{self, Asked, Chat, Truth};
+use super::chat::{self, Asked, Chat, Counters};
 use super::conduct::Conduct;
+use super::config::{Closes, Config, Replication};
+use super::lines::quoted;
 use super::link::Unavailable;
-use super::metrics::Metrics;
 use super::routes::Router;
-use super::store::{Store, quoted};
-use super::{Closes, Config, Replication};
+use super::store::Store;
 use crate::clock;
-use crate::timer::Timer;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -20,6 +19,8 @@ use std::time::Duration;
 
 const BEHAVIOUR_PATH: &str = "/__lab/behaviour";
 pub const JSON: &str = "application/json";
+/// Of a request.
+pub const MAX_BODY: usize = 16 << 20;
 const TEXT: &str = "text/plain; version=0.0.4";
 
 /// A request; the path is decoded, `api_key` is the header `x-api-key`.
@@ -49,12 +50,9 @@ pub struct Replica {
     config: Config,
     store: Rc<Store>,
     router: Router,
-    metrics: RefCell<Metrics>,
     conduct: RefCell<Rc<Conduct>>,
     created: Cell<u64>,
-    pub timer: Timer,
-    /// Of the streams that were sent.
-    pub truth: RefCell<Truth>,
+    pub counters: Rc<Counters>,
     /// Ids made here begin with it.
     prefix: String,
 }
@@ -65,22 +63,20 @@ impl Replica {
             router: Router::new(&config.service, &config.routes),
             conduct: RefCell::new(Rc::new(Conduct::new(config.behaviour.clone(), &config.id))),
             prefix: format!("{}-{:x}-", config.id, clock::unix_ns() / 1000),
-            metrics: RefCell::default(),
             created: Cell::new(0),
-            timer: Timer::default(),
-            truth: RefCell::default(),
+            counters: Rc::default(),
             config,
             store,
         }
     }
 
-    pub async fn answer(self: &Rc<Self>, request: &Request<'_>) -> Answer {
+    pub async fn answer(&self, request: &Request<'_>) -> Answer {
         match request.path {
             "/ready" => self.ready().await,
             "/health" => self.health().await,
             "/metrics" => self.exposition(),
             BEHAVIOUR_PATH => self.behave(request),
-            chat::TRUTH_PATH => inner(200, self.truth.borrow().text()),
+            chat::TRUTH_PATH => inner(200, self.counters.truth.borrow().text()),
             chat::PATH if request.method == "POST" => self.chat(request),
             _ if request.method == "POST" && chat::is_asked_for(request.body) => self.chat(request),
             path if path == self.config.health_path => self.health().await,
@@ -100,21 +96,21 @@ impl Replica {
     // -- the service ---------------------------------------------------------------------------
 
     async fn serve(&self, request: &Request<'_>) -> Answer {
-        let (began, in_flight) = self.begin();
+        let (began, in_flight) = self.counters.begin();
         let conduct = self.conduct();
         let (status, body) = match conduct.refuse(request.api_key, in_flight) {
             Some((status, body)) => (status, body.into()),
             None => self.carry_out(request, &conduct).await,
         };
-        self.end(status, began);
+        self.counters.end(status, began);
         let retry_after = conduct.retry_after(status);
         let closes = self.closes();
         Answer { status, content_type: JSON, body, closes, retry_after, stream: None }
     }
 
     /// A stream, which ends when it is dropped.
-    fn chat(self: &Rc<Self>, request: &Request<'_>) -> Answer {
-        let (began, in_flight) = self.begin();
+    fn chat(&self, request: &Request<'_>) -> Answer {
+        let (began, in_flight) = self.counters.begin();
         let conduct = self.conduct();
         let false_one =
             conduct.refuse(request.api_key, in_flight).or_else(|| conduct.falsify(None));
@@ -126,29 +122,16 @@ impl Replica {
         match asked {
             Ok(asked) => {
                 let script = conduct.script(chat::PATH, &asked, began);
-                let stream = Some(Chat::new(Rc::clone(self), script, &asked, began));
+                let stream = Some(Chat::new(Rc::clone(&self.counters), script, &asked, began));
                 let answer = inner(200, String::new());
                 Answer { content_type: chat::EVENTS, closes, stream, ..answer }
             }
             Err((status, body)) => {
-                self.end(status, began);
+                self.counters.end(status, began);
                 let retry_after = conduct.retry_after(status);
                 Answer { closes, retry_after, ..inner(status, body.into()) }
             }
         }
-    }
-
-    /// Begins a request: when, and how many are in flight with it.
-    fn begin(&self) -> (u64, u64) {
-        let mut metrics = self.metrics.borrow_mut();
-        metrics.in_flight += 1;
-        (clock::now_ns(), metrics.in_flight)
-    }
-
-    pub fn end(&self, status: u16, began: u64) {
-        let mut metrics = self.metrics.borrow_mut();
-        metrics.in_flight -= 1;
-        metrics.count(status, (clock::now_ns() - began) as f64 / 1e9);
     }
 
     fn closes(&self) -> bool {
@@ -278,7 +261,8 @@ impl Replica {
     }
 
     fn exposition(&self) -> Answer {
-        let text = self.metrics.borrow().text(&self.config.service, &self.store.lag.borrow());
+        let text =
+            self.counters.metrics.borrow().text(&self.config.service, &self.store.lag.borrow());
         Answer { content_type: TEXT, ..inner(200, text) }
     }
 

@@ -1,5 +1,6 @@
 //! Which collection and which id a path names.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 /// The collections of a service.
@@ -78,6 +79,29 @@ fn matches(pattern: &[Segment], path: &str) -> bool {
     all && given.next().is_none()
 }
 
+/// The path with its percent-encoded bytes in place; as it stands where they make no UTF-8.
+pub fn decoded(path: &str) -> Cow<'_, str> {
+    if !path.contains('%') {
+        return Cow::Borrowed(path);
+    }
+    let bytes = path.as_bytes();
+    let (mut out, mut at) = (Vec::with_capacity(bytes.len()), 0);
+    while at < bytes.len() {
+        let hex = path.get(at + 1..at + 3).filter(|_| bytes[at] == b'%');
+        match hex.filter(|hex| !hex.starts_with('+')).map(|hex| u8::from_str_radix(hex, 16)) {
+            Some(Ok(byte)) => {
+                out.push(byte);
+                at += 3;
+            }
+            _ => {
+                out.push(bytes[at]);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8(out).map_or(Cow::Borrowed(path), Cow::Owned)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,5 +129,14 @@ mod tests {
         let router = router(&[]);
         assert_eq!(router.find("/api/v1/id"), Some(("/api/v1/id", None)));
         assert_eq!(router.find("/api/v1/id/7"), Some(("/api/v1/id", Some("7"))));
+    }
+
+    #[test]
+    fn a_path_is_decoded_once_and_only_into_text() {
+        assert_eq!(decoded("/a%20b%2525"), "/a b%25");
+        assert_eq!(decoded("/%C3%BC"), "/ü");
+        for odd in ["/%", "/%f", "/%zz", "/%+1", "/%ff"] {
+            assert_eq!(decoded(odd), odd);
+        }
     }
 }

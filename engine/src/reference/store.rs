@@ -4,6 +4,7 @@
 //! does not have is asked of the database, so a write acknowledged by one replica is found at every
 //! other.
 
+use super::lines::quoted;
 use super::link::{Link, Unavailable};
 use super::metrics::Lag;
 use std::cell::{Cell, RefCell};
@@ -28,15 +29,6 @@ fn seed(key: &str) -> Option<&'static str> {
     }
     let number: usize = key.parse().ok()?;
     SEEDS.get(number.checked_sub(1)?).map(String::as_str)
-}
-
-/// A JSON string.
-pub fn quoted(text: &str) -> String {
-    if text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
-        return format!("\"{text}\"");
-    }
-    // A string cannot fail to be written.
-    serde_json::to_string(text).unwrap_or_default()
 }
 
 /// The items of one route: those written, over the seeded ids.

@@ -12,7 +12,10 @@ fn chunk(content: &str) -> String {
 }
 
 /// Reads pieces that come at 10, 20, 30, …; what is wrong at the end, what came, the gaps.
-fn read(format: Format, pieces: &[&str]) -> (Result<Option<String>, Kind>, Streamed, Vec<u64>) {
+fn read(
+    format: Format,
+    pieces: &[&str],
+) -> (Result<Option<String>, ErrorKind>, Streamed, Vec<u64>) {
     let streaming = streaming(None);
     let mut reader = Reader::new(&streaming);
     reader.begin(format, 200);
@@ -93,9 +96,9 @@ fn lines_and_pieces_need_no_last_event() {
 fn an_endless_line_and_an_endless_event_are_bounded() {
     let long = "x".repeat(MAX_EVENT / 2 + 1);
     let line = format!("data: {long}");
-    assert_eq!(read(Format::Events, &[&line, &long]).0, Err(Kind::BodyTooLarge));
+    assert_eq!(read(Format::Events, &[&line, &long]).0, Err(ErrorKind::BodyTooLarge));
     let line = format!("data: {long}\n");
-    assert_eq!(read(Format::Events, &[&line, &line]).0, Err(Kind::BodyTooLarge));
+    assert_eq!(read(Format::Events, &[&line, &line]).0, Err(ErrorKind::BodyTooLarge));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::slices::{Collector, Settled, Totals};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-pub struct Scribe {
+pub struct SliceWriter {
     run: Arc<Run>,
     native: Collector,
     python: Collector,
@@ -14,7 +14,7 @@ pub struct Scribe {
     written: [Totals; 2],
 }
 
-impl Scribe {
+impl SliceWriter {
     pub fn new(run: Arc<Run>) -> Self {
         Self {
             run,

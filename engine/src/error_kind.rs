@@ -5,9 +5,9 @@ use std::io;
 macro_rules! kinds {
     ($($variant:ident => $text:literal),* $(,)?) => {
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum Kind { $($variant),* }
+        pub enum ErrorKind { $($variant),* }
 
-        impl Kind {
+        impl ErrorKind {
             pub const ALL: &[Self] = &[$(Self::$variant),*];
 
             pub const fn name(self) -> &'static str {
@@ -42,7 +42,7 @@ kinds! {
     Local => "local",
 }
 
-impl Kind {
+impl ErrorKind {
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|kind| kind.name() == name)
     }
