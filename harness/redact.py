@@ -39,6 +39,11 @@ _SCHEME = re.compile(r"\b(?P<kind>Bearer|Basic)\s{1,9}(?P<value>[A-Za-z0-9._~+/=
 _PARAMETER = re.compile(
     r"(?P<name>(?:^|[?&;])[^=&;#\s\"'?/:<>{}]{1,99})=(?P<value>[^&;#\s\"']+)", re.MULTILINE
 )
+_ASSIGNED = re.compile(
+    r"(?P<head>(?<=\s)(?P<name>[A-Za-z_][\w.-]{0,98})=)"
+    r"(?P<value>\"[^\"\r\n]*\"|'[^'\r\n]*'|[^&;#\s\"']+)"
+)
+"""Within a line, as programs log what they were started with."""
 _FIELD = re.compile(
     r"(?P<head>(?P<mark>[\"'])(?P<name>[^\"'\\]{1,99})(?P=mark)\s{0,9}:\s{0,9})"
     r"(?P<value>\"[^\"\\]*+(?:\\.[^\"\\]*+)*+\"|'[^'\\]*+(?:\\.[^'\\]*+)*+'|-?\d{4,}(?:\.\d+)?)"
@@ -263,6 +268,7 @@ def _clean(text: str, seen: Seen) -> str:
         return text
     if "=" in text:
         text = _PARAMETER.sub(lambda match: _parameter(match, seen), text)
+        text = _ASSIGNED.sub(lambda match: _field(match, seen), text)
     if "form-data" in folded:
         text = _PART.sub(lambda match: _field(match, seen), text)
     if ":" in text:

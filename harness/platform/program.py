@@ -19,6 +19,7 @@ import psutil
 
 from harness.errors import PlatformError
 from harness.git import elsewhere
+from harness.redact import redact
 from harness.storage import make_directory, writing
 
 HOSTS = ("127.0.0.1", "::1")
@@ -335,15 +336,15 @@ def _status(host: str, port: int, path: str) -> int | None:
 
 
 def last_lines(log: Path, count: int = 1) -> tuple[str, ...]:
-    """What a program said last, fit to be shown; nothing where there is no log or no line."""
+    """What a program said last, without secrets; nothing where there is no log or no line."""
     try:
         with log.open("rb") as file:
             file.seek(max(file.seek(0, os.SEEK_END) - LOG_END, 0))
             lines = file.read().decode(errors="replace").split("\n")
     except OSError:
         return ()
-    said = [line[:LAST_LINE] for line in map(_printable, lines) if line]
-    return tuple(said[-count:])
+    said = [line for line in map(_printable, lines) if line]
+    return tuple(redact(line)[:LAST_LINE] for line in said[-count:])
 
 
 def _last_line(log: Path) -> str:

@@ -131,6 +131,16 @@ def test_a_rollout_of_the_bad_release_starts_the_second_command(begin: Begin) ->
     assert inside.get(f"{url}/")[0] == 200
 
 
+def test_a_bad_release_that_never_gets_ready_stops_the_rollout_and_is_in_effect(
+    begin: Begin,
+) -> None:
+    inside = begin(replicas=2, bad_release="exec sleep 600", stop_within="300ms")
+    wanted = {"count": 2, "error_ratio": 1.0, "grace_s": 0.1}
+    with inside.broken(mine(), "bad-release", wanted):
+        states = [each.health for each in inside.lab.replicas(mine())]
+        assert sorted(states) == ["ready", "starting"]
+
+
 def test_one_that_is_never_restarted_stays_down_until_the_heal(begin: Begin) -> None:
     inside = begin(restart="never")
     lab = inside.lab

@@ -73,6 +73,18 @@ def test_a_log_that_grows_beyond_its_limit_keeps_its_end(tmp_path: Path) -> None
     assert last_lines(log, 2) == ("last", "after")
 
 
+def test_the_last_lines_of_a_program_are_shown_without_secrets(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text(
+        "started with DB_PASSWORD=hunter2hunter2, workers=4\n"
+        'asks postgres://shop:hunter2hunter2@db/shop with token="a b c" in time=3 s\n'
+    )
+    assert last_lines(log, 2) == (
+        "started with DB_PASSWORD=[redacted] workers=4",
+        'asks postgres://[redacted]@db/shop with token="[redacted]" in time=3 s',
+    )
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

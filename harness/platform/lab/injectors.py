@@ -31,6 +31,9 @@ from harness.platform.model import Injector, Proof
 
 NOWHERE = ("127.201.0.0/16", "127.202.0.0/16")
 """Subnets in which nobody lives: what an inert partition cuts apart."""
+HANGS_S = 8.0
+"""A release that is not rolled out by then may never be: that is how many bad ones are bad."""
+
 PATIENCE_S = 10.0
 STOP_S = 2.0
 """How long a stop is waited for."""
@@ -311,10 +314,12 @@ class Rollout(Shown):
     """Replicas restarted one after the other, with a worse release or with the same."""
 
     def apply(self, fault: ActiveFault) -> None:
-        """Begin; a bad release returns once it is rolled out."""
+        """Begin; a bad release returns once it is rolled out, or hangs at a replica."""
         release = overlay(fault) or None
         fault.ask(messages.Roll(fault.id, fault.targets, release, fault.grace_s))
-        if release is not None and not wait_until(lambda: not self._rolls(fault), fault.patience_s):
+        if release is None or wait_until(lambda: not self._rolls(fault), HANGS_S):
+            return
+        if not fault.ask(messages.Faults())["overlays"].get(fault.id):
             raise PlatformError(f"{fault.id}: the release hangs", "see `harness lab logs`")
 
     def undo(self, fault: ActiveFault) -> None:

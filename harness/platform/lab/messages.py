@@ -55,7 +55,7 @@ class StartRow(TypedDict):
     restart: Restart
     stop_within_s: float
     mark: str
-    container: bool
+    container: NotRequired[bool]
 
 
 class UnitPlan(TypedDict):

@@ -191,7 +191,7 @@ class Lab(Platform):
             if code is not None and not state["restarts"]:
                 how = f"with exit code {code}" if code >= 0 else f"by signal {-code}"
                 raise PlatformError(
-                    f"lab: {program.title} ended {how} ({said})",
+                    f"lab: {program.title} ended {how} ({self._listening()}{said})",
                     f"try it by hand: {program.by_hand(place.port)}",
                 )
             if after_s is not None:

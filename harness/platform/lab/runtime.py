@@ -123,7 +123,7 @@ def _containers_of(lab: Running) -> frozenset[str]:
     """The marks of replicas that are containers."""
     with contextlib.suppress(OSError, ValueError, PlatformError):
         starts = (unit["start"] for unit in lab.plan["units"])
-        return frozenset(start["mark"] for start in starts if start and start["container"])
+        return frozenset(start["mark"] for start in starts if start and start.get("container"))
     return frozenset()
 
 
