@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.gameday.steady import TIMEOUT_S
 from harness.judge.model import Outcome
 
 
@@ -13,7 +14,8 @@ class Case:
 
     `silent`: the method has an action that fails without a word. `rate` in requests/s, for
     `after_s` seconds after the heal: what a small loss takes to show. `timed`: the check judges
-    times of the load, so that nothing else may run beside it.
+    times of the load, so that nothing else may run beside it. `steady_s`: how long the steady state
+    is waited for afterwards; where it never comes back, that is all waiting.
     """
 
     mutant: str | None
@@ -25,6 +27,7 @@ class Case:
     rate: float | None = None
     after_s: float | None = None
     timed: bool = True
+    steady_s: float = TIMEOUT_S
 
     @property
     def name(self) -> str:
@@ -40,7 +43,9 @@ class Case:
 CASES = (
     Case(None, "fail-region", "pass", "fail-back", "Traffic was back"),
     Case("no-failover", "fail-region", "fail", "recovery", "after the injection", timed=False),
-    Case("no-fail-back", "fail-region", "fail", "fail-back", "had not come back"),
+    Case(
+        "no-fail-back", "fail-region", "fail", "fail-back", "had not come back", steady_s=5.0,
+    ),
     Case("slow-health-check", "fail-region", "fail", "recovery", "after the injection"),
     Case("garbage", "kill-replica", "fail", "tail after", "of the requests failed", timed=False),
     Case("replication-stopped", "lose-region", "fail", "writes", "lost", timed=False),

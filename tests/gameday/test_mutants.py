@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from _pytest.mark import ParameterSet
 from harness.catalog import project_root
 from harness.gameday.model import GameDay, GameDayOptions
 from harness.gameday.run import run_gameday
+from harness.gameday.steady import wait_steady
 from harness.platform.lab.mutants import MUTANTS
 from harness.session.options import RunOptions
 from tests.gameday.mutants import CASES, PROVEN, Case
@@ -62,7 +64,11 @@ def parameter(case: Case, *marks: pytest.MarkDecorator) -> ParameterSet:
     "case",
     [*map(parameter, CASES), *(parameter(case, pytest.mark.proof) for case in PROVEN)],
 )
-def test_a_lab_is_flagged_for_what_is_wrong_with_it(case: Case, tmp_path: Path) -> None:
+def test_a_lab_is_flagged_for_what_is_wrong_with_it(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = partial(wait_steady, timeout_s=case.steady_s)
+    monkeypatch.setattr("harness.gameday.run.wait_steady", waits)
     day, verdict = hold(case, tmp_path)
     told = f"{day.outcome}: {day.entries[0].reasons}"
     assert day.outcome == case.outcome, told
