@@ -24,7 +24,7 @@ class Provider(TypedDict, total=False):
     timeout: object
     path: str
     url: str
-    headers: dict[str, str] | None
+    headers: object
     secrets: object
 
 
@@ -35,6 +35,13 @@ class Control(TypedDict, total=False):
     provider: Provider | None
 
 
+class Pauses(TypedDict, total=False):
+    """Seconds to wait before and after an activity."""
+
+    before: object
+    after: object
+
+
 class Activity(TypedDict, total=False):
     """An action or a probe."""
 
@@ -43,7 +50,7 @@ class Activity(TypedDict, total=False):
     provider: Provider
     tolerance: object
     pauses: dict[str, object] | None
-    background: bool
+    background: object
     controls: list[Control] | None
     timeout: object
     dry: object
@@ -79,8 +86,8 @@ class Hypothesis(TypedDict, total=False):
 Document = TypedDict(
     "Document",
     {
-        "title": str,
-        "description": str,
+        "title": object,
+        "description": object,
         "configuration": "dict[str, object] | None",
         "secrets": "dict[str, object] | None",
         "steady-state-hypothesis": "Hypothesis | None",
@@ -89,7 +96,7 @@ Document = TypedDict(
         "controls": "list[Control] | None",
         "extensions": "list[dict[str, object]] | None",
         "runtime": "Runtime | None",
-        "tags": "list[str] | None",
+        "tags": "list[str] | str | None",
         "dry": object,
     },
     total=False,

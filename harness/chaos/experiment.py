@@ -96,7 +96,8 @@ def load_experiment(
     remedy.
     """
     path = _find(name, root)
-    document = _read(path)
+    whole = _read(path)
+    document = cast("Document", {key: each for key, each in whole.items() if each is not None})
     _adapt(path, document, platform)
     _configure(path, document, parameters or {})
     validate(path, document)
@@ -105,6 +106,12 @@ def load_experiment(
     configuration = _resolved(path, document)
     method = method_of(path, document, configuration)
     timeline = _timeline(path, document, extension.timeline, method)
+    spike = extension.load.spike
+    if spike and spike.at_s + spike.duration_s > timeline.during_s + timeline.after_s:
+        raise ExperimentError(
+            f"{path}: extensions.{EXTENSION}.load.spike ends after the load does",
+            "let it end within the fault and timeline.after_s",
+        )
     return Experiment(
         name=path.stem,
         path=path,
@@ -182,9 +189,9 @@ def _find(name: str, root: Path) -> Path:
     )
 
 
-def _read(path: Path) -> Document:
+def _read(path: Path) -> dict[str, object]:
     try:
-        return cast("Document", _read_json(path) if path.suffix == ".json" else read_mapping(path))
+        return _read_json(path) if path.suffix == ".json" else read_mapping(path)
     except CatalogError as error:
         raise ExperimentError(error.problem, error.remedy) from None
 
@@ -247,7 +254,7 @@ def _adapt(path: Path, document: Document, platform: str) -> None:
 
 
 def _check_platforms(path: Path, field: str, names: Iterable[object]) -> None:
-    """One that nobody knows would make the experiment "not applicable"."""
+    """One that nobody knows would make the experiment "not applicable", as none would."""
     for name in names:
         if name not in PLATFORMS:
             raise ExperimentError(
@@ -277,6 +284,9 @@ def _own(document: Document) -> list[dict[str, object]]:
 
 def _extension(path: Path, document: Document) -> _Extension:
     found = _own(document)
+    for name in (str(each.get("name")) for each in document.get("extensions") or ()):
+        if name != EXTENSION and did_you_mean(name.lower(), (EXTENSION,), 0.8):
+            raise ExperimentError(f"{path}: extensions: {name!r}", f"did you mean {EXTENSION}?")
     if not found:
         about = str(document["description"])
         return _Extension(EXTENSION, about, f"What {path.name} does.")
@@ -299,11 +309,12 @@ def _extension(path: Path, document: Document) -> _Extension:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"])
+        told = "give a mapping" if first["type"] == "dataclass_type" else first["msg"].lower()
         raise ExperimentError(
-            f"{path}: extensions.{EXTENSION}.{field}: {first['msg'].lower()}",
+            f"{path}: extensions.{EXTENSION}.{field}: {told}",
             "docs/gameday.md lists the fields",
         ) from None
-    _check_platforms(path, "platforms", made.platforms)
+    _check_platforms(path, "platforms", made.platforms or ("",))
     check_bounds(f"{path}: extensions.{EXTENSION}", asdict(made))
     return made
 

@@ -148,7 +148,7 @@ class _Logged(logging.Handler):
         problem = record.exc_info[1] if record.exc_info else None
         if problem is None or "interrupted" in text:
             return
-        detail = f"{type(problem).__name__}: {problem}"
+        detail = f"{type(problem).__name__}: {problem}".removesuffix(": ")
         if record.levelno == logging.CRITICAL:
             _interrupted(detail)
         if "ontrol" not in text:

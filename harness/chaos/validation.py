@@ -22,7 +22,16 @@ from harness.chaos.method import (
     takes_value,
 )
 from harness.errors import ExperimentError, did_you_mean
-from harness.toolkit import Activity, Document, Provider, steady_strategy
+from harness.toolkit import (
+    Activity,
+    Document,
+    Pauses,
+    Provider,
+    Runtime,
+    WhenChecked,
+    steady_strategy,
+)
+from harness.typed import problem_of
 
 STEADY_STRATEGIES = (
     "default",
@@ -75,7 +84,12 @@ def validate(path: Path, document: Document) -> None:
     """Raise ExperimentError, naming the field, where a document cannot run as it is meant to."""
     from chaoslib.exceptions import ChaosException  # noqa: PLC0415 - slow to import
 
+    if problem := problem_of(document, Document):
+        raise ExperimentError(
+            f"{path}: not a Chaos Toolkit experiment ({problem}, which is of another type)", _SEE
+        )
     try:
+        _check_names(path, document)
         _check_secrets(path, document.get("secrets") or {}, "secrets")
         for name, entry in (document.get("configuration") or {}).items():
             if isinstance(entry, dict) and entry.get("type") == "env":
@@ -97,6 +111,26 @@ def validate(path: Path, document: Document) -> None:
             f"{path}: it cannot be read as an experiment ({type(problem).__name__}: {problem})",
             _SEE,
         ) from None
+
+
+def _check_names(path: Path, document: Document) -> None:
+    """A field that is misspelt would be left out without a word; others are let pass."""
+    runtime = document.get("runtime") or {}
+    parts: list[tuple[str, object, type]] = [
+        ("the experiment", document, Document),
+        ("runtime", runtime, Runtime),
+        *((f"runtime.{name}", part, WhenChecked) for name, part in runtime.items()),
+    ]
+    for activity in all_activities(document):
+        name = str(activity.get("name"))
+        parts += [(name, activity, Activity), (name, activity.get("provider"), Provider)]
+        parts.append((f"{name}: pauses", activity.get("pauses"), Pauses))
+    for where, part, kind in parts:
+        fields = part if isinstance(part, dict) else {}
+        known = kind.__annotations__.keys()
+        for field in fields.keys() - known:
+            if meant := did_you_mean(str(field), known, 0.8):
+                raise ExperimentError(f"{path}: {where}: no field {field!r}", meant.strip())
 
 
 def _check_by_toolkit(document: Document) -> None:

@@ -268,10 +268,11 @@ def run(
     experiment = at_rate(experiment, words["rate"])
     if dry is not None:
         experiment = replace(experiment, document={**experiment.document, "dry": dry})
-    if loaded is not None:
-        words["service"] = loaded
+    plain = experiment.ordinary and loaded is None
+    if loaded is not None or plain:
+        words["service"] = loaded or words["service"] or "none"  # whatever lab is up, or damaged
     options = run_options_of(**words)
-    if experiment.ordinary and loaded is None:
+    if plain:
         return _run_plain(experiment, options, as_json=as_json)
     with experiment_session(experiment, options, say) as ready:
         found = plan_experiment(experiment, ready.service, ready.platform)

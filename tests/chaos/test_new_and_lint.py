@@ -9,6 +9,8 @@ import pytest
 
 from harness.chaos.experiment import load_experiment
 from harness.cli import run
+from harness.errors import PlatformError
+from harness.session import own
 
 
 @pytest.fixture
@@ -73,3 +75,16 @@ def test_a_file_may_use_the_actions_of_chaostoolkit_kubernetes_as_steps_of_its_o
     file = home / "experiments" / "pods.json"
     file.write_text(json.dumps(document))
     assert run(["experiment", "lint", str(file)]) == code
+
+
+def test_an_ordinary_file_asks_no_lab_which_may_be_damaged(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damaged(*_: object) -> None:
+        raise PlatformError("plan.json: without units", "harness lab down")
+
+    monkeypatch.setattr(own, "find_own", damaged)
+    document = {"title": "T", "description": "D", "method": []}
+    file = home / "experiments" / "nothing.json"
+    file.write_text(json.dumps(document))
+    assert run(["experiment", "run", str(file), "--results", str(tmp_path / "results")]) == 3

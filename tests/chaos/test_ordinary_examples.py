@@ -53,6 +53,7 @@ CASES: tuple[tuple[str, str, str], ...] = (
     ("malformed.yaml", REFUSED, "description"),
     ("only-afterwards.yaml", "pass", "held after the fault"),
     ("all-the-time.yaml", "pass", "times during; the file asks for no other"),
+    ("loosely-typed.yaml", "pass", ""),
     ("unasked.yaml", "inconclusive", "The file skips its steady state"),
     ("pattern-of-a-status.yaml", "pass", ""),
     ("no-shell.yaml", "inconclusive", "Action `kill it` ended with exit code 1"),
