@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -87,7 +87,8 @@ def command(
         catalog.service(name)
     meant = chosen(catalog.services(), services, tiers, core_apps=core_apps)
     today: date = datetime.now(UTC).date()
-    options = _options(seed_of(today) if seed is None else seed, results, words)
+    drawn = seed_of(today) if seed is None else seed
+    options = _options(drawn, results, words, meant[0].name)
     kept = results or root / "results"
     fleet = run_fleet(meant, options, kept, say, resume=resume)
     if as_json:
@@ -97,9 +98,10 @@ def command(
     return fleet.exit_code
 
 
-def _options(seed: int, results: Path | None, words: dict[str, object]) -> FleetOptions:
+def _options(seed: int, results: Path | None, words: dict[str, Any], service: str) -> FleetOptions:
     """What each service is driven with, as words of `harness perf`."""
     from harness.fleet import FleetOptions
+    from harness.session.options import RunOptions, make_profile
 
     given = dict(words)
     budget_s, capacity = float(str(given.pop("budget_s"))), given.pop("capacity")
@@ -114,8 +116,10 @@ def _options(seed: int, results: Path | None, words: dict[str, object]) -> Fleet
             )
         if source is ParameterSource.DEFAULT:
             given["profile"] = "gate"
-            given["rate"] = given["rate"] or LAB_RATE
-            given["duration_s"] = given["duration_s"] or LAB_HOLD_S
+            usual = {"rate": LAB_RATE, "duration_s": LAB_HOLD_S}
+            given |= {name: value for name, value in usual.items() if given[name] is None}
+    load = {name: given[name] for name in ("profile", "rate", "duration_s")}
+    make_profile(RunOptions(service, **load))  # a load that cannot be is refused once, not 29 times
     said: list[str] = []
     for name, value in {**given, "results": results}.items():
         if value is not None:

@@ -180,6 +180,9 @@ def test_the_cron_job_gives_words_that_the_command_takes() -> None:
         (["--resume"], "no fleet is left"),
         (["--namespace", "x"], "are of a cluster"),
         (["--budget", "0s"], "--budget"),
+        (["--rate", "0"], "rate"),
+        (["--duration", "0s"], "duration"),
+        (["--profile", "none"], "no load profile 'none'"),
     ],
 )
 def test_a_bad_word_is_one_line(
