@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import ssl
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from harness._engine import NullServer
@@ -155,6 +157,22 @@ def test_what_goes_wrong_with_it_is_a_note_of_one_line(
 def test_one_that_is_not_there_is_asked_once(made: RunRecord) -> None:
     (note,) = asked(at("http://127.0.0.1:9"), made, START)["notes"]
     assert "Prometheus at http://127.0.0.1:9 does not answer" in note
+
+
+@pytest.mark.parametrize(("url", "checked"), [("https://h", True), ("http://h", False)])
+def test_the_certificate_of_a_server_is_checked_where_it_has_one(
+    monkeypatch: pytest.MonkeyPatch, made: RunRecord, url: str, *, checked: bool
+) -> None:
+    seen: list[Any] = []
+
+    def stream(*_: object, verify: Any, **__: object) -> None:
+        seen.append(verify)
+        raise httpx.ConnectError("refused")
+
+    monkeypatch.setattr(httpx, "stream", stream)
+    assert "does not answer" in asked(at(url), made, START)["notes"][0]
+    modes = [each.verify_mode if each else None for each in seen]
+    assert modes == [ssl.CERT_REQUIRED if checked else None]
 
 
 def test_the_token_goes_out_and_is_in_no_file(
