@@ -9,6 +9,7 @@ import math
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,12 @@ def _refuse_unused(where: str, user: type[object], *, journeys: bool) -> None:
         )
 
 
+@cache
+def _resolved(file: str) -> Path:
+    """Each population asks for every module that there is."""
+    return Path(file).resolve()
+
+
 def code_digest(source: Path) -> str:
     """A digest of a scenario's code, of what it has imported from its own directory included.
 
@@ -148,8 +155,8 @@ def code_digest(source: Path) -> str:
     directory = source.resolve().parent
     files = {source.resolve()}
     for module in tuple(sys.modules.values()):
-        path = Path(getattr(module, "__file__", None) or "").resolve()
-        if path.suffix == ".py" and path.is_relative_to(directory):
+        file = getattr(module, "__file__", None) or ""
+        if file.endswith(".py") and (path := _resolved(file)).is_relative_to(directory):
             files.add(path)
     digest = hashlib.sha256()
     for path in sorted(files):
