@@ -201,6 +201,7 @@ def command(
                 "--time-budget": settle_s > 0,
                 "--self-test": self_test_,
             },
+            None if own is None else own.program,
         )
         policy = replace(
             _policy(margin, alpha, false_alarms, gates_per_month),

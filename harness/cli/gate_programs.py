@@ -15,6 +15,7 @@ from harness.errors import UsageError
 if TYPE_CHECKING:
     from harness.gate import GateVerdict
     from harness.gate.run import GateOptions
+    from harness.platform.lab.own import OwnProgram
 
 PAIRS = 10
 """Where --runs is not given: three pairs show no 5 % at the level of a claim."""
@@ -62,13 +63,19 @@ class Programs:
     ready_s: float
 
     @classmethod
-    def take(cls, words: dict[str, Any], others: Mapping[str, bool]) -> Programs | None:
+    def take(
+        cls, words: dict[str, Any], others: Mapping[str, bool], usual: OwnProgram | None = None
+    ) -> Programs | None:
         """Take the options out of the words of a command; None when no program was named.
 
+        `usual` starts revisions where no command does: the program of harness.yaml.
         Raises UsageError when half of what is needed is missing, or when one of the `others`,
         which ask for another kind of gate, was given as well.
         """
         said = cls(**{item.name: words.pop(item.name) for item in fields(cls)})
+        if usual is not None and usual.image is None and said.revisions and not said.start:
+            ready_s = max(said.ready_s, usual.ready_within_s)
+            said = replace(said, start=usual.command, port_variable=usual.port_env, ready_s=ready_s)
         commands = (said.baseline_command, said.candidate_command)
         if said.revisions is None and not any(commands):
             if said.start or said.build:

@@ -34,6 +34,7 @@ from harness.gate.revisions import (
     revision_sides,
 )
 from harness.gate.run import GateOptions
+from harness.platform.lab.own import OwnProgram
 from harness.record import RunRecord
 from harness.session.options import RunOptions
 from tests.gate.made_runs import runs
@@ -203,6 +204,17 @@ def test_without_a_program_the_gate_is_the_usual_one() -> None:
     words = {**WORDS, "rate": 5.0}
     assert Programs.take(words, {"--time-budget": True}) is None
     assert words == {"rate": 5.0}
+
+
+def test_the_program_of_harness_yaml_starts_revisions_where_no_command_does(tmp_path: Path) -> None:
+    usual = OwnProgram("shop", "node server.js", str(tmp_path), port_env="MY_PORT")
+    said = Programs.take({**WORDS, "revisions": "a..b"}, {}, usual)
+    assert said is not None
+    assert (said.start, said.port_variable) == ("node server.js", "MY_PORT")
+    said = Programs.take({**WORDS, "revisions": "a..b", "start": "npm start"}, {}, usual)
+    assert said is not None
+    assert (said.start, said.port_variable) == ("npm start", WORDS["port_variable"])
+    assert Programs.take(dict(WORDS), {}, usual) is None
 
 
 @pytest.mark.parametrize(
