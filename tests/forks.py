@@ -22,6 +22,8 @@ SHARE = 4
 ENDING_S = 10.0
 """How long the forks have to clean up where the run ends early."""
 
+IDLE = -1
+
 Call = tuple[str, dict[str, Any]]
 """The name of a hook of pytest and its arguments."""
 
@@ -33,6 +35,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Two a core: half of a test's time is spent waiting for processes, sockets and clocks."""
     text = config.getoption("--forks")
+    if text != "auto" and not text.isdecimal():
+        raise pytest.UsageError(f"--forks {text}: give a number, or auto")
     count = 2 * (os.cpu_count() or 1) if text == "auto" else int(text)
     if count and not config.option.collectonly and not config.option.usepdb:
         config.pluginmanager.register(_Forks(count))
@@ -45,7 +49,7 @@ class _Forks:
         self._context = get_context("fork")
         self._count = count
         self._taken = self._context.Value(c_int, 0)
-        self._running = self._context.Array(c_int, count)
+        self._running = self._context.Array(c_int, [IDLE] * count)
         self._finished: set[int] = set()
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
@@ -80,8 +84,8 @@ class _Forks:
                     index, calls = stream.recv()
                 except (EOFError, OSError):
                     index = self._running[streams.pop(stream)]
-                    calls = [_died(session.items[index])]
-                if index not in self._finished:
+                    calls = [_died(session.items[index])] if index != IDLE else []
+                if index != IDLE and index not in self._finished:
                     self._finished.add(index)
                     for call in calls:
                         _report(session.config, *call)
@@ -102,15 +106,19 @@ class _Forks:
         capture.suspend_global_capture()
         calls = _Calls(config)
         config.pluginmanager.register(calls)
-        for index, following in pairwise(chain(self._indices(len(items)), [None])):
-            assert index is not None
-            self._running[number] = index
-            nextitem = None if following is None else items[following]
-            config.hook.pytest_runtest_protocol(item=items[index], nextitem=nextitem)
-            results.send((index, calls.made))
-            calls.made = []
-            if session.shouldfail or session.shouldstop:
-                return
+        try:
+            for index, following in pairwise(chain(self._indices(len(items)), [None])):
+                assert index is not None
+                self._running[number] = index
+                nextitem = None if following is None else items[following]
+                config.hook.pytest_runtest_protocol(item=items[index], nextitem=nextitem)
+                results.send((index, calls.made))
+                calls.made = []
+                self._running[number] = IDLE
+                if session.shouldfail or session.shouldstop:
+                    return
+        except KeyboardInterrupt:  # the process that this is a fork of says so
+            session._setupstate.teardown_exact(None)
 
     def _indices(self, total: int) -> Iterator[int]:
         """What this fork takes; the first parts are large, so that fixtures of modules last."""

@@ -31,7 +31,7 @@ def test_dies():
 def test_each_test_is_run_once_and_one_that_kills_its_process_fails(tmp_path: Path) -> None:
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     (tmp_path / "test_some.py").write_text(TESTS)
-    words = ["-p", "tests.forks", "--forks", "3", "-p", "no:cacheprovider"]
+    words = ["-p", "tests.forks", "--forks", "30", "-p", "no:cacheprovider"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *words, "--rootdir", str(tmp_path), str(tmp_path)],
         cwd=ROOT,
