@@ -44,6 +44,7 @@ CASES: tuple[tuple[str, str, str], ...] = (
     ("controlled.yaml", "pass", ""),
     ("scale-deployment.yaml", "inconclusive", "Action `scale to none` failed"),
     ("dry.yaml", "inconclusive", "It was a dry run (activities)"),
+    ("dry-step.yaml", "inconclusive", "Action `touch it` was a dry run (actions)"),
     ("no-hypothesis.yaml", "inconclusive", "There is no steady state"),
     ("not-steady-before.yaml", "inconclusive", "did not hold before the fault"),
     ("unset.yaml", REFUSED, "ORDINARY_UNSET"),

@@ -85,6 +85,15 @@ def test_without_a_journal_the_activity_that_never_ended_is_named() -> None:
     assert "Activity `hangs` had not ended" in activities({}, begun, ()).statement
 
 
+@pytest.mark.parametrize(("dry", "left"), [("Dry.ACTIONS", True), ("Dry.PROBES", False)])
+def test_an_activity_that_is_left_out_by_itself_is_named(dry: str, *, left: bool) -> None:
+    run = action()
+    run["activity"]["dry"] = dry
+    found = activities({"run": [run], "status": "completed"}, (), ())
+    assert (found.outcome == "inconclusive") is left
+    assert ("Action `boom` was a dry run (actions)." in found.statement) is left
+
+
 def test_a_dry_run_proves_nothing() -> None:
     assert activities({"experiment": {"dry": "actions"}}, (), ()).outcome == "inconclusive"
 

@@ -53,6 +53,7 @@ def activities(
     runs = [*(journal.get("run") or ()), *(journal.get("rollbacks") or ())]
     own = [run for run in runs if not any(text in reason_of(run) for text in refused)]
     found = [problem for run in own if (problem := _problem(run, aborted=aborted)) is not None]
+    found += [("inconclusive", text) for run in own if (text := _left_out(run)) is not None]
     if not journal:
         found += [("inconclusive", text) for text in _unended(begun)]
     found += [
@@ -96,7 +97,10 @@ def who_undoes(document: Document) -> str:
 
 def _dry(journal: Journal) -> str:
     """What a dry run leaves out; Chaos Toolkit's own type for it is stored by its name."""
-    asked = (journal.get("experiment") or {}).get("dry")
+    return _word_of_dry((journal.get("experiment") or {}).get("dry"))
+
+
+def _word_of_dry(asked: object) -> str:
     return str(asked or "").rpartition(".")[2].lower()
 
 
@@ -116,6 +120,15 @@ def _with_targets(run: Run) -> str | None:
         return name
     hit = [each for each in output if isinstance(each, str)]
     return f"{name} on {', '.join(hit)}" if hit else name
+
+
+def _left_out(run: Run) -> str | None:
+    """What a dry run of a single activity leaves out, in a sentence."""
+    activity = run.get("activity") or {}
+    kind, dry = str(activity.get("type", "activity")), _word_of_dry(activity.get("dry"))
+    if dry not in {"activities", "pause", f"{kind}s"}:
+        return None
+    return f"{kind.capitalize()} `{activity.get('name')}` was a dry run ({dry})."
 
 
 def _problem(run: Run, *, aborted: bool) -> Problem | None:
