@@ -8,6 +8,7 @@ from string import Template
 
 from harness.chaos.experiment import load_experiment
 from harness.errors import ExperimentError, HarnessError
+from harness.faults.registry import arguments_of
 from harness.storage import write_atomic
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
@@ -62,13 +63,14 @@ def new_experiment(
 ) -> Path:
     """Write `experiments/NAME.yaml` for one kind of fault; returns its path.
 
-    Raises ExperimentError for a name that is none or is taken, and where the file made of the
-    arguments is no experiment; nothing is left then.
+    Raises PlatformError for a fault or an argument that is not known, ExperimentError for a name
+    that is none or is taken, and where the file made of them is none; nothing is left then.
     """
     if _NAME.fullmatch(name) is None:
         raise ExperimentError(
             f"{name!r} is no name of an experiment", "use small letters, digits and hyphens"
         )
+    arguments_of(fault, arguments)
     path = root / "experiments" / f"{name}.yaml"
     if path.exists():
         raise ExperimentError(f"{path} exists", "give another name, or edit it")

@@ -21,6 +21,16 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def test_a_fault_that_is_none_is_said_so_without_a_file(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for fault, said in (("", "no fault ''"), ("kill-replica", "did you mean kill-replicas?")):
+        assert run(["experiment", "new", "x", "--fault", fault]) == 2
+        told = capsys.readouterr().err
+        assert said in told
+        assert str(home) not in told
+
+
 def new(name: str, *words: str) -> int:
     return run(["experiment", "new", name, "--fault", "kill-replicas", *words])
 
