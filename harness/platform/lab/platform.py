@@ -443,9 +443,5 @@ class Lab(Platform):
         The lab of another run ends with its owner, who answers for its faults until then.
         """
         mine = self._running.runtime if self._running else None
-        return tuple(
-            left
-            for lab in runtime.running()
-            if lab.runtime == mine or lab.plan["ttl_s"] is not None
-            for left in faults.residual_faults(lab)
-        )
+        labs = [e for e in runtime.running() if e.runtime == mine or e.plan["ttl_s"] is not None]
+        return tuple(left for lab in labs for left in faults.residual_faults(lab))
