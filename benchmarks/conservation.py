@@ -25,7 +25,8 @@ from typing import Any
 from harness.load.driver import LoadProcess
 from harness.load.plan import LoadPlan
 from harness.platform.model import Target
-from harness.traffic import Journey, LoadProfile, Segment, TrafficModel
+from harness.traffic import Journey
+from harness.traffic.model import LoadProfile, Segment, TrafficModel
 
 SCENARIO = """
 import random

@@ -36,7 +36,8 @@ from harness.load.plan import LoadPlan
 from harness.platform.model import Target
 from harness.record.distribution import Distribution
 from harness.record.series import SliceTable
-from harness.traffic import LoadProfile, Segment, TrafficModel, stream
+from harness.traffic import stream
+from harness.traffic.model import LoadProfile, Segment, TrafficModel
 
 TTFT_S, GAP_S, TOKENS = 0.150, 0.020, 100
 QUANTILES = (0.50, 0.90, 0.95, 0.99)

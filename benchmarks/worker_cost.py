@@ -21,7 +21,8 @@ from benchmarks.servers import nginx
 from harness.load.driver import LoadProcess
 from harness.load.plan import LoadPlan
 from harness.platform.model import Target
-from harness.traffic import LoadProfile, Request, Segment, TrafficModel
+from harness.traffic import Request
+from harness.traffic.model import LoadProfile, Segment, TrafficModel
 
 RATES = (1_000, 5_000, 10_000, 20_000)
 WORKERS = (2, 4, 8)

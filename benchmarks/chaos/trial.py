@@ -20,7 +20,7 @@ from harness.chaos.undo import reap
 from harness.platform.registry import attach
 from harness.session.options import RunOptions
 from harness.session.run import Session
-from harness.traffic import load_model
+from harness.traffic.scenario import load_model
 
 RATE = 60.0
 HOLD_S = 1.5

@@ -17,10 +17,10 @@ from scipy import special
 
 from benchmarks.gate.made import OWN_SD, SHAPES, made_runs
 from benchmarks.run import machine, write
+from benchmarks.stats.aids import power
 from harness.baseline import TOTAL, AcceptedRun
 from harness.gate import GateVerdict, Policy, compare_runs
 from harness.stats.interval import t_quantile
-from harness.stats.runs import power
 
 SEED = 13
 KNOWN = 6

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from harness.baseline import QUANTILES, TOTAL, AcceptedRun, EndpointFigures
+from harness.baseline import TOTAL, AcceptedRun
+from harness.baseline.model import QUANTILES, EndpointFigures
 
 SHAPES = ("normal", "lognormal", "bimodal", "outliers")
 SHARES = {"read": 0.6, "write": 0.3, "search": 0.08, "pay": 0.02}

@@ -10,10 +10,10 @@ import math
 
 import numpy as np
 
-from harness.stats.compare import Comparison, compare_metric, decide, quick_compare
+from benchmarks.stats.aids import power, quick_compare
+from harness.stats.compare import Comparison, compare_metric, decide
 from harness.stats.interval import Floats
 from harness.stats.planning import AFFORDABLE_RUNS, UNCHANGED
-from harness.stats.runs import power
 
 SEED = 9
 SD = 0.02

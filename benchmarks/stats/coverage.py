@@ -1,7 +1,7 @@
 """Coverage of the sectioned interval of one run's quantiles, by Monte Carlo.
 
 Per-second levels follow an AR(1) process; latencies are log-normal around them.
-Run: python benchmarks/stats/coverage.py [repeats]
+Run: python -m benchmarks.stats.coverage [repeats]
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 import numpy as np
 from scipy import signal, special
 
-from harness.stats.quantiles import sectioned_sample_quantile
+from benchmarks.stats.aids import sectioned_sample_quantile
 
 SEED = 5
 RATE = 50

@@ -1,6 +1,6 @@
 """False alarms of unchanged software and power of the run-level comparison, by Monte Carlo.
 
-Run: python benchmarks/stats/runs.py [repeats]
+Run: python -m benchmarks.stats.runs [repeats]
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import sys
 import numpy as np
 from scipy import signal
 
+from benchmarks.stats.aids import power
 from harness.stats.compare import compare_metric
 from harness.stats.interval import Floats
-from harness.stats.runs import power
 
 SEED = 4
 SECONDS, RATE = 60, 20

@@ -1,7 +1,5 @@
 """How long a per-second series remembers, and what that does to the variance of its mean."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import lru_cache
 

@@ -1,39 +1,11 @@
 """Error budgets and burn rates (Google SRE workbook, chapter 5)."""
 
-from __future__ import annotations
-
-import math
 from dataclasses import dataclass
 
-from numpy.typing import ArrayLike
-
 from harness.errors import DataError
-from harness.stats.interval import finite, same_length, share
+from harness.stats.interval import share
 
-HOUR = 3600.0
-DAY = 24 * HOUR
-PERIOD = 30 * DAY
-
-
-@dataclass(frozen=True, slots=True)
-class BurnAlert:
-    """A multi-window rule: it fires when both windows burn faster than `rate`.
-
-    `budget` is the share of the period's budget that is gone when the long window is full.
-    """
-
-    long_s: float
-    short_s: float
-    rate: float
-    budget: float
-
-
-ALERTS = (
-    BurnAlert(HOUR, 300.0, 14.4, 0.02),
-    BurnAlert(6 * HOUR, 1800.0, 6.0, 0.05),
-    BurnAlert(3 * DAY, 6 * HOUR, 1.0, 0.10),
-)
-"""The workbook's recommended parameters for a 30-day period (table 5-8)."""
+PERIOD = 30 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,23 +42,3 @@ def budget(
     if rate is None:
         return None
     return Budget(rate, rate * duration_s / period_s)
-
-
-def firing(
-    failed: ArrayLike, total: ArrayLike, objective: float, alerts: tuple[BurnAlert, ...] = ALERTS
-) -> tuple[BurnAlert, ...]:
-    """The alerts that fire at the end of a per-second series, shapes (seconds,) both.
-
-    A window longer than the series cannot be judged and does not fire.
-    """
-    bad, all_ = finite(failed, "failed"), finite(total, "total")
-    same_length(bad, all_)
-
-    def fast(window_s: float, limit: float) -> bool:
-        seconds = math.ceil(window_s)
-        if seconds > len(bad):
-            return False
-        rate = burn_rate(float(bad[-seconds:].sum()), float(all_[-seconds:].sum()), objective)
-        return rate is not None and rate > limit
-
-    return tuple(a for a in alerts if fast(a.long_s, a.rate) and fast(a.short_s, a.rate))

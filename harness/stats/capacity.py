@@ -1,7 +1,5 @@
 """Capacity: the highest rate that meets an objective, and the Universal Scalability Law."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

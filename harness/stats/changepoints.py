@@ -19,8 +19,6 @@
    so wide, the step is suspected.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 

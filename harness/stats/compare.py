@@ -6,8 +6,6 @@ comparisons (nominally 5 %, one-sided), and so does `improvement`. Several metri
 together by `decide` (Holm).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -153,18 +151,6 @@ def compare_metric(
         level=level,
         doubt=doubt,
     )
-
-
-def quick_compare(
-    baseline: ArrayLike, candidate: ArrayLike, margin: float = 0.05, alpha: float = 0.05
-) -> Comparison:
-    """`compare_metric` without `detectable`, `runs_needed` and warnings, in a tenth of the time."""
-    a, b = finite(baseline, "baseline"), finite(candidate, "candidate")
-    check_sides(a, b, margin)
-    sides = Sides.of(a, b, margin)
-    asked = sides.difference(None), _question(sides, alpha, None, None), sides
-    verdict = _judge(*asked, lower_is_better=True, plan=False)
-    return _comparison(*asked, verdict, lower_is_better=True)
 
 
 def compare_sides(

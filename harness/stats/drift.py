@@ -1,7 +1,5 @@
 """Slow drift of a series: how much from one run to the next, and since its beginning."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Literal

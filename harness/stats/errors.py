@@ -1,7 +1,5 @@
 """Rates of rare events: exact bounds, and the comparison of two error ratios."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

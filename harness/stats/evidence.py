@@ -1,7 +1,5 @@
 """How much likelier a short series is with a step than without, whatever its points remember."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A number with its interval, and the checks on input that every module shares."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,9 +1,7 @@
 """Many comparisons at once: adjusted p-values."""
 
-from __future__ import annotations
-
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from harness.errors import DataError
 from harness.stats.interval import Floats, finite
@@ -14,10 +12,14 @@ def holm(p_values: ArrayLike) -> Floats:
 
     Raises DataError when one lies outside 0..1.
     """
-    p, order = _sorted(p_values)
-    m = len(p)
-    steps = np.maximum.accumulate(p[order] * (m - np.arange(m)))
-    return _unsorted(steps, order)
+    p = finite(p_values, "p_values")
+    if np.any((p < 0) | (p > 1)):
+        raise DataError("a p-value lies outside 0..1", "give probabilities")
+    order = np.argsort(p, kind="stable")
+    adjusted = np.empty_like(p)
+    steps = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    adjusted[order] = np.minimum(steps, 1.0)
+    return adjusted
 
 
 def alarm_level(false_alarms: float, comparisons: float) -> float:
@@ -32,17 +34,3 @@ def alarm_level(false_alarms: float, comparisons: float) -> float:
             "give positive numbers",
         )
     return min(0.5, false_alarms / comparisons)
-
-
-def _sorted(p_values: ArrayLike) -> tuple[Floats, NDArray[np.intp]]:
-    p = finite(p_values, "p_values")
-    if np.any((p < 0) | (p > 1)):
-        raise DataError("a p-value lies outside 0..1", "give probabilities")
-    order: NDArray[np.intp] = np.argsort(p, kind="stable")
-    return p, order
-
-
-def _unsorted(steps: Floats, order: NDArray[np.intp]) -> Floats:
-    adjusted = np.empty_like(steps)
-    adjusted[order] = np.minimum(steps, 1.0)
-    return adjusted

@@ -1,7 +1,5 @@
 """The noise of a series about its levels: how large it is, and how long it remembers."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from itertools import pairwise

@@ -5,8 +5,6 @@ false alarms at 5 % become 15 % with a lag-1 correlation of 0.6 and 47 % with a 
 a standard deviation a run (20 runs against 3).
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

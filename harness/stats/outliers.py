@@ -5,8 +5,6 @@ Setting it aside is honest only while the candidate's runs cannot all be such ru
 `outlier_chance` is the price, and it bounds every p-value from below.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

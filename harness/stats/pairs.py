@@ -1,7 +1,5 @@
 """Interleaved pairs: A and B run alternately, so that slow drift hits both alike."""
 
-from __future__ import annotations
-
 from numpy.typing import ArrayLike
 
 from harness.errors import DataError

@@ -5,8 +5,6 @@ a shift that would be seen with 80 % power if it were exact is seen with 64 % (t
 one). Averages are over equally likely values of the scatter, or over predicted further runs.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -8,8 +8,6 @@ averaged over models of the memory (`autocorrelation`). Either alone covers less
 Of a far tail, which few seconds reach, it is the larger of the two.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from itertools import pairwise
@@ -33,8 +31,6 @@ MEMORIES_PER_BATCH = 10
 LEAST_SLOTS = 10
 """Seconds (or slots) below which memory cannot be told."""
 
-SLOTS = 100
-"""Slots that raw samples are binned into to see their memory; finer ones show steps, not memory."""
 
 FAR = 0.01
 """Of the requests lie beyond a far tail: the geometric mean covered it in 91 % of runs of a minute
@@ -87,33 +83,6 @@ def sectioned_quantile(
         return float(v[np.searchsorted(cumulated, _rank(rank_share, int(totals.sum())))])
 
     cumulated = np.cumsum(c.sum(axis=0))
-    return _section(whole, totals, influence, value, q, confidence, batches)
-
-
-def sectioned_sample_quantile(
-    samples: ArrayLike, q: float, confidence: float = 0.95, batches: int | None = None
-) -> Interval:
-    """The quantile of raw samples in order of time, shape (n,), with its interval.
-
-    As `sectioned_quantile`, with up to 100 equal slots of samples in the place of seconds.
-    """
-    x = finite(samples, "samples")
-    whole = sample_quantile(x, q)
-    if whole is None:
-        raise DataError("there are no samples", "a run without requests has no quantile")
-    edges = np.linspace(0, len(x), min(SLOTS, len(x)) + 1).astype(int)
-    totals = np.diff(edges).astype(float)
-
-    def influence(level: float) -> Floats:
-        at = np.quantile(x, level, method="inverted_cdf")
-        below = np.add.reduceat((x <= at).astype(float), edges[:-1])
-        centred: Floats = below - below.sum() / len(x) * totals
-        return centred
-
-    def value(rank_share: float) -> float:
-        rank = _rank(rank_share, len(x)) - 1
-        return float(np.partition(x, rank)[rank])
-
     return _section(whole, totals, influence, value, q, confidence, batches)
 
 

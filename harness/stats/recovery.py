@@ -8,8 +8,6 @@ Recovery is the first second in band from which 9 of 10 seconds are. A single ba
 the outage itself is the outage, not chance, and recovery starts after it.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -59,7 +57,7 @@ class Band:
     limit: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recovery:
     """Seconds from the injection; None is "not seen".
 
@@ -70,14 +68,14 @@ class Recovery:
     heal (negative: before it). `relapse` is the first confirmed impact after the recovery.
     """
 
-    impact: float | None
-    detection: float | None
-    recovery: float | None
-    low: float | None
-    high: float | None
-    censored: bool
-    after_heal: float | None
-    relapse: float | None
+    impact: float | None = None
+    detection: float | None = None
+    recovery: float | None = None
+    low: float | None = None
+    high: float | None = None
+    censored: bool = False
+    after_heal: float | None = None
+    relapse: float | None = None
     bad_seconds: int
     bands: tuple[Band, ...]
     reason: str
@@ -158,20 +156,7 @@ def recovery(
     first = _impact(excess, start)
     if first is None:
         calm = "no second after the injection left the band for longer than chance allows"
-        seconds = int(bad[start:].sum())
-        return Recovery(
-            impact=None,
-            detection=None,
-            recovery=None,
-            low=None,
-            high=None,
-            censored=False,
-            after_heal=None,
-            relapse=None,
-            bad_seconds=seconds,
-            bands=bands,
-            reason=calm,
-        )
+        return Recovery(bad_seconds=int(bad[start:].sum()), bands=bands, reason=calm)
     return _measured(
         grid, _excess(columns, limits(caution * TAIL_BACK)), first, inject, heal, bands
     )

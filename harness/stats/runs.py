@@ -4,8 +4,6 @@ K baseline runs against n candidate runs; with n = 1 this is the prediction test
 (x - mean) / (s sqrt(1 + 1/K)) with K - 1 degrees of freedom. Tests are one-sided.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,7 +13,7 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from harness.errors import DataError
-from harness.stats.interval import MANY, Floats, finite, same_length, share, t_quantile
+from harness.stats.interval import Floats, finite, same_length
 
 POWER = 0.8
 """Of the smallest detectable effect: the convention of the field (Cohen 1988)."""
@@ -118,39 +116,6 @@ def pooled_spread(variances: ArrayLike, dfs: ArrayLike) -> Spread:
     return Spread(scale, df)
 
 
-def power(effect: float, sd: float, baseline: int, candidate: int, alpha: float = 0.05) -> float:
-    """The chance that a true shift of `effect` is detected by the one-sided test at `alpha`.
-
-    `effect` and `sd` share a unit; non-central t. Raises DataError when nothing is left to
-    estimate the spread from, or sd is not positive.
-    """
-    df = _freedom(baseline, candidate)
-    if not sd > 0:
-        raise DataError(f"sd is {sd}", "give a positive run-to-run sd")
-    centre = effect / (sd * math.sqrt(1 / baseline + 1 / candidate))
-    critical = t_quantile(1 - share(alpha, "alpha"), df)
-    return float(1 - special.nctdtr(df, centre, critical))
-
-
-def detectable_in_sd(
-    baseline: int, candidate: int, alpha: float = 0.05, wanted: float = POWER
-) -> float:
-    """The smallest detectable shift in run-to-run standard deviations, were these known."""
-    df = _freedom(baseline, candidate)
-    critical = t_quantile(1 - share(alpha, "alpha"), df)
-    centre = float(special.nctdtrinc(min(df, MANY), 1 - share(wanted, "power"), critical))
-    return centre * math.sqrt(1 / baseline + 1 / candidate)
-
-
-def runs_needed(effect: float, sd: float, alpha: float = 0.05, wanted: float = POWER) -> int | None:
-    """Runs on each side that detect `effect` with power `wanted`; None beyond MAX_RUNS."""
-    if not (effect > 0 and sd > 0):
-        raise DataError(f"effect {effect}, sd {sd}", "give positive numbers in the same unit")
-    return first_that_fits(
-        range(2, MAX_RUNS + 1), lambda n: detectable_in_sd(n, n, alpha, wanted) * sd <= effect
-    )
-
-
 def first_that_fits(numbers: Sequence[int], fits: Callable[[int], bool]) -> int | None:
     """The first number that fits, when all after it do too (bisection); None when none does."""
     low, high = 0, len(numbers) - 1
@@ -160,14 +125,6 @@ def first_that_fits(numbers: Sequence[int], fits: Callable[[int], bool]) -> int 
         middle = (low + high) // 2
         low, high = (low, middle) if fits(numbers[middle]) else (middle + 1, high)
     return numbers[low]
-
-
-def _freedom(baseline: int, candidate: int) -> int:
-    if baseline < 1 or candidate < 1 or baseline + candidate < 3:  # noqa: PLR2004 - 1 df
-        raise DataError(
-            f"{baseline} runs against {candidate}", "the spread needs two runs on one side at least"
-        )
-    return baseline + candidate - 2
 
 
 def _squares(values: Floats) -> float:

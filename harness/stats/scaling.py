@@ -6,8 +6,6 @@ Under- and over-provisioning as pod-seconds and as shares of time, and the surpl
 it counts on neither side and is told.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The arithmetic of step fits: optimal partitioning and the strongest step of many series."""
 
-from __future__ import annotations
-
 import math
 from itertools import pairwise
 

@@ -1,7 +1,5 @@
 """Monitoring that may be looked at after every second: anytime-valid tests for a live abort."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -8,8 +8,6 @@ a sustained miss fails, and a few short stalls are events, told one by one. The 
 from the tables of `benchmarks.verdicts`.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Literal

@@ -1,7 +1,5 @@
 """The shift function: how the whole distribution moved, quantile by quantile."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The runs of both sides in the unit of the arithmetic, outliers set aside."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 from decimal import Decimal

@@ -76,8 +76,9 @@ def describe(
         memory = noise.long_run
         if len(y) <= SHORT and not fit.sloped:
             memory = min(memory, (1 if fit.calm else SHORT_MEMORY) * noise.variance)
-        sizes = _sizes(tame, steps, memory)
-        doubt = [half - abs(gap) for gap, half in sizes]
+        wide = t_quantile(0.975, len(tame) - len(steps) - 1) * math.sqrt(memory)
+        sizes = [(gap, wide / math.sqrt(weight)) for gap, weight in gaps(tame, steps)]
+        doubt = [half - abs(gap) for gap, half in sizes]  # 95 %
         worst = int(np.argmax(doubt))
         if doubt[worst] < 0:
             scale = _Scale(1.0 if logs else float(np.abs(x).max()), logs, ratio)
@@ -106,12 +107,6 @@ def gaps(tame: Floats, steps: Indices) -> list[tuple[float, float]]:
         )
         for start, at, end in zip(edges[:-2], edges[1:-1], edges[2:], strict=True)
     ]
-
-
-def _sizes(tame: Floats, steps: Indices, long_run: float) -> list[tuple[float, float]]:
-    """The difference of the levels at each step and its 95 % half width."""
-    half = t_quantile(0.975, len(tame) - len(steps) - 1) * math.sqrt(long_run)
-    return [(gap, half / math.sqrt(weight)) for gap, weight in gaps(tame, steps)]
 
 
 def _point(

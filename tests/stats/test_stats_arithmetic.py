@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import signal, special, stats
 
+from benchmarks.stats.aids import sectioned_sample_quantile
 from harness.errors import DataError
 from harness.stats import planning, quantiles
 from harness.stats.autocorrelation import Memory, _weighed, mean_half_width, memory
@@ -218,7 +219,7 @@ def test_a_quantiles_half_width_is_the_geometric_mean_of_two_and_of_a_far_tail_t
     monkeypatch.setattr(quantiles, "memory", lambda series, batches=5: Memory(1.0, 1.0))
     monkeypatch.setattr(quantiles, "mean_half_width", lambda series, confidence: 8.0)
     x = np.random.default_rng(6).permutation(400_000) / 400_000
-    found = quantiles.sectioned_sample_quantile(x, q)
+    found = sectioned_sample_quantile(x, q)
     gaps = (x.reshape(10, -1) <= found.estimate).mean(axis=1) - q
     both = 0.002, stats.t.isf(0.025, 9) * math.sqrt(float(gaps @ gaps) / 90)
     half = max(both) if is_far else math.sqrt(both[0] * both[1])

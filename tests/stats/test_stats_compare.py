@@ -12,20 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from benchmarks.stats.aids import detectable_in_sd, power, quick_compare
 from harness.errors import DataError
-from harness.stats.compare import classify, compare_metric, decide, other_unit, quick_compare
+from harness.stats.compare import classify, compare_metric, decide, other_unit
 from harness.stats.interval import Floats
 from harness.stats.order import order_of_runs
 from harness.stats.outliers import outliers
-from harness.stats.runs import (
-    Spread,
-    detectable_in_sd,
-    difference,
-    pooled_spread,
-    power,
-    runs_needed,
-    shrink,
-)
+from harness.stats.runs import Spread, difference, pooled_spread, shrink
 from tests.sequential import exceeds
 
 
@@ -191,13 +184,6 @@ def test_the_pooled_spread_finds_the_common_variance() -> None:
 
 def test_shrinking_weighs_by_degrees_of_freedom() -> None:
     assert shrink(Spread(4.0, 2), Spread(1.0, 4)) == Spread(2.0, 6)
-
-
-def test_runs_needed_detect_what_they_promise() -> None:
-    n = runs_needed(0.05, 0.03)
-    assert n is not None
-    assert power(0.05, 0.03, n, n) >= 0.8 > power(0.05, 0.03, n - 1, n - 1)
-    assert runs_needed(1e-6, 1.0) is None
 
 
 def test_the_difference_of_a_single_run_is_the_prediction_test() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from benchmarks.stats.aids import detectable_in_sd, sectioned_sample_quantile
 from harness.errors import DataError
 from harness.stats import order
 from harness.stats.autocorrelation import Memory
@@ -19,9 +20,9 @@ from harness.stats.order import order_of_runs
 from harness.stats.outliers import outliers
 from harness.stats.pairs import compare_pairs
 from harness.stats.planning import Question, _Ahead, _least
-from harness.stats.quantiles import _choose, sectioned_quantile, sectioned_sample_quantile
+from harness.stats.quantiles import _choose, sectioned_quantile
 from harness.stats.recovery import recovery
-from harness.stats.runs import Spread, detectable_in_sd, difference, runs_needed
+from harness.stats.runs import Spread, difference
 from harness.stats.segmentation import permuted_blocks, step_gains
 from harness.stats.shift import shift_function
 
@@ -141,12 +142,6 @@ def test_where_a_chance_reaches_what_is_wanted_is_found_to_a_thousandth() -> Non
     assert found == pytest.approx(np.sqrt(4 + stats.norm.isf(0.2)), abs=0.002)
     small = _least(lambda x: float(stats.norm.cdf((100 * x) ** 2 - 4)), 0.8, 1.0)
     assert small == pytest.approx(found / 100, rel=0.003)
-
-
-def test_two_to_ten_thousand_runs_are_advised() -> None:
-    assert runs_needed(0.0371, 1.0) == 8985
-    assert runs_needed(0.0287, 1.0) is None
-    assert runs_needed(10.0, 1.0) == 2
 
 
 def law(loads: Floats, scatter: float = 0.0) -> float:

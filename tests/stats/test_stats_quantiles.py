@@ -9,15 +9,12 @@ import pytest
 from numpy.typing import NDArray
 from scipy import special
 
+from benchmarks.stats.aids import sectioned_sample_quantile
 from harness.errors import DataError
 from harness.stats import quantiles
 from harness.stats.autocorrelation import memory
 from harness.stats.interval import Floats
-from harness.stats.quantiles import (
-    sample_quantile,
-    sectioned_quantile,
-    sectioned_sample_quantile,
-)
+from harness.stats.quantiles import sample_quantile, sectioned_quantile
 from tests.sequential import exceeds
 
 
