@@ -21,7 +21,7 @@ from typing import (
 )
 
 if TYPE_CHECKING:
-    from pydantic import TypeAdapter
+    from pydantic import TypeAdapter, ValidationError
 
 T = TypeVar("T")
 
@@ -35,6 +35,13 @@ def adapter(kind: type[T]) -> TypeAdapter[T]:
     if kind not in _made:
         _made[kind] = TypeAdapter(kind)
     return cast("TypeAdapter[T]", _made[kind])
+
+
+def first_problem(error: ValidationError, whole: str = "") -> str:
+    """What pydantic found first, `field: what`; `whole` is the name of all of it."""
+    first = error.errors(include_url=False)[0]
+    field = ".".join(str(part) for part in first["loc"]) or whole
+    return f"{field}: {first['msg']}"
 
 
 _Problem = tuple[str, str]

@@ -115,3 +115,8 @@ class Service:
 
     rate_limit: RateLimit | None = None
     """Of the gateway in front of it; None: none is declared."""
+
+    def least(self, indicator: Indicator, default: float) -> float:
+        """The lowest threshold of its objectives about this; `default` where it has none."""
+        found = (o.threshold for o in self.objectives if o.indicator == indicator)
+        return min(found, default=default)

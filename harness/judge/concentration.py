@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness._engine import Histogram
+from harness.events import ProcessLog
+from harness.judge.model import Outcome
 from harness.messages import AddressTotals, FailingValue
 from harness.record.run import RunRecord
 from harness.units import format_duration, format_ratio
@@ -115,3 +117,15 @@ def most_likely(feed: Mapping[str, object]) -> float:
             return 0.0
         case _:
             return 1.0
+
+
+MOST = 3
+"""Replicas that are quoted; the record has the logs of all."""
+
+
+def printed_last(record: RunRecord, outcome: Outcome) -> tuple[str, ...]:
+    """A sentence with the last line of each replica that printed one; none for a pass."""
+    if outcome == "pass":
+        return ()
+    found = {e["where"]: e["lines"] for e in record.of(ProcessLog) if e["lines"]}
+    return tuple(f"{name} printed last: {lines[-1]}" for name, lines in [*found.items()][:MOST])

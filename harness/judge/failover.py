@@ -9,11 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.catalog.model import Service
 from harness.events import Canary, Chaos, Health, Served, Stage
 from harness.record.distribution import Counts, Floats
 from harness.record.run import RunRecord
-from harness.stats.burn import BurnAlert, firing
+from harness.stats.burn import burn_rate
 from harness.stats.recovery import Recovery, recovery
 from harness.units import NANOSECONDS
 
@@ -167,15 +166,9 @@ def recovery_of(
         stages.heal,
         latency_tolerance=LATENCY_TOLERANCE,
         offered=due.offered[rows],
-        errors_allowed=errors_allowed(record.service),
+        errors_allowed=record.service.least("error_ratio", 0.0),
         caution=caution,
     )
-
-
-def errors_allowed(service: Service) -> float:
-    """The error ratio that the service's objective allows; 0 where it promises none."""
-    ratios = [o.threshold for o in service.objectives if o.indicator == "error_ratio"]
-    return min(ratios, default=0.0)
 
 
 def own_delay_of(record: RunRecord, stages: Stages, q: float) -> Floats:
@@ -222,8 +215,7 @@ def crowded(record: RunRecord) -> NDArray[np.bool_]:
 
 def unfelt_s(record: RunRecord) -> float:
     """The latency below which nothing is told apart, s; 0 where the service promises none."""
-    limits = [o.threshold for o in record.service.objectives if o.indicator == "latency"]
-    return UNFELT * min(limits, default=0.0)
+    return UNFELT * record.service.least("latency", 0.0)
 
 
 def backlog_of(record: RunRecord, stages: Stages) -> Backlog:
@@ -349,9 +341,13 @@ def _alerted(record: RunRecord, stages: Stages) -> float | None:
 def _first_alert(
     bad: Counts, offered: Counts, objective: float, rate: float, stages: Stages
 ) -> float | None:
-    rule = (BurnAlert(BURN_WINDOW_S, 1.0, rate, 0.0),)
-    for second in range(int(stages.inject), min(int(stages.end), len(offered))):
-        window = slice(max(0, second + 1 - int(BURN_WINDOW_S)), second + 1)
-        if firing(bad[window], offered[window], objective, rule):
-            return float(second + 1)
+    """When the window and its last second both burn faster than `rate` (the workbook's rule)."""
+    whole = int(BURN_WINDOW_S)
+    for end in range(max(int(stages.inject) + 1, whole), min(int(stages.end), len(offered)) + 1):
+        rates = [
+            burn_rate(float(bad[begin:end].sum()), float(offered[begin:end].sum()), objective)
+            for begin in (end - whole, end - 1)
+        ]
+        if all(each is not None and each > rate for each in rates):
+            return float(end)
     return None

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import ValidationError
 
@@ -10,7 +10,7 @@ from harness.catalog.model import Objective
 from harness.errors import RecordError
 from harness.record.run import SCHEMA, check_schema
 from harness.storage import read_object
-from harness.typed import adapter
+from harness.typed import adapter, first_problem
 
 Outcome = Literal["pass", "fail", "inconclusive", "invalid"]
 
@@ -111,26 +111,36 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """The answer to one run; `reasons` are sentences, the weightiest first.
-
-    `hold` is the judged stretch (begin, end) in seconds from the start, None when there was none.
-    """
+class RunVerdict:
+    """The answer to one run; `reasons` are sentences, the weightiest first."""
 
     run: str
     service: str
     outcome: Outcome
     reasons: tuple[str, ...]
-    objectives: tuple[ObjectiveResult, ...]
-    validity: tuple[ValidityCheck, ...]
-    hold: tuple[float, float] | None
-    confidence: float = CONFIDENCE
-    stages: tuple[StageResult, ...] = ()
 
     @property
     def exit_code(self) -> int:
         """0 pass, 1 fail, 3 inconclusive, 4 invalid."""
         return EXIT_CODES[self.outcome]
+
+    def as_dict(self) -> dict[str, object]:
+        """The file of it: `schema`, `exit_code` and every field by its name."""
+        return {"schema": SCHEMA, "exit_code": self.exit_code, **asdict(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict(RunVerdict):
+    """The answer to one run; `reasons` are sentences, the weightiest first.
+
+    `hold` is the judged stretch (begin, end) in seconds from the start, None when there was none.
+    """
+
+    objectives: tuple[ObjectiveResult, ...]
+    validity: tuple[ValidityCheck, ...]
+    hold: tuple[float, float] | None
+    confidence: float = CONFIDENCE
+    stages: tuple[StageResult, ...] = ()
 
     @property
     def valid(self) -> bool:
@@ -143,21 +153,22 @@ class Verdict:
         broken = (c.reason for c in self.validity if c.ok is False and c.costs == "invalid")
         return next(broken, None)
 
-    def as_dict(self) -> dict[str, object]:
-        """verdict.json: `schema`, `exit_code` and every field by its name."""
-        return {"schema": SCHEMA, "exit_code": self.exit_code, **asdict(self)}
+
+V = TypeVar("V", bound=RunVerdict)
 
 
-def load_verdict(path: Path) -> Verdict | None:
-    """The verdict in verdict.json, or None; RecordError for a damaged or newer one."""
-    if not path.is_file():
-        return None
+def read_verdict(path: Path, kind: type[V]) -> V:
+    """A verdict from its file; RecordError for a damaged or newer one."""
     stored = read_object(path)
     check_schema(path, stored)
     stored = {key: value for key, value in stored.items() if key not in {"schema", "exit_code"}}
     try:
-        return adapter(Verdict).validate_python(stored)
+        return adapter(kind).validate_python(stored)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise RecordError(f"{path}: {field}: {first['msg']}", "the record is damaged") from None
+        remedy = "`harness judge RUN` judges the record anew"
+        raise RecordError(f"{path}: {first_problem(error)}", remedy) from None
+
+
+def load_verdict(path: Path) -> Verdict | None:
+    """The verdict in verdict.json, or None; RecordError for a damaged or newer one."""
+    return read_verdict(path, Verdict) if path.is_file() else None

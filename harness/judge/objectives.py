@@ -23,8 +23,8 @@ from harness.record.run import RunRecord
 from harness.record.series import Kind
 from harness.stats.errors import binomial_bounds
 from harness.stats.shares import ShareFinding, clean_requests, judge_share
+from harness.traffic.endpoints import stream_endpoints
 from harness.traffic.populations import closed_models
-from harness.traffic.streams import stream_endpoints
 from harness.units import format_duration, format_rate, format_ratio
 
 SLICE_S = 60.0
@@ -217,8 +217,8 @@ def _throughput(stretch: Stretch, evidence: Evidence, objective: Objective) -> O
     scheduled = None if objective.endpoints else scheduled_requests(record, stretch.seconds)
     offered = float(evidence.offered.sum()) if scheduled is None else scheduled
     rate = offered / len(stretch.seconds)
-    growth = queue_growth(evidence, _queue_s(record))
-    budget = _error_budget(record)
+    growth = queue_growth(evidence, record.service.least("latency", DEFAULT_QUEUE_S))
+    budget = record.service.least("error_ratio", DEFAULT_ERROR_BUDGET)
     measured = _Carried.of(evidence.lost, evidence, growth, budget)
     certain = _Carried.of(evidence.certainly_lost, evidence, growth, budget)
     need = objective.threshold * (1 - budget) / rate
@@ -268,16 +268,6 @@ class _Carried:
         if self.most < need:
             return "fail"
         return None if self.finding.outcome is None else "inconclusive"
-
-
-def _error_budget(record: RunRecord) -> float:
-    ratios = [o.threshold for o in record.service.objectives if o.indicator == "error_ratio"]
-    return min(ratios, default=DEFAULT_ERROR_BUDGET)
-
-
-def _queue_s(record: RunRecord) -> float:
-    limits = [o.threshold for o in record.service.objectives if o.indicator == "latency"]
-    return min(limits, default=DEFAULT_QUEUE_S)
 
 
 def queue_growth(evidence: Evidence, latency_s: float) -> float:

@@ -6,16 +6,16 @@ is inconclusive; a limit is judged only where what it limits was seen.
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.judge.model import EXIT_CODES, PRIORITY, Outcome, ValidityCheck
+from harness.judge.model import PRIORITY, Outcome, RunVerdict, ValidityCheck
 from harness.judge.validity import check_validity
 from harness.record.distribution import Floats
-from harness.record.run import SCHEMA, RunRecord
+from harness.record.run import RunRecord
 from harness.stats import scaling
 from harness.units import format_duration, format_rate
 
@@ -79,25 +79,12 @@ class ScalingCheck:
 
 
 @dataclass(frozen=True, slots=True)
-class ScalingVerdict:
+class ScalingVerdict(RunVerdict):
     """The answer to one scaling test."""
 
-    run: str
-    service: str
-    outcome: Outcome
-    reasons: tuple[str, ...]
     checks: tuple[ScalingCheck, ...]
     validity: tuple[ValidityCheck, ...]
     autoscaler: dict[str, Any]
-
-    @property
-    def exit_code(self) -> int:
-        """0 pass, 1 fail, 3 inconclusive, 4 invalid."""
-        return EXIT_CODES[self.outcome]
-
-    def as_dict(self) -> dict[str, object]:
-        """scaling.json: `schema`, `exit_code` and every field by its name."""
-        return {"schema": SCHEMA, "exit_code": self.exit_code, **asdict(self)}
 
 
 def trace(record: RunRecord, per_replica: float | None = None) -> ScalingTrace:

@@ -7,17 +7,14 @@ whatever the objectives alone would say of a service that was broken or overload
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from harness.errors import RecordError, UsageError
+from harness.errors import UsageError
 from harness.judge.experiment import ExperimentVerdict, judge_experiment
-from harness.judge.model import Verdict
+from harness.judge.model import Verdict, read_verdict
 from harness.judge.scaling import ScalingVerdict
 from harness.judge.verdict import judge
 from harness.record.find import VERDICT_FILES
-from harness.record.run import RunRecord, check_schema
-from harness.storage import read_object, write_json, writing
-from harness.typed import adapter
+from harness.record.run import RunRecord
+from harness.storage import write_json, writing
 
 RecordVerdict = Verdict | ExperimentVerdict | ScalingVerdict
 
@@ -31,20 +28,7 @@ _KINDS: Mapping[str, type[RecordVerdict]] = {
 def stored_verdict(directory: Path) -> RecordVerdict | None:
     """The verdict in a record's directory, or None; RecordError for a damaged or newer one."""
     path = _file(directory)
-    if path is None:
-        return None
-    stored = read_object(path)
-    check_schema(path, stored)
-    fields = {key: value for key, value in stored.items() if key not in {"schema", "exit_code"}}
-    try:
-        found: RecordVerdict = adapter(_KINDS[path.name]).validate_python(fields)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise RecordError(
-            f"{path}: {field}: {first['msg']}", "`harness judge RUN` judges the record anew"
-        ) from None
-    return found
+    return None if path is None else read_verdict(path, _KINDS[path.name])
 
 
 def judge_anew(record: RunRecord) -> Verdict | ExperimentVerdict:

@@ -5,8 +5,7 @@ from dataclasses import replace
 
 from harness.catalog.model import Objective, Service
 from harness.judge.changes import describe_changes
-from harness.judge.concentration import concentrations
-from harness.judge.logs import printed_last
+from harness.judge.concentration import concentrations, printed_last
 from harness.judge.model import (
     CERTAINTY,
     ObjectiveResult,
@@ -32,7 +31,8 @@ def judge(record: RunRecord, service: Service | None = None) -> Verdict:
     """
     service = service or record.service
     validity = check_validity(record)
-    hold = Stretch(record, record.seconds_of("hold"))
+    seconds = record.seconds_of("hold")
+    hold = Stretch(record, seconds)
     stages = stage_stretches(record)
     objectives = tuple(_result(hold, stages, objective) for objective in service.objectives)
     told = _guarded_stages(record, service, stages)
@@ -45,7 +45,7 @@ def judge(record: RunRecord, service: Service | None = None) -> Verdict:
         reasons=(*_reasons(record, outcome, validity, objectives), *said),
         objectives=objectives,
         validity=validity,
-        hold=_hold(hold),
+        hold=(float(seconds[0]), float(seconds[-1]) + 1) if len(seconds) else None,
         stages=told,
     )
 
@@ -136,8 +136,3 @@ def _reasons(
     where = () if outcome == "pass" else concentrations(record)
     changes = describe_changes(record)
     return tuple(dict.fromkeys([*where, *early, *changes, *ordered, *late, *unjudged]))
-
-
-def _hold(hold: Stretch) -> tuple[float, float] | None:
-    seconds = hold.seconds
-    return (float(seconds[0]), float(seconds[-1]) + 1) if len(seconds) else None

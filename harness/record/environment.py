@@ -36,7 +36,9 @@ def capture_environment(project: Path | None = None) -> dict[str, Any]:
         "machine": platform.machine(),
         "cpu_model": _cpu_model(),
         "cores": os.cpu_count(),
-        "cores_usable": _usable_cores(),
+        "cores_usable": (
+            len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
+        ),
         "memory_bytes": psutil.virtual_memory().total,
         "python": platform.python_version(),
         "harness": harness.__version__,
@@ -56,12 +58,6 @@ def _cpu_model() -> str | None:
         if name.strip() == "model name":
             return value.strip() or None
     return platform.processor() or None
-
-
-def _usable_cores() -> int | None:
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count()
 
 
 def _version(package: str) -> str | None:

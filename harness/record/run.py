@@ -15,11 +15,11 @@ from harness.catalog.model import Service
 from harness.errors import RecordError
 from harness.load.plan import LoadPlan
 from harness.messages import RecordedSlice
-from harness.record.distribution import Counts, Distribution, Floats, stack
+from harness.record.distribution import Counts, Distribution, Floats
 from harness.record.series import Axis, Kind, Series, SliceTable, quantiles
 from harness.storage import is_held, read_lines, read_object
 from harness.traffic.model import Phase
-from harness.typed import adapter, problem_of, tag_of
+from harness.typed import adapter, first_problem, problem_of, tag_of
 
 SCHEMA = 1
 """The version of everything in a run directory; readers refuse a newer one."""
@@ -62,9 +62,8 @@ class RunRecord:
             plan = adapter(LoadPlan).validate_python(meta.get("plan"))
             service = adapter(Service).validate_python(meta.get("service"))
         except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"]) or "plan"
-            raise RecordError(f"{path}: {field}: {first['msg']}", "the record is damaged") from None
+            what = first_problem(error, "plan")
+            raise RecordError(f"{path}: {what}", "the record is damaged") from None
         return cls(directory, meta, service, plan, is_held(directory))
 
     @property
@@ -257,17 +256,6 @@ class RunRecord:
     ) -> list[Distribution | None]:
         """The latencies of each second, None where nothing was measured."""
         return self._table.distributions(kind, axis, endpoint)
-
-    def matrix(
-        self,
-        kind: Kind = "response",
-        phase: Phase | None = "hold",
-        endpoint: str | None = None,
-        axis: Axis = "due",
-    ) -> tuple[Floats, Counts]:
-        """(values f64[m] in seconds, counts i64[k, m]), one row for each second of the phase."""
-        parts = self._table.distributions(kind, axis, endpoint)
-        return stack([parts[second] for second in self.seconds_of(phase)])
 
     def histogram(
         self,

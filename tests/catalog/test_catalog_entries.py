@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from harness.catalog import Catalog, Objective, load_catalog, read_service
+from harness.catalog import load_catalog
 from harness.catalog.documents import SloDocument
-from harness.catalog.load import COMMON
+from harness.catalog.load import COMMON, Catalog, read_service
+from harness.catalog.model import Objective
 from harness.catalog.yaml_documents import read_documents
 from harness.errors import CatalogError
 
@@ -177,6 +179,13 @@ def test_latency_and_errors_have_ceilings_and_the_others_floors() -> None:
         "error_ratio": True,
         "availability": False,
     }
+
+
+def test_of_several_objectives_about_one_indicator_the_strictest_counts(catalog: Catalog) -> None:
+    strict, lax = (Objective(str(t), "error_ratio", t) for t in (0.002, 0.02))
+    service = replace(catalog.service(catalog.names()[0]), objectives=(lax, strict))
+    assert service.least("error_ratio", 0.5) == 0.002
+    assert service.least("goodput", 0.5) == 0.5
 
 
 def test_an_environment_called_production_is_production_unsaid(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.catalog import load_catalog, project_root, read_service
+from harness.catalog import load_catalog, project_root
+from harness.catalog.load import read_service
 from harness.errors import CatalogError
 
 GOOD = (Path(__file__).parent / "complete" / "memorai.yaml").read_text()

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.judge import ValidityCheck, judge
+from harness.judge import judge
 from harness.judge.connections import check_connections
+from harness.judge.model import ValidityCheck
 from harness.load.connections import longest_mean, needed_connections
 from harness.record import RunRecord
 from tests.record import synthetic

@@ -14,6 +14,7 @@ from harness.judge.experiment import checks, verdict
 from harness.judge.experiment.loss import SETTLED_S
 from harness.judge.failover import Stages
 from harness.record.distribution import Distribution
+from tests.record.synthetic import service
 
 INJECT, HEAL, END = 20, 22, 45
 RATE = 400
@@ -73,7 +74,7 @@ def after(
     objectives = [] if promised is None else [Objective("errors", "error_ratio", promised)]
     record = SimpleNamespace(
         seconds=END,
-        service=SimpleNamespace(objectives=objectives),
+        service=service(tuple(objectives)),
         series=lambda axis: series,
         distributions=lambda kind: response,
         quantile_series=lambda q, kind: np.zeros(END),

@@ -14,7 +14,7 @@ from harness.errors import RecordError
 from harness.judge.experiment import ExperimentVerdict, judge_experiment, write_experiment
 from harness.judge.experiment import checks as checking
 from harness.judge.faulted import faulted_run
-from harness.report.experiment_charts import timeline_chart
+from harness.report.gameday_html import timeline_chart
 from harness.storage import read_object
 from tests.judge.made_experiment import END, HEAL, INJECT, US, Event, Story, experiment
 

@@ -9,9 +9,9 @@ import pytest
 
 from harness.catalog.model import Objective, Service
 from harness.errors import RecordError
-from harness.judge import Verdict, judge, load_verdict, objectives
+from harness.judge import Verdict, judge, objectives
 from harness.judge.evidence import Evidence, machine_delays
-from harness.judge.model import ObjectiveResult
+from harness.judge.model import ObjectiveResult, load_verdict
 from harness.record import RunRecord
 from harness.storage import write_json
 from tests.record.synthetic import OBJECTIVES, Made, plan, record, service

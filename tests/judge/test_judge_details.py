@@ -14,15 +14,15 @@ from scipy import stats
 
 from harness.catalog.expectations import Expectations
 from harness.judge import changes, evidence, judge, scaling
+from harness.judge.concentration import printed_last
 from harness.judge.connections import _allowed
 from harness.judge.effect import effect_of
 from harness.judge.evidence import Evidence
 from harness.judge.experiment import checks, judge_experiment, verdict
 from harness.judge.failover import Backlog, Stages, backlog_of
 from harness.judge.faulted import _typical, _worse, faulted_run
-from harness.judge.logs import printed_last
 from harness.judge.lost_writes import Read, Write, lost_writes, writes_of
-from harness.judge.objectives import _error_budget, _queue_s, second_is_bad
+from harness.judge.objectives import second_is_bad
 from harness.judge.stages import _names
 from harness.load.connections import STREAMS
 from harness.stats.autocorrelation import memory
@@ -242,16 +242,6 @@ def test_the_interval_of_a_trend_is_students_over_twenty_batches() -> None:
     assert found.estimate == pytest.approx(math.expm1(known.slope))
     assert found.low == pytest.approx(math.expm1(known.slope - half))
     assert found.high == pytest.approx(math.expm1(known.slope + half))
-
-
-def test_the_strictest_ratio_of_errors_is_the_budget() -> None:
-    asked: Any = SimpleNamespace(service=SimpleNamespace(objectives=OBJECTIVES))
-    assert _error_budget(asked) == next(
-        one.threshold for one in OBJECTIVES if one.indicator == "error_ratio"
-    )
-    asked.service.objectives = ()
-    assert _error_budget(asked) == 0.001
-    assert _queue_s(asked) == 1.0
 
 
 def test_the_last_line_of_three_replicas_is_quoted() -> None:

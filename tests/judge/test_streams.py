@@ -16,8 +16,8 @@ from harness.judge import Verdict, judge
 from harness.record import RunRecord, RunWriter
 from harness.report.run import beside, summary
 from harness.report.run_html import render_html
+from harness.traffic.endpoints import drain_s, stream_endpoints, with_limits
 from harness.traffic.model import Limits, Request, Streaming
-from harness.traffic.streams import drain_s, stream_endpoints, with_limits
 from tests.record.synthetic import Made, histogram, messages, plan, service
 
 TTFT = Objective("ttft p95", "time_to_first_token", 0.3, 0.95)

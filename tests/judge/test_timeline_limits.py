@@ -15,6 +15,7 @@ from harness.judge.experiment.execution import _told_by_status, shown
 from harness.judge.experiment.facts import facts_of
 from harness.judge.failover import Stages, _alerted, _switches, crowded, own_delay_of, recovery_of
 from harness.record.distribution import Distribution, Floats
+from tests.record.synthetic import service
 
 STAGES = Stages(0.0, 40.0, 50.0, 80.0)
 ERRORS = Objective("errors", "error_ratio", 0.001)
@@ -47,7 +48,7 @@ def recorded(
     return SimpleNamespace(
         seconds=80,
         directory=Path("none"),
-        service=SimpleNamespace(objectives=objectives),
+        service=service(tuple(objectives)),
         series=lambda axis: series,
         distributions=lambda kind: response,
         quantile_series=lambda q, kind="response": zero if kind == "lag" else latency,

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from harness.catalog.model import Objective
-from harness.judge import ValidityCheck, check_validity, judge, validity
+from harness.judge import judge, validity
+from harness.judge.model import ValidityCheck
 from harness.judge.schedule import bound_is_too_low, scheduled_requests
+from harness.judge.validity import check_validity
 from harness.load.plan import LoadPlan
 from harness.record import RunRecord, RunWriter
 from harness.traffic.model import Journey, Segment

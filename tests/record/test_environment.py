@@ -13,8 +13,7 @@ import pytest
 
 from harness.git import short_commit
 from harness.platform.model import LocalProcesses
-from harness.record import capture_environment
-from harness.record.environment import HostSampler, times_of_trees
+from harness.record.environment import HostSampler, capture_environment, times_of_trees
 
 
 @pytest.fixture

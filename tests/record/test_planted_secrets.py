@@ -30,7 +30,7 @@ from harness.redact import redact
 from harness.report.run import print_report
 from harness.report.run_files import write_reports
 from harness.scratch import scratch, sweep
-from harness.traffic import load_model
+from harness.traffic.scenario import load_model
 from tests.record import synthetic
 
 SCENARIO = """

@@ -11,7 +11,8 @@ import pytest
 from hdrh.histogram import HdrHistogram  # an independent reader of the same format
 
 from harness.errors import HarnessError, RecordError
-from harness.record import Distribution, RunRecord, find_run, list_runs
+from harness.record import RunRecord, find_run, list_runs
+from harness.record.distribution import Distribution, stack
 from tests.record.synthetic import Made, histogram, plan, record
 
 
@@ -57,7 +58,7 @@ def test_latencies_agree_with_another_reader_of_the_format(found: RunRecord) -> 
 
 
 def test_the_matrix_has_a_row_for_each_second_of_the_hold(found: RunRecord) -> None:
-    values, counts = found.matrix("response")
+    values, counts = stack([found.distributions()[second] for second in found.seconds_of()])
     assert counts.shape == (20, len(values))
     assert (np.diff(values) > 0).all()
     assert counts.sum() == found.distribution("response").count

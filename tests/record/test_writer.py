@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 from harness.errors import Interrupted, RecordError
-from harness.record import RunRecord, RunWriter, capture_environment, list_runs, write_atomic
+from harness.record import RunRecord, RunWriter, list_runs
+from harness.record.environment import capture_environment
 from harness.redact import REDACTED, redact
+from harness.storage import write_atomic
 from tests.record.synthetic import START_NS, Made, messages, plan, record, service
 
 

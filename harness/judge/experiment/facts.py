@@ -17,8 +17,14 @@ from harness.judge.failover import (
     recovery_of,
     stages_of_faults,
 )
-from harness.judge.lost_writes import LostWrites, lost_writes, reads_of, writes_of
-from harness.judge.read_consistency import diverged, one_read_a_stage
+from harness.judge.lost_writes import (
+    LostWrites,
+    diverged,
+    lost_writes,
+    one_read_a_stage,
+    reads_of,
+    writes_of,
+)
 from harness.messages import Write
 from harness.record.run import RunRecord
 from harness.stats.burn import budget

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.catalog.model import Service
-from harness.judge.failover import errors_allowed
 from harness.record.run import RunRecord
 from harness.stats.errors import detectable_share, excess_p
 from harness.units import format_duration, format_ratio
@@ -78,7 +77,7 @@ def after_recovery(record: RunRecord, begin: float, end: float) -> AfterRecovery
 
 def allowed_by(service: Service) -> float:
     """The error ratio that a service is allowed after its recovery."""
-    return errors_allowed(service) or ERRORS_UNPROMISED
+    return service.least("error_ratio", ERRORS_UNPROMISED)
 
 
 def together(each: Iterable[AfterRecovery | None]) -> AfterRecovery | None:

@@ -1,17 +1,15 @@
 """What is said of an experiment: its checks and its verdict."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
 from harness.judge.effect import Effect
 from harness.judge.experiment.loss import AfterRecovery
 from harness.judge.failover import Backlog, Milestones, Stages
 from harness.judge.lost_writes import LostWrites
-from harness.judge.model import EXIT_CODES, Outcome, ValidityCheck
+from harness.judge.model import RunVerdict, ValidityCheck
 from harness.stats.recovery import Recovery
-
-SCHEMA = 1
 
 Word = Literal["pass", "fail", "inconclusive"]
 Made = tuple[Word | Literal["noisy"] | None, str, str, str]
@@ -34,17 +32,13 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class ExperimentVerdict:
-    """The answer to one experiment; `reasons` are sentences, the weightiest first.
+class ExperimentVerdict(RunVerdict):
+    """The answer to one experiment.
 
     `healed` False: something of the fault may still be there, and a game day must stop.
     """
 
-    run: str
-    service: str
     experiment: str
-    outcome: Outcome
-    reasons: tuple[str, ...]
     checks: tuple[Check, ...]
     validity: tuple[ValidityCheck, ...]
     stages: Stages | None
@@ -59,11 +53,6 @@ class ExperimentVerdict:
     healed: bool
     after: AfterRecovery | None = None
     """What was asked after the recovery; a game day judges it over all of its experiments."""
-
-    @property
-    def exit_code(self) -> int:
-        """0 pass, 1 fail, 3 inconclusive, 4 invalid."""
-        return EXIT_CODES[self.outcome]
 
     @property
     def spoilt(self) -> str | None:
@@ -83,7 +72,3 @@ class ExperimentVerdict:
             return self.reasons[0]
         noisy = (check.noisy for check in self.checks if check.outcome == "inconclusive")
         return self.spoilt if self.outcome == "invalid" or all(noisy) else None
-
-    def as_dict(self) -> dict[str, object]:
-        """experiment.json: `schema`, `exit_code` and every field by its name."""
-        return {"schema": SCHEMA, "exit_code": self.exit_code, **asdict(self)}

@@ -5,6 +5,7 @@ from pathlib import Path
 from harness.catalog.expectations import Expectations
 from harness.errors import HarnessError, RecordError
 from harness.events import Activity, Chaos, ChaosChild
+from harness.judge.concentration import printed_last
 from harness.judge.experiment.beside import beside_the_fault
 from harness.judge.experiment.checks import NEVER_EXCUSED, run_checks, settled
 from harness.judge.experiment.execution import activities, undone, unmet
@@ -19,7 +20,6 @@ from harness.judge.experiment.facts import (
 from harness.judge.experiment.loss import SETTLED_S, AfterRecovery, after_recovery
 from harness.judge.experiment.model import Check, ExperimentVerdict
 from harness.judge.failover import stages_of
-from harness.judge.logs import printed_last
 from harness.judge.model import CERTAINTY, PRIORITY, Outcome, ValidityCheck
 from harness.judge.validity import check_validity
 from harness.messages import End
@@ -152,7 +152,9 @@ def _outcome(
     broken = [c for c in validity if c.ok is False and not _only_unhealed(c, record)]
     broken = [] if _halted(record) else broken
     told: list[tuple[Outcome, str]] = [(c.costs, c.reason) for c in broken]
-    told += [("fail", f"Aborted: {e.get('detail')}.") for e in _aborts(record)]
+    if record.status != "interrupted":
+        aborts = (e for e in record.of(Chaos) if e["what"] == "abort")
+        told += [("fail", f"Aborted: {e.get('detail')}.") for e in aborts]
     if problem is not None:
         told.append(("inconclusive", problem))
     unproven = [c for c in checks if c.name == "proof of effect" and c.outcome == "inconclusive"]
@@ -186,9 +188,3 @@ def _only_unhealed(check: ValidityCheck, record: RunRecord) -> bool:
     unhealed = any(e["what"] == "heal_failed" for e in record.of(Chaos))
     ends = record.of(End)
     return check.name == "ended" and unhealed and bool(ends) and not ends[-1]["errors"]
-
-
-def _aborts(record: RunRecord) -> list[Chaos]:
-    if record.status == "interrupted":
-        return []
-    return [e for e in record.of(Chaos) if e["what"] == "abort"]
