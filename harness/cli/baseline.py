@@ -19,7 +19,8 @@ from harness.errors import BaselineError, UsageError
 from harness.units import counted, one_line
 
 if TYPE_CHECKING:
-    from harness.baseline import Acceptance, AcceptedRun, Baseline, BaselineStore
+    from harness.baseline import AcceptedRun, Baseline, BaselineStore
+    from harness.baseline.model import Acceptance
     from harness.record import RunRecord
 
 EVEN_FAILED = click.option(
@@ -235,7 +236,7 @@ def _report(damaged: Sequence[BaselineError]) -> None:
 
 
 def _acceptance() -> Acceptance:
-    from harness.baseline import Acceptance
+    from harness.baseline.model import Acceptance
     from harness.git import user_name
 
     return Acceptance(user_name(project_root()), datetime.now(UTC).isoformat(timespec="seconds"))
@@ -243,7 +244,7 @@ def _acceptance() -> Acceptance:
 
 def _ask_about_changes(records: Sequence[RunRecord], *, yes: bool) -> None:
     """Ask, where somebody can answer, before runs of an uncommitted state are accepted."""
-    from harness.baseline import commit_of
+    from harness.baseline.measure import commit_of
 
     changed = [record.id for record in records if (commit_of(record) or "").endswith("-dirty")]
     if not changed or yes:

@@ -224,8 +224,7 @@ def _line(progress: Progress) -> str:
 
 def _step(step: Step) -> str:
     p95 = "-" if step.p95 is None else format_duration(step.p95)
-    share = max((s.share / s.limit for s in step.shares), default=None)
-    bad = "-" if share is None else f"{share:.2f}"
+    bad = "-" if step.worst is None else f"{step.worst:.2f}"
     waited = "  waited for connections" if step.waited else ""
     return (
         f"{format_rate(step.rate):>12}  {step.purpose:<8} {step.outcome:<9} {step.hold_s:>4.0f} s"

@@ -1,7 +1,7 @@
 """How connections to the service are made: options that become fields of a Target."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,7 +34,7 @@ _OPTIONS = (
         metavar="HOST:PORT:ADDRESS",
         help="Connect to this IP address for the URL's host and port; repeat for several.",
     ),
-    click.option("--unix-socket", metavar="PATH", help="Connect to this socket file."),
+    click.option("--unix-socket", type=_FILE, metavar="PATH", help="Connect to this socket file."),
     click.option(
         "--proxy",
         metavar="URL",
@@ -55,10 +55,12 @@ _OPTIONS = (
         help="Use a connection for this many requests.",
     ),
 )
-_NAMES = (
-    "http2", "insecure", "cacert", "cert", "key", "resolve", "unix_socket", "proxy",
-    "new_connections", "max_age_s", "max_requests",
-)  # fmt: skip
+FIELDS: Mapping[str, str] = {
+    "http2": "http2", "insecure": "verify", "cacert": "ca_file", "cert": "cert_file",
+    "key": "key_file", "resolve": "resolve", "unix_socket": "unix_socket", "proxy": "proxy",
+    "new_connections": "max_requests", "max_age_s": "max_age_s", "max_requests": "max_requests",
+}  # fmt: skip
+"""The parameter of each option -> the field of a Target that it sets."""
 
 
 def connection_options(command: F) -> F:
@@ -66,35 +68,21 @@ def connection_options(command: F) -> F:
 
     @functools.wraps(command)
     def gathered(*words: Any, **more: Any) -> Any:
-        return command(*words, connect=_fields(**{name: more.pop(name) for name in _NAMES}), **more)
+        given = {name: more.pop(name) for name in FIELDS}
+        said = {k: v for k, v in given.items() if not (v is None or v is False or v == ())}
+        return command(*words, connect=_fields(said), **more)
 
     return with_options(*_OPTIONS)(gathered)  # type: ignore[return-value]
 
 
-def _fields(
-    *, http2: bool, insecure: bool, cacert: Path | None, cert: Path | None, key: Path | None,
-    resolve: tuple[str, ...], unix_socket: str | None, proxy: str | None, new_connections: bool,
-    max_age_s: float | None, max_requests: int | None,
-) -> dict[str, Any]:  # fmt: skip
-    if key is not None and cert is None:
+def _fields(given: Mapping[str, object]) -> dict[str, object]:
+    if "key" in given and "cert" not in given:
         raise UsageError("--key without --cert", "name the certificate as well")
-    if new_connections and max_requests not in {None, 1}:
+    if "new_connections" in given and given.get("max_requests", 1) != 1:
         raise UsageError("--new-connections and --connection-max-requests", "keep one of them")
-    found = {
-        "http2": http2 or None,
-        "verify": False if insecure else None,
-        "ca_file": _absolute(cacert),
-        "cert_file": _absolute(cert),
-        "key_file": _absolute(key),
-        "resolve": resolve or None,
-        "unix_socket": None if unix_socket is None else _absolute(Path(unix_socket)),
-        "proxy": proxy,
-        "max_age_s": max_age_s,
-        "max_requests": 1 if new_connections else max_requests,
+    said = {"insecure": False, "new_connections": 1}
+    return {
+        # A load child may run in another directory.
+        FIELDS[name]: str(value.absolute()) if isinstance(value, Path) else said.get(name, value)
+        for name, value in given.items()
     }
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def _absolute(path: Path | None) -> str | None:
-    """A load child may run in another directory."""
-    return None if path is None else str(path.absolute())

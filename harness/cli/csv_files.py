@@ -5,6 +5,7 @@ Separated by commas, or by semicolons or tabs as spreadsheets do (with decimal c
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import math
@@ -41,18 +42,13 @@ LARGEST = 1e150
 """A larger number has no square, and no variance."""
 
 
-class naming:  # noqa: N801 - reads as a statement: with naming(path)
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
     """Put the file's name before the problem of whatever is raised inside."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __enter__(self) -> None:
-        """Nothing to do."""
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, HarnessError):
-            raise DataError(f"{self.path}: {error.problem}", error.remedy) from None
+    try:
+        yield
+    except HarnessError as error:
+        raise DataError(f"{path}: {error.problem}", error.remedy) from None
 
 
 def read_runs(path: Path) -> Runs:
@@ -214,13 +210,11 @@ def _rows(
             if len(row) != width:
                 found = counted(len(row), "cell")
                 _refuse(path, reader.line_num, f"{found} under {width} columns", "mend it")
-            yield reader.line_num, [_with_point(cell) for cell in row] if decimal_comma else row
+            if decimal_comma:
+                row = [c.replace(",", ".") if DECIMAL_COMMA.fullmatch(c) else c for c in row]  # noqa: PLW2901 - as read
+            yield reader.line_num, row
     except csv.Error as error:
         _refuse(path, reader.line_num, str(error), "save it as comma-separated text")
-
-
-def _with_point(cell: str) -> str:
-    return cell.replace(",", ".") if DECIMAL_COMMA.fullmatch(cell) else cell
 
 
 def _opened(path: Path) -> BinaryIO:

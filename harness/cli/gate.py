@@ -179,10 +179,10 @@ def command(
     from harness.baseline import BaselineStore
     from harness.gate.rules import parse_rule
     from harness.gate.run import GateOptions, ignored_fields, unjudged
-    from harness.record import check_writable
     from harness.report.gate import clear_gate, write_gate
     from harness.session.options import RunOptions
     from harness.session.own import find_own
+    from harness.storage import check_writable
 
     service = service_or_own(service)
     own = find_own(service)
@@ -355,7 +355,7 @@ def _self_test(
     from harness.gate.selftest import self_test
     from harness.report.selftest import print_self_test, write_self_test
     from harness.session.place import USUAL_BEHAVIOUR
-    from harness.traffic import load_model
+    from harness.traffic.scenario import load_model
 
     run = options.run
     if not run.disposable:

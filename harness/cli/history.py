@@ -50,7 +50,8 @@ def command(
 
     Runs of different machines, profiles or mixes are series of their own; the longest is plotted.
     """
-    from harness.baseline import BaselineStore, histories
+    from harness.baseline import BaselineStore
+    from harness.baseline.history import histories
     from harness.report.history import print_history
 
     root = project_root()

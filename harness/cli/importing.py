@@ -12,7 +12,6 @@ from harness.errors import UsageError
 from harness.units import counted
 
 if TYPE_CHECKING:
-    from harness.traffic.imports.log import LogTraffic
     from harness.traffic.imports.seen import Seen
 
 MOST_LISTED = 12
@@ -50,6 +49,7 @@ def command(
     """
     from harness.project import slug
     from harness.storage import writing
+    from harness.traffic.imports.log import read_log
     from harness.traffic.imports.write import write_scenario
 
     if trace is not None and kind != "log":
@@ -57,7 +57,7 @@ def command(
     if trace is not None and trace.exists():
         raise UsageError(f"{trace} is there already", "remove it, or name another")
     name = service or slug(file.stem)
-    log = _log(file, static=static) if kind == "log" else None
+    log = read_log(file, everything=static) if kind == "log" else None
     seen = log.seen if log is not None else _seen(kind, file, host, static=static)
     path = output or Path(f"{slug(file.stem).replace('.', '-')}.py")
     for made in write_scenario(seen, path, name):
@@ -70,12 +70,6 @@ def command(
     replayed = "" if trace is None else f" --profile replay:{trace}"
     click.echo(f"now: harness perf URL --scenario {path}{replayed}")
     return 0
-
-
-def _log(file: Path, *, static: bool) -> LogTraffic:
-    from harness.traffic.imports.log import read_log
-
-    return read_log(file, everything=static)
 
 
 def _seen(kind: str, file: Path, host: str | None, *, static: bool) -> Seen:

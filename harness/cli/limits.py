@@ -55,7 +55,7 @@ def command(
     from harness.limits import judge_limit, measure_limit
     from harness.report.checked import print_checked
 
-    known = _known(service)
+    known = None if "://" in service else load_catalog().service(service)
     meant = _declared(known, limit, window_s, header)
     _check_request(path, meant.header)
     own = _keys(keys) if keys else ()
@@ -77,10 +77,6 @@ def command(
         )
         print_checked(verdict, sys.stdout, "limits", title)
     return verdict.exit_code
-
-
-def _known(name: str) -> Service | None:
-    return None if "://" in name else load_catalog().service(name)
 
 
 def _declared(

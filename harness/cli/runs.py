@@ -1,4 +1,4 @@
-"""`harness runs` and `harness show`: what has been recorded."""
+"""`harness runs`, `show`, `judge` and `export`: what has been recorded."""
 
 import dataclasses
 import os
@@ -9,7 +9,7 @@ import click
 
 from harness.catalog import project_root
 from harness.cli.output import print_json
-from harness.errors import UsageError
+from harness.errors import RecordError, UsageError
 
 
 def _results() -> Path:
@@ -86,3 +86,63 @@ def show(run: str, root: Path, *, as_json: bool, html: bool) -> None:
         print_json(record_json(record, verdict))
     else:
         print_record(record, verdict, sys.stdout)
+
+
+@click.command("judge")
+@click.argument("run", default="latest")
+@_ROOT
+@click.option(
+    "--write",
+    is_flag=True,
+    help="Store the new verdict and reports in the record; the old verdict is kept beside it.",
+)
+@_JSON
+def judge(run: str, root: Path, *, write: bool, as_json: bool) -> int:
+    """Judge a stored RUN anew, by the rules of this version of the harness.
+
+    The stored verdict stays what it is unless --write is given. RUN is an id, a unique prefix, a
+    path, `latest` or `SERVICE/latest`. `harness show` repeats the stored verdict instead.
+    """
+    from harness import api
+    from harness.judge.stored import keep_verdict, stored_verdict
+    from harness.report.record import print_record, record_json, write_record_pages
+
+    record = api.read(run, root)
+    try:
+        stored = stored_verdict(record.directory)
+        before = stored.outcome.upper() if stored is not None else "missing"
+    except RecordError:
+        before = "unreadable"
+    verdict = api.judge(record)
+    kept = None
+    if write:
+        kept = keep_verdict(verdict, record.directory)
+        write_record_pages(record, verdict)
+    if as_json:
+        print_json(record_json(record, verdict))
+    else:
+        print_record(record, verdict, sys.stdout)
+    click.echo(_rejudged(before, kept, stored=write), err=True)
+    return verdict.exit_code
+
+
+def _rejudged(before: str, kept: Path | None, *, stored: bool) -> str:
+    if not stored:
+        return f"judged anew; the stored verdict ({before}) is unchanged: --write replaces it"
+    beside = f"; the one before ({before}) is in {kept}" if kept else ""
+    return f"judged anew and stored{beside}"
+
+
+@click.command("export")
+@click.argument("run", default="latest")
+@_ROOT
+def export(run: str, root: Path) -> None:
+    """Print a stored RUN as OpenMetrics text, e.g. for a Pushgateway.
+
+    RUN is an id, a unique prefix, a path, `latest` or `SERVICE/latest`.
+    """
+    from harness import api
+    from harness.report.openmetrics import render_openmetrics
+
+    record = api.read(run, root)
+    click.echo(render_openmetrics(record, api.verdict_of(record)), nl=False)

@@ -60,7 +60,7 @@ def capacity_chart(result: CapacityResult, limit_s: float | None) -> str:
         Panel(x, 140, "concurrency", logarithmic_from_zero(1.0)),
     ]
     _points(panels[0], steps, [step.p95 for step in steps], named=True)
-    _points(panels[1], steps, [_worst(step) for step in steps])
+    _points(panels[1], steps, [step.worst for step in steps])
     _points(panels[2], steps, [step.concurrency for step in steps])
     if limit_s is not None:
         panels[0].limit(limit_s)
@@ -69,11 +69,6 @@ def capacity_chart(result: CapacityResult, limit_s: float | None) -> str:
         for panel in panels:
             panel.band(result.low, result.high)
     return standalone(draw(panels, "arrival rate"))
-
-
-def _worst(step: Step) -> float | None:
-    """The largest share of bad requests, as a multiple of its limit."""
-    return max((share.share / share.limit for share in step.shares), default=None)
 
 
 def _points(

@@ -9,15 +9,17 @@ from markupsafe import Markup
 from harness.errors import HarnessError
 from harness.gameday.model import Entry, GameDay
 from harness.judge.experiment import Check, ExperimentVerdict, judge_experiment
+from harness.judge.failover import Milestones, traffic_of
 from harness.judge.stored import stored_verdict
 from harness.record.run import RunRecord
 from harness.report import gameday as words
-from harness.report.experiment import HEADER, check_row, milestone_rows
-from harness.report.experiment_charts import timeline_chart
+from harness.report.charts import failures_panel, latency_lines, seconds_axis
+from harness.report.experiment import HEADER, MILESTONES, after, check_row, milestone_rows
 from harness.report.html import began_text, render_page
 from harness.report.platform_events import PlatformEvents, platform_events
 from harness.report.service_metrics import ServiceMetrics, service_metrics
 from harness.report.summary import Table
+from harness.report.svg import BAD, ONE, THREE, TWO, Axis, Panel, draw, latency, linear
 from harness.storage import read_object
 from harness.units import format_duration
 
@@ -98,3 +100,44 @@ def _writes(verdict: ExperimentVerdict) -> list[tuple[str, str]]:
         rows.append(("oldest lost (RPO)", f"{format_duration(found.rpo_s)} before the fault"))
         rows.append(("for example", ", ".join(found.lost[:3])))
     return rows
+
+
+_LATE = 0.62
+"""The share of the width beyond which a label stands to the left of its dot."""
+
+_ROW = 16
+"""Points from one milestone to the next."""
+
+
+def timeline_chart(record: RunRecord, verdict: ExperimentVerdict) -> Markup | None:
+    """Milestones above latency, failures and requests/s of each region; one axis of time."""
+    stages, marks = verdict.stages, verdict.milestones
+    if stages is None or marks is None or not record.seconds:
+        return None
+    x = seconds_axis(min(record.seconds, int(stages.end) + 1))
+    panels = [
+        _milestones(marks, x),
+        Panel(x, 140, "latency", latency),
+        failures_panel(x, record.series("due").lost),
+    ]
+    latency_lines(panels[1], record)
+    if traffic := traffic_of(record):
+        panels.append(Panel(x, 85, "answered/s", linear(integers=True)))
+        for colour, (name, rates) in zip((ONE, TWO, THREE), traffic.rates.items(), strict=False):
+            panels[-1].line(traffic.seconds, rates, colour, name)
+    for panel in panels:
+        panel.band(stages.inject, stages.heal)
+    return draw(panels, "seconds from the start of the load; shaded: the fault holds")
+
+
+def _milestones(marks: Milestones, x: Axis) -> Panel:
+    """A row for each instant, its distance from the injection (or the heal) beside it."""
+    found = [(at, word) for name, word in MILESTONES if (at := getattr(marks, name)) is not None]
+    count = len(found)
+    panel = Panel(x, _ROW * count, y=lambda *_: Axis(-count, 0, ()))
+    for row, (at, word) in enumerate(sorted(found, key=lambda each: each[0])):
+        text = word if word == "injected" else f"{word} {after(at - marks.injected)}"
+        bad = word in {"injected", "first impact"}
+        panel.dots([at], [-row - 0.5], BAD if bad else ONE)
+        panel.note(at, -row - 0.5, text, before=at > _LATE * x.high)
+    return panel

@@ -1,4 +1,4 @@
-"""The report of one run in text, and on a terminal."""
+"""The report of one run: in text, on a terminal, and its files."""
 
 from datetime import UTC, datetime
 from typing import Any, TextIO

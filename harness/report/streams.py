@@ -10,7 +10,7 @@ from harness.record.run import RunRecord
 from harness.record.series import Kind
 from harness.report import figures
 from harness.report.summary import Table
-from harness.traffic.streams import stream_endpoints
+from harness.traffic.endpoints import stream_endpoints
 from harness.units import format_rate
 
 TIMES: Mapping[str, Kind] = {
