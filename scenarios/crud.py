@@ -6,7 +6,8 @@ The harness says which service is meant. Under plain `locust -f` say it yourself
 `HARNESS_SERVICE=hub locust -f scenarios/crud.py --host …`.
 """
 
-from harness.catalog import Route, Service
+from harness.catalog import Service
+from harness.catalog.model import Route
 from harness.traffic import (
     Audit,
     Request,

@@ -24,7 +24,7 @@ from harness.load.locust_plugin import Plugin, attach, encode
 from harness.load.plan import LoadPlan, read_plan
 from harness.load.visit import ways_to
 from harness.messages import LoadMessage, Refused
-from harness.traffic import import_users
+from harness.traffic.scenario import import_users
 
 CONNECT_S = 30.0
 """How long the master waits for its workers to connect."""

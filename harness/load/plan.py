@@ -13,7 +13,7 @@ from harness.platform.connection import OPTIONS
 from harness.platform.model import Target
 from harness.traffic.model import LoadProfile, TrafficModel
 from harness.traffic.populations import populations
-from harness.typed import adapter
+from harness.typed import adapter, first_problem
 
 LATE_SHARE = 0.1
 """Of a limit of time (a latency objective, a timeout, the drain): a generator that was later than
@@ -104,6 +104,5 @@ def read_plan(path: Path) -> LoadPlan:
     except OSError as error:
         raise RecordError(f"{path}: {error.strerror}", "name a readable plan") from None
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "plan"
-        raise RecordError(f"{path}: {field}: {first['msg']}", "write it with plan_json") from None
+        what = first_problem(error, "plan")
+        raise RecordError(f"{path}: {what}", "write it with plan_json") from None

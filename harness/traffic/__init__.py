@@ -1,20 +1,23 @@
 """Traffic models and load profiles: what is sent, and when. No I/O but reading scenario files."""
 
 from harness.traffic.bodies import file, json_value
-from harness.traffic.build import model_of, to_engine
-from harness.traffic.chains import chain, cookie, header, json, regex
 from harness.traffic.declare import (
     body_contains,
+    chain,
     choice,
+    cookie,
     delete,
     get,
     head,
+    header,
     journey,
+    json,
     json_pointer,
     options,
     patch,
     post,
     put,
+    regex,
     request,
     sequence,
     setup,
@@ -25,27 +28,13 @@ from harness.traffic.declare import (
     zipf,
 )
 from harness.traffic.files import csv_column, csv_rows, json_rows
-from harness.traffic.model import Audit, Chain, Journey, LoadProfile, Request, Segment, TrafficModel
-from harness.traffic.profiles import NAMED, resolve_profile
-from harness.traffic.replay import replay
-from harness.traffic.scenario import (
-    import_users,
-    load_model,
-    scenario_environment,
-    scenario_names,
-    service_asked,
-    url_of,
-)
+from harness.traffic.model import Audit, Journey, Request
+from harness.traffic.scenario import service_asked, url_of
 
 __all__ = [
-    "NAMED",
     "Audit",
-    "Chain",
     "Journey",
-    "LoadProfile",
     "Request",
-    "Segment",
-    "TrafficModel",
     "body_contains",
     "chain",
     "choice",
@@ -57,30 +46,22 @@ __all__ = [
     "get",
     "head",
     "header",
-    "import_users",
     "journey",
     "json",
     "json_pointer",
     "json_rows",
     "json_value",
-    "load_model",
-    "model_of",
     "options",
     "patch",
     "post",
     "put",
     "regex",
-    "replay",
     "request",
-    "resolve_profile",
-    "scenario_environment",
-    "scenario_names",
     "sequence",
     "service_asked",
     "setup",
     "status",
     "stream",
-    "to_engine",
     "uniform",
     "url_of",
     "uuid",

@@ -301,23 +301,10 @@ def _engine_model(
 
 
 def _engine_request(item: Request) -> dict[str, object]:
-    return {
-        "name": item.name,
-        "weight": float(item.weight),
-        "method": item.method,
-        "path": item.path,
-        "headers": [list(header) for header in item.headers],
-        "body": list(item.parts) or item.body,
-        "timeout_s": float(item.timeout_s),
-        "log": item.log,
-        "checks": [dict(check) for check in item.checks],
-        "capture": {
-            each["as"]: {key: value for key, value in each.items() if key != "as"}
-            for each in item.capture
-        },
-        "think_s": float(item.think_s),
-        "stream": dataclasses.asdict(item.stream) if item.stream else None,
-    }
+    found = dataclasses.asdict(item)
+    found["body"] = list(found.pop("parts")) or item.body
+    found["capture"] = {each.pop("as"): each for each in found["capture"]}
+    return found
 
 
 def _arrivals(profile: LoadProfile) -> dict[str, object]:
@@ -338,11 +325,7 @@ def _arrivals(profile: LoadProfile) -> dict[str, object]:
         "kind": "profile",
         "spacing": profile.spacing,
         "segments": [
-            {
-                "duration_s": segment.duration_s,
-                "from_rate": segment.from_rate,
-                "to_rate": segment.to_rate,
-            }
-            for segment in profile.segments
+            {name: value for name, value in dataclasses.asdict(each).items() if name != "phase"}
+            for each in profile.segments
         ],
     }

@@ -5,7 +5,8 @@ Nothing here imports Locust, so a scenario's declarations can be tested on their
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypedDict, TypeVar, Unpack
+from functools import partial
+from typing import Any, TypeVar
 
 from harness.errors import ScenarioError
 from harness.traffic.bodies import (
@@ -19,7 +20,7 @@ from harness.traffic.bodies import (
     with_params,
 )
 from harness.traffic.files import json_text
-from harness.traffic.model import Request, Streaming
+from harness.traffic.model import Chain, Request, Streaming
 from harness.units import parse_duration
 
 Check = dict[str, object]
@@ -33,25 +34,6 @@ SETUP = "_harness_setup"
 """The same for a set-up hook: (feeds, refresh in seconds)."""
 
 LEAST_REFRESH_S = 1.0
-
-
-class RequestOptions(TypedDict, total=False):
-    """What `request` and its short forms take by name."""
-
-    name: str | None
-    weight: float
-    params: Mapping[str, object] | None
-    json_body: object
-    form: Mapping[str, object] | None
-    multipart: Mapping[str, object] | None
-    body: str | bytes | FilePart | None
-    headers: Mapping[str, str] | None
-    checks: Sequence[Check]
-    expect: int | Sequence[int] | None
-    timeout_s: float
-    log: bool
-    capture: Mapping[str, Mapping[str, object]] | None
-    think_s: float
 
 
 def request(
@@ -135,39 +117,14 @@ def _body(where: str, **given: Any) -> tuple[Body | None, str | None]:
     return None, None
 
 
-def get(path: str, **options: Unpack[RequestOptions]) -> Request:
-    """`request("GET", …)`."""
-    return request("GET", path, **options)
-
-
-def post(path: str, **options: Unpack[RequestOptions]) -> Request:
-    """`request("POST", …)`."""
-    return request("POST", path, **options)
-
-
-def put(path: str, **options: Unpack[RequestOptions]) -> Request:
-    """`request("PUT", …)`."""
-    return request("PUT", path, **options)
-
-
-def delete(path: str, **options: Unpack[RequestOptions]) -> Request:
-    """`request("DELETE", …)`."""
-    return request("DELETE", path, **options)
-
-
-def patch(path: str, **options: Unpack[RequestOptions]) -> Request:
-    """`request("PATCH", …)`."""
-    return request("PATCH", path, **options)
-
-
-def head(path: str, **options: Unpack[RequestOptions]) -> Request:
-    """`request("HEAD", …)`."""
-    return request("HEAD", path, **options)
-
-
-def options(path: str, **more: Unpack[RequestOptions]) -> Request:
-    """`request("OPTIONS", …)`."""
-    return request("OPTIONS", path, **more)
+get = partial(request, "GET")
+post = partial(request, "POST")
+put = partial(request, "PUT")
+delete = partial(request, "DELETE")
+patch = partial(request, "PATCH")
+head = partial(request, "HEAD")
+options = partial(request, "OPTIONS")
+"""`request` with the method of their name."""
 
 
 def stream(
@@ -280,3 +237,49 @@ def journey(*, weight: float = 1.0, name: str | None = None) -> Callable[[F], F]
         return function
 
     return mark
+
+
+Capture = dict[str, object]
+
+
+def json(pointer: str) -> Capture:
+    """The value at a JSON pointer (RFC 6901): a text without quotes, else as JSON writes it."""
+    return {"kind": "json", "pointer": pointer}
+
+
+def header(name: str) -> Capture:
+    """The value of the first header of this name."""
+    return {"kind": "header", "name": name}
+
+
+def cookie(name: str) -> Capture:
+    """The value of the cookie that the answer sets."""
+    return {"kind": "cookie", "name": name}
+
+
+def regex(pattern: str) -> Capture:
+    """What the first group of the pattern matches in the body; without groups, all of it.
+
+    In Rust's syntax: as Python's, without look-around and back-references.
+    """
+    return {"kind": "regex", "pattern": pattern}
+
+
+def chain(name: str, *steps: Request, weight: float = 1.0) -> Chain:
+    """Requests that the engine sends one after another for one arrival.
+
+    `capture={"token": json("/token")}` of a step takes values from its answer; `{token}` stands in
+    the paths, headers, bodies and checks of the steps after it, as feeds do. A feed has one value
+    in a chain. A step is due when the one before it was answered, plus its own `think_s`. After a
+    failure, that of a capture included, the rest of the chain is not offered. The endpoint of a
+    step without a `name` is `CHAIN: METHOD PATH`. Raises ScenarioError for what is no step.
+    """
+    for number, step in enumerate(steps):
+        if not isinstance(step, Request):
+            raise ScenarioError(f"chain {name!r}: step {number + 1} is {step!r}", "use get(…), …")
+    return Chain(name, tuple(_named(name, step) for step in steps), weight)
+
+
+def _named(chain: str, step: Request) -> Request:
+    unnamed = f"{step.method} {step.path}".startswith(step.name)
+    return replace(step, name=f"{chain}: {step.name}") if unnamed else step

@@ -175,11 +175,16 @@ def _csv(path: Path, columns: Sequence[str]) -> tuple[list[str], Iterator[Row]]:
     return list(columns or header), rows()
 
 
-def _object(path: Path, number: int, line: str) -> dict[str, object]:
+def parsed(where: object, text: str, remedy: str) -> object:
+    """A JSON document. Raises ScenarioError where it is none."""
     try:
-        value = json.loads(line)
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ScenarioError(f"{path}:{number}: no JSON ({error})", "an object a line") from None
+        raise ScenarioError(f"{where}: no JSON ({error})", remedy) from None
+
+
+def _object(path: Path, number: int, line: str) -> dict[str, object]:
+    value = parsed(f"{path}:{number}", line, "an object a line")
     if not isinstance(value, dict):
         raise ScenarioError(f"{path}:{number}: no JSON object", "write one object a line")
     return value

@@ -13,7 +13,8 @@ from harness._engine import NullServer
 from harness.load.driver import LoadProcess
 from harness.load.plan import LoadPlan
 from harness.platform.model import Target
-from harness.traffic import Journey, LoadProfile, Request, Segment, TrafficModel
+from harness.traffic import Journey, Request
+from harness.traffic.model import LoadProfile, Segment, TrafficModel
 
 SCENARIO = """
 from harness.traffic import get, journey

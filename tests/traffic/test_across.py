@@ -13,9 +13,10 @@ from harness.catalog import load_catalog
 from harness.catalog.load import project_root
 from harness.cli import run as cli
 from harness.errors import ScenarioError
-from harness.traffic import get, journey, load_model, model_of, url_of
+from harness.traffic import get, journey, url_of
+from harness.traffic.build import model_of
 from harness.traffic.declared import Declared
-from harness.traffic.scenario import URLS_VARIABLE, scenario_environment
+from harness.traffic.scenario import URLS_VARIABLE, load_model, scenario_environment
 
 ROOT = project_root()
 

@@ -24,15 +24,14 @@ from harness.traffic import (
     head,
     json_rows,
     json_value,
-    model_of,
     options,
     patch,
     post,
-    resolve_profile,
-    to_engine,
     uuid,
 )
 from harness.traffic import files as feed_files
+from harness.traffic.build import model_of, to_engine
+from harness.traffic.profiles import resolve_profile
 
 USERS = 'user,password,note\nada,pä ss&1,"a ""b"", c"\nbob,x=2,line\n'
 

@@ -12,22 +12,11 @@ import pytest
 
 from harness import _engine
 from harness.errors import ScenarioError
-from harness.traffic import (
-    chain,
-    cookie,
-    get,
-    header,
-    json_value,
-    model_of,
-    post,
-    regex,
-    resolve_profile,
-    status,
-    to_engine,
-    uuid,
-)
+from harness.traffic import chain, cookie, get, header, json_value, post, regex, status, uuid
 from harness.traffic import json as from_json
+from harness.traffic.build import model_of, to_engine
 from harness.traffic.model import TrafficModel
+from harness.traffic.profiles import resolve_profile
 from tests.engine.conftest import Outcome, finish
 
 SERVED = 20

@@ -20,7 +20,6 @@ from harness.traffic import (
     delete,
     get,
     json_pointer,
-    model_of,
     post,
     put,
     request,
@@ -30,6 +29,7 @@ from harness.traffic import (
     uuid,
     zipf,
 )
+from harness.traffic.build import model_of
 
 
 def test_declaring_traffic_needs_neither_locust_nor_the_engine() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from harness.traffic import Audit, get, model_of, post, sequence
+from harness.traffic import Audit, get, post, sequence
+from harness.traffic.build import model_of
 from harness.traffic.declared import Declared
 from harness.traffic.endpoints import MOST_ENDPOINTS, OTHERS, Endpoints, shown_as
 from harness.traffic.model import Request, TrafficModel

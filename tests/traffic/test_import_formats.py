@@ -10,8 +10,9 @@ import pytest
 
 from harness.cli import run
 from harness.errors import ScenarioError
-from harness.traffic import replay, to_engine
+from harness.traffic.build import to_engine
 from harness.traffic.imports.log import SKIPPED, read_log
+from harness.traffic.replay import replay
 from tests.traffic.test_imports import LINES, _model
 
 ALB = (

@@ -11,7 +11,7 @@ import pytest
 
 from harness.cli import run
 from harness.errors import HarnessError
-from harness.traffic import model_of
+from harness.traffic.build import model_of
 from harness.traffic.imports import log as logs
 from harness.traffic.imports import seen as all_seen
 from harness.traffic.imports.har import har_exchanges

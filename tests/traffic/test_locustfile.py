@@ -13,10 +13,11 @@ from harness.errors import PlatformError, ProfileError, ScenarioError
 from harness.load.plan import check_target
 from harness.platform.model import Target
 from harness.session.options import RunOptions, for_users, make_profile
-from harness.traffic import load_model, to_engine
+from harness.traffic.build import to_engine
 from harness.traffic.locustfile import locustfile_model
 from harness.traffic.model import Journey, Shape, TrafficModel
 from harness.traffic.profiles import resolve_profile, shaped
+from harness.traffic.scenario import load_model
 
 MODEL = TrafficModel("shop", "x", "x.py", (), (Journey("U", "U"),), locustfile=True)
 

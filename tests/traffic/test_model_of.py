@@ -18,17 +18,16 @@ from harness.traffic import (
     get,
     journey,
     json_pointer,
-    model_of,
     post,
     request,
-    resolve_profile,
     sequence,
     status,
-    to_engine,
     uniform,
     uuid,
     zipf,
 )
+from harness.traffic.build import model_of, to_engine
+from harness.traffic.profiles import resolve_profile
 
 
 def user(**attributes: Any) -> type:

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 
 from harness._engine import schedule
 from harness.errors import ProfileError
-from harness.traffic import NAMED, LoadProfile, get, model_of, resolve_profile, to_engine
-from harness.traffic.profiles import total_arrivals
+from harness.traffic import get
+from harness.traffic.build import model_of, to_engine
+from harness.traffic.model import LoadProfile
+from harness.traffic.profiles import NAMED, resolve_profile, total_arrivals
 
 
 class Anyone:

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from harness._engine import schedule
 from harness.errors import ProfileError
-from harness.traffic import get, model_of, post, replay, resolve_profile, sequence, to_engine
-from harness.traffic.replay import _instant, fitted
+from harness.traffic import get, post, sequence
+from harness.traffic.build import model_of, to_engine
+from harness.traffic.profiles import resolve_profile
+from harness.traffic.replay import _instant, fitted, replay
 
 
 class Anyone:

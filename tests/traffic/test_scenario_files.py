@@ -11,7 +11,8 @@ import pytest
 
 from harness.catalog import Service, load_catalog
 from harness.errors import ScenarioError
-from harness.traffic import TrafficModel, load_model, scenario_environment, scenario_names
+from harness.traffic.model import TrafficModel
+from harness.traffic.scenario import load_model, scenario_environment, scenario_names
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAD = "from harness.traffic import *\nfrom harness.traffic.user import TrafficUser\n"
@@ -160,7 +161,7 @@ def test_the_generic_scenario_takes_only_what_the_routes_allow(memorai: Service)
     """A service that cannot be written to is only read."""
     from dataclasses import replace  # noqa: PLC0415 - next to its one use
 
-    from harness.catalog import Route  # noqa: PLC0415
+    from harness.catalog.model import Route  # noqa: PLC0415
 
     routes = (
         Route("/api/a", ("GET",)),

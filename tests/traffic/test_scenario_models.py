@@ -15,14 +15,11 @@ from pydantic import TypeAdapter
 from harness._engine import schedule
 from harness.catalog import Service, load_catalog
 from harness.report.services import render_services
-from harness.traffic import (
-    NAMED,
-    Request,
-    TrafficModel,
-    resolve_profile,
-    scenario_names,
-    to_engine,
-)
+from harness.traffic import Request
+from harness.traffic.build import to_engine
+from harness.traffic.model import TrafficModel
+from harness.traffic.profiles import NAMED, resolve_profile
+from harness.traffic.scenario import scenario_names
 
 ROOT = Path(__file__).resolve().parents[2]
 CATALOG = load_catalog(ROOT / "services")

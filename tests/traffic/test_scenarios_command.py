@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from harness.cli.scenarios import command
+from harness.cli.services import scenarios as command
 
 
 def run() -> str:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from harness.errors import ScenarioError
-from harness.traffic import get, json_value, model_of, post, setup, to_engine
+from harness.traffic import get, json_value, post, setup
+from harness.traffic.build import model_of, to_engine
 from harness.traffic.model import LoadProfile, Segment, Setup
 
 PROFILE = LoadProfile("p", (Segment("hold", 1.0, 1.0, 1.0),))

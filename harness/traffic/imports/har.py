@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import json
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +10,7 @@ from urllib.parse import urlencode
 
 from harness.errors import ScenarioError
 from harness.traffic.bodies import multipart_body
-from harness.traffic.files import read_text
+from harness.traffic.files import parsed, read_text
 from harness.traffic.imports.seen import Exchange, mappings, text_of
 
 MOST_BYTES = 100 << 20
@@ -19,14 +18,12 @@ MOST_BYTES = 100 << 20
 
 def har_exchanges(path: Path) -> Iterator[Exchange]:
     """Each request of HTTP. Raises ScenarioError for a file that is no HAR, with the entry."""
-    try:
-        found = json.loads(read_text(path, MOST_BYTES, "save it again as HAR"))
-    except (ValueError, RecursionError) as error:
-        raise ScenarioError(f"{path}: no JSON ({error})", "save it again as HAR") from None
+    remedy = "save it again as HAR"
+    found = parsed(path, read_text(path, MOST_BYTES, remedy), remedy)
     log = found.get("log") if isinstance(found, dict) else None
     entries = log.get("entries") if isinstance(log, dict) else None
     if not isinstance(entries, list):
-        raise ScenarioError(f"{path}: no list log.entries", "save it again as HAR")
+        raise ScenarioError(f"{path}: no list log.entries", remedy)
     for number, entry in enumerate(entries):
         request = entry.get("request") if isinstance(entry, dict) else None
         if not isinstance(request, dict) or not isinstance(request.get("url"), str):

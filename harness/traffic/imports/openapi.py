@@ -5,15 +5,15 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 from harness.catalog.yaml_documents import read_mapping
 from harness.errors import ScenarioError
 from harness.traffic.bodies import FORM, multipart_body
-from harness.traffic.files import read_text
+from harness.traffic.files import parsed, read_text
 from harness.traffic.imports.seen import Exchange, mappings
 
-MOST_BYTES = 64 << 20
 _FORMS = (FORM, "multipart/form-data")
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch")
 DEEPEST = 12
@@ -122,14 +122,10 @@ def openapi_exchanges(path: Path) -> Iterator[Exchange]:
 
 
 def _read(path: Path) -> Json:
-    text = read_text(path, MOST_BYTES, "save it in UTF-8")
+    text = read_text(path, remedy="save it in UTF-8")
     if not text.lstrip().startswith("{"):
         return read_mapping(path)
-    try:
-        found: Json = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ScenarioError(f"{path}: no JSON ({error})", "correct it") from None
-    return found
+    return cast("Json", parsed(path, text, "correct it"))
 
 
 def _exchange(document: _Document, path: str, method: str, item: Json, operation: Json) -> Exchange:

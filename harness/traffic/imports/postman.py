@@ -11,10 +11,9 @@ from urllib.parse import quote
 from harness.errors import ScenarioError
 from harness.redact import is_secret_name
 from harness.traffic.bodies import FORM, multipart_body
-from harness.traffic.files import read_text
+from harness.traffic.files import parsed, read_text
 from harness.traffic.imports.seen import REMOVED, Exchange, mappings, text_of
 
-MOST_BYTES = 64 << 20
 DEEPEST = 50
 """Folders within each other, and variables that stand for others."""
 
@@ -54,10 +53,8 @@ class _Collection:
 
 def postman_exchanges(path: Path) -> Iterator[Exchange]:
     """One request for each of a collection. Raises ScenarioError for a file that is none."""
-    try:
-        found = json.loads(read_text(path, MOST_BYTES, "export it again"))
-    except (ValueError, RecursionError) as error:
-        raise ScenarioError(f"{path}: no JSON ({error})", "export it again") from None
+    remedy = "export it again"
+    found = parsed(path, read_text(path, remedy=remedy), remedy)
     found = found.get("collection", found) if isinstance(found, dict) else {}
     schema = text_of(_mapping(found.get("info")).get("schema")) if isinstance(found, dict) else ""
     if not isinstance(found, dict) or not isinstance(found.get("item"), list):
