@@ -1,18 +1,24 @@
-"""The text of a baseline file: read with every defect explained, written sorted and diffable."""
+"""Baseline files: read with every defect explained, locked while they change, written diffable."""
 
-from __future__ import annotations
-
+import contextlib
 import dataclasses
+import fcntl
 import json
 import math
+import os
+import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
 from harness.baseline.model import SCHEMA, TOTAL, AcceptedRun, Baseline
+from harness.bounded import read_file
 from harness.errors import BaselineError
+from harness.storage import write_atomic, writing
+from harness.typed import first_problem
 
 RESTORE = "restore it from version control"
 MARKERS = ("<<<<<<< ", "||||||| ", ">>>>>>> ")
@@ -70,9 +76,7 @@ def parse_baselines(text: str, where: str, *, repair: bool = False) -> tuple[Bas
     try:
         found = _BASELINES.validate_python(groups)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise BaselineError(f"{where}: {field}: {first['msg']}", RESTORE) from None
+        raise BaselineError(f"{where}: {first_problem(error)}", RESTORE) from None
     for group in found:
         _refuse_impossible(group, where)
         if not repair:
@@ -164,3 +168,67 @@ def _refuse_impossible(group: Baseline, where: str) -> None:
                     f"{one.offered}, completed {one.completed}, failed {one.failed})",
                     RESTORE,
                 )
+
+
+LOCK_S = 60.0
+"""How long a change waits for another: each takes milliseconds, so a longer one is stuck."""
+
+_POLL_S = 0.02
+
+
+@contextlib.contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Keep every other process from changing the files of a directory.
+
+    The kernel drops the lock with its holder, and no file is left. Raises BaselineError when
+    another holds it for a minute, RecordError where the directory cannot be used.
+    """
+    with writing(directory):
+        handle = os.open(directory, os.O_RDONLY)
+    try:
+        _wait(handle, directory)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _wait(handle: int, directory: Path) -> None:
+    until = time.monotonic() + LOCK_S
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise BaselineError(
+                    f"{directory}: another process has been changing it for {LOCK_S:.0f} s",
+                    "find and end it: fuser -v " + str(directory),
+                ) from None
+            time.sleep(_POLL_S)
+        except OSError as error:
+            raise BaselineError(
+                f"{directory}: cannot be locked: {error.strerror}", "keep baselines on a local disk"
+            ) from None
+        else:
+            return
+
+
+def read_text(path: Path) -> str:
+    """The text of a file; raises BaselineError where there is none to read."""
+    try:
+        return read_file(path).decode("utf-8")
+    except UnicodeDecodeError:
+        raise BaselineError(f"{path}: not a baseline file (not UTF-8 text)", RESTORE) from None
+    except OSError as error:
+        raise BaselineError(
+            f"{path}: cannot be read: {error.strerror}", "name a baseline file"
+        ) from None
+
+
+def write_groups(path: Path, groups: Iterable[Baseline]) -> None:
+    """Replace the file in one step; without a run there is no file."""
+    kept = [group for group in groups if group.runs]
+    if kept:
+        write_atomic(path, render_baselines(kept))
+    else:
+        with writing(path.parent):
+            path.unlink(missing_ok=True)

@@ -1,7 +1,5 @@
 """The series of a service's runs and where their level changed."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -10,7 +8,8 @@ from harness.baseline.levels import Gap, standing_now
 from harness.baseline.measure import conditions_of, measure
 from harness.baseline.model import QUANTILES, TOTAL, AcceptedRun, Baseline, Conditions
 from harness.errors import HarnessError
-from harness.judge import judge, load_verdict
+from harness.judge import judge
+from harness.judge.model import load_verdict
 from harness.record import RunRecord, list_runs
 from harness.stats.changepoints import FALSE_ALARMS, MIN_SEGMENT, find_changes
 from harness.stats.drift import drift
@@ -100,34 +99,21 @@ class History:
 
     def as_dict(self) -> dict[str, object]:
         """The history as JSON: conditions, one row per run, one per change."""
-        return {
-            "service": self.service,
-            "scenario": self.scenario,
-            "primary": self.primary,
-            "conditions": asdict(self.conditions),
-            "false_alarms": self.false_alarms,
-            "runs": [self._row(run) for run in self.runs],
-            "changes": [asdict(change) for change in self.changes],
-            "suspected": [asdict(change) for change in self.suspected],
-            "trends": [asdict(trend) for trend in self.trends],
-            "levels": [asdict(gap) for gap in self.gaps],
-        }
+        body = asdict(self) | {"runs": [self._row(run) for run in self.runs]}
+        del body["accepted"]
+        return {"levels" if name == "gaps" else name: value for name, value in body.items()}
 
     def _row(self, run: AcceptedRun) -> Mapping[str, object]:
         values = {
             endpoint: {name: run.values(name, endpoint) for name in (*QUANTILES, "error_ratio")}
             for endpoint in run.endpoints
         }
+        shown = ("created", "commit", "service_commit", "label", "outcome", "throughput")
         return {
             "run": run.id,
-            "created": run.created,
-            "commit": run.commit,
-            "service_commit": run.service_commit,
-            "label": run.label,
-            "outcome": run.outcome,
+            **{name: getattr(run, name) for name in shown},
             "accepted": run.id in self.accepted,
-            "acceptance": None if run.acceptance is None else asdict(run.acceptance),
-            "throughput": run.throughput,
+            "acceptance": run.acceptance and asdict(run.acceptance),
             "values": values,
         }
 

@@ -1,7 +1,5 @@
 """How the level of today stands to those accepted before: small steps add up."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 

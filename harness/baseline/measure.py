@@ -1,7 +1,5 @@
 """From a run record to what a baseline keeps of it."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json
@@ -21,6 +19,7 @@ from harness.errors import BaselineError
 from harness.load.plan import LoadPlan
 from harness.platform.connection import describe
 from harness.record import RunRecord
+from harness.record.distribution import stack
 from harness.redact import redact
 from harness.stats.quantiles import sectioned_quantile
 from harness.traffic.model import Request
@@ -138,7 +137,8 @@ def _created(record: RunRecord) -> str:
 def _figures(record: RunRecord, endpoint: str | None) -> EndpointFigures:
     seconds = record.seconds_of("hold")
     counts = record.series("due", endpoint)
-    values, matrix = record.matrix("response", "hold", endpoint)
+    parts = record.distributions("response", endpoint=endpoint)
+    values, matrix = stack([parts[second] for second in seconds])
     quantiles = {}
     if matrix.sum() > 0:
         for name, q in QUANTILES.items():

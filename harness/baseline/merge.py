@@ -1,22 +1,21 @@
 """Merging the baseline files of two branches, run by run."""
 
-from __future__ import annotations
-
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
 from harness.baseline.document import (
     conflict_line,
+    locked,
     parse_baselines,
+    read_text,
     render_baselines,
     unite,
 )
-from harness.baseline.files import locked, read_text
 from harness.baseline.model import Baseline
 from harness.errors import BaselineError
 from harness.git import ask_git
-from harness.record import write_atomic
+from harness.storage import write_atomic
 
 Groups = tuple[Baseline, ...]
 
@@ -34,13 +33,11 @@ def merge_groups(base: Groups, ours: Groups, theirs: Groups) -> Groups:
     if len(kinds) > 1:
         names = " and ".join(sorted("/".join(kind) for kind in kinds))
         raise BaselineError(f"these are baselines of {names}", "merge files of one scenario")
-    removed = {
-        (group.conditions, run.id)
-        for group in base
-        for side in (ours, theirs)
-        for run in group.runs
-        if run.id not in _ids(side, group)
-    }
+    had, *have = (
+        {(group.conditions, run.id) for group in side for run in group.runs}
+        for side in (base, ours, theirs)
+    )
+    removed = had - (have[0] & have[1])
     merged = []
     for group in unite((*ours, *theirs), "the two sides"):
         kept = tuple(run for run in group.runs if (group.conditions, run.id) not in removed)
@@ -70,7 +67,9 @@ def repair_file(path: Path) -> Groups:
     conflict markers in a path that git does not hold as unmerged.
     """
     with _changing(path):
-        ancestor, ours, theirs = (_stage(path, number) for number in STAGES)
+        ancestor, ours, theirs = (
+            ask_git(path.parent, "show", f":{number}:./{path.name}") for number in STAGES
+        )
         if ours is None or theirs is None:
             merged = _repaired(path)
         else:
@@ -101,11 +100,3 @@ def _repaired(path: Path) -> Groups:
 
 def _ancestor(text: str, where: str) -> Groups:
     return parse_baselines(text, where, repair=True) if text.strip() else ()
-
-
-def _stage(path: Path, number: int) -> str | None:
-    return ask_git(path.parent, "show", f":{number}:./{path.name}")
-
-
-def _ids(side: Groups, wanted: Baseline) -> set[str]:
-    return {run.id for group in side if group.conditions == wanted.conditions for run in group.runs}

@@ -1,20 +1,18 @@
 """`baselines/<service>/<scenario>.json`: accepted runs, small, sorted, diffable."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.baseline.document import check_name, parse_baselines
-from harness.baseline.files import locked, read_text, write_groups
+from harness.baseline.document import check_name, locked, parse_baselines, read_text, write_groups
 from harness.baseline.levels import kept_level
 from harness.baseline.measure import conditions_of, measure
 from harness.baseline.model import Acceptance, AcceptedRun, Baseline, Conditions
 from harness.errors import BaselineError, NoBaseline
 from harness.judge import Verdict, judge
-from harness.record import RunRecord, make_directory
+from harness.record import RunRecord
+from harness.storage import make_directory
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,15 +296,14 @@ def refuse_unfit(record: RunRecord) -> Verdict:
     return verdict
 
 
-def same_conditions(records: Sequence[RunRecord]) -> Conditions:
-    """The conditions that all runs share.
+def same_conditions(records: Sequence[RunRecord], ignore: Collection[str] = ()) -> Conditions:
+    """The conditions that all runs share, but for the fields in `ignore`.
 
     Raises BaselineError naming the first run that differs, and in what.
     """
     first = conditions_of(records[0])
     for record in records[1:]:
-        differences = first.differences(conditions_of(record))
-        if differences:
+        if differences := first.differences(conditions_of(record), ignore):
             raise BaselineError(
                 f"{record.id} was made under other conditions: {'; '.join(differences)}",
                 "compare runs of one machine, profile and mix",

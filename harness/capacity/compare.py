@@ -1,7 +1,5 @@
 """A capacity against earlier ones of the same service, by the statistics of the gate."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Sequence

@@ -1,9 +1,7 @@
 """What a step shows: its counts per second against each objective, pooled over its repeats."""
 
-from __future__ import annotations
-
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +9,9 @@ from numpy.typing import NDArray
 from scipy import special
 
 from harness.capacity.model import Held, Share
-from harness.catalog.model import Indicator, Objective
+from harness.catalog.model import Objective
 from harness.errors import UsageError
-from harness.record.series import Kind
+from harness.judge.objectives import KINDS
 from harness.stats.shares import (
     STALLED_CHANCE,
     SUSTAINED_S,
@@ -26,10 +24,6 @@ from harness.units import format_duration, format_ratio
 
 Counts = NDArray[np.int64]
 
-STREAM_TIMES: Mapping[Indicator, Kind] = {
-    "time_to_first_token": "ttft", "inter_token_latency": "itl"
-}  # fmt: skip
-"""The histogram of each time that streams are judged by."""
 
 ROOM = 1.1
 """Requests of a hold over those that just suffice: chance sends some fewer."""
@@ -166,7 +160,7 @@ def limits_of(objectives: Sequence[Objective]) -> tuple[Limit, ...]:
             found.append(Limit(name, each.threshold, None, endpoints))
         elif each.indicator == "goodput":
             found.append(Limit(name, 1 - each.threshold, None, endpoints, streams=each))
-        elif each.indicator in STREAM_TIMES:
+        elif each.indicator in KINDS:
             found.append(Limit(name, 1 - q, None, endpoints, streams=each))
     if not found:
         raise UsageError(

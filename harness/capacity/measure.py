@@ -1,7 +1,5 @@
 """The steps of a search as runs of a deployed service."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Sequence
@@ -13,7 +11,6 @@ from numpy.typing import NDArray
 
 from harness.capacity.evidence import (
     LOST_SHARE,
-    STREAM_TIMES,
     Counts,
     Limit,
     Observation,
@@ -28,6 +25,7 @@ from harness.errors import UsageError
 from harness.judge import Verdict
 from harness.judge.early_end import EarlyDecision, EarlyEnd
 from harness.judge.evidence import Evidence, gather
+from harness.judge.objectives import KINDS
 from harness.load.plan import LoadPlan
 from harness.messages import LoadMessage
 from harness.record import RunRecord
@@ -230,7 +228,7 @@ def _bad(record: RunRecord, scope: Evidence, limit: Limit) -> Counts:
         good = [record.series("due", name).good[scope.seconds] for name in named]
         missed: Counts = scope.offered - np.sum(good, axis=0, dtype=np.int64)
         return missed
-    kind = STREAM_TIMES[asked.indicator]
+    kind = KINDS[asked.indicator]
     return gather(record, scope.seconds, limit.endpoints, kind).beyond(asked.threshold)
 
 
@@ -251,7 +249,7 @@ def _refused(record: RunRecord) -> NDArray[np.int64]:
 
 def _trouble(verdict: Verdict) -> str | None:
     """What the generator or its machine spoilt, None when the figures are the service's."""
-    judged = {"latency", "error_ratio", "goodput", *STREAM_TIMES}
+    judged = {"latency", "error_ratio", "goodput", *KINDS}
     asked = [r for r in verdict.objectives if r.objective.indicator in judged]
     spoilt = [r.statement for r in asked if r.outcome == "invalid"]
     if verdict.outcome != "invalid" and not spoilt:

@@ -1,7 +1,5 @@
 """What a capacity search is asked and what it answers."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -69,6 +67,11 @@ class Step:
     waited: bool
     cpu: float | None
     ended_early: bool
+
+    @property
+    def worst(self) -> float | None:
+        """The largest share of bad requests, as a multiple of its limit."""
+        return max((share.share / share.limit for share in self.shares), default=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,12 @@
 """Patterns over the steps of a search that one rate does not say, and their names."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from harness.capacity.evidence import OVERLOADED, Observation, refused_blocks, stalls
-from harness.capacity.model import Finding, FindingKind, Step
+from harness.capacity.model import Finding, Step
 from harness.capacity.speed import (
     CALM,
     JUDGED,
@@ -332,6 +330,3 @@ def limit_of(step: Step) -> str:
     if step.cpu is not None and step.cpu >= BUSY:
         return f"the machine's cores ({step.cpu:.0%} busy)"
     return f"the service: {step.reason}"
-
-
-__all__ = ["Finding", "FindingKind"]

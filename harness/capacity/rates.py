@@ -1,7 +1,5 @@
 """Which rate a search tries next."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

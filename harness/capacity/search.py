@@ -6,15 +6,12 @@ hold, the lowest that was missed is tried again after it, and after the first mi
 held shows whether the service recovers. What these repeats contradict is a finding.
 """
 
-from __future__ import annotations
-
 import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from harness.capacity import naming, speed
 from harness.capacity.evidence import least_hold
-from harness.capacity.law import fit_law
 from harness.capacity.model import CapacityResult, Search, Step
 from harness.capacity.rates import INSIDE, Rates, rounded
 from harness.capacity.steps import (
@@ -27,7 +24,8 @@ from harness.capacity.steps import (
     Progress,
     Stop,
 )
-from harness.errors import UsageError
+from harness.errors import DataError, UsageError
+from harness.stats.capacity import ScalabilityLaw, fit_scalability
 from harness.units import format_duration, format_rate
 
 RECOVERY_RATE = 0.8
@@ -229,7 +227,8 @@ class _Hunt(Rates):
         It was warm after, or in the end of, a long hold.
         """
         near = (high or 0.0) / self._width**2
-        warm = [i for i, s in enumerate(self._steps) if _is_long(s) and s.rate >= near]
+        long = ((i, s) for i, s in enumerate(self._steps) if s.purpose == "confirm")
+        warm = [i for i, s in long if s.rate >= near and not s.ended_early]
         if high is None or any(
             s.rate == high and s.outcome == "missed" and i >= min(warm, default=math.inf)
             for i, s in enumerate(self._steps)
@@ -299,5 +298,20 @@ class _Hunt(Rates):
         return self._spike
 
 
-def _is_long(step: Step) -> bool:
-    return step.purpose == "confirm" and not step.ended_early
+def fit_law(steps: Sequence[Step]) -> tuple[ScalabilityLaw | None, str | None]:
+    """The law, or None and why it is not fitted.
+
+    Only steps that held count: in overload the requests under way are the arrivals that pile up,
+    not work that the service does side by side. Nor do steps in which requests waited for a
+    connection.
+    """
+    usable = [s for s in steps if s.outcome == "held" and not s.waited and (s.concurrency or 0) > 0]
+    if not usable:
+        return None, "no step held, and in overload the concurrency is a queue's"
+    try:
+        law = fit_scalability(
+            [s.concurrency or 0.0 for s in usable], [s.completed_rate for s in usable]
+        )
+    except DataError as problem:
+        return None, f"of the steps that held: {problem}"
+    return law, None

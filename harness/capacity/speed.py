@@ -1,7 +1,5 @@
 """How much a service's own speed moves, from the latency far below its capacity."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

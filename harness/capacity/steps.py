@@ -1,7 +1,5 @@
 """The steps of a search: repeated until they decide, within a time budget, and all remembered."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +14,7 @@ from harness.capacity.evidence import (
     least_hold,
     warm_after,
 )
-from harness.capacity.model import Finding, Held, Purpose, Search, Step
+from harness.capacity.model import Finding, FindingKind, Held, Purpose, Search, Step
 from harness.units import format_duration, format_rate
 
 REPEATS = 4
@@ -358,7 +356,7 @@ class Steps:
         last = 0.0 if self._confirmed else self._long_hold(rate) + OVERHEAD_S
         return steps + (1 if self._confirmed else 2), steps * hold + last + hold
 
-    def _find(self, kind: naming.FindingKind, statement: str, *, decisive: bool = True) -> None:
+    def _find(self, kind: FindingKind, statement: str, *, decisive: bool = True) -> None:
         self._findings[kind] = Finding(kind, statement, decisive)
 
 

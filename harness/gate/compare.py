@@ -1,7 +1,5 @@
 """From accepted runs and candidate runs to a verdict; pure functions, no I/O."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -103,12 +101,11 @@ def _verdict(
         after=tuple(after),
         runs_needed=found.runs_needed,
         baseline_runs_needed=found.baseline_runs_needed,
-        minutes_needed=None,
         policy=policy,
         warnings=(
             *_misnamed(policy, before, after),
             *_outliers(found.rows, design),
-            *_order(findings),
+            *next((f.warnings for f in findings if f.row.primary), ()),
             *_gain(found.rows, design),
             *_hosts(before, after),
         ),
@@ -179,11 +176,6 @@ def _gain(rows: Sequence[Row], design: Design) -> tuple[str, ...]:
     if design == "baseline" and any(row.primary and row.outcome == "improvement" for row in rows):
         return ("better than the baseline: accept these runs, or later gates let the gain be lost",)
     return ()
-
-
-def _order(findings: Sequence[Finding]) -> tuple[str, ...]:
-    """What the order of the runs shows in the primary metric."""
-    return next((f.warnings for f in findings if f.row.primary), ())
 
 
 def _hosts(before: Sequence[AcceptedRun], after: Sequence[AcceptedRun]) -> tuple[str, ...]:

@@ -1,7 +1,5 @@
 """From findings about single rows to the verdict on all of them together."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -81,7 +79,8 @@ def _claimed(finding: Finding, adjusted: float | None, policy: Policy) -> Row:
     needed, back = row.runs_needed, row.baseline_runs_needed
     if outcome == "regression":
         shown = adjusted is not None and adjusted <= policy.level / 2
-        if not (shown and _enough(finding)):
+        runs, known = finding.runs, finding.known
+        if not shown or known < LEAST_RUNS or runs < max(finding.least, LEAST_RUNS):
             likely = adjusted is not None and adjusted <= policy.tail / 2
             outcome = "suspected" if likely else "inconclusive"
             needed, back = _needed(finding)
@@ -101,11 +100,6 @@ def _claimed(finding: Finding, adjusted: float | None, policy: Policy) -> Row:
         failing=row.gating and outcome == "regression",
         open=row.gating and doubt,
     )
-
-
-def _enough(finding: Finding) -> bool:
-    """Whether there are runs enough to claim anything."""
-    return finding.known >= LEAST_RUNS and finding.runs >= max(finding.least, LEAST_RUNS)
 
 
 def _why(finding: Finding, policy: Policy, *, likely: bool) -> str:

@@ -1,7 +1,5 @@
 """What the runs say about one row, before the rows are weighed against each other."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 

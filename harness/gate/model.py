@@ -1,7 +1,5 @@
 """What a gate is asked and what it answers."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Literal
@@ -143,14 +141,14 @@ class GateVerdict:
     scenario: str
     outcome: GateOutcome
     reasons: tuple[str, ...]
-    rows: tuple[Row, ...]
-    design: Literal["baseline", "interleaved"]
-    before: tuple[AcceptedRun, ...]
-    after: tuple[AcceptedRun, ...]
-    runs_needed: int | None
-    baseline_runs_needed: int | None
-    minutes_needed: float | None
-    policy: Policy
+    rows: tuple[Row, ...] = ()
+    design: Literal["baseline", "interleaved"] = "baseline"
+    before: tuple[AcceptedRun, ...] = ()
+    after: tuple[AcceptedRun, ...] = ()
+    runs_needed: int | None = None
+    baseline_runs_needed: int | None = None
+    minutes_needed: float | None = None
+    policy: Policy = field(default_factory=Policy)
     warnings: tuple[str, ...] = ()
     provenance: Provenance = field(default_factory=Provenance)
     seconds_a_run: float | None = None

@@ -1,7 +1,5 @@
 """What a machine's noise lets interleaved pairs see, from a minute of runs before them."""
 
-from __future__ import annotations
-
 import bisect
 import math
 from collections.abc import Sequence

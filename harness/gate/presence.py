@@ -1,7 +1,5 @@
 """Rows about endpoints that only one side has: gone, new, perhaps renamed."""
 
-from __future__ import annotations
-
 import difflib
 import math
 from collections.abc import Sequence

@@ -4,8 +4,6 @@ For machines that are never the same twice: no stored run is needed, and whateve
 like, both sides feel it.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace

@@ -1,7 +1,5 @@
 """Which row may decide, by how much it may be worse, and which way is worse."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

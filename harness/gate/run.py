@@ -1,26 +1,17 @@
 """Making the runs a gate needs: candidates, more of them to settle a doubt, ABBA pairs."""
 
-from __future__ import annotations
-
 import itertools
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 
 from harness import __version__
-from harness.baseline import (
-    AcceptedRun,
-    Baseline,
-    BaselineStore,
-    Conditions,
-    conditions,
-    conditions_of,
-    measure,
-    refuse_unfit,
-)
+from harness.baseline import AcceptedRun, Baseline, BaselineStore, Conditions, measure
 from harness.baseline.levels import level_warnings
+from harness.baseline.measure import conditions, conditions_of
 from harness.baseline.model import MACHINE
+from harness.baseline.store import refuse_unfit, same_conditions
 from harness.catalog.model import Service
 from harness.errors import BaselineError, NoBaseline, UsageError
 from harness.gate.compare import compare_interleaved, compare_runs, priced
@@ -28,11 +19,9 @@ from harness.gate.model import GateOutcome, GateVerdict, Policy, Provenance
 from harness.gate.rules import parse_rule
 from harness.judge.objectives import STREAMED
 from harness.record import RunRecord
-from harness.session.options import RunOptions
+from harness.session.options import RunOptions, Say
 from harness.session.run import session
 from harness.stats.pairs import LEAST_PAIRS, abba_order
-
-Say = Callable[[str], None]
 
 MOST_INVALID = 3
 """Invalid runs in a row after which the machine, not the service, is the trouble."""
@@ -92,19 +81,11 @@ def gate_runs(
             refuse_unfit(record)
         except BaselineError as error:
             raise Invalid(error.problem) from None
-    wanted = conditions_of(records[0])
-    for record in records[1:]:
-        if differences := wanted.differences(conditions_of(record), ignore):
-            raise BaselineError(
-                f"{record.id} was made under other conditions: {'; '.join(differences)}",
-                "compare runs of one machine, profile and mix",
-            )
-    scenario = records[0].plan.traffic.scenario
-    known = _known(store, service, scenario, wanted, ignore, records[0].id)
-    tested = records[0].service
-    known = replace(known, primary=tested.primary, aside=_of_streams(tested))
+    wanted = same_conditions(records, ignore)
+    scenario, tested = records[0].plan.traffic.scenario, records[0].service
+    known = _known(store, tested, scenario, wanted, ignore, records[0].id)
     ordered = sorted((measure(r) for r in records), key=lambda run: (run.created, run.id))
-    return _compare(known, ordered, _with_rules(records[0].service.gate, policy))
+    return _compare(known, ordered, _with_rules(tested.gate, policy))
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,29 +205,28 @@ def _asked(options: GateOptions, store: BaselineStore) -> tuple[_Known, tuple[st
     with session(options.run) as ready:
         wanted = conditions(ready.plan(ready.profile()), ready.environment())
         service, scenario = ready.service, ready.traffic.scenario
-        known = _known(store, service.name, scenario, wanted, options.ignore, "a run")
-        known = replace(known, primary=service.primary, aside=_of_streams(service))
+        known = _known(store, service, scenario, wanted, options.ignore, "a run")
         return known, service.gate
 
 
 def _known(
     store: BaselineStore,
-    service: str,
+    service: Service,
     scenario: str,
     wanted: Conditions,
     ignore: Collection[str],
     what: str,
 ) -> _Known:
-    found = store.comparable(service, scenario, wanted, ignore, what)
+    found = store.comparable(service.name, scenario, wanted, ignore, what)
     used = [
         group.conditions
-        for group in store.load(service, scenario)
+        for group in store.load(service.name, scenario)
         if not wanted.differences(group.conditions, ignore)
     ]
     unknown = dict.fromkeys(name for each in used for name in wanted.unknown(each))
     differing = dict.fromkeys(text for each in used for text in wanted.differences(each))
     provenance = _provenance(wanted, tuple(unknown), tuple(differing))
-    return _Known(found, "p95", provenance)
+    return _Known(found, service.primary, provenance, _of_streams(service))
 
 
 def _of_streams(service: Service) -> tuple[str, ...]:
@@ -260,11 +240,9 @@ def aside(names: Sequence[str]) -> list[str]:
     return [f"{', '.join(names)}: {said}"] if names else []
 
 
-def _provenance(
-    known: Conditions, unknown: tuple[str, ...] = (), ignored: tuple[str, ...] = ()
-) -> Provenance:
+def _provenance(known: Conditions | None = None, *more: tuple[str, ...]) -> Provenance:
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    return Provenance(now, __version__, asdict(known), unknown, ignored)
+    return Provenance(now, __version__, asdict(known) if known else {}, *more)
 
 
 def _with_rules(texts: Sequence[str], policy: Policy) -> Policy:
@@ -322,19 +300,12 @@ def _compare(known: _Known, candidates: Sequence[AcceptedRun], policy: Policy) -
 
 def unjudged(options: GateOptions, outcome: GateOutcome, reason: str) -> GateVerdict:
     """The verdict of a gate that compared nothing: `invalid`, `no-baseline` or `error`."""
-    now = datetime.now(UTC).isoformat(timespec="seconds")
     return GateVerdict(
         service=options.run.service,
         scenario=options.run.scenario or options.run.service,
         outcome=outcome,
         reasons=(reason,),
-        rows=(),
         design="interleaved" if options.interleave else "baseline",
-        before=(),
-        after=(),
-        runs_needed=None,
-        baseline_runs_needed=None,
-        minutes_needed=None,
         policy=options.policy,
-        provenance=Provenance(now, __version__),
+        provenance=_provenance(),
     )

@@ -4,18 +4,16 @@ A pool of runs of unchanged software gives the false-alarm rate (A/A): it is spl
 baseline and candidates. Runs with one endpoint made slower by a known share give the power.
 """
 
-from __future__ import annotations
-
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 from harness.baseline import AcceptedRun, measure
 from harness.errors import UsageError
 from harness.gate.compare import compare_runs
 from harness.gate.model import GateVerdict, Policy
-from harness.gate.run import Say, make_run
-from harness.session.options import RunOptions
+from harness.gate.run import make_run
+from harness.session.options import RunOptions, Say
 from harness.stats.errors import binomial_bounds
 from harness.stats.interval import Interval
 
@@ -82,7 +80,7 @@ def self_test(
     pool = []
     for at in range(runs):
         say(f"A/A run {at + 1} of {runs}")
-        pool.append(_run(options, first + at, say))
+        pool.append(measure(make_run(options, first + at, say)))
     rates = [false_alarms(pool, options.service, policy)]
     for level, slowdown in enumerate(slowdowns):
         slower = {path: {"factor": 1 + slowdown} for path in paths}
@@ -92,7 +90,7 @@ def self_test(
         for at in range(CANDIDATES):
             say(f"{slowdown:.0%} slower on {endpoint}, run {at + 1} of {CANDIDATES}")
             seed = first + runs + level * CANDIDATES + at
-            made.append(_run(changed, seed, say))
+            made.append(measure(make_run(changed, seed, say)))
         rates.append(power(pool, made, slowdown, options.service, policy))
     return SelfTest(options.service, endpoint, policy, runs - CANDIDATES, CANDIDATES, tuple(rates))
 
@@ -103,7 +101,11 @@ def false_alarms(pool: Sequence[AcceptedRun], service: str, policy: Policy) -> R
     verdicts = []
     for _ in range(SPLITS):
         shuffled = chance.sample(list(pool), len(pool))
-        verdicts.append(_gate(service, shuffled[CANDIDATES:], shuffled[:CANDIDATES], policy))
+        verdicts.append(
+            compare_runs(
+                service, service, shuffled[CANDIDATES:], shuffled[:CANDIDATES], policy=policy
+            )
+        )
     return _rate(0.0, verdicts, len(pool) // CANDIDATES)
 
 
@@ -116,18 +118,8 @@ def power(
 ) -> Rate:
     """Disjoint groups of slowed runs against all unchanged ones."""
     groups = [changed[at : at + CANDIDATES] for at in range(0, len(changed), CANDIDATES)]
-    verdicts = [_gate(service, pool, group, policy) for group in groups if group]
+    verdicts = [compare_runs(service, service, pool, each, policy=policy) for each in groups]
     return _rate(slowdown, verdicts, len(verdicts))
-
-
-def _run(options: RunOptions, seed: int, say: Callable[[str], None]) -> AcceptedRun:
-    return measure(make_run(options, seed, say))
-
-
-def _gate(
-    service: str, before: Sequence[AcceptedRun], after: Sequence[AcceptedRun], policy: Policy
-) -> GateVerdict:
-    return compare_runs(service, service, before, after, "p95", policy)
 
 
 def _rate(slowdown: float, verdicts: Sequence[GateVerdict], trials: int) -> Rate:

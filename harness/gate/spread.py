@@ -1,7 +1,5 @@
 """The run-to-run scatter that endpoints share, and what it is worth."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -2,6 +2,5 @@
 
 from harness.limits.judge import judge_limit
 from harness.limits.measure import measure_limit
-from harness.limits.model import LimitVerdict, Measured
 
-__all__ = ["LimitVerdict", "Measured", "judge_limit", "measure_limit"]
+__all__ = ["judge_limit", "measure_limit"]

@@ -25,7 +25,7 @@ from harness.platform.url import Url
 from harness.session.options import RunOptions, make_profile
 from harness.session.place import guard
 from harness.session.run import Session, prepared, results_of
-from harness.traffic import load_model
+from harness.traffic.scenario import load_model
 
 if TYPE_CHECKING:
     from kubernetes import client

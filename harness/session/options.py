@@ -11,9 +11,8 @@ from harness.catalog.model import Objective
 from harness.errors import ProfileError
 from harness.platform.model import Through
 from harness.platform.names import traits_of
-from harness.traffic import resolve_profile
 from harness.traffic.model import LoadProfile, Shape, Spacing, TrafficModel
-from harness.traffic.profiles import OWN_ARRIVALS, STAGES
+from harness.traffic.profiles import OWN_ARRIVALS, STAGES, resolve_profile
 
 if TYPE_CHECKING:
     from harness.judge import Verdict

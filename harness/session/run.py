@@ -26,17 +26,19 @@ from harness.platform.url import Url
 from harness.platform.watcher import Watcher
 from harness.project import base_of, find_project, slug, url_service, url_traffic
 from harness.prometheus import Prometheus
-from harness.record import RunRecord, RunWriter, capture_environment, check_writable
+from harness.record import RunRecord, RunWriter
+from harness.record.environment import capture_environment
 from harness.session.drive import Drive, Message, Watched
 from harness.session.options import RunOptions, Say, for_users, make_profile
 from harness.session.own import find_own
 from harness.session.place import beside, make_named_platform, own_of, url_of
-from harness.traffic import load_model, scenario_environment, to_engine
-from harness.traffic.endpoints import shown_as
+from harness.storage import check_writable
+from harness.traffic.build import to_engine
+from harness.traffic.endpoints import drain_s, shown_as, with_limits
 from harness.traffic.model import LoadProfile, TrafficModel
 from harness.traffic.populations import populations, with_loads
 from harness.traffic.replay import fitted
-from harness.traffic.streams import drain_s, with_limits
+from harness.traffic.scenario import load_model, scenario_environment
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.baseline import TOTAL, Baseline, BaselineStore, conditions, conditions_of, measure
+from harness.baseline import TOTAL, Baseline, BaselineStore, measure
+from harness.baseline.measure import conditions, conditions_of
 from harness.baseline.model import MACHINE, SCHEMA
 from harness.errors import BaselineError, NoBaseline, RecordError
 from harness.record import RunRecord

@@ -9,18 +9,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from harness.baseline import (
-    TOTAL,
-    Acceptance,
-    AcceptedRun,
-    Baseline,
-    BaselineStore,
-    Conditions,
-    History,
-    histories,
-    history,
-)
+from harness.baseline import TOTAL, AcceptedRun, Baseline, BaselineStore, Conditions
+from harness.baseline.history import History, histories, history
 from harness.baseline.levels import accepted_series, level_warnings, standing, standing_now
+from harness.baseline.model import Acceptance
 from harness.cli.baseline import group as baseline_command
 from harness.cli.history import command
 from harness.errors import BaselineError, RecordError, UsageError

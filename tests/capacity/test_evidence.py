@@ -22,9 +22,9 @@ from harness.capacity.evidence import (
     stalls,
     warm_after,
 )
-from harness.capacity.law import fit_law
 from harness.capacity.model import Finding, Share, Step
 from harness.capacity.naming import FLIPPED, name_patterns, refuses
+from harness.capacity.search import fit_law
 from harness.capacity.speed import may_drift, may_wander, wander
 
 LIMITS = (Limit("p95", 0.05, 0.1), Limit("errors", 0.001, None))

@@ -26,7 +26,7 @@ from harness.errors import ExperimentError
 from harness.messages import SliceRow
 from harness.platform.undo import UndoRecord
 from harness.redact import redact
-from harness.traffic import load_model
+from harness.traffic.scenario import load_model
 from tests.chaos.conftest import Remembering
 
 RECOVERS: tuple[Literal["heal", "inject"], ...] = ("heal", "inject")

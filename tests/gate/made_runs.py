@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from harness._engine import Histogram
-from harness.baseline import QUANTILES, TOTAL, AcceptedRun, EndpointFigures
+from harness.baseline import TOTAL, AcceptedRun
+from harness.baseline.model import QUANTILES, EndpointFigures
 
 MEDIAN_S = 0.020
 SIGMA = 0.4

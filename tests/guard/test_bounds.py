@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from harness import bounded, prometheus, storage
-from harness.baseline.files import read_text
+from harness.baseline.document import read_text
 from harness.bounded import read_file, within
 from harness.catalog.model import Service
 from harness.catalog.yaml_documents import read_mapping
@@ -138,7 +138,7 @@ def test_a_file_too_large_is_not_read(
         return bounded.read_file(path, most)
 
     monkeypatch.setattr(storage, "read_file", small)
-    monkeypatch.setattr("harness.baseline.files.read_file", small)
+    monkeypatch.setattr("harness.baseline.document.read_file", small)
     with pytest.raises(HarnessError, match=r"larger than [12] MiB"):
         READERS[reader](tmp_path / "large")
 

@@ -17,9 +17,9 @@ from harness.catalog.load import project_root
 from harness.catalog.model import RateLimit
 from harness.cli import run as cli
 from harness.errors import UsageError
-from harness.limits import LimitVerdict, judge_limit
+from harness.limits import judge_limit
 from harness.limits.client import measure, seconds_of
-from harness.limits.model import KEYS, Answer, Asked
+from harness.limits.model import KEYS, Answer, Asked, LimitVerdict
 
 LIMIT = RateLimit(100, 60.0)
 ASKED = Asked("http://gateway", "/", LIMIT, tuple(f"k{n}" for n in range(KEYS)))

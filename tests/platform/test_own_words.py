@@ -10,7 +10,7 @@ import pytest
 from harness.cli import run
 from harness.cli.lab import chosen
 from harness.errors import HarnessError
-from harness.judge.logs import printed_last
+from harness.judge.concentration import printed_last
 from harness.platform.lab.options import LabOptions
 from harness.platform.lab.units import KEPT_LOG, MOST_LOG, cut_log
 from harness.platform.program import last_lines

@@ -21,8 +21,8 @@ from harness.load.kubernetes import manifests
 from harness.load.kubernetes.options import JobOptions
 from harness.load.plan import LoadPlan
 from harness.platform.model import Target
-from harness.traffic import load_model
 from harness.traffic.profiles import closed
+from harness.traffic.scenario import load_model
 from tests.engine.conftest import self_signed
 from tests.platform.replica import free_port
 from tests.record.synthetic import service
