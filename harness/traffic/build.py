@@ -301,10 +301,23 @@ def _engine_model(
 
 
 def _engine_request(item: Request) -> dict[str, object]:
-    found = dataclasses.asdict(item)
-    found["body"] = list(found.pop("parts")) or item.body
-    found["capture"] = {each.pop("as"): each for each in found["capture"]}
-    return found
+    return {
+        "name": item.name,
+        "weight": float(item.weight),
+        "method": item.method,
+        "path": item.path,
+        "headers": [list(header) for header in item.headers],
+        "body": list(item.parts) or item.body,
+        "timeout_s": float(item.timeout_s),
+        "log": item.log,
+        "checks": [dict(check) for check in item.checks],
+        "capture": {
+            each["as"]: {key: value for key, value in each.items() if key != "as"}
+            for each in item.capture
+        },
+        "think_s": float(item.think_s),
+        "stream": dataclasses.asdict(item.stream) if item.stream else None,
+    }
 
 
 def _arrivals(profile: LoadProfile) -> dict[str, object]:
