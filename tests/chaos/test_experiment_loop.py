@@ -27,8 +27,8 @@ from harness.platform.undo import UndoRecord
 from harness.session.drive import Drive
 from harness.session.options import RunOptions
 from harness.session.run import Session
-from harness.traffic import load_model
 from harness.traffic.model import TrafficModel
+from harness.traffic.scenario import load_model
 from tests.chaos.conftest import Remembering
 
 START_NS = 1_000_000_000

@@ -151,7 +151,7 @@ def test_a_second_run_under_other_conditions_is_refused(monkeypatch: pytest.Monk
     def conditions(record: Any) -> Any:
         return SimpleNamespace(differences=lambda other, ignore: ["2 cores, not 4"])
 
-    monkeypatch.setattr("harness.gate.run.conditions_of", conditions)
+    monkeypatch.setattr("harness.baseline.store.conditions_of", conditions)
     monkeypatch.setattr("harness.gate.run.refuse_unfit", lambda record: None)
     service = SimpleNamespace(name="memorai")
     records: Any = [SimpleNamespace(id=name, service=service) for name in ("a", "b")]
