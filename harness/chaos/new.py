@@ -7,7 +7,7 @@ from pathlib import Path
 from string import Template
 
 from harness.chaos.experiment import load_experiment
-from harness.errors import ExperimentError, HarnessError
+from harness.errors import ExperimentError
 from harness.faults.registry import arguments_of
 from harness.storage import write_atomic
 
@@ -84,7 +84,7 @@ def new_experiment(
     write_atomic(path, text)
     try:
         load_experiment(str(path), root)
-    except HarnessError:
+    except BaseException:  # Ctrl-C as well
         path.unlink()
         raise
     return path

@@ -51,6 +51,7 @@ def test_a_new_experiment_is_one_that_can_be_planned(home: Path) -> None:
         ("../x", (), "is no name of an experiment"),
         ("taken", (), "exists; give another name"),
         ("short", ("--hold", "0"), "a stage without seconds"),
+        ("endless", ("--hold", "nan"), "pauses.after is 'nan'; give 0 to 86400 seconds"),
     ],
 )
 def test_a_new_experiment_that_cannot_be_leaves_nothing(
