@@ -28,7 +28,9 @@ MEDIAN_S, SIGMA = 0.02, math.log(3.0) / 2.326
 
 RATES = (20, 50, 200)
 BACKGROUNDS = (0.0, 0.0001, 0.0005)
-FELT = ("nothing", "errors for 3 s", "slow for 3 s")
+FELT = ("nothing", "errors for 3 s", "slow for 3 s", "a stall in 40 s")
+STALL, STALLED_S = 1 / 40, 0.5
+"""The chance of a second in which one of two nodes stalls, and for how long at most."""
 
 
 def failed_by(random: np.random.Generator, rate: int, background: float, felt: str) -> set[str]:
@@ -41,6 +43,10 @@ def failed_by(random: np.random.Generator, rate: int, background: float, felt: s
         errors[hit] = np.round(0.4 * rate)
     elif felt == "slow for 3 s":
         latency[hit] = [10 * each for each in latency[hit]]
+    elif felt == "a stall in 40 s":
+        for second in np.flatnonzero(random.random(END) < STALL):
+            stalled = random.random(rate) < random.uniform(0.25, 0.5)
+            latency[second] = latency[second] + stalled * random.uniform(0, STALLED_S, rate)
     series = {
         "latency": np.array([np.quantile(each, 0.95) for each in latency]),
         "errors": errors,

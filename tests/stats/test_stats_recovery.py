@@ -169,14 +169,46 @@ def test_a_censored_recovery_came_no_sooner_than_the_last_bad_second_ended() -> 
     assert found.reason == "the series ended before 9 of 10 seconds were in band"
 
 
+def steady(seconds: int = 90) -> tuple[Floats, Floats]:
+    """Seconds, and latencies that vary by 4 %."""
+    t = np.asarray(np.arange(seconds), dtype=np.float64)
+    return t, np.asarray(0.1 + 0.001 * (t % 5), dtype=np.float64)
+
+
 def test_one_bad_second_alone_is_an_impact_only_where_it_is_clear() -> None:
-    t = np.arange(90.0)
-    latency = 0.1 + 0.001 * (t % 5)
-    for value, impact in ((0.115, None), (0.13, 10)):
-        latency[70] = value
+    for value, impact in ((0.115, None), (0.13, 2)):
+        t, latency = steady()
+        latency[62] = value
         assert recovery(t, {"latency": latency}, 60).impact == impact
-    latency[70:72] = 0.115
-    assert recovery(t, {"latency": latency}, 60).impact == 10
+    latency[62:64] = 0.115
+    assert recovery(t, {"latency": latency}, 60).impact == 2
+
+
+@pytest.mark.parametrize(("at", "impact"), [(62, 2), (63, None), (80, None)])
+def test_one_slow_second_alone_is_the_faults_only_within_three_of_the_injection(
+    at: int, impact: float | None
+) -> None:
+    t, latency = steady()
+    latency[at] = 5.0
+    assert recovery(t, {"latency": latency}, 60, 75).impact == impact
+    latency[at] = np.nan
+    assert recovery(t, {"latency": latency}, 60, 75).impact == at - 60, "nothing was answered"
+
+
+def test_one_second_of_errors_is_an_impact_whenever_it_comes() -> None:
+    t, latency = steady()
+    errors = np.where(t == 75, 50, 0)
+    series = {"latency": latency, "errors": errors}
+    found = recovery(t, series, 60, offered=np.full(90, 200))
+    assert (found.impact, found.recovery) == (15, 16)
+
+
+@pytest.mark.parametrize(("at", "back"), [(67, 8), (68, 5)])
+def test_a_slow_second_is_the_outage_again_only_within_three_of_its_end(at: int, back: int) -> None:
+    t, latency = steady()
+    latency[60:65] = 0.5
+    latency[at] = 0.5
+    assert recovery(t, {"latency": latency}, 60).recovery == back
 
 
 def test_the_band_of_a_short_noisy_before_is_what_it_predicts() -> None:
