@@ -59,8 +59,8 @@ fleet: $(READY) ## Judge all services one after the other, one scorecard (25 min
 	@$(PY) -m harness fleet $(call opt,RATE,rate) $(call opt,DURATION,duration) \
 		$(call opt,PLATFORM,platform) $(call opt,NAMESPACE,namespace) $(call opt,CONTEXT,context) $(ARGS)
 
-test: $(TOOLS) ## Run the fast tests (2 min)
-	@$(PY) -m pytest -p tests.forks --forks auto --ignore=tests/servers -m "$(FAST)" $(ARGS)
+test: $(TOOLS) ## Run the fast tests (3 min)
+	@$(PY) -m pytest -n auto --dist=worksteal --ignore=tests/servers -m "$(FAST)" $(ARGS)
 
 test-marked: $(TOOLS) ## Run the tests that need namespaces, Docker, a browser, a cluster or time (40 min)
 	@$(PY) -m pytest -m "not ($(FAST)) and not proof$(if $(MARKED), and ($(MARKED)))" $(ARGS)

@@ -1,4 +1,4 @@
-"""What no test should pay for."""
+"""How many workers `pytest -n auto` starts, and what no test should pay for."""
 
 from __future__ import annotations
 
@@ -7,6 +7,15 @@ import os
 from collections.abc import Generator, Iterator
 
 import pytest
+
+MOST_WORKERS = 8
+"""Each collects all tests first, which takes it about six seconds of CPU."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Two a core: half of a test's time is spent waiting for processes, sockets and clocks."""
+    return min(2 * (os.cpu_count() or 1), MOST_WORKERS)
 
 
 @pytest.hookimpl(wrapper=True)
