@@ -11,7 +11,7 @@ from collections import Counter
 import numpy as np
 from scipy import special
 
-from harness.judge.experiment.checks import TAIL_TIMES
+from harness.judge.experiment.checks import TAIL_TIMES, stalled
 from harness.judge.experiment.facts import CAUTION
 from harness.judge.experiment.loss import ERRORS_AFTER, ERRORS_DOUBT, SETTLED_S
 from harness.judge.failover import LATENCY_TOLERANCE
@@ -45,8 +45,8 @@ def failed_by(random: np.random.Generator, rate: int, background: float, felt: s
         latency[hit] = [10 * each for each in latency[hit]]
     elif felt == "a stall in 40 s":
         for second in np.flatnonzero(random.random(END) < STALL):
-            stalled = random.random(rate) < random.uniform(0.25, 0.5)
-            latency[second] = latency[second] + stalled * random.uniform(0, STALLED_S, rate)
+            reached = random.random(rate) < random.uniform(0.25, 0.5)
+            latency[second] = latency[second] + reached * random.uniform(0, STALLED_S, rate)
     series = {
         "latency": np.array([np.quantile(each, 0.95) for each in latency]),
         "errors": errors,
@@ -66,8 +66,10 @@ def failed_by(random: np.random.Generator, rate: int, background: float, felt: s
     if all(_late(each) for each in (found, sure)):
         failed.add("recovery")
     since = math.ceil(max(heal, BEFORE + (found.recovery or 0.0)) + SETTLED_S)
-    before, late = np.concatenate(latency[:BEFORE]), np.concatenate(latency[since:])
+    before = np.concatenate(latency[:BEFORE])
     most = TAIL_TIMES * float(np.quantile(before, 0.99))
+    stalls = stalled(int((each > most).sum()) for each in latency[since:])
+    late = np.concatenate([e for n, e in enumerate(latency[since:]) if n not in stalls])
     slow = int((late > most).sum())
     if np.quantile(late, 0.99) > most and excess_p(slow, len(late), 0.01) < ERRORS_AFTER:
         failed.add("tail")

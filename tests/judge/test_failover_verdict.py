@@ -330,3 +330,12 @@ def test_an_entry_point_that_is_merely_slow_at_the_end_is_no_doubt_where_another
     )  # fmt: skip
     verdict = judged(tmp_path, extra=slow)
     assert verdict.outcome == "pass", verdict.reasons
+
+
+@pytest.mark.parametrize(("stalls", "said"), [((45, 50), "pass"), ((45, 48, 50), "fail")])
+def test_a_tenth_of_the_seconds_after_a_recovery_may_stall(
+    tmp_path: Path, stalls: tuple[int, ...], said: str
+) -> None:
+    """Rounded up: of the seconds that are looked at two."""
+    verdict = judged(tmp_path, made={"slow": lambda second: 20.0 if second in stalls else 1.0})
+    assert word(verdict, "tail after") == said, verdict.reasons

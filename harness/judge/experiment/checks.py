@@ -1,7 +1,7 @@
 """What is judged of the service around a fault, one check for each thing asked for."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -219,9 +219,14 @@ def _tail(facts: Facts) -> Made:
 
 def _late_tail(
     facts: Facts, late: Sequence[int], most: float, before: float, after: float
-) -> tuple[Literal["fail", "noisy", "inconclusive"], str]:
+) -> tuple[Literal["pass", "fail", "noisy", "inconclusive"], str]:
     """What a p99 above its limit says, and the end of the statement."""
     record = facts.record
+    stalls = stalled(_above(record, [second], most)[0] for second in late)
+    calm = _p99(record, [second for n, second in enumerate(late) if n not in stalls])
+    if calm is not None and calm <= most:
+        slow = f"{len(stalls)} of {counted(len(late), 'second')}"
+        return "pass", f"; without the slowest {slow} it was {format_duration(calm)}."
     if excess_p(*_above(record, late, most), 0.01) >= ERRORS_AFTER:
         return "inconclusive", ": too few requests to tell."
     own = own_delay_of(record, facts.stages, 0.99)
@@ -229,6 +234,15 @@ def _late_tail(
     quiet = _p99(record, [second for second in late if own[second] <= floor])
     explained = after - max(own[second] for second in late) <= most
     return ("noisy" if explained and (quiet is None or quiet <= most) else "fail"), "."
+
+
+def stalled(slow: Iterable[int]) -> frozenset[int]:
+    """The tenth of the seconds, rounded up, with most slow answers, by their numbers.
+
+    Nodes stall and collect garbage without a fault; nine of ten seconds are a recovery, too.
+    """
+    worst = sorted(enumerate(slow), key=lambda each: -each[1])
+    return frozenset(number for number, _ in worst[: math.ceil(len(worst) / 10)])
 
 
 def settled(facts: Facts, found: Recovery) -> float:
