@@ -83,7 +83,8 @@ class LoadProcess:
             raise PlatformError(
                 f"the load child cannot be started: {error}", f"check {command[0]}"
             ) from None
-        prefer(self._process.pid)
+        if self._plan.target.environment.get("platform") == "lab":  # which is preferred as well
+            prefer(self._process.pid)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._output, selectors.EVENT_READ)
         return self
