@@ -42,7 +42,7 @@ class Case:
 
 CASES = (
     Case(None, "fail-region", "pass", "fail-back", "Traffic was back"),
-    Case("no-failover", "fail-region", "fail", "recovery", "after the injection", timed=False),
+    Case("no-failover", "fail-region", "fail", "fail-back", "never went to another", timed=False),
     Case(
         "no-fail-back", "fail-region", "fail", "fail-back", "had not come back", steady_s=5.0,
     ),
