@@ -49,8 +49,11 @@ def test_a_service_in_one_region_of_two_fails_before_the_region_does(
 def test_a_budget_that_forbids_everything_fails_before_a_node_is_drained(
     cluster: Handle, namespace: str
 ) -> None:
-    plan = planned(cluster, namespace, "drain-node", disruptible=False)
-    (weakness,) = plan.weaknesses
+    def counted() -> tuple[str, ...]:
+        return planned(cluster, namespace, "drain-node", disruptible=False).weaknesses
+
+    cluster.until("the budget counts the pods as ready", lambda: bool(counted()))
+    (weakness,) = counted()
     assert "allows no eviction, though all pods are ready" in weakness
 
 
