@@ -171,3 +171,18 @@ def test_a_recovery_that_nobody_asked_for_is_shown(
 def test_an_interrupted_experiment_says_so() -> None:
     stopped: Any = SimpleNamespace(status="interrupted", of=lambda kind: [])
     assert "was interrupted" in (verdict._prevented(stopped) or "")
+
+
+@pytest.mark.parametrize(
+    ("limit_s", "said"),
+    [(5.2, "pass"), (5.0, "inconclusive"), (4.3, "inconclusive"), (4.2, "fail")],
+)
+def test_a_recovery_within_the_second_of_its_limit_is_a_doubt(limit_s: float, said: str) -> None:
+    """It came between 4.2 and 5.2 s after the injection."""
+    found = SimpleNamespace(impact=0.0, recovery=5.2, low=4.2, high=5.2, censored=False)
+    facts: Any = SimpleNamespace(
+        stages=Stages(4.0, 20.8, 30.0, 50.0),
+        recovery=found,
+        expect=Expectations(recovery_s=limit_s, recovery_from="inject"),
+    )
+    assert checks._recovered_once(facts)[0] == said
