@@ -13,6 +13,7 @@ import signal
 import sys
 import tempfile
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -43,6 +44,23 @@ def prefer(leader: int) -> None:
         os.setpriority(os.PRIO_PGRP, leader, PREFERRED)
     with contextlib.suppress(OSError):  # sessions share the cores; nice counts within one only
         Path(f"/proc/{leader}/autogroup").write_text(str(PREFERRED), encoding="ascii")
+
+
+def descendants(pid: int) -> Iterator[int]:
+    """Every process that one has started, and what these have, the youngest first (Linux)."""
+    for thread in sorted(Path(f"/proc/{pid}/task").glob("*")):
+        yield from started_by(str(thread))
+
+
+def started_by(task: str) -> Iterator[int]:
+    """The same of one thread, `/proc/PID/task/ID`."""
+    try:
+        pids = Path(task, "children").read_text(encoding="ascii").split()
+    except OSError:
+        return
+    for pid in map(int, pids):
+        yield from descendants(pid)
+        yield pid
 
 
 def open_streams() -> None:

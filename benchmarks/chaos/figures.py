@@ -23,7 +23,7 @@ from harness.storage import read_object
 from harness.units import NANOSECONDS, format_duration
 
 FAILOVER = ("fail-region", "isolate-region", "pause-edge", "kill-edge")
-"""Kinds that end for the users when the global edge gives the region up: its own word is truth."""
+"""Kinds that end for the users when the global edge gives the region up, by what it reports."""
 
 DIRECT = ("delay-requests", "abort-requests", "slow-replicas")
 """Kinds that hurt from the moment of the act to the moment of the heal."""

