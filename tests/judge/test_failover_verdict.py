@@ -286,7 +286,7 @@ def test_a_late_recovery_is_a_doubt_where_other_processes_had_the_cores_of_the_s
     crowd = ticks(range(25, 40), others, waited)
     verdict = judged(tmp_path, made=slow_in(25, 40, 8.0), extra=crowd)
     assert word(verdict, "recovery") == said, verdict.reasons
-    named = any("other processes had the service's cores" in each for each in verdict.reasons)
+    named = any("other work had this machine's cores" in each for each in verdict.reasons)
     assert named is (said == "inconclusive")
 
 

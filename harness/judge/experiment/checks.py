@@ -48,7 +48,7 @@ def _guarded(name: str, check: Callable[[Facts], Made], facts: Facts) -> Check:
         )
     if outcome == "noisy":
         crowd = crowded(facts.record)[int(facts.stages.inject) :].any()
-        why = "other processes had the service's cores" if crowd else "this machine itself was late"
+        why = "other work had this machine's cores" if crowd else "this machine itself was late"
         told = f"{statement.removesuffix('.')}, or {why}: free it, run again."
         return Check(name, "inconclusive", measured, limit, told, noisy=True)
     return Check(name, outcome, measured, limit, statement)
@@ -175,7 +175,7 @@ def _recovered_once(facts: Facts) -> Made:
     if measured <= expect.recovery_s:
         return "pass", words, limit, told
     if found.low - shift < expect.recovery_s:  # a second is not looked into
-        return "inconclusive", words, limit, f"{told.removesuffix('.')}: within it, or just not."
+        return "inconclusive", words, limit, f"{told.removesuffix('.')}: it may have been in time."
     return "fail", words, limit, told
 
 
