@@ -1,6 +1,6 @@
 """One experiment from a plan to a complete record.
 
-reap -> session (platform) -> plan -> load + canary + observer + Chaos Toolkit -> heal in any
+reap -> session (platform) -> plan -> Chaos Toolkit -> load + canary + observer -> heal in any
 case -> audit of the writes -> record. `harness.session.drive` drives the load; the verdict is
 `harness.judge`'s.
 """
@@ -49,6 +49,9 @@ RUNNER = "harness.chaos.toolkit_runner"
 PROBE_S = 5.0
 """A probe may take no longer: a steady state is asked every second, and before a load ends."""
 
+READY_S = 30.0
+"""Chaos Toolkit's process may take so long to get ready; the load begins afterwards."""
+
 STEADY_LEAD_S = 0.5
 """Chaos Toolkit asks the steady state before its method: its start is that much early."""
 
@@ -70,6 +73,7 @@ class _State:
 
     injected: float | None = None
     healed: float | None = None
+    ready: bool = False
     ended: bool = False
     told_to_go: bool = False
     audited: bool = False
@@ -143,16 +147,26 @@ class ExperimentRun:
         )
         with ExitStack() as stack:
             across = stack.enter_context(crossings(plan, platform, service))
-            load = stack.enter_context(self.session.start(self._plan))
             self._observer = Observer(platform, service, self._ledger, self._inbox)
             stack.enter_context(self._observer)
             self._alert = stack.enter_context(guard_of(self.experiment, self.session.options))
+            self._toolkit = stack.enter_context(self._chaos(context))
+            self._wait_until_ready()
+            load = stack.enter_context(self.session.start(self._plan))
             stack.enter_context(Watcher(platform, service, self._inbox.put))
             stack.enter_context(self._canary(plan, target, across))
-            self._toolkit = stack.enter_context(self._chaos(context))
             self._drive.run(load)
             self._end(self._toolkit)
         self._drain()
+
+    def _wait_until_ready(self) -> None:
+        """Wait for Chaos Toolkit: on a busy machine its imports take longer than a before."""
+        latest = time.monotonic() + READY_S
+        while time.monotonic() < latest:
+            self._drain()
+            if self._state.ready or self._state.ended:
+                return
+            time.sleep(POLL_S)
 
     def _end(self, chaos: Child) -> None:
         """End Chaos Toolkit where it still runs though the load has ended, and say so."""
@@ -236,8 +250,9 @@ class ExperimentRun:
             message = self._inbox.get()
             if message["type"] == "canary":
                 self._state.open_entry_points[message["where"]] = message["ok"]
-            elif message["type"] == "chaos_child" and message["what"] == "end":
-                self._state.ended = True
+            elif message["type"] == "chaos_child":
+                self._state.ready |= message["what"] == "ready"
+                self._state.ended |= message["what"] == "end"
             elif message["type"] == "child_ended" and message["module"] == RUNNER:
                 self._chaos_ended(message)
             self._event(message)

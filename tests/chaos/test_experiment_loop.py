@@ -118,6 +118,27 @@ def test_the_method_begins_once_half_a_second_before_the_stage_before_it_ends(lo
         assert loop.toolkit.asked == asked
 
 
+def test_the_load_waits_until_chaos_toolkit_is_ready(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine the fault would come late, on a load that had long begun."""
+    said = iter([None, None, "ready"])
+
+    def speak(_: float) -> None:
+        if (what := next(said)) is not None:
+            loop.run._inbox.put({"type": "chaos_child", "what": what, "pid": 1})  # type: ignore[typeddict-item]
+
+    monkeypatch.setattr("harness.chaos.run.time.sleep", speak)
+    loop.run._wait_until_ready()
+    assert next(said, "asked for no more") == "asked for no more"
+
+
+def test_the_load_does_not_wait_for_a_chaos_toolkit_that_has_ended(loop: Loop) -> None:
+    loop.run._inbox.put({"type": "child_ended", "module": RUNNER, "code": 1})
+    loop.run._wait_until_ready()
+    assert loop.run._state.aborted == "the chaos child died"
+
+
 def test_recent_writes_are_read_back_once_four_seconds_before_the_fault_ends(
     loop: Loop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

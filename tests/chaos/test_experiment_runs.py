@@ -169,6 +169,8 @@ def test_an_experiment_leaves_a_complete_record(place: Place) -> None:
     assert {f"chaos {what}" for what in said} <= kinds(events)
     assert {"proof", "canary", "health", "served", "write", "read", "stage"} <= kinds(events)
     at = {e["what"]: e["t"] for e in events if e["type"] == "chaos" and "t" in e}
+    (ready,) = [e for e in events if e["type"] == "chaos_child" and e["what"] == "ready"]
+    assert ready["t"] is None  # the load began afterwards
     (hit,) = json.loads((place.record() / "plan.json").read_text())["plan"]["hits"]
     (injected,) = [e for e in events if e["type"] == "chaos" and e["what"] == "injected"]
     confirmed = [hit["heal"]["fault_id"], hit["targets"]]
