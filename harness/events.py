@@ -38,6 +38,8 @@ class Proof(_Event):
     """What the platform shows of a fault; None: it cannot know.
 
     `replaced`: a target was replaced meanwhile, and the fault does not meet what came after it.
+    `taken_s`: the seconds of each of the service's cores, on average, that the fault's own
+    processes have taken so far.
     """
 
     type: Literal["proof"]
@@ -45,6 +47,7 @@ class Proof(_Event):
     in_effect: bool | None
     statement: str
     replaced: NotRequired[bool]
+    taken_s: NotRequired[float]
 
 
 class Canary(_Event):

@@ -55,12 +55,13 @@ def _silent(_: Chaos | ProofEvent) -> None:
 
 def proof_event(heal: UndoRecord, proof: Proof) -> ProofEvent:
     """What the platform shows of a fault, as an event."""
-    return {
+    event: ProofEvent = {
         "type": "proof",
         "fault_id": heal.fault_id,
         "in_effect": proof.in_effect,
         "statement": proof.statement,
     }
+    return event if proof.taken_s is None else {**event, "taken_s": proof.taken_s}
 
 
 def undo(platform: FaultInjection, heal: UndoRecord, tell: Tell = _silent) -> Undone:

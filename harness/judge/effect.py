@@ -1,7 +1,8 @@
 """Whether a fault was in effect, by the canary's word: it must be seen to begin and to end.
 
 The canary knows nothing of the load or of the fault. An entry point shows a fault by failing, or by
-answering slower than it did nearly always before.
+answering slower than it did nearly always before. What takes processor time from the service shows
+it by the time that it took as well: a service may bear it without being slower.
 """
 
 import math
@@ -38,6 +39,12 @@ by errors as frequent as before, each shared by all that is asked."""
 
 LAST_S = 6.0
 """The stretch at the end of the run in which a fault that has ended must not show."""
+
+
+TAKEN = 0.5
+"""Of the time of the service's cores, what a fault's own processes must take to be in effect by
+that alone. Busy processes took 0.62 of the lab's core even where other programs had most of it;
+stopped ones take nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +84,15 @@ class Effect:
     unmet: tuple[float, str] | None = None
     """When a target was first seen replaced by one that the fault does not meet, and which."""
 
+    taken: float | None = None
+    """The share of the service's cores that each fault's own processes took at least; None where
+    any of the faults takes none, or nobody knows."""
+
+    @property
+    def presses(self) -> bool:
+        """Whether the fault was in effect by the processor time that it took."""
+        return self.taken is not None and self.taken >= TAKEN
+
     @property
     def began(self) -> float | None:
         """When the first entry point saw it."""
@@ -92,8 +108,10 @@ class Effect:
 
     @property
     def proven(self) -> bool:
-        """Whether the canary saw it begin and end."""
-        return self.began is not None and self.ended is not None
+        """Whether it was seen to begin and to end."""
+        if self.began is None:
+            return self.presses and self.platform_ended is True
+        return self.ended is not None
 
 
 def effect_of(
@@ -143,7 +161,35 @@ def effect_of(
         for e in asked_platform
         if e.get("replaced") and (t := e.get("t")) is not None and inject <= t <= heal
     ]
-    return Effect(tuple(found), any(during) if during else None, undone, min(unmet, default=None))
+    return Effect(
+        tuple(found),
+        any(during) if during else None,
+        undone,
+        min(unmet, default=None),
+        _taken(asked_platform, inject, heal),
+    )
+
+
+def _taken(proofs: Iterable[Proof], inject: float, heal: float) -> float | None:
+    """The least share of the cores that a fault's own processes took from proof to proof of it.
+
+    What ended too early has taken nothing since.
+    """
+    asked: dict[str, list[float]] = {}
+    taken: dict[str, list[float]] = {}
+    for event in proofs:
+        if (t := event.get("t")) is not None and inject <= t <= heal:
+            asked.setdefault(event["fault_id"], []).append(t)
+            known = taken.setdefault(event["fault_id"], [])
+            known.append(event.get("taken_s", max(known, default=math.nan)))
+    shares = [
+        (taken[fault][-1] - taken[fault][0]) / (times[-1] - times[0])
+        for fault, times in asked.items()
+        if times[-1] > times[0]
+    ]
+    if len(shares) < len(asked) or any(map(math.isnan, shares)):
+        return None
+    return min(shares, default=None)
 
 
 def _slower(

@@ -99,10 +99,13 @@ class Proof:
     """What the platform itself shows of a fault at this instant, found by looking.
 
     `in_effect` None: it cannot tell. The canary's word, not this one, decides a verdict.
+    `taken_s`: the seconds of each of the service's cores, on average, that the fault's own
+    processes have taken so far; None where it is not about processor time, or nobody knows.
     """
 
     in_effect: bool | None
     statement: str
+    taken_s: float | None = None
 
 
 Active_contra = TypeVar("Active_contra", contravariant=True)

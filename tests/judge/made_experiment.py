@@ -30,6 +30,8 @@ class Story:
     canary: bool = True
     canary_ends: bool = True
     platform_sees: bool = True
+    taken: float | None = None
+    taken_until: int = HEAL
     healed: bool = True
     lost: int = 0
     problem: str | None = None
@@ -85,8 +87,9 @@ def _failures(story: Story) -> Any:
 def _events(story: Story) -> Iterator[Event]:
     yield {"type": "chaos", "t": float(INJECT), "what": "inject", "fault_id": "f1",
            "kind": "fail-region", "targets": ["memorai-us-east-1-0"]}  # fmt: skip
-    for t in range(INJECT + 1, HEAL):
-        yield _proof(t, in_effect=story.platform_sees)
+    for t in range(INJECT + 1, story.taken_until):
+        taken = {} if story.taken is None else {"taken_s": story.taken * (t - INJECT)}
+        yield _proof(t, in_effect=story.platform_sees) | taken
     done = "healed" if story.healed else "heal_failed"
     yield {"type": "chaos", "t": HEAL, "what": done, "fault_id": "f1", "kind": "fail-region",
            "detail": "memorai-us-east-1-0 is stopped"}  # fmt: skip

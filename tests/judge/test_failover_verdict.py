@@ -16,6 +16,7 @@ from harness.judge.experiment import checks as checking
 from harness.judge.faulted import faulted_run
 from harness.report.gameday_html import timeline_chart
 from harness.storage import read_object
+from harness.units import format_ratio
 from tests.judge.made_experiment import END, HEAL, INJECT, US, Event, Story, experiment
 
 SOUND = Story()
@@ -59,12 +60,48 @@ def test_a_fault_that_nobody_saw_proves_nothing_however_good_the_figures(tmp_pat
     assert (verdict.outcome, word(verdict, "proof of effect")) == ("inconclusive", "inconclusive")
 
 
+BORNE = {"canary": False, "outage": (INJECT, INJECT), "over_at": None, "expect": {}}
+
+
+@pytest.mark.parametrize(("taken", "proven"), [(0.0, False), (0.49, False), (0.51, True)])
+def test_busy_processes_are_proven_by_half_of_the_service_s_cores_though_nobody_was_slower(
+    tmp_path: Path, taken: float, *, proven: bool
+) -> None:
+    verdict = judged(tmp_path, taken=taken, **BORNE)
+    assert word(verdict, "proof of effect") == ("pass" if proven else "inconclusive")
+    assert verdict.outcome == ("pass" if proven else "inconclusive")
+    assert f"took {format_ratio(taken)} of the service's cores" in " ".join(verdict.reasons)
+
+
+def test_busy_processes_that_ended_early_have_taken_nothing_since(tmp_path: Path) -> None:
+    over = [
+        {"type": "proof", "t": t, "fault_id": "f1", "in_effect": False, "statement": "they ended"}
+        for t in range(INJECT + 5, HEAL)
+    ]
+    verdict = judged(tmp_path, taken=0.9, taken_until=INJECT + 4, **BORNE, extra=tuple(over))
+    assert word(verdict, "proof of effect") == "inconclusive"
+
+
+def test_busy_processes_that_remain_fail(tmp_path: Path) -> None:
+    verdict = judged(tmp_path, taken=0.9, healed=False, problem="f1 was not healed", **BORNE)
+    assert (verdict.outcome, word(verdict, "proof of effect")) == ("fail", "fail")
+
+
+def test_a_fault_beside_busy_processes_is_not_proven_by_what_these_took(tmp_path: Path) -> None:
+    others = [
+        {"type": "proof", "t": t, "fault_id": "f2", "in_effect": True, "statement": "it is stopped"}
+        for t in range(INJECT + 1, HEAL)
+    ]
+    verdict = judged(tmp_path, taken=0.9, **BORNE, extra=tuple(others))
+    assert word(verdict, "proof of effect") == "inconclusive"
+
+
 def test_an_injection_without_effect_proves_nothing_even_where_the_users_suffered(
     tmp_path: Path,
 ) -> None:
     verdict = judged(tmp_path, platform_sees=False, outage=(INJECT, END))
     assert verdict.outcome == "inconclusive"
-    assert "no fault in effect" in verdict.reasons[0]
+    assert "no fault in effect" in " ".join(verdict.reasons)
 
 
 def test_a_heal_that_failed_fails_and_stops_the_day(tmp_path: Path) -> None:
@@ -119,7 +156,7 @@ def test_a_lost_write_is_not_excused_by_a_late_generator(tmp_path: Path) -> None
     busy = {"cpu": 0.99}
     verdict = judge_experiment(experiment(tmp_path, Story(lost=2, made=busy)))
     assert verdict.outcome == "fail"
-    assert "2 of 200 lost" in verdict.reasons[0]
+    assert "2 of 200 lost" in " ".join(verdict.reasons)
     assert any("99 % of a core" in reason for reason in verdict.reasons)
 
 
@@ -132,7 +169,7 @@ def test_an_aborted_experiment_fails_with_the_guard_s_reason(tmp_path: Path) -> 
     abort = {"type": "chaos", "t": 30.0, "what": "abort", "detail": "91 % failed"}
     verdict = judged(tmp_path, extra=(abort,))
     assert verdict.outcome == "fail"
-    assert "91 % failed" in verdict.reasons[0]
+    assert "91 % failed" in " ".join(verdict.reasons)
 
 
 def test_a_halted_experiment_is_inconclusive_and_names_who_halted_it(tmp_path: Path) -> None:

@@ -212,7 +212,7 @@ def test_a_fault_that_nobody_saw_begin_beside_one_that_was_seen_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(checks, "injected", lambda record: True)
-    faults = [SimpleNamespace(kind="kill", began=14.0), SimpleNamespace(kind="delay", began=None)]
+    faults = [SimpleNamespace(kind="kill", shown=True), SimpleNamespace(kind="delay", shown=False)]
     facts: Any = SimpleNamespace(
         record=None, stages=None, faults=faults,
         effect=SimpleNamespace(platform_began=True, began=14.0, unmet=None),

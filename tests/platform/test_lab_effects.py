@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from harness.catalog.model import Service
@@ -219,6 +220,31 @@ def test_neighbours_burn_where_the_replicas_run(shared: Inside, memorai: Service
                 shared.until(lambda pids=burners: 64e6 < memory(pids[0]) < 120e6)  # type: ignore[misc]
             assert shared.get(url(shared, FIRST))[0] == 200
         assert not [pid for pid in namespace.members(network) if b"burner" in cmdline(pid)]
+
+
+def test_busy_neighbours_tell_the_processor_time_that_they_took(
+    shared: Inside, memorai: Service
+) -> None:
+    """Stopped ones run and take nothing more."""
+    if shared.lab.capabilities()["cpu-pressure"]:
+        pytest.skip("the load has no core of its own here")
+    network = namespace.network_of(shared.lab.pid or 0) or ""
+    with shared.broken(memorai, "cpu-pressure", {"region": US, "workers": 2}) as heal:
+
+        def taken() -> float:
+            return shared.lab.verify(heal).taken_s or 0.0
+
+        shared.until(lambda: taken() > 0.5)
+        burners = [pid for pid in namespace.members(network) if b"burner" in cmdline(pid)]
+        truth = sum(sum(psutil.Process(pid).cpu_times()[:2]) for pid in burners)
+        for pid in burners:
+            os.kill(pid, signal.SIGSTOP)
+        shared.until(lambda: taken() == taken())
+        still = taken()
+        assert truth <= still * len(shared.lab.local_processes().cores) + 0.05  # type: ignore[union-attr]
+        assert shared.lab.verify(heal).in_effect
+        assert taken() == still
+    assert shared.lab.verify(heal).taken_s is None
 
 
 def cmdline(pid: int) -> bytes:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Literal
 
+from harness.judge.effect import TAKEN, Effect
 from harness.judge.experiment.execution import steady_state
 from harness.judge.experiment.facts import Facts, budget_spent, injected, lost_ratio
 from harness.judge.experiment.loss import ERRORS_AFTER, SETTLED_S, after_recovery
@@ -74,7 +75,7 @@ def _seen(facts: Facts) -> Made:
             "inconclusive", "not in effect", "seen",
             "The injection came back, but the platform shows no fault in effect.",
         )  # fmt: skip
-    unseen = [(n, each.kind) for n, each in enumerate(facts.faults, 1) if each.began is None]
+    unseen = [(n, each.kind) for n, each in enumerate(facts.faults, 1) if not each.shown]
     if unseen and effect.began is not None:
         number, kind = unseen[0]
         return (
@@ -82,10 +83,7 @@ def _seen(facts: Facts) -> Made:
             f"The canary did not see fault {number} ({kind}) begin.",
         )  # fmt: skip
     if effect.began is None:
-        return (
-            "inconclusive", "not seen", "seen to begin",
-            "The canary did not see the fault begin: nothing is proven.",
-        )  # fmt: skip
+        return _taken(effect)
     first = min(effect.observers, key=lambda each: each.began)
     begun = f"{first.where} ({first.connection} connection: {first.how})"
     if effect.ended is None:
@@ -101,6 +99,26 @@ def _seen(facts: Facts) -> Made:
         "pass", counted(len(effect.observers), "observer"), "seen to begin and end",
         f"The canary saw it begin after {after} at {begun}, and end.",
     )  # fmt: skip
+
+
+def _taken(effect: Effect) -> Made:
+    """What the processor time says that the fault took, where the canary saw nothing."""
+    if effect.taken is None:
+        return (
+            "inconclusive", "not seen", "seen to begin",
+            "The canary did not see the fault begin: nothing is proven.",
+        )  # fmt: skip
+    took = f"{format_ratio(effect.taken)} of the service's cores"
+    limit = f">= {format_ratio(TAKEN)} of the cores, or seen to begin"
+    if not effect.presses:
+        return (
+            "inconclusive", took, limit,
+            f"The canary did not see the fault begin, and it took {took} only: nothing is proven.",
+        )  # fmt: skip
+    if not effect.platform_ended:
+        word: Word = "inconclusive" if effect.platform_ended is None else "fail"
+        return word, took, limit, f"It took {took}, and was not seen to end."
+    return "pass", took, limit, f"It took {took} until it was undone; the canary felt nothing."
 
 
 def _impact(facts: Facts) -> Made:

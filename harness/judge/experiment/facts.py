@@ -38,14 +38,14 @@ below 50 requests/s one sound experiment in 400 would fail by them (benchmarks/s
 
 @dataclass(frozen=True, slots=True)
 class FaultFacts:
-    """One of several faults in a row; `began` None: the canary did not see it."""
+    """One of several faults in a row; `shown`: whether it was seen to be in effect."""
 
     kind: str
     stages: Stages
     recovery: Recovery
     at_best: Recovery
     sure: Recovery
-    began: float | None
+    shown: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +149,11 @@ def _each_fault(record: RunRecord, stages: Stages) -> tuple[FaultFacts, ...]:
             for e in record.of(Canary)
             if (t := e.get("t")) is not None and (t < stages.inject or own.inject <= t < own.end)
         ]
-        effect = effect_of(canary, (), own.inject, own.heal, own.end)
+        effect = effect_of(canary, record.of(Proof), own.inject, own.heal, own.end)
         quick, slow = (recovery_of(record, own, own_delay=each) for each in (None, delay))
         sure = recovery_of(record, own, caution=CAUTION)
-        found.append(FaultFacts(kind, own, quick, slow, sure, effect.began))
+        shown = effect.began is not None or effect.presses
+        found.append(FaultFacts(kind, own, quick, slow, sure, shown))
     return tuple(found)
 
 

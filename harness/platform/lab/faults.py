@@ -112,8 +112,8 @@ def _asked(lab: Running, known: FaultStates) -> list[str]:
     rolls = known["rollouts"].items()
     found += [f"{fault} restarts replicas" for fault, each in rolls if each["under_way"]]
     found += [
-        f"{fault} keeps {counted(len(pids), 'process', 'processes')} busy"
-        for fault, pids in known["burners"].items()
+        f"{fault} keeps {counted(len(each['pids']), 'process', 'processes')} busy"
+        for fault, each in known["burners"].items()
     ]
     edges = [each["id"] for each in lab.plan["places"] if each["kind"] == "edge"]
     for name, keys in request(lab.runtime, Runtime(edges)).items():

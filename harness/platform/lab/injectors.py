@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 from harness.bounded import wait_until
@@ -362,9 +362,19 @@ class Neighbours(Shown):
 
     def residual(self, fault: ActiveFault) -> list[str]:
         """Those that run."""
-        pids = fault.ask(messages.Faults())["burners"].get(fault.id, ())
+        burners = self._burners(fault)
         beside = f"beside {', '.join(fault.targets)} and all that share their cores"
-        return [f"process {pid} burns {beside}" for pid in pids]
+        return [f"process {pid} burns {beside}" for pid in burners["pids"]] if burners else []
+
+    def verify(self, fault: ActiveFault) -> Proof:
+        """Those that run, and the processor time that they took."""
+        shown, burners = super().verify(fault), self._burners(fault)
+        if burners is None or not isinstance(fault.given, CpuPressure):
+            return shown
+        return replace(shown, taken_s=burners["taken_s"])
+
+    def _burners(self, fault: ActiveFault) -> messages.Burners | None:
+        return fault.ask(messages.Faults())["burners"].get(fault.id)
 
 
 INJECTORS: Mapping[LabInjector, Injector[ActiveFault]] = {

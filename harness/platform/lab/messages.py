@@ -128,12 +128,19 @@ class RolloutState(TypedDict):
     back: bool
 
 
+class Burners(TypedDict):
+    """Busy processes, and the seconds of each of their cores that they have taken, on average."""
+
+    pids: list[int]
+    taken_s: float
+
+
 class FaultStates(TypedDict):
-    """What faults have made, by their ids: replicas behaving otherwise, rollouts, pids."""
+    """What faults have made, by their ids: replicas behaving otherwise, rollouts, processes."""
 
     overlays: dict[str, list[str]]
     rollouts: dict[str, RolloutState]
-    burners: dict[str, list[int]]
+    burners: dict[str, Burners]
 
 
 class BehaviourState(TypedDict):
