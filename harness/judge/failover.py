@@ -198,19 +198,23 @@ def crowded(record: RunRecord) -> NDArray[np.bool_]:
     """Seconds in which processes not of the service kept it from its cores, shape (seconds,).
 
     Known where the service runs on this machine. Its own processes, and faults that burn processor
-    time beside it, count as the service.
+    time beside it, count as the service. A tick speaks of the second before it; a wait that ended
+    there, of all the seconds that it took.
     """
-    found = np.zeros(record.seconds, np.bool_)
+    crowd, kept, busy = np.zeros((3, record.seconds), np.bool_)
     offered = record.series("due").offered
     for event in record.events_of("tick"):
         t, others = event.get("t"), event.get("others", 0.0)
-        if t is None or others < OTHERS:
+        if t is None:
             continue
-        near = slice(max(int(t) - 1, 0), int(t) + 1)  # a tick speaks of the second before it
+        near = slice(max(int(t) - 1, 0), int(t) + 1)
         requests = offered[near].max(initial=0)
-        if event["waited"] >= max(WAITED_S, WAITED_EACH_S * requests):
-            found[near] = True
-    return found
+        enough = event.get("waited", 0.0) >= max(WAITED_S, WAITED_EACH_S * requests)
+        crowd[near] |= others >= OTHERS and enough
+        busy[near] |= others >= OTHERS
+        if (longest := event.get("longest_wait", 0.0)) >= WAITED_S:
+            kept[max(int(t - longest), 0) : int(t) + 1] = True
+    return crowd | (kept & busy)
 
 
 def unfelt_s(record: RunRecord) -> float:

@@ -107,14 +107,16 @@ class HostSampler:
 
         `busy` and `steal` are of the whole machine. `others` is what processes not of the service
         took of the cores that it runs on. `waited` is the time that its threads were ready to run
-        and did not, summed over them: it may be above 1.
+        and did not, summed over them: it may be above 1. `longest_wait` is that of one of them, s;
+        the kernel counts a wait when it ends, so that it may have begun before the last call.
         """
         now = self._read()
         spent = [_spent(a, b) for a, b in zip(self._before[0], now[0], strict=True)]
         whole = {name: sum(each[name] for each in spent) for name in spent[0]}
         if (total := _total(whole)) < _SHORTEST_S:
             return None
-        used, waited = (b - a for a, b in zip(self._before[1], now[1], strict=True))
+        (ran, waits), (ran_now, waits_now) = self._before[1], now[1]
+        waited = [max(0.0, end - waits.get(thread, 0.0)) for thread, end in waits_now.items()]
         self._before = now
         found = {
             "busy": 1.0 - (whole["idle"] + whole.get("iowait", 0.0)) / total,
@@ -124,25 +126,26 @@ class HostSampler:
             cores = [spent[n] for n in self._local.cores]
             time = sum(map(_total, cores))
             work = sum(one.get(name, 0.0) for one in cores for name in ("user", "nice", "system"))
-            found["others"] = (work - used) / max(time, 1e-9)
+            found["others"] = (work - (ran_now - ran)) / max(time, 1e-9)
         found = {name: min(1.0, max(0.0, share)) for name, share in found.items()}
         if self._local is not None:
-            found["waited"] = max(0.0, waited) * len(now[0]) / total
+            found["waited"] = sum(waited) * len(now[0]) / total
+            found["longest_wait"] = max(waited, default=0.0)
         return {name: round(share, 4) for name, share in found.items()}
 
-    def _read(self) -> tuple[list[dict[str, float]], tuple[float, float]]:
+    def _read(self) -> tuple[list[dict[str, float]], tuple[float, dict[int, float]]]:
         """The times of each core, and those of the service's processes."""
         roots = () if self._local is None else self._local.roots
         cores = [dict(core._asdict()) for core in psutil.cpu_times(percpu=True)]
         return cores, times_of_trees(roots)
 
 
-def times_of_trees(roots: Collection[int]) -> tuple[float, float]:
-    """Seconds that these processes, and all below them, ran and waited for a core.
+def times_of_trees(roots: Collection[int]) -> tuple[float, dict[int, float]]:
+    """Seconds that these processes, and all below them, ran; and that each thread waited to run.
 
-    What ran includes the children that they waited for; what waited, threads that live.
+    What ran includes the children that they waited for; who waited, by id, threads that live.
     """
-    ran = waited = 0
+    ran, waited = 0, {}
     for pid in chain(roots, *map(descendants, roots)):
         with suppress(OSError):
             stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
@@ -150,8 +153,9 @@ def times_of_trees(roots: Collection[int]) -> tuple[float, float]:
             ran += sum(map(int, stat.rpartition(") ")[2].split()[11:15]))
         for path in Path(f"/proc/{pid}/task").glob("*/schedstat"):
             with suppress(OSError):
-                waited += int(path.read_text(encoding="ascii").split()[1])
-    return ran / os.sysconf("SC_CLK_TCK"), waited / NANOSECONDS
+                delay = int(path.read_text(encoding="ascii").split()[1])
+                waited[int(path.parent.name)] = delay / NANOSECONDS
+    return ran / os.sysconf("SC_CLK_TCK"), waited
 
 
 def _spent(before: Mapping[str, float], now: Mapping[str, float]) -> dict[str, float]:

@@ -118,6 +118,20 @@ def test_a_second_is_crowded_by_a_fifth_of_the_cores_and_a_wait_for_them(
     assert np.flatnonzero(crowded(record)).tolist() == found
 
 
+@pytest.mark.parametrize(
+    ("longest", "others", "found"),
+    [(9.0, 0.9, [41, 42, 43, 44, 45, 46, 47, 48, 49, 50]), (0.99, 0.9, []), (9.0, 0.19, [])],
+)
+def test_a_thread_that_was_kept_waiting_makes_all_seconds_of_its_wait_crowded(
+    longest: float, others: float, found: list[int]
+) -> None:
+    """Where others had the cores meanwhile; it is counted in the second in which it ended."""
+    kept = [{"t": t + 0.9, "others": others, "waited": 0.01} for t in range(1, 60)]
+    kept[49] |= {"t": 50.9, "longest_wait": longest}
+    record = recorded(ticks=tuple(kept))
+    assert np.flatnonzero(crowded(record)).tolist() == found
+
+
 @pytest.mark.parametrize(("lost", "at"), [(7, None), (8, 46.0)])
 def test_the_alert_fires_at_14_times_the_error_budget_over_five_seconds(
     lost: int, at: float | None

@@ -13,6 +13,7 @@ import pytest
 
 from harness.git import short_commit
 from harness.platform.model import LocalProcesses
+from harness.record import environment
 from harness.record.environment import HostSampler, capture_environment, times_of_trees
 
 
@@ -80,7 +81,8 @@ def test_the_time_of_a_tree_is_that_of_every_process_in_it(below: str) -> None:
         ran, waited = times_of_trees((child.pid,))
         child.kill() if not below else psutil.Process(child.pid).children()[0].kill()
     assert ran >= 0.19
-    assert waited >= 0
+    assert child.pid in waited
+    assert min(waited.values()) >= 0
 
 
 def test_what_others_take_of_the_cores_of_a_service_is_not_its_own() -> None:
@@ -95,6 +97,21 @@ def test_what_others_take_of_the_cores_of_a_service_is_not_its_own() -> None:
     assert apart is not None
     assert found["others"] < apart["others"]
     assert found["waited"] > apart["waited"] == 0
+    assert found["longest_wait"] > apart["longest_wait"] == 0
+
+
+def test_a_wait_that_began_before_the_last_look_is_told_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The kernel counts it when it ends."""
+    looks = iter([{7: 1.0, 8: 0.0}, {7: 1.0, 8: 0.1}, {7: 5.5, 8: 0.2, 9: 0.3}])
+    monkeypatch.setattr(environment, "times_of_trees", lambda _: (0.0, next(looks)))
+    sampler = HostSampler(LocalProcesses((), (0,)))
+    longest = []
+    for _ in range(2):
+        time.sleep(1.0 / (psutil.cpu_count() or 1) + 0.1)
+        longest.append((sampler.sample() or {})["longest_wait"])
+    assert longest == [0.1, 4.5]
 
 
 def test_without_processes_of_its_own_a_sample_says_nothing_of_others() -> None:
