@@ -8,6 +8,7 @@ import copy
 import importlib
 import math
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -42,9 +43,17 @@ STEADY_STRATEGIES = (
     "skip",
 )
 ROLLBACK_STRATEGIES = ("default", "always", "never", "deviated")
+REFERENCE = re.compile(r"\$\{([^{}]+)\}")
 DRY = ("activities", "actions", "probes", "pause")
 VAULT_CLIENT = "hvac"
 _SEE = "see: chaos validate"
+
+TOLERANCES: Mapping[str, tuple[str, ...]] = {
+    "jsonpath": ("type", "name", "path", "expect", "count", "target"),
+    "regex": ("type", "name", "pattern", "target"),
+    "range": ("type", "name", "range", "target"),
+}
+"""What Chaos Toolkit reads of each kind of tolerance; with a field more, it would judge by less."""
 
 BOUNDS: Mapping[str, tuple[float, float]] = {
     "load.rate": (0.1, 1e6),
@@ -91,9 +100,11 @@ def validate(path: Path, document: Document) -> None:
     try:
         _check_names(path, document)
         _check_secrets(path, document.get("secrets") or {}, "secrets")
-        for name, entry in (document.get("configuration") or {}).items():
+        configuration = document.get("configuration") or {}
+        for name, entry in configuration.items():
             if isinstance(entry, dict) and entry.get("type") == "env":
                 _check_variable(f"{path}: configuration.{name}", entry)
+            _check_value(f"{path}: configuration.{name}", entry, configuration)
         _check_controls(path, document)  # before Chaos Toolkit, which would say that it goes on
         _check_by_toolkit(copy.deepcopy(document))
         _check_words(path, document)
@@ -131,6 +142,18 @@ def _check_names(path: Path, document: Document) -> None:
         for field in fields.keys() - known:
             if meant := did_you_mean(str(field), known, 0.8):
                 raise ExperimentError(f"{path}: {where}: no field {field!r}", meant.strip())
+    for activity in all_activities(document):
+        _check_tolerance(f"{path}: {activity.get('name')}: tolerance", activity.get("tolerance"))
+
+
+def _check_tolerance(where: str, tolerance: object) -> None:
+    kind = tolerance.get("type") if isinstance(tolerance, dict) else None
+    if not isinstance(tolerance, dict) or not isinstance(kind, str):
+        return
+    known = TOLERANCES.get(kind, tuple(tolerance))
+    for field in tolerance:
+        if field not in known:
+            raise ExperimentError(f"{where}: no field {field!r}", _one_of(field, known))
 
 
 def _check_by_toolkit(document: Document) -> None:
@@ -186,6 +209,16 @@ def _check_secrets(path: Path, given: object, where: str) -> None:
         return
     for key, value in given.items():
         _check_secrets(path, value, f"{where}.{key}")
+
+
+def _check_value(where: str, entry: object, configuration: Mapping[str, object]) -> None:
+    """Chaos Toolkit hands `${name}` on as it stands; to a shell that is an unset variable."""
+    for name in REFERENCE.findall(entry) if isinstance(entry, str) else ():
+        if name in configuration:
+            raise ExperimentError(
+                f"{where} refers to ${{{name}}}, which is not resolved within the configuration",
+                "write the value out, or refer to both where they are used",
+            )
 
 
 def _check_variable(where: str, entry: Mapping[str, object]) -> None:

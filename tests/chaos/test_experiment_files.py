@@ -183,6 +183,22 @@ def _provider(**fields: Any) -> Callable[[Document], object]:
             lambda document: document.update(runtime={"rollbacks": {"strateg": "never"}}),
             "runtime.rollbacks: no field 'strateg'; did you mean strategy?",
         ),
+        (
+            _step(tolerance={"type": "jsonpath", "path": "$.a", "expect_one_of": [1]}),
+            "tolerance: no field 'expect_one_of'; ",
+        ),
+        (
+            _step(tolerance={"type": "regex", "pattern": "a", "targt": "stdout"}),
+            "tolerance: no field 'targt'; did you mean target?",
+        ),
+        (
+            _step(tolerance={"type": "range", "range": [1, 2], "strict": True}),
+            "tolerance: no field 'strict'; give one of type, name, range, target",
+        ),
+        (
+            lambda document: document["configuration"].update(place="in-${region}"),
+            "configuration.place refers to ${region}",
+        ),
         (lambda document: document.update(runtime=[]), "with runtime []"),
         (lambda document: document["method"].append("x"), "with method."),
         (_harness(platforms=["labb"]), "platforms: no platform 'labb'; did you mean lab?"),
