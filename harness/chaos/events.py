@@ -16,12 +16,13 @@ _lock = threading.Lock()
 _stream: TextIO | None = None
 
 
-def take_over_stdout() -> None:
+def take_over_stdout() -> TextIO:
     """Keep standard output for our lines; whatever else prints goes to standard error."""
     global _stream  # noqa: PLW0603 - a process has one standard output
     _stream = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)
     sys.stdout = sys.stderr
+    return _stream
 
 
 def take_over_stdin() -> TextIO:

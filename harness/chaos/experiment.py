@@ -28,7 +28,6 @@ from harness.errors import CatalogError, ExperimentError, did_you_mean
 from harness.platform.names import PLATFORMS
 from harness.redact import learn, learn_environment, redact
 from harness.toolkit import Activity, Document
-from harness.units import one_line
 
 EXTENSION = "harness"
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -355,17 +354,16 @@ def _resolved(path: Path, document: Document) -> dict[str, object]:
 
 def _answer(where: str, entry: Activity, known: Settings, secrets: Settings) -> object:
     """What a probe of the configuration gives: standard output, a body, a function's value."""
-    from chaoslib.activity import run_activity  # noqa: PLC0415 - slow to import
-
-    from harness.chaos.limits import limit_of, within  # noqa: PLC0415
+    from harness.chaos.foreign import answer_of  # noqa: PLC0415 - slow to import
+    from harness.chaos.limits import limit_of  # noqa: PLC0415
 
     remedy = "correct the probe, or give a value: --set"
     limit_s = min(limit_of(entry, CONFIGURED_S, known, secrets), CONFIGURED_S)
     try:
-        output = within(limit_s, lambda: run_activity(entry, known, secrets))
-    except (Exception, SystemExit) as problem:  # noqa: BLE001 - whatever its module raises
+        output = answer_of(entry, known, secrets, limit_s)
+    except ValueError as problem:
         raise ExperimentError(
-            f"{where}: its probe {entry.get('name')!r} failed: {one_line(str(problem))}", remedy
+            f"{where}: its probe {entry.get('name')!r} failed: {problem}", remedy
         ) from None
     kind = entry["provider"]["type"]
     if kind == "python" or not isinstance(output, dict):

@@ -29,9 +29,7 @@ def limit_activities(actions_s: float, probes_s: float) -> None:
         provider = activity["provider"]
         if provider.get("module") == ACTIONS:
             return run(activity, configuration, secrets)
-        call = partial(run, activity, configuration, secrets)
-        if provider["type"] == "python" and not has_signature(provider):
-            call = partial(_call_by_position, provider, configuration, secrets)
+        call = call_of(run, activity, configuration, secrets)
         usual = probes_s if activity.get("type") == "probe" else actions_s
         try:
             return within(limit_of(activity, usual, configuration, secrets), call)
@@ -41,6 +39,19 @@ def limit_activities(actions_s: float, probes_s: float) -> None:
             raise ActivityFailed(f"{type(problem).__name__}: {problem}") from problem
 
     activities.run_activity = hypothesis.run_activity = limited
+
+
+def call_of(
+    run: Callable[[Activity, Settings, Settings], object],
+    activity: Activity,
+    configuration: Settings,
+    secrets: Settings,
+) -> Callable[[], object]:
+    """How an activity is carried out: as Chaos Toolkit does (`run`), where it can."""
+    provider = activity["provider"]
+    if provider["type"] == "python" and not has_signature(provider):
+        return partial(_call_by_position, provider, configuration, secrets)
+    return partial(run, activity, configuration, secrets)
 
 
 def _call_by_position(provider: Provider, configuration: Settings, secrets: Settings) -> object:

@@ -9,6 +9,7 @@ import importlib
 import math
 import os
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -105,6 +106,7 @@ def validate(path: Path, document: Document) -> None:
             if isinstance(entry, dict) and entry.get("type") == "env":
                 _check_variable(f"{path}: configuration.{name}", entry)
             _check_value(f"{path}: configuration.{name}", entry, configuration)
+        _check_imports(path, document)
         _check_controls(path, document)  # before Chaos Toolkit, which would say that it goes on
         _check_by_toolkit(copy.deepcopy(document))
         _check_words(path, document)
@@ -244,6 +246,29 @@ def _check_variable(where: str, entry: Mapping[str, object]) -> None:
         ) from None
     if isinstance(made, float) and not math.isfinite(made):
         raise ExperimentError(f"{where}: the variable {name} is {made}", "give a finite number")
+
+
+def _check_imports(path: Path, document: Document) -> None:
+    """A module that ends its process, or hangs, would take this one with it."""
+    from harness.chaos.foreign import check_imports  # noqa: PLC0415 - slow to import
+
+    named = dict.fromkeys(
+        str(provider["module"])
+        for provider in _providers(document)
+        if provider.get("module") is not None
+    )
+    known = {*sys.stdlib_module_names, "harness", "chaoslib", "chaosk8s"}
+    if others := [name for name in named if name.partition(".")[0] not in known]:
+        check_imports(str(path), others)
+
+
+def _providers(value: object) -> Iterator[Mapping[str, object]]:
+    """Those of a document, at whatever depth."""
+    if isinstance(value, dict) and isinstance(provider := value.get("provider"), dict):
+        yield provider
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for each in inner:
+        yield from _providers(each)
 
 
 def _check_controls(path: Path, document: Document) -> None:

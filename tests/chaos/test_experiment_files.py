@@ -14,7 +14,7 @@ import yaml
 
 from harness.catalog import project_root
 from harness.catalog.expectations import Expectations
-from harness.chaos import experiment
+from harness.chaos import experiment, foreign
 from harness.chaos.experiment import _Stages, experiment_names, load_experiment
 from harness.chaos.method import ACTIONS
 from harness.chaos.model import (
@@ -435,3 +435,34 @@ def test_an_ordinary_file_needs_no_extension(suffix: str, tmp_path: Path) -> Non
     path.write_text("{")
     with pytest.raises(ExperimentError, match=rf"ordinary\.{suffix}"):
         load_experiment(str(path), ROOT)
+
+
+@pytest.mark.parametrize(
+    ("module", "function", "arguments", "said"),
+    [
+        ("os", "_exit", {"status": 7}, "'which' failed: its process ended with code 7"),
+        ("ctypes", "string_at", {"ptr": 0}, "'which' failed: its process was ended by SIGSEGV"),
+        ("signal", "raise_signal", {"signalnum": 15}, "'which' failed: .*ended by SIGTERM"),
+        ("sys", "exit", {"status": 4}, "'which' failed: 4; correct the probe"),
+        ("time", "sleep", {"secs": 600}, r"'which' failed: it did not end within 0\.1 s"),
+        ("own_exits", "f", {}, "own_exits cannot be imported: its process ended with code 3"),
+        ("own_hangs", "f", {}, "own_hangs cannot be imported: it did not end within 3 s"),
+    ],
+)
+def test_a_probe_of_the_configuration_that_ends_its_process_or_hangs_is_named(
+    module: str,
+    function: str,
+    arguments: Document,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "own_exits.py").write_text("import os\nos._exit(3)\n")
+    (tmp_path / "own_hangs.py").write_text("import time\ntime.sleep(600)\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(experiment, "CONFIGURED_S", 0.1)
+    monkeypatch.setattr(foreign, "START_S", 3.0 if module == "own_hangs" else 60.0)
+    provider = {"type": "python", "module": module, "func": function, "arguments": arguments}
+    asked = {"type": "probe", "name": "which", "provider": provider}
+    with pytest.raises(ExperimentError, match=said):
+        _load(tmp_path, _case(configuration={"region": asked, "hold_s": 3}))
