@@ -1,4 +1,4 @@
-"""Typed JSON: readers of dataclasses, and the check of a value against its type."""
+"""Typed JSON and YAML: readers of dataclasses, and the check of a value against its type."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from functools import cache, partial
 from types import UnionType
 from typing import (
     TYPE_CHECKING,
+    Annotated,
+    Any,
     Literal,
+    NamedTuple,
     NotRequired,
     Required,
     TypeVar,
@@ -44,10 +47,54 @@ def first_problem(error: ValidationError, whole: str = "") -> str:
     return f"{field}: {first['msg']}"
 
 
-_Problem = tuple[str, str]
-"""The path of a value that its type does not allow (`units.0.pid`), and what it is; "": missing."""
+class Problem(NamedTuple):
+    """The first value that its type does not allow, and why.
 
-_Check = Callable[[object], _Problem | None]
+    `kind`: "missing" and "unknown" are of a field, "value" of what is written there, "rule" of what
+    holds between several. `shown` is the value, `said` a sentence about it.
+    """
+
+    path: tuple[object, ...]
+    kind: Literal["missing", "unknown", "value", "rule"]
+    shown: str = ""
+    said: str = ""
+
+    def under(self, name: object) -> Problem:
+        """The same, seen from what holds the value by this name."""
+        return self._replace(path=(name, *self.path))
+
+    @property
+    def where(self) -> str:
+        """The path with dots: `units.0.pid`."""
+        return ".".join(map(str, self.path))
+
+    @property
+    def remedy(self) -> str | None:
+        """What to do about it; None where the sentence says so."""
+        return _REMEDIES.get(self.kind)
+
+
+_REMEDIES = {
+    "missing": "add it",
+    "unknown": "remove it or correct its name",
+    "value": "correct the value",
+}
+
+
+_Check = Callable[[object], Problem | None]
+
+
+class Rule(NamedTuple):
+    """What `Annotated` adds to a type: a test of the value, and what it should be in words."""
+
+    holds: Callable[[Any], bool]
+    wanted: str
+
+
+class Whole(NamedTuple):
+    """What `Annotated` adds to a TypedDict: a sentence about fields at odds, or None."""
+
+    problem: Callable[[Any], str | None]
 
 
 def problem_of(value: object, kind: object) -> str | None:
@@ -55,11 +102,17 @@ def problem_of(value: object, kind: object) -> str | None:
 
     `kind` is a TypedDict, a dataclass, or made of JSON's own types; further fields are let pass.
     """
-    found = _check_of(kind)(value)
+    found = _check_of(kind, closed=False)(value)
     if found is None:
         return None
-    path, shown = found
-    return f"with {path} {shown:.40}".replace("  ", " ") if shown else f"without {path}"
+    if found.kind == "missing":
+        return f"without {found.where}"
+    return f"with {found.where} {found.shown:.40}".replace("  ", " ")
+
+
+def check_closed(value: object, kind: object) -> Problem | None:
+    """What is wrong with a value of this type, whose TypedDicts hold no further fields."""
+    return _check_of(kind, closed=True)(value)
 
 
 def fields_of(kind: type) -> dict[str, tuple[bool, object]]:
@@ -88,71 +141,112 @@ def _bare(hint: object) -> object:
 
 
 @cache
-def _check_of(kind: object) -> _Check:
+def _check_of(kind: object, *, closed: bool) -> _Check:
     origin, parts = get_origin(kind), get_args(kind)
     if origin is None:
-        return _check_of_class(kind)
+        return _check_of_class(kind, closed=closed)
+    if origin is Annotated:
+        return partial(_check_more, _check_of(parts[0], closed=closed), parts[1:])
     if origin is Literal:
-        return partial(_check_that, parts.__contains__)
+        return partial(_check_that, parts.__contains__, f"one of {', '.join(map(str, parts))}")
+    inner = [_check_of(each, closed=closed) for each in parts if each is not Ellipsis]
     if origin is tuple and parts[-1] is not Ellipsis:
-        return partial(_check_row, [_check_of(each) for each in parts])
-    inner = [_check_of(each) for each in parts if each is not Ellipsis]
+        return partial(_check_row, inner)
     if origin in {Union, UnionType}:
         return partial(_check_any, inner)
-    return partial(_check_values if origin in {dict, Mapping} else _check_items, inner[-1])
+    return (
+        partial(_check_values, *inner)
+        if origin in {dict, Mapping}
+        else partial(_check_items, inner[-1])
+    )
 
 
-def _check_of_class(kind: object) -> _Check:
+def _check_of_class(kind: object, *, closed: bool) -> _Check:
     if isinstance(kind, type) and (is_typeddict(kind) or is_dataclass(kind)):
-        inner = {name: (must, _check_of(hint)) for name, (must, hint) in fields_of(kind).items()}
-        return partial(_check_fields, inner)
+        inner = {
+            name: (must, _check_of(hint, closed=closed))
+            for name, (must, hint) in fields_of(kind).items()
+        }
+        return partial(_check_fields, inner, closed=closed)
     if kind is object:
         return lambda _: None
     classes = (int, float) if kind is float else (kind,)
-    return partial(_check_that, lambda value: type(value) in classes)
+    return partial(_check_that, lambda value: type(value) in classes, _WORDS.get(kind, "empty"))
 
 
-def _check_that(holds: Callable[[object], bool], value: object) -> _Problem | None:
-    return None if holds(value) else ("", repr(value))
+_WORDS: Mapping[object, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+}
 
 
-def _check_any(checks: Sequence[_Check], value: object) -> _Problem | None:
-    found = [problem for check in checks if (problem := check(value)) is not None]
-    return max(found, key=lambda each: len(each[0])) if len(found) == len(checks) else None
+def _wrong(value: object, wanted: str) -> Problem:
+    return Problem((), "value", repr(value), f"{value!r:.40} is not {wanted}")
 
 
-def _check_fields(known: Mapping[str, tuple[bool, _Check]], value: object) -> _Problem | None:
+def _check_that(holds: Callable[[object], bool], wanted: str, value: object) -> Problem | None:
+    return None if holds(value) else _wrong(value, wanted)
+
+
+def _check_more(check: _Check, rules: Sequence[object], value: object) -> Problem | None:
+    found = check(value)
+    for rule in rules if found is None else ():
+        if isinstance(rule, Rule) and not rule.holds(value):
+            return _wrong(value, rule.wanted)
+        if isinstance(rule, Whole) and (said := rule.problem(value)) is not None:
+            return Problem((), "rule", repr(value), said)
+    return found
+
+
+def _check_any(checks: Sequence[_Check], value: object) -> Problem | None:
+    found = []
+    for check in checks:
+        if (problem := check(value)) is None:
+            return None
+        found.append(problem)
+    return max(found, key=lambda each: len(each.path))
+
+
+def _check_fields(
+    known: Mapping[str, tuple[bool, _Check]], value: object, *, closed: bool
+) -> Problem | None:
     if not isinstance(value, Mapping):
-        return "", repr(value)
+        return _wrong(value, "a mapping")
     for name, (required, _) in known.items():
         if required and name not in value:
-            return name, ""
-    return _first((name, known[name][1], each) for name, each in value.items() if name in known)
+            return Problem((name,), "missing", said="missing")
+    found = _first((name, known[name][1], each) for name, each in value.items() if name in known)
+    if found is None and closed and (further := [name for name in value if name not in known]):
+        return Problem((further[0],), "unknown", said="unknown field")
+    return found
 
 
-def _check_values(check: _Check, value: object) -> _Problem | None:
+def _check_values(key: _Check, check: _Check, value: object) -> Problem | None:
     if not isinstance(value, Mapping):
-        return "", repr(value)
-    return _first((name, check, each) for name, each in value.items())
+        return _wrong(value, "a mapping")
+    return _first((name, key, name) for name in value) or _first(
+        (name, check, each) for name, each in value.items()
+    )
 
 
-def _check_items(check: _Check, value: object) -> _Problem | None:
+def _check_items(check: _Check, value: object) -> Problem | None:
     if not isinstance(value, (list, tuple)):
-        return "", repr(value)
+        return _wrong(value, "a list")
     return _first((number, check, each) for number, each in enumerate(value))
 
 
-def _check_row(checks: Sequence[_Check], value: object) -> _Problem | None:
+def _check_row(checks: Sequence[_Check], value: object) -> Problem | None:
     if not isinstance(value, (list, tuple)) or len(value) != len(checks):
-        return "", repr(value)
+        return _wrong(value, f"a list of {len(checks)}")
     return _first(
         (n, check, each) for n, (check, each) in enumerate(zip(checks, value, strict=True))
     )
 
 
-def _first(checked: Iterable[tuple[object, _Check, object]]) -> _Problem | None:
+def _first(checked: Iterable[tuple[object, _Check, object]]) -> Problem | None:
     for name, check, value in checked:
         if (found := check(value)) is not None:
-            path, shown = found
-            return f"{name}.{path}".rstrip("."), shown
+            return found.under(name)
     return None

@@ -3,15 +3,18 @@
 OpenSLO (https://github.com/OpenSLO/OpenSLO) holds what must hold; `Target` holds what the
 harness needs to find, deploy and drive the service. A field that is in neither is refused: a
 slip of the keyboard must not become a promise that nobody checks.
+
+They are mappings as YAML has them, checked by `harness.typed`: importing pydantic and making its
+models would take longer than reading all of the catalogue.
 """
 
-from collections.abc import Sequence
-from typing import Annotated, Literal, Self
-
-from pydantic import BaseModel, ConfigDict, Field, StrictFloat, model_validator
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from harness.catalog.model import TIMES, Indicator, Objective, RegionRole, Tier
-from harness.catalog.pods import NONE, PodSettings
+from harness.typed import Rule, Whole
 
 QUANTILE = "harness.codai/quantile"
 """Annotation of an indicator that is a time: which quantile it promises."""
@@ -22,266 +25,306 @@ ENDPOINTS = "harness.codai/endpoints"
 WINDOW_S = {"m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 7 * 86_400.0}
 """Units of a time slice; months and longer are no slice."""
 
-Finite = Annotated[StrictFloat, Field(allow_inf_nan=False)]
-Share = Annotated[Finite, Field(gt=0, lt=1)]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=63)]
-Path = Annotated[str, Field(pattern=r"^/([^\s?#{}]|\{[a-zA-Z_][a-zA-Z0-9_]*\})*$", max_length=1024)]
+
+def _like(pattern: str, wanted: str, most: int = 1024) -> Rule:
+    """A text that the whole pattern fits, of so many characters at most."""
+    return Rule(lambda text: len(text) <= most and re.fullmatch(pattern, text) is not None, wanted)
+
+
+def _whole(least: int, most: float = math.inf) -> Rule:
+    upper = "" if math.isinf(most) else f" to {most}"
+    return Rule(lambda number: least <= number <= most, f"a whole number from {least}{upper}")
+
+
+MOST_CPU = 1024
+SOME = Rule(bool, "one or more")
+ONE = Rule(lambda items: len(items) == 1, "a list of one")
+GREATEST = 1.7e308
+"""What a float can hold; YAML's whole numbers have no end."""
+
+Positive = Annotated[float, Rule(lambda x: 0 < x <= GREATEST, "a finite number above 0")]
+Share = Annotated[float, Rule(lambda x: 0 < x < 1, "a number between 0 and 1")]
+Name = Annotated[str, _like(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", "a name of a-z, 0-9 and dashes", 63)]
+Path = Annotated[
+    str, _like(r"/([^\s?#{}]|\{[a-zA-Z_][a-zA-Z0-9_]*\})*", "a path such as /items/{id}")
+]
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 GateRule = Annotated[
-    str, Field(pattern=r"^.+:(\*|p50|p95|p99|error_ratio|throughput|presence)=.+$", max_length=1024)
+    str,
+    _like(
+        r".+:(\*|p50|p95|p99|error_ratio|throughput|presence)=.+",
+        "a rule such as pay:p95=critical,10%",
+    ),
 ]
-Window = Annotated[str, Field(pattern=r"^\d+[mhdwMQY]$")]
+Window = Annotated[str, _like(r"\d+[mhdwMQY]", "a period such as 1m or 28d")]
 
 
-class _Strict(BaseModel):
-    # Built when first used: of the parts of a document only the whole ever is.
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
-
-
-class Metadata(_Strict):
+class Metadata(TypedDict):
     """The `metadata` of every document."""
 
     name: Name
-    displayName: str = ""  # noqa: N815 - the format's spelling, here and below
-    labels: dict[str, str | list[str]] = Field(default_factory=dict)
-    annotations: dict[str, str] = Field(default_factory=dict)
+    displayName: NotRequired[str]
+    labels: NotRequired[dict[str, str | list[str]]]
+    annotations: NotRequired[dict[str, str]]
 
 
-class ServiceSpec(_Strict):
+class ServiceSpec(TypedDict):
     """`spec` of an OpenSLO Service."""
 
-    description: str = ""
+    description: NotRequired[str]
 
 
-class ServiceDocument(_Strict):
+class ServiceDocument(TypedDict):
     """An OpenSLO Service."""
 
-    apiVersion: Literal["openslo/v1"]  # noqa: N815
+    apiVersion: Literal["openslo/v1"]
     kind: Literal["Service"]
     metadata: Metadata
     spec: ServiceSpec
 
 
-class MetricSource(_Strict):
+class MetricSource(TypedDict):
     """A query, in the words of the system named by `type`."""
 
-    metricSourceRef: str | None = None  # noqa: N815
-    type: str | None = None
+    metricSourceRef: NotRequired[str | None]
+    type: NotRequired[str | None]
     spec: dict[str, object]
 
 
-class Metric(_Strict):
+class Metric(TypedDict):
     """One metric of an indicator."""
 
-    metricSource: MetricSource  # noqa: N815
+    metricSource: MetricSource
 
 
-class RatioMetric(_Strict):
+class RatioMetric(TypedDict):
     """Good or bad events in all events."""
 
     counter: bool
-    good: Metric | None = None
-    bad: Metric | None = None
+    good: NotRequired[Metric | None]
+    bad: NotRequired[Metric | None]
     total: Metric
 
-    @model_validator(mode="after")
-    def _one_side(self) -> Self:
-        if (self.good is None) == (self.bad is None):
-            raise ValueError("state either good or bad, not both")
-        return self
+
+def _one_of(spec: Mapping[str, object], first: str, second: str) -> str | None:
+    """What is wrong unless exactly one of two fields is there."""
+    alone = (spec.get(first) is None) != (spec.get(second) is None)
+    return None if alone else f"state either {first} or {second}, not both"
 
 
-class IndicatorMetadata(Metadata):
+class IndicatorMetadata(TypedDict):
     """Which of the harness's indicators an SLO's inline indicator is."""
 
     name: Indicator
+    displayName: NotRequired[str]
+    labels: NotRequired[dict[str, str | list[str]]]
+    annotations: NotRequired[dict[str, str]]
 
 
-class IndicatorSpec(_Strict):
+class IndicatorSpec(TypedDict):
     """A threshold on one metric, or a ratio of two."""
 
-    description: str = ""
-    thresholdMetric: Metric | None = None  # noqa: N815
-    ratioMetric: RatioMetric | None = None  # noqa: N815
-
-    @model_validator(mode="after")
-    def _one_metric(self) -> Self:
-        if (self.thresholdMetric is None) == (self.ratioMetric is None):
-            raise ValueError("state either thresholdMetric or ratioMetric, not both")
-        return self
+    description: NotRequired[str]
+    thresholdMetric: NotRequired[Metric | None]
+    ratioMetric: NotRequired[
+        Annotated[RatioMetric, Whole(lambda spec: _one_of(spec, "good", "bad"))] | None
+    ]
 
 
-class InlineIndicator(_Strict):
+class InlineIndicator(TypedDict):
     """The inline indicator of an SLO."""
 
     metadata: IndicatorMetadata
-    spec: IndicatorSpec
+    spec: Annotated[
+        IndicatorSpec, Whole(lambda spec: _one_of(spec, "thresholdMetric", "ratioMetric"))
+    ]
 
 
-class TimeWindow(_Strict):
+class TimeWindow(TypedDict):
     """The period that an error budget is for."""
 
     duration: Window
-    isRolling: bool  # noqa: N815
+    isRolling: bool
 
 
-class ObjectiveSpec(_Strict):
+class ObjectiveSpec(TypedDict):
     """One objective of an SLO."""
 
-    displayName: str = ""  # noqa: N815
-    op: Literal["lt", "lte", "gt", "gte"] | None = None
-    value: Annotated[Finite, Field(gt=0)] | None = None
+    displayName: NotRequired[str]
+    op: NotRequired[Literal["lt", "lte", "gt", "gte"] | None]
+    value: NotRequired[Positive | None]
     target: Share
-    timeSliceTarget: Share | None = None  # noqa: N815
-    timeSliceWindow: Window | None = None  # noqa: N815
+    timeSliceTarget: NotRequired[Share | None]
+    timeSliceWindow: NotRequired[Window | None]
 
 
-class SloSpec(_Strict):
+class SloSpec(TypedDict):
     """`spec` of an OpenSLO SLO."""
 
-    description: str = ""
+    description: NotRequired[str]
     service: Name
     indicator: InlineIndicator
-    timeWindow: Annotated[list[TimeWindow], Field(min_length=1, max_length=1)]  # noqa: N815
-    budgetingMethod: Literal["Occurrences", "Timeslices"]  # noqa: N815
-    objectives: Annotated[list[ObjectiveSpec], Field(min_length=1, max_length=1)]
-
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
-        objective, indicator = self.objectives[0], self.indicator.metadata
-        ops = {"throughput": ("gt", "gte"), **dict.fromkeys(TIMES, ("lt", "lte"))}.get(
-            indicator.name
-        )
-        if ops is None and (objective.op, objective.value) != (None, None):
-            raise ValueError(f"{indicator.name} is a ratio: its target says all; remove op, value")
-        if ops is not None and (objective.op not in ops or objective.value is None):
-            raise ValueError(f"objectives.0 of {indicator.name} needs op {ops[0]} and a value")
-        slices = (objective.timeSliceTarget, objective.timeSliceWindow)
-        if self.budgetingMethod == "Timeslices" and None in slices:
-            raise ValueError("Timeslices need objectives.0.timeSliceTarget and timeSliceWindow")
-        if ENDPOINTS in indicator.annotations and not names(indicator.annotations[ENDPOINTS]):
-            raise ValueError(f"indicator.metadata.annotations: {ENDPOINTS} names no endpoint")
-        window = objective.timeSliceWindow
-        if window is not None and (window[-1] not in WINDOW_S or int(window[:-1]) == 0):
-            raise ValueError(f"objectives.0.timeSliceWindow {window} is no slice, e.g. 1m or 1h")
-        if indicator.name in TIMES and not _is_share(indicator.annotations.get(QUANTILE)):
-            raise ValueError(
-                f'indicator.metadata.annotations needs {QUANTILE}, as a string such as "0.95"'
-            )
-        return self
+    timeWindow: Annotated[list[TimeWindow], ONE]
+    budgetingMethod: Literal["Occurrences", "Timeslices"]
+    objectives: Annotated[list[ObjectiveSpec], ONE]
 
 
-class SloDocument(_Strict):
+def _at_odds(spec: SloSpec) -> str | None:
+    """What the fields of an SLO say against each other."""
+    objective, indicator = spec["objectives"][0], spec["indicator"]["metadata"]
+    name, annotations = indicator["name"], indicator.get("annotations", {})
+    op, value = objective.get("op"), objective.get("value")
+    ops = {"throughput": ("gt", "gte"), **dict.fromkeys(TIMES, ("lt", "lte"))}.get(name)
+    if ops is None and (op, value) != (None, None):
+        return f"{name} is a ratio: its target says all; remove op, value"
+    if ops is not None and (op not in ops or value is None):
+        return f"objectives.0 of {name} needs op {ops[0]} and a value"
+    window = objective.get("timeSliceWindow")
+    if spec["budgetingMethod"] == "Timeslices" and None in (
+        objective.get("timeSliceTarget"),
+        window,
+    ):
+        return "Timeslices need objectives.0.timeSliceTarget and timeSliceWindow"
+    if window is not None and (window[-1] not in WINDOW_S or int(window[:-1]) == 0):
+        return f"objectives.0.timeSliceWindow {window} is no slice, e.g. 1m or 1h"
+    return _annotated_wrongly(name, annotations)
+
+
+def _annotated_wrongly(indicator: Indicator, annotations: Mapping[str, str]) -> str | None:
+    if ENDPOINTS in annotations and not names(annotations[ENDPOINTS]):
+        return f"indicator.metadata.annotations: {ENDPOINTS} names no endpoint"
+    if indicator in TIMES and not _is_share(annotations.get(QUANTILE)):
+        return f'indicator.metadata.annotations needs {QUANTILE}, as a string such as "0.95"'
+    return None
+
+
+class SloDocument(TypedDict):
     """An OpenSLO SLO."""
 
-    apiVersion: Literal["openslo/v1"]  # noqa: N815
+    apiVersion: Literal["openslo/v1"]
     kind: Literal["SLO"]
     metadata: Metadata
-    spec: SloSpec
-
-    def objective(self) -> Objective:
-        """The promise in the harness's own words."""
-        objective, indicator = self.spec.objectives[0], self.spec.indicator.metadata
-        threshold = objective.target if objective.value is None else objective.value
-        if indicator.name == "error_ratio":
-            threshold = round(1 - objective.target, 12)
-        quantile = indicator.annotations.get(QUANTILE) if indicator.name in TIMES else None
-        return Objective(
-            name=objective.displayName or self.metadata.name,
-            indicator=indicator.name,
-            threshold=float(threshold),
-            quantile=None if quantile is None else float(quantile),
-            endpoints=names(indicator.annotations.get(ENDPOINTS, "")),
-            window_s=slice_s(objective.timeSliceWindow),
-        )
+    spec: Annotated[SloSpec, Whole(_at_odds)]
 
 
-class RouteSpec(_Strict):
+class RouteSpec(TypedDict):
     """One path of the service's API, named as an OpenAPI operation would be."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z][A-Za-z0-9]*$", max_length=63)]
+    name: Annotated[str, _like(r"[a-z][A-Za-z0-9]*", "a name such as listItems", 63)]
     path: Path
-    methods: Annotated[list[Method], Field(min_length=1)]
+    methods: Annotated[list[Method], SOME]
 
 
-class EnvironmentSpec(_Strict):
-    """A place where the service runs."""
+class EnvironmentSpec(TypedDict):
+    """A place where the service runs; `pods` are the fields of `PodSettings`."""
 
     name: Name
     namespace: Name
-    baseUrl: Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")]  # noqa: N815
-    production: bool = False
-    pods: PodSettings = NONE
+    baseUrl: Annotated[
+        str, _like(r"https?://[^\s/?#@]+(/[^\s?#]*)?", "a URL http://host:port", 1 << 20)
+    ]
+    production: NotRequired[bool]
+    pods: NotRequired[dict[str, object]]
 
 
-class Resources(_Strict):
+class Resources(TypedDict):
     """What one replica is given."""
 
-    cpu: Annotated[Finite, Field(gt=0, le=1024)]
-    memory: Annotated[str, Field(pattern=r"^[1-9]\d*(Ki|Mi|Gi)$")]
+    cpu: Annotated[
+        float, Rule(lambda cores: 0 < cores <= MOST_CPU, f"a number above 0, at most {MOST_CPU}")
+    ]
+    memory: Annotated[str, _like(r"[1-9]\d*(Ki|Mi|Gi)", "a size such as 512Mi")]
 
 
-class RateLimitSpec(_Strict):
+class RateLimitSpec(TypedDict):
     """What the gateway lets each client do."""
 
-    requests: Annotated[int, Field(ge=1)]
-    window: Annotated[str, Field(pattern=r"^[1-9]\d{0,5}[smh]$")]
-    header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$", max_length=100)] = "x-api-key"
+    requests: Annotated[int, _whole(1)]
+    window: Annotated[str, _like(r"[1-9]\d{0,5}[smh]", "a period such as 60s or 1m")]
+    header: NotRequired[Annotated[str, _like(r"[A-Za-z0-9-]+", "a header's name", 100)]]
 
 
-class TargetSpec(_Strict):
+class TargetSpec(TypedDict):
     """What the harness needs to find, deploy and drive a service; `regions` by priority."""
 
     service: Name
     tier: Tier
-    coreApplication: bool  # noqa: N815
-    port: Annotated[int, Field(ge=1, le=65_535)]
-    replicas: Annotated[int, Field(ge=1, le=1000)]
+    coreApplication: bool
+    port: Annotated[int, _whole(1, 65_535)]
+    replicas: Annotated[int, _whole(1, 1000)]
     resources: Resources
-    healthPath: Path  # noqa: N815
-    primaryMetric: Literal["p50", "p95", "p99", "error_ratio", "throughput"]  # noqa: N815
-    gate: list[GateRule] = Field(default_factory=list)
-    profiles: list[Name] = Field(default_factory=list)
-    dependsOn: list[Name] = Field(default_factory=list)  # noqa: N815
-    degradesWithout: list[Name] = Field(default_factory=list)  # noqa: N815
-    rateLimit: RateLimitSpec | None = None  # noqa: N815
-    regions: Annotated[dict[Name, RegionRole], Field(min_length=1)]
+    healthPath: Path
+    primaryMetric: Literal["p50", "p95", "p99", "error_ratio", "throughput"]
+    gate: NotRequired[list[GateRule]]
+    profiles: NotRequired[list[Name]]
+    dependsOn: NotRequired[list[Name]]
+    degradesWithout: NotRequired[list[Name]]
+    rateLimit: NotRequired[RateLimitSpec | None]
+    regions: Annotated[dict[Name, RegionRole], SOME]
     environments: list[EnvironmentSpec]
-    routes: Annotated[list[RouteSpec], Field(min_length=1)]
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if next(iter(self.regions.values())) != "active":
-            raise ValueError("the first of regions must be active: it is the one that is driven")
-        _refuse_twins("environments", [item.name for item in self.environments])
-        _refuse_twins("profiles", self.profiles)
-        _refuse_twins("dependsOn", self.dependsOn)
-        _refuse_twins("degradesWithout", self.degradesWithout)
-        if stray := set(self.degradesWithout) - set(self.dependsOn):
-            raise ValueError(f"degradesWithout names {min(stray)!r}, which dependsOn does not")
-        _refuse_twins("routes", [item.name for item in self.routes])
-        _refuse_twins("routes", [item.path for item in self.routes])
-        for number, route in enumerate(self.routes):
-            _refuse_twins(f"routes.{number}.methods", route.methods)
-        return self
+    routes: Annotated[list[RouteSpec], SOME]
 
 
-class TargetDocument(_Strict):
+def _contradicted(spec: TargetSpec) -> str | None:
+    """What the fields of a Target say against each other."""
+    if next(iter(spec["regions"].values())) != "active":
+        return "the first of regions must be active: it is the one that is driven"
+    depends, degrades = spec.get("dependsOn", []), spec.get("degradesWithout", [])
+    routes = spec["routes"]
+    lists: list[tuple[str, Sequence[str]]] = [
+        ("environments", [item["name"] for item in spec["environments"]]),
+        ("profiles", spec.get("profiles", [])),
+        ("dependsOn", depends),
+        ("degradesWithout", degrades),
+        ("routes", [item["name"] for item in routes]),
+        ("routes", [item["path"] for item in routes]),
+        *((f"routes.{number}.methods", item["methods"]) for number, item in enumerate(routes)),
+    ]
+    for field, values in lists:
+        if len(set(values)) < len(values):
+            twin = min(value for value in values if values.count(value) > 1)
+            return f"{field} holds {twin!r} twice; keep one"
+    if stray := set(degrades) - set(depends):
+        return f"degradesWithout names {min(stray)!r}, which dependsOn does not"
+    return None
+
+
+class TargetDocument(TypedDict):
     """The harness's own document."""
 
-    apiVersion: Literal["harness.codai/v1"]  # noqa: N815
+    apiVersion: Literal["harness.codai/v1"]
     kind: Literal["Target"]
     metadata: Metadata
-    spec: TargetSpec
+    spec: Annotated[TargetSpec, Whole(_contradicted)]
 
 
 Document = ServiceDocument | SloDocument | TargetDocument
 
-DOCUMENTS: dict[tuple[str, str], type[Document]] = {
+DOCUMENTS: Mapping[tuple[str, str], Any] = {
     ("openslo/v1", "Service"): ServiceDocument,
     ("openslo/v1", "SLO"): SloDocument,
     ("harness.codai/v1", "Target"): TargetDocument,
 }
+
+
+def objective_of(document: SloDocument) -> Objective:
+    """The promise of an SLO in the harness's own words."""
+    objective = document["spec"]["objectives"][0]
+    indicator = document["spec"]["indicator"]["metadata"]
+    name, annotations = indicator["name"], indicator.get("annotations", {})
+    value, target = objective.get("value"), objective["target"]
+    threshold = target if value is None else value
+    if name == "error_ratio":
+        threshold = round(1 - target, 12)
+    quantile = annotations.get(QUANTILE) if name in TIMES else None
+    return Objective(
+        name=objective.get("displayName") or document["metadata"]["name"],
+        indicator=name,
+        threshold=float(threshold),
+        quantile=None if quantile is None else float(quantile),
+        endpoints=names(annotations.get(ENDPOINTS, "")),
+        window_s=slice_s(objective.get("timeSliceWindow")),
+    )
 
 
 def names(text: str) -> tuple[str, ...]:
@@ -299,9 +342,3 @@ def _is_share(text: str | None) -> bool:
         return 0 < float(text or "nan") < 1
     except ValueError:
         return False
-
-
-def _refuse_twins(field: str, values: Sequence[str]) -> None:
-    twins = sorted({value for value in values if values.count(value) > 1})
-    if twins:
-        raise ValueError(f"{field} holds {twins[0]!r} twice; keep one")

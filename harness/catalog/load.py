@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.catalog.model import Environment, Objective, RateLimit, Route, Service
+from harness.catalog.pods import NONE, PodSettings, settings_from
 from harness.catalog.production import is_production_name
 from harness.errors import CatalogError, did_you_mean
 from harness.units import parse_duration
@@ -17,9 +18,12 @@ from harness.units import parse_duration
 if TYPE_CHECKING:
     from harness.catalog.documents import (
         Document,
+        EnvironmentSpec,
+        RateLimitSpec,
         ServiceDocument,
         SloDocument,
         TargetDocument,
+        TargetSpec,
     )
 
 
@@ -82,7 +86,7 @@ class Catalog:
 
     def services(self) -> tuple[Service, ...]:
         """All of them, by name."""
-        return tuple(self.service(name) for name in self.names())
+        return tuple(read_service(self.directory / f"{name}.yaml") for name in self.names())
 
 
 def load_catalog(directory: Path | None = None) -> Catalog:
@@ -97,35 +101,41 @@ def load_catalog(directory: Path | None = None) -> Catalog:
 
 def read_service(path: Path) -> Service:
     """The service that one file describes; raises CatalogError naming file, line and field."""
-    # Pydantic and YAML: most of what imports the catalogue only wants its dataclasses.
-    from harness.catalog.documents import (  # noqa: PLC0415 - see above
-        ServiceDocument,
-        SloDocument,
-        TargetDocument,
-    )
+    # Most of what imports the catalogue only wants its dataclasses.
+    from harness.catalog.documents import objective_of  # noqa: PLC0415 - see above
     from harness.catalog.yaml_documents import read_documents  # noqa: PLC0415 - see above
 
     documents = list(read_documents(path, path.with_name(COMMON)))
-    services = [item for item in documents if isinstance(item, ServiceDocument)]
-    targets = [item for item in documents if isinstance(item, TargetDocument)]
-    slos = [item for item in documents if isinstance(item, SloDocument)]
+    services = [item for item in documents if item["kind"] == "Service"]
+    targets = [item for item in documents if item["kind"] == "Target"]
+    slos = [item for item in documents if item["kind"] == "SLO"]
     _require_one(path, "Service", services)
     _require_one(path, "Target", targets)
     if not slos:
         raise CatalogError(f"{path}: no document of kind SLO", "state at least one objective")
-    name = services[0].metadata.name
+    name = services[0]["metadata"]["name"]
     owned: list[TargetDocument | SloDocument] = [*targets, *slos]
     for item in owned:
-        if item.spec.service != name:
+        owner = item["spec"]["service"]
+        if owner != name:
             raise CatalogError(
-                f"{path}: {item.kind} {item.metadata.name}: spec.service is {item.spec.service!r}",
+                f"{path}: {item['kind']} {item['metadata']['name']}: spec.service is {owner!r}",
                 f"the Service is called {name!r}",
             )
     if name != path.stem:
         raise CatalogError(
             f"{path}: metadata.name is {name!r}", f"call it {path.stem!r} or rename the file"
         )
-    return _service(services[0], targets[0], _objectives(path, slos))
+    found: dict[str, Objective] = {}
+    for slo in slos:
+        objective = objective_of(slo)
+        if objective.name in found:
+            raise CatalogError(
+                f"{path}: SLO {slo['metadata']['name']}: a second objective {objective.name!r}",
+                "give each a displayName of its own",
+            )
+        found[objective.name] = objective
+    return _service(services[0], targets[0]["spec"], tuple(found.values()))
 
 
 def _require_one(path: Path, kind: str, found: Sequence[Document]) -> None:
@@ -136,49 +146,43 @@ def _require_one(path: Path, kind: str, found: Sequence[Document]) -> None:
 
 
 def _service(
-    document: ServiceDocument, target: TargetDocument, objectives: tuple[Objective, ...]
+    document: ServiceDocument, spec: TargetSpec, objectives: tuple[Objective, ...]
 ) -> Service:
-    spec, limit = target.spec, target.spec.rateLimit
+    limit = spec.get("rateLimit")
     return Service(
-        name=document.metadata.name,
-        tier=spec.tier,
-        core_app=spec.coreApplication,
-        port=spec.port,
-        purpose=document.spec.description,
-        replicas=spec.replicas,
-        cpu=spec.resources.cpu,
-        memory=spec.resources.memory,
-        health_path=spec.healthPath,
-        routes=tuple(Route(item.path, tuple(item.methods), item.name) for item in spec.routes),
-        regions=tuple(spec.regions),
-        environments=tuple(
-            # A forgotten word must not open production: its name says enough.
-            Environment(
-                e.name, e.baseUrl, e.namespace, e.production or is_production_name(e.name), e.pods
-            )
-            for e in spec.environments
+        name=document["metadata"]["name"],
+        tier=spec["tier"],
+        core_app=spec["coreApplication"],
+        port=spec["port"],
+        purpose=document["spec"].get("description", ""),
+        replicas=spec["replicas"],
+        cpu=float(spec["resources"]["cpu"]),
+        memory=spec["resources"]["memory"],
+        health_path=spec["healthPath"],
+        routes=tuple(
+            Route(item["path"], tuple(item["methods"]), item["name"]) for item in spec["routes"]
         ),
+        regions=tuple(spec["regions"]),
+        environments=tuple(_environment(item) for item in spec["environments"]),
         objectives=objectives,
-        primary=spec.primaryMetric,
-        region_roles=tuple(spec.regions.values()),
-        gate=tuple(spec.gate),
-        profiles=tuple(spec.profiles),
-        depends_on=tuple(spec.dependsOn),
-        degrades_without=tuple(spec.degradesWithout),
-        rate_limit=None
-        if limit is None
-        else RateLimit(limit.requests, parse_duration(limit.window), limit.header),
+        primary=spec["primaryMetric"],
+        region_roles=tuple(spec["regions"].values()),
+        gate=tuple(spec.get("gate", ())),
+        profiles=tuple(spec.get("profiles", ())),
+        depends_on=tuple(spec.get("dependsOn", ())),
+        degrades_without=tuple(spec.get("degradesWithout", ())),
+        rate_limit=None if limit is None else _rate_limit(limit),
     )
 
 
-def _objectives(path: Path, slos: Sequence[SloDocument]) -> tuple[Objective, ...]:
-    found: dict[str, Objective] = {}
-    for slo in slos:
-        objective = slo.objective()
-        if objective.name in found:
-            raise CatalogError(
-                f"{path}: SLO {slo.metadata.name}: a second objective {objective.name!r}",
-                "give each a displayName of its own",
-            )
-        found[objective.name] = objective
-    return tuple(found.values())
+def _environment(spec: EnvironmentSpec) -> Environment:
+    # A forgotten word must not open production: its name says enough.
+    production = spec.get("production", False) or is_production_name(spec["name"])
+    pods = settings_from(spec["pods"]) if "pods" in spec else NONE
+    assert isinstance(pods, PodSettings)  # noqa: S101 - the document was checked
+    return Environment(spec["name"], spec["baseUrl"], spec["namespace"], production, pods)
+
+
+def _rate_limit(spec: RateLimitSpec) -> RateLimit:
+    found = RateLimit(spec["requests"], parse_duration(spec["window"]))
+    return replace(found, header=spec["header"]) if "header" in spec else found

@@ -1,7 +1,7 @@
 """What a cluster asks of every pod of the harness: tolerations, limits, priority, labels, nodes.
 
 One model for load pods and agents, spelt as in a pod's own manifest. An environment of the
-catalogue has it as `pods`, and `--pods FILE` takes its place. Standard library only at import.
+catalogue has it as `pods`, and `--pods FILE` takes its place. Pydantic is for those who have some.
 """
 
 import re
@@ -9,15 +9,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import ClassVar, Literal
 
+from harness.typed import Problem, adapter
+
 Effect = Literal["NoSchedule", "PreferNoSchedule", "NoExecute"]
 OS = "kubernetes.io/os"
 RESOURCES = ("cpu", "memory", "ephemeral-storage")
 
 _NAME = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
-_KEY = re.compile(rf"([a-z0-9]([-a-z0-9.]{{0,251}}[a-z0-9])?/)?{_NAME}")
-_VALUE = re.compile(rf"({_NAME})?")
-_QUANTITY = re.compile(r"\d+(\.\d+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?")
-_PRIORITY = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+_KEY = rf"([a-z0-9]([-a-z0-9.]{{0,251}}[a-z0-9])?/)?{_NAME}"
+_VALUE = rf"({_NAME})?"
+_QUANTITY = r"\d+(\.\d+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?"
+_PRIORITY = r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?"
 OWN = ("app.kubernetes.io/", "harness.codai/", "codai-harness/")
 """Prefixes of labels by which the harness finds its own pods: they are not set otherwise."""
 
@@ -69,17 +71,18 @@ class PodSettings:
             for name, quantity in getattr(self, what).items():
                 if name not in RESOURCES:
                     raise ValueError(f"{what}: no resource {name!r}; give {', '.join(RESOURCES)}")
-                if not _QUANTITY.fullmatch(quantity):
+                if not re.fullmatch(_QUANTITY, quantity):
                     raise ValueError(f"{what}.{name}: {quantity!r} is no quantity, e.g. 500m, 64Mi")
         for what in ("nodeSelector", "labels"):
             for key, value in getattr(self, what).items():
-                if not _KEY.fullmatch(key) or not _VALUE.fullmatch(value):
+                if not re.fullmatch(_KEY, key) or not re.fullmatch(_VALUE, value):
                     raise ValueError(f"{what}: {key}={value} is no label")
         mine = next((key for key in self.labels if key.startswith(OWN)), None)
         if mine is not None:
             raise ValueError(f"labels: {mine} is the harness's own")
-        if self.priorityClassName is not None and not _PRIORITY.fullmatch(self.priorityClassName):
-            raise ValueError(f"priorityClassName: {self.priorityClassName!r} is no name")
+        name = self.priorityClassName
+        if name is not None and not re.fullmatch(_PRIORITY, name):
+            raise ValueError(f"priorityClassName: {name!r} is no name")
 
     def resources(
         self, requests: Mapping[str, str], limits: Mapping[str, str] | None = None
@@ -120,3 +123,27 @@ class PodSettings:
 
 
 NONE = PodSettings()
+
+_PLAIN: Mapping[str, str] = {
+    "string_type": 'not a text; quote it, e.g. cpu: "1"',
+    "dict_type": "not a mapping; write `name: value` lines under it",
+    "tuple_type": "not a list; begin each item with -",
+}
+
+
+def settings_from(fields: object) -> PodSettings | Problem:
+    """The settings that a mapping of their fields describes, or the first thing wrong with it."""
+    from pydantic import ValidationError  # noqa: PLC0415 - heavy
+
+    try:
+        return adapter(PodSettings).validate_python(fields)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+    path, kind, said = first["loc"], first["type"], first["msg"]
+    if kind in {"extra_forbidden", "unexpected_keyword_argument"}:
+        return Problem(path, "unknown", said="unknown field")
+    if kind == "value_error":
+        return Problem(path, "rule", said=said.removeprefix("Value error, "))
+    if kind in _PLAIN:
+        return Problem(path, "rule", said=_PLAIN[kind])
+    return Problem(path, "value", said=said[0].lower() + said[1:])

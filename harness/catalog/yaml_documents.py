@@ -4,13 +4,15 @@ import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import cast
 
 import yaml
-from pydantic import ValidationError
 
 from harness.bounded import read_file
-from harness.catalog.documents import DOCUMENTS, Document
+from harness.catalog.documents import DOCUMENTS, Document, TargetDocument
+from harness.catalog.pods import settings_from
 from harness.errors import CatalogError
+from harness.typed import Problem, check_closed
 
 MAX_BYTES = 1 << 20
 """A description beyond this size is some other file."""
@@ -237,24 +239,20 @@ def _document(path: Path, node: yaml.Node, value: object) -> Document:
             f"{path}:{node.start_mark.line + 1}: kind {key[1]!r} of apiVersion {key[0]!r}",
             f"known are {known}",
         )
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-    field = ".".join(str(part) for part in first["loc"])
-    problem, remedy = explain(first["type"], first["msg"])
-    raise CatalogError(f"{path}:{_line(node, first['loc'])}: {key[1]}: {field}: {problem}", remedy)
+    found = check_closed(value, model)
+    if found is None and key[1] == "Target":
+        found = _wrong_pods(cast("TargetDocument", value))
+    if found is not None:
+        where = f"{path}:{_line(node, found.path)}: {key[1]}: {found.where}"
+        raise CatalogError(f"{where}: {found.said}", found.remedy)
+    return cast("Document", value)
 
 
-def explain(kind: str, message: str) -> tuple[str, str | None]:
-    """The library's words in ours: (problem, remedy)."""
-    if kind in {"extra_forbidden", "unexpected_keyword_argument"}:
-        return "unknown field", "remove it or correct its name"
-    if kind == "missing":
-        return "missing", "add it"
-    if kind == "value_error":
-        return message.removeprefix("Value error, "), None
-    return message[0].lower() + message[1:], "correct the value"
+def _wrong_pods(target: TargetDocument) -> Problem | None:
+    for number, place in enumerate(target["spec"]["environments"]):
+        if "pods" in place and isinstance(found := settings_from(place["pods"]), Problem):
+            return found.under("pods").under(number).under("environments").under("spec")
+    return None
 
 
 def _line(node: yaml.Node, location: Sequence[object]) -> int:

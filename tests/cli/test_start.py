@@ -27,7 +27,7 @@ def imported(code: str) -> set[str]:
     [
         ("from harness.cli import run; run(['--help'])", set[str]()),
         ("import harness.catalog, harness.platform.model", set[str]()),
-        ("from harness.cli import run; run(['services'])", {"pydantic", "yaml"}),
+        ("from harness.cli import run; run(['services'])", {"yaml"}),
         (
             "import harness.session.run, harness.report.run_html",
             {"numpy", "pydantic", "rich", "scipy"},
