@@ -261,12 +261,7 @@ def milestones_of(
     targets: Sequence[str],
 ) -> Milestones:
     """Every instant that the record tells."""
-    front = [
-        (t, event)
-        for event in record.of(Canary)
-        if event["where"] == "global" and (t := event.get("t")) is not None
-    ]
-    over, back = _switches(front, stages)
+    over, back = _switches(_front(record), stages)
 
     def at(offset: float | None) -> float | None:
         return None if offset is None else stages.inject + offset
@@ -282,6 +277,24 @@ def milestones_of(
         failed_back=back,
         drained=backlog.drained,
     )
+
+
+def _front(record: RunRecord) -> list[tuple[float, Canary]]:
+    """What the global edge answered to the probes, and when, s."""
+    return [
+        (t, event)
+        for event in record.of(Canary)
+        if event["where"] == "global" and (t := event.get("t")) is not None
+    ]
+
+
+def rerouted(record: RunRecord, stages: Stages) -> bool:
+    """Whether a region served users during the fault that had served none before it."""
+    before, during = (
+        {e["region"] for t, e in _front(record) if begin <= t < end and e.get("region")}
+        for begin, end in ((stages.before, stages.inject), (stages.inject, stages.heal))
+    )
+    return bool(before and during - before)
 
 
 def _switches(

@@ -144,7 +144,7 @@ def test_an_impact_is_judged_only_where_the_fault_must_be_felt(
 ) -> None:
     series = SimpleNamespace(offered=np.full(END, RATE), lost=np.full(END, RATE // 10))
     facts: Any = SimpleNamespace(
-        record=SimpleNamespace(series=lambda axis: series),
+        record=SimpleNamespace(series=lambda axis: series, of=lambda kind: []),
         stages=Stages(4.0, float(INJECT), float(HEAL), END),
         recovery=SimpleNamespace(impact=felt),
         at_best=SimpleNamespace(impact=at_best),

@@ -43,6 +43,32 @@ def test_a_sound_failover_passes_and_its_timeline_is_the_truth(tmp_path: Path) -
     assert verdict.healed
 
 
+UNFELT: dict[str, Any] = {"outage": (INJECT, INJECT)}
+
+ELSEWHERE_BEFORE: Event = {
+    "type": "canary", "t": 10.5, "where": "global", "region": "eu-west-1", "ok": True,
+    "connection": "new", "error": None, "latency_s": 0.01,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("story", "said"),
+    [
+        ({"over_at": INJECT + 0.1}, "pass"),
+        ({"over_at": None}, "inconclusive"),
+        ({"over_at": INJECT + 0.1, "extra": (ELSEWHERE_BEFORE,)}, "inconclusive"),
+    ],
+    ids=["another region serves", "the same region serves", "both served before"],
+)
+def test_a_fault_that_must_be_felt_may_be_unfelt_where_another_region_serves_at_once(
+    tmp_path: Path, story: dict[str, Any], said: str
+) -> None:
+    verdict = judged(tmp_path, **UNFELT, **story)
+    assert word(verdict, "impact") == said, verdict.checks
+    if said == "pass":
+        assert verdict.outcome == "pass", verdict.reasons
+
+
 def test_a_region_that_never_comes_over_recovers_with_the_heal_only(tmp_path: Path) -> None:
     verdict = judged(tmp_path, outage=(INJECT, HEAL + 1), over_at=None)
     assert verdict.outcome == "fail"

@@ -10,7 +10,7 @@ from harness.judge.experiment.execution import steady_state
 from harness.judge.experiment.facts import Facts, budget_spent, injected, lost_ratio
 from harness.judge.experiment.loss import ERRORS_AFTER, SETTLED_S, after_recovery
 from harness.judge.experiment.model import Check, Made, Word
-from harness.judge.failover import crowded, own_delay_of, unfelt_s
+from harness.judge.failover import crowded, own_delay_of, rerouted, unfelt_s
 from harness.judge.validity import LAG_SHARE
 from harness.record.run import RunRecord
 from harness.stats.errors import excess_p
@@ -124,9 +124,12 @@ def _taken(effect: Effect) -> Made:
 def _impact(facts: Facts) -> Made:
     found, limit = facts.recovery, "felt" if facts.expect.impact else "any"
     if found.impact is None:
-        word: Word | None = "inconclusive" if facts.expect.impact else "pass"
+        word: Word | None = "pass"
         told = "No user felt it: no second left the band of before."
-        if facts.expect.impact:
+        if facts.expect.impact and rerouted(facts.record, facts.stages):
+            told = "No second left the band of before: users were served by another region at once."
+        elif facts.expect.impact:
+            word = "inconclusive"
             told = "No user felt a fault that must be felt: it did not do what it stands for."
         return word, "none", limit, told
     if facts.at_best.impact is None:
