@@ -29,6 +29,7 @@ from harness.chaos.experiment import is_ordinary, learn_document
 from harness.chaos.limits import limit_activities
 from harness.chaos.method import takes_value
 from harness.chaos.processes import VARIABLE, adopt_orphans, end_started
+from harness.chaos.rollbacks import ALWAYS, left_of, run_left
 from harness.errors import HarnessError
 from harness.redact import redact
 from harness.storage import json_text, write_json
@@ -41,9 +42,6 @@ from harness.toolkit import (
     Run,
     steady_strategy,
 )
-
-ROLLBACKS = "always"
-"""Where the file names no strategy: by default a signal would leave the faults where they are."""
 
 FREQUENCY_S = 1.0
 
@@ -61,9 +59,10 @@ class _Events(RunEventHandler):  # type: ignore[misc]
     def __init__(self, document: Document) -> None:
         steady = document.get("steady-state-hypothesis") or {}
         self._hypothesis = {id(probe) for probe in steady.get("probes") or ()}
-        self._variables: dict[str, object] = {}
+        self.variables: dict[str, object] = {}
         self.journal: dict[str, object] = {}
-        self.rolled_back = False
+        self.rolled_back: list[str] | None = None
+        """The rollbacks that were begun; None: Chaos Toolkit did not come to them."""
 
     def started(self, experiment: object, journal: dict[str, object]) -> None:
         self.journal = journal
@@ -76,18 +75,20 @@ class _Events(RunEventHandler):  # type: ignore[misc]
         secrets: object,
         *_: object,
     ) -> None:
-        self._variables = {"configuration": configuration, "secrets": secrets}
+        self.variables = {"configuration": configuration, "secrets": secrets}
 
     def start_method(self, experiment: object) -> None:
         send({"type": "chaos_child", "what": "method"})
 
     def start_rollbacks(self, experiment: object) -> None:
-        self.rolled_back = True
+        self.rolled_back = self.rolled_back or []
 
     def method_completed(self, experiment: object, state: object) -> None:
         send({"type": "chaos_child", "what": "method_end"})
 
     def start_activity(self, activity: Activity) -> None:
+        if self.rolled_back is not None:
+            self.rolled_back.append(str(activity.get("name")))
         if id(activity) not in self._hypothesis:
             send({"type": "activity", "what": "begin", "name": activity.get("name")})
 
@@ -113,8 +114,8 @@ class _Events(RunEventHandler):  # type: ignore[misc]
         tolerance = activity["tolerance"]
         try:
             if isinstance(tolerance, str):
-                tolerance = substitute(tolerance, *self._variables.values())
-            met = tolerates(tolerance, run["output"], **self._variables)
+                tolerance = substitute(tolerance, *self.variables.values())
+            met = tolerates(tolerance, run["output"], **self.variables)
         except Exception as problem:  # noqa: BLE001 - it names itself in the verdict
             run["status"] = "failed"
             run["exception"] = [f"its tolerance cannot be applied: {problem}"]
@@ -260,12 +261,33 @@ def carry_out(document: Document) -> Journal:
             event_handlers=[events],
         )
     except BaseException as problem:  # such as of a control that cannot be cleaned up
+        rest = _roll_back(document, events, _rollbacks(document))
         if not events.journal or _ending.is_set():
             raise
-        rest = "" if events.rolled_back else "; no rollback has run"
         _interrupted(f"{type(problem).__name__}: {problem}{rest}")
         journal = {**events.journal, "status": "aborted"}
+    else:
+        if events.rolled_back is not None and (rest := _roll_back(document, events, ALWAYS)):
+            _interrupted(f"its rollbacks were ended{rest}")
     return cast("Journal", json.loads(json_text(_kept(journal), finite=False)))
+
+
+def _roll_back(document: Document, events: _Events, strategy: str) -> str:
+    """Run the rollbacks that Chaos Toolkit has not begun; the end of a sentence that says so."""
+    left = left_of(document, events.rolled_back or ())
+    if not events.journal or not left:
+        return ""
+    ran = events.variables and run_left(
+        document,
+        left,
+        strategy,
+        cast("Journal", events.journal),
+        tuple(events.variables.values()),
+        events,
+    )
+    all_of_them = len(left) == len(document.get("rollbacks") or ())
+    whose = "its rollbacks" if all_of_them else "those that were left"
+    return f"; {whose} have run" if ran else "; no rollback has run"
 
 
 def _kept(value: object, depth: int = 0) -> object:
@@ -294,7 +316,7 @@ def _strategy(document: Document) -> Strategy:
 def _rollbacks(document: Document) -> str:
     """The strategy that the file asks for; the faults of the harness are healed all the same."""
     asked = ((document.get("runtime") or {}).get("rollbacks") or {}).get("strategy")
-    return str(asked or ROLLBACKS)
+    return str(asked or ALWAYS)  # by default a signal would leave the faults where they are
 
 
 def _read_dry(document: Document) -> None:

@@ -144,6 +144,90 @@ def test_a_control_that_ends_the_experiment_or_fails_is_named(
     assert "not checked after the fault" in told
 
 
+ENDINGS = """
+import os
+class Stop(BaseException): pass
+class Halt(KeyboardInterrupt): pass
+where, what = os.environ["ENDS_AT"], eval(os.environ["ENDS_BY"])
+def at(place):
+    if place == where: raise what
+def before_experiment_control(context, **_): at("begin")
+def after_experiment_control(context, **_): at("end")
+def before_method_control(context, **_): at("method")
+def before_rollback_control(context, **_): at("rollbacks")
+def before_activity_control(context, **_): at("before " + context["name"])
+def after_activity_control(context, **_): at("after " + context["name"])
+def cleanup_control(): at("cleanup")
+"""
+
+
+@pytest.mark.parametrize("problem", ["Stop('s')", "Halt('h')", "SystemExit(4)"])
+@pytest.mark.parametrize(
+    ("place", "says"),
+    [
+        ("begin", ""),
+        ("method", ""),
+        ("before break", ""),
+        ("after break", ""),
+        ("rollbacks", "rollbacks have run"),
+        ("before undo 1", "rollbacks have run"),
+        ("after undo 1", "that were left have run"),
+        ("after undo 2", ""),
+        ("end", ""),
+        ("cleanup", ""),
+    ],
+)
+def test_every_rollback_runs_once_wherever_a_control_ends_the_experiment(
+    place: str, says: str, problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ending_controls.py").write_text(ENDINGS)
+    for name, value in (
+        ("PYTHONPATH", str(tmp_path)), ("ENDS_AT", place), ("ENDS_BY", problem)
+    ):  # fmt: skip
+        monkeypatch.setenv(name, value)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    done = tmp_path / "done"
+    control = {"name": "ends", "provider": {"type": "python", "module": "ending_controls"}}
+    made = document(
+        activity("break", python("os", "getpid")),
+        controls=[control],
+        rollbacks=[
+            activity(f"undo {n}", process("sh", f"-c 'echo {n} >> {done}'")) for n in (1, 2)
+        ],
+    )
+    verdict, journal = ran(tmp_path, made)
+    assert done.read_text().split() == ["1", "2"]
+    assert [run["activity"]["name"] for run in journal["rollbacks"]] == ["undo 1", "undo 2"]
+    told = " ".join(verdict.reasons)
+    assert verdict.outcome == "inconclusive", told
+    assert says in told
+
+
+@pytest.mark.parametrize(
+    ("strategy", "runs"), [("never", False), ("deviated", False), ("always", True)]
+)
+def test_what_ends_the_experiment_runs_the_rollbacks_that_the_strategy_asks_for(
+    strategy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, runs: bool
+) -> None:
+    (tmp_path / "ending_controls.py").write_text(ENDINGS)
+    for name, value in (
+        ("PYTHONPATH", str(tmp_path)), ("ENDS_AT", "after break"), ("ENDS_BY", "Stop('now')")
+    ):  # fmt: skip
+        monkeypatch.setenv(name, value)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    done = tmp_path / "done"
+    made = document(
+        activity("break", python("os", "getpid")),
+        controls=[{"name": "ends", "provider": {"type": "python", "module": "ending_controls"}}],
+        rollbacks=[activity("undo", process("touch", str(done)))],
+        runtime={"rollbacks": {"strategy": strategy}},
+    )
+    verdict, _ = ran(tmp_path, made)
+    assert done.exists() is runs
+    said = "its rollbacks have run" if runs else "no rollback has run"
+    assert f"Stop: now; {said}" in verdict.reasons[0]
+
+
 def test_a_process_that_dies_leaves_its_log_and_its_last_line(tmp_path: Path) -> None:
     made = document(activity("die", python("os", "_exit", status=3)))
     verdict, journal = ran(tmp_path, made)
