@@ -182,7 +182,8 @@ class Prometheus(_Server):
     def holds(self, condition: str) -> bool:
         """Whether an expression has a series now, as a rule of alerting asks.
 
-        Raises PrometheusError, also for one that gives a number alone and so always holds.
+        Raises PrometheusError, also for one that gives a number alone and so always holds, and
+        where there is none in an answer that may be incomplete (`warnings`).
         """
 
         def read(status: int, body: Any) -> bool:
@@ -191,6 +192,8 @@ class Prometheus(_Server):
                 raise PrometheusError(
                     f"`{condition}` is a number: compare series, as a rule of alerting does"
                 )
+            if not found and (warnings := body.get("warnings")):
+                raise PrometheusError(f"Prometheus at {self.url} warns: {_line(str(warnings))}")
             return bool(found)
 
         return self._answer("v1/query", {"query": condition}, read)
@@ -215,8 +218,7 @@ class Prometheus(_Server):
         if status != OK or body["status"] != "success":
             said = _line(str(body.get("error") or body["status"]))
             raise PrometheusError(f"Prometheus at {self.url} refuses the query ({status}): {said}")
-        found: list[Any] = body["data"]["result"]
-        return found
+        return _list_of(body["data"]["result"])
 
 
 class Alertmanager(_Server):
@@ -231,10 +233,17 @@ class Alertmanager(_Server):
         def read(status: int, body: Any) -> bool:
             if status != OK:
                 raise PrometheusError(f"Alertmanager at {self.url} refuses ({status})")
-            return any(each["labels"]["alertname"] == alert for each in body)
+            return alert in [str(each["labels"]["alertname"]) for each in _list_of(body)]
 
         words = {"filter": f"alertname={json.dumps(alert)}"}
         return self._answer("v2/alerts", words, read)
+
+
+def _list_of(found: object) -> list[Any]:
+    """An answer that must be a list: an empty object of something else is no "nothing fires"."""
+    if not isinstance(found, list):
+        raise TypeError
+    return found
 
 
 def keep(server: Prometheus | None, record: RunRecord) -> None:

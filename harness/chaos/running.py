@@ -94,7 +94,8 @@ def running() -> tuple[Running, ...]:
         except RecordError:
             continue  # it is just beginning, or ending
         if is_held(directory):
-            found.append(Running(directory, int(about["pid"]), str(about["what"])))
+            with suppress(KeyError, TypeError, ValueError):  # it is no run's that is read so
+                found.append(Running(directory, int(about["pid"]), str(about["what"])))
         else:
             shutil.rmtree(directory, ignore_errors=True)
     return tuple(found)

@@ -102,6 +102,34 @@ def test_nothing_begins_while_the_alert_fires_or_where_it_always_would(
         check_alert(experiment, options("2 > bool 3", server.url))
 
 
+@pytest.mark.parametrize("body", ["{}", '""', "null", "[{}]", "<html>", '[{"labels": 1}]'])
+def test_what_is_no_alertmanager_is_no_guard(
+    body: str, server: FakePrometheus, experiment: Experiment
+) -> None:
+    server.body = body
+    with pytest.raises(ExperimentError, match="is no Alertmanager"):
+        check_alert(experiment, options("Burns", None, alertmanager=server.url))
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ({"resultType": "vector", "result": None}, "is no Prometheus"),
+        ({"resultType": "vector", "result": {}}, "is no Prometheus"),
+        ({"resultType": "vector", "result": ""}, "is no Prometheus"),
+        ({"result": []}, "is no Prometheus"),
+        ({"resultType": "vector", "result": []}, "warns: .*a store is away"),
+    ],
+)
+def test_an_answer_that_is_none_or_may_lack_something_is_no_guard(
+    data: dict[str, object], said: str, server: FakePrometheus, experiment: Experiment
+) -> None:
+    body = {"status": "success", "data": data, "warnings": ["a store is away"]}
+    server.body = json.dumps(body)
+    with pytest.raises(ExperimentError, match=said):
+        check_alert(experiment, options("Burns", server.url))
+
+
 def test_the_command_refuses_before_anything_starts(capsys: pytest.CaptureFixture[str]) -> None:
     words = ("--stop-on-alert", "Burns", "--prometheus", NOWHERE)
     assert run(["experiment", "run", "kill-replica", *words]) == 2

@@ -17,7 +17,7 @@ from harness.catalog import project_root
 from harness.chaos import halt as halting
 from harness.chaos.halt import halt
 from harness.chaos.ledger import Ledger
-from harness.chaos.running import registered, running
+from harness.chaos.running import RUN, registered, running
 from harness.cli import run
 from harness.platform.kubernetes.namespace_lock import EVICT_S, RENEW_S
 from harness.platform.undo import UndoRecord
@@ -108,6 +108,16 @@ def test_a_game_day_is_one_run_whatever_it_consists_of() -> None:
         found.ask("ann at desk")
         assert day() == inner() == "ann at desk"
     assert running() == ()
+
+
+@pytest.mark.parametrize(
+    "text", ["{}", '{"pid": "x", "what": "y"}', '{"pid": null, "what": 1}', "x"]
+)
+def test_a_damaged_entry_of_what_runs_keeps_halt_from_no_other(text: str) -> None:
+    with registered("game day"):
+        (found,) = running()
+        (found.directory / RUN).write_text(text)
+        assert running() == ()
 
 
 def test_an_ordinary_file_that_is_halted_runs_its_rollbacks_and_is_inconclusive(
