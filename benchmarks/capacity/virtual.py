@@ -76,14 +76,14 @@ class Service:
         count = int(self.random.poisson(rate * CHUNK_S))
         at = np.sort(self.random.uniform(0, CHUNK_S, count))
         work = self.demands(count)
-        blocked = min(self.blocked_s(), CHUNK_S)
+        blocked = self.blocked_s()
         speed = self.speed()
         before, end = self._queue(at, work, speed, blocked)
-        waits = before / speed + np.maximum(self.blocked_s() - at, 0.0)
+        waits = before / speed + np.maximum(blocked - at, 0.0)
         refused = self.refused(at, waits)
         if refused.any():
             before, end = self._queue(at, np.where(refused, 0.0, work), speed, blocked)
-            waits = before / speed + np.maximum(self.blocked_s() - at, 0.0)
+            waits = before / speed + np.maximum(blocked - at, 0.0)
         self.backlog = end
         latencies = waits + work * self.workers / speed + self.added(count, rate)
         latencies[refused] = 0.001
@@ -97,13 +97,15 @@ class Service:
         self, at: Floats, work: Floats, speed: float, blocked: float
     ) -> tuple[Floats, float]:
         """(work found by each arrival, work left at the end), nothing being done while blocked."""
-        done = speed * np.maximum(at - blocked, 0.0)
-        sums = np.concatenate([[0.0], np.cumsum(work)])
-        free = sums[:-1] - done
-        found = free + np.maximum(self.backlog, np.maximum.accumulate(-free)) if len(at) else free
+        blocked = min(blocked, CHUNK_S)
+        sums = np.zeros(len(work) + 1)
+        np.cumsum(work, out=sums[1:])
         last = float(sums[-1] - speed * (CHUNK_S - blocked))
-        lows = float((-free).max(initial=-np.inf))
-        return found, max(0.0, last + max(self.backlog, lows))
+        if not len(at):
+            return at, max(0.0, last + self.backlog)
+        idle = speed * (np.maximum(at - blocked, 0.0) if blocked > 0 else at) - sums[:-1]
+        most = np.maximum(self.backlog, np.maximum.accumulate(idle))
+        return most - idle, max(0.0, last + float(most[-1]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -168,28 +170,31 @@ class Virtual:
         )  # fmt: skip
 
     def _second(self, rate: float) -> Second:
-        row = np.zeros(3 + len(self.limits), np.int64)
-        good: list[Floats] = []
+        begins = []
+        times: list[Floats] = []
+        losses: list[Bools] = []
         for _ in range(CHUNKS):
             begin = self.server.now
-            count, latencies, lost = self.server.chunk(rate)
-            at = begin + CHUNK_S * (np.arange(count) + 0.5) / max(count, 1)
-            ends = np.array([at + np.minimum(latencies, TIMEOUT_S), ~lost])
-            self.under_way = np.concatenate([self.under_way, ends], axis=1)
-            row[0] += count
-            row[1] += int(lost.sum())
-            row[2] += int((lost & (latencies < TIMEOUT_S)).sum())
-            good.append(latencies[~lost])
-            for k, limit in enumerate(self.limits):
-                slow = lost if limit.latency_s is None else lost | (latencies > limit.latency_s)
-                row[3 + k] += int(slow.sum())
-        together = np.concatenate(good)
-        median = float(np.median(together)) if len(together) else np.nan
-        over = self.under_way[0] <= self.server.now
-        completed = int(self.under_way[1, over].sum())
-        self.under_way = self.under_way[:, ~over]
+            count, took, failed = self.server.chunk(rate)
+            begins.append(begin + CHUNK_S * (np.arange(count) + 0.5) / max(count, 1))
+            times.append(took)
+            losses.append(failed)
+        latencies, lost = np.concatenate(times), np.concatenate(losses)
+        bad = [
+            lost if limit.latency_s is None else lost | (latencies > limit.latency_s)
+            for limit in self.limits
+        ]
+        refused = lost & (latencies < TIMEOUT_S)
+        row = [len(lost), *(np.count_nonzero(each) for each in (lost, refused, *bad))]
+        good = latencies[~lost]
+        ends = np.array([np.concatenate(begins) + np.minimum(latencies, TIMEOUT_S), ~lost])
+        under_way = np.concatenate([self.under_way, ends], axis=1)
+        over = under_way[0] <= self.server.now
+        completed = np.count_nonzero(under_way[1, over])
+        self.under_way = under_way[:, ~over]
+        median = float(np.median(good)) if len(good) else np.nan
         pending = self.under_way.shape[1]
-        return Second(row, float(together.sum()), median, completed, pending)
+        return Second(np.array(row, np.int64), float(good.sum()), median, completed, pending)
 
 
 def holds(make: Callable[[np.random.Generator], Service], rate: float, seconds: int) -> bool:

@@ -324,10 +324,12 @@ def missed_at_look(allowed: Sequence[float], bad: Counts, offered: Counts, hold_
     look = look_after(hold_s)
     if not look <= len(offered) < hold_s:
         return False
-    found = [
+    total = offered[:look].sum()
+    found = (
         judge_share(row[:look], offered[:look], share)
         for share, row in zip(allowed, bad, strict=True)
-    ]
+        if row[:look].sum() > share * total  # else its interval begins no higher
+    )
     return any(f is not None and f.outcome == "fail" and f.why == "interval" for f in found)
 
 
@@ -342,9 +344,15 @@ def lost_for_certain(limits: Sequence[Limit], bad: Counts, offered: Counts, hold
     if missed_at_look([limit.allowed for limit in limits], bad, offered, hold_s):
         return True
     planned = float(offered.mean()) * hold_s
-    worst = bad_seconds([limit.allowed for limit in limits], bad, offered)[-LOST_RUN_S:].all()
-    return any(
-        row.sum() > LOST_SHARE * limit.allowed * planned
-        and (worst or (row > LOST_SHARE * limit.allowed * offered)[-LOST_LONG_RUN_S:].all())
+    lost = [
+        (limit.allowed, row)
         for limit, row in zip(limits, bad, strict=True)
-    )
+        if row.sum() > LOST_SHARE * limit.allowed * planned
+    ]
+    if not lost:
+        return False
+    last = slice(-LOST_RUN_S, None)
+    if bad_seconds([limit.allowed for limit in limits], bad[:, last], offered[last]).all():
+        return True
+    last = slice(-LOST_LONG_RUN_S, None)
+    return any((row > LOST_SHARE * share * offered)[last].all() for share, row in lost)
