@@ -46,6 +46,7 @@ from harness.stats.segmentation import (
     Indices,
     candidates,
     level,
+    median,
     partition,
     partition_from,
     permuted_blocks,
@@ -313,7 +314,7 @@ def _rescored(y: Floats, tame: Floats, steps: Indices) -> Floats:
     """The levels found, under normal scores of what is left: large steps no longer squeeze it."""
     fitted = level(tame, steps)
     rest: Floats = np.subtract(y, fitted)
-    scale = MAD * float(np.median(np.abs(rest - np.median(rest))))
+    scale = MAD * median(np.abs(np.subtract(rest, median(rest))))
     if scale <= ROUNDING * float(np.abs(fitted).max()):  # nothing is left between the steps
         return y
     rescored: Floats = np.add(fitted / scale, _scores(rest))
@@ -321,8 +322,8 @@ def _rescored(y: Floats, tame: Floats, steps: Indices) -> Floats:
 
 
 def _refined(y: Floats, steps: Indices, least: int) -> Indices:
-    rest = y - level(tamed(y, steps), steps)
-    scale = MAD * float(np.median(np.abs(rest - np.median(rest))))
+    rest: Floats = np.subtract(y, level(tamed(y, steps), steps))
+    scale = MAD * median(np.abs(np.subtract(rest, median(rest))))
     return placed(y, steps, least, scale)
 
 

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from harness.stats.interval import Floats
 from harness.stats.segmentation import ROUNDING, Indices
@@ -29,22 +28,25 @@ def evidence(y: Floats, others: Indices, span: tuple[int, int], least: int) -> f
     levels = np.column_stack([np.ones(n), *(at >= step for step in others)])
     whole: Matrix = np.column_stack([levels, at[:, None] >= places, y])
     free = n - p
-    none, some = [], []
-    for rho in RHOS:
-        white: Matrix = whole - rho * np.vstack([np.zeros_like(whole[:1]), whole[:-1]])
-        white[0] = math.sqrt(1 - rho * rho) * whole[0]
-        base, scale = np.linalg.qr(white[:, :p])
-        rest = white[:, p:] - base @ (base.T @ white[:, p:])
-        steps, left = rest[:, :-1], rest[:, -1]
-        squares = float(left @ left)
-        if squares <= n * (ROUNDING * float(np.abs(y).max())) ** 2:
-            return -math.inf  # nothing is left to explain
-        explained = (left @ steps) ** 2 / (steps**2).sum(axis=0) / squares
-        likely = math.log(1 - rho * rho) / 2 - free / 2 * math.log(squares)
-        likely -= float(np.log(np.abs(np.diag(scale))).sum())
-        none.append(likely)
-        unexplained = np.maximum(1 - explained, 0.0)
-        gain = (free - 1) * math.log1p(n) - free * np.log1p(n * unexplained)
-        some.append(likely + gain / 2)
-    total = special.logsumexp(some) - math.log(len(places))
-    return float(total - special.logsumexp(none))
+    before = np.vstack([np.zeros_like(whole[:1]), whole[:-1]])
+    rhos = np.array(RHOS)[:, None]
+    white: Matrix = whole - rhos[..., None] * before  # shape (rhos, n, columns)
+    white[:, 0] = np.sqrt(1 - rhos**2) * whole[0]
+    base, scale = np.linalg.qr(white[:, :, :p])
+    rest = white[:, :, p:] - base @ (base.transpose(0, 2, 1) @ white[:, :, p:])
+    steps, left = rest[:, :, :-1], rest[:, :, -1:]
+    squares = (left * left).sum(axis=1)
+    if squares.min() <= n * (ROUNDING * float(np.abs(y).max())) ** 2:
+        return -math.inf  # nothing is left to explain
+    explained = (left * steps).sum(axis=1) ** 2 / (steps**2).sum(axis=1) / squares
+    none = np.log(1 - rhos**2) / 2 - free / 2 * np.log(squares)
+    none -= np.log(np.abs(np.diagonal(scale, axis1=1, axis2=2))).sum(axis=1, keepdims=True)
+    unexplained = np.maximum(1 - explained, 0.0)
+    gain = (free - 1) * math.log1p(n) - free * np.log1p(n * unexplained)
+    return _log_sum(none + gain / 2) - math.log(len(places)) - _log_sum(none)
+
+
+def _log_sum(logs: Matrix) -> float:
+    """The logarithm of the sum of what these are the logarithms of."""
+    most = float(logs.max())
+    return most + math.log(float(np.exp(logs - most).sum()))

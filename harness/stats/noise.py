@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from harness.stats.interval import Floats
-from harness.stats.segmentation import Indices, level, running_median
+from harness.stats.segmentation import Indices, level, median, running_median
 
 TRIM = 0.10
 TRIMMED_SQUARE = 0.6230
@@ -50,7 +50,7 @@ def scatter(gaps: Floats) -> float:
     0 where hardly any point varies at all.
     """
     sizes = np.abs(gaps)
-    return MAD * float(np.median(sizes)) or float(np.quantile(sizes, 0.9)) / NINE_TENTHS
+    return MAD * median(sizes) or float(np.quantile(sizes, 0.9)) / NINE_TENTHS
 
 
 def tamed(y: Floats, steps: Indices | None = None) -> Floats:
