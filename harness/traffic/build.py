@@ -6,10 +6,11 @@ import hashlib
 import inspect
 import json
 import math
+import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -142,9 +143,15 @@ def _refuse_unused(where: str, user: type[object], *, journeys: bool) -> None:
 
 
 @cache
-def _resolved(file: str) -> Path:
+def _resolved(file: str) -> str:
     """Each population asks for every module that there is."""
-    return Path(file).resolve()
+    return str(Path(file).resolve())
+
+
+@lru_cache(maxsize=64)
+def _code(text: str) -> str:
+    """The syntax tree in words; all populations of a file ask for the same."""
+    return ast.dump(ast.parse(text))
 
 
 def code_digest(source: Path) -> str:
@@ -153,15 +160,16 @@ def code_digest(source: Path) -> str:
     The syntax tree is digested, so comments and layout do not count.
     """
     directory = source.resolve().parent
+    begin = f"{directory}".removesuffix(os.sep) + os.sep
     files = {source.resolve()}
     for module in tuple(sys.modules.values()):
         file = getattr(module, "__file__", None) or ""
-        if file.endswith(".py") and (path := _resolved(file)).is_relative_to(directory):
-            files.add(path)
+        if file.endswith(".py") and (path := _resolved(file)).startswith(begin):
+            files.add(Path(path))
     digest = hashlib.sha256()
-    for path in sorted(files):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        digest.update(f"{path.relative_to(directory)} {ast.dump(tree)}\n".encode())
+    for each in sorted(files):
+        code = _code(each.read_text(encoding="utf-8"))
+        digest.update(f"{each.relative_to(directory)} {code}\n".encode())
     return digest.hexdigest()[:12]
 
 
