@@ -67,6 +67,7 @@ _PLACEHOLDER = re.compile(r"\{\w+\}")
 _STRUCTURE = {"kind", "order", "name", "header"}
 _HEADER_NAME = re.compile(r"[\w-]+")
 _PAIR = 2
+_NUMBERS = {bool, int, float, type(None)}
 
 Seen = Callable[[str], None]
 
@@ -216,7 +217,9 @@ def _walk(value: object, seen: Seen, *, secret: bool) -> object:
     if isinstance(value, dict):
         marked = secret or value.get("secret") is True
         return {
-            key: _walk(
+            key: inner
+            if type(inner) in _NUMBERS  # most of what a record has of a second
+            else _walk(
                 inner, seen, secret=(marked and key not in _STRUCTURE) or is_secret_name(str(key))
             )
             for key, inner in value.items()

@@ -120,7 +120,7 @@ class RunRecord:
 
     def events_of(self, *types: str) -> tuple[dict[str, Any], ...]:
         """The events of some types."""
-        return tuple(event for event in self.events if event.get("type") in types)
+        return tuple([event for event in self.events if event.get("type") in types])
 
     def of(self, kind: type[E]) -> tuple[E, ...]:
         """The events of a kind of `harness.events` or `harness.messages`; raises RecordError."""

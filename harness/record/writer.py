@@ -32,6 +32,7 @@ from harness.units import NANOSECONDS
 
 _FLUSH_EVERY_S = 1.0
 _CLOCK_READINGS = 3
+_JSON = json.JSONEncoder(separators=(",", ":"), default=plain)
 
 
 class RunWriter:
@@ -233,7 +234,7 @@ def _append(path: Path) -> TextIO:
 
 
 def _line(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"), default=plain) + "\n"
+    return _JSON.encode(value) + "\n"
 
 
 def _clock_offset_ns() -> int:
