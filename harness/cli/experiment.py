@@ -13,6 +13,7 @@ import click
 
 from harness.catalog import project_root
 from harness.cli.options import (
+    GIVEN,
     GUARD_OPTIONS,
     PLACE_OPTIONS,
     PRODUCTION,
@@ -80,7 +81,9 @@ _SET = click.option(
     help="A parameter of the experiment's configuration; may be given again.",
 )
 _WHERE = (
-    click.option("--service", help="Which service (default: your own program, else memorai)."),
+    click.option(
+        "--service", type=GIVEN, help="Which service (default: your own program, else memorai)."
+    ),
     *PLACE_OPTIONS,
     click.option("--seed", type=int, help="Seed of the load and of what is drawn."),
     click.option("--rate", type=RATE, help="Arrival rate of the load instead of the experiment's."),
@@ -232,6 +235,7 @@ def plan(name: str, parameters: Mapping[str, object], *, as_json: bool, **words:
 @click.option(
     "--load",
     "loaded",
+    type=GIVEN,
     metavar="SERVICE",
     help="Run an ordinary Chaos Toolkit file under the load of SERVICE, and judge that too.",
 )

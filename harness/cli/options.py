@@ -22,6 +22,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 
+EMPTY = "it is empty: give a value, or leave the option out"
+"""Of a variable that is not set: it must mean neither the usual value nor the current directory."""
+
+
 class _Parsed(click.ParamType[T]):
     """A click type around a parser that raises ValueError; a value it has made is left alone."""
 
@@ -39,6 +43,16 @@ class _Parsed(click.ParamType[T]):
             self.fail(str(problem), param, ctx)
 
 
+class _Directory(click.Path):
+    """A directory; to click an empty value is the current one."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """As click does."""
+        if value == "":
+            self.fail(EMPTY, param, ctx)
+        return super().convert(value, param, ctx)
+
+
 def _parse_object(text: str) -> dict[str, object]:
     """A JSON object."""
     try:
@@ -48,6 +62,13 @@ def _parse_object(text: str) -> dict[str, object]:
     if not isinstance(found, dict):
         raise ValueError(f"{one_line(text, 80)!r} is no JSON object")  # noqa: TRY004 - as click asks
     return found
+
+
+def _parse_given(text: str) -> str:
+    """A value that is not empty."""
+    if not text.strip():
+        raise ValueError(EMPTY)
+    return text
 
 
 def _parse_revision(text: str) -> str:
@@ -139,6 +160,7 @@ def service_or_own(service: str | None, usual: str | None = None) -> str:
 
 DURATION = _Parsed("duration", float, parse_duration)
 RATE = _Parsed("rate", float, parse_rate)
+GIVEN = _Parsed("text", str, _parse_given)
 RATIO = _Parsed("share", float, parse_ratio)
 
 PODS = click.option(
@@ -149,14 +171,18 @@ PODS = click.option(
     " pods that are made on a cluster, instead of the catalogue's.",
 )
 
-CONTEXT = click.option("--context", help="Of the kubeconfig (default: the current one).")
+CONTEXT = click.option(
+    "--context", type=GIVEN, help="Of the kubeconfig (default: the current one)."
+)
 KUBECONFIG = click.option(
     "--kubeconfig",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Default: $KUBECONFIG, ~/.kube/config, or the cluster this runs in.",
 )
 CLUSTER_OPTIONS = (
-    click.option("--namespace", help="Of the service on a cluster, e.g. codai-staging."),
+    click.option(
+        "--namespace", type=GIVEN, help="Of the service on a cluster, e.g. codai-staging."
+    ),
     CONTEXT,
     KUBECONFIG,
     PODS,
@@ -241,13 +267,13 @@ REPLICAS = click.option(
 )
 RESULTS = click.option(
     "--results",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=_Directory(path_type=Path, file_okay=False),
     help="Where records are kept (default: results/).",
 )
 
 BASELINES = click.option(
     "--baselines",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=_Directory(path_type=Path, file_okay=False),
     help="Where baselines are kept (default: baselines/).",
 )
 SHARE = click.option("--share", is_flag=True, help="Let other users read the record.")
