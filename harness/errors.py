@@ -21,7 +21,6 @@ Everything else that is raised is a defect of the harness: exit code 70.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 
 DEFECT = 70
@@ -118,5 +117,7 @@ class Interrupted(Exception):  # noqa: N818 - not a fault: the user's own wish
 
 def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     """The start of a remedy that names what is most like a word; empty where nothing is."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=cutoff)
+    from difflib import get_close_matches  # noqa: PLC0415 - for who misspelt only
+
+    near = get_close_matches(word, list(known), n=1, cutoff=cutoff)
     return f"did you mean {near[0]}? " if near else ""

@@ -12,7 +12,6 @@ import os
 import signal
 import sys
 import tempfile
-import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
@@ -151,6 +150,8 @@ def _keep(error: BaseException) -> str | None:
 
     No command line and no environment: they may hold secrets.
     """
+    import traceback  # noqa: PLC0415 - for a defect only
+
     try:
         handle, name = tempfile.mkstemp(prefix="harness-defect-", suffix=".txt")
         with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:

@@ -9,7 +9,7 @@ import errno
 import importlib
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import click
 
@@ -20,33 +20,58 @@ from harness.process import handle_signals, report_defect, silence
 from harness.scratch import sweep
 from harness.units import one_line
 
-COMMANDS = {
-    "perf": "harness.cli.perf:command",
-    "init": "harness.cli.init:command",
-    "import": "harness.cli.importing:command",
-    "gate": "harness.cli.gate:command",
-    "gameday": "harness.cli.gameday:command",
-    "fleet": "harness.cli.fleet:command",
-    "baseline": "harness.cli.baseline:group",
-    "history": "harness.cli.history:command",
-    "experiment": "harness.cli.experiment:group",
-    "fault": "harness.cli.fault:group",
-    "halt": "harness.cli.reap:halt",
-    "reap": "harness.cli.reap:command",
-    "capacity": "harness.cli.capacity:command",
-    "limits": "harness.cli.limits:command",
-    "outage": "harness.cli.outage:command",
-    "runs": "harness.cli.runs:runs",
-    "show": "harness.cli.runs:show",
-    "judge": "harness.cli.runs:judge",
-    "export": "harness.cli.runs:export",
-    "services": "harness.cli.services:command",
-    "scenarios": "harness.cli.services:scenarios",
-    "load": "harness.cli.load:command",
-    "scale-test": "harness.cli.scale_test:command",
-    "lab": "harness.cli.lab:group",
-    "stats": "harness.cli.stats:group",
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "perf": ("harness.cli.perf:command", "Drive SERVICE, measure it honestly and judge it."),
+    "init": ("harness.cli.init:command", "Write harness.yaml and scenario.py for a URL."),
+    "import": (
+        "harness.cli.importing:command",
+        "Write a scenario from curl, HAR, access log or OpenAPI.",
+    ),
+    "gate": ("harness.cli.gate:command", "Compare SERVICE with its accepted runs."),
+    "gameday": (
+        "harness.cli.gameday:command",
+        "Run experiments in sequence and judge them together.",
+    ),
+    "fleet": (
+        "harness.cli.fleet:command",
+        "Drive all services one after the other and judge them.",
+    ),
+    "baseline": ("harness.cli.baseline:group", "The runs that releases are compared with."),
+    "history": (
+        "harness.cli.history:command",
+        "Show runs of SERVICE as a series, and where it changed.",
+    ),
+    "experiment": (
+        "harness.cli.experiment:group",
+        "Break one thing under load, prove it, undo it, judge it.",
+    ),
+    "fault": ("harness.cli.fault:group", "What can be broken, and what that needs."),
+    "halt": ("harness.cli.reap:halt", "End every experiment and game day that runs here."),
+    "reap": ("harness.cli.reap:command", "Undo the faults of runs that are gone."),
+    "capacity": (
+        "harness.cli.capacity:command",
+        "Search for the highest rate that SERVICE carries.",
+    ),
+    "limits": ("harness.cli.limits:command", "Measure the rate limit of SERVICE and judge it."),
+    "outage": (
+        "harness.cli.outage:command",
+        "Take each SERVICE down in the lab and see who suffers.",
+    ),
+    "runs": ("harness.cli.runs:runs", "List the recorded runs, newest first."),
+    "show": ("harness.cli.runs:show", "Show a stored RUN."),
+    "judge": ("harness.cli.runs:judge", "Judge a stored RUN anew, by the rules of this version."),
+    "export": ("harness.cli.runs:export", "Print a stored RUN as OpenMetrics text."),
+    "services": ("harness.cli.services:command", "List the services of the platform, or show one."),
+    "scenarios": ("harness.cli.services:scenarios", "List the scenarios and the load profiles."),
+    "load": ("harness.cli.load:command", "Drive SERVICE from pods in its cluster and judge it."),
+    "scale-test": (
+        "harness.cli.scale_test:command",
+        "Raise the load on SERVICE and judge how it scales.",
+    ),
+    "lab": ("harness.cli.lab:group", "Start, look at and end the embedded lab."),
+    "stats": ("harness.cli.stats:group", "Compare runs, find change points, time recoveries."),
 }
+"""Where each is, and what `harness --help` says of it: importing all to ask them takes longer."""
 
 
 READER_LEFT = 128 + signal.SIGPIPE
@@ -72,9 +97,13 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module, _, attribute = COMMANDS[cmd_name].partition(":")
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -8,9 +8,13 @@ import sys
 import pytest
 
 from harness.catalog import project_root
+from harness.cli import COMMANDS, run
 
 MEMORAI = str(project_root() / "scenarios" / "memorai.py")
-HEAVY = ("gevent", "locust", "matplotlib", "numpy", "pydantic", "rich", "scipy", "yaml")
+HEAVY = (
+    "asyncio", "gevent", "harness.catalog", "httpx", "importlib.metadata", "locust", "matplotlib",
+    "numpy", "pydantic", "rich", "scipy", "ssl", "yaml",
+)  # fmt: skip
 
 
 def imported(code: str) -> set[str]:
@@ -26,17 +30,35 @@ def imported(code: str) -> set[str]:
     ("code", "needed"),
     [
         ("from harness.cli import run; run(['--help'])", set[str]()),
-        ("import harness.catalog, harness.platform.model", set[str]()),
-        ("from harness.cli import run; run(['services'])", {"yaml"}),
+        ("import harness.catalog, harness.platform.model", {"harness.catalog"}),
+        ("from harness.cli import run; run(['services'])", {"harness.catalog", "yaml"}),
         (
             "import harness.session.run, harness.report.run_html",
-            {"numpy", "pydantic", "rich", "scipy"},
+            {
+                "harness.catalog",
+                "importlib.metadata",
+                "numpy",
+                "pydantic",
+                "rich",
+                "scipy",
+                "ssl",
+            },
         ),
         (
             f"from harness.traffic.__main__ import main; main(['describe', {MEMORAI!r}])",
-            set[str](),
+            {"harness.catalog"},
         ),
     ],
 )
 def test_a_command_imports_only_the_libraries_it_needs(code: str, needed: set[str]) -> None:
     assert imported(code) == needed
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_of_commands_says_each_in_a_line_of_80_columns(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(["--help"])
+    assert f"{name:<10}  {COMMANDS[name][1]}" in [
+        line.strip() for line in capsys.readouterr().out.splitlines()
+    ]
