@@ -210,7 +210,7 @@ def test_a_bad_experiment_names_file_and_field(
     spoil: Callable[[Document], object], said: str, tmp_path: Path
 ) -> None:
     """In one line with a remedy."""
-    document = yaml.safe_load((ROOT / "experiments" / "fail-region.yaml").read_text())
+    document = yaml.load((ROOT / "experiments" / "fail-region.yaml").read_text(), yaml.CSafeLoader)
     spoil(document)
     path = tmp_path / "bad.yaml"
     path.write_text(yaml.safe_dump(document))
@@ -263,7 +263,7 @@ def test_every_number_of_the_extension_has_bounds() -> None:
 
 def test_an_extension_that_is_no_mapping_is_said_so(tmp_path: Path) -> None:
     """Instead of a traceback."""
-    document = yaml.safe_load((ROOT / "experiments" / "fail-region.yaml").read_text())
+    document = yaml.load((ROOT / "experiments" / "fail-region.yaml").read_text(), yaml.CSafeLoader)
     document["extensions"] = ["harness"]
     path = tmp_path / "bad.yaml"
     path.write_text(yaml.safe_dump(document))
@@ -272,7 +272,8 @@ def test_an_extension_that_is_no_mapping_is_said_so(tmp_path: Path) -> None:
 
 
 def _case(**changes: Any) -> Document:
-    document: Document = yaml.safe_load((ROOT / "experiments" / "kill-replica.yaml").read_text())
+    text = (ROOT / "experiments" / "kill-replica.yaml").read_text()
+    document: Document = yaml.load(text, yaml.CSafeLoader)
     return document | changes
 
 

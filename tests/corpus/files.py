@@ -138,7 +138,7 @@ def rewrite(path: Path, form: Form, choose: random.Random) -> None:
     if form == "json":
         path.write_text(json.dumps(_shuffled(json.loads(path.read_text()), choose), indent=3))
     elif form == "yaml":
-        documents = list(yaml.safe_load_all(path.read_text()))
+        documents = list(yaml.load_all(path.read_text(), yaml.CSafeLoader))
         path.write_text(
             yaml.safe_dump_all([_shuffled(each, choose) for each in documents], sort_keys=False)
         )
@@ -161,7 +161,7 @@ def replace_value(path: Path, form: Form, choose: random.Random, value: Any) -> 
         cells[choose.randrange(len(cells))] = _text(value)
         lines[at] = ",".join(cells)
     elif form == "yaml":
-        documents = list(yaml.safe_load_all(path.read_text()))
+        documents = list(yaml.load_all(path.read_text(), yaml.CSafeLoader))
         at = choose.randrange(len(documents))
         documents[at] = _changed(documents[at], choose, value)
         lines = [_text(each) for each in documents]  # JSON is YAML

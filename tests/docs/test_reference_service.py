@@ -19,7 +19,7 @@ FILE = Path(__file__).parents[2] / "deploy" / "reference" / "memorai.yaml"
 @pytest.fixture(scope="module")
 def objects() -> dict[str, Any]:
     """`Kind/name` -> object."""
-    found = yaml.safe_load_all(FILE.read_text(encoding="utf-8"))
+    found = yaml.load_all(FILE.read_text(encoding="utf-8"), yaml.CSafeLoader)
     return {f"{each['kind']}/{each['metadata']['name']}": each for each in found}
 
 

@@ -140,7 +140,7 @@ def test_a_file_with_such_an_argument_is_a_usage_error(
     spoil: dict[str, Any], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Named by file and step, and never *not applicable*."""
-    document = yaml.safe_load((ROOT / "experiments" / "kill-replica.yaml").read_text())
+    document = yaml.load((ROOT / "experiments" / "kill-replica.yaml").read_text(), yaml.CSafeLoader)
     document["method"][0]["provider"]["arguments"] = spoil
     path = tmp_path / "bad.yaml"
     path.write_text(yaml.safe_dump(document))

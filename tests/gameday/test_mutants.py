@@ -42,7 +42,8 @@ def hold(case: Case, root: Path) -> tuple[GameDay, dict[str, object]]:
 
 def changed_for(case: Case, root: Path) -> str:
     """A copy of an experiment with a program that fails in its method, or with a longer end."""
-    document = yaml.safe_load((EXPERIMENTS / f"{case.experiment}.yaml").read_text(encoding="utf-8"))
+    text = (EXPERIMENTS / f"{case.experiment}.yaml").read_text(encoding="utf-8")
+    document = yaml.load(text, yaml.CSafeLoader)
     if case.silent:
         provider = {"type": "process", "path": "false"}
         document["method"].insert(1, {"type": "action", "name": "fill", "provider": provider})

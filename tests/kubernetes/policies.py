@@ -27,7 +27,7 @@ class Opening:
 
 def shipped() -> list[dict[str, Any]]:
     """The policies of deploy/network.yaml."""
-    return list(yaml.safe_load_all(SHIPPED.read_text(encoding="utf-8")))
+    return list(yaml.load_all(SHIPPED.read_text(encoding="utf-8"), yaml.CSafeLoader))
 
 
 def openings(policies: Sequence[Mapping[str, Any]], pod: Labels) -> list[Opening] | None:

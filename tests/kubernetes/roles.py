@@ -28,7 +28,7 @@ def apply_team(cluster: Handle, namespace: str, kind: str) -> None:
         path = FILES / f"{file}.yaml"
         cluster.kubectl("apply", space, "-f", str(path))
         name = f"codai-harness-{file}"
-        for made in yaml.safe_load_all(path.read_text(encoding="utf-8")):
+        for made in yaml.load_all(path.read_text(encoding="utf-8"), yaml.CSafeLoader):
             if made["metadata"]["name"] != name:
                 continue
             if made["kind"] == "Role":

@@ -67,7 +67,7 @@ def test_a_token_that_has_been_replaced_is_read_again(
 ) -> None:
     tokens = config.parent / "token"
     tokens.write_text("first")
-    document = yaml.safe_load(config.read_text())
+    document = yaml.load(config.read_text(), yaml.CSafeLoader)
     document["users"][0]["user"] = {"tokenFile": str(tokens)}
     config.write_text(yaml.safe_dump(document))
     platform = Kubernetes(Where(NAMESPACE, kubeconfig=str(config)))

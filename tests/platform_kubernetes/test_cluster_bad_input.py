@@ -42,7 +42,7 @@ def test_a_plug_in_for_credentials_that_is_not_there(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = kubeconfig(tmp_path / "k", "http://127.0.0.1:1")
-    document = yaml.safe_load(file.read_text())
+    document = yaml.load(file.read_text(), yaml.CSafeLoader)
     plug_in = {"apiVersion": "client.authentication.k8s.io/v1", "command": "no-such-plug-in"}
     document["users"][0]["user"] = {"exec": {**plug_in, "interactiveMode": "Never"}}
     file.write_text(yaml.safe_dump(document))

@@ -65,7 +65,7 @@ def _of_job(job: dict[str, Any]) -> dict[str, Any]:
 
 def _shipped() -> Iterator[tuple[str, dict[str, Any]]]:
     for path in sorted(DEPLOY.rglob("*.yaml")):
-        for each in yaml.safe_load_all(path.read_text(encoding="utf-8")):
+        for each in yaml.load_all(path.read_text(encoding="utf-8"), yaml.CSafeLoader):
             name = f"{path.name} {each['kind']} {each['metadata']['name']}"
             if each["kind"] in {"Deployment", "StatefulSet", "DaemonSet"}:
                 spec = each["spec"]["template"]["spec"]
