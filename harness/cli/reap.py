@@ -61,6 +61,7 @@ def command(
     faults of runs that are still alive are theirs to undo and are not touched. A cluster's records
     are signed; what anybody else wrote there is shown and carried out only by --force.
     """
+    from harness.chaos.running import running
     from harness.chaos.undo import reap
 
     named = tuple(dict.fromkeys(platforms or ("lab",)))
@@ -71,10 +72,13 @@ def command(
             held.enter_context(platform.exclusive())
         confirm(found_at, forced, yes=yes)
         found = reap(found_at, forced)
+        alive = [each.what for each in running()]
     if as_json:
-        print_json(as_document(found))
-    else:
-        print_reaped(found)
+        print_json(as_document(found) | {"running": alive})
+        return 0 if found.clean else 1
+    for what in alive:
+        click.echo(f"{what} runs: its faults are its own to undo (harness halt ends it)")
+    print_reaped(found, "of any other fault" if alive else "of any fault")
     return 0 if found.clean else 1
 
 
@@ -114,7 +118,7 @@ def as_document(found: Reaped) -> dict[str, Any]:
     }
 
 
-def print_reaped(found: Reaped) -> None:
+def print_reaped(found: Reaped, whose: str = "of any fault") -> None:
     """A line for each fault that was undone, and for whatever remains."""
     for each in found.undone:
         word = "undone" if each.problem is None else f"NOT undone: {each.problem}"
@@ -124,7 +128,7 @@ def print_reaped(found: Reaped) -> None:
     for left in (*found.leftovers, *found.unreadable):
         click.echo(f"remains: {left}")
     if found.clean:
-        click.echo("nothing of any fault remains")
+        click.echo(f"nothing {whose} remains")
 
 
 def platform_of(

@@ -334,7 +334,7 @@ def test_an_interrupted_plain_run_undoes_its_fault(lab: Place) -> None:
     process.wait(60)
     assert lab.faults == []
     found = json.loads(lab.harness("reap", "--json").stdout)
-    assert found == {"clean": True, "undone": [], "leftovers": [], "unreadable": []}
+    assert found == {"clean": True, "undone": [], "leftovers": [], "unreadable": [], "running": []}
 
 
 def test_reap_undoes_what_a_killed_plain_run_left_and_not_what_a_living_one_does(

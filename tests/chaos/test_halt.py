@@ -92,6 +92,21 @@ def test_where_nothing_runs_halt_says_so_and_is_no_failure(
     }  # fmt: skip
 
 
+def test_reap_beside_a_living_run_says_whose_faults_it_leaves(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    with registered("game day"):
+        assert run(["reap"]) == 0
+        said = capsys.readouterr().out.splitlines()
+        assert said[0].startswith("game day runs: its faults are its own to undo")
+        assert said[1:] == ["nothing of any other fault remains"]
+        assert run(["reap", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["running"] == ["game day"]
+    assert run(["reap"]) == 0
+    assert capsys.readouterr().out == "nothing of any fault remains\n"
+
+
 def test_a_fault_that_cannot_be_undone_is_told(platform: Remembering) -> None:
     with Ledger.open() as ledger:
         ledger.injected(ledger.intend(UndoRecord("own", "kill-replicas", {}), {}))
