@@ -35,6 +35,12 @@ def of(made: list[AcceptedRun]) -> History:
     return history("memorai", "memorai", "p95", CONDITIONS, made)
 
 
+@pytest.fixture
+def without_plot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes longer than all else that the command does."""
+    monkeypatch.setattr("harness.report.history_plot.write_plot", lambda *_: None)
+
+
 def test_a_step_is_dated_to_its_run_and_commit() -> None:
     found = of(series(runs(20), runs(15, seed=2, slow={"recall": 1.2, TOTAL: 1.0})))
     change = next(c for c in found.changes if (c.endpoint, c.metric) == ("recall", "p95"))
@@ -76,13 +82,16 @@ def test_the_plot_is_written_in_the_format_of_its_name(tmp_path: Path, suffix: s
         write_plot(of([]), path / "trend.svg")
 
 
-def test_the_command_lists_changes_and_a_cut_begins_the_baseline_there(tmp_path: Path) -> None:
+def test_the_command_lists_changes_and_a_cut_begins_the_baseline_there(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     made = series(runs(12), runs(12, seed=2, slow={TOTAL: 1.3}))
     BaselineStore(tmp_path).save(Baseline("memorai", "memorai", CONDITIONS, tuple(made)))
     words = ["memorai", "--baselines", str(tmp_path), "--results", str(tmp_path / "results")]
     said = CliRunner().invoke(command, words, catch_exceptions=False, standalone_mode=False)
     assert "baseline cut memorai run-012" in " ".join(said.output.split())
     assert (tmp_path / "results" / "memorai" / "history.svg").is_file()
+    request.getfixturevalue("without_plot")
     (found,) = json.loads(CliRunner().invoke(command, [*words, "--json"]).output)
     assert found["changes"][0]["run"] == "run-012"
     assert len(found["runs"]) == 24
@@ -93,6 +102,7 @@ def test_the_command_lists_changes_and_a_cut_begins_the_baseline_there(tmp_path:
     assert left.notes[0]["reason"] == "new disk"
 
 
+@pytest.mark.usefixtures("without_plot")
 def test_valid_recorded_runs_are_read_and_others_passed_over(tmp_path: Path) -> None:
     results = tmp_path / "results"
     good = record(results)
@@ -128,7 +138,9 @@ def test_a_drift_is_reported_with_its_slope_interval_and_what_it_adds_up_to() ->
     assert not found.changes
 
 
-def test_a_change_that_a_drift_explains_as_well_is_suspected_everywhere(tmp_path: Path) -> None:
+def test_a_change_that_a_drift_explains_as_well_is_suspected_everywhere(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     made = drifting(0.005, 16)
     found = of(made)
     assert (TOTAL, "p95") in {(each.endpoint, each.metric) for each in found.suspected}
@@ -138,6 +150,7 @@ def test_a_change_that_a_drift_explains_as_well_is_suspected_everywhere(tmp_path
     said = CliRunner().invoke(command, words, catch_exceptions=False, standalone_mode=False)
     assert "suspected: a drift" in said.output
     assert "suspected" in (tmp_path / "results" / "memorai" / "history.svg").read_text()
+    request.getfixturevalue("without_plot")
     (document,) = json.loads(CliRunner().invoke(command, [*words, "--json"]).output)
     assert document["suspected"][0]["run"] == found.suspected[0].run
 
@@ -201,6 +214,7 @@ def test_the_best_of_many_equal_levels_is_seldom_taken_for_a_better_one() -> Non
     assert alarms <= 9  # of the two comparisons together at most 10 %: ten or more below 0.5 %
 
 
+@pytest.mark.usefixtures("without_plot")
 def test_the_command_shows_commits_changes_who_accepted_and_the_drift(tmp_path: Path) -> None:
     made = [
         replace(
