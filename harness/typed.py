@@ -217,10 +217,12 @@ def _check_fields(
     for name, (required, _) in known.items():
         if required and name not in value:
             return Problem((name,), "missing", said="missing")
-    found = _first((name, known[name][1], each) for name, each in value.items() if name in known)
-    if found is None and closed and (further := [name for name in value if name not in known]):
+    for name, each in value.items():
+        if name in known and (found := known[name][1](each)) is not None:
+            return found.under(name)
+    if closed and (further := [name for name in value if name not in known]):
         return Problem((further[0],), "unknown", said="unknown field")
-    return found
+    return None
 
 
 def _check_values(key: _Check, check: _Check, value: object) -> Problem | None:
