@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from statistics import median
 
 import numpy as np
 
@@ -252,8 +253,8 @@ def _finding(
     row = make_row(
         subject,
         outcome=found.verdict,
-        baseline=float(np.median(before)),
-        candidate=float(np.median(after)),
+        baseline=median(before),
+        candidate=median(after),
         relative=found.scale == "ratio",
         shift=found.shift,
         low=found.low,
@@ -283,8 +284,8 @@ def no_data(subject: Subject, before: Known, after: Known) -> Finding:
     row = make_row(
         subject,
         outcome="no-data",
-        baseline=float(np.median([v for _, v in before])) if before else None,
-        candidate=float(np.median([v for _, v in after])) if after else None,
+        baseline=median(v for _, v in before) if before else None,
+        candidate=median(v for _, v in after) if after else None,
         relative=True,
         reason=f"no figures of {side} to compare" + (", which it must have" if must else ""),
     )

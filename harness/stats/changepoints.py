@@ -28,7 +28,7 @@ from scipy import special
 
 from harness.errors import DataError
 from harness.stats.evidence import RHOS, evidence
-from harness.stats.interval import Floats, finite, share
+from harness.stats.interval import Floats, finite, median, share
 from harness.stats.noise import (
     JOINT_POINTS,
     LEAST_VARIANCE,
@@ -46,7 +46,6 @@ from harness.stats.segmentation import (
     Indices,
     candidates,
     level,
-    median,
     partition,
     partition_from,
     permuted_blocks,

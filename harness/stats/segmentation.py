@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from harness.stats.interval import Floats
+from harness.stats.interval import Floats, median
 
 Indices = list[int]
 
@@ -73,15 +73,6 @@ def _windows(y: Floats, width: int) -> Floats:
     y = np.ascontiguousarray(y)
     step = y.itemsize
     return np.ndarray((len(y) - width + 1, width), y.dtype, y, strides=(step, step))
-
-
-def median(y: Floats) -> float:
-    """As numpy's, of finite numbers, in a quarter of its time where they are few."""
-    half = len(y) // 2
-    if len(y) % 2:
-        return float(np.partition(y, half)[half])
-    low, high = np.partition(y, [half - 1, half])[half - 1 : half + 1]
-    return float((low + high) / 2)
 
 
 def candidates(y: Floats, least: int, most: int) -> Indices:

@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 import numpy as np
 
-from harness.stats.interval import Floats
+from harness.stats.interval import Floats, median
 from harness.stats.order import order_of_runs
 from harness.stats.outliers import outliers, without
 from harness.stats.runs import Difference, Spread, difference
@@ -49,7 +49,7 @@ class Sides:
             x: Floats = np.subtract(np.log(a), first)
             y: Floats = np.subtract(np.log(b), first)
             limit = math.log1p(margin)
-            rounding = step / float(np.median(a))
+            rounding = step / median(a)
             far = max(limit, STEPS_APART * rounding)
             return cls("ratio", x, y, 1.0, limit, rounding, outliers(x, far), outliers(y, far))
         unit = max(float(np.abs(a).max()), float(np.abs(b).max())) or 1.0
@@ -103,9 +103,16 @@ def _last_digit(a: Floats, b: Floats) -> float:
     values = np.unique(np.concatenate([a, b]))
     if len(values) == 1:
         return 0.0
-    exponents = (Decimal(repr(float(v))).normalize().as_tuple().exponent for v in values)
-    least = min(int(e) for e in exponents)
-    return float(10.0 ** min(least, 0))
+    return float(10.0 ** -max(map(_decimals, values.tolist())))
+
+
+def _decimals(value: float) -> int:
+    """Digits after the point of a value as it was written."""
+    text = repr(value)
+    if "e" in text:
+        return max(0, -int(Decimal(text).normalize().as_tuple().exponent))
+    part = text.partition(".")[2]
+    return 0 if part == "0" else len(part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +125,7 @@ class Pairs(Sides):
     def of(cls, a: Floats, b: Floats, margin: float) -> Self:
         """From positive run values, pair by pair."""
         ratios: Floats = np.log(b / a)
-        limit, rounding = math.log1p(margin), _last_digit(a, b) / float(np.median(a))
+        limit, rounding = math.log1p(margin), _last_digit(a, b) / median(a)
         odd = outliers(ratios, max(limit, STEPS_APART * rounding))
         return cls("ratio", np.zeros_like(ratios), ratios, 1.0, limit, rounding, odd, odd)
 
