@@ -136,12 +136,13 @@ def _canary(story: Story) -> Iterator[Event]:
 
 
 def _writes(story: Story) -> Iterator[Event]:
+    before = [n for n in range(200) if WARM + n * (END - WARM) / 200 < INJECT]
+    lost = set(before[-story.lost :]) if story.lost else set()
     for number in range(200):
         at = WARM + number * (END - WARM) / 200
         yield {"type": "write", "t": at, "id": f"w{number}", "endpoint": "POST", "due_s": at,
                "sent_s": at, "done_s": at + 0.02, "status": 201, "error": None}  # fmt: skip
-        last = [n for n in range(200) if WARM + n * (END - WARM) / 200 < INJECT][-story.lost :]
-        seen = not (story.lost and number in last)
+        seen = number not in lost
         yield {"type": "read", "t": END + 1.0, "id": f"w{number}", "where": "global",
                "stage": "after", "begin_s": END + 0.5, "end_s": END + 0.6, "seen": seen,
                "copies": int(seen), "value_ok": True if seen else None}  # fmt: skip
