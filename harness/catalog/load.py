@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -100,7 +101,23 @@ def load_catalog(directory: Path | None = None) -> Catalog:
 
 
 def read_service(path: Path) -> Service:
-    """The service that one file describes; raises CatalogError naming file, line and field."""
+    """The service that one file describes; raises CatalogError naming file, line and field.
+
+    A file is read again when it, or the one that all share, has changed.
+    """
+    return _read_service(path, (_version(path), _version(path.with_name(COMMON))))
+
+
+def _version(path: Path) -> tuple[int, ...]:
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+@lru_cache(maxsize=256)
+def _read_service(path: Path, versions: tuple[tuple[int, ...], ...]) -> Service:
     # Most of what imports the catalogue only wants its dataclasses.
     from harness.catalog.documents import objective_of  # noqa: PLC0415 - see above
     from harness.catalog.yaml_documents import read_documents  # noqa: PLC0415 - see above

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -245,9 +246,21 @@ def test_what_is_wrong_with_the_common_file_is_said_of_it(tmp_path: Path) -> Non
 def test_a_common_file_that_changes_is_read_again(tmp_path: Path) -> None:
     common = (ROOT / "services" / COMMON).read_text()
     (tmp_path / "hub.yaml").write_text((ROOT / "services" / "hub.yaml").read_text())
-    for memory in ("2Gi", "3Gi"):
+    for memory in ("2Gi", "30Gi"):
         (tmp_path / COMMON).write_text(common.replace("memory: 1Gi", f"memory: {memory}"))
         assert read_service(tmp_path / "hub.yaml").memory == memory
+
+
+def test_a_service_whose_file_changes_or_goes_is_read_again(tmp_path: Path) -> None:
+    text = (ROOT / "services" / "hub.yaml").read_text()
+    (tmp_path / COMMON).write_text((ROOT / "services" / COMMON).read_text())
+    path = tmp_path / "hub.yaml"
+    for port in (3, 40_000):
+        path.write_text(re.sub(r"port: \d+", f"port: {port}", text))
+        assert read_service(path).port == port
+    path.unlink()
+    with pytest.raises(CatalogError, match="cannot be read"):
+        read_service(path)
 
 
 def test_files_of_the_catalogue_repeat_less_than_a_tenth_of_their_lines() -> None:
