@@ -128,7 +128,7 @@ class ChaosChild(_Event):
     """What the chaos process does; `control` names one that failed."""
 
     type: Literal["chaos_child"]
-    what: Literal["ready", "method", "method_end", "interrupted", "control", "end"]
+    what: Literal["ready", "method", "method_end", "rollbacks", "interrupted", "control", "end"]
     pid: NotRequired[int]
     name: NotRequired[str]
     detail: NotRequired[str]

@@ -20,7 +20,7 @@ from harness.judge.experiment.execution import activities, judge_steady_state
 from harness.judge.experiment.model import Check
 from harness.judge.model import EXIT_CODES, PRIORITY, Outcome
 from harness.storage import make_private, write_atomic, writing
-from harness.toolkit import Journal, journal_at
+from harness.toolkit import Document, Journal, journal_at
 
 DIRECTORY = "experiments"
 ACTIVITY_S = 600.0
@@ -141,7 +141,7 @@ def _carried_out(
             log=log,
             grace_s=END_S,
         )
-        interrupted, stop = False, None
+        interrupted, stop, rest = False, None, ""
         with registered(f"experiment {experiment.name}") as asked, guard, child:
             child.go()
             while not events or events[-1]["type"] != "child_ended":
@@ -158,10 +158,51 @@ def _carried_out(
                     child.close()
                     continue
                 hear(events[-1])
+            if not (journal.is_file() or interrupted or stop):
+                rest = _roll_back(experiment.document, events, Path(scratch), hear)
         last = "" if journal.is_file() else keep_log(log, directory) or _end_of(events[-1])
+        last += rest
     if interrupted:
         raise Interrupted(f"its rollbacks have run; the journal is in {directory}")
     return _Done(events, last, stop)
+
+
+def _roll_back(
+    document: Document,
+    events: list[ExperimentEvent],
+    scratch: Path,
+    hear: Callable[[ExperimentEvent], None],
+) -> str:
+    """Run the rollbacks that a process which died has not begun; the end of a sentence on it."""
+    from harness.chaos.rollbacks import left_of, only  # noqa: PLC0415 - slow to import
+
+    said = [event["what"] if event["type"] == "chaos_child" else "" for event in events]
+    since = said.index("rollbacks") if "rollbacks" in said else len(said)
+    begun = [str(e.get("name")) for e in events[since:] if e["type"] == "activity"]
+    strategy = ((document.get("runtime") or {}).get("rollbacks") or {}).get("strategy")
+    left = left_of(document, list(dict.fromkeys(begun)))
+    if "method" not in said or not left:
+        return ""
+    if strategy in {"never", "deviated"}:
+        return "; no rollback has run"
+    file, journal = scratch / "rollbacks.json", scratch / "rolled-back.json"
+    write_atomic(file, json.dumps(only(document, left), default=str))
+    inbox: Inbox = Inbox()
+    with Child(
+        "harness.chaos.toolkit_runner",
+        [str(file), str(journal), *(2 * [f"{ACTIVITY_S:g}"])],
+        inbox,
+        environment={**os.environ, **owner()},
+        log=scratch / "chaos.log",
+        grace_s=END_S,
+    ) as child:
+        child.go()
+        while (event := inbox.get())["type"] != "child_ended":
+            hear(event)
+    runs = journal_at(journal).get("rollbacks") or ()
+    failed = [run for run in runs if run.get("status") != "succeeded"]
+    whole = len(runs) == len(left) and not failed
+    return "; its rollbacks have run" if whole else "; its rollbacks could not run"
 
 
 def _end_of(event: ExperimentEvent) -> str:

@@ -25,6 +25,16 @@ def left_of(document: Document, begun: Sequence[str]) -> list[Activity]:
     return left
 
 
+def only(document: Document, steps: Sequence[Activity]) -> Document:
+    """An experiment of these rollbacks and nothing else, without controls."""
+    known = {each.get("name"): each for each in _referred(document)}
+    found = [known.get(step.get("ref"), step) for step in steps]
+    bare = [cast("Activity", {k: v for k, v in e.items() if k != "controls"}) for e in found]
+    kept = ("title", "description", "configuration", "secrets", "dry")
+    rest = cast("Document", {k: v for k, v in document.items() if k in kept})
+    return {**rest, "method": [], "rollbacks": bare}
+
+
 def run_left(
     document: Document,
     steps: Sequence[Activity],
@@ -37,10 +47,7 @@ def run_left(
 
     Without controls, which may be what ended it. `variables` are configuration and secrets.
     """
-    known = {each.get("name"): each for each in _referred(document)}
-    found = [known.get(step.get("ref"), step) for step in steps]
-    bare = [cast("Activity", {k: v for k, v in e.items() if k != "controls"}) for e in found]
-    experiment: Document = {"title": document["title"], "method": [], "rollbacks": bare}
+    experiment = only(document, steps)
     registry, before = EventHandlerRegistry(), list(journal.get("rollbacks") or ())
     registry.register(handler)
     made: Journal = {**journal, "rollbacks": []}

@@ -82,6 +82,7 @@ class _Events(RunEventHandler):  # type: ignore[misc]
 
     def start_rollbacks(self, experiment: object) -> None:
         self.rolled_back = self.rolled_back or []
+        send({"type": "chaos_child", "what": "rollbacks"})
 
     def method_completed(self, experiment: object, state: object) -> None:
         send({"type": "chaos_child", "what": "method_end"})

@@ -235,6 +235,41 @@ def test_a_process_that_dies_leaves_its_log_and_its_last_line(tmp_path: Path) ->
     assert "left no journal" in verdict.reasons[0]
 
 
+@pytest.mark.parametrize(
+    ("strategy", "said"),
+    [(None, "; its rollbacks have run."), ("never", "; no rollback has run.")],
+)
+def test_the_rollbacks_of_a_process_that_dies_run_once(
+    strategy: str | None, said: str, tmp_path: Path
+) -> None:
+    done = tmp_path / "done"
+    made = document(
+        activity("die", python("os", "_exit", status=3)),
+        rollbacks=[
+            activity(f"undo {n}", process("sh", f"-c 'echo {n} >> {done}'")) for n in (1, 2)
+        ],
+        runtime={"rollbacks": {"strategy": strategy}},
+    )
+    verdict, _ = ran(tmp_path, made)
+    assert verdict.outcome == "inconclusive"
+    assert said in verdict.reasons[0]
+    assert (done.read_text().split() if done.exists() else []) == ([] if strategy else ["1", "2"])
+
+
+def test_a_process_that_dies_in_its_rollbacks_has_the_rest_of_them_run(tmp_path: Path) -> None:
+    done = tmp_path / "done"
+    made = document(
+        activity("break", python("os", "getpid")),
+        rollbacks=[
+            activity("die", python("os", "_exit", status=3)),
+            activity("undo", process("touch", str(done))),
+        ],
+    )
+    verdict, _ = ran(tmp_path, made)
+    assert done.exists()
+    assert "; its rollbacks have run." in verdict.reasons[0]
+
+
 def test_a_file_without_a_steady_state_says_nothing(tmp_path: Path) -> None:
     made = document(activity("a", python("os", "getpid")))
     del made["steady-state-hypothesis"]
