@@ -193,7 +193,7 @@ def _roll_back(
         [str(file), str(journal), *(2 * [f"{ACTIVITY_S:g}"])],
         inbox,
         environment={**os.environ, **owner()},
-        log=scratch / "chaos.log",
+        log=scratch / "rollbacks.log",
         grace_s=END_S,
     ) as child:
         child.go()

@@ -237,7 +237,7 @@ def test_a_process_that_dies_leaves_its_log_and_its_last_line(tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     ("strategy", "said"),
-    [(None, "; its rollbacks have run."), ("never", "; no rollback has run.")],
+    [(None, "code 3; its rollbacks have run."), ("never", "code 3; no rollback has run.")],
 )
 def test_the_rollbacks_of_a_process_that_dies_run_once(
     strategy: str | None, said: str, tmp_path: Path
