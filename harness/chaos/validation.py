@@ -156,6 +156,11 @@ def _check_tolerance(where: str, tolerance: object) -> None:
     for field in tolerance:
         if field not in known:
             raise ExperimentError(f"{where}: no field {field!r}", _one_of(field, known))
+    match tolerance.get("range"):
+        case [int() | float() as least, int() | float() as most] if (
+            kind == "range" and least > most
+        ):
+            raise ExperimentError(f"{where}: no value is from {least:g} to {most:g}", "turn them")
 
 
 def _check_by_toolkit(document: Document) -> None:

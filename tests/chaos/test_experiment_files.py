@@ -196,6 +196,10 @@ def _provider(**fields: Any) -> Callable[[Document], object]:
             "tolerance: no field 'strict'; give one of type, name, range, target",
         ),
         (
+            _step(tolerance={"type": "range", "range": [5, 1]}),
+            "tolerance: no value is from 5 to 1; ",
+        ),
+        (
             lambda document: document["configuration"].update(place="in-${region}"),
             "configuration.place refers to ${region}",
         ),
