@@ -217,6 +217,12 @@ def crowded(record: RunRecord) -> NDArray[np.bool_]:
     return crowd | (kept & busy)
 
 
+def starved(record: RunRecord, begin: float, end: float) -> bool:
+    """Whether most seconds from `begin` to `end` (s) were `crowded`."""
+    seconds = crowded(record)[int(begin) : int(end)]
+    return 2 * int(seconds.sum()) > len(seconds)
+
+
 def unfelt_s(record: RunRecord) -> float:
     """The latency below which nothing is told apart, s; 0 where the service promises none."""
     return UNFELT * record.service.least("latency", 0.0)

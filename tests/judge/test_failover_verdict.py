@@ -353,6 +353,20 @@ def test_a_late_recovery_is_a_doubt_where_other_processes_had_the_cores_of_the_s
     assert named is (said == "inconclusive")
 
 
+@pytest.mark.parametrize(("crowded", "said"), [(12, "inconclusive"), (11, "fail")])
+def test_what_is_not_back_is_a_doubt_where_most_seconds_after_the_heal_were_crowded(
+    tmp_path: Path, crowded: int, said: str
+) -> None:
+    """Of 22 seconds; the probes saw no end, and the steady state did not hold."""
+    crowd = ticks(range(END - crowded + 1, END), 0.9, 9.0)
+    record = experiment(tmp_path, replace(SOUND, canary_ends=False, extra=crowd))
+    held, not_held = {"steady_state_met": True}, {"steady_state_met": False, "probes": []}
+    journal = {"steady_states": {"before": held, "after": not_held}}
+    (record.directory / "journal.json").write_text(json.dumps(journal))
+    verdict = judge_experiment(record)
+    assert {word(verdict, "proof of effect"), word(verdict, "steady state")} == {said}
+
+
 def test_a_doubt_that_another_run_cannot_settle_is_not_measured_again(tmp_path: Path) -> None:
     story = replace(SOUND, made=slow_in(25, 40, 8.0), extra=probes(range(25, 40), 0.15))
     verdict = judge_experiment(experiment(tmp_path, story))

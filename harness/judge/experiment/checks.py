@@ -10,7 +10,7 @@ from harness.judge.experiment.execution import steady_state
 from harness.judge.experiment.facts import Facts, budget_spent, injected, lost_ratio
 from harness.judge.experiment.loss import ERRORS_AFTER, SETTLED_S, after_recovery
 from harness.judge.experiment.model import Check, Made, Word
-from harness.judge.failover import crowded, own_delay_of, rerouted, unfelt_s
+from harness.judge.failover import crowded, own_delay_of, rerouted, starved, unfelt_s
 from harness.judge.validity import LAG_SHARE
 from harness.record.run import RunRecord
 from harness.stats.errors import excess_p
@@ -89,7 +89,10 @@ def _seen(facts: Facts) -> Made:
     if effect.ended is None:
         open_ = next(each for each in effect.observers if each.ended is None)
         failing = effect.platform_ended and open_.how != "slow"
-        word: Word = "fail" if failing or effect.platform_ended is False else "inconclusive"
+        word: Word | Literal["noisy"] = "inconclusive"
+        if failing or effect.platform_ended is False:
+            late = failing and starved(facts.record, stages.heal, stages.end)
+            word = "noisy" if late else "fail"
         return (
             word, "no end seen", "seen to end",
             f"The canary saw the fault begin at {begun}, but not end at {open_.where}.",

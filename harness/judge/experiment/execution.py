@@ -10,6 +10,7 @@ from harness.events import Activity as ActivityEvent
 from harness.events import Chaos, ChaosChild, Stage
 from harness.judge.experiment.facts import BackAgain, Facts, back_again, injected, was_healed
 from harness.judge.experiment.model import Check, Made, Word
+from harness.judge.failover import starved
 from harness.record.run import RunRecord
 from harness.toolkit import (
     HTTP_ERROR,
@@ -211,6 +212,7 @@ def steady_state(facts: Facts) -> Made:
     """Chaos Toolkit's own hypothesis before and after, by what its probes said."""
     word, measured, limit, told = judge_steady_state(facts.journal)
     busy = word == "inconclusive" and any(text in told for text in _TOO_SLOW)
+    busy |= word == "fail" and starved(facts.record, facts.stages.heal, facts.stages.end)
     return "noisy" if busy else word, measured, limit, told
 
 
