@@ -54,12 +54,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
-    item: pytest.Item,
+    item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Say with a failure what was stolen during the test."""
+    """Say with a failure what was stolen during the test, or when its fixture failed before."""
     report = yield
     if report.failed:
         share = stolen(item.stash[_begun], _now())
+        if call.excinfo is not None:  # pytest keeps that of a fixture and raises it again
+            share = vars(call.excinfo.value).setdefault(SHARE, share)
         report.user_properties.append((SHARE, share))
         report.sections.append(("processor time stolen during the test", f"{share:.1%}"))
     return report

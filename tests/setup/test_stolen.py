@@ -14,6 +14,24 @@ from tests.stolen import LIST, stolen, times
 
 FAILING = "def test_it():\n    assert False\n\n\ndef test_sound():\n    pass\n"
 
+FIXTURE = """
+import pytest
+from tests import stolen
+
+stolen._now = lambda: (0.0, 0.0)
+
+@pytest.fixture(scope="module")
+def broken():
+    stolen._now = lambda: (7.0, 100.0)
+    raise OSError
+
+def test_first(broken):
+    pass
+
+def test_second(broken):
+    pass
+"""
+
 TEST = "test_one.py::test_it"
 
 CONFTEST = """
@@ -42,20 +60,32 @@ def test_guests_are_counted_once_and_stolen_time_is_a_share_of_the_whole() -> No
 def test_a_failure_is_listed_where_less_than_a_200th_of_the_processor_was_stolen(
     tmp_path: Path, ticks: int, workers: str, listed: list[str]
 ) -> None:
-    (tmp_path / "test_one.py").write_text(FAILING)
     (tmp_path / "conftest.py").write_text(CONFTEST.replace("TICKS", str(ticks)))
     (tmp_path / LIST.parent).mkdir()
     (tmp_path / LIST).write_text("a run before\n")
+    printed, found = failed(tmp_path, FAILING, workers)
+    assert f"{ticks / 1000:.1%}" in printed
+    assert found == listed
+
+
+def test_a_fixture_that_failed_while_time_was_stolen_is_no_other_failure_of_the_next_test(
+    tmp_path: Path,
+) -> None:
+    assert failed(tmp_path, FIXTURE, "-n0")[1] == []
+
+
+def failed(directory: Path, tests: str, workers: str) -> tuple[str, list[str]]:
+    """What pytest printed, and the list that it left."""
+    (directory / "test_one.py").write_text(tests)
     outside = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_XDIST")}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "tests.stolen", workers, "test_one.py"],
-        cwd=tmp_path,
+        cwd=directory,
         env={**outside, "PYTHONPATH": str(project_root())},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 1, done.stdout
-    assert f"{ticks / 1000:.1%}" in done.stdout
-    found = (tmp_path / LIST).read_text().split() if (tmp_path / LIST).exists() else []
-    assert found == listed
+    found = directory / LIST
+    return done.stdout, found.read_text().split() if found.exists() else []
