@@ -110,6 +110,11 @@ def steady_strategy(document: Document) -> str | None:
     return "continuously" if asked == "continously" else asked  # an older spelling is accepted
 
 
+def rollback_strategy(document: Document) -> str | None:
+    """When the file asks for its rollbacks to run; None: it does not say."""
+    return ((document.get("runtime") or {}).get("rollbacks") or {}).get("strategy")
+
+
 class Run(TypedDict, total=False):
     """What became of an activity."""
 

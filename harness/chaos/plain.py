@@ -20,7 +20,7 @@ from harness.judge.experiment.execution import activities, judge_steady_state
 from harness.judge.experiment.model import Check
 from harness.judge.model import EXIT_CODES, PRIORITY, Outcome
 from harness.storage import make_private, write_atomic, writing
-from harness.toolkit import Document, Journal, journal_at
+from harness.toolkit import Document, Journal, journal_at, rollback_strategy
 
 DIRECTORY = "experiments"
 ACTIVITY_S = 600.0
@@ -179,7 +179,7 @@ def _roll_back(
     said = [event["what"] if event["type"] == "chaos_child" else "" for event in events]
     since = said.index("rollbacks") if "rollbacks" in said else len(said)
     begun = [str(e.get("name")) for e in events[since:] if e["type"] == "activity"]
-    strategy = ((document.get("runtime") or {}).get("rollbacks") or {}).get("strategy")
+    strategy = rollback_strategy(document)
     left = left_of(document, list(dict.fromkeys(begun)))
     if "method" not in said or not left:
         return ""

@@ -40,6 +40,7 @@ from harness.toolkit import (
     Journal,
     Provider,
     Run,
+    rollback_strategy,
     steady_strategy,
 )
 
@@ -316,8 +317,9 @@ def _strategy(document: Document) -> Strategy:
 
 def _rollbacks(document: Document) -> str:
     """The strategy that the file asks for; the faults of the harness are healed all the same."""
-    asked = ((document.get("runtime") or {}).get("rollbacks") or {}).get("strategy")
-    return str(asked or ALWAYS)  # by default a signal would leave the faults where they are
+    return (
+        rollback_strategy(document) or ALWAYS
+    )  # by default a signal would leave the faults where they are
 
 
 def _read_dry(document: Document) -> None:

@@ -31,6 +31,7 @@ from harness.toolkit import (
     Provider,
     Runtime,
     WhenChecked,
+    rollback_strategy,
     steady_strategy,
 )
 from harness.typed import problem_of
@@ -294,7 +295,7 @@ def _check_controls(path: Path, document: Document) -> None:
 
 def _check_words(path: Path, document: Document) -> None:
     """Strategies and dry runs by a word that Chaos Toolkit knows."""
-    rollbacks = ((document.get("runtime") or {}).get("rollbacks") or {}).get("strategy")
+    rollbacks = rollback_strategy(document)
     for field, word, known in (
         ("runtime.hypothesis.strategy", steady_strategy(document), STEADY_STRATEGIES),
         ("runtime.rollbacks.strategy", rollbacks, ROLLBACK_STRATEGIES),

@@ -19,6 +19,7 @@ from harness.judge.connections import _allowed
 from harness.judge.effect import effect_of
 from harness.judge.evidence import Evidence
 from harness.judge.experiment import checks, judge_experiment, verdict
+from harness.judge.experiment.proof import proof_of_effect
 from harness.judge.failover import Backlog, Stages, backlog_of
 from harness.judge.faulted import _typical, _worse, faulted_run
 from harness.judge.lost_writes import Read, Write, lost_writes, writes_of
@@ -211,13 +212,13 @@ def test_an_abort_outranks_a_fault_that_was_not_proven() -> None:
 def test_a_fault_that_nobody_saw_begin_beside_one_that_was_seen_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(checks, "injected", lambda record: True)
+    monkeypatch.setattr("harness.judge.experiment.proof.injected", lambda record: True)
     faults = [SimpleNamespace(kind="kill", shown=True), SimpleNamespace(kind="delay", shown=False)]
     facts: Any = SimpleNamespace(
         record=None, stages=None, faults=faults,
         effect=SimpleNamespace(platform_began=True, began=14.0, unmet=None),
     )  # fmt: skip
-    *_, said = checks._proof(facts)
+    *_, said = proof_of_effect(facts)
     assert said == "The canary did not see fault 2 (delay) begin."
 
 

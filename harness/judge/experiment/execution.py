@@ -21,6 +21,7 @@ from harness.toolkit import (
     Run,
     State,
     States,
+    rollback_strategy,
     steady_strategy,
 )
 from harness.units import counted, format_duration, one_line
@@ -89,7 +90,7 @@ def acts_alone(activity: Activity) -> str | None:
 
 def who_undoes(document: Document) -> str:
     """Who undoes what actions of extensions have done: no ledger knows of them."""
-    strategy = ((document.get("runtime") or {}).get("rollbacks") or {}).get("strategy")
+    strategy = rollback_strategy(document)
     providers = [step.get("provider") or {} for step in document.get("rollbacks") or ()]
     if strategy == "never" or all(each.get("module") == ACTIONS for each in providers):
         return "nothing undoes"
